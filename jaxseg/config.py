@@ -1,0 +1,170 @@
+"""The experiment: one tree of dataclasses, the only place where defaults live.
+
+An experiment file has `get_config() -> Experiment`; the command line changes any field of it
+(`--config.optim.learning_rate=0.01 --config.model.backbone.output_stride=8`). The model is a linen
+module, a dataclass itself, so its fields are set in the same way. `to_dict` and `from_dict` turn the
+whole tree into plain JSON and back: a run folder holds it, and needs nothing else to be evaluated,
+resumed or used for prediction.
+"""
+
+import dataclasses
+import importlib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import flax.linen as nn
+
+
+@dataclasses.dataclass
+class Data:
+    """Where images come from and what is done to them before the network sees them."""
+
+    name: str = "shapes"  # a builder of jaxseg/data/builders; "folder/NAME" for one's own
+    data_dir: str = "data"  # prepared sets (array_record), as written by jaxseg.data.prepare
+    manual_dir: str = ""  # published files, for the sets that are prepared from them
+    train_split: str = "train"
+    eval_split: str = "val"
+    batch_size: int = 16  # global, over all devices and processes
+    crop_size: tuple[int, int] = (513, 513)  # (height, width)
+    scale_range: tuple[float, float] = (0.5, 2.0)
+    scale_step: float = 0.0  # 0: uniform in the range; else the discrete grid of this step
+    flip: bool = True
+    jitter: float = 0.0  # strength of brightness, contrast and saturation changes; 0: none
+    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)  # of uint8 RGB; also the pad value
+    std: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    threads: int = 8  # reader threads of this process
+    prefetch: int = 64  # examples read ahead by those threads
+
+
+@dataclasses.dataclass
+class Loss:
+    """What is minimised: cross-entropy over valid pixels and its auxiliary copies."""
+
+    class_weights: tuple[float, ...] = ()  # one per class; empty: all 1
+    label_smoothing: float = 0.0
+    aux_weight: float = 0.4  # of the cross-entropy on aux_logits, for models that have them
+
+
+@dataclasses.dataclass
+class Optim:
+    """Optimiser and schedule (on optax)."""
+
+    name: str = "sgd"  # sgd (momentum) or adamw
+    learning_rate: float = 0.007
+    schedule: str = "poly"  # poly, step or constant
+    power: float = 0.9  # of poly: (1 - step / steps) ** power
+    end_learning_rate: float = 0.0
+    decay_steps: tuple[int, ...] = ()  # of step: where the rate is multiplied by decay_factor
+    decay_factor: float = 0.1
+    warmup_steps: int = 0
+    momentum: float = 0.9
+    nesterov: bool = False
+    b2: float = 0.999  # of adamw; its b1 is momentum
+    weight_decay: float = 1e-4  # on kernels only, never on biases, norms or depthwise kernels
+    clip_norm: float = 0.0  # 0: no clipping by global norm
+    multipliers: tuple[tuple[str, float], ...] = ()  # (pattern of the parameter path, factor)
+
+
+@dataclasses.dataclass
+class Train:
+    """The loop."""
+
+    steps: int = 30_000
+    seed: int = 0
+    log_every: int = 50
+    eval_every: int = 1_000  # 0: only at the end
+    checkpoint_every: int = 1_000
+    keep: int = 3  # checkpoints kept
+    accumulate: int = 1  # micro-batches a step
+    ema_decay: float = 0.0  # 0: no average of the parameters is kept
+    init_from: str = ""  # a checkpoint folder whose parameters are the start
+    rows: int = 1  # devices over which the height of an image is split
+    pictures: int = 4  # predictions drawn for TensorBoard at each evaluation
+    compile_cache: str = "~/.cache/jaxseg/xla"  # "": none
+
+
+@dataclasses.dataclass
+class Eval:
+    """The protocol of evaluation and prediction."""
+
+    batch_size: int = 8
+    size: tuple[int, int] = (0, 0)  # images are padded to this; (0, 0): the largest of the split
+    output_stride: int = 0  # 0: that of training
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    sliding: bool = False  # crops of crop_size instead of whole images
+    crop_size: tuple[int, int] = (513, 513)
+    stride: float = 2 / 3  # of the sliding window, as a share of crop_size
+    use_ema: bool = True  # when an average was kept
+    examples: int = 0  # 0: all of the split
+
+
+@dataclasses.dataclass
+class Experiment:
+    """Everything that decides the outcome of a run."""
+
+    model: nn.Module
+    data: Data = dataclasses.field(default_factory=Data)
+    loss: Loss = dataclasses.field(default_factory=Loss)
+    optim: Optim = dataclasses.field(default_factory=Optim)
+    train: Train = dataclasses.field(default_factory=Train)
+    eval: Eval = dataclasses.field(default_factory=Eval)
+
+
+def _fields(node: Any) -> list[dataclasses.Field]:
+    """The settable fields of a dataclass or linen module (without linen's own parent and name)."""
+    hidden = {"parent", "name"} if isinstance(node, nn.Module) else set()
+    return [f for f in dataclasses.fields(node) if f.init and f.name not in hidden]
+
+
+def to_dict(node: Any) -> Any:
+    """A config tree as JSON values; each dataclass names its class under "class"."""
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+        cls = type(node)
+        values = {f.name: to_dict(getattr(node, f.name)) for f in _fields(node)}
+        return {"class": f"{cls.__module__}:{cls.__qualname__}"} | values
+    if isinstance(node, tuple | list):
+        return [to_dict(value) for value in node]
+    if node is None or isinstance(node, bool | int | float | str):
+        return node
+    raise TypeError(
+        f"{node!r} cannot stand in a config: only numbers, strings, tuples and dataclasses can"
+    )
+
+
+def from_dict(values: Any) -> Any:
+    """The inverse of `to_dict`.
+
+    Raises:
+      ValueError: a class or a field that this version of the code does not have; it is named.
+    """
+    if isinstance(values, list):
+        return tuple(from_dict(value) for value in values)
+    if not isinstance(values, Mapping):
+        return values
+    module, _, qualname = values["class"].partition(":")
+    try:
+        cls = getattr(importlib.import_module(module), qualname)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"this code has no {module}.{qualname}: {error}") from error
+    known = {f.name for f in dataclasses.fields(cls) if f.init}
+    given = {name: from_dict(value) for name, value in values.items() if name != "class"}
+    if unknown := sorted(set(given) - known):
+        raise ValueError(
+            f"{qualname} has no field {', '.join(unknown)}: the config is of another version of jaxseg"
+        )
+    return cls(**given)
+
+
+def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each field of a config tree as ("optim.learning_rate", 0.007), classes included."""
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+        if isinstance(node, nn.Module):
+            yield f"{prefix}.class" if prefix else "class", type(node).__name__
+        for field in _fields(node):
+            path = f"{prefix}.{field.name}" if prefix else field.name
+            yield from flatten(getattr(node, field.name), path)
+    else:
+        yield prefix, node

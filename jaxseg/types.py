@@ -1,0 +1,18 @@
+"""The words that the whole project shares.
+
+Letters in shape comments: B images, H rows, W columns, C channels, K classes, N examples.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+Array = jax.Array
+ArrayLike = jax.Array | np.ndarray
+Batch = Mapping[str, ArrayLike]  # image uint8 [B, H, W, 3], label uint8 [B, H, W], index int64 [B]
+Outputs = dict[str, jax.Array]  # logits float32 [B, H, W, K], aux_logits, named features
+Variables = Mapping[str, Any]  # {"params": ..., "batch_stats": ...}
+
+IGNORE = 255  # the train id of void: kept out of every loss and every count by a mask

@@ -1,0 +1,24 @@
+"""Shared by all tests: the CPU backend, a compile cache, and the optional folders and libraries."""
+
+import os
+import pathlib
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "xla-tests"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.fixture(scope="session")
+def shared() -> pathlib.Path:
+    """The folder of published data and weights beside the checkout; tests without it skip."""
+    folder = pathlib.Path(os.environ.get("JAXSEG_SHARED", ROOT.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"needs published data and weights under {folder} (or JAXSEG_SHARED)")
+    return folder
