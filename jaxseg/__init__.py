@@ -1,0 +1,1 @@
+"""Semantic segmentation research in JAX and Flax."""

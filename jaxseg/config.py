@@ -1,16 +1,14 @@
 """The experiment: one tree of dataclasses, the only place where defaults live.
 
 An experiment file has `get_config() -> Experiment`; the command line changes any field of it
-(`--config.optim.learning_rate=0.01 --config.model.backbone.output_stride=8`). The model is a linen
-module, a dataclass itself, so its fields are set in the same way. `to_dict` and `from_dict` turn the
-whole tree into plain JSON and back: a run folder holds it, and needs nothing else to be evaluated,
-resumed or used for prediction.
+(`--config.optim.learning_rate=0.01 --config.model.backbone.output_stride=8`). The model is a
+linen module, a dataclass itself, so its fields are set in the same way. `to_dict` and `from_dict`
+turn the whole tree into plain JSON and back: a run folder holds it, and needs nothing else to be
+evaluated, resumed or used for prediction.
 """
 
 import dataclasses
 import importlib
-import types
-import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -153,7 +151,8 @@ def from_dict(values: Any) -> Any:
     given = {name: from_dict(value) for name, value in values.items() if name != "class"}
     if unknown := sorted(set(given) - known):
         raise ValueError(
-            f"{qualname} has no field {', '.join(unknown)}: the config is of another version of jaxseg"
+            f"{qualname} has no field {', '.join(unknown)}: "
+            "the config was written by another version of jaxseg"
         )
     return cls(**given)
 

@@ -1,0 +1,1 @@
+"""Feature extractors with an output stride that one field decides."""

@@ -1,0 +1,1 @@
+"""What more than one paper builds from: convolution, normalisation, pooling, resizing, ASPP."""
