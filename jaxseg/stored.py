@@ -1,0 +1,23 @@
+"""The config of an existing run folder, in the form that `--config=FILE:ARGUMENT` reads."""
+
+import json
+import pathlib
+
+from jaxseg import config
+
+
+def get_config(workdir: str) -> config.Experiment:
+    """The experiment that the run folder `workdir` was started with.
+
+    Raises:
+      FileNotFoundError: the folder holds no config.json.
+      ValueError: the file is broken, or of a version that this code cannot read.
+    """
+    path = pathlib.Path(workdir) / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: {workdir} is not the folder of a run")
+    try:
+        values = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    return config.from_dict(values)
