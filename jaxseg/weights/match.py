@@ -1,0 +1,172 @@
+"""The strict engine that carries tensors of a file into a variable tree by a name table.
+
+A table names, for each tensor of the file, the leaf it goes to. Each tensor and each leaf is used
+exactly once or waived by name; anything else is one error that lists all leftovers. So an import
+that succeeds is complete: no layer silently keeps its random start, no tensor is silently lost.
+"""
+
+import dataclasses
+import fnmatch
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_LISTED = 20  # names shown of each kind of leftover, so that the error stays readable
+
+
+def unchanged(array: np.ndarray) -> np.ndarray:
+    """The transform of a tensor that has the target's layout already."""
+    return array
+
+
+class Entry(NamedTuple):
+    """One line of a name table."""
+
+    source: str  # name of the tensor in the file
+    target: str  # path of the leaf: "params/backbone/layer_1/conv/kernel"
+    transform: Callable[[np.ndarray], np.ndarray] = unchanged  # the file's layout to ours
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """All entries of one kind of file, and what is waived; patterns are those of `fnmatch`."""
+
+    entries: tuple[Entry, ...]
+    ignored: tuple[str, ...] = ()  # tensors of the file that have no place in the tree
+    constants: Mapping[str, float] = dataclasses.field(default_factory=dict)  # leaf -> its value
+    kept: tuple[str, ...] = ()  # leaves that stay as they are in the given tree
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}/")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, value in leaves.items():
+        *parents, last = path.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return tree
+
+
+def _names(title: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return [f"{len(names)} {title}: {', '.join(names[:_LISTED])}{more}"]
+
+
+def _leftovers(source: Mapping[str, Any], leaves: Mapping[str, Any], table: Table) -> list[str]:
+    """What the table does not settle, in words; empty when each name is used or waived once."""
+    tensors = Counter(entry.source for entry in table.entries)
+    targets = Counter(entry.target for entry in table.entries)
+    waived = (*table.constants, *table.kept)
+    problems = _names(
+        "tensors of the file that have no place in the model",
+        [n for n in source if n not in tensors and not _matches(n, table.ignored)],
+    )
+    problems += _names(
+        "leaves of the model that nothing fills",
+        [n for n in leaves if n not in targets and not _matches(n, waived)],
+    )
+    problems += _names("tensors that the file lacks", [n for n in tensors if n not in source])
+    problems += _names("leaves that the model lacks", [n for n in targets if n not in leaves])
+    problems += _names(
+        "names used more than once or both used and waived",
+        [n for n, uses in tensors.items() if uses > 1 or _matches(n, table.ignored)]
+        + [n for n, uses in targets.items() if uses > 1 or _matches(n, waived)],
+    )
+    return problems
+
+
+def _kept(path: str, leaf: Any, problems: list[str]) -> np.ndarray:
+    """The value of a leaf that the table leaves alone; an abstract leaf has none."""
+    if not hasattr(leaf, "__array__"):
+        problems.append(f"{path} is to be kept but the given tree holds only its shape")
+        return np.zeros(leaf.shape, leaf.dtype)
+    return np.asarray(leaf)
+
+
+def fill(
+    source: Mapping[str, np.ndarray],
+    target: Mapping[str, Any],
+    table: Table,
+    *,
+    file: str = "the file",
+) -> dict[str, Any]:
+    """The tree `target` with each leaf taken from `source` as the table says.
+
+    Args:
+      source: name -> tensor, as a reader of this package gives it.
+      target: variables or their abstract form (leaves with `shape` and `dtype`), e.g.
+        `jax.eval_shape(model.init, ...)`: {"params": ..., "batch_stats": ...}.
+      table: which tensor goes where.
+      file: what the error calls the source.
+
+    Returns:
+      A tree of NumPy arrays in the shapes and types of `target`.
+
+    Raises:
+      ValueError: a tensor or leaf without a partner, used twice or of another shape; all of them
+        are listed in one message.
+    """
+    leaves = dict(_leaves(target))
+    problems = _leftovers(source, leaves, table)
+    entry_of = {entry.target: entry for entry in table.entries if entry.source in source}
+    filled: dict[str, np.ndarray] = {}
+    for path, leaf in leaves.items():
+        shape, dtype = tuple(leaf.shape), np.dtype(leaf.dtype)
+        if path not in entry_of:
+            constant = [v for p, v in table.constants.items() if fnmatch.fnmatchcase(path, p)]
+            if constant:
+                filled[path] = np.full(shape, constant[0], dtype)
+            elif _matches(path, table.kept):
+                filled[path] = _kept(path, leaf, problems)
+            continue
+        entry = entry_of[path]
+        raw = source[entry.source]
+        if raw.dtype.kind in "iub" and dtype.kind not in "iub":
+            problems.append(f"{entry.source} holds {raw.dtype}, {path} holds {dtype}")
+            continue
+        try:
+            value = entry.transform(raw)
+        except ValueError as error:
+            problems.append(f"{entry.source} {raw.shape} cannot be laid out for {path}: {error}")
+            continue
+        if value.shape != shape:
+            problems.append(f"{entry.source} {raw.shape} gives {value.shape}, {path} is {shape}")
+            continue
+        filled[path] = np.ascontiguousarray(value, dtype).reshape(shape)
+    if problems:
+        raise ValueError(f"{file} does not fit the model: {'; '.join(problems)}")
+    return _nested(filled)
+
+
+def describe(source: Mapping[str, np.ndarray], target: Mapping[str, Any], table: Table) -> str:
+    """What goes where, one line a tensor or leaf, waived ones last (a report to print)."""
+    lines = [
+        f"{entry.source} {source[entry.source].shape} -> {entry.target}"
+        for entry in table.entries
+        if entry.source in source
+    ]
+    lines += [f"{n} (ignored)" for n in source if _matches(n, table.ignored)]
+    for path, _ in _leaves(target):
+        for pattern, value in table.constants.items():
+            if fnmatch.fnmatchcase(path, pattern):
+                lines.append(f"{path} = {value}")
+        if _matches(path, table.kept):
+            lines.append(f"{path} (kept)")
+    return "\n".join(lines)
