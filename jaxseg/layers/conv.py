@@ -1,0 +1,165 @@
+"""Convolution, depthwise and separable convolution with explicit symmetric padding."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+
+from jaxseg.layers.norm import Norm
+from jaxseg.types import Array
+
+# He et al., "Delving deep into rectifiers", section 2.2: variance 2 / fan. fan_out keeps the
+# variance of gradients and is what torchvision's ResNet uses, fan_in that of activations.
+he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+he_normal_fan_in = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
+
+
+def conv(
+    x: Array,
+    kernel: Array,
+    *,
+    stride: int = 1,
+    rate: int = 1,
+    padding: int | None = None,
+    groups: int = 1,
+    form: str = "auto",
+) -> Array:
+    """Convolve with zeros around the map, the same number before and after it.
+
+    Args:
+      x: [B, H, W, Cin].
+      kernel: [kh, kw, Cin / groups, Cout].
+      stride: of the output's grid in the input's.
+      rate: distance of the kernel's taps (atrous, dilated convolution).
+      padding: zeros on each side; None: rate * (k - 1) // 2, which keeps H and W at stride 1 and
+        puts output i on input i * stride whatever the size (unlike "SAME").
+      groups: channels are split in so many groups that do not see each other.
+      form: "auto", "plain" or "fast"; all give the same numbers.
+
+    Returns:
+      [B, (H + 2 p - rate (kh - 1) - 1) // stride + 1, W likewise, Cout] in x's dtype.
+    """
+    pads = [rate * (k - 1) // 2 if padding is None else padding for k in kernel.shape[:2]]
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        [(p, p) for p in pads],
+        rhs_dilation=(rate, rate),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+class Conv(nn.Module):
+    """A convolution with its parameters; float32 parameters, computed in `dtype`."""
+
+    features: int
+    kernel_size: int = 3
+    stride: int = 1
+    rate: int = 1
+    padding: int | None = None
+    groups: int = 1
+    use_bias: bool = False
+    kernel_init: nn.initializers.Initializer = he_normal_fan_out
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, H, W, C] -> [B, H / stride, W / stride, features]."""
+        size = self.kernel_size
+        shape = (size, size, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        y = conv(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            stride=self.stride,
+            rate=self.rate,
+            padding=self.padding,
+            groups=self.groups,
+            form=self.form,
+        )
+        if not self.use_bias:
+            return y
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
+        return y + bias.astype(self.dtype)
+
+
+class DepthwiseConv(nn.Module):
+    """One k x k filter for each channel (MobileNet, Xception); kernel [k, k, 1, C]."""
+
+    kernel_size: int = 3
+    stride: int = 1
+    rate: int = 1
+    padding: int | None = None
+    use_bias: bool = False
+    kernel_init: nn.initializers.Initializer = he_normal_fan_in
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, H, W, C] -> [B, H / stride, W / stride, C]."""
+        channels = x.shape[-1]
+        shape = (self.kernel_size, self.kernel_size, 1, channels)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        y = conv(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            stride=self.stride,
+            rate=self.rate,
+            padding=self.padding,
+            groups=channels,
+            form=self.form,
+        )
+        if not self.use_bias:
+            return y
+        bias = self.param("bias", nn.initializers.zeros_init(), (channels,), jnp.float32)
+        return y + bias.astype(self.dtype)
+
+
+class SeparableConv(nn.Module):
+    """Depthwise then 1x1 convolution, each with its normalisation (Xception; DeepLab v3+ 3.1)."""
+
+    features: int
+    kernel_size: int = 3
+    stride: int = 1
+    rate: int = 1
+    activate_depthwise: bool = True  # ReLU after the depthwise convolution
+    activate: bool = True  # ReLU after the 1x1 convolution
+    norm: str = "batch"
+    norm_epsilon: float = 1e-5
+    norm_decay: float = 0.9
+    norm_groups: int = 32
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """[B, H, W, C] -> [B, H / stride, W / stride, features]."""
+
+        def normalise(y: Array, name: str) -> Array:
+            norm = Norm(
+                self.norm,
+                self.norm_epsilon,
+                self.norm_decay,
+                self.norm_groups,
+                self.dtype,
+                name=name,
+            )
+            return norm(y, train=train)
+
+        y = DepthwiseConv(
+            self.kernel_size,
+            self.stride,
+            self.rate,
+            dtype=self.dtype,
+            form=self.form,
+            name="depthwise",
+        )(x)
+        y = normalise(y, "depthwise_norm")
+        if self.activate_depthwise:
+            y = nn.relu(y)
+        y = Conv(self.features, 1, dtype=self.dtype, form=self.form, name="pointwise")(y)
+        y = normalise(y, "pointwise_norm")
+        return nn.relu(y) if self.activate else y

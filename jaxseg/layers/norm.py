@@ -1,0 +1,53 @@
+"""Normalisation over the batch, with frozen statistics, or over groups of channels."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxseg.types import Array
+
+KINDS = ("batch", "frozen", "group", "none")
+
+
+class Norm(nn.Module):
+    """Normalise [..., C] per channel, then scale and shift; statistics are float32.
+
+    - "batch": Ioffe and Szegedy 2015. In training the mean and variance are those of the whole
+      batch: under jit over a mesh that is the global batch, over all devices.
+      The running variance follows the biased variance of the batch, as flax's does; torch's and
+      TensorFlow's fused kernels follow the unbiased one, n / (n - 1) times larger.
+      Departure: with a single value per channel (the pooled branch of ASPP with one image) the
+      batch has no variance and the normalised value would be 0 for any input, so the running
+      statistics are used, and left as they are. torch refuses such a batch.
+    - "frozen": running statistics always, never updated; scale and bias still learn.
+    - "group": Wu and He 2018, `groups` groups of channels.
+    - "none": the identity, no parameters.
+
+    Parameters scale and bias [C]; batch_stats mean and var [C].
+    """
+
+    kind: str = "batch"
+    epsilon: float = 1e-5
+    decay: float = 0.9  # of the running statistics; torch's momentum is 1 - decay
+    groups: int = 32
+    dtype: str = "float32"
+
+    def setup(self):
+        """Let flax's layer hold its parameters directly under this module's name."""
+        if self.kind not in KINDS:
+            raise ValueError(f"norm is {self.kind!r}: it must be one of {', '.join(KINDS)}")
+        dtype = jnp.dtype(self.dtype)
+        if self.kind in ("batch", "frozen"):
+            self.batch = nn.BatchNorm(momentum=self.decay, epsilon=self.epsilon, dtype=dtype)
+            nn.share_scope(self, self.batch)
+        elif self.kind == "group":
+            self.group = nn.GroupNorm(num_groups=self.groups, epsilon=self.epsilon, dtype=dtype)
+            nn.share_scope(self, self.group)
+
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """[..., C] -> [..., C] in `dtype`."""
+        if self.kind == "none":
+            return x.astype(self.dtype)
+        if self.kind == "group":
+            return self.group(x)
+        one_value = x.size == x.shape[-1]
+        return self.batch(x, use_running_average=self.kind == "frozen" or not train or one_value)
