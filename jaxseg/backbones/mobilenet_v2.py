@@ -1,0 +1,172 @@
+"""MobileNetV2 (Sandler et al., arXiv 1801.04381, Table 2) as DeepLab uses it: up to 320 channels.
+
+The names are those of the released code: layer_1 is the first convolution, layer_2 .. layer_18 are
+the inverted residuals. The stride that the output stride leaves out becomes a rate, layer by layer:
+the layer that would have strided keeps the rate so far, the layers after it take the new one.
+
+Departure: padding is symmetric, TensorFlow's is 'SAME'; the output stride is then one clone away.
+Both pad r zeros on each side of a 3x3 kernel of rate r at stride 1. At stride 2 on n pixels 'SAME'
+pads 2 (ceil(n / 2) - 1) + 3 - n in all: for odd n that is 2, one on each side, the symmetric
+padding; for even n it is 1, after the last pixel, and the grid moves by a pixel. An input of
+k s + 1 pixels (257, 513) is odd for even s, and stride 2 makes k s / 2 + 1 of it, the same form:
+at such sizes every layer down to output stride s is TensorFlow's.
+"""
+
+import flax.linen as nn
+
+from jaxseg.layers.atrous import AtrousLaw
+from jaxseg.layers.conv import Conv, DepthwiseConv
+from jaxseg.layers.norm import Norm
+from jaxseg.types import Array
+
+# Table 2: (expansion t, channels c, repetitions n, stride s of the first of them).
+BLOCKS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+STEM_CHANNELS = 32
+EXPANDED_DIVISIBLE_BY = 8  # of the expanded channels at any width, as in the released code
+INIT = nn.initializers.truncated_normal(0.09)  # the released code's; the paper is silent
+
+
+def scaled_channels(channels: float, divisible_by: int) -> int:
+    """The nearest multiple of `divisible_by`, at least one and never under 0.9 of `channels`."""
+    nearest = int(channels + divisible_by / 2) // divisible_by * divisible_by
+    rounded = max(nearest, divisible_by)
+    return rounded if rounded >= 0.9 * channels else rounded + divisible_by
+
+
+class InvertedResidual(nn.Module):
+    """1x1 expansion, 3x3 depthwise, linear 1x1 projection (Figure 3b and section 3.3)."""
+
+    features: int
+    expanded: int  # equal to the input's channels: no expansion
+    stride: int = 1
+    rate: int = 1
+    residual: bool = False
+    norm: str = "batch"
+    norm_epsilon: float = 1e-3
+    norm_decay: float = 0.997
+    norm_groups: int = 8
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
+        """[B, H, W, C] -> the output [B, H/s, W/s, features] and the depthwise output before it."""
+
+        def normalise(y: Array, name: str) -> Array:
+            norm = Norm(
+                self.norm,
+                self.norm_epsilon,
+                self.norm_decay,
+                self.norm_groups,
+                self.dtype,
+                name=name,
+            )
+            return norm(y, train=train)
+
+        def pointwise(y: Array, features: int, name: str) -> Array:
+            layer = Conv(features, 1, kernel_init=INIT, dtype=self.dtype, form=self.form, name=name)
+            return layer(y)
+
+        y = x
+        if self.expanded != x.shape[-1]:
+            y = pointwise(y, self.expanded, "expand")  # [B, H, W, expanded]
+            y = nn.relu6(normalise(y, "expand_norm"))
+        y = DepthwiseConv(
+            3,
+            self.stride,
+            self.rate,
+            kernel_init=INIT,
+            dtype=self.dtype,
+            form=self.form,
+            name="depthwise",
+        )(y)  # [B, H/s, W/s, expanded]
+        depthwise = nn.relu6(normalise(y, "depthwise_norm"))
+        y = pointwise(depthwise, self.features, "project")  # [B, H/s, W/s, features]
+        y = normalise(y, "project_norm")
+        return (x + y if self.residual else y), depthwise
+
+
+class MobileNetV2(nn.Module):
+    """The feature extractor; every field is a keyword.
+
+    Google's DeepLab models of width 1 divide channels by 8, those of other widths by 1; Keras by 8
+    at any width. Parameters do not depend on the output stride.
+    """
+
+    width: float = 1.0  # the paper's width multiplier
+    output_stride: int = 16
+    divisible_by: int = 8  # scaled channels are a multiple of this
+    norm: str = "batch"
+    norm_epsilon: float = 1e-3
+    norm_decay: float = 0.997
+    norm_groups: int = 8
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
+        """End points of images [B, H, W, 3], normalised to -1..1 for the published weights.
+
+        Returns:
+          "layer_1" .. "layer_18"; "layer_2_depthwise" .. after batch norm and ReLU6, of which
+          DeepLab v3+ takes "layer_4_depthwise" (stride 4, 144 channels at width 1) as its low-level
+          skip; and "features", the last of them [B, H/s, W/s, 320 width].
+        """
+        law = AtrousLaw(self.output_stride)
+        stride, rate = law.step(2)
+        channels = scaled_channels(STEM_CHANNELS * self.width, self.divisible_by)
+        x = Conv(
+            channels,
+            stride=stride,
+            rate=rate,
+            kernel_init=INIT,
+            dtype=self.dtype,
+            form=self.form,
+            name="conv",
+        )(x)  # [B, H/2, W/2, 32 width]
+        x = Norm(
+            self.norm,
+            self.norm_epsilon,
+            self.norm_decay,
+            self.norm_groups,
+            self.dtype,
+            name="conv_norm",
+        )(x, train=train)
+        x = nn.relu6(x)
+        ends = {"layer_1": x}
+        index = 1
+        for expansion, base, repetitions, block_stride in BLOCKS:
+            features = scaled_channels(base * self.width, self.divisible_by)
+            for unit in range(repetitions):
+                index += 1
+                nominal = block_stride if unit == 0 else 1
+                stride, rate = law.step(nominal)
+                expanded = x.shape[-1]
+                if expansion > 1:
+                    expanded = scaled_channels(x.shape[-1] * expansion, EXPANDED_DIVISIBLE_BY)
+                x, depthwise = InvertedResidual(
+                    features,
+                    expanded,
+                    stride=stride,
+                    rate=rate,
+                    # By the nominal stride: a layer whose stride is left out is the same function.
+                    residual=nominal == 1 and x.shape[-1] == features,
+                    norm=self.norm,
+                    norm_epsilon=self.norm_epsilon,
+                    norm_decay=self.norm_decay,
+                    norm_groups=self.norm_groups,
+                    dtype=self.dtype,
+                    form=self.form,
+                    name=f"layer_{index}",
+                )(x, train=train)
+                ends[f"layer_{index}"] = x
+                ends[f"layer_{index}_depthwise"] = depthwise
+        return ends | {"features": x}

@@ -1,0 +1,60 @@
+"""Constant tensors of a .tflite model, by name, without an interpreter."""
+
+import pathlib
+import struct
+
+import numpy as np
+
+_IDENTIFIER = b"TFL3"
+
+
+def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """The constant float tensors of a .tflite file by name: weights and folded biases.
+
+    Layouts are TensorFlow Lite's: convolution [out, height, width, in], depthwise
+    [1, height, width, channels]. Activations have no data and integer constants (sizes of a resize,
+    axes) are part of the graph; neither is returned.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ImportError: the package `tflite` is missing.
+      ValueError: another format, a truncated file, more than one graph, a quantised model.
+    """
+    path = pathlib.Path(path)
+    try:
+        import tflite
+    except ImportError as error:
+        raise ImportError(f"{path} needs the package tflite: pip install tflite") from error
+    content = path.read_bytes()
+    if content[4:8] != _IDENTIFIER:
+        raise ValueError(f"{path}: not a TensorFlow Lite model")
+    try:
+        model = tflite.Model.GetRootAsModel(content, 0)
+        if model.SubgraphsLength() != 1:
+            raise ValueError(f"{path}: {model.SubgraphsLength()} graphs; one is read")
+        return _float_constants(path, model, tflite.TensorType)
+    except (struct.error, IndexError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: truncated or damaged: {error}") from error
+
+
+def _float_constants(path: pathlib.Path, model, types) -> dict[str, np.ndarray]:
+    dtypes: dict[int, np.dtype] = {types.FLOAT32: np.dtype("<f4"), types.FLOAT16: np.dtype("<f2")}
+    integers = {types.INT32, types.INT64}
+    graph = model.Subgraphs(0)
+    found: dict[str, np.ndarray] = {}
+    for index in range(graph.TensorsLength()):
+        tensor = graph.Tensors(index)
+        buffer = model.Buffers(tensor.Buffer())
+        if buffer.DataLength() == 0 or tensor.Type() in integers:
+            continue
+        name = tensor.Name().decode()
+        if tensor.Type() not in dtypes:
+            raise ValueError(f"{path}: {name} is quantised; only float models are read")
+        if name in found:
+            raise ValueError(f"{path}: two tensors are called {name}")
+        shape = tuple(int(n) for n in tensor.ShapeAsNumpy())
+        values = np.frombuffer(buffer.DataAsNumpy().tobytes(), dtypes[tensor.Type()])
+        if values.size != np.prod(shape, dtype=int):
+            raise ValueError(f"{path}: {name} of shape {shape} has {values.size} values")
+        found[name] = values.reshape(shape)
+    return found
