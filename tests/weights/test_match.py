@@ -1,0 +1,115 @@
+"""The engine refuses whatever is not settled exactly once, and says all of it in one message."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxseg.weights.match import Entry, Table, describe, fill
+
+
+def _target():
+    def leaf(*shape):
+        return jax.ShapeDtypeStruct(shape, np.float32)
+
+    return {
+        "params": {"conv": {"kernel": leaf(3, 3, 2, 4)}, "norm": {"bias": leaf(4)}},
+        "batch_stats": {"norm": {"mean": leaf(4)}},
+    }
+
+
+def _source():
+    rng = np.random.default_rng(0)
+    return {
+        "c.weight": rng.normal(size=(4, 2, 3, 3)).astype(np.float16),
+        "n.bias": np.arange(4.0),
+        "n.count": np.int64(3),
+    }
+
+
+def _hwio(array):
+    return array.transpose(2, 3, 1, 0)
+
+
+ENTRIES = (
+    Entry("c.weight", "params/conv/kernel", _hwio),
+    Entry("n.bias", "params/norm/bias"),
+)
+TABLE = Table(ENTRIES, ignored=("*.count",), constants={"batch_stats/*/mean": 0.5})
+
+
+def test_each_leaf_gets_its_tensor_in_the_layout_and_type_of_the_target():
+    source = _source()
+    filled = fill(source, _target(), TABLE)
+    kernel = filled["params"]["conv"]["kernel"]
+    assert kernel.dtype == np.float32
+    assert kernel.flags.c_contiguous
+    assert kernel[2, 1, 0, 3] == source["c.weight"][3, 0, 2, 1]
+    np.testing.assert_array_equal(filled["params"]["norm"]["bias"], [0, 1, 2, 3])
+    np.testing.assert_array_equal(filled["batch_stats"]["norm"]["mean"], [0.5] * 4)
+    assert jax.tree.structure(filled) == jax.tree.structure(_target())
+
+
+def test_all_leftovers_of_both_sides_stand_in_one_error():
+    source = _source() | {"extra.weight": np.zeros(2), "more": np.zeros(1)}
+    table = Table((ENTRIES[0], Entry("absent", "params/absent/kernel")))
+    with pytest.raises(ValueError, match="FILE does not fit the model") as error:
+        fill(source, _target(), table, file="FILE")
+    message = str(error.value)
+    for name in ("extra.weight", "more", "n.bias", "n.count", "absent", "params/absent/kernel"):
+        assert name in message
+    for name in ("params/norm/bias", "batch_stats/norm/mean"):
+        assert name in message
+    assert "c.weight" not in message
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        (Table((*ENTRIES, ENTRIES[1]), ("*.count",), {"*mean": 0.0}), "n.bias"),
+        (Table(ENTRIES, ("n.*",), {"*mean": 0.0}), "n.bias"),
+        (Table(ENTRIES, ("*.count",), {"*": 0.0}), "params/conv/kernel"),
+    ],
+)
+def test_twice_used_or_used_and_waived_is_refused(table, name):
+    with pytest.raises(ValueError, match="more than once or both") as error:
+        fill(_source(), _target(), table)
+    assert name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "reason"),
+    [
+        (np.zeros((5, 2, 3, 3)), r"gives \(3, 3, 2, 5\)"),
+        (np.zeros((4, 2)), "cannot be laid out"),
+        (np.zeros((4, 2, 3, 3), np.int8), "holds int8"),
+    ],
+)
+def test_a_tensor_of_another_shape_or_type_is_named(array, reason):
+    with pytest.raises(ValueError, match=reason) as error:
+        fill(_source() | {"c.weight": array}, _target(), TABLE)
+    assert "c.weight" in str(error.value)
+    assert "params/conv/kernel" in str(error.value)
+
+
+def test_kept_leaves_stay_and_an_abstract_one_cannot():
+    target = _target()
+    target["batch_stats"]["norm"]["mean"] = np.full(4, 7, np.float32)
+    table = Table(ENTRIES, ("*.count",), kept=("batch_stats/*",))
+    filled = fill(_source(), target, table)
+    np.testing.assert_array_equal(filled["batch_stats"]["norm"]["mean"], [7] * 4)
+    with pytest.raises(ValueError, match="only its shape"):
+        fill(_source(), _target(), table)
+
+
+def test_a_long_list_is_cut_with_its_count():
+    source = _source() | {f"extra{i:03}": np.zeros(1) for i in range(50)}
+    with pytest.raises(ValueError, match=r"50 tensors of the file .* and 30 more"):
+        fill(source, _target(), TABLE)
+
+
+def test_the_report_names_every_tensor_and_leaf():
+    lines = describe(_source(), _target(), TABLE).splitlines()
+    assert "c.weight (4, 2, 3, 3) -> params/conv/kernel" in lines
+    assert "n.count (ignored)" in lines
+    assert "batch_stats/norm/mean = 0.5" in lines
+    assert len(lines) == 4
