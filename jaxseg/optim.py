@@ -1,0 +1,141 @@
+"""Optimisers and learning-rate schedules of the papers, as chains of optax."""
+
+import math
+import operator
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import optax
+
+from jaxseg import config
+
+
+def schedule(optim: config.Optim, steps: int) -> optax.Schedule:
+    """The learning rate as a function of the number of updates already done.
+
+    With base rate b, end rate e and u = updates done since the warm-up, of U in all:
+      poly      (b - e) * (1 - u / U) ** power + e   (ParseNet; DeepLab v2, section 4.1)
+      step      b * decay_factor ** (how many of decay_steps <= updates done)
+      constant  b
+    During the warm-up the rate is b * (updates done + 1) / warmup_steps; the clock of poly starts
+    after it, as in the official DeepLab code.
+
+    Raises:
+      ValueError: an unknown schedule or a value out of range; the field is named.
+    """
+    base = optim.learning_rate
+    if not 0 <= optim.warmup_steps < max(steps, 1):
+        raise ValueError(
+            f"optim.warmup_steps={optim.warmup_steps} must be from 0 to below train.steps={steps}"
+        )
+    if optim.schedule == "poly":
+        after = optax.polynomial_schedule(
+            base, optim.end_learning_rate, optim.power, steps - optim.warmup_steps
+        )
+    elif optim.schedule == "step":
+        if not optim.decay_steps:
+            raise ValueError("optim.schedule=step needs optim.decay_steps, e.g. (20000, 40000)")
+        at = {step - optim.warmup_steps: optim.decay_factor for step in optim.decay_steps}
+        after = optax.piecewise_constant_schedule(base, at)
+    elif optim.schedule == "constant":
+        after = optax.constant_schedule(base)
+    else:
+        raise ValueError(f"optim.schedule={optim.schedule}: poly, step or constant")
+    if not optim.warmup_steps:
+        return after
+    warmup = optax.linear_schedule(base / optim.warmup_steps, base, max(optim.warmup_steps - 1, 1))
+    return optax.join_schedules([warmup, after], [optim.warmup_steps])
+
+
+def _path(keys: Any) -> str:
+    return jax.tree_util.keystr(keys, simple=True, separator="/")
+
+
+def decay_mask(params: Any) -> Any:
+    """A tree like `params`: True where weight decay applies.
+
+    Kernels of convolutions and dense layers decay; biases, norms and depthwise kernels
+    ([kh, kw, 1, C] with kh * kw > 1) do not, as in the official DeepLab code. (torch decays all.)
+    """
+
+    def decays(keys: Any, leaf: Any) -> bool:
+        if _path(keys).rpartition("/")[2] != "kernel":
+            return False
+        spatial = math.prod(leaf.shape[:-2])
+        return not (len(leaf.shape) == 4 and leaf.shape[-2] == 1 and spatial > 1)
+
+    return jax.tree_util.tree_map_with_path(decays, params)
+
+
+def learning_rate_factors(params: Any, multipliers: Sequence[tuple[str, float]]) -> Any:
+    """A tree like `params`: the product of the factors whose pattern is found in the path.
+
+    Args:
+      params: parameters or their shapes.
+      multipliers: (regular expression, factor) pairs; the expression is searched for in paths such
+        as "backbone/stage1/unit1/conv1/kernel".
+
+    Raises:
+      ValueError: a pattern that no path holds, or that is no regular expression.
+    """
+    paths = [_path(keys) for keys, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
+    for pattern, _ in multipliers:
+        try:
+            found = any(re.search(pattern, path) for path in paths)
+        except re.error as error:
+            raise ValueError(f"optim.multipliers: {pattern!r} is no pattern: {error}") from error
+        if not found:
+            top = sorted({path.partition("/")[0] for path in paths})
+            raise ValueError(
+                f"optim.multipliers: no parameter path holds {pattern!r}; "
+                f"paths are like {paths[0]}, first parts: {', '.join(top)}"
+            )
+
+    def factor(keys: Any, _: Any) -> float:
+        path = _path(keys)
+        return math.prod(by for pattern, by in multipliers if re.search(pattern, path))
+
+    return jax.tree_util.tree_map_with_path(factor, params)
+
+
+def build(
+    optim: config.Optim, steps: int, params: Any
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """The optimiser of an experiment and its learning rate.
+
+    sgd, as in Caffe, torch and TensorFlow (d is 0 where `decay_mask` is False):
+      g = clip(gradient) + d * p;  v = momentum * v + g;  p = p - rate * factor * v
+    adamw (Loshchilov and Hutter 2019, algorithm 2, the decay scaled by the rate as in torch):
+      p = p - rate * factor * (adam(clip(gradient)) + d * p)
+
+    Args:
+      optim: the settings.
+      steps: of the whole run.
+      params: parameters or their shapes.
+
+    Returns:
+      The optax transformation, and the schedule (updates done -> rate, before factors).
+
+    Raises:
+      ValueError: a setting that is unknown, out of range, or matches no parameter.
+    """
+    rate = schedule(optim, steps)
+    chain = []
+    if optim.clip_norm > 0:
+        chain.append(optax.clip_by_global_norm(optim.clip_norm))
+    decay = optax.add_decayed_weights(optim.weight_decay, decay_mask(params))
+    if optim.name == "sgd":
+        chain += [decay, optax.trace(optim.momentum, optim.nesterov)]
+    elif optim.name == "adamw":
+        chain += [optax.scale_by_adam(optim.momentum, optim.b2), decay]
+    else:
+        raise ValueError(f"optim.name={optim.name}: sgd or adamw")
+    chain.append(optax.scale_by_learning_rate(rate))
+    if optim.multipliers:
+        factors = learning_rate_factors(params, optim.multipliers)
+        chain.append(
+            optax.stateless(lambda updates, _: jax.tree.map(operator.mul, updates, factors))
+        )
+    return optax.chain(*chain), rate
