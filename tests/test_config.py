@@ -1,0 +1,70 @@
+"""The config tree goes to JSON and back, and every experiment is built."""
+
+import importlib
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxseg import config
+from tests.conftest import ROOT
+
+EXPERIMENTS = sorted(
+    path.stem for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__"
+)
+
+
+def experiment(name):
+    return importlib.import_module(f"experiments.{name}").get_config()
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_survives_json(name):
+    built = experiment(name)
+    values = config.to_dict(built)
+    again = config.from_dict(json.loads(json.dumps(values)))
+    assert config.to_dict(again) == values
+    assert dict(config.flatten(again)) == dict(config.flatten(built))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_gives_logits_at_the_size_of_its_crops(name):
+    built = experiment(name)
+    height, width = built.data.crop_size
+    images = jax.ShapeDtypeStruct((2, height, width, 3), jnp.float32)
+
+    def forward(images):
+        variables = built.model.init(jax.random.key(0), images, train=False)
+        return built.model.apply(variables, images, train=False)
+
+    logits = jax.eval_shape(forward, images)["logits"]
+    assert logits.shape == (2, height, width, built.model.num_classes)
+    assert logits.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_names_its_paper_numbers_and_command(name):
+    text = importlib.import_module(f"experiments.{name}").__doc__
+    for word in ("arXiv", "Expected", "easured"):
+        assert word in text
+    assert "jaxseg.main" in text or "launch/" in text
+
+
+def test_an_unknown_field_is_refused_by_name():
+    values = config.to_dict(experiment(EXPERIMENTS[0]))
+    values["optim"]["learning_speed"] = 1.0
+    with pytest.raises(ValueError, match="Optim has no field learning_speed"):
+        config.from_dict(values)
+
+
+def test_an_unknown_class_is_refused_by_name():
+    values = config.to_dict(experiment(EXPERIMENTS[0]))
+    values["model"]["class"] = "jaxseg.models.deeplab_v9:DeepLabV9"
+    with pytest.raises(ValueError, match="deeplab_v9"):
+        config.from_dict(values)
+
+
+def test_what_json_cannot_hold_is_refused():
+    with pytest.raises(TypeError, match="cannot stand in a config"):
+        config.to_dict(config.Loss(class_weights=(jnp.ones(3),)))

@@ -1,0 +1,76 @@
+"""Imports go one way only (design of the house), proved on the sources and on fresh interpreters."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+FREE = {"types"}  # what everyone may use
+ALLOWED = {
+    "layers": set(),
+    "losses": set(),
+    "metrics": set(),
+    "optim": {"config"},
+    "backbones": {"layers"},
+    "models": {"backbones", "layers"},
+    "data": set(),
+    "weights": set(),
+    "config": set(),
+    "state": set(),
+    "distributed": set(),
+    "draw": {"data"},
+    "stored": {"config"},
+}
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+SOURCES = sorted((ROOT / "jaxseg").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_imports_only_what_the_house_allows(path):
+    part = path.relative_to(ROOT / "jaxseg").with_suffix("").parts[0]
+    used = {name.split(".")[1] for name in imports_of(path) if name.startswith("jaxseg.")}
+    outward = {name.split(".")[0] for name in imports_of(path)} & {"experiments", "launch", "tests"}
+    assert not outward, f"jaxseg must not import {outward}"
+    if part in ALLOWED:
+        assert used <= ALLOWED[part] | FREE | {part}
+    if part != "main":
+        assert "main" not in used
+    assert "tensorflow" not in {name.split(".")[0] for name in imports_of(path)}
+    if part == "data":
+        assert not {"flax", "optax"} & {name.split(".")[0] for name in imports_of(path)}
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        (
+            "import jaxseg.models.deeplab_v3, jaxseg.models.deeplab_v3_plus, jaxseg.backbones.resnet",
+            "'tensorflow_datasets' in sys.modules or 'tensorflow' in sys.modules",
+        ),
+        (
+            "import jaxseg.data.loader, jaxseg.data.prepare, jaxseg.data.doctor, jax",
+            "jax._src.xla_bridge._backends or 'tensorflow' in sys.modules or 'flax' in sys.modules",
+        ),
+        (
+            "import jaxseg.train, jaxseg.evaluate, jaxseg.predict, jaxseg.report, jaxseg.summary",
+            "'tensorflow' in sys.modules",
+        ),
+    ],
+)
+def test_importing_one_part_does_not_start_another(statement, absent):
+    program = f"import sys; {statement}; sys.exit(1 if {absent} else 0)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

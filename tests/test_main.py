@@ -1,0 +1,38 @@
+"""What a user sees of a wrong command: one line that names the flag, and an exit status."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def jaxseg(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "jaxseg.main", *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+QUICKSTART = "--config=experiments/quickstart.py"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        ((QUICKSTART, "--config.optim.lerning_rate=1"), 2, ("no field", "optim.learning_rate")),
+        ((QUICKSTART, "--config.train.steps=many"), 2, ("train.steps", "many")),
+        ((QUICKSTART, "--config.model.backbone.rate=2"), 2, ("model.backbone.rate",)),
+        (("--config=experiments/none.py",), 2, ("experiments/none.py",)),
+        ((QUICKSTART, "--mode=fly"), 2, ("mode", "fly")),
+        ((QUICKSTART,), 1, ("--workdir",)),
+        (("--mode=evaluate", "--workdir=/nowhere"), 1, ("/nowhere/config.json", "--config")),
+        ((QUICKSTART, "train"), 2, ("'train'", "no flag")),
+    ],
+)
+def test_a_wrong_command_gets_one_line(arguments, status, words):
+    done = jaxseg(*arguments)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
