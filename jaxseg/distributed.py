@@ -1,0 +1,181 @@
+"""Processes, the device mesh, how arrays lie on it, and being asked to stop.
+
+One program runs in every process and `jax.jit` splits it over the mesh. Because the program sees
+whole (global) arrays, the statistics of batch norm are those of the whole batch, on any number of
+devices, and so is every sum and mean: there is nothing to synchronise by hand.
+"""
+
+import os
+import signal
+import threading
+import types
+from collections.abc import Callable, Mapping
+from typing import Self
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxseg.types import Array
+
+AUTO = "auto"  # as coordinator: JAX finds it by itself (TPU pods, Kubernetes, MPI)
+
+
+def initialize(coordinator: str | None = None, processes: int = 1, process: int = 0) -> None:
+    """Joins the processes of a run; does nothing for a single process.
+
+    Under `srun` with several tasks, and on TPU slices that say so in the environment, all is found
+    out. Elsewhere the coordinator is named, or "auto" leaves the search to JAX (a TPU VM pod).
+
+    Args:
+      coordinator: host:port of process 0, "auto", or None.
+      processes: how many there are; only with host:port.
+      process: which one this is; only with host:port.
+
+    Raises:
+      ValueError: numbers that do not fit together.
+    """
+    if jax.distributed.is_initialized():
+        return
+    if coordinator == AUTO:
+        jax.distributed.initialize()
+    elif coordinator:
+        if not 0 <= process < processes:
+            raise ValueError(f"--process={process} must be from 0 to below --processes={processes}")
+        jax.distributed.initialize(coordinator, processes, process)
+    elif processes > 1:
+        raise ValueError(f"--processes={processes} needs --coordinator=HOST:PORT of process 0")
+    elif _launched_together(os.environ):
+        jax.distributed.initialize()
+
+
+def _launched_together(environment: Mapping[str, str]) -> bool:
+    """Whether a launcher started this process as one of several.
+
+    sbatch and salloc set SLURM_NTASKS also for a program that is started once, without srun; only
+    a step has SLURM_STEP_NUM_TASKS, and waiting for tasks that nobody starts would hang.
+    """
+    slurm = int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in environment
+    mpi = int(environment.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
+    tpu = "," in environment.get("TPU_WORKER_HOSTNAMES", "")
+    return slurm or mpi or tpu or "MEGASCALE_COORDINATOR_ADDRESS" in environment
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes logs and pictures."""
+    return jax.process_index() == 0
+
+
+def make_mesh(rows: int = 1) -> Mesh:
+    """All devices as a mesh of axes ("data", "rows"): images over data, their height over rows.
+
+    Raises:
+      ValueError: `rows` does not divide the devices of a process.
+    """
+    local = jax.local_device_count()
+    if rows < 1 or local % rows:
+        raise ValueError(
+            f"train.rows={rows} must divide the {local} device(s) of a process: "
+            "the rows of an image stay within one process"
+        )
+    shape = (jax.device_count() // rows, rows)
+    # Auto: make_mesh alone would give Explicit axes, which with_sharding_constraint refuses.
+    return jax.make_mesh(shape, ("data", "rows"), axis_types=(AxisType.Auto,) * 2)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Every device holds all of it: parameters, statistics, optimiser state, counts."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Of images and labels [B, H, ...]: B over "data", H over "rows"."""
+    return NamedSharding(mesh, PartitionSpec("data", "rows"))
+
+
+def check_split(mesh: Mesh, batch_size: int, height: int, *, accumulate: int = 1) -> None:
+    """Refuses a batch that the mesh cannot hold in equal parts.
+
+    Raises:
+      ValueError: says which field to change, and to what.
+    """
+    data, rows = mesh.shape["data"], mesh.shape["rows"]
+    if accumulate < 1 or batch_size < 1 or batch_size % (data * accumulate):
+        parts = f"{data} device group(s)" + (f" x {accumulate} micro-batches" * (accumulate > 1))
+        raise ValueError(
+            f"a batch of {batch_size} cannot be split over {parts}: set the batch size "
+            f"(data.batch_size or eval.batch_size) to a multiple of {data * max(accumulate, 1)}"
+        )
+    if height % rows:
+        raise ValueError(
+            f"images of {height} rows cannot be split over train.rows={rows} devices: "
+            f"a height of {-(-height // rows) * rows} can"
+        )
+
+
+def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, Array]:
+    """Global arrays spread over the mesh, from the share of the batch that each process read.
+
+    Args:
+      batch: arrays of this process, [B / processes, H, ...] each.
+      mesh: of `make_mesh`.
+
+    Returns:
+      Global arrays [B, H, ...], under the same names.
+    """
+    sharding = batch_sharding(mesh)
+    return {
+        name: jax.make_array_from_process_local_data(sharding, np.asarray(array))
+        for name, array in batch.items()
+    }
+
+
+class StopRequest:
+    """Whether a signal asked this run to stop; a context manager around the loop.
+
+    In one process SIGTERM and SIGINT are noted, and `now(step)` tells at the next step boundary; a
+    second signal acts as it did before. With `jax.distributed` JAX's own notifier listens for
+    SIGTERM, and `now` lets all processes agree on the step at which they stop, even when only one
+    of them was told; so every process must call it at every step.
+    """
+
+    def __init__(self) -> None:
+        self._shared = jax.distributed.is_initialized()
+        self._told = False
+        self._interrupt = False
+        self._before: dict[int, Callable | int | None] = {}
+
+    def __enter__(self) -> Self:
+        if not self._shared and threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())
+
+    def _note(self, number: int, frame: types.FrameType | None) -> None:
+        self._told = True
+        self._restore()
+        if self._interrupt:
+            raise KeyboardInterrupt
+
+    def now(self, step: int) -> bool:
+        """Whether to stop after `step` updates."""
+        if self._shared:
+            return bool(multihost_utils.reached_preemption_sync_point(step))
+        return self._told
+
+    def interrupts(self, allowed: bool) -> None:
+        """While allowed, raises KeyboardInterrupt as soon as told: for work that can be lost.
+
+        Only in one process; several stop together, and so wait for the next step boundary.
+        """
+        self._interrupt = allowed
+        if allowed and self._told:
+            raise KeyboardInterrupt
