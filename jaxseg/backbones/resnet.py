@@ -1,0 +1,241 @@
+"""ResNet (He et al., arXiv 1512.03385) at any output stride, as DeepLab v3 uses it.
+
+Stages 1 to 4 are the papers' conv2_x to conv5_x, and DeepLab's block1 to block4. Strides and rates
+follow `layers/atrous.py`, convolution by convolution, so parameters do not depend on the output
+stride. Where a stage's stride lies is a field, because codebases differ and the rates follow:
+
+    stride_at      the convolution that strides              rates of stage 4 at output stride 16
+    "first_3x3"    3x3 of the first unit (torchvision)       1, 2, 2
+    "first_1x1"    1x1 of the first unit (He et al.)         2, 2, 2
+    "last_3x3"     3x3 of the stage before's last unit       2, 2, 2
+                   (the DeepLab papers and their code)
+
+Only the last two make (2, 4, 8) of multi-grid (1, 2, 4), as DeepLab v3 section 3.3 has it.
+
+Departure: max pooling pads one pixel on each side, as torch does; TensorFlow's 'SAME' pads after
+the last pixel on even sizes only, where the theorem of `layers/atrous.py` would fail. They agree
+on maps of odd size, such as crops of 16 k + 1 pixels give.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import flax.linen as nn
+
+from jaxseg.layers.atrous import AtrousLaw
+from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.layers.pool import max_pool
+from jaxseg.types import Array
+
+# He et al., Table 1: units of each stage; 18 and 34 are made of basic units.
+UNITS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+BASIC = (18, 34)
+STEMS = ("7x7", "3x3x3")
+STRIDES_AT = ("first_3x3", "first_1x1", "last_3x3")
+STEM_STRIDE = 4  # of the first convolution and the max pooling, which are never made atrous
+
+
+class Unit(NamedTuple):
+    """What the output stride makes of one residual unit, before its arrays are known."""
+
+    stage: int  # 1 ..
+    index: int  # 1 .. in its stage
+    features: int  # of the inner convolutions
+    strides: tuple[int, int]  # of its first and second convolution
+    rates: tuple[int, int]  # likewise; a 1x1 convolution takes no notice of its rate
+    end_point: bool  # the last one of the stage at that stage's nominal stride
+
+
+class BasicUnit(nn.Module):
+    """Two 3x3 convolutions beside the shortcut (He et al., Figure 5, left)."""
+
+    features: int
+    strides: tuple[int, int]
+    rates: tuple[int, int]
+    conv_norm: Callable[..., ConvNorm]
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
+        """[B, H, W, C] -> the sum and its residual branch, both [B, H/s, W/s, features]."""
+        (stride1, stride2), (rate1, rate2) = self.strides, self.rates
+        block = self.conv_norm
+        y = block(self.features, 3, stride1, rate1, name="conv1")(x, train=train)
+        y = block(self.features, 3, stride2, rate2, activate=False, name="conv2")(y, train=train)
+        return nn.relu(_shortcut(x, y, stride1 * stride2, block, train=train) + y), y
+
+
+class BottleneckUnit(nn.Module):
+    """1x1, 3x3 and a 1x1 convolution to 4 features beside the shortcut (Figure 5, right)."""
+
+    features: int
+    strides: tuple[int, int]
+    rates: tuple[int, int]
+    conv_norm: Callable[..., ConvNorm]
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
+        """[B, H, W, C] -> the sum and its residual branch, both [B, H/s, W/s, 4 features]."""
+        stride1, stride2 = self.strides
+        block = self.conv_norm
+        y = block(self.features, 1, stride1, name="conv1")(x, train=train)
+        y = block(self.features, 3, stride2, self.rates[1], name="conv2")(y, train=train)
+        y = block(4 * self.features, 1, activate=False, name="conv3")(y, train=train)
+        return nn.relu(_shortcut(x, y, stride1 * stride2, block, train=train) + y), y
+
+
+def _shortcut(
+    x: Array, y: Array, stride: int, block: Callable[..., ConvNorm], *, train: bool
+) -> Array:
+    """x on y's grid and channels: a 1x1 convolution where channels change, else sub-sampling.
+
+    Sub-sampling (tf-slim's) needs no parameters, so an atrous unit and a striding one agree.
+    """
+    if x.shape[-1] != y.shape[-1]:
+        features = y.shape[-1]
+        return block(features, 1, stride, activate=False, name="shortcut")(x, train=train)
+    return x[:, ::stride, ::stride]
+
+
+class ResNet(nn.Module):
+    """The feature extractor; every field is a keyword.
+
+    Kernels start as in torchvision: He et al.'s normal with fan_out, no zero-initialised scales.
+    """
+
+    depth: int = 50  # 18, 34, 50, 101, 152
+    output_stride: int = 16  # 4 .. 32, and twice that for each extra block
+    stem: str = "7x7"  # or "3x3x3": 64, 64, 128 channels, DeepLab's "beta" (also named stem C or D)
+    stride_at: str = "first_3x3"  # or "first_1x1", "last_3x3"; see above
+    # Departure from the law, for PSPNet and smp: the unit whose stride is left out takes the new
+    # rate at once. Their trained weights expect it; the theorem does not hold with it.
+    dilate_first: bool = False
+    multi_grid: tuple[int, ...] = (1, 1, 1)  # DeepLab v3, 3.2.1: factors on stage 4 and later ones
+    extra_blocks: int = 0  # copies of stage 4 after it: 3 is DeepLab v3's cascade up to block7
+    width: int = 64  # features of stage 1; the papers' is 64
+    norm: str = "batch"
+    norm_epsilon: float = 1e-5
+    norm_decay: float = 0.9
+    norm_groups: int = 32
+    dtype: str = "float32"
+    remat: bool = False  # keep each unit's input only, compute the rest again for the gradient
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
+        """End points of images [B, H, W, 3], any H and W; a map of stride s is [ceil(H/s), ...].
+
+        Returns:
+          "stem" (stride 2, before pooling); "stage1" .. "stage4" (and on with extra blocks), the
+          last map of each stage before it strides: nominal strides 4, 8, 16, 32 wherever the stride
+          lies; "stage1_residual" .., the same unit's branch before the addition and ReLU, which the
+          released DeepLab v3+ takes as its low-level skip; "features", the last map
+          [B, H/output_stride, W/output_stride, 32 width] (8 width for depths 18 and 34).
+
+        Raises:
+          ValueError: a field has a value that no ResNet here has.
+        """
+        units = list(self.units())
+        block = functools.partial(
+            ConvNorm,
+            norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
+            norm_decay=self.norm_decay,
+            norm_groups=self.norm_groups,
+            dtype=self.dtype,
+            form=self.form,
+        )
+        if self.stem == "7x7":
+            x = block(self.width, 7, 2, name="stem1")(x, train=train)  # [B, H/2, W/2, 64]
+        else:
+            x = block(self.width, 3, 2, name="stem1")(x, train=train)  # [B, H/2, W/2, 64]
+            x = block(self.width, 3, name="stem2")(x, train=train)
+            x = block(2 * self.width, 3, name="stem3")(x, train=train)  # [B, H/2, W/2, 128]
+        ends = {"stem": x}
+        x = max_pool(x, 3, 2, 1, form=self.form)  # [B, H/4, W/4, C]
+        make = BasicUnit if self.depth in BASIC else BottleneckUnit
+        for unit in units:
+            module = make(
+                unit.features,
+                unit.strides,
+                unit.rates,
+                block,
+                name=f"stage{unit.stage}_unit{unit.index}",
+            )
+            run = functools.partial(_run, train=train)
+            x, residual = (nn.remat(run) if self.remat else run)(module, x)
+            if unit.end_point:
+                ends[f"stage{unit.stage}"] = x
+                ends[f"stage{unit.stage}_residual"] = residual
+        return ends | {"features": x}
+
+    def units(self) -> Iterator[Unit]:
+        """Strides and rates of all residual units.
+
+        Raises:
+          ValueError: as `__call__`.
+        """
+        self._check()
+        grids = self.multi_grid if set(self.multi_grid) != {1} else (1,) * UNITS[self.depth][-1]
+        counts = UNITS[self.depth] + UNITS[self.depth][-1:] * self.extra_blocks
+        law = AtrousLaw(self.output_stride, nominal=STEM_STRIDE, actual=STEM_STRIDE)
+        for stage, count in enumerate(counts, start=1):
+            for index in range(1, count + 1):
+                nominal = self._nominal_strides(stage, index, counts)
+                (stride1, rate1), (stride2, rate2) = law.step(nominal[0]), law.step(nominal[1])
+                if self.dilate_first and stride1 * stride2 < nominal[0] * nominal[1]:
+                    rate1 = rate2 = law.rate
+                grid = grids[index - 1] if stage >= 4 else 1
+                strides_after = self.stride_at == "last_3x3" and stage < len(counts)
+                yield Unit(
+                    stage,
+                    index,
+                    self.width * 2 ** (min(stage, 4) - 1),
+                    (stride1, stride2),
+                    (rate1 * grid, rate2 * grid),
+                    index == (count - 1 if strides_after else count),
+                )
+
+    def _nominal_strides(self, stage: int, index: int, counts: tuple[int, ...]) -> tuple[int, int]:
+        """Strides of a unit's first and second convolution in the network as it was designed."""
+        if self.stride_at == "last_3x3":
+            return (1, 2) if stage < len(counts) and index == counts[stage - 1] else (1, 1)
+        if stage == 1 or index > 1:
+            return (1, 1)
+        # The first convolution of a basic unit is a 3x3, that of a bottleneck a 1x1.
+        first = self.depth in BASIC or self.stride_at == "first_1x1"
+        return (2, 1) if first else (1, 2)
+
+    def _check(self) -> None:
+        for field, value, known in (
+            ("depth", self.depth, UNITS),
+            ("stem", self.stem, STEMS),
+            ("stride_at", self.stride_at, STRIDES_AT),
+        ):
+            if value not in known:
+                names = ", ".join(map(str, known))
+                raise ValueError(f"ResNet {field} is {value!r}: it must be one of {names}")
+        if self.depth in BASIC and self.stride_at == "first_1x1":
+            raise ValueError(f"ResNet-{self.depth} has no 1x1 convolution to put the stride at")
+        strides = [2**n for n in range(2, 6 + self.extra_blocks)]
+        if self.output_stride not in strides:
+            raise ValueError(
+                f"output_stride is {self.output_stride}: a ResNet with {self.extra_blocks} extra "
+                f"blocks has {', '.join(map(str, strides))}"
+            )
+        count = UNITS[self.depth][-1]
+        if set(self.multi_grid) != {1} and len(self.multi_grid) != count:
+            raise ValueError(
+                f"multi_grid is {self.multi_grid}: stage 4 of ResNet-{self.depth} has {count} units"
+            )
+
+
+def _run(module: nn.Module, x: Array, *, train: bool) -> tuple[Array, Array]:
+    """A unit as a function of itself, the form in which linen's remat keeps its parameters' names."""
+    return module(x, train=train)
