@@ -15,7 +15,8 @@ at such sizes every layer down to output stride s is TensorFlow's.
 import flax.linen as nn
 
 from jaxseg.layers.atrous import AtrousLaw
-from jaxseg.layers.conv import Conv, DepthwiseConv
+from jaxseg.layers.conv import DepthwiseConv
+from jaxseg.layers.conv_norm import ConvNorm
 from jaxseg.layers.norm import Norm
 from jaxseg.types import Array
 
@@ -60,25 +61,24 @@ class InvertedResidual(nn.Module):
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
         """[B, H, W, C] -> the output [B, H/s, W/s, features] and the depthwise output before it."""
 
-        def normalise(y: Array, name: str) -> Array:
-            norm = Norm(
-                self.norm,
-                self.norm_epsilon,
-                self.norm_decay,
-                self.norm_groups,
-                self.dtype,
+        def conv_norm(features: int, name: str) -> ConvNorm:
+            return ConvNorm(
+                features,
+                kernel_size=1,
+                activate=False,
+                kernel_init=INIT,
+                norm=self.norm,
+                norm_epsilon=self.norm_epsilon,
+                norm_decay=self.norm_decay,
+                norm_groups=self.norm_groups,
+                dtype=self.dtype,
+                form=self.form,
                 name=name,
             )
-            return norm(y, train=train)
-
-        def pointwise(y: Array, features: int, name: str) -> Array:
-            layer = Conv(features, 1, kernel_init=INIT, dtype=self.dtype, form=self.form, name=name)
-            return layer(y)
 
         y = x
         if self.expanded != x.shape[-1]:
-            y = pointwise(y, self.expanded, "expand")  # [B, H, W, expanded]
-            y = nn.relu6(normalise(y, "expand_norm"))
+            y = nn.relu6(conv_norm(self.expanded, "expand")(y, train=train))  # [B, H, W, expanded]
         y = DepthwiseConv(
             3,
             self.stride,
@@ -88,9 +88,16 @@ class InvertedResidual(nn.Module):
             form=self.form,
             name="depthwise",
         )(y)  # [B, H/s, W/s, expanded]
-        depthwise = nn.relu6(normalise(y, "depthwise_norm"))
-        y = pointwise(depthwise, self.features, "project")  # [B, H/s, W/s, features]
-        y = normalise(y, "project_norm")
+        y = Norm(
+            self.norm,
+            self.norm_epsilon,
+            self.norm_decay,
+            self.norm_groups,
+            self.dtype,
+            name="depthwise_norm",
+        )(y, train=train)
+        depthwise = nn.relu6(y)
+        y = conv_norm(self.features, "project")(depthwise, train=train)  # [B, H/s, W/s, features]
         return (x + y if self.residual else y), depthwise
 
 
@@ -123,24 +130,21 @@ class MobileNetV2(nn.Module):
         law = AtrousLaw(self.output_stride)
         stride, rate = law.step(2)
         channels = scaled_channels(STEM_CHANNELS * self.width, self.divisible_by)
-        x = Conv(
+        x = ConvNorm(
             channels,
             stride=stride,
             rate=rate,
+            activate=False,
             kernel_init=INIT,
+            norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
+            norm_decay=self.norm_decay,
+            norm_groups=self.norm_groups,
             dtype=self.dtype,
             form=self.form,
-            name="conv",
-        )(x)  # [B, H/2, W/2, 32 width]
-        x = Norm(
-            self.norm,
-            self.norm_epsilon,
-            self.norm_decay,
-            self.norm_groups,
-            self.dtype,
-            name="conv_norm",
+            name="layer_1",
         )(x, train=train)
-        x = nn.relu6(x)
+        x = nn.relu6(x)  # [B, H/2, W/2, 32 width]
         ends = {"layer_1": x}
         index = 1
         for expansion, base, repetitions, block_stride in BLOCKS:
