@@ -46,7 +46,7 @@ class Unit(NamedTuple):
     """What the output stride makes of one residual unit, before its arrays are known."""
 
     stage: int  # 1 ..
-    index: int  # 1 .. in its stage
+    number: int  # 1 .. in its stage
     features: int  # of the inner convolutions
     strides: tuple[int, int]  # of its first and second convolution
     rates: tuple[int, int]  # likewise; a 1x1 convolution takes no notice of its rate
@@ -166,7 +166,7 @@ class ResNet(nn.Module):
                 unit.strides,
                 unit.rates,
                 block,
-                name=f"stage{unit.stage}_unit{unit.index}",
+                name=f"stage{unit.stage}_unit{unit.number}",
             )
             run = functools.partial(_run, train=train)
             x, residual = (nn.remat(run) if self.remat else run)(module, x)
@@ -186,27 +186,27 @@ class ResNet(nn.Module):
         counts = UNITS[self.depth] + UNITS[self.depth][-1:] * self.extra_blocks
         law = AtrousLaw(self.output_stride, nominal=STEM_STRIDE, actual=STEM_STRIDE)
         for stage, count in enumerate(counts, start=1):
-            for index in range(1, count + 1):
-                nominal = self._nominal_strides(stage, index, counts)
+            for number in range(1, count + 1):
+                nominal = self._nominal_strides(stage, number, counts)
                 (stride1, rate1), (stride2, rate2) = law.step(nominal[0]), law.step(nominal[1])
                 if self.dilate_first and stride1 * stride2 < nominal[0] * nominal[1]:
                     rate1 = rate2 = law.rate
-                grid = grids[index - 1] if stage >= 4 else 1
+                grid = grids[number - 1] if stage >= 4 else 1
                 strides_after = self.stride_at == "last_3x3" and stage < len(counts)
                 yield Unit(
                     stage,
-                    index,
+                    number,
                     self.width * 2 ** (min(stage, 4) - 1),
                     (stride1, stride2),
                     (rate1 * grid, rate2 * grid),
-                    index == (count - 1 if strides_after else count),
+                    number == (count - 1 if strides_after else count),
                 )
 
-    def _nominal_strides(self, stage: int, index: int, counts: tuple[int, ...]) -> tuple[int, int]:
+    def _nominal_strides(self, stage: int, number: int, counts: tuple[int, ...]) -> tuple[int, int]:
         """Strides of a unit's first and second convolution in the network as it was designed."""
         if self.stride_at == "last_3x3":
-            return (1, 2) if stage < len(counts) and index == counts[stage - 1] else (1, 1)
-        if stage == 1 or index > 1:
+            return (1, 2) if stage < len(counts) and number == counts[stage - 1] else (1, 1)
+        if stage == 1 or number > 1:
             return (1, 1)
         # The first convolution of a basic unit is a 3x3, that of a bottleneck a 1x1.
         first = self.depth in BASIC or self.stride_at == "first_1x1"
@@ -237,5 +237,5 @@ class ResNet(nn.Module):
 
 
 def _run(module: nn.Module, x: Array, *, train: bool) -> tuple[Array, Array]:
-    """A unit as a function of itself, the form in which linen's remat keeps its parameters' names."""
+    """A unit as a function of itself: so linen's remat keeps the names of its parameters."""
     return module(x, train=train)

@@ -125,6 +125,7 @@ class SeparableConv(nn.Module):
     kernel_size: int = 3
     stride: int = 1
     rate: int = 1
+    normalise_depthwise: bool = True  # smp: no norm between the two convolutions
     activate_depthwise: bool = True  # ReLU after the depthwise convolution
     activate: bool = True  # ReLU after the 1x1 convolution
     norm: str = "batch"
@@ -157,7 +158,8 @@ class SeparableConv(nn.Module):
             form=self.form,
             name="depthwise",
         )(x)
-        y = normalise(y, "depthwise_norm")
+        if self.normalise_depthwise:
+            y = normalise(y, "depthwise_norm")
         if self.activate_depthwise:
             y = nn.relu(y)
         y = Conv(self.features, 1, dtype=self.dtype, form=self.form, name="pointwise")(y)
