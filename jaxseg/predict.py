@@ -12,16 +12,17 @@ import dataclasses
 import math
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
+import jax
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from jaxseg import config, draw, photos
 from jaxseg.data.labels import LabelSpec
-from jaxseg.evaluate import make_probabilities
+from jaxseg.inference import Color, make_predictions, make_probabilities
 from jaxseg.types import Variables
 
 GRID = 128  # images are padded to multiples of this plus 1, so that few sizes are compiled
@@ -50,7 +51,7 @@ def padded_size(height: int, width: int, size: tuple[int, int]) -> tuple[int, in
 
 
 def _write_label(path: pathlib.Path, label: np.ndarray, labels: LabelSpec) -> None:
-    image = Image.fromarray(label, mode="P")
+    image = Image.fromarray(label)  # putpalette makes a palette image of the grey one
     every_id = np.arange(256, dtype=np.uint8)[None]
     image.putpalette(np.asarray(labels.colour(every_id)).tobytes())
     image.save(path)
@@ -60,29 +61,23 @@ def _write(
     output: pathlib.Path,
     name: str,
     image: np.ndarray,
-    probabilities: np.ndarray,
+    label: np.ndarray,
+    probabilities: np.ndarray | None,
     labels: LabelSpec,
-    save_probabilities: bool,
 ) -> None:
     """The files of one image; sub-folders of `name` are made."""
-    label = probabilities.argmax(-1).astype(np.uint8)  # [H, W]
-    paths = {
-        "label": output / "labels" / f"{name}.png",
-        "overlay": output / "overlays" / f"{name}.jpg",
-        "probabilities": output / "probabilities" / f"{name}.npz",
-    }
-    for kind, path in paths.items():
-        if kind != "probabilities" or save_probabilities:
-            path.parent.mkdir(parents=True, exist_ok=True)
-    _write_label(paths["label"], label, labels)
+    label_path = output / "labels" / f"{name}.png"
+    overlay_path = output / "overlays" / f"{name}.jpg"
+    for path in (label_path, overlay_path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    _write_label(label_path, label, labels)
     picture = draw.overlay_with_legend(image, label, labels)
-    Image.fromarray(picture).save(paths["overlay"], quality=JPEG_QUALITY)
-    if save_probabilities:
-        np.savez_compressed(
-            paths["probabilities"],
-            probabilities=probabilities.astype(np.float16),
-            names=np.asarray(labels.names),
-        )
+    Image.fromarray(picture).save(overlay_path, quality=JPEG_QUALITY)
+    if probabilities is not None:
+        path = output / "probabilities" / f"{name}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half = probabilities.astype(np.float16)
+        np.savez_compressed(path, probabilities=half, names=np.asarray(labels.names))
 
 
 def run(
@@ -92,8 +87,8 @@ def run(
     inputs: Sequence[str | pathlib.Path],
     output: pathlib.Path,
     protocol: config.Eval,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
+    mean: Color,
+    std: Color,
     *,
     save_probabilities: bool = False,
     progress: bool = True,
@@ -102,26 +97,28 @@ def run(
 
     Args:
       variables: {"params", "batch_stats"} of `model`.
-      model: gives "logits" [B, H, W, K]; at the output stride wanted.
+      model: gives "logits" [B, H, W, K].
       labels: names and colours of the K classes.
       inputs: image files, or folders searched in depth.
       output: the folder to write to, made if missing.
-      protocol: scales, flip and sliding window; images up to `protocol.size` are padded to it,
-        others to a coarse grid, with the mean colour, below and to the right.
-      mean: of uint8 RGB; the pad value too.
+      protocol: output stride, scales, flip and sliding window. Images up to `protocol.size` are
+        padded to it, larger ones to a coarse grid; below and to the right, with the mean colour.
+      mean: of uint8 RGB.
       std: of uint8 RGB.
       save_probabilities: write them as well.
       progress: show a bar with rate and remaining time.
 
     Raises:
       FileNotFoundError: an input does not exist.
-      ValueError: there is no image in the inputs.
+      ValueError: there is no image in the inputs; the model has another number of classes, or its
+        scores on an image are not finite.
     """
     found = photos.find(inputs, without=output)
     for photo in found:
         if photo.renamed:
-            tqdm.write(f"{photo.file}: another image has its name; written as {photo.name}.png")
-    probabilities_of = make_probabilities(model, protocol, mean, std)
+            print(f"{photo.file}: another image has its name; written as {photo.name}.png")
+    variables = jax.device_put(variables)
+    predict = _of_one(model, labels, protocol, mean, std, save_probabilities)
     fill = np.rint(mean).astype(np.uint8)
     written: list[str] = []
     refused: list[tuple[pathlib.Path, str]] = []
@@ -135,10 +132,46 @@ def run(
         batch = np.empty((1, *padded_size(height, width, protocol.size), 3), np.uint8)
         batch[:] = fill
         batch[0, :height, :width] = image
-        probabilities = np.asarray(probabilities_of(variables, batch)[0, :height, :width])
-        _write(output, photo.name, image, probabilities, labels, save_probabilities)
+        label, finite, probabilities = predict(variables, batch)
+        if not finite:
+            raise ValueError(f"{photo.file}: the model's scores are not finite (NaN or infinite)")
+        label = label[:height, :width].astype(np.uint8)
+        if probabilities is not None:
+            probabilities = probabilities[:height, :width]
+        _write(output, photo.name, image, label, probabilities, labels)
         written.append(photo.name)
     return Predictions(tuple(written), tuple(refused))
+
+
+def _of_one(
+    model: nn.Module,
+    labels: LabelSpec,
+    protocol: config.Eval,
+    mean: Color,
+    std: Color,
+    with_probabilities: bool,
+) -> Callable[[Variables, np.ndarray], tuple[np.ndarray, bool, np.ndarray | None]]:
+    """(variables, uint8 [1, H, W, 3]) -> ids [H, W], whether finite, probabilities [H, W, K]."""
+    if with_probabilities:
+        probabilities_of = make_probabilities(model, protocol, mean, std)
+
+        def both(variables: Variables, batch: np.ndarray) -> tuple[np.ndarray, bool, np.ndarray]:
+            probabilities = np.asarray(probabilities_of(variables, batch)[0])  # [H, W, K]
+            if probabilities.shape[-1] != labels.num_classes:
+                raise ValueError(
+                    f"the model predicts {probabilities.shape[-1]} classes, "
+                    f"the labels name {labels.num_classes}"
+                )
+            return probabilities.argmax(-1), bool(np.isfinite(probabilities).all()), probabilities
+
+        return both
+    predictions_of = make_predictions(model, protocol, mean, std, labels.num_classes)
+
+    def ids(variables: Variables, batch: np.ndarray) -> tuple[np.ndarray, bool, None]:
+        label, finite = predictions_of(variables, batch)
+        return np.asarray(label[0]), bool(finite[0]), None
+
+    return ids
 
 
 def report(predictions: Predictions, output: pathlib.Path) -> int:
