@@ -1,0 +1,98 @@
+"""Atrous spatial pyramid pooling (Chen et al., arXiv 1706.05587, section 3.3 and Figure 5)."""
+
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxseg.layers.conv import SeparableConv
+from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.layers.pool import global_avg_pool
+from jaxseg.types import Array
+
+STATED_AT = 16  # the output stride at which papers and fields of this project state rates
+
+# Of the released code: tf-slim's default for ASPP and decoder, and the last 1x1 convolution's own.
+xavier_uniform = nn.initializers.xavier_uniform()
+classifier_init = nn.initializers.truncated_normal(0.01)
+
+
+def rates_at(atrous_rates: tuple[int, ...], output_stride: int) -> tuple[int, ...]:
+    """Rates stated at output stride 16, scaled so that they span the same part of the image.
+
+    (6, 12, 18) is (12, 24, 36) at output stride 8 and (3, 6, 9) at 32.
+
+    Raises:
+      ValueError: a rate would be a fraction.
+    """
+    for rate in atrous_rates:
+        if rate * STATED_AT % output_stride or rate < 1:
+            raise ValueError(
+                f"atrous_rates holds {rate}, stated at output stride {STATED_AT}: at output stride "
+                f"{output_stride} that is {rate * STATED_AT / output_stride:g}, no whole rate"
+            )
+    return tuple(rate * STATED_AT // output_stride for rate in atrous_rates)
+
+
+class ASPP(nn.Module):
+    """Parallel views of one map at several rates, concatenated and projected.
+
+    The order of concatenation is Figure 5's: 1x1, each rate, image pooling. (The released code puts
+    image pooling first; a name table for its weights turns the projection's input channels.)
+
+    Departure: 3x3 convolutions may be separable, as in DeepLab v3+ (arXiv 1802.02611, 3.1), and
+    dropout follows the projection, as in the released code; the papers do not mention it.
+    """
+
+    features: int = 256
+    rates: tuple[int, ...] = (6, 12, 18)  # of the map as it is; any number of them, also none
+    image_pooling: bool = True
+    separable: bool = False
+    normalise_depthwise: bool = True  # of separable convolutions: norm and ReLU between the two
+    dropout: float = 0.1
+    norm: str = "batch"
+    norm_epsilon: float = 1e-5
+    norm_decay: float = 0.9997
+    norm_groups: int = 32
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """[B, h, w, C] -> [B, h, w, features]; dropout takes the rng "dropout" in training.
+
+        In training with a single image, the pooled branch has one value per channel; its batch norm
+        then uses its running statistics (see `Norm`).
+        """
+        block = functools.partial(self._layer(ConvNorm), kernel_init=xavier_uniform)
+        atrous = block
+        if self.separable:
+            atrous = functools.partial(
+                self._layer(SeparableConv),
+                normalise_depthwise=self.normalise_depthwise,
+                activate_depthwise=self.normalise_depthwise,
+            )
+        branches = [block(self.features, 1, name="conv1x1")(x, train=train)]  # [B, h, w, 256]
+        for number, rate in enumerate(self.rates, start=1):
+            branch = atrous(self.features, 3, rate=rate, name=f"atrous{number}")
+            branches.append(branch(x, train=train))  # [B, h, w, 256]
+        if self.image_pooling:
+            pooled = global_avg_pool(x)  # [B, 1, 1, C]
+            pooled = block(self.features, 1, name="image_pooling")(pooled, train=train)
+            # Bilinear resizing of a single pixel repeats it.
+            branches.append(jnp.broadcast_to(pooled, branches[0].shape))  # [B, h, w, 256]
+        x = jnp.concatenate(branches, axis=-1)  # [B, h, w, 256 (2 + rates)]
+        x = block(self.features, 1, name="projection")(x, train=train)  # [B, h, w, 256]
+        return nn.Dropout(self.dropout, deterministic=not train)(x)
+
+    def _layer(self, module: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        return functools.partial(
+            module,
+            norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
+            norm_decay=self.norm_decay,
+            norm_groups=self.norm_groups,
+            dtype=self.dtype,
+            form=self.form,
+        )
