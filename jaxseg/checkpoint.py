@@ -149,7 +149,11 @@ class Checkpoints:
             if not saved:  # Orbax says so by a False, when a newer step lies in the folder
                 raise OSError(f"{self.folder}: step {step} was not saved; newest is {self.latest}")
         if wait:
-            self._manager.wait_until_finished()
+            self.wait()
+
+    def wait(self) -> None:
+        """Returns when everything is on disk."""
+        self._manager.wait_until_finished()
 
     def restore(self, abstract: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
         """The newest step that can be read, or None when there is none at all.

@@ -4,11 +4,13 @@ Void pixels take no part: whatever their logits hold, NaN included, they add 0 t
 to the gradient.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxseg.types import Array, ArrayLike
+from jaxseg.types import IGNORE, Array, ArrayLike, Outputs
 
 
 @jax.custom_vjp
@@ -106,3 +108,45 @@ def masked_mean(per_pixel: ArrayLike, valid: ArrayLike, weights: ArrayLike | Non
 def valid_pixels(valid: ArrayLike) -> Array:
     """How many pixels are valid: an int32 scalar, exact up to 2^31 pixels a batch."""
     return jnp.sum(jnp.asarray(valid), dtype=jnp.int32)
+
+
+def segmentation(
+    outputs: Outputs,
+    labels: Array,
+    *,
+    class_weights: Sequence[float] = (),
+    label_smoothing: float = 0.0,
+    aux_weight: float = 0.4,
+) -> dict[str, Array]:
+    """The loss of a model's outputs and its terms, each a mean over the valid pixels.
+
+    loss = cross_entropy + aux_weight * aux, where aux is the cross-entropy of the auxiliary head of
+    a model that has one (PSPNet, section 3.3, with weight 0.4). Weight decay is the optimiser's.
+
+    Args:
+      outputs: "logits" and perhaps "aux_logits", [B, H, W, K].
+      labels: [B, H, W] train ids, IGNORE where void.
+      class_weights: one per class; empty: all 1.
+      label_smoothing: of `cross_entropy`.
+      aux_weight: of the auxiliary term in the loss.
+
+    Returns:
+      Scalars "loss", "cross_entropy" and, with an auxiliary head, "aux".
+    """
+    valid = labels != IGNORE
+
+    def mean(logits: Array) -> Array:
+        per_pixel = cross_entropy(
+            logits,
+            labels,
+            valid,
+            class_weights=jnp.asarray(class_weights) if len(class_weights) else None,
+            label_smoothing=label_smoothing,
+        )
+        return masked_mean(per_pixel, valid)
+
+    main = mean(outputs["logits"])
+    if "aux_logits" not in outputs:
+        return {"loss": main, "cross_entropy": main}
+    aux = mean(outputs["aux_logits"])
+    return {"loss": main + aux_weight * aux, "cross_entropy": main, "aux": aux}

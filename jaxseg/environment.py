@@ -1,0 +1,113 @@
+"""What a run folder says of how its numbers came about: config.json, environment.json."""
+
+import datetime
+import importlib.metadata
+import json
+import pathlib
+import platform
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+
+from jaxseg import config
+from jaxseg.log import json_ready, write_json
+
+_PACKAGES = (
+    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint"),
+    *("grain", "tensorflow-datasets", "numpy", "opencv-python-headless"),
+)
+
+
+def describe_run(
+    experiment: config.Experiment, workdir: pathlib.Path, source: pathlib.Path | None, step: int
+) -> None:
+    """Writes config.json, environment.json and experiment.py; what a restart changes is noted.
+
+    Args:
+      experiment: of this start.
+      workdir: the run folder.
+      source: the experiment's file, or None.
+      step: that training goes on from; 0 at the first start.
+    """
+    values = json_ready(config.to_dict(experiment))
+    path = workdir / "config.json"
+    start = environment() | {"step": step}
+    if step and path.is_file():
+        start["changed"] = changes(json.loads(path.read_text()), values)
+        for line in start["changed"]:
+            print(f"changed since the last start: {line}", file=sys.stderr)
+    write_json(path, values)
+    write_environment(workdir, start)
+    copy = workdir / "experiment.py"
+    if source and not (step and copy.exists()):
+        shutil.copyfile(source, copy)
+
+
+def changes(before: Any, after: Any) -> list[str]:
+    """A line like "optim.learning_rate: 0.01 -> 0.02" for each value that differs in two trees."""
+
+    def leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(tree, Mapping):
+            for key, value in tree.items():
+                yield from leaves(value, f"{path}.{key}" if path else key)
+        else:
+            yield path, tree
+
+    old, new = dict(leaves(before, "")), dict(leaves(after, ""))
+    return [
+        f"{path}: {old.get(path)} -> {new.get(path)}"
+        for path in [*old, *(path for path in new if path not in old)]
+        if old.get(path) != new.get(path)
+    ]
+
+
+def environment() -> dict[str, Any]:
+    """Command, code, versions and devices of this process, for environment.json."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "command": shlex.join([pathlib.Path(sys.executable).name, *sys.argv]),
+        "git": _git_hash(),
+        "versions": versions,
+        "devices": [device.device_kind for device in jax.devices()],
+        "processes": jax.process_count(),
+        "python": platform.python_version(),
+        "host": socket.gethostname(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _git_hash() -> str:
+    """The commit of this code, with "-dirty" after it when files differ; "" outside a checkout."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    folder = pathlib.Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def write_environment(workdir: pathlib.Path, start: Mapping[str, Any]) -> None:
+    """environment.json: the newest start of the run, and under "starts" all of them.
+
+    Args:
+      workdir: the run folder.
+      start: `environment()` and what else is to be known of this start.
+    """
+    path = workdir / "environment.json"
+    try:
+        starts = json.loads(path.read_text())["starts"]
+    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+        starts = []
+    write_json(path, {**start, "starts": [*starts, dict(start)]})

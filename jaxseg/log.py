@@ -1,0 +1,239 @@
+"""What a run tells while it goes on: progress, metrics.jsonl, TensorBoard."""
+
+import collections
+import datetime
+import json
+import math
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import tensorboardX
+import tqdm
+
+from jaxseg.types import Array
+
+_SECONDS_BETWEEN_LINES = 10.0  # of progress where there is no terminal
+
+
+def json_ready(value: Any) -> Any:
+    """The value as strict JSON: arrays as lists, tuples as lists, nan and infinities as null."""
+    if isinstance(value, Mapping):
+        return {str(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [json_ready(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return json_ready(np.asarray(value).tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Writes a file of JSON at once: a reader, or a kill, meets the old or the new file whole."""
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    scratch.write_text(json.dumps(json_ready(value), indent=1, allow_nan=False) + "\n")
+    scratch.replace(path)
+
+
+def read_lines(path: pathlib.Path, *, up_to: int | None = None) -> list[dict[str, Any]]:
+    """The objects of a metrics.jsonl; a last line that a kill cut short is left out.
+
+    Args:
+      path: need not exist.
+      up_to: leaves out the lines of later steps.
+    """
+    lines = []
+    for text in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            continue
+        if up_to is None or line["step"] <= up_to:
+            lines.append(line)
+    return lines
+
+
+class Progress:
+    """A bar with rate, remaining time and loss on a terminal; now and then a line elsewhere.
+
+    Args:
+      total: steps of the whole run.
+      done: steps that were done before this start.
+      quiet: say nothing (any process but the main one).
+    """
+
+    def __init__(self, total: int, done: int, *, quiet: bool = False) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._quiet = quiet
+        self._total, self._first = total, done
+        self._began = self._last_line = time.monotonic()
+        self._bar = tqdm.tqdm(
+            total=total,
+            initial=done,
+            desc="train",
+            unit="step",
+            dynamic_ncols=True,
+            disable=quiet or not self._terminal,
+        )
+
+    def step(self) -> None:
+        """One more step is done."""
+        self._bar.update()
+
+    def report(self, step: int, loss: float, images_per_second: float) -> None:
+        """Shows the numbers of a log step."""
+        self._bar.set_postfix_str(f"loss {loss:.4f}, {images_per_second:.1f} images/s")
+        now = time.monotonic()
+        if self._quiet or self._terminal or step <= self._first:
+            return
+        if now - self._last_line >= _SECONDS_BETWEEN_LINES or step == self._total:
+            self._last_line = now
+            left = (now - self._began) / (step - self._first) * (self._total - step)
+            remaining = datetime.timedelta(seconds=round(left))
+            self.say(
+                f"step {step}/{self._total}, loss {loss:.4f}, "
+                f"{images_per_second:.1f} images/s, {remaining} left"
+            )
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bar."""
+        if not self._quiet:
+            tqdm.tqdm.write(line, file=sys.stderr)
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        self._bar.close()
+
+
+class Rate:
+    """Images per second of training alone: evaluation, saving and compilation are left out."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Counts from now on."""
+        self._images = 0
+        self._seconds = 0.0
+        self._since = time.monotonic()
+
+    def add(self, images: int) -> None:
+        """So many more images went through a step."""
+        self._images += images
+
+    def pause(self) -> None:
+        """Stops the clock, until `resume`."""
+        self._seconds += time.monotonic() - self._since
+
+    def resume(self) -> None:
+        """Starts the clock again."""
+        self._since = time.monotonic()
+
+    def per_second(self) -> float:
+        """Of the time since `restart`; nan when nothing was added."""
+        seconds = self._seconds + time.monotonic() - self._since
+        return self._images / seconds if self._images else math.nan
+
+
+class Recent:
+    """The metrics of the steps since the last log line, left on the device until asked for.
+
+    So no step waits for the one before, and a NaN is found at the next line, with its step.
+    """
+
+    def __init__(self) -> None:
+        self._on_device: collections.deque[tuple[int, Mapping[str, Array]]] = collections.deque()
+        self._read: list[dict[str, float]] = []
+
+    def add(self, step: int, metrics: Mapping[str, Array]) -> None:
+        """The scalars that a step returned, perhaps still being computed."""
+        self._on_device.append((step, metrics))
+
+    def wait(self) -> None:
+        """Waits for the last step but one, which keeps the device busy and bounds the queue."""
+        if len(self._on_device) > 1:
+            jax.block_until_ready(self._on_device[-2][1])
+
+    def not_finite(self) -> tuple[int, dict[str, float]] | None:
+        """Reads what is on the device: the first step with a NaN or infinity, and its metrics."""
+        while self._on_device:
+            step, metrics = self._on_device.popleft()
+            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+            if not all(math.isfinite(value) for value in values.values()):
+                return step, values
+            self._read.append(values)
+        return None
+
+    def mean(self) -> dict[str, float]:
+        """Mean of each metric over the steps read since the last call; the newest learning rate."""
+        steps, self._read = self._read, []
+        means = {name: math.fsum(s[name] for s in steps) / len(steps) for name in steps[-1]}
+        return means | {"learning_rate": steps[-1]["learning_rate"]}
+
+
+class Writer:
+    """metrics.jsonl and TensorBoard's events of one run; what is not the main process writes none.
+
+    On a restart, lines of steps after the restored one are dropped, since they will come again.
+
+    Args:
+      workdir: the run folder.
+      step: that training goes on from; 0 at the first start.
+      main: whether this process writes.
+    """
+
+    def __init__(self, workdir: pathlib.Path, step: int, *, main: bool = True) -> None:
+        self._main = main
+        self._path = workdir / "metrics.jsonl"
+        self.lines = read_lines(self._path, up_to=step)
+        if main:
+            scratch = self._path.with_suffix(".tmp")
+            scratch.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
+            scratch.replace(self._path)
+            self._events = tensorboardX.SummaryWriter(
+                str(workdir / "tensorboard"), purge_step=step + 1 if step else None
+            )
+
+    def has(self, kind: str, step: int) -> bool:
+        """Whether a line of this kind and step is there."""
+        return any(line["kind"] == kind and line["step"] == step for line in self.lines)
+
+    def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """One line {"kind", "step", ..., "time"}, and its numbers as TensorBoard scalars.
+
+        Args:
+          kind: "train" or "eval".
+          step: updates done.
+          values: numbers, and mappings of names to numbers.
+        """
+        line = {"kind": kind, "step": step, **values, "time": round(time.time(), 3)}
+        line = json_ready(line)
+        self.lines.append(line)
+        if not self._main:
+            return
+        with self._path.open("a") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+        for name, value in line.items():
+            parts = value if isinstance(value, dict) else {"": value}
+            for part, number in parts.items():
+                if isinstance(number, int | float) and name not in ("step", "time"):
+                    tag = f"{kind}/{name}/{part}" if part else f"{kind}/{name}"
+                    self._events.add_scalar(tag, number, step)
+        self._events.flush()
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """A picture uint8 [H, W, 3] for TensorBoard."""
+        if self._main:
+            self._events.add_image(name, image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Closes the files."""
+        if self._main:
+            self._events.close()

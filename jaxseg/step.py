@@ -1,0 +1,155 @@
+"""The training step: initial state, loss, gradient, update. Pure functions, for jit and eval_shape.
+
+optimizer, rate = make_optimizer(experiment)
+state = jax.jit(functools.partial(init_state, experiment, optimizer))()
+step = jax.jit(make_train_step(experiment, optimizer, rate), donate_argnums=0)
+state, metrics = step(state, {"image": images, "label": labels})
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxseg import config, losses, optim
+from jaxseg.inference import normalise
+from jaxseg.state import TrainState, update_ema
+from jaxseg.types import IGNORE, Array, Outputs, Variables
+
+Metrics = dict[str, Array]
+Step = Callable[[TrainState, Mapping[str, Array]], tuple[TrainState, Metrics]]
+
+
+def _init_key(seed: int) -> Array:
+    return jax.random.split(jax.random.key(seed))[0]
+
+
+def _step_key(seed: int, step: Array) -> Array:
+    return jax.random.fold_in(jax.random.split(jax.random.key(seed))[1], step)
+
+
+def init_variables(experiment: config.Experiment) -> tuple[Outputs, Variables]:
+    """The model's outputs for one crop, and its initial variables; use it under jit or eval_shape.
+
+    Where the outputs are not used, compilation leaves the forward pass out.
+    """
+    height, width = experiment.data.crop_size
+    images = jnp.zeros((1, height, width, 3), jnp.float32)
+    outputs, initial = experiment.model.init_with_output(
+        {"params": _init_key(experiment.train.seed)}, images, train=False
+    )
+    return cast(Outputs, outputs), cast(Variables, initial)
+
+
+def make_optimizer(
+    experiment: config.Experiment,
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """`optim.build` for the parameters of the experiment's model, of which only shapes are made."""
+    _, shapes = jax.eval_shape(functools.partial(init_variables, experiment))
+    return optim.build(experiment.optim, experiment.train.steps, shapes["params"])
+
+
+def init_state(
+    experiment: config.Experiment, optimizer: optax.GradientTransformation
+) -> TrainState:
+    """The state before the first step; use it under jit."""
+    _, initial = init_variables(experiment)
+    params, batch_stats = initial["params"], initial.get("batch_stats", {})
+    averaged = {"params": params, "batch_stats": batch_stats}
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=optimizer.init(params),
+        ema=averaged if experiment.train.ema_decay > 0 else None,
+    )
+
+
+def make_train_step(
+    experiment: config.Experiment, optimizer: optax.GradientTransformation, rate: optax.Schedule
+) -> Step:
+    """The function (state, batch) -> (state, metrics) of one update; jit it, donating the state.
+
+    The batch holds uint8 "image" [B, H, W, 3] and "label" [B, H, W]. The loss is the mean over all
+    valid pixels of the whole batch, also with train.accumulate micro-batches: those only bound the
+    memory. Batch norm alone sees the difference: each micro-batch is normalised by its own
+    statistics and updates the running ones. Micro-batch i holds the images i, i + A, ... of A
+    micro-batches, so that every device has an equal part of each.
+
+    Metrics: the terms of `losses.segmentation`, learning_rate of this update, and gradient_norm
+    before clipping.
+    """
+    data, train = experiment.data, experiment.train
+
+    def objective(
+        params: Any, batch_stats: Any, batch: Mapping[str, Array], key: Array, pixels: Array
+    ) -> tuple[Array, tuple[Metrics, Any]]:
+        outputs, updated = experiment.model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            normalise(batch["image"], data.mean, data.std),
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": key},
+        )
+        terms = losses.segmentation(
+            cast(Outputs, outputs),
+            batch["label"],
+            class_weights=experiment.loss.class_weights,
+            label_smoothing=experiment.loss.label_smoothing,
+            aux_weight=experiment.loss.aux_weight,
+        )
+        # The mean over this micro-batch, times its share of the batch's valid pixels.
+        share = losses.valid_pixels(batch["label"] != IGNORE) / pixels
+        terms = {name: term * share for name, term in terms.items()}
+        return terms["loss"], (terms, updated.get("batch_stats", {}))
+
+    gradient_of = jax.grad(objective, has_aux=True)
+
+    def whole(state: TrainState, batch: Mapping[str, Array], key: Array, pixels: Array) -> Any:
+        return gradient_of(
+            state.params, state.batch_stats, batch, jax.random.fold_in(key, 0), pixels
+        )
+
+    def in_parts(state: TrainState, batch: Mapping[str, Array], key: Array, pixels: Array) -> Any:
+        parts = {
+            name: jnp.moveaxis(a.reshape(-1, train.accumulate, *a.shape[1:]), 1, 0)
+            for name, a in batch.items()
+        }  # [A, B/A, H, W, ...]
+
+        def add(carry: Any, part: tuple[Array, Mapping[str, Array]]) -> tuple[Any, None]:
+            gradient, (terms, stats) = carry
+            i, micro = part
+            more, (more_terms, stats) = gradient_of(
+                state.params, stats, micro, jax.random.fold_in(key, i), pixels
+            )
+            sums = jax.tree.map(jnp.add, (gradient, terms), (more, more_terms))
+            return (sums[0], (sums[1], stats)), None
+
+        first = {name: a[0] for name, a in parts.items()}
+        shapes = jax.eval_shape(gradient_of, state.params, state.batch_stats, first, key, pixels)
+        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        start = zero[0], (zero[1][0], state.batch_stats)
+        return jax.lax.scan(add, start, (jnp.arange(train.accumulate), parts))[0]
+
+    def train_step(state: TrainState, batch: Mapping[str, Array]) -> tuple[TrainState, Metrics]:
+        pixels = jnp.maximum(losses.valid_pixels(batch["label"] != IGNORE), 1)
+        key = _step_key(train.seed, state.step)
+        gradient, (terms, batch_stats) = (whole if train.accumulate == 1 else in_parts)(
+            state, batch, key, pixels
+        )
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema = state.ema
+        if ema is not None:
+            now = {"params": params, "batch_stats": batch_stats}
+            ema = update_ema(ema, now, state.step, train.ema_decay)
+        metrics = terms | {
+            "learning_rate": jnp.asarray(rate(state.step)),
+            "gradient_norm": optax.global_norm(gradient),
+        }
+        return TrainState(state.step + 1, params, batch_stats, opt_state, ema), metrics
+
+    return train_step

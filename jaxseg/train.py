@@ -1,0 +1,330 @@
+"""Training: the one loop, around the step of jaxseg.step.
+
+    python -m jaxseg.main --config=experiments/quickstart.py --workdir=runs/quickstart
+
+The same command goes on after any stop: a killed run ends bit for bit where it would have ended.
+After SIGTERM or SIGINT everything is saved at the next step boundary and the exit status is
+STOPPED, on which a scheduler can start the run again.
+"""
+
+import contextlib
+import functools
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxseg import checkpoint, config, distributed, draw, evaluate, log
+from jaxseg.data import loader, transforms
+from jaxseg.environment import describe_run
+from jaxseg.inference import make_predictions
+from jaxseg.metrics import summarize
+from jaxseg.state import TrainState, variables
+from jaxseg.step import init_state, init_variables, make_optimizer, make_train_step
+from jaxseg.types import Array
+
+STOPPED = os.EX_TEMPFAIL  # 75: saved after a signal, to be started again
+COLLAPSED = 0.98  # share of the predictions in one class that raises the alarm
+
+
+def fit(
+    experiment: config.Experiment,
+    workdir: pathlib.Path | str,
+    *,
+    source: pathlib.Path | None = None,
+    data: tuple[loader.Source, loader.Source] | None = None,
+) -> TrainState:
+    """Trains to train.steps, from the newest checkpoint of the run folder if there is one.
+
+    At every step that is due the order is: metrics checked, checkpoint, evaluation; so a checkpoint
+    never holds NaN, and an evaluated step always has its checkpoint.
+
+    Args:
+      experiment: what to do.
+      workdir: the run folder; made, or gone on with.
+      source: the experiment's file, of which the run folder gets a copy.
+      data: (training, evaluation) splits, instead of those that experiment.data names.
+
+    Returns:
+      The state after the last step.
+
+    Raises:
+      SystemExit: with STOPPED, after a signal, when all is saved.
+      ValueError: a setting that does not fit the data, the devices or the run folder; a folder in
+        use; a loss that is not finite.
+    """
+    workdir = pathlib.Path(workdir)
+    train, main = experiment.train, distributed.is_main()
+    train_source, eval_source = data or _open_data(experiment.data)
+    mesh = distributed.make_mesh(train.rows)
+    _check(experiment, train_source, eval_source, mesh)
+    optimizer, rate = make_optimizer(experiment)
+    place = distributed.replicated(mesh)
+    init = jax.jit(functools.partial(init_state, experiment, optimizer), out_shardings=place)
+    abstract = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+        jax.eval_shape(init),
+    )
+    with contextlib.ExitStack() as stack:
+        if main:
+            stack.enter_context(checkpoint.lock(workdir))
+        stopping = stack.enter_context(distributed.StopRequest())
+        saved = stack.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", train.keep))
+        restored = saved.restore(abstract)
+        state, position = restored or (_start(experiment, init, abstract), None)
+        start = int(state.step)
+        if main:
+            describe_run(experiment, workdir, source, start)
+        writer = stack.enter_context(contextlib.closing(log.Writer(workdir, start, main=main)))
+        progress = stack.enter_context(
+            contextlib.closing(log.Progress(train.steps, start, quiet=not main))
+        )
+
+        def evaluation_due(step: int) -> bool:
+            return step == train.steps or bool(train.eval_every and step % train.eval_every == 0)
+
+        def evaluate_now(state: TrainState, step: int) -> None:
+            stopping.interrupts(True)
+            try:
+                _evaluate(experiment, state, step, eval_source, mesh, writer, progress)
+            except KeyboardInterrupt:
+                _stop(progress, saved, step)
+            finally:
+                stopping.interrupts(False)
+
+        if start and evaluation_due(start) and not writer.has("eval", start):
+            evaluate_now(state, start)  # the run was stopped between checkpoint and evaluation
+        if start >= train.steps:
+            progress.say(f"{workdir}: all {train.steps} steps are done")
+            return state
+        batches = _batches(experiment.data, train.seed, train_source, mesh, position)
+        train_step = jax.jit(make_train_step(experiment, optimizer, rate), donate_argnums=0)
+        recent, speed = log.Recent(), log.Rate()
+        batch, position = next(batches)
+        for step in range(start + 1, train.steps + 1):
+            state, metrics = train_step(state, batch)
+            recent.add(step, metrics)
+            stop = stopping.now(step)
+            last = stop or step == train.steps
+            if not last:
+                upcoming = next(batches)  # read and sent while the device is at work
+            if step == start + 1:
+                jax.block_until_ready(metrics)  # compilation is over
+                speed.restart()
+            else:
+                speed.add(experiment.data.batch_size)
+            recent.wait()
+            progress.step()
+            logging = step % train.log_every == 0 or step == train.steps
+            saving = last or step % train.checkpoint_every == 0 or evaluation_due(step)
+            if logging or saving:
+                _check_finite(recent, state if saving else None, step, saved)
+            if logging:
+                values = recent.mean() | {"images_per_second": speed.per_second()}
+                writer.write("train", step, values)
+                progress.report(step, values["loss"], values["images_per_second"])
+                speed.restart()
+            if saving:
+                speed.pause()
+                saved.save(step, state, position, wait=last)
+                if stop:
+                    _stop(progress, saved, step)
+                if evaluation_due(step):
+                    evaluate_now(state, step)
+                speed.resume()
+            if not last:
+                batch, position = upcoming
+        return state
+
+
+def _open_data(data: config.Data) -> tuple[loader.Source, loader.Source]:
+    train = loader.open_split(data.name, data.train_split, data.data_dir)
+    return train, loader.open_split(data.name, data.eval_split, data.data_dir)
+
+
+def _check(
+    experiment: config.Experiment, train: loader.Source, test: loader.Source, mesh: Mesh
+) -> None:
+    """Refuses, before anything is computed, settings that do not fit the data or the devices."""
+    data, k = experiment.data, train.labels.num_classes
+    outputs, _ = jax.eval_shape(functools.partial(init_variables, experiment))
+    if outputs["logits"].shape[-1] != k:
+        raise ValueError(
+            f"the model predicts {outputs['logits'].shape[-1]} classes, {data.name} has {k}: "
+            f"set --config.model.num_classes={k}"
+        )
+    if train.labels != test.labels:
+        raise ValueError(f"{data.name}: {data.train_split} and {data.eval_split} differ in labels")
+    if len(experiment.loss.class_weights) not in (0, k):
+        raise ValueError(
+            f"loss.class_weights has {len(experiment.loss.class_weights)} numbers, "
+            f"{data.name} has {k} classes"
+        )
+    if len(train) == 0:
+        raise ValueError(f"{data.name}: the split {data.train_split} holds no image")
+    for name in ("steps", "log_every", "checkpoint_every"):
+        if getattr(experiment.train, name) < 1:
+            raise ValueError(f"train.{name}={getattr(experiment.train, name)} must be at least 1")
+    if not 0 <= experiment.train.ema_decay < 1:
+        raise ValueError(f"train.ema_decay={experiment.train.ema_decay} must be 0 to below 1")
+    distributed.check_split(
+        mesh, data.batch_size, data.crop_size[0], accumulate=experiment.train.accumulate
+    )
+
+
+def _start(
+    experiment: config.Experiment, init: Callable[[], TrainState], abstract: TrainState
+) -> TrainState:
+    """The state before step 1: random, or with the variables of another run."""
+    state = init()
+    origin = experiment.train.init_from
+    if not origin:
+        return state
+    found, step = checkpoint.restore_variables(origin)
+    found = found["ema"] if experiment.eval.use_ema and "ema" in found else found
+    found = {"params": found["params"], "batch_stats": found["batch_stats"]}
+    expected = {"params": abstract.params, "batch_stats": abstract.batch_stats}
+    checkpoint.refuse_differences(
+        expected,
+        found,
+        f"train.init_from={origin}, step {step},",
+        "its model must be the same; set the model's fields as they are there",
+    )
+    place = abstract.step.sharding
+    ema = jax.device_put(found, place) if state.ema is not None else None
+    return state.replace(**jax.device_put(found, place), ema=ema)
+
+
+def _batches(
+    data: config.Data, seed: int, source: loader.Source, mesh: Mesh, position: Any
+) -> Iterator[tuple[dict[str, Array], Any]]:
+    """Batches on the devices, each with the loader's place after it."""
+    iterator = loader.train_iterator(
+        source,
+        batch_size=data.batch_size,
+        augment=transforms.Augment(
+            crop_size=tuple(data.crop_size),
+            scale_range=tuple(data.scale_range),
+            scale_step=data.scale_step,
+            flip=data.flip,
+            jitter=data.jitter,
+            mean=tuple(data.mean),
+        ),
+        seed=seed,
+        threads=data.threads,
+        prefetch=data.prefetch,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    if position is not None:
+        iterator.set_state(position)
+    for batch in iterator:
+        on_device = distributed.put_batch({n: batch[n] for n in ("image", "label")}, mesh)
+        yield on_device, iterator.get_state()
+
+
+@jax.jit
+def _all_finite(tree: Any) -> Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
+def _check_finite(
+    recent: log.Recent, state: TrainState | None, step: int, saved: checkpoint.Checkpoints
+) -> None:
+    """Stops at a NaN or infinity in the metrics since the last look, or in a state to be saved."""
+    bad = recent.not_finite()
+    if bad:
+        step, values = bad
+        what = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
+    elif state is not None and not _all_finite((state.params, state.batch_stats)):
+        what = "the loss is finite, but parameters or batch statistics are not"
+    else:
+        return
+    last = saved.latest
+    good = f"the last good checkpoint is {saved.folder / str(last)}" if last else "none was saved"
+    raise ValueError(
+        f"step {step} is not finite: {what}; {good}. Try a lower optim.learning_rate, "
+        "optim.warmup_steps or optim.clip_norm"
+    )
+
+
+def _stop(progress: log.Progress, saved: checkpoint.Checkpoints, step: int) -> NoReturn:
+    saved.wait()
+    progress.say(f"stopped by a signal after step {step}, all saved; the same command goes on")
+    sys.exit(STOPPED)
+
+
+def _evaluate(
+    experiment: config.Experiment,
+    state: TrainState,
+    step: int,
+    source: loader.Source,
+    mesh: Mesh,
+    writer: log.Writer,
+    progress: log.Progress,
+) -> None:
+    """One evaluation into the log, the alarm if the predictions have collapsed, and pictures."""
+    data, protocol, names = experiment.data, experiment.eval, source.labels.names
+    result = evaluate.evaluate(
+        experiment.model,
+        variables(state, use_ema=protocol.use_ema),
+        source,
+        protocol=protocol,
+        mean=data.mean,
+        std=data.std,
+        threads=data.threads,
+        mesh=mesh,
+    )
+    summary = summarize(result.confusion)
+    means = {name: getattr(summary, name) for name in
+             ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")}  # fmt: skip
+    per_class = dict(zip(names, summary.iou.tolist(), strict=True))
+    absent = [names[c] for c in summary.absent]
+    values = means | {"iou": per_class, "absent": absent, "seconds": round(result.seconds, 3)}
+    line = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
+    progress.say(f"step {step}: {line}" + f"; not in the truth: {', '.join(absent)}" * bool(absent))
+    shares = result.confusion.sum(axis=0) / max(result.confusion.sum(), 1)
+    top = int(shares.argmax())
+    if shares[top] > COLLAPSED:
+        values["collapsed"] = names[top]
+        truth = result.confusion[top].sum() / result.confusion.sum()
+        progress.say(
+            f"ALARM at step {step}: {shares[top]:.1%} of all pixels are predicted as {names[top]} "
+            f"({truth:.1%} of them are): the network may have collapsed"
+        )
+    writer.write("eval", step, values)
+    if distributed.is_main():
+        _draw(experiment, state, step, source, writer)
+
+
+def _draw(
+    experiment: config.Experiment,
+    state: TrainState,
+    step: int,
+    source: loader.Source,
+    writer: log.Writer,
+) -> None:
+    """The first images of the split beside truth and prediction, for TensorBoard."""
+    data, protocol, labels = experiment.data, experiment.eval, source.labels
+    # On the host, because the other processes take no part in this.
+    held = jax.device_get(variables(state, use_ema=protocol.use_ema))
+    predict = make_predictions(experiment.model, protocol, data.mean, data.std, labels.num_classes)
+    frame = tuple(protocol.size) if any(protocol.size) else tuple(source.largest)
+    for i in range(min(experiment.train.pictures, len(source))):
+        example = source[i]
+        height, width = example["label"].shape
+        image, _ = transforms.pad_to(example["image"], example["label"], frame, data.mean)
+        prediction = np.asarray(predict(held, image[None])[0])[0, :height, :width]
+        parts = [
+            example["image"],
+            labels.colour(example["label"]),
+            labels.colour(prediction.astype(np.uint8)),
+        ]
+        picture = draw.strip(parts, [example["name"], "truth", "prediction"])
+        writer.picture(step, f"eval/{i}", picture)
