@@ -1,0 +1,154 @@
+"""Name tables of torchvision's ResNets and DeepLab v3, and of segmentation_models_pytorch's two.
+
+A table is made from the names in the file, module by module. Depth and the number of rates are the
+file's; whether they are the model's too is for the strict engine of `match.py` to say. Kernels of
+torch are [out, in, kh, kw], depthwise ones [C, 1, kh, kw]: one transposition serves both.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+
+import numpy as np
+
+from jaxseg.weights.match import Entry, Table, unchanged
+
+_COUNTERS = "*num_batches_tracked"  # of torch's batch norm, for momentum=None only
+_NORM = {
+    "weight": ("params", "scale"),
+    "bias": ("params", "bias"),
+    "running_mean": ("batch_stats", "mean"),
+    "running_var": ("batch_stats", "var"),
+}
+_CONV = {"weight": ("params", "kernel"), "bias": ("params", "bias")}
+_UNIT = {"downsample.0": "shortcut/conv", "downsample.1": "shortcut/norm"} | {
+    f"{kind}{n}": f"conv{n}/{target}"
+    for n in (1, 2, 3)
+    for kind, target in (("conv", "conv"), ("bn", "norm"))
+}
+
+
+def _kernel(kernel: np.ndarray) -> np.ndarray:
+    return kernel.transpose(2, 3, 1, 0)  # [out, in, kh, kw] -> [kh, kw, in, out]
+
+
+def _resnet_module(name: str) -> str | None:
+    """The path for layer3.0.bn2 is stage3_unit1/conv2/norm; None: no part of the extractor."""
+    if unit := re.fullmatch(r"layer(\d)\.(\d+)\.(.+)", name):
+        stage, index, part = unit.groups()
+        return f"stage{stage}_unit{int(index) + 1}/{_UNIT[part]}" if part in _UNIT else None
+    return {"conv1": "stem1/conv", "bn1": "stem1/norm"}.get(name)
+
+
+def _aspp_modules(names: Collection[str], source: str, separable: bool) -> dict[str, str]:
+    """Modules of an ASPP whose pooled branch is the last; `source` is its name and a dot."""
+    branches = {int(m[1]) for n in names if (m := re.match(rf"{re.escape(source)}convs\.(\d+)", n))}
+    last = max(branches, default=0)
+    modules = {
+        "convs.0.0": "conv1x1/conv",
+        "convs.0.1": "conv1x1/norm",
+        f"convs.{last}.1": "image_pooling/conv",
+        f"convs.{last}.2": "image_pooling/norm",
+        "project.0": "projection/conv",
+        "project.1": "projection/norm",
+    }
+    for n in range(1, last):
+        if separable:
+            modules |= _separable_modules(f"convs.{n}.", f"atrous{n}")
+        else:
+            modules |= {f"convs.{n}.0": f"atrous{n}/conv", f"convs.{n}.1": f"atrous{n}/norm"}
+    return {f"{source}{module}": f"aspp/{target}" for module, target in modules.items()}
+
+
+def _separable_modules(source: str, target: str) -> dict[str, str]:
+    """smp's separable convolution and the norm that follows it in a Sequential."""
+    return {
+        f"{source}0.0": f"{target}/depthwise",
+        f"{source}0.1": f"{target}/pointwise",
+        f"{source}1": f"{target}/pointwise_norm",
+    }
+
+
+def _table(
+    names: Collection[str], module_of: Callable[[str], str | None], ignored: tuple[str, ...] = ()
+) -> Table:
+    """An entry for each tensor whose module has a place; the others are left for the engine."""
+    entries = []
+    for name in names:
+        module, _, tensor = name.rpartition(".")
+        target = module_of(module)
+        leaves = _NORM if target and target.endswith("norm") else _CONV
+        if target and tensor in leaves:
+            collection, leaf = leaves[tensor]
+            layout = _kernel if leaf == "kernel" else unchanged
+            entries.append(Entry(name, f"{collection}/{target}/{leaf}", layout))
+    return Table(tuple(entries), ignored=(_COUNTERS, *ignored))
+
+
+def resnet(names: Collection[str]) -> Table:
+    """torchvision's `resnet18` .. `resnet152` for a `ResNet` by itself; `fc` is left out.
+
+    Args:
+      names: of the tensors in the file.
+    """
+    return _table(names, _resnet_module, ignored=("fc.*",))
+
+
+def _on_resnet(names: Collection[str], backbone: str, head: Mapping[str, str]) -> Table:
+    """A model's table: its ResNet under the name `backbone`, its other modules as `head` says."""
+
+    def module_of(name: str) -> str | None:
+        if name.startswith(backbone):
+            target = _resnet_module(name.removeprefix(backbone))
+            return target and f"backbone/{target}"
+        return head.get(name)
+
+    return _table(names, module_of)
+
+
+def torchvision_deeplab_v3(names: Collection[str]) -> Table:
+    """torchvision's `deeplabv3_resnet50` and `101` for `models.deeplab_v3.torchvision_deeplab_v3`.
+
+    Args:
+      names: of the tensors in the file, with or without the auxiliary head.
+    """
+    head = _aspp_modules(names, "classifier.0.", separable=False) | {
+        "classifier.1": "extra_conv1/conv",
+        "classifier.2": "extra_conv1/norm",
+        "classifier.4": "classifier",
+        "aux_classifier.0": "aux_conv/conv",
+        "aux_classifier.1": "aux_conv/norm",
+        "aux_classifier.4": "aux_classifier",
+    }
+    return _on_resnet(names, "backbone.", head)
+
+
+def smp_deeplab_v3(names: Collection[str]) -> Table:
+    """smp's `DeepLabV3` on a ResNet for `models.deeplab_v3.smp_deeplab_v3`.
+
+    Args:
+      names: of the tensors in the file, of a version of smp that names its decoder.aspp.
+    """
+    head = _aspp_modules(names, "decoder.aspp.", separable=False) | {
+        "decoder.conv": "extra_conv1/conv",
+        "decoder.bn": "extra_conv1/norm",
+        "segmentation_head.0": "classifier",
+    }
+    return _on_resnet(names, "encoder.", head)
+
+
+def smp_deeplab_v3_plus(names: Collection[str]) -> Table:
+    """smp's `DeepLabV3Plus` on a ResNet for `models.deeplab_v3_plus.smp_deeplab_v3_plus`.
+
+    Args:
+      names: of the tensors in the file.
+    """
+    head = _aspp_modules(names, "decoder.aspp.0.", separable=True) | {
+        "decoder.aspp.1.0": "extra_conv1/depthwise",
+        "decoder.aspp.1.1": "extra_conv1/pointwise",
+        "decoder.aspp.2": "extra_conv1/pointwise_norm",
+        "decoder.block1.0": "low_level_conv/conv",
+        "decoder.block1.1": "low_level_conv/norm",
+        "segmentation_head.0": "classifier",
+    }
+    head |= _separable_modules("decoder.block2.", "decoder_conv1")
+    return _on_resnet(names, "encoder.", head)
