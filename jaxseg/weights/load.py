@@ -1,0 +1,79 @@
+"""A file of trained weights of a known kind into a variable tree."""
+
+import pathlib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxseg.weights import (
+    h5_file,
+    match,
+    safetensors_file,
+    tables_keras,
+    tables_tflite,
+    tflite_file,
+    torch_file,
+)
+
+KINDS = ".pth .safetensors .tflite .h5"
+
+
+def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """The tensors of a weight file by name; its content, not its suffix, decides the reader.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: the content is of no kind that is read here; the message names the file.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        return torch_file.read(path)
+    if start[4:8] == b"TFL3":
+        return tflite_file.read(path)
+    if start[:4] == b"\x89HDF":
+        return h5_file.read(path)
+    if start[8:9] == b"{":
+        return safetensors_file.read(path)
+    raise ValueError(f"{path}: no weight file of a known kind ({KINDS})")
+
+
+def table_of(names: Collection[str]) -> match.Table:
+    """The name table for a file that holds these tensors.
+
+    Raises:
+      ValueError: no known network has such names.
+    """
+    if "MobilenetV2/Conv/weights" in names and "logits/semantic/weights" in names:
+        return tables_tflite.deeplab_v3_mobilenet_v2()
+    if any(name.endswith("bn_Conv1/gamma:0") for name in names):
+        return tables_keras.mobilenet_v2(names)
+    some = ", ".join(sorted(names)[:5])
+    raise ValueError(f"no name table fits its {len(names)} tensors ({some}, ...)")
+
+
+def load_variables(
+    path: str | pathlib.Path, target: Mapping[str, Any], table: match.Table | None = None
+) -> dict[str, Any]:
+    """The variables of a model, all of them from a weight file.
+
+    Args:
+      path: of the file.
+      target: the model's variables or their shapes: `jax.eval_shape(model.init, ...)`.
+      table: which tensor goes where; without it, the one that the file's names call for.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it cannot be read, is of an unknown network, or does not fit the model.
+    """
+    source = read(path)
+    try:
+        return match.fill(source, target, table or table_of(source), file=str(path))
+    except ValueError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise ValueError(f"{path}: {error}") from error
