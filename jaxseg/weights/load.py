@@ -12,6 +12,7 @@ from jaxseg.weights import (
     safetensors_file,
     tables_keras,
     tables_tflite,
+    tables_torch,
     tflite_file,
     torch_file,
 )
@@ -52,6 +53,14 @@ def table_of(names: Collection[str]) -> match.Table:
         return tables_tflite.deeplab_v3_mobilenet_v2()
     if any(name.endswith("bn_Conv1/gamma:0") for name in names):
         return tables_keras.mobilenet_v2(names)
+    if "backbone.layer1.0.conv1.weight" in names and "classifier.4.weight" in names:
+        return tables_torch.torchvision_deeplab_v3(names)
+    if "encoder.layer1.0.conv1.weight" in names and "decoder.block1.0.weight" in names:
+        return tables_torch.smp_deeplab_v3_plus(names)
+    if "encoder.layer1.0.conv1.weight" in names and "decoder.conv.weight" in names:
+        return tables_torch.smp_deeplab_v3(names)
+    if "layer1.0.conv1.weight" in names:
+        return tables_torch.resnet(names)
     some = ", ".join(sorted(names)[:5])
     raise ValueError(f"no name table fits its {len(names)} tensors ({some}, ...)")
 
