@@ -1,0 +1,334 @@
+"""Prepared sets -> batches of uint8, for training and for evaluation.
+
+Training is one endless stream of examples, a pure function of (seed, position): position p is
+example p % N of epoch p // N, epochs are shuffled anew, and chance is drawn from the position.
+Batch i is positions i B ... i B + B - 1, dealt out to the processes in turn, so that neither the
+number of processes nor of threads changes what a step sees. The state is the position.
+"""
+
+import difflib
+import math
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import cv2
+import grain
+import numpy as np
+import tensorflow_datasets as tfds
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+
+from jaxseg.data import builders, records
+from jaxseg.data.labels import LabelSpec
+from jaxseg.data.transforms import Augment, pad_to
+from jaxseg.types import IGNORE
+
+
+def prepare_command(name: str, data_dir: str | pathlib.Path) -> str:
+    """The command that prepares a set."""
+    extra = {
+        "shapes": "",
+        "folder": " --images=FOLDER --masks=FOLDER --classes=FILE",
+    }.get(name.partition("/")[0], " --manual_dir=FOLDER")
+    return f"python -m jaxseg.data.prepare --name={name}{extra} --data_dir={data_dir}"
+
+
+def check_name(name: str) -> str:
+    """The builder of a data set name, "camvid" or "folder/NAME".
+
+    Raises:
+      ValueError: there is no such builder; near names are shown.
+    """
+    builder, slash, rest = name.partition("/")
+    if builder not in builders.VERSIONS:
+        near = difflib.get_close_matches(builder, builders.VERSIONS, n=2, cutoff=0.5)
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        known = ", ".join(builders.VERSIONS)
+        raise ValueError(f"there is no data set {name!r}{hint} (there are: {known})")
+    if (slash and not rest) or "/" in rest or (builder == "folder" and not rest):
+        raise ValueError(f"data set {name!r}: a set of one's own is called {builder}/NAME")
+    return builder
+
+
+def prepared_folder(name: str, data_dir: str | pathlib.Path) -> pathlib.Path:
+    """Where a set is or will be: DATA_DIR/NAME/VERSION."""
+    return pathlib.Path(data_dir).expanduser() / name / builders.VERSIONS[check_name(name)]
+
+
+def is_prepared(folder: pathlib.Path) -> bool:
+    """Whether the folder is complete: TFDS names it so only when all of it is written."""
+    return (folder / "dataset_info.json").is_file() and (folder / "metadata.json").is_file()
+
+
+class Source:
+    """One split, in the order of the published list.
+
+    `source[i]` is {"image": uint8 [H, W, 3], "label": train ids uint8 [H, W], "name": str}.
+
+    Attributes:
+      name: of the set.
+      split: of it.
+      labels: its LabelSpec.
+      largest: the largest height and the largest width of the split.
+    """
+
+    def __init__(self, name: str, split: str, folder: pathlib.Path) -> None:
+        info = tfds.builder_from_directory(folder).info
+        if split not in info.splits:
+            there = ", ".join(sorted(info.splits))
+            raise ValueError(f"{name} has no split {split!r}; it has: {there}")
+        self.name, self.split = name, split
+        self.labels = LabelSpec.from_json(info.metadata["labels"])
+        height, width = info.metadata["largest"][split]
+        self.largest = (height, width)
+        self._features = info.features
+        skip = tfds.decode.SkipDecoding()
+        self._decoders = {"image": skip, "label": skip}
+        files = [str(path) for path in info.splits[split].filepaths]
+        if missing := [path for path in files if not pathlib.Path(path).is_file()]:
+            raise FileNotFoundError(f"{missing[0]} is missing: prepare {name} with --overwrite")
+        try:
+            self._records = ArrayRecordDataSource(files)
+            count = len(self._records)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{files[0]} is damaged ({error}): prepare with --overwrite"
+            ) from error
+        expected = info.splits[split].num_examples
+        if count != expected:
+            raise ValueError(
+                f"{folder}: {split} holds {count} examples instead of {expected}: "
+                f"prepare {name} with --overwrite"
+            )
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __repr__(self) -> str:  # Grain shows it in its messages
+        return f"Source({self.name!r}, {self.split!r}, {len(self)} examples)"
+
+    def encoded(self, index: int) -> dict[str, Any]:
+        """Example `index` before decoding: "image" and "label" bytes, "name" str."""
+        example = self._features.deserialize_example_np(
+            self._records[index], decoders=self._decoders
+        )
+        return example | {"name": example["name"].decode()}
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        example = self.encoded(int(index))
+        where = f"{self.name} {self.split} {example['name']}"
+        raw = records.decode_label(example["label"], where)
+        return {
+            "image": records.decode_image(example["image"], where),
+            "label": self.labels.encode(raw, where),
+            "name": example["name"],
+        }
+
+
+def open_split(name: str, split: str, data_dir: str | pathlib.Path) -> Source:
+    """Opens a prepared split.
+
+    Args:
+      name: of the set: "shapes", "camvid", "voc2012", "folder/NAME".
+      split: one of its splits.
+      data_dir: the folder that `jaxseg.data.prepare` has written to.
+
+    Raises:
+      ValueError: no such set or split, or its files are damaged.
+      FileNotFoundError: it is not prepared there; the message has the command.
+    """
+    folder = prepared_folder(name, data_dir)
+    if not is_prepared(folder):
+        others = [p.parent for p in sorted(folder.parent.glob("*/dataset_info.json"))]
+        versions = [p.name for p in others if p.name.replace(".", "").isdigit()]
+        found = (
+            f"{folder.parent} holds version {', '.join(versions)}, this code reads {folder.name}"
+            if versions
+            else f"{name} is not prepared in {data_dir}"
+        )
+        raise FileNotFoundError(f"{found}; run: {prepare_command(name, data_dir)}")
+    return Source(name, split, folder)
+
+
+def _share(batch_size: int, process_index: int, process_count: int) -> int:
+    """Examples of a batch that fall to one process."""
+    if not 0 <= process_index < process_count:
+        raise ValueError(f"process {process_index} of {process_count} does not exist")
+    if batch_size < 1 or batch_size % process_count:
+        raise ValueError(
+            f"batch_size {batch_size} cannot be shared equally by {process_count} processes"
+        )
+    return batch_size // process_count
+
+
+def _read(stream: grain.MapDataset, batch_size: int, threads: int, prefetch: int) -> Iterator[dict]:
+    cv2.setNumThreads(0)  # the reader's own threads are enough; OpenCV's would fight with them
+    options = grain.ReadOptions(
+        num_threads=threads, prefetch_buffer_size=max(threads, prefetch) if threads else 0
+    )
+    return iter(stream.to_iter_dataset(options).batch(batch_size))
+
+
+class TrainIterator:
+    """The endless training stream of one process; `get_state` and `set_state` resume it exactly."""
+
+    def __init__(
+        self,
+        stream: grain.MapDataset,
+        *,
+        batch_size: int,
+        threads: int,
+        prefetch: int,
+        process_index: int,
+        process_count: int,
+    ) -> None:
+        self._stream = stream
+        self._share = _share(batch_size, process_index, process_count)
+        self._batch_size = batch_size
+        self._threads, self._prefetch = threads, prefetch
+        self._process_index, self._process_count = process_index, process_count
+        self._position = 0
+        self._batches: Iterator[dict] | None = None
+
+    def __iter__(self) -> "TrainIterator":
+        return self
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        if self._batches is None:
+            start = self._position + self._process_index
+            mine = self._stream[start :: self._process_count]
+            self._batches = _read(mine, self._share, self._threads, self._prefetch)
+        batch = next(self._batches)
+        self._position += self._batch_size
+        return batch
+
+    def get_state(self) -> dict[str, int]:
+        """{"position": examples that all processes together have delivered}; the same on each."""
+        return {"position": self._position}
+
+    def set_state(self, state: Mapping[str, int]) -> None:
+        """Goes on after `state`, which another number of threads or processes may have written.
+
+        Raises:
+          ValueError: not a state of this iterator.
+        """
+        position = state.get("position")
+        if not isinstance(position, int) or position < 0:
+            raise ValueError(f"{dict(state)} is not the state of a training iterator")
+        self._position = position
+        self._batches = None
+
+
+def train_stream(source: Sequence | Source, augment: Augment, seed: int) -> grain.MapDataset:
+    """The endless stream: element p is a pure function of (seed, p), whoever asks for it."""
+    if len(source) == 0:
+        raise ValueError(f"{source!r} is empty")
+
+    def view(example: Mapping[str, Any], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        image, label = augment.apply(rng, example["image"], example["label"])
+        return {"image": image, "label": label}
+
+    dataset = grain.MapDataset.source(source).seed(seed)
+    return dataset.shuffle().repeat().random_map(view)
+
+
+def train_iterator(
+    source: Sequence | Source,
+    *,
+    batch_size: int,
+    augment: Augment,
+    seed: int,
+    threads: int,
+    prefetch: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> TrainIterator:
+    """Batches {"image": uint8 [b, h, w, 3], "label": uint8 [b, h, w]} without end.
+
+    Args:
+      source: examples by index, as `open_split` gives them.
+      batch_size: of all processes together; b is this process's share.
+      augment: the transform; its crop_size is (h, w).
+      seed: of order and transforms, 0 to 2^32 - 1.
+      threads: readers of this process; 0: read in the caller's thread.
+      prefetch: examples read ahead.
+      process_index: which process this is.
+      process_count: of so many.
+
+    Raises:
+      ValueError: the batch cannot be shared equally, or the source is empty.
+    """
+    return TrainIterator(
+        train_stream(source, augment, seed),
+        batch_size=batch_size,
+        threads=threads,
+        prefetch=prefetch,
+        process_index=process_index,
+        process_count=process_count,
+    )
+
+
+def eval_batches(
+    source: Sequence | Source,
+    *,
+    batch_size: int,
+    size: tuple[int, int],
+    pad_value: Sequence[float],
+    process_index: int = 0,
+    process_count: int = 1,
+    limit: int = 0,
+    threads: int = 8,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Every example once over all processes, padded below and to the right; then filler.
+
+    Args:
+      source: examples by index, as `open_split` gives them.
+      batch_size: of all processes together; b is this process's share.
+      size: (h, w) that images are padded to; (0, 0): the largest of the split.
+      pad_value: RGB in uint8 units.
+      process_index: which process this is.
+      process_count: of so many; each gets the same number of batches.
+      limit: only the first so many examples; 0: all.
+      threads: readers of this process; 0: read in the caller's thread.
+
+    Yields:
+      {"image": uint8 [b, h, w, 3], "label": uint8 [b, h, w], "index": int64 [b], "height": int32
+      [b], "width": int32 [b]}; index -1 is filler, whose label is all 255 and whose size is 0.
+
+    Raises:
+      ValueError: the batch cannot be shared equally, or an image is larger than `size`.
+    """
+    share = _share(batch_size, process_index, process_count)
+    if tuple(size) == (0, 0):
+        if not isinstance(source, Source):
+            raise ValueError("size (0, 0) needs a source that knows its largest image")
+        size = source.largest
+    count = min(limit, len(source)) if limit else len(source)
+    filler = {
+        "image": np.full((*size, 3), [round(value) for value in pad_value], np.uint8),
+        "label": np.full(size, IGNORE, np.uint8),
+        "index": np.int64(-1),
+        "height": np.int32(0),
+        "width": np.int32(0),
+    }
+
+    def example(index: int) -> dict[str, Any]:
+        if index >= count:
+            return filler
+        found = source[index]
+        height, width = found["label"].shape
+        try:
+            image, label = pad_to(found["image"], found["label"], size, pad_value)
+        except ValueError as error:
+            raise ValueError(f"{found['name']}: {error} (eval.size)") from None
+        return {
+            "image": image,
+            "label": label,
+            "index": np.int64(index),
+            "height": np.int32(height),
+            "width": np.int32(width),
+        }
+
+    positions = math.ceil(count / batch_size) * batch_size
+    mine = grain.MapDataset.range(process_index, positions, process_count).map(example)
+    return _read(mine, share, threads, prefetch=2 * share)

@@ -1,0 +1,86 @@
+"""What a prepared example is, so that all builders write and one reader reads the same.
+
+Per example: `image` (JPEG or PNG bytes, as published), `label` (grey PNG of raw ids, 8 or 16 bits)
+and `name`. Per set: the LabelSpec and the largest height and width of each split, which TFDS keeps
+in metadata.json. A grey label PNG is stored byte for byte; palette and colour-coded ones are turned
+into grey ones once, without loss, because OpenCV reads a palette as colours.
+"""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+
+from jaxseg.data.labels import LabelSpec
+
+# Orientation tags are not followed: published masks are drawn on the pixels as they are stored.
+_IMAGE_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+def info(
+    builder: tfds.core.DatasetBuilder, labels: LabelSpec, homepage: str = ""
+) -> tfds.core.DatasetInfo:
+    """The TFDS description of a set whose examples stay in the order they are generated in."""
+    ids = np.uint16 if max(labels.raw_to_train) > 255 else np.uint8
+    return tfds.core.DatasetInfo(
+        builder=builder,
+        features=tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(None, None, 3)),
+                "label": tfds.features.Image(
+                    shape=(None, None, 1), dtype=ids, encoding_format="png"
+                ),
+                "name": tfds.features.Text(),
+            }
+        ),
+        homepage=homepage or None,
+        disable_shuffling=True,
+        metadata=tfds.core.MetadataDict(labels=labels.to_json()),
+    )
+
+
+def set_largest(builder: tfds.core.DatasetBuilder, largest: Mapping[str, tuple[int, int]]) -> None:
+    """Notes the largest (height, width) of each split; TFDS writes it with the last file."""
+    builder.info.metadata["largest"] = {split: list(size) for split, size in largest.items()}
+
+
+def encode_label(raw: np.ndarray) -> bytes:
+    """Raw ids, uint8 or uint16 [H, W], as a grey PNG."""
+    return _png(raw)
+
+
+def encode_image(image: np.ndarray) -> bytes:
+    """An RGB image, uint8 [H, W, 3], as a PNG."""
+    return _png(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    done, data = cv2.imencode(".png", pixels)
+    if not done:
+        raise ValueError(f"cannot write a PNG of {pixels.dtype} {pixels.shape}")
+    return data.tobytes()
+
+
+def decode_image(data: bytes, where: str) -> np.ndarray:
+    """JPEG or PNG bytes -> uint8 RGB [H, W, 3]; grey is repeated, transparency dropped.
+
+    Raises:
+      ValueError: not an image; `where` says which.
+    """
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), _IMAGE_FLAGS)
+    if image is None:
+        raise ValueError(f"{where}: the image cannot be decoded")
+    return image
+
+
+def decode_label(data: bytes, where: str) -> np.ndarray:
+    """Grey PNG bytes -> raw ids, uint8 or uint16 [H, W].
+
+    Raises:
+      ValueError: not a grey PNG; `where` says which.
+    """
+    raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if raw is None or raw.ndim != 2:
+        raise ValueError(f"{where}: the label is no grey PNG")
+    return raw
