@@ -9,6 +9,7 @@ maps them by the data set's LabelSpec.
 """
 
 import dataclasses
+import importlib
 import math
 import pathlib
 import sys
@@ -20,7 +21,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from jaxseg import config, draw, photos
+from jaxseg import config, draw, photos, trained
+from jaxseg.data import loader
 from jaxseg.data.labels import LabelSpec
 from jaxseg.inference import Color, make_predictions, make_probabilities
 from jaxseg.types import Variables
@@ -182,3 +184,66 @@ def report(predictions: Predictions, output: pathlib.Path) -> int:
     if predictions.refused:
         print(f"jaxseg: {len(predictions.refused)} files were not predicted", file=sys.stderr)
     return 1 if predictions.refused else 0
+
+
+def labels_of(experiment: config.Experiment, workdir: pathlib.Path | None) -> LabelSpec:
+    """Names and colours: of the run folder, else of the prepared set, else of the set's builder.
+
+    Raises:
+      FileNotFoundError: none of the three is there.
+    """
+    name = experiment.data.name
+    if workdir is not None and (workdir / "labels.json").is_file():
+        return LabelSpec.from_json((workdir / "labels.json").read_text())
+    if loader.is_prepared(loader.prepared_folder(name, experiment.data.data_dir)):
+        data = experiment.data
+        return loader.open_split(name, data.eval_split, data.data_dir).labels
+    try:
+        return importlib.import_module(f"jaxseg.data.builders.{name}").LABELS
+    except (ImportError, AttributeError):
+        command = loader.prepare_command(name, experiment.data.data_dir)
+        raise FileNotFoundError(
+            f"the classes of {name} are unknown until it is prepared: {command}"
+        ) from None
+
+
+def main(
+    experiment: config.Experiment,
+    workdir: str | pathlib.Path | None,
+    inputs: Sequence[str | pathlib.Path],
+    output: str | pathlib.Path,
+    weights: str | None = None,
+    probabilities: bool = False,
+) -> int:
+    """`--mode=predict`: reads the variables, predicts, says what was refused.
+
+    Args:
+      experiment: its model, and its `eval` as the protocol.
+      workdir: the run folder whose checkpoint is read; None where `weights` is given.
+      inputs: see `run`.
+      output: see `run`.
+      weights: a file of trained weights, read instead of a checkpoint.
+      probabilities: write them as well.
+
+    Returns:
+      The exit status: 0, or 1 when a file could not be read.
+
+    Raises:
+      FileNotFoundError: an input, the checkpoint or the weight file is missing.
+      ValueError: no image, or weights that do not fit.
+    """
+    folder = pathlib.Path(workdir) if workdir else None
+    photos.find(inputs, without=pathlib.Path(output))  # a wrong path is said before any waiting
+    variables, _ = trained.restore(experiment, folder, weights)
+    done = run(
+        variables,
+        experiment.model,
+        labels_of(experiment, folder),
+        inputs,
+        pathlib.Path(output),
+        experiment.eval,
+        experiment.data.mean,
+        experiment.data.std,
+        save_probabilities=probabilities,
+    )
+    return report(done, pathlib.Path(output))
