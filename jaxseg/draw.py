@@ -82,7 +82,8 @@ def legend(
     x, y = _MARGIN, _MARGIN
     for k in present:
         share = 100 * counts[k] / label.size
-        text = f"{spec.names[k] if k < len(spec.names) else 'void'} {share:.{int(share < 1)}f}%"
+        percent = "<0.1" if share < 0.1 else f"{share:.{int(share < 1)}f}"
+        text = f"{spec.names[k] if k < len(spec.names) else 'void'} {percent}%"
         advance = round(height + _MARGIN + font.getlength(text) + 2 * _MARGIN)
         if x > _MARGIN and x + advance > width:
             x, y = _MARGIN, y + row
