@@ -11,7 +11,7 @@ from jaxseg.models import deeplab_v3_plus
 
 
 def get_config() -> config.Experiment:
-    """A quarter-width ResNet-18 at output stride 8, so that 128 x 128 images leave a 16 x 16 map."""
+    """A narrow ResNet-18 at output stride 8: 128 x 128 images leave a map of 16 x 16."""
     norm_decay = 0.95  # short runs: the papers' 0.9997 would leave the averages unusable
     return config.Experiment(
         model=deeplab_v3_plus.DeepLabV3Plus(
