@@ -102,8 +102,11 @@ def make_train_step(
             aux_weight=experiment.loss.aux_weight,
         )
         # The mean over this micro-batch, times its share of the batch's valid pixels.
-        share = losses.valid_pixels(batch["label"] != IGNORE) / pixels
-        terms = {name: term * share for name, term in terms.items()}
+        here = losses.valid_pixels(batch["label"] != IGNORE)
+        terms = {
+            name: term * (here.astype(term.dtype) / pixels.astype(term.dtype))
+            for name, term in terms.items()
+        }
         return terms["loss"], (terms, updated.get("batch_stats", {}))
 
     gradient_of = jax.grad(objective, has_aux=True)

@@ -209,12 +209,12 @@ def _batches(
         source,
         batch_size=data.batch_size,
         augment=transforms.Augment(
-            crop_size=tuple(data.crop_size),
-            scale_range=tuple(data.scale_range),
+            crop_size=data.crop_size,
+            scale_range=data.scale_range,
             scale_step=data.scale_step,
             flip=data.flip,
             jitter=data.jitter,
-            mean=tuple(data.mean),
+            mean=data.mean,
         ),
         seed=seed,
         threads=data.threads,
@@ -315,7 +315,7 @@ def _draw(
     # On the host, because the other processes take no part in this.
     held = jax.device_get(variables(state, use_ema=protocol.use_ema))
     predict = make_predictions(experiment.model, protocol, data.mean, data.std, labels.num_classes)
-    frame = tuple(protocol.size) if any(protocol.size) else tuple(source.largest)
+    frame = protocol.size if any(protocol.size) else source.largest
     for i in range(min(experiment.train.pictures, len(source))):
         example = source[i]
         height, width = example["label"].shape
