@@ -1,0 +1,129 @@
+"""Which pixels of the image a position of a feature map sees, along one axis, exactly.
+
+Position i of a map sees the pixels first[i] .. last[i], without the holes of atrous kernels. A
+window of k taps at rate r, stride s and padding p takes that to
+
+    first'[i] = first[s i - p]      last'[i] = last[s i - p + r (k - 1)]
+
+where positions outside the map go on at the map's step; so the field near a border is that of an
+image without borders, which the border then cuts. On the way through convolutions and pools this is
+Araujo et al.'s recurrence ("Computing receptive fields of convolutional neural networks", Distill,
+2019): size' = size + (k - 1) r step, step' = s step. Through a resize it follows the interpolation
+itself, so it stays exact in decoders.
+"""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """What the positions of one axis of a map see.
+
+    Attributes:
+      first: float64 [n]: first pixel that position i sees; infinity: none by itself.
+      last: float64 [n]: likewise the last one; minus infinity: none.
+      step: pixels of the image between two neighbours: the stride of the map.
+      whole: every position also sees the whole image, through a mean over the map.
+    """
+
+    first: np.ndarray
+    last: np.ndarray
+    step: float
+    whole: bool = False
+
+    @property
+    def size(self) -> int | None:
+        """The largest number of pixels that a position sees; None: nothing by itself."""
+        if not np.isfinite(self.first).all():
+            return None
+        return int((self.last - self.first).max()) + 1
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def image_span(length: int) -> Span:
+    """Each pixel sees itself."""
+    return Span(np.arange(length, dtype=float), np.arange(length, dtype=float), 1.0)
+
+
+def _at(edge: np.ndarray, index: np.ndarray, step: float) -> np.ndarray:
+    """edge[index], going on beyond both ends by `step` a position."""
+    inside = np.clip(index, 0, len(edge) - 1)
+    return edge[inside] + step * (index - inside)
+
+
+def window(
+    span: Span,
+    outputs: int,
+    *,
+    taps: int,
+    stride: int = 1,
+    rate: int = 1,
+    padding: int = 0,
+    upsampling: int = 1,
+) -> Span:
+    """Through a convolution or pool along the axis.
+
+    Args:
+      span: of the input.
+      outputs: length of the output.
+      taps: of the kernel.
+      stride: of the output's grid in the input's.
+      rate: distance of the taps.
+      padding: before the first position.
+      upsampling: zeros are put between inputs so that they lie this far apart (a transposed
+        convolution); 1: none.
+    """
+    start = np.arange(outputs) * stride - padding
+    end = start + rate * (taps - 1)
+    begin, stop = -(-start // upsampling), end // upsampling
+    return Span(
+        np.floor(_at(span.first, begin, span.step)),
+        np.ceil(_at(span.last, stop, span.step)),
+        span.step * stride / upsampling,
+        span.whole,
+    )
+
+
+def resampled(span: Span, lower: np.ndarray, upper: np.ndarray) -> Span:
+    """Output i reads the input's positions lower[i] .. upper[i]; an interpolation or a gather."""
+    inputs, outputs = len(span), len(lower)
+    whole_factor = inputs % outputs == 0 or outputs % inputs == 0 or outputs == 1
+    ratio = inputs / outputs if whole_factor else (inputs - 1) / (outputs - 1)
+    return Span(span.first[lower], span.last[upper], span.step * ratio, span.whole)
+
+
+def sliced(span: Span, start: int, limit: int, stride: int = 1) -> Span:
+    """Positions start, start + stride, ... below limit; outside the map they go on at its step."""
+    index = np.arange(start, limit, stride)
+    return Span(
+        np.floor(_at(span.first, index, span.step)),
+        np.ceil(_at(span.last, index, span.step)),
+        span.step * stride,
+        span.whole,
+    )
+
+
+def pooled(span: Span) -> Span:
+    """After a mean over the whole axis: one position that sees everything."""
+    nothing = np.array([np.inf])
+    return Span(nothing, -nothing, span.step * len(span), True)
+
+
+def repeated(span: Span, outputs: int) -> Span:
+    """One position copied to `outputs` positions."""
+    return Span(
+        np.repeat(span.first, outputs), np.repeat(span.last, outputs), span.step, span.whole
+    )
+
+
+def union(a: Span, b: Span) -> Span:
+    """What the sum, product or concatenation of two maps on one grid sees."""
+    if len(a) != len(b):
+        a, b = (repeated(s, max(len(a), len(b))) if len(s) == 1 else s for s in (a, b))
+    # Repeated over the grid, a pooled map has a larger step; fmin passes over an unknown one.
+    step = float(np.fmin(a.step, b.step))
+    return Span(np.minimum(a.first, b.first), np.maximum(a.last, b.last), step, a.whole or b.whole)
