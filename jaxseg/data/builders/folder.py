@@ -1,0 +1,278 @@
+"""One's own data: two folders of images and masks, or a CSV file of pairs, and a list of classes.
+
+Pairs: a mask belongs to the image with the same path below its folder, or, where that finds none,
+with the same file name; suffixes of names (`_leftImg8bit`, `_gtFine_labelIds`) can be taken off.
+
+Classes: a text file, one class a line, in the order of the train ids. A line is `NAME`, `ID NAME`,
+`NAME RED GREEN BLUE` or `ID NAME RED GREEN BLUE`; without ids, the first line is 0. `void` and
+`ignore` are kept out of loss and metrics. Where each line has a colour and none has an id, masks
+are read by colour, else by number. Or JSON: a list of names, or of {"name", "id", "color",
+"ignore"}.
+
+Splits: folders train, val, test (or training, validation, valid, testing) anywhere in the paths, or
+the CSV column `split`; else a share is drawn for val, the same whatever the order of the files.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from jaxseg.data import builders, files, pairs, records
+from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.types import IGNORE
+
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+_VOID = ("void", "ignore")
+
+
+@dataclasses.dataclass(eq=False)
+class FolderConfig(tfds.core.BuilderConfig):
+    """Where the files are; either `images` and `masks`, or `table`."""
+
+    images: str = ""
+    masks: str = ""
+    classes: str = ""
+    table: str = ""  # CSV with the columns image, mask and perhaps split
+    image_suffix: str = ""  # at the end of image names, before the dot
+    mask_suffix: str = ""
+    val_share: float = 0.1  # drawn where the paths tell no splits
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """One class of the file."""
+
+    name: str
+    raw: int | None
+    colour: tuple[int, int, int] | None
+    void: bool
+
+
+def _number(word: str) -> int | None:
+    return int(word) if word.isascii() and word.isdigit() else None
+
+
+def _text_line(text: str, where: str) -> _Line:
+    words = text.replace(",", " ").split()
+    raw = _number(words[0]) if len(words) > 1 else None
+    if raw is not None:
+        words = words[1:]
+    numbers = [_number(word) for word in words[-3:]]
+    colour = None
+    if len(words) > 3 and None not in numbers:
+        red, green, blue = (int(n or 0) for n in numbers)
+        if max(red, green, blue) > 255:
+            raise ValueError(f"{where}: {text!r}: a colour has three numbers from 0 to 255")
+        colour, words = (red, green, blue), words[:-3]
+    name = " ".join(words)
+    return _Line(name, raw, colour, name.lower() in _VOID)
+
+
+def _json_line(value: Any, where: str) -> _Line:
+    if isinstance(value, str):
+        return _Line(value, None, None, value.lower() in _VOID)
+    known = {"name", "id", "color", "colour", "ignore"}
+    if not isinstance(value, dict) or "name" not in value or set(value) - known:
+        raise ValueError(f"{where}: {value!r}: a class is a name, or name, id, color, ignore")
+    colour = value.get("color", value.get("colour"))
+    if colour is not None:
+        if len(colour) != 3 or not all(isinstance(c, int) and 0 <= c <= 255 for c in colour):
+            raise ValueError(f"{where}: {value!r}: a colour has three numbers from 0 to 255")
+        colour = tuple(colour)
+    name = str(value["name"])
+    return _Line(name, value.get("id"), colour, value.get("ignore", name.lower() in _VOID))
+
+
+def read_classes(path: pathlib.Path) -> tuple[LabelSpec, files.Colours | None]:
+    """The LabelSpec of a classes file, and RGB -> raw id where masks are to be read by colour.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: what is wrong in it.
+    """
+    text = path.read_text()
+    try:
+        if path.suffix == ".json":
+            lines = [_json_line(value, str(path)) for value in json.loads(text)]
+        else:
+            rows = [row.partition("#")[0].strip() for row in text.splitlines()]
+            lines = [_text_line(row, str(path)) for row in rows if row]
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    given = [line.raw is not None for line in lines]
+    if any(given) and not all(given):
+        raise ValueError(f"{path}: {lines[given.index(False)].name!r} has no id, others have")
+    raws = [i if line.raw is None else line.raw for i, line in enumerate(lines)]
+    if twice := {raw for raw in raws if raws.count(raw) > 1}:
+        raise ValueError(f"{path}: ids occur twice: {sorted(twice)}")
+    kept = [line for line in lines if not line.void]
+    spare = voc_palette(len(kept))
+    train_ids = iter(range(len(kept)))
+    try:
+        labels = LabelSpec(
+            names=tuple(line.name for line in kept),
+            palette=tuple(line.colour or colour for line, colour in zip(kept, spare, strict=True)),
+            raw_to_train={
+                raw: IGNORE if line.void else next(train_ids)
+                for raw, line in zip(raws, lines, strict=True)
+            },
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if any(given) or not all(line.colour for line in lines):
+        return labels, None
+    colours = {line.colour: raw for line, raw in zip(lines, raws, strict=True) if line.colour}
+    if len(colours) < len(lines):
+        raise ValueError(f"{path}: two classes have the same colour")
+    return labels, colours
+
+
+def _files(folder: str, kinds: Sequence[str], suffix: str) -> dict[pathlib.PurePath, pathlib.Path]:
+    """Path below the folder, without the suffixes -> file."""
+    root = pathlib.Path(folder).expanduser()
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root} is no folder")
+    found: dict[pathlib.PurePath, pathlib.Path] = {}
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() in kinds and path.stem.endswith(suffix):
+            key = path.relative_to(root).with_name(path.stem.removesuffix(suffix) or path.stem)
+            if key in found:
+                raise ValueError(f"{found[key]} and {path} have the same name")
+            found[key] = path
+    if not found:
+        ending = f" whose names end in {suffix}" if suffix else ""
+        raise FileNotFoundError(f"{root} holds no {', '.join(kinds)} files{ending}")
+    return found
+
+
+def _matched(config: FolderConfig) -> list[pairs.Pair]:
+    images = _files(config.images, files.IMAGE_SUFFIXES, config.image_suffix)
+    masks = _files(config.masks, files.MASK_SUFFIXES, config.mask_suffix)
+    by_name: dict[str, list[pathlib.Path]] = {}
+    for key, path in masks.items():
+        by_name.setdefault(key.name, []).append(path)
+    found, problems = [], []
+    for key, image in images.items():
+        candidates = [masks[key]] if key in masks else by_name.get(key.name, [])
+        if len(candidates) == 1:
+            found.append(pairs.Pair(key.as_posix(), image, candidates[0]))
+        else:
+            several = " and ".join(map(str, candidates))
+            problems.append(f"{image}: {f'masks {several}' if candidates else 'no mask'}")
+    used = {pair.mask for pair in found}
+    problems += [f"{path}: no image" for path in masks.values() if path not in used]
+    if problems:
+        raise ValueError(
+            f"{len(problems)} files have no partner, nothing was prepared:\n  "
+            + "\n  ".join(problems)
+        )
+    return found
+
+
+def _listed(config: FolderConfig) -> tuple[list[pairs.Pair], list[str]]:
+    """The pairs of a CSV file and their splits ("" where it has no such column)."""
+    table = pathlib.Path(config.table).expanduser()
+    images = pathlib.Path(config.images).expanduser() if config.images else table.parent
+    masks = pathlib.Path(config.masks).expanduser() if config.masks else table.parent
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file, skipinitialspace=True))
+    if not rows or not {"image", "mask"} <= set(rows[0]):
+        columns = ", ".join(rows[0]) if rows else "no rows"
+        raise ValueError(f"{table} needs the columns image, mask (and perhaps split): {columns}")
+    found, splits = [], []
+    for number, row in enumerate(rows, 2):
+        split = row.get("split") or ""
+        if not row["image"] or not row["mask"] or ("split" in row and split not in _SPLITS):
+            raise ValueError(
+                f"{table} line {number}: needs an image, a mask, and train, val or test"
+            )
+        name = pathlib.PurePath(row["image"]).with_suffix("").as_posix().lstrip("/")
+        found.append(pairs.Pair(name, images / row["image"], masks / row["mask"]))
+        splits.append(_SPLITS.get(split, ""))
+    return found, splits
+
+
+def _split_of(name: str) -> str:
+    parts = [_SPLITS[part] for part in name.lower().split("/")[:-1] if part in _SPLITS]
+    return parts[0] if parts else ""
+
+
+def _drawn(found: Sequence[pairs.Pair], share: float, seed: int) -> dict[str, list[pairs.Pair]]:
+    """A share for val by a hash of the names: adding files moves almost none of the others."""
+    order = sorted(found, key=lambda pair: hashlib.sha256(f"{seed}/{pair.name}".encode()).digest())
+    chosen = {pair.name for pair in order[: round(share * len(found))]}
+    return {
+        "train": [pair for pair in found if pair.name not in chosen],
+        "val": [pair for pair in found if pair.name in chosen],
+    }
+
+
+def find(config: FolderConfig) -> pairs.Published:
+    """The pairs, their splits and classes.
+
+    Raises:
+      FileNotFoundError: a folder or file that is not there.
+      ValueError: files without a partner, all of them named, or a classes file that is wrong.
+    """
+    if not config.classes or not (config.table or (config.images and config.masks)):
+        raise ValueError(
+            "a set of one's own needs --images=FOLDER --masks=FOLDER (or --table=CSV) and "
+            "--classes=FILE, one class a line: NAME, or ID NAME, or NAME RED GREEN BLUE"
+        )
+    if not 0 <= config.val_share < 1:
+        raise ValueError(f"val_share {config.val_share}: a share from 0 to 1 (without 1)")
+    labels, colours = read_classes(pathlib.Path(config.classes).expanduser())
+    if config.table:
+        found, splits = _listed(config)
+    else:
+        found = _matched(config)
+        splits = [_split_of(pair.name) for pair in found]
+    by_split: Mapping[str, list[pairs.Pair]]
+    if set(splits) in ({""}, {"train"}):
+        by_split = _drawn(found, config.val_share, config.seed)
+    elif "" not in splits:
+        by_split = {split: [] for split in dict.fromkeys(_SPLITS.values()) if split in splits}
+        for pair, split in zip(found, splits, strict=True):
+            by_split[split].append(pair)
+    else:
+        lost = [pair.name for pair, split in zip(found, splits, strict=True) if not split]
+        raise ValueError(f"{len(lost)} of {len(found)} files are in no split: {lost[0]} ...")
+    return pairs.Published({s: p for s, p in by_split.items() if p}, labels, colours)
+
+
+class Folder(tfds.core.GeneratorBasedBuilder):
+    """The builder; its config says where the files are."""
+
+    VERSION = tfds.core.Version(builders.VERSIONS["folder"])
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        labels, _ = read_classes(pathlib.Path(self.builder_config.classes).expanduser())
+        return records.info(self, labels)
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        published = find(self.builder_config)
+        records.set_largest(self, pairs.check(published, records.journal(self)))
+        return {
+            split: self._generate_examples(split, found, published.colours)
+            for split, found in published.splits.items()
+        }
+
+    def _generate_examples(
+        self, split: str, found: Sequence[pairs.Pair], colours: files.Colours | None
+    ) -> Iterator[tuple[int, dict[str, object]]]:
+        yield from pairs.examples(split, found, colours)

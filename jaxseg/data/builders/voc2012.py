@@ -1,0 +1,80 @@
+"""PASCAL VOC 2012 with the SBD labels that DeepLab trains on (Hariharan et al., ICCV 2011).
+
+`train` and `val` are the challenge's own (SegmentationClass, palette PNGs with a void border of
+255); `trainaug` is the 10,582 images of SegmentationClassAug, with no image of `val` in it.
+"""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import tensorflow_datasets as tfds
+
+from jaxseg.data import builders, pairs, records
+from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.types import IGNORE
+
+LAYOUT = (
+    "VOC2012/JPEGImages/NAME.jpg, VOC2012/SegmentationClass/NAME.png (train, val), "
+    "VOC2012/SegmentationClassAug/NAME.png (trainaug), "
+    "VOC2012/ImageSets/Segmentation/{train,trainaug,val}.txt"
+)
+OFFICIAL = {"train": 1464, "trainaug": 10582, "val": 1449}
+MASKS = {
+    "train": "SegmentationClass",
+    "trainaug": "SegmentationClassAug",
+    "val": "SegmentationClass",
+}
+NAMES = (
+    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
+    "motorbike person pottedplant sheep sofa train tvmonitor"
+)
+LABELS = LabelSpec(
+    names=tuple(NAMES.split()),
+    palette=voc_palette(21),
+    raw_to_train={**{k: k for k in range(21)}, 255: IGNORE},
+)
+
+
+def find(manual_dir: pathlib.Path) -> pairs.Published:
+    """The files under `manual_dir`: VOCdevkit, its folder VOC2012, or the folder that holds it.
+
+    Raises:
+      FileNotFoundError: no list there.
+    """
+    for folder in (manual_dir, manual_dir / "VOC2012", manual_dir / "VOCdevkit" / "VOC2012"):
+        lists = folder / "ImageSets" / "Segmentation"
+        splits = [split for split in OFFICIAL if (lists / f"{split}.txt").is_file()]
+        found = {}
+        for split in splits:
+            names = (lists / f"{split}.txt").read_text().split()
+            found[split] = [
+                pairs.Pair(
+                    name,
+                    folder / "JPEGImages" / f"{name}.jpg",
+                    folder / MASKS[split] / f"{name}.png",
+                )
+                for name in names
+            ]
+        if found:
+            return pairs.Published(found, LABELS, official=OFFICIAL)
+    raise FileNotFoundError(f"{manual_dir} holds no VOC 2012; the layout is: {LAYOUT}")
+
+
+class Voc2012(tfds.core.GeneratorBasedBuilder):
+    """The builder; `manual_dir` is VOCdevkit."""
+
+    VERSION = tfds.core.Version(builders.VERSIONS["voc2012"])
+    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return records.info(self, LABELS, "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/")
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        published = find(pathlib.Path(dl_manager.manual_dir))
+        records.set_largest(self, pairs.check(published, records.journal(self)))
+        return {s: self._generate_examples(s, found) for s, found in published.splits.items()}
+
+    def _generate_examples(
+        self, split: str, found: Sequence[pairs.Pair]
+    ) -> Iterator[tuple[int, dict[str, object]]]:
+        yield from pairs.examples(split, found, None)

@@ -1,0 +1,120 @@
+"""Image and mask files as they are published: what can be used, and what is said of the rest.
+
+A mask file holds raw ids: as grey values or as palette indices; or, where the classes are given by
+colour, as colours. Lossy formats are refused, for their ids cannot be trusted. Errors are reasons
+without the file's name, which the caller puts before them.
+"""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+IMAGE_FORMATS = ("JPEG", "MPO", "PNG")  # stored as they are; MPO: a phone's JPEG with extras
+MASK_FORMATS = ("PNG", "BMP", "TIFF", "GIF")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
+_ORIENTATION = 274  # the EXIF tag
+Colours = Mapping[tuple[int, int, int], int]  # RGB -> raw id
+
+
+def _opened(path: pathlib.Path, formats: Sequence[str]) -> Image.Image:
+    """The decoded file.
+
+    Raises:
+      ValueError: the reason, without the file's name.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.format not in formats:
+                reason = "lossy, its ids cannot be trusted" if formats is MASK_FORMATS else "unread"
+                raise ValueError(f"is {image.format} ({reason}); use {', '.join(formats)}")
+            image.load()
+            return image
+    except FileNotFoundError:
+        raise ValueError("is missing") from None
+    except Image.UnidentifiedImageError:
+        raise ValueError("is no image") from None
+    except (OSError, SyntaxError, IndexError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(f"is truncated or damaged: {error}") from None
+
+
+def image_size(path: pathlib.Path) -> tuple[int, int]:
+    """(height, width) of an image that the loader can read, decoded to the last row.
+
+    Raises:
+      ValueError: the reason why it cannot be used, without the file's name.
+    """
+    image = _opened(path, IMAGE_FORMATS)
+    if image.mode.startswith(("I", "F")):
+        raise ValueError("has more than 8 bits a channel: convert it to 8")
+    turned = image.getexif().get(_ORIENTATION, 1)
+    if turned != 1:
+        raise ValueError(
+            f"has the EXIF orientation {turned}, which viewers follow and masks may or may not: "
+            "save it turned, without the tag"
+        )
+    return image.height, image.width
+
+
+def png_header(path: pathlib.Path) -> tuple[int, int] | None:
+    """(bits a channel, colour type: 0 for grey) of a PNG file, None for any other."""
+    with path.open("rb") as file:
+        start = file.read(26)
+    return (start[24], start[25]) if start[:8] == b"\x89PNG\r\n\x1a\n" else None
+
+
+def _from_colours(rgb: np.ndarray, colours: Colours) -> np.ndarray:
+    codes = rgb.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)  # [H, W]
+    known = sorted((r * 65536 + g * 256 + b, raw) for (r, g, b), raw in colours.items())
+    keys = np.array([key for key, _ in known], np.uint32)
+    place = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
+    if (wrong := keys[place] != codes).any():
+        found, counts = np.unique(codes[wrong], return_counts=True)
+        order = np.argsort(-counts)[:8]
+        names = [
+            f"{c >> 16},{c >> 8 & 255},{c & 255} ({n} pixels)"
+            for c, n in zip(found[order].tolist(), counts[order].tolist(), strict=True)
+        ]
+        more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+        raise ValueError(f"holds colours that no class has: {', '.join(names)}{more}")
+    return np.array([raw for _, raw in known], np.uint16)[place]
+
+
+def read_mask(path: pathlib.Path, colours: Colours | None = None) -> tuple[np.ndarray, str]:
+    """Raw ids of a mask file and how it codes them.
+
+    Args:
+      path: the file.
+      colours: RGB -> raw id: the mask is read by its colours; None: by its numbers.
+
+    Returns:
+      uint8 or uint16 [H, W], and the kind: "grey 8 bit", "palette", "colours" ...
+
+    Raises:
+      ValueError: the reason why it cannot be used, without the file's name.
+    """
+    image = _opened(path, MASK_FORMATS)
+    if colours is not None:
+        return _from_colours(np.asarray(image.convert("RGB")), colours), "colours"
+    if image.mode == "P":
+        return np.asarray(image), "palette"
+    if image.mode in ("L", "1"):
+        header = png_header(path)
+        bits = header[0] if header else 8
+        if image.mode == "1":
+            return np.asarray(image).astype(np.uint8), "grey 1 bit"
+        # Pillow stretches 2 and 4 bits to 0 ... 255.
+        return np.asarray(image) // np.uint8(255 // (2 ** min(bits, 8) - 1)), f"grey {bits} bit"
+    if image.mode.startswith("I"):
+        wide = np.asarray(image)
+        if wide.min() < 0 or wide.max() > 65535:
+            raise ValueError("holds numbers outside 0 ... 65535")
+        return wide.astype(np.uint16), "grey 16 bit"
+    if image.mode in ("RGB", "RGBA", "LA"):
+        pixels = np.asarray(image.convert("RGB"))
+        if (pixels == pixels[..., :1]).all():
+            return np.ascontiguousarray(pixels[..., 0]), "grey as RGB"
+        raise ValueError("is coded by colours: give each class its colour (NAME RED GREEN BLUE)")
+    raise ValueError(f"has pixels of the kind {image.mode}, which no mask has")

@@ -1,0 +1,222 @@
+"""Pairs of published files, an image and its mask: checked, then handed to TFDS."""
+
+import concurrent.futures
+import dataclasses
+import io
+import json
+import os
+import pathlib
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxseg.data import files, records
+from jaxseg.data.labels import LabelSpec
+
+_T = TypeVar("_T")
+
+
+def progress(items: Sequence[_T], what: str) -> Iterable[_T]:
+    """The items, with a bar that shows the rate and the remaining time."""
+    return tqdm(items, what, unit="image", dynamic_ncols=True, mininterval=0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """An image, its mask, and the name under which they are kept."""
+
+    name: str
+    image: pathlib.Path
+    mask: pathlib.Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A data set as it lies on the disk.
+
+    Attributes:
+      splits: the pairs of each.
+      labels: what the raw ids mean.
+      colours: RGB -> raw id, where masks are coded by colour; else None.
+      official: the published number of examples of each split; empty: there is none.
+    """
+
+    splits: Mapping[str, Sequence[Pair]]
+    labels: LabelSpec
+    colours: files.Colours | None = None
+    official: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    def counts(self) -> str:
+        """One line: how many examples were found, of how many published."""
+        parts = []
+        for split in dict.fromkeys([*self.splits, *self.official]):
+            found, official = len(self.splits.get(split, ())), self.official.get(split)
+            parts.append(
+                f"{split} {found}"
+                if official is None or official == found
+                else f"{split} {found} of {official} published"
+            )
+        return "found " + ", ".join(parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What one pair of files holds.
+
+    Attributes:
+      height: rows.
+      width: columns.
+      kind: how the mask codes its ids, "grey 8 bit", "palette", "colours".
+      counts: raw id -> pixels.
+    """
+
+    height: int
+    width: int
+    kind: str
+    counts: Mapping[int, int]
+
+
+def inspect(pair: Pair, colours: files.Colours | None = None) -> Facts:
+    """Decodes both files to the end.
+
+    Raises:
+      ValueError: what is wrong, with the file's name.
+    """
+    try:
+        path = pair.image
+        height, width = files.image_size(path)
+        path = pair.mask
+        raw, kind = files.read_mask(path, colours)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from None
+    if raw.shape != (height, width):
+        raise ValueError(
+            f"{pair.mask} is {raw.shape[0]} x {raw.shape[1]}, its image is {height} x {width}"
+        )
+    counts = np.bincount(raw.ravel())
+    return Facts(height, width, kind, {int(k): int(counts[k]) for k in np.flatnonzero(counts)})
+
+
+class _Journal:
+    """What was found out about which files, so that an interrupted check can go on."""
+
+    def __init__(self, path: pathlib.Path, colours: files.Colours | None) -> None:
+        self._path, self._coding = path, zlib.crc32(repr(colours).encode())
+        self._known: dict[str, dict] = {}
+        if path.is_file():
+            for line in path.read_text().splitlines():
+                try:
+                    entry = json.loads(line)
+                    self._known[entry["stamp"]] = entry["facts"]
+                except (json.JSONDecodeError, KeyError, TypeError):
+                    continue  # the line that was being written when the process was stopped
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a")
+        if path.stat().st_size:
+            self._file.write("\n")
+
+    def stamp(self, pair: Pair) -> str:
+        """Changes with either file."""
+        parts = [str(self._coding)]
+        for path in (pair.image, pair.mask):
+            stat = path.stat()
+            parts += [str(path.resolve()), str(stat.st_size), str(stat.st_mtime_ns)]
+        return "|".join(parts)
+
+    def facts(self, pair: Pair, colours: files.Colours | None) -> Facts:
+        """`inspect`, unless both files were inspected before and have not changed since."""
+        try:
+            stamp = self.stamp(pair)
+        except OSError:
+            return inspect(pair, colours)  # says which is missing
+        if found := self._known.get(stamp):
+            counts = {int(k): n for k, n in found["counts"].items()}
+            return Facts(found["height"], found["width"], found["kind"], counts)
+        facts = inspect(pair, colours)
+        entry = {"stamp": stamp, "facts": dataclasses.asdict(facts)}
+        self._file.write(json.dumps(entry) + "\n")  # one call: threads do not mix their lines
+        self._file.flush()
+        return facts
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def doubled(splits: Mapping[str, Iterable[Pair]]) -> list[str]:
+    """Images that are listed twice in a split, or both for training and for evaluation."""
+    problems = []
+    role: dict[pathlib.Path, str] = {}  # image -> "train" or the name of another split
+    for split, pairs in splits.items():
+        own = "train" if split.startswith("train") else split  # train is a part of trainaug
+        times = Counter(pair.image for pair in pairs)
+        problems += [f"{image} stands {n} times in {split}" for image, n in times.items() if n > 1]
+        for image in times:
+            if (other := role.setdefault(image, own)) != own:
+                problems.append(f"{image} stands both in {other} and in {own}")
+    return problems
+
+
+def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, int]]:
+    """Decodes every file of every split and holds its ids against the LabelSpec.
+
+    Args:
+      published: the files.
+      journal: where findings are kept until the set is complete, to go on after an interruption.
+
+    Returns:
+      The largest (height, width) of each split.
+
+    Raises:
+      ValueError: all that is wrong, a line each, with file names.
+    """
+    problems = doubled(published.splits)
+    largest = {}
+    notes = _Journal(journal, published.colours)
+    pool = concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    try:
+        for split, pairs in published.splits.items():
+            heights, widths = [1], [1]
+            tasks = [pool.submit(notes.facts, pair, published.colours) for pair in pairs]
+            bar = progress(list(zip(pairs, tasks, strict=True)), f"checking {split}")
+            for pair, task in bar:
+                try:
+                    facts = task.result()
+                except ValueError as error:
+                    problems.append(str(error))
+                    continue
+                heights.append(facts.height)
+                widths.append(facts.width)
+                unknown = {
+                    k: n for k, n in facts.counts.items() if k not in published.labels.raw_to_train
+                }
+                if unknown:
+                    ids = ", ".join(f"{k} ({n} pixels)" for k, n in unknown.items())
+                    problems.append(f"{pair.mask} holds ids that no class has: {ids}")
+            largest[split] = (max(heights), max(widths))
+    finally:
+        pool.shutdown(cancel_futures=True)
+        notes.close()
+    if problems:
+        raise ValueError(
+            f"{len(problems)} problems, nothing was prepared:\n  " + "\n  ".join(problems)
+        )
+    return largest
+
+
+def examples(
+    split: str, pairs: Sequence[Pair], colours: files.Colours | None
+) -> Iterator[tuple[int, dict[str, object]]]:
+    """What TFDS writes: image bytes as published, the mask as a grey PNG of raw ids, the name."""
+    for i, pair in enumerate(progress(pairs, f"writing {split}")):
+        as_published = colours is None and files.png_header(pair.mask) in ((8, 0), (16, 0))
+        label = (
+            pair.mask.read_bytes()
+            if as_published
+            else records.encode_label(files.read_mask(pair.mask, colours)[0])
+        )
+        image = pair.image.read_bytes()
+        yield i, {"image": io.BytesIO(image), "label": io.BytesIO(label), "name": pair.name}

@@ -1,0 +1,137 @@
+"""A prepared split as a sequence of decoded examples; needs no builder code."""
+
+import difflib
+import pathlib
+from typing import Any
+
+import tensorflow_datasets as tfds
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+
+from jaxseg.data import builders, records
+from jaxseg.data.labels import LabelSpec
+
+
+def prepare_command(name: str, data_dir: str | pathlib.Path) -> str:
+    """The command that prepares a set."""
+    extra = {
+        "shapes": "",
+        "folder": " --images=FOLDER --masks=FOLDER --classes=FILE",
+    }.get(name.partition("/")[0], " --manual_dir=FOLDER")
+    return f"python -m jaxseg.data.prepare --name={name}{extra} --data_dir={data_dir}"
+
+
+def check_name(name: str) -> str:
+    """The builder of a data set name, "camvid" or "folder/NAME".
+
+    Raises:
+      ValueError: there is no such builder; near names are shown.
+    """
+    builder, slash, rest = name.partition("/")
+    if builder not in builders.VERSIONS:
+        near = difflib.get_close_matches(builder, builders.VERSIONS, n=2, cutoff=0.5)
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        known = ", ".join(builders.VERSIONS)
+        raise ValueError(f"there is no data set {name!r}{hint} (there are: {known})")
+    if (slash and not rest) or "/" in rest or (builder == "folder" and not rest):
+        raise ValueError(f"data set {name!r}: a set of one's own is called {builder}/NAME")
+    return builder
+
+
+def prepared_folder(name: str, data_dir: str | pathlib.Path) -> pathlib.Path:
+    """Where a set is or will be: DATA_DIR/NAME/VERSION."""
+    return pathlib.Path(data_dir).expanduser() / name / builders.VERSIONS[check_name(name)]
+
+
+def is_prepared(folder: pathlib.Path) -> bool:
+    """Whether the folder is complete: TFDS names it so only when all of it is written."""
+    return (folder / "dataset_info.json").is_file() and (folder / "metadata.json").is_file()
+
+
+class Source:
+    """One split, in the order of the published list.
+
+    `source[i]` is {"image": uint8 [H, W, 3], "label": train ids uint8 [H, W], "name": str}.
+
+    Attributes:
+      name: of the set.
+      split: of it.
+      labels: its LabelSpec.
+      largest: the largest height and the largest width of the split.
+    """
+
+    def __init__(self, name: str, split: str, folder: pathlib.Path) -> None:
+        info = tfds.builder_from_directory(folder).info
+        if split not in info.splits:
+            there = ", ".join(sorted(info.splits))
+            raise ValueError(f"{name} has no split {split!r}; it has: {there}")
+        self.name, self.split = name, split
+        self.labels = LabelSpec.from_json(info.metadata["labels"])
+        height, width = info.metadata["largest"][split]
+        self.largest = (height, width)
+        self._features = info.features
+        skip = tfds.decode.SkipDecoding()
+        self._decoders = {"image": skip, "label": skip}
+        files = [str(path) for path in info.splits[split].filepaths]
+        if missing := [path for path in files if not pathlib.Path(path).is_file()]:
+            raise FileNotFoundError(f"{missing[0]} is missing: prepare {name} with --overwrite")
+        try:
+            self._records = ArrayRecordDataSource(files)
+            count = len(self._records)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{files[0]} is damaged ({error}): prepare with --overwrite"
+            ) from error
+        expected = info.splits[split].num_examples
+        if count != expected:
+            raise ValueError(
+                f"{folder}: {split} holds {count} examples instead of {expected}: "
+                f"prepare {name} with --overwrite"
+            )
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __repr__(self) -> str:  # Grain shows it in its messages
+        return f"Source({self.name!r}, {self.split!r}, {len(self)} examples)"
+
+    def encoded(self, index: int) -> dict[str, Any]:
+        """Example `index` before decoding: "image" and "label" bytes, "name" str."""
+        example = self._features.deserialize_example_np(
+            self._records[index], decoders=self._decoders
+        )
+        return example | {"name": example["name"].decode()}
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        example = self.encoded(int(index))
+        where = f"{self.name} {self.split} {example['name']}"
+        raw = records.decode_label(example["label"], where)
+        return {
+            "image": records.decode_image(example["image"], where),
+            "label": self.labels.encode(raw, where),
+            "name": example["name"],
+        }
+
+
+def open_split(name: str, split: str, data_dir: str | pathlib.Path) -> Source:
+    """Opens a prepared split.
+
+    Args:
+      name: of the set: "shapes", "camvid", "voc2012", "folder/NAME".
+      split: one of its splits.
+      data_dir: the folder that `jaxseg.data.prepare` has written to.
+
+    Raises:
+      ValueError: no such set or split, or its files are damaged.
+      FileNotFoundError: it is not prepared there; the message has the command.
+    """
+    folder = prepared_folder(name, data_dir)
+    if not is_prepared(folder):
+        others = [p.parent for p in sorted(folder.parent.glob("*/dataset_info.json"))]
+        versions = [p.name for p in others if p.name.replace(".", "").isdigit()]
+        found = (
+            f"{folder.parent} holds version {', '.join(versions)}, this code reads {folder.name}"
+            if versions
+            else f"{name} is not prepared in {data_dir}"
+        )
+        raise FileNotFoundError(f"{found}; run: {prepare_command(name, data_dir)}")
+    return Source(name, split, folder)
