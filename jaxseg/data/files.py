@@ -65,21 +65,29 @@ def png_header(path: pathlib.Path) -> tuple[int, int] | None:
     return (start[24], start[25]) if start[:8] == b"\x89PNG\r\n\x1a\n" else None
 
 
+def _codes(rgb: np.ndarray) -> np.ndarray:
+    return rgb.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)  # [H, W]
+
+
+def _listed(codes: np.ndarray, most: int = 8) -> str:
+    """Colours and their numbers of pixels, the most frequent first."""
+    found, counts = np.unique(codes, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:most]
+    names = [
+        f"{c >> 16},{c >> 8 & 255},{c & 255} ({n} pixels)"
+        for c, n in zip(found[order].tolist(), counts[order].tolist(), strict=True)
+    ]
+    return ", ".join(names) + (f" and {len(found) - most} more" if len(found) > most else "")
+
+
 def _from_colours(rgb: np.ndarray, colours: Colours) -> np.ndarray:
-    codes = rgb.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)  # [H, W]
+    codes = _codes(rgb)
     known = sorted((r * 65536 + g * 256 + b, raw) for (r, g, b), raw in colours.items())
     keys = np.array([key for key, _ in known], np.uint32)
     place = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
     if (wrong := keys[place] != codes).any():
-        found, counts = np.unique(codes[wrong], return_counts=True)
-        order = np.argsort(-counts)[:8]
-        names = [
-            f"{c >> 16},{c >> 8 & 255},{c & 255} ({n} pixels)"
-            for c, n in zip(found[order].tolist(), counts[order].tolist(), strict=True)
-        ]
-        more = f" and {len(found) - 8} more" if len(found) > 8 else ""
-        raise ValueError(f"holds colours that no class has: {', '.join(names)}{more}")
-    return np.array([raw for _, raw in known], np.uint16)[place]
+        raise ValueError(f"holds colours that no class has: {_listed(codes[wrong])}")
+    return np.array([raw for _, raw in known], np.uint8)[place]
 
 
 def read_mask(path: pathlib.Path, colours: Colours | None = None) -> tuple[np.ndarray, str]:
@@ -105,8 +113,8 @@ def read_mask(path: pathlib.Path, colours: Colours | None = None) -> tuple[np.nd
         bits = header[0] if header else 8
         if image.mode == "1":
             return np.asarray(image).astype(np.uint8), "grey 1 bit"
-        # Pillow stretches 2 and 4 bits to 0 ... 255.
-        return np.asarray(image) // np.uint8(255 // (2 ** min(bits, 8) - 1)), f"grey {bits} bit"
+        stretched = 255 // (2**bits - 1)  # Pillow spreads 2 and 4 bits over 0 ... 255
+        return np.asarray(image) // np.uint8(stretched), f"grey {bits} bit"
     if image.mode.startswith("I"):
         wide = np.asarray(image)
         if wide.min() < 0 or wide.max() > 65535:
@@ -116,5 +124,8 @@ def read_mask(path: pathlib.Path, colours: Colours | None = None) -> tuple[np.nd
         pixels = np.asarray(image.convert("RGB"))
         if (pixels == pixels[..., :1]).all():
             return np.ascontiguousarray(pixels[..., 0]), "grey as RGB"
-        raise ValueError("is coded by colours: give each class its colour (NAME RED GREEN BLUE)")
+        raise ValueError(
+            "is coded by colours: give each class its colour (NAME RED GREEN BLUE); it holds "
+            + _listed(_codes(pixels))
+        )
     raise ValueError(f"has pixels of the kind {image.mode}, which no mask has")

@@ -207,16 +207,14 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
     return largest
 
 
-def examples(
-    split: str, pairs: Sequence[Pair], colours: files.Colours | None
-) -> Iterator[tuple[int, dict[str, object]]]:
+def examples(published: Published, split: str) -> Iterator[tuple[int, dict[str, object]]]:
     """What TFDS writes: image bytes as published, the mask as a grey PNG of raw ids, the name."""
-    for i, pair in enumerate(progress(pairs, f"writing {split}")):
-        as_published = colours is None and files.png_header(pair.mask) in ((8, 0), (16, 0))
-        label = (
-            pair.mask.read_bytes()
-            if as_published
-            else records.encode_label(files.read_mask(pair.mask, colours)[0])
-        )
+    wide = max(published.labels.raw_to_train) > 255
+    for i, pair in enumerate(progress(published.splits[split], f"writing {split}")):
+        if published.colours is None and files.png_header(pair.mask) == (16 if wide else 8, 0):
+            label = pair.mask.read_bytes()
+        else:
+            raw, _ = files.read_mask(pair.mask, published.colours)
+            label = records.encode_label(raw.astype(np.uint16 if wide else np.uint8))
         image = pair.image.read_bytes()
         yield i, {"image": io.BytesIO(image), "label": io.BytesIO(label), "name": pair.name}

@@ -5,7 +5,7 @@ classes, 11 is void.
 """
 
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
 
@@ -86,9 +86,9 @@ class Camvid(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         published = find(pathlib.Path(dl_manager.manual_dir))
         records.set_largest(self, pairs.check(published, records.journal(self)))
-        return {s: self._generate_examples(s, found) for s, found in published.splits.items()}
+        return {split: self._generate_examples(published, split) for split in published.splits}
 
     def _generate_examples(
-        self, split: str, found: Sequence[pairs.Pair]
+        self, published: pairs.Published, split: str
     ) -> Iterator[tuple[int, dict[str, object]]]:
-        yield from pairs.examples(split, found, None)
+        yield from pairs.examples(published, split)

@@ -24,7 +24,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from jaxseg.data import builders, files, pairs, records
-from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.data.labels import MAX_CLASSES, LabelSpec, voc_palette
 from jaxseg.types import IGNORE
 
 _SPLITS = {
@@ -222,21 +222,39 @@ def _drawn(found: Sequence[pairs.Pair], share: float, seed: int) -> dict[str, li
     }
 
 
-def find(config: FolderConfig) -> pairs.Published:
+def any_id() -> LabelSpec:
+    """Every id up to 253 as a class of its own, 254 and 255 as void: to look at unknown data."""
+    ids = range(MAX_CLASSES)
+    return LabelSpec(
+        names=tuple(f"id {k}" for k in ids),
+        palette=voc_palette(MAX_CLASSES),
+        raw_to_train={**{k: k for k in ids}, 254: IGNORE, 255: IGNORE},
+    )
+
+
+def find(config: FolderConfig, *, need_classes: bool = True) -> pairs.Published:
     """The pairs, their splits and classes.
+
+    Args:
+      config: where the files are.
+      need_classes: False: where there is no file of classes, every id is one.
 
     Raises:
       FileNotFoundError: a folder or file that is not there.
       ValueError: files without a partner, all of them named, or a classes file that is wrong.
     """
-    if not config.classes or not (config.table or (config.images and config.masks)):
+    named = config.classes or not need_classes
+    if not named or not (config.table or (config.images and config.masks)):
         raise ValueError(
             "a set of one's own needs --images=FOLDER --masks=FOLDER (or --table=CSV) and "
             "--classes=FILE, one class a line: NAME, or ID NAME, or NAME RED GREEN BLUE"
         )
     if not 0 <= config.val_share < 1:
         raise ValueError(f"val_share {config.val_share}: a share from 0 to 1 (without 1)")
-    labels, colours = read_classes(pathlib.Path(config.classes).expanduser())
+    labels: LabelSpec = any_id()
+    colours: files.Colours | None = None
+    if config.classes:
+        labels, colours = read_classes(pathlib.Path(config.classes).expanduser())
     if config.table:
         found, splits = _listed(config)
     else:
@@ -267,12 +285,9 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         published = find(self.builder_config)
         records.set_largest(self, pairs.check(published, records.journal(self)))
-        return {
-            split: self._generate_examples(split, found, published.colours)
-            for split, found in published.splits.items()
-        }
+        return {split: self._generate_examples(published, split) for split in published.splits}
 
     def _generate_examples(
-        self, split: str, found: Sequence[pairs.Pair], colours: files.Colours | None
+        self, published: pairs.Published, split: str
     ) -> Iterator[tuple[int, dict[str, object]]]:
-        yield from pairs.examples(split, found, colours)
+        yield from pairs.examples(published, split)
