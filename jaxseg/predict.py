@@ -29,6 +29,7 @@ from jaxseg.types import Variables
 
 GRID = 128  # images are padded to multiples of this plus 1, so that few sizes are compiled
 JPEG_QUALITY = 92
+_WAY = "predict a smaller copy, or crops (--config.eval.sliding=True)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +135,15 @@ def run(
         batch = np.empty((1, *padded_size(height, width, protocol.size), 3), np.uint8)
         batch[:] = fill
         batch[0, :height, :width] = image
-        label, finite, probabilities = predict(variables, batch)
+        try:
+            label, finite, probabilities = predict(variables, batch)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            refused.append(
+                (photo.file, f"{width} x {height} pixels do not fit into memory: {_WAY}")
+            )
+            continue
         if not finite:
             raise ValueError(f"{photo.file}: the model's scores are not finite (NaN or infinite)")
         label = label[:height, :width].astype(np.uint8)
@@ -190,21 +199,20 @@ def labels_of(experiment: config.Experiment, workdir: pathlib.Path | None) -> La
     """Names and colours: of the run folder, else of the prepared set, else of the set's builder.
 
     Raises:
-      FileNotFoundError: none of the three is there.
+      FileNotFoundError: none of the three is there; the message has the command that prepares.
+      ValueError: there is no such data set.
     """
-    name = experiment.data.name
+    data = experiment.data
     if workdir is not None and (workdir / "labels.json").is_file():
         return LabelSpec.from_json((workdir / "labels.json").read_text())
-    if loader.is_prepared(loader.prepared_folder(name, experiment.data.data_dir)):
-        data = experiment.data
-        return loader.open_split(name, data.eval_split, data.data_dir).labels
     try:
-        return importlib.import_module(f"jaxseg.data.builders.{name}").LABELS
-    except (ImportError, AttributeError):
-        command = loader.prepare_command(name, experiment.data.data_dir)
-        raise FileNotFoundError(
-            f"the classes of {name} are unknown until it is prepared: {command}"
-        ) from None
+        return loader.open_split(data.name, data.eval_split, data.data_dir).labels
+    except FileNotFoundError:
+        try:  # sets with fixed classes need no preparation for that
+            return importlib.import_module(f"jaxseg.data.builders.{data.name}").LABELS
+        except (ImportError, AttributeError):
+            pass
+        raise
 
 
 def main(

@@ -1,6 +1,7 @@
 """Prediction of files, with a model whose answer is known: the strongest of red, green and blue."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -146,6 +147,25 @@ def test_scores_that_are_not_finite_stop_with_the_files_name(tmp_path):
                 save_probabilities=save,
                 progress=False,
             )
+
+
+def test_an_image_that_does_not_fit_into_memory_does_not_stop_the_others(tmp_path, monkeypatch):
+    Image.fromarray(_image(20, 20)).save(tmp_path / "a.png")
+    Image.fromarray(_image(50, 20)).save(tmp_path / "b.png")
+
+    def make(model, protocol, mean, std, num_classes):
+        def predictions(variables, batch):
+            if batch.shape[1] > 33:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+            return np.zeros(batch.shape[:3], np.int32), np.ones(1, bool)
+
+        return predictions
+
+    monkeypatch.setattr(predict, "make_predictions", make)
+    done = _run([tmp_path], tmp_path / "out")
+    assert done.written == ("a",)
+    assert done.refused[0][0] == tmp_path / "b.png"
+    assert "20 x 50 pixels do not fit into memory" in done.refused[0][1]
 
 
 @pytest.mark.parametrize("save", [False, True])

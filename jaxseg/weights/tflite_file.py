@@ -30,14 +30,20 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: not a TensorFlow Lite model")
     try:
         model = tflite.Model.GetRootAsModel(content, 0)
-        if model.SubgraphsLength() != 1:
-            raise ValueError(f"{path}: {model.SubgraphsLength()} graphs; one is read")
-        return _float_constants(path, model, tflite.TensorType)
-    except (struct.error, IndexError, TypeError, UnicodeDecodeError) as error:
+        return _float_constants(model, tflite.TensorType)
+    except _Refused as error:
+        raise ValueError(f"{path}: {error}") from None
+    except (struct.error, ValueError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: truncated or damaged: {error}") from error
 
 
-def _float_constants(path: pathlib.Path, model, types) -> dict[str, np.ndarray]:
+class _Refused(ValueError):
+    """The file is whole but not of the kind that is read here."""
+
+
+def _float_constants(model, types) -> dict[str, np.ndarray]:
+    if model.SubgraphsLength() != 1:
+        raise _Refused(f"{model.SubgraphsLength()} graphs; only one is read")
     dtypes: dict[int, np.dtype] = {types.FLOAT32: np.dtype("<f4"), types.FLOAT16: np.dtype("<f2")}
     integers = {types.INT32, types.INT64}
     graph = model.Subgraphs(0)
@@ -49,12 +55,12 @@ def _float_constants(path: pathlib.Path, model, types) -> dict[str, np.ndarray]:
             continue
         name = tensor.Name().decode()
         if tensor.Type() not in dtypes:
-            raise ValueError(f"{path}: {name} is quantised; only float models are read")
+            raise _Refused(f"{name} is quantised; only float models are read")
         if name in found:
-            raise ValueError(f"{path}: two tensors are called {name}")
+            raise _Refused(f"two tensors are called {name}")
         shape = tuple(int(n) for n in tensor.ShapeAsNumpy())
         values = np.frombuffer(buffer.DataAsNumpy().tobytes(), dtypes[tensor.Type()])
         if values.size != np.prod(shape, dtype=int):
-            raise ValueError(f"{path}: {name} of shape {shape} has {values.size} values")
+            raise _Refused(f"{name} of shape {shape} has {values.size} values")
         found[name] = values.reshape(shape)
     return found

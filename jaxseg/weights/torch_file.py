@@ -5,12 +5,13 @@ and no others: rebuilding a tensor, an ordered dictionary, the storage types. A 
 anything else is refused with the name of what it asked for; nothing of it has run by then.
 """
 
+import io
 import pathlib
 import pickle
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import ml_dtypes
 import numpy as np
@@ -91,7 +92,9 @@ class _Unpickler(pickle.Unpickler):
     """Admits the names above; a storage is read from the archive when it is first named."""
 
     def __init__(self, archive: zipfile.ZipFile, pickle_name: str):
-        super().__init__(archive.open(pickle_name))
+        if archive.getinfo(pickle_name).compress_type != zipfile.ZIP_STORED:
+            raise _Refused("its pickle is compressed, which torch.save never does")
+        super().__init__(io.BytesIO(archive.read(pickle_name)))  # all of it: checks its checksum
         self.archive = archive
         self.folder = pickle_name.removesuffix("data.pkl")
         self.storages: dict[str, np.ndarray] = {}
@@ -174,8 +177,13 @@ def read(path: str | pathlib.Path, *, inside: str = "") -> dict[str, np.ndarray]
         a name which is no part of a tensor; the message names file and reason.
     """
     path = pathlib.Path(path)
+    with path.open("rb") as file:
+        return _read(path, file, inside)
+
+
+def _read(path: pathlib.Path, file: BinaryIO, inside: str) -> dict[str, np.ndarray]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             names = [n for n in archive.namelist() if n.rsplit("/", 1)[-1] == "data.pkl"]
             if len(names) != 1:
                 raise _Refused("it is a zip file but holds no data.pkl: no file of torch.save")
@@ -183,10 +191,8 @@ def read(path: str | pathlib.Path, *, inside: str = "") -> dict[str, np.ndarray]
     except _Refused as error:
         raise ValueError(f"{path}: {error}") from None
     except zipfile.BadZipFile as error:
-        whole = "CRC" in str(error)
-        reason = "a stored tensor is damaged (checksum)" if whole else _kind_of_non_zip(path)
+        damaged = "CRC" in str(error)
+        reason = "a part of it is damaged (checksum)" if damaged else _kind_of_non_zip(path)
         raise ValueError(f"{path}: {reason}") from None
-    except OSError:
-        raise
-    except Exception as error:  # pickle raises nearly any type on a damaged stream
+    except Exception as error:  # a damaged stream makes pickle and zipfile raise nearly any type
         raise ValueError(f"{path}: its pickle cannot be read: {error!r}") from error

@@ -217,3 +217,19 @@ def test_a_compressed_storage_is_refused(path):
 def test_a_file_that_is_not_there(path):
     with pytest.raises(FileNotFoundError, match=r"model\.pth"):
         torch_file.read(path)
+
+
+def test_a_flipped_byte_is_noticed_or_harmless(path):
+    stored = np.random.default_rng(0).normal(size=6).astype("<f4")
+    body = _dict({"w": _tensor("FloatStorage", "0", 6, 0, (2, 3), (3, 1))})
+    whole = _write(path, body, {"0": stored}).read_bytes()
+    for place in range(0, len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x15
+        path.write_bytes(damaged)
+        try:
+            read = torch_file.read(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+        else:
+            np.testing.assert_array_equal(read["w"], stored.reshape(2, 3))
