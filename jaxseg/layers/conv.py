@@ -2,9 +2,11 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import lax
 
+from jaxseg.layers.fast_conv import fast_conv, library, plan
+from jaxseg.layers.forms import on_cpu, use_fast
 from jaxseg.layers.norm import Norm
+from jaxseg.layers.taps import Window
 from jaxseg.types import Array
 
 # He et al., "Delving deep into rectifiers", section 2.2: variance 2 / fan. fan_out keeps the
@@ -38,16 +40,14 @@ def conv(
     Returns:
       [B, (H + 2 p - rate (kh - 1) - 1) // stride + 1, W likewise, Cout] in x's dtype.
     """
-    pads = [rate * (k - 1) // 2 if padding is None else padding for k in kernel.shape[:2]]
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (stride, stride),
-        [(p, p) for p in pads],
-        rhs_dilation=(rate, rate),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
+    rows, columns = (
+        Window(n, k, stride, rate, rate * (k - 1) // 2 if padding is None else padding)
+        for n, k in zip(x.shape[1:3], kernel.shape[:2], strict=True)
     )
+    if groups == 1 and use_fast(form, on_cpu()):
+        chosen = plan(x, kernel, (rows, columns), only_fast=form == "fast")
+        return fast_conv(x, kernel, (rows, columns), chosen)
+    return library(x, kernel, (rows, columns), groups)
 
 
 class Conv(nn.Module):
