@@ -15,8 +15,10 @@ from tests.programs import tiny
 
 def build(experiment):
     optimizer, rate = step.make_optimizer(experiment)
-    state = jax.jit(functools.partial(step.init_state, experiment, optimizer))()
-    return state, jax.jit(step.make_train_step(experiment, optimizer, rate))
+    init = functools.partial(step.init_state, experiment, optimizer)
+    state = jax.jit(init, compiler_options=tiny.QUICK)()
+    train_step = step.make_train_step(experiment, optimizer, rate)
+    return state, jax.jit(train_step, compiler_options=tiny.QUICK)
 
 
 def assert_close(a, b, rtol, atol=0.0):
@@ -50,9 +52,9 @@ def test_one_step_is_gradient_descent_on_the_stated_loss():
             terms[name] = -jnp.sum(log_p * hit * weights[..., None]) / valid.sum()
         return terms["logits"] + 0.4 * terms["aux_logits"], (terms, updated["batch_stats"])
 
-    (value, (terms, stats)), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(
-        state.params
-    )
+    (value, (terms, stats)), gradient = jax.jit(
+        jax.value_and_grad(loss, has_aux=True), compiler_options=tiny.QUICK
+    )(state.params)
     expected = jax.tree.map(lambda p, g: p - 0.05 * g, state.params, gradient)
     assert_close(new.params, expected, 1e-4, 1e-6)
     assert_close(new.batch_stats, stats, 1e-5, 1e-6)

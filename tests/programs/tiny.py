@@ -11,6 +11,8 @@ from jaxseg import config
 from jaxseg.data.labels import LabelSpec, voc_palette
 
 CLASSES = 3
+# For jax.jit: of a program this small, compilation is nearly all the time.
+QUICK = {"xla_backend_optimization_level": 0}
 COLOURS = np.array([[40, 40, 40], [220, 60, 60], [60, 200, 90]])
 
 

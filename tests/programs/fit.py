@@ -1,0 +1,24 @@
+"""One process of a tiny training run: argv[1] is JSON, its end state goes to the file "out"."""
+
+import json
+import sys
+
+import numpy as np
+
+from jaxseg import distributed, train
+from tests.programs import tiny
+
+
+def main(settings):
+    distributed.initialize(
+        settings.get("coordinator"), settings.get("processes", 1), settings.get("process", 0)
+    )
+    experiment = tiny.experiment(tiny.Tiny(**settings.get("model", {})), **settings["train"])
+    sources = tiny.sources(settings.get("pause", 0.0))
+    state = train.fit(experiment, settings["workdir"], data=sources)
+    if distributed.is_main():
+        np.savez(settings["out"], **tiny.leaves(state))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
