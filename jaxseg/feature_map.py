@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from jax.extend import core
 
-from jaxseg.receptive_field import Span, repeated, resampled, sliced, union, window
+from jaxseg.receptive_field import Span, repeated, resampled, sliced, union, unknown, window
+
+# Operations that keep a map's shape and yet mix its positions.
+_MIXING = {"cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "fft", "sort", "top_k"}
 
 Rule = Callable[[core.JaxprEqn, list[Any]], "Map | None"]
 
@@ -66,22 +69,24 @@ def _broadcast_in_dim(eqn: core.JaxprEqn, values: list[Any]) -> Map:
 
 
 def _reshape(eqn: core.JaxprEqn, values: list[Any]) -> Map:
+    """Dimensions kept, merged and found again, and depth to space: (h, 2) -> 2 h."""
     x: Map = values[0]
     old, new = shape_of(eqn.invars[0]), shape_of(eqn.outvars[0])
-    before = [math.prod(new[:i]) for i in range(len(new))]
-
-    def where(dim: int) -> int | None:
+    if x.dims == (None, None):
+        lengths = tuple(len(span) for span in x.spans)
+        found = [i for i in range(len(new) - 1) if new[i : i + 2] == lengths and max(lengths) > 1]
+        return dataclasses.replace(x, dims=(found[0], found[0] + 1)) if found else x
+    result = x.moved(lambda dim: None)
+    for axis, dim in enumerate(x.dims):
         for i, size in enumerate(new):
-            if size == old[dim] and before[i] == math.prod(old[:dim]):
-                return i
-        return None
-
-    lengths = tuple(len(span) for span in x.spans)
-    if x.dims == (None, None) and max(lengths) > 1:  # merged by an earlier reshape
-        for i in range(len(new) - 1):
-            if new[i : i + 2] == lengths:
-                return dataclasses.replace(x, dims=(i, i + 1))
-    return x.moved(where)
+            if dim is None or math.prod(new[:i]) != math.prod(old[:dim]):
+                continue
+            if size == old[dim]:
+                result = result.at(axis, i, x.spans[axis])
+            elif dim + 1 < len(old) and size == old[dim] * old[dim + 1]:
+                source = np.arange(size) // old[dim + 1]
+                result = result.at(axis, i, resampled(x.spans[axis], source, source))
+    return result
 
 
 def _transpose(eqn: core.JaxprEqn, values: list[Any]) -> Map:
@@ -146,14 +151,15 @@ def _concatenate(eqn: core.JaxprEqn, values: list[Any]) -> Map | None:
 
 def lost(maps: list[Map]) -> Map:
     """After an operation that no rule here follows: each position may see the whole image."""
-    nowhere = Span(np.array([np.inf]), np.array([-np.inf]), np.nan, True)
-    return Map((None, None), (nowhere, nowhere), union_of(maps).layer)
+    return Map((None, None), (unknown(1), unknown(1)), union_of(maps).layer)
 
 
 def elementwise(eqn: core.JaxprEqn, maps: list[Map]) -> Map | None:
     """Where the result of any operation on maps of one grid is; None where the grid changes."""
     result = union_of(maps)
     shape = shape_of(eqn.outvars[0])
+    if eqn.primitive.name in _MIXING:
+        return None
     for dim, span in zip(result.dims, result.spans, strict=True):
         if dim is not None and (dim >= len(shape) or shape[dim] != len(span)):
             return None

@@ -26,7 +26,7 @@ from jaxseg.feature_map import (
     union_of,
     windowed,
 )
-from jaxseg.receptive_field import image_span, pooled, window
+from jaxseg.receptive_field import image_span, pooled, unknown, window
 
 _FOLDED = 1 << 22  # constants of more elements are not carried out; no index table is as large
 
@@ -220,9 +220,10 @@ class _Walk:
         taps = [kernel_shape[dim] for dim in numbers.rhs_spec[2:]]
         result = x
         for axis in (0, 1):
-            dim = numbers.out_spec[2 + axis]
-            span = window(
-                x.spans[axis],
+            dim, span = numbers.out_spec[2 + axis], x.spans[axis]
+            followed = len(span) == shape_of(eqn.invars[0])[numbers.lhs_spec[2 + axis]]
+            seen = window(
+                span if followed else unknown(1),
                 out[dim],
                 taps=taps[axis],
                 stride=p["window_strides"][axis],
@@ -230,7 +231,7 @@ class _Walk:
                 padding=p["padding"][axis][0],
                 upsampling=p["lhs_dilation"][axis],
             )
-            result = result.at(axis, dim, span)
+            result = result.at(axis, dim, seen)
         groups, channels = p["feature_group_count"], kernel_shape[numbers.rhs_spec[0]]
         kind = "conv"
         if groups > 1:

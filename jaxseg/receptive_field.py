@@ -5,14 +5,16 @@ window of k taps at rate r, stride s and padding p takes that to
 
     first'[i] = first[s i - p]      last'[i] = last[s i - p + r (k - 1)]
 
-where positions outside the map go on at the map's step; so the field near a border is that of an
-image without borders, which the border then cuts. On the way through convolutions and pools this is
-Araujo et al.'s recurrence ("Computing receptive fields of convolutional neural networks", Distill,
+where the map goes on outside as it is inside; so the field near a border is that of an image
+without borders, which the border then cuts. On the way through convolutions and pools this is the
+recurrence of Araujo et al. ("Computing receptive fields of convolutional neural networks", Distill,
 2019): size' = size + (k - 1) r step, step' = s step. Through a resize it follows the interpolation
 itself, so it stays exact in decoders.
 """
 
 import dataclasses
+import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -26,12 +28,15 @@ class Span:
       last: float64 [n]: likewise the last one; minus infinity: none.
       step: pixels of the image between two neighbours: the stride of the map.
       whole: every position also sees the whole image, through a mean over the map.
+      period: positions after which the pattern of `first` and `last` repeats; 1 on all maps that
+        were never made larger.
     """
 
     first: np.ndarray
     last: np.ndarray
     step: float
     whole: bool = False
+    period: int = 1
 
     @property
     def size(self) -> int | None:
@@ -49,10 +54,13 @@ def image_span(length: int) -> Span:
     return Span(np.arange(length, dtype=float), np.arange(length, dtype=float), 1.0)
 
 
-def _at(edge: np.ndarray, index: np.ndarray, step: float) -> np.ndarray:
-    """edge[index], going on beyond both ends by `step` a position."""
-    inside = np.clip(index, 0, len(edge) - 1)
-    return edge[inside] + step * (index - inside)
+def _at(edge: np.ndarray, index: np.ndarray, span: Span) -> np.ndarray:
+    """edge[index], going on beyond both ends in whole periods."""
+    period = min(span.period, len(edge))
+    before = -(np.minimum(index, 0) // period)
+    after = -(np.minimum(len(edge) - 1 - index, 0) // period)
+    periods = after - before
+    return edge[index - periods * period] + periods * period * span.step
 
 
 def window(
@@ -80,11 +88,13 @@ def window(
     start = np.arange(outputs) * stride - padding
     end = start + rate * (taps - 1)
     begin, stop = -(-start // upsampling), end // upsampling
+    period = span.period * upsampling
     return Span(
-        np.floor(_at(span.first, begin, span.step)),
-        np.ceil(_at(span.last, stop, span.step)),
+        np.floor(_at(span.first, begin, span)),
+        np.ceil(_at(span.last, stop, span)),
         span.step * stride / upsampling,
         span.whole,
+        period // math.gcd(period, stride),
     )
 
 
@@ -92,18 +102,26 @@ def resampled(span: Span, lower: np.ndarray, upper: np.ndarray) -> Span:
     """Output i reads the input's positions lower[i] .. upper[i]; an interpolation or a gather."""
     inputs, outputs = len(span), len(lower)
     whole_factor = inputs % outputs == 0 or outputs % inputs == 0 or outputs == 1
-    ratio = inputs / outputs if whole_factor else (inputs - 1) / (outputs - 1)
-    return Span(span.first[lower], span.last[upper], span.step * ratio, span.whole)
+    ratio = Fraction(inputs, outputs) if whole_factor else Fraction(inputs - 1, outputs - 1)
+    period = span.period * ratio.denominator
+    return Span(
+        span.first[lower],
+        span.last[upper],
+        span.step * float(ratio),
+        span.whole,
+        period // math.gcd(period, ratio.numerator),
+    )
 
 
 def sliced(span: Span, start: int, limit: int, stride: int = 1) -> Span:
     """Positions start, start + stride, ... below limit; outside the map they go on at its step."""
     index = np.arange(start, limit, stride)
     return Span(
-        np.floor(_at(span.first, index, span.step)),
-        np.ceil(_at(span.last, index, span.step)),
+        np.floor(_at(span.first, index, span)),
+        np.ceil(_at(span.last, index, span)),
         span.step * stride,
         span.whole,
+        span.period // math.gcd(span.period, stride),
     )
 
 
@@ -111,6 +129,11 @@ def pooled(span: Span) -> Span:
     """After a mean over the whole axis: one position that sees everything."""
     nothing = np.array([np.inf])
     return Span(nothing, -nothing, span.step * len(span), True)
+
+
+def unknown(length: int) -> Span:
+    """After an operation that is not followed: each position may see the whole image."""
+    return Span(np.full(length, np.inf), np.full(length, -np.inf), np.nan, True)
 
 
 def repeated(span: Span, outputs: int) -> Span:
