@@ -80,8 +80,17 @@ def _folder_config(name: str) -> folders.FolderConfig:
     )
 
 
-def find(name: str) -> pairs.Published:
+def names_published_files() -> bool:
+    """Whether the flags name published files, not only a prepared set."""
+    return any(flag.value for flag in (_MANUAL_DIR, _IMAGES, _MASKS, _TABLE))
+
+
+def find(name: str, *, need_classes: bool = True) -> pairs.Published:
     """The published files that the flags name, for every set but shapes.
+
+    Args:
+      name: of the set.
+      need_classes: False: folder/NAME does without a file of classes.
 
     Raises:
       FileNotFoundError: they are not there.
@@ -89,7 +98,9 @@ def find(name: str) -> pairs.Published:
     """
     kind = sources.check_name(name)
     if kind == "folder":
-        return folders.find(_folder_config(name))
+        return folders.find(_folder_config(name), need_classes=need_classes)
+    if kind not in _FINDERS:
+        raise ValueError(f"{name} has no published files")
     return _FINDERS[kind](_manual_dir(kind))
 
 
@@ -121,7 +132,7 @@ def describe(folder: pathlib.Path, name: str) -> str:
     """One line for a prepared set: its splits, their counts and sizes, its classes."""
     parts = []
     classes = 0
-    for split in tfds.builder_from_directory(folder).info.splits:
+    for split in sources.splits(folder):
         opened = sources.Source(name, split, folder)  # verifies the count
         height, width = opened.largest
         parts.append(f"{split} {len(opened)} (up to {height} x {width})")

@@ -47,6 +47,11 @@ def is_prepared(folder: pathlib.Path) -> bool:
     return (folder / "dataset_info.json").is_file() and (folder / "metadata.json").is_file()
 
 
+def splits(folder: pathlib.Path) -> list[str]:
+    """The splits of a prepared folder, in the order in which they were written."""
+    return list(tfds.builder_from_directory(folder).info.splits)
+
+
 class Source:
     """One split, in the order of the published list.
 
