@@ -20,8 +20,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
-from jaxseg import checkpoint, config, distributed, results
-from jaxseg.data import loader
+from jaxseg import config, distributed, log, results, trained
+from jaxseg.data import loader, transforms
+from jaxseg.environment import environment
 from jaxseg.inference import Color, at_output_stride, make_predictions, make_probabilities
 from jaxseg.metrics import confusion_matrix
 from jaxseg.results import Evaluation
@@ -157,14 +158,14 @@ def evaluate(
         while pending:
             bar.update(tally.add(*pending.popleft()))
     if tally.broken:
-        names = [source[i]["name"] for i in sorted(tally.broken)[:_NAMED]]
+        names = [_name(source, i) for i in sorted(tally.broken)[:_NAMED]]
         more = ", ..." if len(tally.broken) > _NAMED else ""
         raise ValueError(
             "the model's scores are not finite (NaN or infinite) on "
             f"{len(tally.broken)} of {len(tally.images)} images: {', '.join(names)}{more}"
         )
     images = [
-        {"index": i, "name": source[i]["name"], "miou": miou, "pixel_accuracy": accuracy}
+        {"index": i, "name": _name(source, i), "miou": miou, "pixel_accuracy": accuracy}
         for i, (miou, accuracy) in sorted(tally.images.items())
     ]
     return Evaluation(tally.confusion, images, time.monotonic() - started)
@@ -174,6 +175,12 @@ def _frame(source: loader.Source, protocol: config.Eval) -> tuple[int, int]:
     """(height, width) that images are padded to."""
     height, width = protocol.size if any(protocol.size) else source.largest
     return height, width
+
+
+def _name(source: loader.Source, index: int) -> str:
+    """The name of an example, without decoding its image where the source can."""
+    read = source.encoded if isinstance(source, loader.Source) else source.__getitem__
+    return read(index)["name"]
 
 
 def _batches(
@@ -202,64 +209,30 @@ def _batches(
     )
 
 
-def _draw(
-    folder: pathlib.Path,
-    evaluation: Evaluation,
-    model: nn.Module,
-    variables: Variables,
-    source: loader.Source,
-    protocol: config.Eval,
-    experiment: config.Experiment,
-) -> None:
-    """Predicts the best and the worst images again, one by one, and writes their pictures."""
-    num_classes = source.labels.num_classes
-    mean, std = experiment.data.mean, experiment.data.std
-    predict = make_predictions(model, protocol, mean, std, num_classes)
-    frame = _frame(source, protocol)
-    results.clear(folder)
-    for kind, place, image in results.best_and_worst(evaluation.images, _PICTURES):
-        example = source[image["index"]]
-        height, width = example["label"].shape
-        batch = np.empty((1, *frame, 3), np.uint8)
-        batch[:] = np.rint(mean).astype(np.uint8)
-        batch[0, :height, :width] = example["image"]
-        prediction = np.asarray(predict(variables, batch)[0])[0, :height, :width]
-        results.write_picture(
-            folder / results.picture_name(kind, place, image["name"]),
-            example["image"],
-            example["label"],
-            prediction.astype(np.uint8),
-            source.labels,
-        )
-
-
 def run(
     experiment: config.Experiment,
-    workdir: pathlib.Path,
+    workdir: pathlib.Path | str,
     *,
     weights: str | None = None,
     progress: bool = True,
 ) -> Evaluation:
-    """`--mode=evaluate`: the newest checkpoint of a run on its evaluation split.
+    """`--mode=evaluate`: a run's newest checkpoint, or a weight file, on the evaluation split.
 
     Writes eval/TAG.json and pictures into the run folder and prints a table.
 
     Args:
-      experiment: its `eval` is the protocol; may differ from the run's own config.
-      workdir: the run folder.
+      experiment: its `eval` is the protocol, which may differ from that of the run's own config.
+      workdir: the run folder; with `weights` it may be new.
       weights: a file of trained weights, read instead of a checkpoint.
       progress: show a bar.
 
     Raises:
-      FileNotFoundError: no checkpoint, no prepared data.
-      ValueError: the checkpoint does not fit the model, or see `evaluate`.
+      FileNotFoundError: no checkpoint, no weight file, no prepared data.
+      ValueError: weights that do not fit the model; see also `evaluate`.
     """
-    data, protocol = experiment.data, experiment.eval
+    workdir, data, protocol = pathlib.Path(workdir), experiment.data, experiment.eval
     source = loader.open_split(data.name, data.eval_split, data.data_dir)
-    restored, step = checkpoint.restore_variables(workdir)
-    variables = {name: restored[name] for name in ("params", "batch_stats")}
-    if protocol.use_ema and "ema" in restored:
-        variables = restored["ema"]
+    variables, step = trained.restore(experiment, workdir, weights)
     evaluation = evaluate(
         experiment.model,
         variables,
@@ -276,11 +249,52 @@ def run(
     name = results.tag(data.eval_split, protocol)
     folder = workdir / "eval"
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"step": step, "split": data.eval_split, "protocol": config.to_dict(protocol)}
+    if not (workdir / "config.json").exists():
+        log.write_json(workdir / "config.json", config.to_dict(experiment))
+    record = {
+        "step": step,
+        "weights": weights,
+        "data": data.name,
+        "split": data.eval_split,
+        "protocol": config.to_dict(protocol),
+        "environment": environment(),
+    }
     record |= results.to_json(evaluation, source.labels)
-    results.write_json(folder / f"{name}.json", record)
-    _draw(folder / name, evaluation, experiment.model, variables, source, protocol, experiment)
+    log.write_json(folder / f"{name}.json", record)
+    _draw(folder / name, evaluation, experiment, variables, source)
     print(results.table(evaluation.confusion, source.labels.names))
-    print(f"\nstep {step}, {len(evaluation.images)} images, {evaluation.seconds:.1f} s", end=": ")
-    print(f"{folder / name}.json and pictures in {folder / name}")
+    print(
+        f"\n{weights or f'step {step}'} on {len(evaluation.images)} images of {data.name} "
+        f"{data.eval_split} in {evaluation.seconds:.1f} s; see {folder / name}.json, and "
+        f"{folder / name} for the best and worst images"
+    )
     return evaluation
+
+
+def _draw(
+    folder: pathlib.Path,
+    evaluation: Evaluation,
+    experiment: config.Experiment,
+    variables: Variables,
+    source: loader.Source,
+) -> None:
+    """Predicts the best and the worst images again, one by one, and writes their pictures."""
+    data, protocol = experiment.data, experiment.eval
+    predict = make_predictions(
+        experiment.model, protocol, data.mean, data.std, source.labels.num_classes
+    )
+    variables = jax.device_put(variables)
+    results.clear(folder)
+    for kind, place, image in results.best_and_worst(evaluation.images, _PICTURES):
+        example = source[image["index"]]
+        height, width = example["label"].shape
+        frame = _frame(source, protocol)
+        padded, _ = transforms.pad_to(example["image"], example["label"], frame, data.mean)
+        prediction = np.asarray(predict(variables, padded[None])[0])[0, :height, :width]
+        results.write_picture(
+            folder / results.picture_name(kind, place, image["name"]),
+            example["image"],
+            example["label"],
+            prediction.astype(np.uint8),
+            source.labels,
+        )

@@ -5,9 +5,7 @@ eval/TAG/{best,worst}_N_NAME.png    image | truth | prediction, with a legend
 """
 
 import dataclasses
-import json
 import math
-import os
 import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,13 +76,6 @@ def to_json(evaluation: Evaluation, labels: LabelSpec) -> dict[str, Any]:
         ],
         "seconds": evaluation.seconds,
     }
-
-
-def write_json(path: pathlib.Path, record: Mapping[str, Any]) -> None:
-    """Writes the file whole or not at all, so that a killed run leaves no half of one."""
-    part = path.with_suffix(".json.part")
-    part.write_text(json.dumps(record, allow_nan=False) + "\n")
-    os.replace(part, path)
 
 
 def table(confusion: np.ndarray, names: Sequence[str]) -> str:
