@@ -92,7 +92,9 @@ def find(
         else:
             raise FileNotFoundError(f"{given}: no such file or folder")
     if not found:
-        where = ", ".join(map(str, inputs)) or "nothing given"
+        if not inputs:
+            raise ValueError("no image is given: name files or folders (--inputs=FOLDER)")
+        where = ", ".join(map(str, inputs))
         raise ValueError(f"no image in {where}: looked for {' '.join(SUFFIXES)}")
     return _named(found)
 

@@ -187,11 +187,11 @@ def _of_one(
 
 def report(predictions: Predictions, output: pathlib.Path) -> int:
     """Prints where the results are and which files were refused; the exit status: 1 if any was."""
-    print(f"{len(predictions.written)} images predicted: {output}/labels, {output}/overlays")
+    print(f"images predicted: {len(predictions.written)}; see {output}/labels, {output}/overlays")
     for path, reason in predictions.refused:
         print(f"jaxseg: {path}: {reason}", file=sys.stderr)
     if predictions.refused:
-        print(f"jaxseg: {len(predictions.refused)} files were not predicted", file=sys.stderr)
+        print(f"jaxseg: files not predicted: {len(predictions.refused)}", file=sys.stderr)
     return 1 if predictions.refused else 0
 
 

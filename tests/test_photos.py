@@ -162,3 +162,5 @@ def test_a_file_of_any_suffix_can_be_given_by_itself_and_missing_ones_are_named(
         photos.find([tmp_path / "gone"])
     with pytest.raises(ValueError, match=f"no image in {tmp_path}: looked for .jpg"):
         photos.find([pathlib.Path(tmp_path)])
+    with pytest.raises(ValueError, match="no image is given"):
+        photos.find([])

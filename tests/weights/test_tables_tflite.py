@@ -87,9 +87,8 @@ def test_another_model_is_refused_with_what_does_not_fit(shared):
     assert "params/aspp/atrous1/conv/kernel" in str(error.value)
 
 
-@pytest.mark.parametrize("output_stride", [8, 16])
-def test_it_runs_at_other_sizes_and_strides_with_sane_scores(variables, output_stride):
-    model = MODEL.clone(backbone=MODEL.backbone.clone(output_stride=output_stride))
+def test_it_runs_at_another_size_and_stride_with_sane_scores(variables):
+    model = MODEL.clone(backbone=MODEL.backbone.clone(output_stride=16))
     grey = np.zeros((1, 66, 97, 3), np.float32)
     logits = jax.jit(lambda v, x: model.apply(v, x, train=False)["logits"])(variables, grey)
     assert logits.shape == (1, 66, 97, 21)
