@@ -63,7 +63,9 @@ class ASPP(nn.Module):
         """[B, h, w, C] -> [B, h, w, features]; dropout takes the rng "dropout" in training.
 
         In training with a single image, the pooled branch has one value per channel; its batch norm
-        then uses its running statistics (see `Norm`).
+        then uses its running statistics (see `Norm`). It learns nothing from such a batch: it adds
+        a constant to each channel, which the projection's batch norm takes away again. With frozen
+        or group norm, or more images, it learns.
         """
         block = functools.partial(self._layer(ConvNorm), kernel_init=xavier_uniform)
         atrous = block

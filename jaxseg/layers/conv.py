@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxseg.layers.depthwise import depthwise_conv
 from jaxseg.layers.fast_conv import fast_conv, library, plan
 from jaxseg.layers.forms import on_cpu, use_fast
 from jaxseg.layers.norm import Norm
@@ -35,7 +36,8 @@ def conv(
       padding: zeros on each side; None: rate * (k - 1) // 2, which keeps H and W at stride 1 and
         puts output i on input i * stride whatever the size (unlike "SAME").
       groups: channels are split in so many groups that do not see each other.
-      form: "auto", "plain" or "fast"; all give the same numbers.
+      form: "auto", "plain" or "fast"; all give the same numbers. The fast forms have reverse-mode
+        derivatives only; they are for one group, or for as many as channels.
 
     Returns:
       [B, (H + 2 p - rate (kh - 1) - 1) // stride + 1, W likewise, Cout] in x's dtype.
@@ -44,6 +46,9 @@ def conv(
         Window(n, k, stride, rate, rate * (k - 1) // 2 if padding is None else padding)
         for n, k in zip(x.shape[1:3], kernel.shape[:2], strict=True)
     )
+    channels = x.shape[3]
+    if groups == channels == kernel.shape[3] > 1 and use_fast(form, on_cpu()):
+        return depthwise_conv(x, kernel, (rows, columns))
     if groups == 1 and use_fast(form, on_cpu()):
         chosen = plan(x, kernel, (rows, columns), only_fast=form == "fast")
         return fast_conv(x, kernel, (rows, columns), chosen)

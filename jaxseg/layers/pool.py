@@ -1,9 +1,67 @@
 """Max and average pooling."""
 
-import flax.linen as nn
-import jax.numpy as jnp
+import functools
+import itertools
+from collections.abc import Iterator
+from typing import cast
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxseg.layers.forms import use_fast
+from jaxseg.layers.taps import Window, Windows, accumulator
 from jaxseg.types import Array
+
+_MOST_SLICES = 5  # side of the largest window that is unrolled
+
+
+def _slices(x: Array, windows: Windows) -> Iterator[Array]:
+    """Each place in a window, row by row: [B, h, w, C], minus infinity beyond the map."""
+    rows, columns = windows
+    edges = [(w.padding, w.padding) for w in windows]
+    x = jnp.pad(x, [(0, 0), *edges, (0, 0)], constant_values=-jnp.inf)
+    for i in range(rows.kernel):
+        for j in range(columns.kernel):
+            bottom = i + rows.stride * (rows.outputs - 1) + 1
+            right = j + columns.stride * (columns.outputs - 1) + 1
+            yield x[:, i : bottom : rows.stride, j : right : columns.stride]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _sliced_max(x: Array, windows: Windows) -> Array:
+    """The maximum over slices, one for each place in a window."""
+    return functools.reduce(jnp.maximum, _slices(x, windows))
+
+
+def _sliced_max_forward(x: Array, windows: Windows) -> tuple:
+    places = _slices(x, windows)
+    best = next(places)
+    first = jnp.zeros(best.shape, jnp.uint8)  # the place in the window of the first maximum
+    for place, value in enumerate(places, start=1):
+        first = jnp.where(value > best, jnp.uint8(place), first)
+        best = jnp.maximum(best, value)
+    return best, first
+
+
+def _sliced_max_backward(windows: Windows, first: Array, dy: Array) -> tuple[Array]:
+    rows, columns = windows
+    wide = dy.astype(accumulator(dy))
+    zero = jnp.zeros((), wide.dtype)
+    dx = jnp.zeros((dy.shape[0], rows.inputs, columns.inputs, dy.shape[3]), wide.dtype)
+    for place, tap in enumerate(itertools.product(range(rows.kernel), range(columns.kernel))):
+        edges = []
+        for offset, w in zip(tap, windows, strict=True):
+            before = offset - w.padding  # negative: lax.pad cuts it off
+            reach = (w.outputs - 1) * w.stride + 1
+            edges.append((before, w.inputs - before - reach, w.stride - 1))
+        here = jnp.where(first == place, wide, zero)
+        dx += lax.pad(here, zero, [(0, 0, 0), *edges, (0, 0, 0)])
+    return (dx.astype(dy.dtype),)
+
+
+_sliced_max.defvjp(_sliced_max_forward, _sliced_max_backward)
 
 
 def max_pool(x: Array, window: int, stride: int, padding: int = 0, *, form: str = "auto") -> Array:
@@ -19,8 +77,12 @@ def max_pool(x: Array, window: int, stride: int, padding: int = 0, *, form: str 
     Returns:
       [B, (H + 2 padding - window) // stride + 1, W likewise, C].
     """
-    pads = [(padding, padding)] * 2
-    return nn.max_pool(x, (window, window), (stride, stride), pads)
+    # Slices are one fused loop, and their gradient adds in a fixed order on a GPU too.
+    few = window <= _MOST_SLICES and jax.default_backend() != "tpu"
+    if use_fast(form, few):
+        windows = tuple(Window(n, window, stride, 1, padding) for n in x.shape[1:3])
+        return _sliced_max(x, cast(Windows, windows))
+    return nn.max_pool(x, (window, window), (stride, stride), [(padding, padding)] * 2)
 
 
 def avg_pool(x: Array, window: int, stride: int, padding: int = 0) -> Array:

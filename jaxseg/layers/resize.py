@@ -8,9 +8,14 @@
 Positions outside the input take the nearest edge. There is no low-pass filter when shrinking.
 """
 
+import functools
+from collections.abc import Sequence
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxseg.layers.forms import on_cpu, use_fast
 from jaxseg.types import Array
 
 CONVENTIONS = ("align_corners", "half_pixel")
@@ -39,6 +44,14 @@ def _weights(inputs: int, outputs: int, convention: str) -> np.ndarray:
     return np.maximum(0, 1 - distance).astype(np.float32)
 
 
+def _both_weights(
+    inputs: Sequence[int], outputs: Sequence[int], convention: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of rows and of columns."""
+    rows, columns = (_weights(n, m, convention) for n, m in zip(inputs, outputs, strict=True))
+    return rows, columns
+
+
 def _matmul(x: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
     """rows @ x @ columns.T per image and channel, in float32: [B, H, W, C] -> [B, h, w, C]."""
     y = jnp.einsum(
@@ -51,24 +64,64 @@ def _matmul(x: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
     return y.astype(x.dtype)
 
 
+def _lerp(x: Array, positions: np.ndarray, axis: int) -> Array:
+    """x at fractional `positions` of an axis, between its two neighbours."""
+    low = np.floor(positions).astype(np.int32)
+    high = np.minimum(low + 1, x.shape[axis] - 1)
+    shape = [-1 if a == axis else 1 for a in range(x.ndim)]
+    share = (positions - low).astype(np.float32).reshape(shape)
+    before, after = (jnp.take(x, index, axis=axis) for index in (low, high))
+    return before + (after - before) * share
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _gather(x: Array, size: tuple[int, int], convention: str) -> Array:
+    """Two neighbours and their mean along each axis, in float32; the gradient is `_matmul`'s.
+
+    The gradient of a gather is a scatter, one to four times slower than the matrix product.
+    """
+    axes = [axis for axis in (1, 2) if x.shape[axis] != size[axis - 1]]
+    axes.sort(key=lambda axis: size[axis - 1] / x.shape[axis])  # the smaller map between
+    y = x.astype(jnp.float32)
+    for axis in axes:
+        y = _lerp(y, sample_positions(x.shape[axis], size[axis - 1], convention), axis)
+    return y.astype(x.dtype)
+
+
+def _gather_forward(x: Array, size: tuple[int, int], convention: str) -> tuple:
+    # An empty array carries the map's size and dtype to the gradient.
+    return _gather(x, size, convention), jnp.zeros((0, *x.shape[1:3]), x.dtype)
+
+
+def _gather_backward(size: tuple[int, int], convention: str, x: Array, dy: Array) -> tuple[Array]:
+    rows, columns = _both_weights(x.shape[1:3], size, convention)
+    return (_matmul(dy, rows.T, columns.T).astype(x.dtype),)
+
+
+_gather.defvjp(_gather_forward, _gather_backward)
+
+
 def resize_bilinear(
     x: Array, size: tuple[int, int], *, convention: str, form: str = "auto"
 ) -> Array:
-    """Bilinear interpolation of [B, H, W, C] to [B, *size, C].
+    """Bilinear interpolation of [B, H, W, C] to [B, *size, C], computed in float32.
 
     Args:
       x: the map; a map of one pixel is repeated.
       size: (height, width) of the result, larger or smaller than x's.
       convention: "align_corners" or "half_pixel"; see the module.
-      form: "auto", "plain" or "fast"; all give the same numbers.
+      form: "auto", "plain" (two matrix products, at home on matrix units) or "fast" (gather, with
+        reverse-mode derivatives only); all give the same numbers.
+
+    Returns:
+      [B, *size, C] in x's dtype.
 
     Raises:
       ValueError: `convention` is unknown.
     """
-    rows, columns = (
-        _weights(inputs, outputs, convention)
-        for inputs, outputs in zip(x.shape[1:3], size, strict=True)
-    )
+    rows, columns = _both_weights(x.shape[1:3], size, convention)
+    if use_fast(form, on_cpu()):
+        return _gather(x, tuple(size), convention)
     return _matmul(x, rows, columns)
 
 

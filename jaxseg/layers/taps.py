@@ -59,7 +59,7 @@ def _on_map(windows: Windows) -> Iterator[tuple[int, int, tuple, tuple]]:
                 yield i, j, row, column
 
 
-def _accumulator(x: Array) -> jnp.dtype:
+def accumulator(x: Array) -> jnp.dtype:
     """Sums of half precision are kept in float32."""
     return jnp.promote_types(x.dtype, jnp.float32)
 
@@ -82,7 +82,7 @@ def _outputs(y: Array, row: tuple, column: tuple) -> Array:
 def forward(x: Array, kernel: Array, windows: Windows) -> Array:
     """[B, H, W, Cin] with [kh, kw, Cin, Cout] -> [B, h, w, Cout]."""
     shape = (x.shape[0], windows[0].outputs, windows[1].outputs, kernel.shape[3])
-    y = jnp.zeros(shape, _accumulator(x))
+    y = jnp.zeros(shape, accumulator(x))
     for i, j, row, column in _on_map(windows):
         seen = _inputs(x, windows, row, column)
         part = lax.dot_general(
@@ -99,7 +99,7 @@ def forward(x: Array, kernel: Array, windows: Windows) -> Array:
 def input_gradient(dy: Array, kernel: Array, windows: Windows) -> Array:
     """The gradient to the input: [B, h, w, Cout] with [kh, kw, Cin, Cout] -> [B, H, W, Cin]."""
     shape = (dy.shape[0], windows[0].inputs, windows[1].inputs, kernel.shape[2])
-    dx = jnp.zeros(shape, _accumulator(dy))
+    dx = jnp.zeros(shape, accumulator(dy))
     for i, j, row, column in _on_map(windows):
         part = lax.dot_general(
             _outputs(dy, row, column),
@@ -127,7 +127,7 @@ def _sum_over_positions(x: Array, dy: Array) -> Array:
         columns,
         dy.reshape(-1, dy.shape[-1]),
         (((0,), (0,)), ((), ())),
-        preferred_element_type=_accumulator(x),
+        preferred_element_type=accumulator(x),
     )
 
 
@@ -136,7 +136,7 @@ def kernel_gradient(x: Array, dy: Array, windows: Windows) -> Array:
     channels = (x.shape[3], dy.shape[3])
     taps = dict.fromkeys(
         ((i, j) for i in range(windows[0].kernel) for j in range(windows[1].kernel)),
-        jnp.zeros(channels, _accumulator(x)),
+        jnp.zeros(channels, accumulator(x)),
     )
     for i, j, row, column in _on_map(windows):
         taps[i, j] = _sum_over_positions(
