@@ -172,11 +172,11 @@ def _add_disc(canvas: _Canvas, frame: _Frame | None, inside: bool) -> None:
             return
 
 
-def _add_any(canvas: _Canvas, kind: int, radii: tuple[float, float]) -> None:
+def _add_any(canvas: _Canvas, kind: int, radii: tuple[float, float], margin: float) -> None:
     rng, unit = canvas.rng, canvas.unit
     for _ in range(12):
         radius = float(np.exp(rng.uniform(*np.log(radii)))) * unit
-        x, y = rng.uniform(0, canvas.size, 2)
+        x, y = rng.uniform(margin * canvas.size, (1 - margin) * canvas.size, 2)
         if kind == DISC:
             mask = canvas.disc(x, y, radius)
         else:
@@ -204,14 +204,14 @@ def draw_example(seed: int, split: str, index: int, size: int) -> tuple[np.ndarr
     canvas = _Canvas(rng, size)
     frame = _add_frame(canvas) if rng.random() < 0.75 else None
     if frame is None:  # only where no frame has to be kept free is there room for the largest
-        _add_any(canvas, int(rng.choice([DISC, SQUARE, TRIANGLE])), (14.0, RADII[1]))
+        _add_any(canvas, int(rng.choice([DISC, SQUARE, TRIANGLE])), (14.0, RADII[1]), 0.3)
     else:
         for _ in range(rng.integers(1, 4)):
             _add_disc(canvas, frame, inside=True)
     for _ in range(rng.integers(1, 4)):
         _add_disc(canvas, frame, inside=False)
     for _ in range(rng.integers(2, 6)):
-        _add_any(canvas, int(rng.choice([SQUARE, TRIANGLE])), (RADII[0], 24.0))
+        _add_any(canvas, int(rng.choice([SQUARE, TRIANGLE])), (RADII[0], 24.0), 0.0)
     if rng.random() < 0.3:
         _add_cross(canvas)
     image = cv2.GaussianBlur(canvas.image, (3, 3), 0.5)

@@ -1,0 +1,186 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxseg.data.builders import folder
+from jaxseg.data.builders.folder import FolderConfig, read_classes
+from tests.data.conftest import save_pair
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "table", "by_colour"),
+    [
+        ("ground\ncat\n", ("ground", "cat"), {0: 0, 1: 1}, False),
+        ("7 road\n8 side walk # curb\n255 void\n", ("road", "side walk"),
+         {7: 0, 8: 1, 255: 255}, False),
+        ("void\ncat\n", ("cat",), {0: 255, 1: 0}, False),
+        ("sky 0 0 9\ntree 3,4,5\nvoid 0 0 0\n", ("sky", "tree"), {0: 0, 1: 1, 2: 255}, True),
+        ("1 sky 0 0 9\n2 tree 3 4 5\n", ("sky", "tree"), {1: 0, 2: 1}, False),
+    ],
+)  # fmt: skip
+def test_text_files_of_classes(tmp_path, text, names, table, by_colour):
+    labels, colours = read_classes(write(tmp_path / "c.txt", text))
+    assert labels.names == names
+    assert labels.raw_to_train == table
+    assert (colours is not None) == by_colour
+    if by_colour:
+        assert colours == {(0, 0, 9): 0, (3, 4, 5): 1, (0, 0, 0): 2}
+        assert labels.palette == ((0, 0, 9), (3, 4, 5))
+
+
+def test_json_files_of_classes(tmp_path):
+    values = [
+        {"name": "a", "id": 3, "color": [1, 2, 3]},
+        {"name": "other", "id": 9, "ignore": True},
+        {"name": "b", "id": 4},
+    ]
+    labels, colours = read_classes(write(tmp_path / "c.json", json.dumps(values)))
+    assert labels.names == ("a", "b")
+    assert labels.palette[0] == (1, 2, 3)
+    assert labels.raw_to_train == {3: 0, 9: 255, 4: 1}
+    assert colours is None
+    assert read_classes(write(tmp_path / "d.json", '["x", "y"]'))[0].names == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("c.txt", "1 a\nb\n", "'b' has no id"),
+        ("c.txt", "1 a\n1 b\n", "ids occur twice"),
+        ("c.txt", "a\na\n", "occur twice: a"),
+        ("c.txt", "a 1 2 300\n", "0 to 255"),
+        ("c.txt", "a 1 2 3\nb 1 2 3\n", "same colour"),
+        ("c.txt", "void\n", "1 to 254 classes"),
+        ("c.json", "{", "is not JSON"),
+        ("c.json", '[{"id": 3}]', "a class is a name"),
+        ("c.json", '[{"name": "a", "colr": 3}]', "a class is a name"),
+    ],
+)
+def test_wrong_files_of_classes_name_the_file_and_the_fault(tmp_path, name, text, message):
+    with pytest.raises(ValueError, match=message) as error:
+        read_classes(write(tmp_path / name, text))
+    assert name in str(error.value)
+
+
+@pytest.fixture
+def config(tmp_path):
+    classes = write(tmp_path / "classes.txt", "a\nb\nc\n")
+    return FolderConfig(
+        name="x",
+        images=str(tmp_path / "images"),
+        masks=str(tmp_path / "masks"),
+        classes=str(classes),
+    )
+
+
+def names(published):
+    return {split: [pair.name for pair in found] for split, found in published.splits.items()}
+
+
+def test_splits_by_folder_and_nesting(tmp_path, config):
+    for i, name in enumerate(["train/city/a", "training/b", "validation/c", "x/test/d"]):
+        save_pair(tmp_path / "images" / f"{name}.jpg", tmp_path / "masks" / f"{name}.png", i)
+    assert names(folder.find(config)) == {
+        "train": ["train/city/a", "training/b"],
+        "val": ["validation/c"],
+        "test": ["x/test/d"],
+    }
+
+
+def test_masks_are_found_by_stem_in_other_folders_and_suffixes_come_off(tmp_path, config):
+    for i in range(4):
+        save_pair(
+            tmp_path / "images" / f"deep/{i}_leftImg8bit.png",
+            tmp_path / "masks" / f"{i}_gt_ids.png",
+            i,
+        )
+        save_pair(tmp_path / "spare.png", tmp_path / "masks" / f"{i}_gt_other.png", i)
+    config.image_suffix, config.mask_suffix = "_leftImg8bit", "_gt_ids"
+    found = folder.find(config)
+    assert [p.mask.name for split in found.splits.values() for p in split] == [
+        p.image.name.replace("leftImg8bit", "gt_ids") for s in found.splits.values() for p in s
+    ]
+
+
+def test_files_without_a_partner_are_all_named(tmp_path, config):
+    save_pair(tmp_path / "images/a.jpg", tmp_path / "masks/a.png", 0)
+    save_pair(tmp_path / "images/b.jpg", tmp_path / "masks/c.png", 1)
+    with pytest.raises(ValueError, match="2 files") as error:
+        folder.find(config)
+    assert "b.jpg: no mask" in str(error.value)
+    assert "c.png: no image" in str(error.value)
+
+
+def test_a_stem_that_two_masks_share_is_not_guessed(tmp_path, config):
+    save_pair(tmp_path / "images/a.jpg", tmp_path / "masks/one/a.png", 0)
+    save_pair(tmp_path / "images/a.jpg", tmp_path / "masks/two/a.png", 0)
+    with pytest.raises(ValueError, match=r"one/a\.png and .*two/a\.png"):
+        folder.find(config)
+
+
+def test_the_drawn_share_is_stable(tmp_path, config):
+    for i in range(30):
+        save_pair(tmp_path / f"images/{i}.png", tmp_path / f"masks/{i}.png", i, size=(2, 2))
+    config.val_share = 0.2
+    before = names(folder.find(config))
+    assert (len(before["train"]), len(before["val"])) == (24, 6)
+    assert names(folder.find(config)) == before
+    save_pair(tmp_path / "images/new.png", tmp_path / "masks/new.png", 99, size=(2, 2))
+    after = names(folder.find(config))
+    assert len(set(after["val"]) ^ set(before["val"])) <= 2  # only the new file can push one out
+    config.seed = 1
+    assert names(folder.find(config)) != after
+
+
+def test_tables(tmp_path, config):
+    for i in range(3):
+        save_pair(tmp_path / f"i/{i}.jpg", tmp_path / f"m/{i}.png", i)
+    rows = ["image, mask, split"] + [
+        f"i/{i}.jpg,m/{i}.png,{'train' if i else 'val'}" for i in range(3)
+    ]
+    config.table, config.images, config.masks = (
+        str(write(tmp_path / "t.csv", "\n".join(rows))),
+        "",
+        "",
+    )
+    found = folder.find(config)
+    assert names(found) == {"train": ["i/1", "i/2"], "val": ["i/0"]}
+    assert found.splits["val"][0].mask == tmp_path / "m/0.png"
+    write(tmp_path / "t.csv", "picture,mask\na,b\n")
+    with pytest.raises(ValueError, match=r"t\.csv needs the columns image, mask.*picture"):
+        folder.find(config)
+    write(tmp_path / "t.csv", "image,mask,split\na.png,b.png,dev\n")
+    with pytest.raises(ValueError, match=r"t\.csv line 2"):
+        folder.find(config)
+
+
+def test_what_is_missing_is_said(tmp_path, config):
+    with pytest.raises(FileNotFoundError, match="images is no folder"):
+        folder.find(config)
+    save_pair(tmp_path / "images/a.webp", tmp_path / "masks/a.png", 0)
+    with pytest.raises(FileNotFoundError, match=r"holds no \.jpg"):
+        folder.find(config)
+    config.classes = ""
+    with pytest.raises(ValueError, match="needs --images=FOLDER"):
+        folder.find(config)
+
+
+def test_some_files_in_a_split_and_some_not(tmp_path, config):
+    for name in ("train/a", "b", "val/c"):
+        save_pair(tmp_path / f"images/{name}.png", tmp_path / f"masks/{name}.png", 0)
+    with pytest.raises(ValueError, match=r"1 of 3 files are in no split: b"):
+        folder.find(config)
+
+
+def test_every_id_is_a_class_where_there_is_no_file_of_classes():
+    labels = folder.any_id()
+    raw = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(labels.encode(raw, ""), [*range(254), 255, 255])
+    assert Image.fromarray(labels.colour(raw[None])).size == (256, 1)
