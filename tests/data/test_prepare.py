@@ -235,9 +235,7 @@ def test_doctor_on_published_and_prepared_agree(command, camvid_dir, tmp_path):
     assert prepared[0] == 0
 
     def counts(text):
-        return [
-            line for line in text.splitlines() if "masks  " not in line and "Picture" not in line
-        ]
+        return [line for line in text.splitlines() if not line.startswith(("  masks", "Picture"))]
 
     assert counts(prepared[1]) == counts(raw[1])
 

@@ -2,7 +2,7 @@
 
 - Receptive field: a disc is a `captive` inside a frame and a `disc` outside; nothing else tells
   them apart, and the frame is up to half its side (55 of 128 pixels) away.
-- Resolution: radii from 3 to 40 pixels, frames of 2 to 3 pixels, crosses of 2 pixel strokes.
+- Resolution: radii from 2.5 to 42 pixels, frames of 2 to 3 pixels, crosses of 2 pixel strokes.
 - Loss: `cross` is rare and small (about 1 pixel in 500), background is most of each image.
 - Void: a border of one pixel around every object, as in PASCAL VOC.
 
@@ -38,7 +38,7 @@ LABELS = LabelSpec(
 )
 DISC, SQUARE, TRIANGLE, FRAME, CAPTIVE, CROSS = range(1, 7)
 SPLITS = ("train", "val")
-RADII = (3.0, 40.0)  # of discs, squares and triangles, at 128 pixels
+RADII = (2.5, 42.0)  # of discs, squares and triangles, at 128 pixels
 _SUBPIXEL = 4  # bits of fraction in OpenCV's drawing coordinates
 _CONTRAST = 45.0  # least distance in RGB between an object and what it lies on
 
