@@ -1,5 +1,7 @@
 """MobileNetV2: published counts and rates, the a trous identity, TensorFlow's padding."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from jaxseg.backbones.mobilenet_v2 import BLOCKS, InvertedResidual, MobileNetV2,
 from jaxseg.layers.conv import DepthwiseConv
 
 SMALL = {"width": 0.1, "divisible_by": 1}
+QUICK = {"xla_backend_optimization_level": 0}  # compiling takes far longer than running here
 
 
 def _init(model, size=(33, 33)):
@@ -113,7 +116,7 @@ def test_features_at_stride_8_subsampled_are_those_at_larger_strides(size, strid
     variables = _random(model)
     images = np.random.default_rng(1).uniform(-1, 1, (1, *size, 3)).astype(np.float32)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=QUICK)
     def at_all(variables, images):
         return {
             s: model.clone(output_stride=s).apply(variables, images, train=False)
@@ -199,8 +202,9 @@ def test_at_sizes_k_s_plus_1_the_network_is_the_same_padded_one():
     model = MobileNetV2(**SMALL, output_stride=output_stride)
     variables = _random(model, seed=3)
     x = np.random.default_rng(4).uniform(-1, 1, (1, 49, 65, 3)).astype(np.float32)
-    ours = jax.jit(lambda v, x: model.apply(v, x, train=False)["features"])(variables, x)
-    oracle = jax.jit(_same_padded_oracle, static_argnums=2)(variables, x, output_stride)
+    compiled = functools.partial(jax.jit, compiler_options=QUICK)
+    ours = compiled(lambda v, x: model.apply(v, x, train=False)["features"])(variables, x)
+    oracle = compiled(_same_padded_oracle, static_argnums=2)(variables, x, output_stride)
     assert float(jnp.std(oracle)) > 0.1
     np.testing.assert_allclose(ours, oracle, atol=1e-4 * float(jnp.std(oracle)))
 
@@ -225,7 +229,7 @@ def test_a_block_in_training_updates_every_statistic_and_reaches_every_parameter
         jax.eval_shape(lambda: block.init(jax.random.key(0), x, train=False)), seed=0
     )
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=QUICK)
     def gradient(params):
         def loss(params):
             tree = {"params": params, "batch_stats": variables["batch_stats"]}
