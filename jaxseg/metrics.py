@@ -75,7 +75,7 @@ def _count_by_matmul(labels: Array, predictions: Array, num_classes: int) -> Arr
         truth = jax.nn.one_hot(labels[:, :, band], num_classes, dtype=jnp.bfloat16)
         guess = jax.nn.one_hot(predictions[:, :, band], num_classes, dtype=jnp.bfloat16)
         counts = jnp.einsum("bhwi,bhwj->bij", truth, guess, preferred_element_type=jnp.float32)
-        return total + jnp.sum(counts.astype(jnp.int32), axis=0), None  # [K, K]
+        return total + counts.astype(jnp.int32).sum(axis=0, dtype=jnp.int32), None
 
     zero = jnp.zeros((num_classes, num_classes), jnp.int32)
     return jax.lax.scan(add_band, zero, jnp.arange(bands))[0]

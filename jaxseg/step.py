@@ -107,7 +107,9 @@ def make_train_step(
             name: term * (here.astype(term.dtype) / pixels.astype(term.dtype))
             for name, term in terms.items()
         }
-        return terms["loss"], (terms, updated.get("batch_stats", {}))
+        stats = updated.get("batch_stats", {})  # kept as they are, whatever the compute dtype
+        stats = jax.tree.map(lambda new, old: new.astype(old.dtype), stats, batch_stats)
+        return terms["loss"], (terms, stats)
 
     gradient_of = jax.grad(objective, has_aux=True)
 

@@ -30,7 +30,9 @@ class Tiny(nn.Module):
     def __call__(self, images, *, train):
         b, h, w, _ = images.shape
         kind = {"dtype": self.dtype, "param_dtype": self.dtype}
-        x = nn.Conv(self.features, (3, 3), 2, padding=1, name="conv", **kind)(images)
+        x = nn.Conv(
+            self.features, (3, 3), 2, padding=1, use_bias=not self.norm, name="conv", **kind
+        )(images)
         if self.norm:
             x = nn.BatchNorm(not train, momentum=0.8, name="norm", **kind)(x)
         x = nn.relu(x)

@@ -1,0 +1,129 @@
+"""Several devices and several processes compute what one does; and how a run is asked to stop."""
+
+import json
+import os
+import signal
+import socket
+
+import jax
+import numpy as np
+import pytest
+
+from jaxseg import distributed
+from tests.test_train import finish, lines_of, start_program
+
+
+def test_four_devices_take_the_same_step_as_one():
+    """Batch norm, dropout, loss and accumulation are those of the whole batch, in float64."""
+    out, _ = finish(start_program("devices.py", {}))
+    cases = json.loads(out)
+    assert cases["confusion"] == {"difference": 0, "collectives": ["all-reduce"]}
+    # DeepLab hands over its logits in float32, and so rounds there.
+    rounding = {"deeplab (4, 1)": 1e-5}
+    for name in ("tiny (4, 1)", "tiny (2, 2)", "accumulated (4, 1)", "deeplab (4, 1)"):
+        assert cases[name]["difference"] < rounding.get(name, 1e-12), name
+    # Over "data", only sums cross devices: no image, label or feature map is ever gathered.
+    for name in ("tiny (4, 1)", "accumulated (4, 1)", "deeplab (4, 1)"):
+        assert cases[name]["collectives"] == ["all-reduce"], name
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_two_processes_train_and_evaluate_to_the_numbers_of_one(tmp_path):
+    """A whole run on loopback, with checkpoints, against a run of one process, in float64."""
+
+    def settings(name):
+        return {
+            "train": {"steps": 6, "eval_every": 3, "checkpoint_every": 3, "log_every": 1,
+                      "ema_decay": 0.9},
+            "model": {"dtype": "float64", "dropout": 0.0},
+            "workdir": str(tmp_path / name),
+            "out": str(tmp_path / f"{name}.npz"),
+        }  # fmt: skip
+
+    wide = {"JAX_ENABLE_X64": "1"}
+    together = {"coordinator": f"127.0.0.1:{free_port()}", "processes": 2}
+    pair = [
+        start_program("fit.py", settings("two") | together | {"process": i}, **wide) for i in (0, 1)
+    ]
+    for process in pair:
+        finish(process)
+    finish(start_program("fit.py", settings("one"), **wide))
+    one, two = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for path, expected in one.items():
+        rounding = 1e-6 if expected.dtype == np.float32 else 1e-10  # statistics are float32
+        np.testing.assert_allclose(two[path], expected, rtol=rounding, atol=1e-14, err_msg=path)
+    for kind, names in (("train", ["loss"]), ("eval", ["miou", "pixel_accuracy", "fwiou"])):
+        lines = [lines_of(tmp_path / name, kind) for name in ("one", "two")]
+        assert [line["step"] for line in lines[0]] == [line["step"] for line in lines[1]]
+        for a, b in zip(*lines, strict=True):
+            assert [a[name] for name in names] == pytest.approx([b[name] for name in names], 1e-12)
+
+
+def test_a_signal_is_noted_and_the_second_acts_as_before():
+    before = signal.getsignal(signal.SIGTERM)
+    with distributed.StopRequest() as stopping:
+        assert not stopping.now(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopping.now(2)
+        assert signal.getsignal(signal.SIGTERM) is before
+        with pytest.raises(KeyboardInterrupt):
+            stopping.interrupts(True)
+    with distributed.StopRequest() as stopping:
+        stopping.interrupts(True)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_cannot_be_split_is_named_with_the_way_out():
+    with pytest.raises(ValueError, match="rows=3 must divide"):
+        distributed.make_mesh(3)
+    mesh = jax.sharding.AbstractMesh((4, 2), ("data", "rows"))
+    distributed.check_split(mesh, 8, 514)
+    with pytest.raises(ValueError, match=r"batch of 6 .* multiple of 4"):
+        distributed.check_split(mesh, 6, 514)
+    with pytest.raises(ValueError, match=r"batch of 12 .* x 2 micro-batches: .* multiple of 8"):
+        distributed.check_split(mesh, 12, 514, accumulate=2)
+    with pytest.raises(ValueError, match=r"513 rows .* height of 514 can"):
+        distributed.check_split(mesh, 8, 513)
+
+
+@pytest.mark.parametrize(
+    ("environment", "together"),
+    [
+        ({}, False),
+        ({"SLURM_NTASKS": "2", "SLURM_PROCID": "0"}, False),  # a batch script, without srun
+        ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, False),
+        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}, True),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, True),
+    ],
+)
+def test_a_launcher_of_several_processes_is_recognised(environment, together):
+    assert distributed._launched_together(environment) is together
+
+
+def test_flags_that_do_not_fit_together_are_refused():
+    with pytest.raises(ValueError, match="needs --coordinator"):
+        distributed.initialize(None, 2, 0)
+    with pytest.raises(ValueError, match="--process=2 must be from 0"):
+        distributed.initialize("localhost:1", 2, 2)
+    distributed.initialize()
+    assert not jax.distributed.is_initialized()
+
+
+def test_a_batch_is_placed_by_images_and_rows():
+    mesh = distributed.make_mesh()
+    batch = {"image": np.ones((2, 4, 4, 3), np.uint8), "label": np.ones((2, 4, 4), np.uint8)}
+    placed = distributed.put_batch(batch, mesh)
+    for name, array in placed.items():
+        np.testing.assert_array_equal(array, batch[name])
+        assert array.sharding.spec == jax.sharding.PartitionSpec("data", "rows")
+        assert array.dtype == np.uint8
