@@ -1,4 +1,4 @@
-"""Google's DeepLab v3 (arXiv 1706.05587) on MobileNetV2 (1801.04381) of width 0.5, on PASCAL VOC.
+r"""Google's DeepLab v3 (arXiv 1706.05587) on MobileNetV2 (1801.04381) of width 0.5, on PASCAL VOC.
 
 The network of deeplabv3_257_mv_gpu.tflite: image pooling and a 1x1 branch, no atrous branches. The
 released models' table names no number for this file; its sibling of the same width at output stride

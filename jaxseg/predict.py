@@ -29,7 +29,6 @@ from jaxseg.types import Variables
 
 GRID = 128  # images are padded to multiples of this plus 1, so that few sizes are compiled
 JPEG_QUALITY = 92
-_WAY = "predict a smaller copy, or crops (--config.eval.sliding=True)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +119,9 @@ def run(
     for photo in found:
         if photo.renamed:
             print(f"{photo.file}: another image has its name; written as {photo.name}.png")
-    variables = jax.device_put(variables)
-    predict = _of_one(model, labels, protocol, mean, std, save_probabilities)
-    fill = np.rint(mean).astype(np.uint8)
+    predict = _of_one(
+        jax.device_put(variables), model, labels, protocol, mean, std, save_probabilities
+    )
     written: list[str] = []
     refused: list[tuple[pathlib.Path, str]] = []
     for photo in tqdm(found, unit="image", disable=not progress, dynamic_ncols=True):
@@ -131,58 +130,68 @@ def run(
         except ValueError as error:
             refused.append((photo.file, str(error)))
             continue
-        height, width = image.shape[:2]
-        batch = np.empty((1, *padded_size(height, width, protocol.size), 3), np.uint8)
-        batch[:] = fill
-        batch[0, :height, :width] = image
         try:
-            label, finite, probabilities = predict(variables, batch)
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            refused.append(
-                (photo.file, f"{width} x {height} pixels do not fit into memory: {_WAY}")
-            )
+            label, probabilities = predict(image)
+        except MemoryError as error:
+            refused.append((photo.file, str(error)))
             continue
-        if not finite:
-            raise ValueError(f"{photo.file}: the model's scores are not finite (NaN or infinite)")
-        label = label[:height, :width].astype(np.uint8)
-        if probabilities is not None:
-            probabilities = probabilities[:height, :width]
+        except ValueError as error:
+            raise ValueError(f"{photo.file}: {error}") from error
         _write(output, photo.name, image, label, probabilities, labels)
         written.append(photo.name)
     return Predictions(tuple(written), tuple(refused))
 
 
 def _of_one(
+    variables: Variables,
     model: nn.Module,
     labels: LabelSpec,
     protocol: config.Eval,
     mean: Color,
     std: Color,
     with_probabilities: bool,
-) -> Callable[[Variables, np.ndarray], tuple[np.ndarray, bool, np.ndarray | None]]:
-    """(variables, uint8 [1, H, W, 3]) -> ids [H, W], whether finite, probabilities [H, W, K]."""
-    if with_probabilities:
-        probabilities_of = make_probabilities(model, protocol, mean, std)
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]:
+    """Of one image uint8 [H, W, 3]: ids uint8 [H, W], and probabilities [H, W, K] if wanted.
 
-        def both(variables: Variables, batch: np.ndarray) -> tuple[np.ndarray, bool, np.ndarray]:
-            probabilities = np.asarray(probabilities_of(variables, batch)[0])  # [H, W, K]
-            if probabilities.shape[-1] != labels.num_classes:
-                raise ValueError(
-                    f"the model predicts {probabilities.shape[-1]} classes, "
-                    f"the labels name {labels.num_classes}"
-                )
-            return probabilities.argmax(-1), bool(np.isfinite(probabilities).all()), probabilities
-
-        return both
+    The function raises MemoryError for an image that is too large, ValueError for a model that does
+    not fit the labels or whose scores are not finite.
+    """
+    probabilities_of = make_probabilities(model, protocol, mean, std)
     predictions_of = make_predictions(model, protocol, mean, std, labels.num_classes)
 
-    def ids(variables: Variables, batch: np.ndarray) -> tuple[np.ndarray, bool, None]:
-        label, finite = predictions_of(variables, batch)
-        return np.asarray(label[0]), bool(finite[0]), None
+    def scores(batch: np.ndarray) -> tuple[np.ndarray, bool, np.ndarray | None]:
+        if not with_probabilities:
+            ids, finite = predictions_of(variables, batch)
+            return np.asarray(ids[0]), bool(finite[0]), None
+        probabilities = np.asarray(probabilities_of(variables, batch)[0])  # [H, W, K]
+        if probabilities.shape[-1] != labels.num_classes:
+            raise ValueError(
+                f"the model predicts {probabilities.shape[-1]} classes, "
+                f"the labels name {labels.num_classes}"
+            )
+        return probabilities.argmax(-1), bool(np.isfinite(probabilities).all()), probabilities
 
-    return ids
+    def of_one(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        height, width = image.shape[:2]
+        batch = np.empty((1, *padded_size(height, width, protocol.size), 3), np.uint8)
+        batch[:] = np.rint(mean).astype(np.uint8)
+        batch[0, :height, :width] = image
+        try:
+            ids, finite, probabilities = scores(batch)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise MemoryError(
+                f"{width} x {height} pixels do not fit into memory: predict a smaller copy, "
+                "or crops (--config.eval.sliding=True)"
+            ) from error
+        if not finite:
+            raise ValueError("the model's scores are not finite (NaN or infinite)")
+        if probabilities is not None:
+            probabilities = probabilities[:height, :width]
+        return ids[:height, :width].astype(np.uint8), probabilities
+
+    return of_one
 
 
 def report(predictions: Predictions, output: pathlib.Path) -> int:

@@ -100,6 +100,26 @@ def _kept(path: str, leaf: Any, problems: list[str]) -> np.ndarray:
     return np.asarray(leaf)
 
 
+def _laid_out(
+    source: Mapping[str, np.ndarray], entry: Entry, shape: tuple[int, ...], dtype: np.dtype
+) -> np.ndarray:
+    """The tensor of one entry in the leaf's layout and type; ValueError where it cannot be."""
+    raw = source[entry.source]
+    if raw.dtype.kind in "iub" and dtype.kind not in "iub":
+        raise ValueError(f"{entry.source} holds {raw.dtype}, {entry.target} holds {dtype}")
+    try:
+        value = entry.transform(raw)
+    except ValueError as error:
+        raise ValueError(
+            f"{entry.source} {raw.shape} cannot be laid out for {entry.target}: {error}"
+        ) from error
+    if value.shape != shape:
+        raise ValueError(
+            f"{entry.source} {raw.shape} gives {value.shape}, {entry.target} is {shape}"
+        )
+    return np.ascontiguousarray(value, dtype).reshape(shape)
+
+
 def fill(
     source: Mapping[str, np.ndarray],
     target: Mapping[str, Any],
@@ -136,20 +156,10 @@ def fill(
             elif _matches(path, table.kept):
                 filled[path] = _kept(path, leaf, problems)
             continue
-        entry = entry_of[path]
-        raw = source[entry.source]
-        if raw.dtype.kind in "iub" and dtype.kind not in "iub":
-            problems.append(f"{entry.source} holds {raw.dtype}, {path} holds {dtype}")
-            continue
         try:
-            value = entry.transform(raw)
+            filled[path] = _laid_out(source, entry_of[path], shape, dtype)
         except ValueError as error:
-            problems.append(f"{entry.source} {raw.shape} cannot be laid out for {path}: {error}")
-            continue
-        if value.shape != shape:
-            problems.append(f"{entry.source} {raw.shape} gives {value.shape}, {path} is {shape}")
-            continue
-        filled[path] = np.ascontiguousarray(value, dtype).reshape(shape)
+            problems.append(str(error))
     if problems:
         raise ValueError(f"{file} does not fit the model: {'; '.join(problems)}")
     return _nested(filled)
