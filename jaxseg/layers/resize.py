@@ -38,10 +38,10 @@ def sample_positions(inputs: int, outputs: int, convention: str) -> np.ndarray:
 
 
 def _weights(inputs: int, outputs: int, convention: str) -> np.ndarray:
-    """The interpolation of one axis as a matrix, float32 [outputs, inputs]; rows sum to 1."""
+    """The interpolation of one axis as a matrix, float64 [outputs, inputs]; rows sum to 1."""
     positions = sample_positions(inputs, outputs, convention)
     distance = np.abs(positions[:, None] - np.arange(inputs))
-    return np.maximum(0, 1 - distance).astype(np.float32)
+    return np.maximum(0, 1 - distance)
 
 
 def _both_weights(
@@ -53,14 +53,10 @@ def _both_weights(
 
 
 def _matmul(x: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
-    """rows @ x @ columns.T per image and channel, in float32: [B, H, W, C] -> [B, h, w, C]."""
-    y = jnp.einsum(
-        "hH,wW,BHWC->BhwC",
-        rows,
-        columns,
-        x.astype(jnp.float32),
-        precision="highest",
-    )
+    """rows @ x @ columns.T per image and channel: [B, H, W, C] -> [B, h, w, C]."""
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    rows, columns = (weights.astype(wide.dtype) for weights in (rows, columns))
+    y = jnp.einsum("hH,wW,BHWC->BhwC", rows, columns, wide, precision="highest")
     return y.astype(x.dtype)
 
 
@@ -69,20 +65,20 @@ def _lerp(x: Array, positions: np.ndarray, axis: int) -> Array:
     low = np.floor(positions).astype(np.int32)
     high = np.minimum(low + 1, x.shape[axis] - 1)
     shape = [-1 if a == axis else 1 for a in range(x.ndim)]
-    share = (positions - low).astype(np.float32).reshape(shape)
+    share = (positions - low).astype(x.dtype).reshape(shape)
     before, after = (jnp.take(x, index, axis=axis) for index in (low, high))
     return before + (after - before) * share
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _gather(x: Array, size: tuple[int, int], convention: str) -> Array:
-    """Two neighbours and their mean along each axis, in float32; the gradient is `_matmul`'s.
+    """Two neighbours and their mean along each axis; the gradient is that of `_matmul`.
 
     The gradient of a gather is a scatter, one to four times slower than the matrix product.
     """
     axes = [axis for axis in (1, 2) if x.shape[axis] != size[axis - 1]]
     axes.sort(key=lambda axis: size[axis - 1] / x.shape[axis])  # the smaller map between
-    y = x.astype(jnp.float32)
+    y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     for axis in axes:
         y = _lerp(y, sample_positions(x.shape[axis], size[axis - 1], convention), axis)
     return y.astype(x.dtype)
@@ -104,7 +100,7 @@ _gather.defvjp(_gather_forward, _gather_backward)
 def resize_bilinear(
     x: Array, size: tuple[int, int], *, convention: str, form: str = "auto"
 ) -> Array:
-    """Bilinear interpolation of [B, H, W, C] to [B, *size, C], computed in float32.
+    """Bilinear interpolation of [B, H, W, C] to [B, *size, C], computed in float32 at least.
 
     Args:
       x: the map; a map of one pixel is repeated.
