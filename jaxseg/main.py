@@ -15,6 +15,7 @@ a signal with everything saved, to be started again.
 import difflib
 import os
 import pathlib
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -59,26 +60,42 @@ def _with_stored_config(arguments: list[str]) -> list[str]:
     return [arguments[0], f"--config={stored.__file__}:{workdir}", *arguments[1:]]
 
 
-def _known_fields(arguments: Sequence[str]) -> list[str]:
-    """The field names of the config that the arguments name, to propose a near one."""
-    for argument in arguments:
-        if argument.lstrip("-").startswith("config="):
-            experiment = config_flags.get_config_from_file(argument.partition("=")[2])
-            return [path for path, _ in config.flatten(experiment)]
-    return []
+def _config_file(arguments: Sequence[str]) -> str | None:
+    """What follows --config=, FILE or FILE:ARGUMENT."""
+    given = [a.partition("=")[2] for a in arguments if re.match("--?config=", a)]
+    return given[-1] if given else None
+
+
+def _check_file(path: pathlib.Path) -> None:
+    """Refuses an experiment file that is not there, with those that are."""
+    if not path.is_file():
+        near = sorted(str(other) for other in path.parent.glob("*.py") if other.stem != "__init__")
+        there = f"; there are {', '.join(near)}" if near else ""
+        raise flags.ValidationError(f"--config={path}: no such file{there}")
+
+
+def _known_fields(file: str) -> list[str]:
+    """The field names of the experiment in `file`, to propose a near one."""
+    alone = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=alone, sys_argv=[])
+    alone(["", f"--config={file}"])
+    return [path for path, _ in config.flatten(alone["config"].value)]
 
 
 def parse_flags(arguments: list[str]) -> list[str]:
     """absl's flag parsing; a wrong field or value of the config becomes one line and exit 2."""
     arguments = _with_stored_config(arguments)
+    file = _config_file(arguments)
     try:
+        if file is not None:
+            _check_file(pathlib.Path(file.partition(":")[0]))
         return flags.FLAGS(arguments)
     except flags.Error as error:
         message = str(error)
     except (KeyError, TypeError, ValueError, OSError, AttributeError) as error:
         message = str(error.args[0]) if isinstance(error, KeyError) else str(error)
         wrong = [a.lstrip("-").partition("=")[0] for a in arguments if "config." in a[:9]]
-        known = _known_fields(arguments)
+        known = _known_fields(file) if file is not None and wrong else []
         for flag in wrong:
             field = flag.removeprefix("config.")
             if known and not any(k == field or k.startswith(field + ".") for k in known):
@@ -130,8 +147,14 @@ def run(mode: str) -> int:
     elif mode == "predict":
         from jaxseg import predict
 
-        output = _OUTPUT.value or (_workdir() / "predictions")
-        return predict.main(experiment, _WORKDIR.value, _INPUTS.value, output, _WEIGHTS.value, _PROBABILITIES.value)
+        return predict.main(
+            experiment,
+            _WORKDIR.value,
+            _INPUTS.value,
+            _OUTPUT.value or _workdir() / "predictions",
+            _WEIGHTS.value,
+            _PROBABILITIES.value,
+        )
     else:
         from jaxseg import summary
 

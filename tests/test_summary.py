@@ -31,7 +31,8 @@ class Net(nn.Module):
                 size, options = arguments[0], dict(arguments[1:])
                 groups = options.get("groups", 1)
                 shape = (size, size, x.shape[-1] // groups, 4)
-                x = conv(x, self.param(f"kernel{i}", nn.initializers.ones, shape), **options)
+                kernel = self.param(f"kernel{i}", nn.initializers.ones, shape)
+                x = conv(x, kernel, **options, form="plain")
             elif name == "transposed":
                 shape = (4, 4, x.shape[-1], 4)
                 kernel = self.param(f"kernel{i}", nn.initializers.ones, shape)
