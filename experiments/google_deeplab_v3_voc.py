@@ -1,9 +1,9 @@
 r"""Google's DeepLab v3 (arXiv 1706.05587) on MobileNetV2 (1801.04381) of width 0.5, on PASCAL VOC.
 
-The network of deeplabv3_257_mv_gpu.tflite: image pooling and a 1x1 branch, no atrous branches. The
-released models' table names no number for this file; its sibling of the same width at output stride
-16 has 70.19 mIoU on VOC val (model zoo, mobilenetv2_dm05_coco_voc_trainaug).
-Measured: see experiments/results/.
+The network of deeplabv3_257_mv_gpu.tflite: image pooling and a 1x1 branch, no atrous branches.
+Expected: about 70.2 val mIoU; the released models' table has no row for this file, but its sibling
+of the same width has 70.19 at output stride 16 (mobilenetv2_dm05_coco_voc_trainaug).
+Measured: see experiments/results/google_deeplab_v3_voc.json.
 
     python -m jaxseg.main --config=experiments/google_deeplab_v3_voc.py --mode=predict \
         --weights=deeplabv3_257_mv_gpu.tflite --inputs=PHOTOS --output=predictions
