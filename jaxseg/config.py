@@ -9,6 +9,8 @@ evaluated, resumed or used for prediction.
 
 import dataclasses
 import importlib
+import types
+import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -155,6 +157,59 @@ def from_dict(values: Any) -> Any:
             "the config was written by another version of jaxseg"
         )
     return cls(**given)
+
+
+_DTYPES = ("float32", "bfloat16", "float16")  # to compute in
+_KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of the annotated kind; of kinds that no config value has, anything is."""
+    arguments = typing.get_args(kind)
+    if isinstance(kind, types.UnionType):
+        return any(_fits(value, one) for one in arguments)
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, tuple | list):
+            return False
+        kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        return len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind) if kind in (str, bool, types.NoneType) else True
+
+
+def _kind(kind: Any) -> str:
+    """An annotated kind in words."""
+    arguments = typing.get_args(kind)
+    if isinstance(kind, types.UnionType):
+        return " or ".join(map(_kind, arguments))
+    if typing.get_origin(kind) is not tuple:
+        return "None" if kind is types.NoneType else _KINDS[kind]
+    if arguments[-1] is Ellipsis:
+        return f"a list, each of it {_kind(arguments[0])}"
+    if len(set(arguments)) == 1:
+        return f"{len(arguments)} values, each {_kind(arguments[0])}"
+    return f"{len(arguments)} values: {', '.join(map(_kind, arguments))}"
+
+
+def check(node: Any, prefix: str = "") -> None:
+    """Refuses a config tree in which a value is not of the kind that its field declares.
+
+    The command line cannot see it: it takes `6,x` for a tuple of numbers, and any number of them.
+
+    Raises:
+      ValueError: the field, its value and what it must be.
+    """
+    for field in _fields(node):
+        path, value = f"{prefix}{field.name}", getattr(node, field.name)
+        if dataclasses.is_dataclass(value):
+            check(value, f"{path}.")
+        elif not _fits(value, field.type):
+            raise ValueError(f"{path}={value!r} must be {_kind(field.type)}")
+        elif field.name == "dtype" and value not in _DTYPES:
+            raise ValueError(f"{path}={value!r} must be one of {', '.join(_DTYPES)}")
 
 
 def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -42,19 +42,20 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 
 def read_lines(path: pathlib.Path, *, up_to: int | None = None) -> list[dict[str, Any]]:
-    """The objects of a metrics.jsonl; a last line that a kill cut short is left out.
+    """The objects of a metrics.jsonl; what a kill or a full disk left of a line is left out.
 
     Args:
       path: need not exist.
       up_to: leaves out the lines of later steps.
     """
     lines = []
-    for text in path.read_text().splitlines() if path.is_file() else []:
+    for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
         try:
             line = json.loads(text)
         except json.JSONDecodeError:
             continue
-        if up_to is None or line["step"] <= up_to:
+        whole = isinstance(line, dict) and {"kind", "step"} <= line.keys()
+        if whole and (up_to is None or line["step"] <= up_to):
             lines.append(line)
     return lines
 

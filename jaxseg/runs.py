@@ -116,7 +116,8 @@ def _read_json(path: pathlib.Path, notes: list[str]) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        notes.append(f"{path.name} cannot be read ({error}).")
+        within = f"{path.parent.name}/" if path.parent.name == "eval" else ""
+        notes.append(f"{within}{path.name} cannot be read ({error}).")
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -143,13 +144,26 @@ def _pictures(folder: pathlib.Path, images: Sequence[Mapping[str, Any]]) -> list
     return sorted(found, key=lambda picture: (picture.kind, picture.place))
 
 
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    """Whether all that a report reads of an evaluation is there and fits together."""
+    names, rows, images, palette = map(record.get, ("names", "confusion", "images", "palette"))
+    if not isinstance(record.get("metrics"), Mapping) or not isinstance(names, list):
+        return False
+    if not isinstance(rows, list) or not isinstance(images, list):
+        return False
+    square = [len(row) for row in rows if isinstance(row, list)] == [len(names)] * len(names)
+    colours = palette is None or [len(colour) for colour in palette] == [3] * len(names)
+    named = all(isinstance(i, Mapping) and {"name", "miou"} <= i.keys() for i in images)
+    return square and len(rows) == len(names) and colours and named
+
+
 def _evaluations(folder: pathlib.Path, notes: list[str]) -> list[Evaluation]:
     """The newest step first; of one step, the plainest protocol first."""
     found = []
     for path in sorted((folder / "eval").glob("*.json")):
         record = _read_json(path, notes)
-        if record and not {"confusion", "names", "metrics", "images"} <= record.keys():
-            notes.append(f"eval/{path.name} is not of this version of jaxseg; it is left out.")
+        if record and not _is_whole(record):
+            notes.append(f"eval/{path.name} is no evaluation of this version; it is left out.")
         elif record:
             pictures = _pictures(path.with_suffix(""), record["images"])
             found.append(Evaluation(path.stem, record, pictures))

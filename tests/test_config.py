@@ -1,8 +1,10 @@
 """The config tree goes to JSON and back, and every experiment is built."""
 
+import dataclasses
 import importlib
 import json
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
@@ -49,6 +51,43 @@ def test_every_experiment_names_its_paper_numbers_and_command(name):
     for word in ("arXiv", "Expected", "easured"):
         assert word in text
     assert "jaxseg.main" in text or "launch/" in text
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_keeps_to_its_declared_kinds(name):
+    built = experiment(name)
+    config.check(built)
+    config.check(config.from_dict(json.loads(json.dumps(config.to_dict(built)))))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("data.crop_size", (64,), "2 values, each a whole number"),
+        ("data.crop_size", 64, "2 values, each a whole number"),
+        ("data.crop_size", (64, 64, 64), "2 values"),
+        ("data.mean", (1.0, 2.0), "3 values, each a number"),
+        ("data.flip", 1, "True or False"),
+        ("data.name", None, "a text"),
+        ("optim.multipliers", (("head", "ten"),), "a list, each of it 2 values: a text, a number"),
+        ("train.steps", 1.5, "a whole number"),
+        ("train.steps", True, "a whole number"),
+        ("model.atrous_rates", ("6", "x"), "a list, each of it a whole number"),
+        ("model.backbone.dtype", "float8", "float32, bfloat16, float16"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_with_its_field(path, value, words):
+    built = experiment("quickstart")
+
+    def changed(node, parts):
+        name, *rest = parts
+        inner = changed(getattr(node, name), rest) if rest else value
+        if isinstance(node, nn.Module):
+            return node.clone(**{name: inner})
+        return dataclasses.replace(node, **{name: inner})
+
+    with pytest.raises(ValueError, match=f"{path}=.*must be .*{words}"):
+        config.check(changed(built, path.split(".")))
 
 
 def test_an_unknown_field_is_refused_by_name():

@@ -48,6 +48,11 @@ class Norm(nn.Module):
         if self.kind == "none":
             return x.astype(self.dtype)
         if self.kind == "group":
+            if x.shape[-1] % self.groups:
+                raise ValueError(
+                    f"norm is 'group': {self.groups} groups do not divide {x.shape[-1]} channels; "
+                    "make the network wider, or take another norm"
+                )
             return self.group(x)
         one_value = x.size == x.shape[-1]
         return self.batch(x, use_running_average=self.kind == "frozen" or not train or one_value)
