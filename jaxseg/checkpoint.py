@@ -39,11 +39,17 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
     """Keeps a second run out of a run folder; the kernel lets go when the process ends, however.
 
     Raises:
-      ValueError: another process holds the folder; it is named.
+      ValueError: another process holds the folder, it is named; or it cannot be written to.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
-    path = workdir / ".lock"
-    with path.open("a+") as file:
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        opened = (workdir / ".lock").open("a+")
+    except OSError as error:
+        reason = "it is a file" if workdir.is_file() else error.strerror
+        raise ValueError(
+            f"{workdir} cannot be a run folder: {reason}; choose another --workdir"
+        ) from None
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

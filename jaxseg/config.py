@@ -160,6 +160,28 @@ def from_dict(values: Any) -> Any:
 
 
 _DTYPES = ("float32", "bfloat16", "float16")  # to compute in
+_INFINITE = float("inf")
+_BOUNDS = {  # at least, and below
+    "model.dropout": (0.0, 1.0),
+    "data.batch_size": (1, _INFINITE),
+    "data.crop_size": (1, _INFINITE),
+    "data.std": (1e-6, _INFINITE),
+    "data.jitter": (0.0, 1.0),
+    "data.threads": (0, _INFINITE),
+    "data.prefetch": (0, _INFINITE),
+    "loss.class_weights": (0.0, _INFINITE),
+    "loss.label_smoothing": (0.0, 1.0),
+    "loss.aux_weight": (0.0, _INFINITE),
+    "optim.learning_rate": (0.0, _INFINITE),
+    "optim.momentum": (0.0, 1.0),
+    "optim.weight_decay": (0.0, _INFINITE),
+    "optim.clip_norm": (0.0, _INFINITE),
+    "train.eval_every": (0, _INFINITE),
+    "train.pictures": (0, _INFINITE),
+    "eval.batch_size": (1, _INFINITE),
+    "eval.size": (0, _INFINITE),
+    "eval.examples": (0, _INFINITE),
+}
 _KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 
 
@@ -195,9 +217,10 @@ def _kind(kind: Any) -> str:
 
 
 def check(node: Any, prefix: str = "") -> None:
-    """Refuses a config tree in which a value is not of the kind that its field declares.
+    """Refuses a config tree with a value of another kind than its field declares, or out of range.
 
-    The command line cannot see it: it takes `6,x` for a tuple of numbers, and any number of them.
+    The command line cannot see it: it takes `6,x` for a tuple of numbers, and any number of them;
+    a flag that is given twice makes one long tuple.
 
     Raises:
       ValueError: the field, its value and what it must be.
@@ -210,6 +233,12 @@ def check(node: Any, prefix: str = "") -> None:
             raise ValueError(f"{path}={value!r} must be {_kind(field.type)}")
         elif field.name == "dtype" and value not in _DTYPES:
             raise ValueError(f"{path}={value!r} must be one of {', '.join(_DTYPES)}")
+        elif path in _BOUNDS:
+            least, end = _BOUNDS[path]
+            numbers = value if isinstance(value, tuple | list) else (value,)
+            if not all(least <= number < end for number in numbers):
+                below = f" and below {end:g}" if end < _INFINITE else ""
+                raise ValueError(f"{path}={value!r} must be at least {least:g}{below}")
 
 
 def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

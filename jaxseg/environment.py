@@ -76,7 +76,7 @@ def environment() -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
-        "command": shlex.join([pathlib.Path(sys.executable).name, *sys.argv]),
+        "command": _command(),
         "git": _git_hash(),
         "versions": versions,
         "devices": [device.device_kind for device in jax.devices()],
@@ -85,6 +85,13 @@ def environment() -> dict[str, Any]:
         "host": socket.gethostname(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def _command() -> str:
+    """The command line of this process, modules by name: it is to be typed again elsewhere."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    program = ["-m", spec.name.removesuffix(".__main__")] if spec else sys.argv[:1]
+    return shlex.join([pathlib.Path(sys.executable).name, *program, *sys.argv[1:]])
 
 
 def _git_hash() -> str:

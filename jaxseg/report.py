@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxseg import report_page, runs
+from jaxseg.errors import one_line
 from jaxseg.runs import Run
 
 
@@ -90,6 +91,8 @@ def write(folders: Sequence[pathlib.Path | str], output: pathlib.Path | str | No
     if output is None:
         output = loaded[0].folder if len(loaded) == 1 else loaded[0].folder.resolve().parent
     output = pathlib.Path(output)
+    if output.exists() and not output.is_dir():
+        raise NotADirectoryError(f"{output} is a file: --output names a folder")
     output.mkdir(parents=True, exist_ok=True)
     text = markdown(loaded)
     (output / "report.md").write_text(text)
@@ -107,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         print(write(given.run, given.output), end="")
     except (OSError, ValueError) as error:
-        print(f"jaxseg: {error}", file=sys.stderr)
+        print(f"jaxseg: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
 

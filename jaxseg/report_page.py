@@ -1,30 +1,15 @@
 """The HTML page of a report: what report.html is filled with."""
 
-import base64
 import datetime
-import io
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import jinja2
-import numpy as np
-from PIL import Image
 
-from jaxseg import report_plots, runs
-from jaxseg.metrics import summarize
-from jaxseg.runs import Evaluation, Picture, Run
-
-_PICTURE_WIDTH = 1280  # pixels; wider pictures are shrunk to it
-_PNG_BYTES = 150_000  # a larger picture is stored as WebP instead
-_WEBP_QUALITY = 88
-_MATRIX_CLASSES = 40  # with more, a matrix cannot be read: the largest confusions stand for it
-_CONFUSIONS = 8  # listed
-
-
-def percent(value: Any, digits: int = 2) -> str:
-    """0.7231 -> "72.31"; "–" for what is not there or not defined."""
-    return f"{100 * value:.{digits}f}" if isinstance(value, int | float) else "–"
+from jaxseg import report_evaluation, report_plots, runs
+from jaxseg.report_evaluation import percent
+from jaxseg.runs import Run
 
 
 def duration(seconds: float | None) -> str:
@@ -48,128 +33,39 @@ def shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _picture(picture: Picture) -> dict[str, str]:
-    """The picture as a data URI, so that the page stands alone."""
-    with Image.open(picture.path) as opened:
-        image = opened.convert("RGB")
-    if image.width > _PICTURE_WIDTH:
-        height = round(image.height * _PICTURE_WIDTH / image.width)
-        image = image.resize((_PICTURE_WIDTH, height), Image.Resampling.LANCZOS)
-    buffer, kind = io.BytesIO(), "png"
-    image.save(buffer, "PNG", optimize=True)
-    if buffer.tell() > _PNG_BYTES:
-        buffer, kind = io.BytesIO(), "webp"
-        image.save(buffer, "WEBP", quality=_WEBP_QUALITY)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return {
-        "uri": f"data:image/{kind};base64,{data}",
-        "name": picture.name,
-        "miou": percent(picture.miou, 1),
-        "size": f"{image.width}x{image.height}",
+def _tiles(run: Run) -> list[tuple[str, str]]:
+    """The headline numbers of a run, in percent, as (value, label)."""
+    names = {
+        "miou": "mIoU",
+        "pixel_accuracy": "pixel accuracy",
+        "mean_accuracy": "mean accuracy",
+        "fwiou": "frequency-weighted IoU",
     }
+    return [(percent(run.metrics.get(name)), label) for name, label in names.items()]
 
 
-def _pictures(evaluation: Evaluation) -> list[dict[str, Any]]:
-    groups = []
-    for kind, title in (("worst", "Worst images"), ("best", "Best images")):
-        found = []
-        for picture in evaluation.pictures:
-            if picture.kind == kind:
-                try:
-                    found.append(_picture(picture))
-                except OSError:
-                    continue  # a picture that was cut short; the numbers stand without it
-        if found:
-            groups.append({"title": title, "pictures": found})
-    return groups
-
-
-def _classes(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """One row a class, the best IoU first, absent ones last."""
-    record = evaluation.record
-    counts = np.asarray(record["confusion"], np.int64)
-    summary = summarize(counts)
-    share = counts.sum(axis=1) / max(counts.sum(), 1)
-    palette = record.get("palette") or [[136, 136, 136]] * len(record["names"])
-    rows = [
-        {
-            "name": name,
-            "color": "#{:02x}{:02x}{:02x}".format(*palette[k]),
-            "iou": None if np.isnan(summary.iou[k]) else float(summary.iou[k]),
-            "precision": percent(_defined(summary.precision[k]), 1),
-            "recall": percent(_defined(summary.recall[k]), 1),
-            "share": percent(share[k], 2),
-            "absent": k in summary.absent,
-        }
-        for k, name in enumerate(record["names"])
+def _facts(run: Run) -> list[tuple[str, str]]:
+    """What else is known at a glance, as (label, text)."""
+    images = len(run.evaluations[0].record["images"]) if run.evaluations else 0
+    facts = [
+        ("training steps", f"{run.steps:,}" if run.train else ""),
+        ("from first to last log line", duration(run.seconds) if run.train else ""),
+        ("images a second in training", rate(run) if run.train else ""),
+        ("batch", shown(run.config.get("data.batch_size")) if run.train else ""),
+        ("devices", _devices(_environment_of(run))),
+        ("images evaluated", f"{images:,}" if images else ""),
     ]
-    return sorted(rows, key=lambda row: (row["iou"] is None, -(row["iou"] or 0)))
+    return [(label, text) for label, text in facts if text]
 
 
-def _defined(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _matrix(evaluation: Evaluation) -> dict[str, Any]:
-    """The row-normalised confusion matrix, and its largest entries off the diagonal."""
-    names = evaluation.record["names"]
-    counts = np.asarray(evaluation.record["confusion"], np.float64)
-    rows = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    off = rows - np.diag(np.diagonal(rows))
-    order = np.argsort(-off, axis=None)[:_CONFUSIONS]
-    largest = [
-        {"truth": names[i], "prediction": names[j], "share": percent(off[i, j], 1)}
-        for i, j in zip(*np.unravel_index(order, off.shape), strict=True)
-        if off[i, j] > 0
-    ]
-    return {
-        "names": names,
-        "rows": rows.tolist() if len(names) <= _MATRIX_CLASSES else None,
-        "largest": largest,
-    }
-
-
-def _tiles(run: Run) -> list[dict[str, str]]:
-    """The headline numbers of a run."""
-    metrics = run.metrics
-    tiles = [
-        {"value": percent(metrics.get("miou")), "label": "mIoU", "unit": "%"},
-        {"value": percent(metrics.get("pixel_accuracy")), "label": "pixel accuracy", "unit": "%"},
-        {"value": percent(metrics.get("mean_accuracy")), "label": "mean accuracy", "unit": "%"},
-        {"value": percent(metrics.get("fwiou")), "label": "frequency-weighted IoU", "unit": "%"},
-    ]
-    if run.train:
-        tiles.append({"value": f"{run.steps:,}", "label": "training steps", "unit": ""})
-        tiles.append({"value": duration(run.seconds), "label": "training and evaluation"})
-    if run.images_per_second:
-        value = f"{run.images_per_second:.3g}"
-        tiles.append({"value": value, "label": "images a second in training", "unit": ""})
-    return tiles
-
-
-def _protocols(run: Run) -> list[dict[str, Any]]:
-    rows = []
-    for evaluation in run.evaluations:
-        record = evaluation.record
-        seconds = record.get("seconds") or 0
-        rate = len(record["images"]) / seconds if seconds else None
-        rows.append(
-            {
-                "tag": evaluation.tag,
-                "of": record.get("weights") or f"step {record.get('step')}",
-                "metrics": record["metrics"],
-                "images": len(record["images"]),
-                "rate": f"{rate:.3g}" if rate else "–",
-            }
-        )
-    return rows
+def rate(run: Run) -> str:
+    """Images per second of training as text."""
+    return f"{run.images_per_second:.3g}" if run.images_per_second else "–"
 
 
 def _reproduction(run: Run) -> str:
     """The commands that make the run again."""
-    environment = run.environment
-    if not environment.get("command") and run.evaluations:
-        environment = run.evaluations[0].record.get("environment", {})
+    environment = _environment_of(run)
     command, commit = environment.get("command", ""), environment.get("git", "")
     lines = []
     if commit:
@@ -179,28 +75,54 @@ def _reproduction(run: Run) -> str:
     return "\n".join([*lines, *([command] if command else [])])
 
 
+def _environment_of(run: Run) -> dict[str, Any]:
+    """environment.json, or what the main evaluation says of where it took place."""
+    if not run.environment.get("command") and run.evaluations:
+        return run.evaluations[0].record.get("environment") or {}
+    return run.environment
+
+
+def _devices(environment: dict[str, Any]) -> str:
+    """["cpu", "cpu"] -> "2 x cpu"."""
+    devices = environment.get("devices") or []
+    return ", ".join(f"{devices.count(kind)} x {kind}" for kind in dict.fromkeys(devices))
+
+
 def _environment(run: Run) -> list[tuple[str, str]]:
     """Where the run took place, as (label, text)."""
-    environment = run.environment
-    if not environment and run.evaluations:
-        environment = run.evaluations[0].record.get("environment", {})
-    devices = environment.get("devices") or []
+    environment = _environment_of(run)
     versions = environment.get("versions") or {}
     starts = environment.get("starts") or []
-    kinds = [f"{devices.count(kind)} x {kind}" for kind in dict.fromkeys(devices)]
     rows = [
         ("code", environment.get("git") or ""),
         ("started", environment.get("started") or ""),
         ("starts", f"{len(starts)} (resumed {len(starts) - 1} times)" if len(starts) > 1 else ""),
         ("host", environment.get("host") or ""),
-        ("devices", ", ".join(kinds)),
+        ("devices", _devices(environment)),
         ("processes", str(environment.get("processes") or "")),
         ("Python", environment.get("python") or ""),
-        *((name, version) for name, version in versions.items()),
+        ("packages", ", ".join(f"{name} {version}" for name, version in versions.items())),
     ]
     changes = [line for start in starts for line in start.get("changed") or []]
     rows += [("changed on restart", line) for line in changes]
     return [(label, text) for label, text in rows if text]
+
+
+def _config(run: Run) -> list[dict[str, Any]]:
+    """The fields by part of the experiment: {"title", "fields": (path within it, text)}."""
+    parts: dict[str, list[tuple[str, str]]] = {}
+    for path, value in run.config.items():
+        names = path.split(".")
+        depth = 2 if names[:2] == ["model", "backbone"] else 1
+        title = ".".join(names[:depth])
+        parts.setdefault(title, []).append((".".join(names[depth:]) or title, shown(value)))
+    return [{"title": title, "fields": fields} for title, fields in parts.items()]
+
+
+def _classes(run: Run) -> list[dict[str, Any]]:
+    if run.evaluations:
+        return report_evaluation.classes(run.evaluations[0])
+    return report_evaluation.classes_in_training(run.tests[-1]) if run.tests else []
 
 
 def _details(run: Run, index: int) -> dict[str, Any]:
@@ -215,14 +137,17 @@ def _details(run: Run, index: int) -> dict[str, Any]:
         "expected": run.expected,
         "notes": run.notes,
         "tiles": _tiles(run),
-        "protocols": _protocols(run),
-        "classes": _classes(main) if main else [],
-        "matrix": _matrix(main) if main else None,
-        "pictures": _pictures(main) if main else [],
-        "config": [(path, shown(value)) for path, value in run.config.items()],
+        "facts": _facts(run),
+        "protocols": report_evaluation.protocols(run),
+        "classes": _classes(run),
+        "matrix": report_evaluation.matrix(main) if main else None,
+        "pictures": report_evaluation.pictures(main) if main else [],
+        "config": _config(run),
         "environment": _environment(run),
         "reproduction": _reproduction(run),
-        "rate": f"{run.images_per_second:.3g}" if run.images_per_second else "–",
+        "steps": f"{run.steps:,}" if run.train else "–",
+        "duration": duration(run.seconds if run.train else None),
+        "rate": rate(run),
     }
 
 
@@ -231,32 +156,22 @@ def _plots(loaded: Sequence[Run]) -> list[dict[str, str]]:
         lines = [run.train if kind == "train" else run.tests for run in loaded]
         return [([x["step"] for x in some], [x.get(key) for x in some]) for some in lines]
 
-    images = [
-        [
-            i["miou"]
-            for e in run.evaluations[:1]
-            for i in e.record["images"]
-            if i["miou"] is not None
-        ]
-        for run in loaded
+    first = [run.evaluations[0].record["images"] if run.evaluations else [] for run in loaded]
+    images = [[i["miou"] for i in found if i["miou"] is not None] for found in first]
+    speed = of("train", "images_per_second")
+    plots = {
+        "Training loss": report_plots.curves(of("train", "loss")),
+        "mIoU while training, %": report_plots.curves(of("eval", "miou"), percent=True),
+        "Images by their mIoU": report_plots.histogram(images),
+        "Gradient norm before clipping": report_plots.curves(of("train", "gradient_norm")),
+        "Learning rate": report_plots.curves(of("train", "learning_rate"), zero=True),
+        "Images a second in training": report_plots.curves(speed, zero=True),
+    }
+    return [
+        {"title": title, "svg": report_plots.svg(figure, title, f"plot{i}")}
+        for i, (title, figure) in enumerate(plots.items())
+        if figure
     ]
-    plots = [
-        ("Training loss", report_plots.curves("loss", of("train", "loss"))),
-        (
-            "mIoU while training, %",
-            report_plots.curves("miou", of("eval", "miou"), percent=True, points=True),
-        ),
-        (
-            "Learning rate",
-            report_plots.curves("rate", of("train", "learning_rate"), zero=True),
-        ),
-        (
-            "Images a second",
-            report_plots.curves("speed", of("train", "images_per_second"), zero=True),
-        ),
-        ("Images by their mIoU, %", report_plots.histogram("images", images)),
-    ]
-    return [{"title": title, "svg": svg} for title, svg in plots if svg]
 
 
 def _side_by_side(details: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -273,6 +188,17 @@ def _side_by_side(details: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def _best(details: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The best of each metric that several runs have and do not share."""
+    best = {}
+    for name in ("miou", "pixel_accuracy", "mean_accuracy", "fwiou"):
+        found = [run["metrics"].get(name) for run in details]
+        values = [value for value in found if value is not None]
+        if len(set(values)) > 1:
+            best[name] = max(values)
+    return best
+
+
 def html(loaded: Sequence[Run]) -> str:
     """The page for one run, or for several side by side."""
     folder = pathlib.Path(__file__).parent
@@ -283,15 +209,14 @@ def html(loaded: Sequence[Run]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "shown": shown}
+    environment.filters |= {"percent": percent}
     details = [_details(run, i) for i, run in enumerate(loaded)]
     differing = [
         (path, [shown(value) for value in values]) for path, values in runs.differences(loaded)
     ]
-    best = max((d["metrics"].get("miou") or 0 for d in details), default=0)
     return environment.get_template("report.html").render(
         runs=details,
-        best=best,
+        best=_best(details),
         plots=_plots(loaded),
         differences=differing,
         classes=_side_by_side(details) if len(details) > 1 else [],

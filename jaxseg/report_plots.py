@@ -14,29 +14,44 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 _INK, _GRID = "#010203", "#040506"
 _SERIES = tuple(f"#0a0b{i:02x}" for i in range(6))
 _SIZE = (5.2, 2.7)  # inches; the page scales it
+_LEAST_SPAN = 0.1  # of an axis of shares: ten points of percent
 _SMOOTHED_FROM = 60  # points: below, a curve is drawn as it is
 _SMOOTHING = 0.9  # of the running mean, corrected for its start
 
 Series = tuple[Sequence[float], Sequence[float | None]]
 
 
-def _svg(figure: Figure, name: str) -> str:
+def svg(figure: Figure, title: str, prefix: str) -> str:
+    """The figure as an <svg> element.
+
+    Args:
+      figure: of `curves` or `histogram`.
+      title: read aloud instead of the plot.
+      prefix: of its ids, different from that of all others on the page.
+    """
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r' xmlns:?\w*="[^"]*"', "", text)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font-size: \1", text)
+    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', text))
+    text = re.sub(
+        r' id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", text
+    )
+    text = re.sub(r'(url\(|xlink:href="|href=")#', rf"\1#{prefix}-", text)
+    text = text.replace("xlink:href", "href")
     for placeholder, variable in [
         (_INK, "--muted"),
         (_GRID, "--line"),
         *((color, f"--series-{i}") for i, color in enumerate(_SERIES)),
     ]:
         text = text.replace(placeholder, f"var({variable})")
-    return text
+    return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
 
 
 def _axes(figure: Figure) -> mpl.axes.Axes:
@@ -60,60 +75,66 @@ def smoothed(values: Sequence[float | None]) -> list[float | None]:
     return result
 
 
-def curves(
-    name: str,
-    series: Sequence[Series],
-    *,
-    percent: bool = False,
-    zero: bool = False,
-    points: bool = False,
-) -> str:
-    """Values over steps, one line a run in the run's colour.
+def curves(series: Sequence[Series], *, percent: bool = False, zero: bool = False) -> Figure | None:
+    """Values over steps, one line a run in the run's colour; long ones with their running mean.
 
     Args:
-      name: of the plot, different from that of all others on the page.
       series: (steps, values) of each run, empty for a run without; None makes a gap.
-      percent: label values as percent.
+      percent: label values as percent, mark each and write the last one beside it.
       zero: let the axis begin at 0.
-      points: mark the values, which are few.
 
     Returns:
-      An <svg> element; "" when there is nothing to draw.
+      None when there is nothing to draw.
     """
     if not any(any(value is not None for value in values) for _, values in series):
-        return ""
+        return None
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = _axes(figure)
     for i, (steps, values) in enumerate(series):
         color = _SERIES[i % len(_SERIES)]
         drawn = [float("nan") if value is None else value for value in values]
-        dense = not points and len(values) >= _SMOOTHED_FROM
+        dense = not percent and len(values) >= _SMOOTHED_FROM
         axes.plot(
             steps,
             drawn,
             color=color,
             linewidth=0.8 if dense else 1.8,
             alpha=0.35 if dense else 1,
-            marker="o" if points or len(values) == 1 else None,
+            marker="o" if percent or len(values) == 1 else None,
             markersize=4,
         )
         if dense:
             means = [float("nan") if value is None else value for value in smoothed(values)]
             axes.plot(steps, means, color=color, linewidth=1.8)
+        if percent and values and values[-1] is not None:
+            axes.annotate(
+                f"{100 * values[-1]:.1f}",
+                (steps[-1], values[-1]),
+                (6, 0),
+                textcoords="offset points",
+                verticalalignment="center",
+                color=color,
+                fontsize=9,
+            )
+    axes.set_xlabel("step", color=_INK, fontsize=8.5, loc="right", labelpad=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     if percent:
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:g}"))
+        low, high = axes.get_ylim()
+        room = max(0.0, _LEAST_SPAN - (high - low)) / 2  # so that noise does not fill the plot
+        axes.set_ylim(max(low - room, -0.02), high + room)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.3g}"))
+        axes.margins(x=0.09)
     if zero:
         axes.set_ylim(bottom=0)
-    return _svg(figure, name)
+    return figure
 
 
-def histogram(name: str, series: Sequence[Sequence[float]]) -> str:
+def histogram(series: Sequence[Sequence[float]]) -> Figure | None:
     """How many images have which mIoU, in 20 bins from 0 to 100, one outline a run."""
     if not any(series):
-        return ""
+        return None
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = _axes(figure)
     for i, values in enumerate(series):
@@ -127,6 +148,7 @@ def histogram(name: str, series: Sequence[Sequence[float]]) -> str:
             alpha=0.75 if len(series) == 1 else 1,
             linewidth=1.6,
         )
+    axes.set_xlabel("mIoU of an image, %", color=_INK, fontsize=8.5, loc="right", labelpad=0)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlim(0, 100)
-    return _svg(figure, name)
+    return figure

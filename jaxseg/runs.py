@@ -65,11 +65,12 @@ class Run:
         data, split = self.config.get("data.name", "?"), self.config.get("data.eval_split", "")
         if self.evaluations:
             record = self.evaluations[0].record
-            origin = record.get("weights") or f"step {record.get('step')}"
-            split = self.evaluations[0].tag
-            return f"{record.get('data', data)} {split}, {origin}"
+            step = record.get("step")
+            origin = record.get("weights") or (f"step {step:,}" if step is not None else "")
+            measured = f"{record.get('data', data)} {self.evaluations[0].tag}"
+            return f"{measured}, {origin}" if origin else measured
         if self.tests:
-            return f"{data} {split}, step {self.tests[-1]['step']}, during training"
+            return f"{data} {split}, step {self.tests[-1]['step']:,}, during training"
         return "not evaluated yet"
 
     @property
@@ -223,12 +224,13 @@ def _what_is_missing(run: Run) -> Iterator[str]:
             f"The evaluation is of step {run.evaluations[0].record['step']:,}; "
             f"the training has gone on to step {run.steps:,}."
         )
+    collapsed: dict[str, list[str]] = {}
     for line in run.tests:
         if line.get("collapsed"):
-            yield (
-                f"Alarm at step {line['step']:,}: nearly all pixels were predicted as "
-                f"{line['collapsed']}."
-            )
+            collapsed.setdefault(line["collapsed"], []).append(f"{line['step']:,}")
+    for name, steps in collapsed.items():
+        at = f"step{'s' * (len(steps) > 1)} {', '.join(steps)}"
+        yield f"Collapse alarm at {at}: nearly all pixels were predicted as {name}."
 
 
 def with_names(runs: Sequence[Run]) -> list[Run]:

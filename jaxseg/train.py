@@ -250,7 +250,7 @@ def _check_finite(
     good = f"the last good checkpoint is {saved.folder / str(last)}" if last else "none was saved"
     raise ValueError(
         f"step {step} is not finite: {what}; {good}. Try a lower optim.learning_rate, "
-        "optim.warmup_steps or optim.clip_norm"
+        "more optim.warmup_steps, or optim.clip_norm"
     )
 
 

@@ -74,6 +74,11 @@ def test_every_experiment_keeps_to_its_declared_kinds(name):
         ("train.steps", True, "a whole number"),
         ("model.atrous_rates", ("6", "x"), "a list, each of it a whole number"),
         ("model.backbone.dtype", "float8", "float32, bfloat16, float16"),
+        ("model.dropout", 1.0, "at least 0 and below 1"),
+        ("data.std", (0.0, 1.0, 1.0), "at least 1e-06"),
+        ("loss.class_weights", (1.0, -1.0), "at least 0"),
+        ("optim.learning_rate", float("nan"), "at least 0"),
+        ("train.eval_every", -1, "at least 0"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_with_its_field(path, value, words):

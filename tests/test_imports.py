@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-FREE = {"types"}  # what everyone may use
+FREE = {"types", "errors"}  # what everyone may use
 ALLOWED = {
     "layers": set(),
     "losses": set(),

@@ -20,6 +20,7 @@ from jaxseg.data import files, pairs, prepare, records, survey
 from jaxseg.data import source as sources
 from jaxseg.data.builders import folder as folders
 from jaxseg.data.labels import LabelSpec
+from jaxseg.errors import one_line
 from jaxseg.types import IGNORE
 
 _SPLITS = flags.DEFINE_list("split", [], "Splits to look at; all of them without.")
@@ -243,6 +244,7 @@ def draw(
         axes.imshow(_overlay(image, raw, labels))
         axes.set_title(f"{split} {surveys[split].findings[index].name}", fontsize=8)
         axes.axis("off")
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     plt.close(figure)
 
@@ -279,10 +281,10 @@ def main(arguments: Sequence[str]) -> int:
             draw(name, looked, surveys, path, _PREVIEW.value)
             print(f"Picture: {path}")
     except (ValueError, OSError) as error:
-        print(f"jaxseg: {error}", file=sys.stderr)
+        print(f"jaxseg: {one_line(error)}", file=sys.stderr)
         return 1
     return 1 if problems(surveys) else 0
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=prepare.parse_flags)

@@ -18,6 +18,7 @@ from jaxseg.data import files, records
 from jaxseg.data.labels import LabelSpec
 
 _T = TypeVar("_T")
+_SHOWN = 40  # problems listed
 
 
 def progress(items: Sequence[_T], what: str) -> Iterable[_T]:
@@ -171,7 +172,7 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
       The largest (height, width) of each split.
 
     Raises:
-      ValueError: all that is wrong, a line each, with file names.
+      ValueError: what is wrong, a line each, with file names; of very much the first part.
     """
     problems = doubled(published.splits)
     largest = {}
@@ -201,8 +202,10 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
         pool.shutdown(cancel_futures=True)
         notes.close()
     if problems:
+        more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise ValueError(
-            f"{len(problems)} problems, nothing was prepared:\n  " + "\n  ".join(problems)
+            f"{len(problems)} problems, nothing was prepared; mend the files (or the classes) and "
+            "give the same command again:\n  " + "\n  ".join(problems[:_SHOWN] + more)
         )
     return largest
 

@@ -25,6 +25,7 @@ from jaxseg.data import pairs
 from jaxseg.data import source as sources
 from jaxseg.data.builders import camvid, shapes, voc2012
 from jaxseg.data.builders import folder as folders
+from jaxseg.errors import one_line
 
 _NAME = flags.DEFINE_string("name", None, "shapes, camvid, voc2012 or folder/NAME; shapes/NAME.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where prepared sets are kept.")
@@ -128,6 +129,25 @@ def _build(name: str, data_dir: pathlib.Path) -> None:
         builder.download_and_prepare(download_dir=nowhere, download_config=options)
 
 
+def _check_writable(data_dir: pathlib.Path) -> None:
+    """Makes the folder; of one that cannot be written to, TFDS would say that the disk is full."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=data_dir):
+            pass
+    except OSError as error:
+        raise ValueError(f"--data_dir={data_dir} cannot be written to: {error.strerror}") from None
+
+
+def parse_flags(arguments: list[str]) -> list[str]:
+    """absl's flag parsing; a wrong flag becomes one line and exit status 2."""
+    try:
+        return flags.FLAGS(arguments)
+    except flags.Error as error:
+        print(f"jaxseg: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
 def describe(folder: pathlib.Path, name: str) -> str:
     """One line for a prepared set: its splits, their counts and sizes, its classes."""
     parts = []
@@ -151,6 +171,7 @@ def prepare(name: str, data_dir: pathlib.Path, *, overwrite: bool = False) -> pa
     if sources.is_prepared(folder) and not overwrite:
         print(f"Already prepared: {describe(folder, name)}")
         return folder
+    _check_writable(data_dir)
     before = folder.with_name(f"{folder.name}.before")
     for leftover in [*folder.parent.glob(f"{folder.name}.incomplete*"), before]:
         shutil.rmtree(leftover, ignore_errors=True)
@@ -196,7 +217,7 @@ def main(arguments: Sequence[str]) -> int:
         if _EXPORT.value:
             export(folder, _NAME.value, pathlib.Path(_EXPORT.value))
     except (ValueError, OSError) as error:
-        print(f"jaxseg: {error}", file=sys.stderr)
+        print(f"jaxseg: {one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("jaxseg: interrupted; the same command goes on", file=sys.stderr)
@@ -205,4 +226,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

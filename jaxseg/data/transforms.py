@@ -139,15 +139,19 @@ class Augment:
     def __post_init__(self) -> None:
         low, high = self.scale_range
         if not 1 / _MAX_DENOMINATOR <= low <= high:
-            raise ValueError(f"scale_range {self.scale_range}: 1/64 <= smallest <= largest")
+            raise ValueError(
+                f"data.scale_range={self.scale_range} needs 1/64 <= smallest <= largest"
+            )
         if self.scale_step < 0:
-            raise ValueError(f"scale_step {self.scale_step} is negative")
+            raise ValueError(f"data.scale_step={self.scale_step} must be at least 0")
         if min(self.crop_size) < 1:
-            raise ValueError(f"crop_size {self.crop_size}: height and width of at least 1")
+            raise ValueError(
+                f"data.crop_size={self.crop_size} must be a height and width of at least 1"
+            )
         if not 0 <= self.jitter < 1:
-            raise ValueError(f"jitter {self.jitter} is not in 0 ... 1 (without 1)")
+            raise ValueError(f"data.jitter={self.jitter} must be at least 0 and below 1")
         if not all(0 <= value <= 255 for value in self.mean):
-            raise ValueError(f"mean {self.mean} is not in uint8 units, 0 ... 255")
+            raise ValueError(f"data.mean={self.mean} must be in uint8 units, 0 to 255")
 
     @property
     def fill(self) -> tuple[int, int, int]:

@@ -105,6 +105,8 @@ def read_classes(path: pathlib.Path) -> tuple[LabelSpec, files.Colours | None]:
       FileNotFoundError: no such file.
       ValueError: what is wrong in it.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file: --classes names one, a class a line")
     text = path.read_text()
     try:
         if path.suffix == ".json":
@@ -146,7 +148,7 @@ def _files(folder: str, kinds: Sequence[str], suffix: str) -> dict[pathlib.PureP
     """Path below the folder, without the suffixes -> file."""
     root = pathlib.Path(folder).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(f"{root} is no folder")
+        raise FileNotFoundError(f"{root} is no folder: --images and --masks each name one")
     found: dict[pathlib.PurePath, pathlib.Path] = {}
     for path in sorted(root.rglob("*")):
         if path.suffix.lower() in kinds and path.stem.endswith(suffix):
@@ -189,6 +191,8 @@ def _listed(config: FolderConfig) -> tuple[list[pairs.Pair], list[str]]:
     table = pathlib.Path(config.table).expanduser()
     images = pathlib.Path(config.images).expanduser() if config.images else table.parent
     masks = pathlib.Path(config.masks).expanduser() if config.masks else table.parent
+    if not table.is_file():
+        raise FileNotFoundError(f"{table}: no such file: --table names a CSV file")
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file, skipinitialspace=True))
     if not rows or not {"image", "mask"} <= set(rows[0]):
