@@ -123,8 +123,9 @@ def _workdir() -> pathlib.Path:
 def _start_jax(experiment: config.Experiment) -> None:
     import jax
 
-    from jaxseg import distributed
+    from jaxseg import distributed, memory
 
+    memory.keep_freed(jax.config.jax_platforms)
     if experiment.train.compile_cache:
         folder = os.path.expanduser(experiment.train.compile_cache)
         jax.config.update("jax_compilation_cache_dir", folder)
