@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 def _not_orbax(record: logging.LogRecord) -> bool:
     """Drops what Orbax says of each file: our own lines name what the user must know."""
-    return record.levelno >= logging.ERROR or "orbax" not in record.pathname
+    return record.levelno >= logging.CRITICAL or "orbax" not in record.pathname
 
 
 logging.getLogger("absl").addFilter(_not_orbax)
@@ -286,7 +286,7 @@ def restore_variables(
             except Exception as error:
                 reasons.append(f"step {candidate} cannot be read ({_reason(error)})")
                 _log.warning("checkpoint %s: %s", folder, reasons[-1])
-    raise ValueError(f"{folder}: {'; '.join(reasons)}")
+    raise ValueError(f"{folder}: {'; '.join(reasons)}; train again, or name --weights=FILE")
 
 
 def _read_variables(manager: Any, folder: pathlib.Path, step: int) -> dict[str, Any]:

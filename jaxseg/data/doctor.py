@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from absl import app, flags, logging
 
-from jaxseg.data import files, pairs, prepare, records, survey
+from jaxseg.data import doctor_picture, files, pairs, prepare, records, survey
 from jaxseg.data import source as sources
 from jaxseg.data.builders import folder as folders
 from jaxseg.data.labels import LabelSpec
@@ -26,26 +26,11 @@ from jaxseg.types import IGNORE
 _SPLITS = flags.DEFINE_list("split", [], "Splits to look at; all of them without.")
 _PICTURE = flags.DEFINE_string("picture", "", "PNG to write; NAME.png without, none: no picture.")
 _PREVIEW = flags.DEFINE_integer("preview", 12, "Examples shown in the picture.", 0)
+_MUCH_VOID = 0.5  # share that is doubted
 _SHOWN = 12  # names listed for one problem
-_HATCHES = ("", "//", "..")  # tell the splits apart where the colours tell the classes
-
-Example = tuple[np.ndarray, np.ndarray]  # image uint8 [H, W, 3], raw ids [H, W]
 
 
-class Looked:
-    """One split as the doctor reads it: how many examples, and each of them."""
-
-    def __init__(
-        self,
-        split: str,
-        count: int,
-        look: Callable[[int], survey.Finding],
-        show: Callable[[int], Example],
-    ) -> None:
-        self.split, self.count, self.look, self.show = split, count, look, show
-
-
-def _prepared(name: str, data_dir: pathlib.Path) -> tuple[dict[str, Looked], LabelSpec]:
+def _prepared(name: str, data_dir: pathlib.Path) -> tuple[dict[str, survey.Looked], LabelSpec]:
     folder = sources.prepared_folder(name, data_dir)
     if not sources.is_prepared(folder):
         sources.open_split(name, "train", data_dir)  # says how to prepare it
@@ -53,14 +38,16 @@ def _prepared(name: str, data_dir: pathlib.Path) -> tuple[dict[str, Looked], Lab
     for split in sources.splits(folder):
         opened = sources.Source(name, split, folder)
 
-        def show(index: int, opened: sources.Source = opened) -> Example:
+        def show(index: int, opened: sources.Source = opened) -> survey.Example:
             example = opened.encoded(index)
             where = f"{name} {opened.split} {example['name']}"
             image = records.decode_image(example["image"], where)
             return image, records.decode_label(example["label"], where)
 
         def look(
-            index: int, opened: sources.Source = opened, show: Callable[[int], Example] = show
+            index: int,
+            opened: sources.Source = opened,
+            show: Callable[[int], survey.Example] = show,
         ) -> survey.Finding:
             title = opened.encoded(index)["name"]
             try:
@@ -68,15 +55,15 @@ def _prepared(name: str, data_dir: pathlib.Path) -> tuple[dict[str, Looked], Lab
             except ValueError as error:
                 return survey.Finding(title, opened.split, problem=str(error))
 
-        looked[split] = Looked(split, len(opened), look, show)
+        looked[split] = survey.Looked(split, len(opened), look, show)
     return looked, opened.labels
 
 
-def _published(published: pairs.Published) -> tuple[dict[str, Looked], LabelSpec]:
+def _published(published: pairs.Published) -> tuple[dict[str, survey.Looked], LabelSpec]:
     looked = {}
     for split, found in published.splits.items():
 
-        def show(index: int, found: Sequence[pairs.Pair] = found) -> Example:
+        def show(index: int, found: Sequence[pairs.Pair] = found) -> survey.Example:
             pair = found[index]
             image = records.decode_image(pair.image.read_bytes(), str(pair.image))
             return image, files.read_mask(pair.mask, published.colours)[0]
@@ -94,11 +81,11 @@ def _published(published: pairs.Published) -> tuple[dict[str, Looked], LabelSpec
                 return survey.Finding(pair.name, split, problem=f"{path} {error}")
             return survey.count(pair.name, split, kind, image, raw)
 
-        looked[split] = Looked(split, len(found), look, show)
+        looked[split] = survey.Looked(split, len(found), look, show)
     return looked, published.labels
 
 
-def _surveys(looked: Mapping[str, Looked], labels: LabelSpec) -> dict[str, survey.Survey]:
+def _surveys(looked: Mapping[str, survey.Looked], labels: LabelSpec) -> dict[str, survey.Survey]:
     surveys = {}
     with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for split, examples in looked.items():
@@ -118,6 +105,16 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
+def _kinds(found: survey.Survey) -> str:
+    """Each way of coding ids with its number of masks; all but the most frequent with names."""
+    (usual, count), *others = found.kinds().most_common()
+    named = [
+        f"{kind} ({n}: {_names([f.name for f in found.findings if f.kind == kind])})"
+        for kind, n in others
+    ]
+    return ", ".join([f"{usual} ({count})", *named])
+
+
 def problems(surveys: Mapping[str, survey.Survey]) -> list[str]:
     """All that would spoil training or evaluation, a line each."""
     lines = []
@@ -130,8 +127,7 @@ def problems(surveys: Mapping[str, survey.Survey]) -> list[str]:
                 f"{len(names)} masks{hint}): {_names(names)}"
             )
         if len(found.kinds()) > 1:
-            kinds = ", ".join(f"{n} {kind}" for kind, n in found.kinds().items())
-            lines.append(f"{split}: masks code their ids in several ways: {kinds}")
+            lines.append(f"{split}: masks code their ids in several ways: {_kinds(found)}")
     for group in survey.duplicates(surveys):
         roles = {"train" if f.split.startswith("train") else f.split for f in group}
         within = {f.split for f in group}
@@ -151,17 +147,37 @@ def _split_text(split: str, found: survey.Survey) -> Iterator[str]:
     mean, deviation = found.mean_and_deviation()
     yield "  mean           " + ", ".join(f"{value:.2f}" for value in mean) + "  (RGB, 0 to 255)"
     yield "  deviation      " + ", ".join(f"{value:.2f}" for value in deviation)
-    yield f"  void           {100 * found.void_share():.2f} % of the pixels"
+    doubt = "; so much is seldom meant" if found.void_share() > _MUCH_VOID else ""
+    yield f"  void           {100 * found.void_share():.2f} % of the pixels{doubt}"
     names, pixels = found.raw_images(), found.raw_pixels()
     total = max(1, sum(pixels.values()))
-    yield f"  {'raw id':>6}  {'class':<20} {'pixels %':>9} {'images':>7}"
+    train_ids = {raw: labels.raw_to_train.get(raw) for raw in pixels}
+    titles = {
+        raw: {None: "UNKNOWN", IGNORE: "(void)"}.get(k) or labels.names[k or 0]
+        for raw, k in train_ids.items()
+    }
+    width = max(12, *map(len, titles.values()), 0)
+    yield f"  {'raw id':>6}  {'class':<{width}} {'pixels %':>9} {'images':>7}"
     for raw, n in pixels.items():
-        train_id = labels.raw_to_train.get(raw)
-        title = {None: "UNKNOWN", IGNORE: "(void)"}.get(train_id) or labels.names[train_id or 0]
-        yield f"  {raw:>6}  {title:<20} {100 * n / total:>9.3f} {len(names[raw]):>7}"
+        yield f"  {raw:>6}  {titles[raw]:<{width}} {100 * n / total:>9.3f} {len(names[raw]):>7}"
     absent = [labels.names[k] for k in np.flatnonzero(found.class_pixels() == 0)]
     if absent and _named(labels):
         yield f"  absent         {', '.join(absent)}"
+
+
+def _suggestions(found: survey.Survey, sizes: Sequence[tuple[int, int]]) -> Iterator[str]:
+    """Flags of an experiment that suit the images; `found` is of the split to train on."""
+    if not sizes:
+        return
+    crop, size = survey.training_crop(sizes), survey.evaluation_size(sizes)
+    mean, deviation = (",".join(f"{v:.1f}" for v in each) for each in found.mean_and_deviation())
+    yield "\nSuggested:"
+    if _named(found.labels):
+        yield f"  --config.model.num_classes={found.labels.num_classes}"
+    yield f"  --config.data.crop_size={crop[0]},{crop[1]}   # 32 k + 1 fits every output stride"
+    yield f"  --config.eval.size={size[0]},{size[1]}   # holds every image"
+    yield f"  --config.data.mean={mean}   # unless weights come with their own"
+    yield f"  --config.data.std={deviation}"
 
 
 def text(name: str, surveys: Mapping[str, survey.Survey]) -> str:
@@ -174,88 +190,15 @@ def text(name: str, surveys: Mapping[str, survey.Survey]) -> str:
     if sizes and found.class_pixels().any() and _named(found.labels):
         weights = found.median_frequency_weights()
         lines.append(f"\nMedian-frequency weights of {first} (SegNet; 1 for absent classes):")
+        width = max(12, *map(len, found.labels.names))
         for title, weight in zip(found.labels.names, weights, strict=True):
-            lines.append(f"  {title:<20} {weight:9.4f}")
+            lines.append(f"  {title:<{width}} {weight:9.4f}")
         numbers = ",".join(f"{weight:.4f}" for weight in weights)
         lines.append(f"  --config.loss.class_weights={numbers}")
-    if sizes:
-        crop, size = survey.training_crop(sizes), survey.evaluation_size(sizes)
-        lines.append("\nSuggested (32 k + 1, so that every output stride fits; crops up to 769):")
-        lines.append(f"  --config.data.crop_size={crop[0]},{crop[1]}")
-        lines.append(f"  --config.eval.size={size[0]},{size[1]}")
+    lines += _suggestions(found, sizes)
     wrong = problems(surveys)
     lines.append("\nNothing wrong was found." if not wrong else f"\n{len(wrong)} problems:")
     return "\n".join(lines + [f"  {line}" for line in wrong])
-
-
-def draw(
-    name: str,
-    looked: Mapping[str, Looked],
-    surveys: Mapping[str, survey.Survey],
-    path: pathlib.Path,
-    preview: int,
-) -> None:
-    """One PNG: bars of the class shares of each split, and examples with their labels over them."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    from matplotlib.patches import Patch
-
-    labels = next(iter(surveys.values())).labels
-    there = np.flatnonzero(np.sum([s.class_pixels() for s in surveys.values()], axis=0))
-    chosen = [
-        (split, int(i))
-        for split, examples in looked.items()
-        for i in np.linspace(0, examples.count - 1, -(-preview // len(looked))).astype(int)
-        if not surveys[split].findings[int(i)].problem
-    ]
-    columns = 3
-    rows = -(-len(chosen) // columns)
-    figure = plt.figure(figsize=(14, 4 + 2.2 * rows), dpi=90, layout="constrained")
-    grid = figure.add_gridspec(1 + rows, columns, height_ratios=[4, *[2.2] * rows])
-    bars = figure.add_subplot(grid[0, :])
-    width = 0.8 / len(surveys)
-    legend = []
-    for i, (split, found) in enumerate(surveys.items()):
-        share = found.class_pixels()[there] / max(1, found.class_pixels().sum())
-        colours = np.array(labels.palette)[there] / 255
-        bars.bar(
-            np.arange(len(there)) + i * width,
-            100 * share,
-            width,
-            color=colours,
-            edgecolor="black",
-            linewidth=0.6,
-            hatch=_HATCHES[i % 3],
-        )
-        legend.append(Patch(facecolor="lightgrey", hatch=_HATCHES[i % 3], label=split))
-    bars.set_xticks(
-        np.arange(len(there)) + 0.4 - width / 2,
-        [labels.names[k] for k in there],
-        rotation=40,
-        ha="right",
-    )
-    bars.set(yscale="log", ylabel="% of the valid pixels", title=name)
-    bars.legend(handles=legend)
-    for place, (split, index) in enumerate(chosen):
-        image, raw = looked[split].show(index)
-        axes = figure.add_subplot(grid[1 + place // columns, place % columns])
-        axes.imshow(_overlay(image, raw, labels))
-        axes.set_title(f"{split} {surveys[split].findings[index].name}", fontsize=8)
-        axes.axis("off")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    plt.close(figure)
-
-
-def _overlay(image: np.ndarray, raw: np.ndarray, labels: LabelSpec) -> np.ndarray:
-    """Image beside image with the classes over it; ids that no class has are drawn as void."""
-    table = np.full(65536, IGNORE, np.uint8)
-    for raw_id, train_id in labels.raw_to_train.items():
-        table[raw_id] = train_id
-    colour = labels.colour(table[raw])
-    return np.concatenate([image, (0.4 * image + 0.6 * colour).astype(np.uint8)], axis=1)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -278,7 +221,7 @@ def main(arguments: Sequence[str]) -> int:
         print(text(name, surveys))
         if _PICTURE.value != "none":
             path = pathlib.Path(_PICTURE.value or f"{name.replace('/', '_')}.png")
-            draw(name, looked, surveys, path, _PREVIEW.value)
+            doctor_picture.draw(name, looked, surveys, path, _PREVIEW.value)
             print(f"Picture: {path}")
     except (ValueError, OSError) as error:
         print(f"jaxseg: {one_line(error)}", file=sys.stderr)

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -63,6 +63,22 @@ def count(name: str, split: str, kind: str, image: np.ndarray, raw: np.ndarray) 
         squares=tuple(((deviation**2 + mean**2) * pixels).tolist()),
         problem=f"{name}: the mask is {sizes[0]}, the image {sizes[1]}" if differ else "",
     )
+
+
+Example = tuple[np.ndarray, np.ndarray]  # image uint8 [H, W, 3], raw ids [H, W]
+
+
+class Looked:
+    """One split as the doctor reads it: how many examples, and each of them."""
+
+    def __init__(
+        self,
+        split: str,
+        count: int,
+        look: Callable[[int], Finding],
+        show: Callable[[int], Example],
+    ) -> None:
+        self.split, self.count, self.look, self.show = split, count, look, show
 
 
 @dataclasses.dataclass(frozen=True)

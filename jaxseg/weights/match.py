@@ -161,7 +161,10 @@ def fill(
         except ValueError as error:
             problems.append(str(error))
     if problems:
-        raise ValueError(f"{file} does not fit the model: {'; '.join(problems)}")
+        lines = "\n  ".join(problems)
+        raise ValueError(
+            f"{file} does not fit the model; take the experiment that it was made for:\n  {lines}"
+        )
     return _nested(filled)
 
 

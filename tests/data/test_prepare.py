@@ -257,7 +257,7 @@ def test_doctor_finds_what_is_wrong(command, camvid_dir):
     assert "train: id 99 is in no class" in out
     assert "train0" in out
     assert "the mask is 9 x 9, the image 24 x 32" in out
-    assert "3 grey 8 bit, 1 palette" in out
+    assert "grey 8 bit (3), palette (1: train1)" in out
     assert "the same image: train train3, val val1" in out
     assert "val0.png is no image" in out
 
