@@ -158,13 +158,13 @@ def _plots(loaded: Sequence[Run]) -> list[dict[str, str]]:
 
     first = [run.evaluations[0].record["images"] if run.evaluations else [] for run in loaded]
     images = [[i["miou"] for i in found if i["miou"] is not None] for found in first]
-    speed = of("train", "images_per_second")
+    speed, rates = of("train", "images_per_second"), of("train", "learning_rate")
     plots = {
         "Training loss": report_plots.curves(of("train", "loss")),
         "mIoU while training, %": report_plots.curves(of("eval", "miou"), percent=True),
         "Images by their mIoU": report_plots.histogram(images),
         "Gradient norm before clipping": report_plots.curves(of("train", "gradient_norm")),
-        "Learning rate": report_plots.curves(of("train", "learning_rate"), zero=True),
+        "Learning rate": report_plots.curves(rates, zero=True, exact=True),
         "Images a second in training": report_plots.curves(speed, zero=True),
     }
     return [

@@ -16,7 +16,7 @@ _SERIES = tuple(f"#0a0b{i:02x}" for i in range(6))
 _SIZE = (5.2, 2.7)  # inches; the page scales it
 _LEAST_SPAN = 0.1  # of an axis of shares: ten points of percent
 _SMOOTHED_FROM = 60  # points: below, a curve is drawn as it is
-_SMOOTHING = 0.9  # of the running mean, corrected for its start
+_WINDOWS = 20  # of the running mean in the length of a curve
 
 Series = tuple[Sequence[float], Sequence[float | None]]
 
@@ -65,13 +65,13 @@ def _axes(figure: Figure) -> mpl.axes.Axes:
 
 
 def smoothed(values: Sequence[float | None]) -> list[float | None]:
-    """Running mean with Adam's correction for the start; what is missing stays missing."""
-    mean, weight, result = 0.0, 0.0, []
-    for value in values:
-        if value is not None:
-            mean = _SMOOTHING * mean + (1 - _SMOOTHING) * value
-            weight = _SMOOTHING * weight + (1 - _SMOOTHING)
-        result.append(None if value is None else mean / weight)
+    """Mean over a window around each value, narrower at the ends; what is missing stays so."""
+    reach = max(1, len(values) // _WINDOWS // 2)
+    result: list[float | None] = []
+    for i, value in enumerate(values):
+        aside = min(reach, i, len(values) - 1 - i)
+        found = [v for v in values[i - aside : i + aside + 1] if v is not None]
+        result.append(None if value is None else sum(found) / len(found))
     return result
 
 
@@ -82,6 +82,7 @@ def curves(series: Sequence[Series], *, percent: bool = False, zero: bool = Fals
       series: (steps, values) of each run, empty for a run without; None makes a gap.
       percent: label values as percent, mark each and write the last one beside it.
       zero: let the axis begin at 0.
+      exact: no running mean: the values have no noise.
 
     Returns:
       None when there is nothing to draw.
@@ -93,7 +94,7 @@ def curves(series: Sequence[Series], *, percent: bool = False, zero: bool = Fals
     for i, (steps, values) in enumerate(series):
         color = _SERIES[i % len(_SERIES)]
         drawn = [float("nan") if value is None else value for value in values]
-        dense = not percent and len(values) >= _SMOOTHED_FROM
+        dense = not (percent or exact) and len(values) >= _SMOOTHED_FROM
         axes.plot(
             steps,
             drawn,

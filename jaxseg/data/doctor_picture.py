@@ -10,6 +10,7 @@ from jaxseg.data.labels import LabelSpec
 from jaxseg.types import IGNORE
 
 _HATCHES = ("", "//", "..")  # tell the splits apart where the colours tell the classes
+_LINEAR = 20  # largest ratio of shares that a linear axis shows
 
 
 def draw(
@@ -44,9 +45,11 @@ def draw(
     bars = figure.add_subplot(grid[0, :])
     width = 0.8 / len(surveys)
     legend = []
+    shown: list[float] = []
     for i, (split, found) in enumerate(surveys.items()):
         share = found.class_pixels()[there] / max(1, found.class_pixels().sum())
         colours = np.array(labels.palette)[there] / 255
+        shown += share[share > 0].tolist()
         bars.bar(
             np.arange(len(there)) + i * width,
             100 * share,
@@ -63,9 +66,11 @@ def draw(
         rotation=40,
         ha="right",
     )
-    bars.set(yscale="log", ylabel="% of the valid pixels", title=name)
-    for axis in (bars.yaxis.set_major_formatter, bars.yaxis.set_minor_formatter):
-        axis(LogFormatter(minor_thresholds=(1.5, 0.5)))
+    wide = bool(shown) and max(shown) > _LINEAR * min(shown)
+    bars.set(yscale="log" if wide else "linear", ylabel="% of the valid pixels", title=name)
+    if wide:
+        bars.yaxis.set_major_formatter(LogFormatter())
+        bars.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     bars.spines[["top", "right"]].set_visible(False)
     bars.legend(handles=legend)
     for place, (split, index) in enumerate(chosen):
