@@ -126,6 +126,9 @@ class MobileNetV2(nn.Module):
           "layer_1" .. "layer_18"; "layer_2_depthwise" .. after batch norm and ReLU6, of which
           DeepLab v3+ takes "layer_4_depthwise" (stride 4, 144 channels at width 1) as its low-level
           skip; and "features", the last of them [B, H/s, W/s, 320 width].
+
+        Raises:
+          ValueError: `output_stride` is none of 1, 2, 4 .. 32.
         """
         law = AtrousLaw(self.output_stride)
         stride, rate = law.step(2)
@@ -173,4 +176,5 @@ class MobileNetV2(nn.Module):
                 )(x, train=train)
                 ends[f"layer_{index}"] = x
                 ends[f"layer_{index}_depthwise"] = depthwise
+        law.check_reached()
         return ends | {"features": x}

@@ -71,3 +71,14 @@ class AtrousLaw:
         self.nominal *= stride
         self.actual *= used
         return used, rate
+
+    def check_reached(self) -> None:
+        """At the end of a network: refuses an output stride that is larger than the network's.
+
+        Raises:
+          ValueError: what follows would take the map to be coarser than it is.
+        """
+        if self.actual < self.output_stride:
+            raise ValueError(
+                f"output_stride is {self.output_stride}: the network ends at stride {self.actual}"
+            )

@@ -41,6 +41,9 @@ def conv(
 
     Returns:
       [B, (H + 2 p - rate (kh - 1) - 1) // stride + 1, W likewise, Cout] in x's dtype.
+
+    Raises:
+      ValueError: the kernel is larger than the padded map, or `form` is unknown.
     """
     rows, columns = (
         Window(n, k, stride, rate, rate * (k - 1) // 2 if padding is None else padding)

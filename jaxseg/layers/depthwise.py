@@ -91,7 +91,7 @@ def _kernel_gradient(x: Array, dy: Array, windows: Windows) -> Array:
         (i, j): jnp.sum(_under(padded, windows, i, j) * wide, (0, 1, 2))
         for i, j in _seen_taps(windows)
     }
-    return _kernel_of(sums, windows)
+    return _kernel_of(sums, windows, x.shape[3], wide.dtype)
 
 
 def _kernel_gradient_by_rows(x: Array, dy: Array, windows: Windows) -> Array:
@@ -113,12 +113,15 @@ def _kernel_gradient_by_rows(x: Array, dy: Array, windows: Windows) -> Array:
 
     zeros = jnp.zeros((x.shape[0], columns.outputs, x.shape[3]), wide.dtype)
     sums, _ = lax.scan(add_row, [zeros] * len(taps), jnp.arange(rows.outputs))
-    return _kernel_of({tap: s.sum((0, 1)) for tap, s in zip(taps, sums, strict=True)}, windows)
+    by_tap = {tap: s.sum((0, 1)) for tap, s in zip(taps, sums, strict=True)}
+    return _kernel_of(by_tap, windows, x.shape[3], wide.dtype)
 
 
-def _kernel_of(sums: dict[tuple[int, int], Array], windows: Windows) -> Array:
+def _kernel_of(
+    sums: dict[tuple[int, int], Array], windows: Windows, channels: int, dtype: jnp.dtype
+) -> Array:
     """[C] of each seen tap -> [kh, kw, 1, C], zero for the others."""
-    zero = jnp.zeros_like(next(iter(sums.values())))
+    zero = jnp.zeros(channels, dtype)
     grid = [
         [sums.get((i, j), zero) for j in range(windows[1].kernel)] for i in range(windows[0].kernel)
     ]

@@ -15,6 +15,8 @@ class Norm(nn.Module):
       batch: under jit over a mesh that is the global batch, over all devices.
       The running variance follows the biased variance of the batch, as flax's does; torch's and
       TensorFlow's fused kernels follow the unbiased one, n / (n - 1) times larger.
+      The variance is E[x^2] - E[x]^2, one pass over the map: in float32 its relative error is about
+      1e-7 (mean / deviation)^2, so 1e-5 at a mean of 10 deviations and 20 % at 1000.
       Departure: with a single value per channel (the pooled branch of ASPP with one image) the
       batch has no variance and the normalised value would be 0 for any input, so the running
       statistics are used, and left as they are. torch refuses such a batch.

@@ -76,11 +76,14 @@ def max_pool(x: Array, window: int, stride: int, padding: int = 0, *, form: str 
 
     Returns:
       [B, (H + 2 padding - window) // stride + 1, W likewise, C].
+
+    Raises:
+      ValueError: the window is larger than the padded map.
     """
+    windows = tuple(Window(n, window, stride, 1, padding) for n in x.shape[1:3])
     # Slices are one fused loop, and their gradient adds in a fixed order on a GPU too.
     few = window <= _MOST_SLICES and jax.default_backend() != "tpu"
     if use_fast(form, few):
-        windows = tuple(Window(n, window, stride, 1, padding) for n in x.shape[1:3])
         return _sliced_max(x, cast(Windows, windows))
     return nn.max_pool(x, (window, window), (stride, stride), [(padding, padding)] * 2)
 
@@ -92,5 +95,5 @@ def avg_pool(x: Array, window: int, stride: int, padding: int = 0) -> Array:
 
 
 def global_avg_pool(x: Array) -> Array:
-    """[B, H, W, C] -> [B, 1, 1, C], summed in float32."""
-    return jnp.mean(x, axis=(1, 2), keepdims=True, dtype=jnp.float32).astype(x.dtype)
+    """[B, H, W, C] -> [B, 1, 1, C], summed in float32 at least."""
+    return jnp.mean(x, axis=(1, 2), keepdims=True, dtype=accumulator(x)).astype(x.dtype)

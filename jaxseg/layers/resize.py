@@ -28,10 +28,11 @@ def sample_positions(inputs: int, outputs: int, convention: str) -> np.ndarray:
       ValueError: `convention` is unknown.
     """
     index = np.arange(outputs, dtype=np.float64)
+    # One division, last: what lies on a pixel or half-way between two is then there exactly.
     if convention == "align_corners":
-        return index * ((inputs - 1) / max(outputs - 1, 1))
+        return index * (inputs - 1) / max(outputs - 1, 1)
     if convention == "half_pixel":
-        return np.clip((index + 0.5) * (inputs / outputs) - 0.5, 0, inputs - 1)
+        return np.clip((2 * index + 1) * inputs / (2 * outputs) - 0.5, 0, inputs - 1)
     raise ValueError(
         f"resize convention is {convention!r}: it must be one of {', '.join(CONVENTIONS)}"
     )

@@ -26,6 +26,18 @@ class Window:
     rate: int
     padding: int
 
+    def __post_init__(self) -> None:
+        """Refuses a kernel that has no place on the map.
+
+        Raises:
+          ValueError: with the sizes.
+        """
+        if self.outputs < 1:
+            raise ValueError(
+                f"a map of {self.inputs} pixels with padding {self.padding} is smaller than "
+                f"a kernel of {self.kernel} at rate {self.rate}: take larger images"
+            )
+
     @property
     def outputs(self) -> int:
         """Pixels of the output along this axis."""

@@ -58,7 +58,8 @@ class DeepLabV3(nn.Module):
           the backbone's, and "aspp", what is classified.
 
         Raises:
-          ValueError: at this output stride a rate is no whole number.
+          ValueError: at this output stride a rate is no whole number; an auxiliary head is asked
+            for on a backbone without a stage 3.
         """
         height, width = images.shape[1:3]
         block = functools.partial(self._layer(ConvNorm), kernel_init=xavier_uniform)
@@ -91,6 +92,11 @@ class DeepLabV3(nn.Module):
         outputs["logits"] = upsample(x)  # [B, H, W, K]
 
         if self.aux_features:
+            if "stage3" not in ends:
+                raise ValueError(
+                    f"aux_features is {self.aux_features}: the auxiliary head stands on stage 3 of "
+                    f"a ResNet, and {type(self.backbone).__name__} has none; set it to 0"
+                )
             x = ends["stage3"]  # [B, H/16, W/16, 1024]
             x = block(self.aux_features, 3, name="aux_conv")(x, train=train)
             x = nn.Dropout(self.aux_dropout, deterministic=not train)(x)

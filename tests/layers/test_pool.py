@@ -1,0 +1,121 @@
+"""Pooling against NumPy loops: values, the winner of ties in the gradient, padding."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg.layers.pool import avg_pool, global_avg_pool, max_pool
+
+# Compiling takes far longer than running here.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+CASES = [  # size, window, stride, padding
+    ((8, 7), 2, 2, 0),
+    ((9, 8), 3, 2, 1),  # ResNet's
+    ((6, 9), 3, 1, 1),
+    ((9, 7), 3, 3, 0),
+    ((6, 7), 5, 2, 2),
+    ((8, 8), 2, 3, 1),
+    ((2, 1), 3, 2, 1),  # smaller than the window
+]
+
+
+def _pool(x, dy, window, stride, padding):
+    """The maximum of each window, and the gradient to the first one, row by row."""
+    edges = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
+    padded = np.pad(x, edges, constant_values=-np.inf)
+    y, gradient = np.zeros(dy.shape, x.dtype), np.zeros(padded.shape)
+    for b, h, w, c in np.ndindex(*dy.shape):
+        place = (b, slice(h * stride, h * stride + window), slice(w * stride, w * stride + window))
+        seen = padded[*place, c]
+        y[b, h, w, c] = seen.max()
+        row, column = np.unravel_index(seen.argmax(), seen.shape)
+        gradient[b, h * stride + row, w * stride + column, c] += dy[b, h, w, c]
+    height, width = x.shape[1:3]
+    return y, gradient[:, padding : padding + height, padding : padding + width]
+
+
+@pytest.mark.parametrize("form", ["plain", "fast"])
+def test_max_pool_and_its_gradient_with_many_ties(form):
+    """Few different values make ties; negative ones would show a padding of zeros."""
+    rng = np.random.default_rng(0)
+    maps, cotangents = [], []
+    for size, window, stride, padding in CASES:
+        maps.append(rng.integers(-4, -1, (2, *size, 3)).astype(np.float32))
+        outputs = [(n + 2 * padding - window) // stride + 1 for n in size]
+        cotangents.append(rng.integers(1, 9, (2, *outputs, 3)).astype(np.float32))
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    def run(maps, cotangents):
+        results = []
+        for x, dy, (_, *fields) in zip(maps, cotangents, CASES, strict=True):
+            y, pull = jax.vjp(lambda x, f=fields: max_pool(x, *f, form=form), x)
+            results.append((y, *pull(dy)))
+        return results
+
+    for x, dy, (_, *fields), (y, dx) in zip(
+        maps, cotangents, CASES, run(maps, cotangents), strict=True
+    ):
+        expected = _pool(x, dy, *fields)
+        np.testing.assert_array_equal(y, expected[0])
+        np.testing.assert_array_equal(dx, expected[1])
+
+
+def test_gradients_of_half_precision_are_summed_in_full():
+    """Nine windows share one maximum: 8 times 1 / 256 would vanish beside 1 in bfloat16."""
+    x = jnp.zeros((1, 5, 5, 1), jnp.bfloat16).at[0, 2, 2, 0].set(1)
+    dy = jnp.full((1, 3, 3, 1), 2.0**-8, jnp.bfloat16).at[0, 0, 0, 0].set(1)
+    pooled = functools.partial(max_pool, window=3, stride=1, form="fast")
+    pull = jax.jit(lambda x, dy: jax.vjp(pooled, x)[1](dy)[0], compiler_options=QUICK)
+    dx = pull(x, dy)
+    assert dx.dtype == jnp.bfloat16
+    assert dx[0, 2, 2, 0] == 1 + 8 / 256
+
+
+@pytest.mark.parametrize("form", ["plain", "fast"])
+def test_what_is_not_a_number_stays_visible(form):
+    """Else the run that diverged would look healthy behind the pooling."""
+    x = jnp.zeros((1, 6, 6, 1)).at[0, 3, 3, 0].set(jnp.nan)
+    y = np.asarray(max_pool(x, 3, 2, 1, form=form))[0, ..., 0]
+    assert np.isnan(y[1:, 1:]).all()
+    assert np.isfinite(y[0]).all()
+
+
+@pytest.mark.parametrize("form", ["plain", "fast"])
+def test_a_window_larger_than_the_map_is_refused(form):
+    with pytest.raises(ValueError, match="a map of 2 pixels with padding 0 is smaller than a ker"):
+        max_pool(jnp.zeros((1, 5, 2, 1)), 3, 2, form=form)
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(ValueError, match="form is 'quick'"):
+        max_pool(jnp.zeros((1, 4, 4, 1)), 2, 2, form="quick")
+
+
+def test_average_pooling_counts_the_zeros_of_its_padding():
+    x = np.random.default_rng(1).normal(size=(2, 5, 6, 2)).astype(np.float32)
+    y = avg_pool(x, 3, 2, 1)
+    padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+    assert y.shape == (2, 3, 3, 2)
+    for h, w in np.ndindex(3, 3):
+        seen = padded[:, 2 * h : 2 * h + 3, 2 * w : 2 * w + 3]
+        np.testing.assert_allclose(y[:, h, w], seen.mean((1, 2)), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_the_mean_of_a_map_is_summed_in_float32(dtype):
+    """100 x 100 times 50 is beyond float16, and a sum in bfloat16 stops growing far before."""
+    x = jnp.full((1, 100, 100, 2), 50, dtype)
+    y = global_avg_pool(x)
+    assert y.shape == (1, 1, 1, 2)
+    assert y.dtype == jnp.dtype(dtype)
+    assert (y == 50).all()
+
+
+def test_the_mean_of_a_map_keeps_float64():
+    x = np.random.default_rng(2).normal(1e3, 1, (2, 9, 8, 3))
+    with jax.enable_x64(True):
+        y = np.asarray(global_avg_pool(jnp.asarray(x)))
+    np.testing.assert_allclose(y, x.mean((1, 2), keepdims=True), rtol=1e-14)
