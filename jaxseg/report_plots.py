@@ -75,7 +75,9 @@ def smoothed(values: Sequence[float | None]) -> list[float | None]:
     return result
 
 
-def curves(series: Sequence[Series], *, percent: bool = False, zero: bool = False) -> Figure | None:
+def curves(
+    series: Sequence[Series], *, percent: bool = False, zero: bool = False, exact: bool = False
+) -> Figure | None:
     """Values over steps, one line a run in the run's colour; long ones with their running mean.
 
     Args:
