@@ -1,0 +1,80 @@
+"""Small networks and counts of large ones, shared by the tests of models."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxseg.backbones.mobilenet_v2 import MobileNetV2
+from jaxseg.backbones.resnet import ResNet
+from jaxseg.layers.conv_norm import ConvNorm
+from tests.variables import count, shapes_of
+
+# Compiling takes far longer than running here.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+FEW_FEATURES = {
+    "aspp_features": 8,
+    "aux_features": 4,
+    "decoder_features": 8,
+    "low_level_features": 4,
+}
+
+
+def narrow(model):
+    """The model with few features everywhere; what is off stays off."""
+    fields = {name: value for name, value in FEW_FEATURES.items() if getattr(model, name, 0)}
+    width = 0.1 if isinstance(model.backbone, MobileNetV2) else 4
+    return model.clone(backbone=model.backbone.clone(width=width), **fields)
+
+
+def images(size, batch=1, seed=0):
+    """Random images of about unit variance."""
+    return np.random.default_rng(seed).normal(size=(batch, *size, 3)).astype(np.float32)
+
+
+class EndPoints(nn.Module):
+    """Zeros in the shapes of a backbone's end points: a head is traced without its backbone."""
+
+    output_stride: int
+    shapes: dict[str, tuple[int, ...]]
+
+    def __call__(self, x, *, train):
+        return {name: jnp.zeros(shape) for name, shape in self.shapes.items()}
+
+
+@functools.cache
+def _traced(backbone):
+    """Its number of parameters, and its end points' shapes for an image of 33 x 33."""
+    x = jnp.zeros((1, 33, 33, 3))
+    ends, variables = jax.eval_shape(
+        lambda: backbone.init_with_output(jax.random.key(0), x, train=False)
+    )
+    return count(variables), {name: end.shape for name, end in ends.items()}
+
+
+def parameters(model):
+    """The number of the model's parameters, each backbone being traced once for all tests."""
+    number, shapes = _traced(model.backbone.clone(form="plain"))
+    ends = EndPoints(model.backbone.output_stride, shapes)
+    return number + count(shapes_of(model.clone(backbone=ends, form="plain")))
+
+
+class ThreeMaps(nn.Module):
+    """The smallest backbone that has what the heads ask for, to compile little beside them."""
+
+    output_stride: int = 16
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        block = functools.partial(ConvNorm, 4, form="plain")
+        low = block(stride=4, name="stage1")(x, train=train)
+        middle = block(stride=2, name="stage3")(low, train=train)
+        high = block(stride=2, name="stage4")(middle, train=train)
+        return {"stage1": low, "stage3": middle, "features": high}
+
+
+def resnet(depth, stem="3x3x3", **fields):
+    """The DeepLab papers' backbone."""
+    return ResNet(depth=depth, stem=stem, stride_at="last_3x3", **fields)

@@ -1,0 +1,161 @@
+"""What holds for every public model: shapes, types, trees, gradients. New ones have to join."""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+import typing
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg import models
+from jaxseg.backbones import resnet
+from jaxseg.backbones.mobilenet_v2 import MobileNetV2
+from jaxseg.backbones.resnet import ResNet
+from jaxseg.models.deeplab_v3 import DeepLabV3, smp_deeplab_v3, torchvision_deeplab_v3
+from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus, smp_deeplab_v3_plus
+from tests.models.networks import QUICK, ThreeMaps, images, narrow
+from tests.variables import random_variables
+
+K = 5
+# Every public class and function of jaxseg.models, with models that it makes.
+MODELS = {
+    "DeepLabV3": [
+        DeepLabV3(K, ResNet(depth=18, extra_blocks=1, stride_at="last_3x3"), aspp=False),
+        DeepLabV3(K, ResNet(depth=18), aspp_separable=True),
+    ],
+    "torchvision_deeplab_v3": [torchvision_deeplab_v3(18, K)],
+    "smp_deeplab_v3": [smp_deeplab_v3(18, K)],
+    "DeepLabV3Plus": [
+        DeepLabV3Plus(K, ResNet(depth=18)),
+        DeepLabV3Plus(K, MobileNetV2(), low_level="layer_4_depthwise", decoder_separable=True),
+    ],
+    "smp_deeplab_v3_plus": [smp_deeplab_v3_plus(18, K)],
+}
+SMALL = {
+    f"{name}-{number}": narrow(model)
+    for name, made in MODELS.items()
+    for number, model in enumerate(made)
+}
+EACH = pytest.mark.parametrize("name", SMALL)
+
+
+def _public(module):
+    """Classes of models and functions that make them."""
+    for name, member in vars(module).items():
+        if name.startswith("_") or getattr(member, "__module__", "") != module.__name__:
+            continue
+        made = member
+        if inspect.isfunction(member):
+            made = typing.get_type_hints(member).get("return")
+        if inspect.isclass(made) and issubclass(made, nn.Module):
+            yield name
+
+
+def test_no_public_model_is_left_out():
+    names = [
+        name
+        for info in pkgutil.iter_modules(models.__path__)
+        for name in _public(importlib.import_module(f"jaxseg.models.{info.name}"))
+    ]
+    assert sorted(names) == sorted(MODELS)
+
+
+@functools.cache
+def _traced(name, size, **changes):
+    """Outputs and variables as shapes, for images of a size and other values of fields.
+
+    Those that the backbone has are changed there too; the output stride is the backbone's alone.
+    """
+    model = SMALL[name]
+    backbone = {field: value for field, value in changes.items() if hasattr(model.backbone, field)}
+    fields = {field: value for field, value in changes.items() if hasattr(model, field)}
+    model = model.clone(backbone=model.backbone.clone(**backbone), **fields)
+    x = jnp.zeros((2, *size, 3))
+    return jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), x, train=False))
+
+
+ANOTHER_WAY = {
+    "output_stride": 4,
+    "dtype": "bfloat16",
+    "norm": "frozen",
+    "form": "plain",
+    "remat": True,
+}
+
+
+@EACH
+def test_logits_are_float32_at_the_size_of_any_image(name):
+    model = SMALL[name]
+    heads = {"logits"} | ({"aux_logits"} if getattr(model, "aux_features", 0) else set())
+    for size, changes in (((50, 33), {}), ((1, 6), ANOTHER_WAY), ((65, 40), {"output_stride": 32})):
+        outputs, _ = _traced(name, size, **changes)
+        stride = changes.get("output_stride", model.backbone.output_stride)
+        assert {output for output in outputs if output.endswith("logits")} == heads
+        assert outputs["features"].shape[1:3] == tuple(-(-n // stride) for n in size)
+        for key, output in outputs.items():
+            if key in heads:
+                assert output.shape == (2, *size, K)
+                assert output.dtype == jnp.float32
+            else:
+                assert output.dtype == jnp.dtype(changes.get("dtype", "float32")), key
+
+
+@EACH
+def test_the_tree_does_not_depend_on_how_it_is_computed(name):
+    """Size, output stride, dtype, remat, form and frozen statistics are no parameters."""
+    _, reference = _traced(name, (50, 33))
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(reference)} == {"float32"}
+    assert _traced(name, (1, 6), **ANOTHER_WAY)[1] == reference
+    assert _traced(name, (65, 40), output_stride=32)[1] == reference
+
+
+def _check_training_step(model):
+    variables = random_variables(model)
+    x = images((33, 42), batch=2)
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    def step(params, x):
+        def loss(params):
+            outputs, updates = model.apply(
+                variables | {"params": params}, x, train=True, mutable=["batch_stats"]
+            )
+            logits = [value for name, value in outputs.items() if name.endswith("logits")]
+            weights = jnp.sin(jnp.arange(logits[0].size)).reshape(logits[0].shape)
+            return sum(jnp.mean(value * weights) for value in logits), updates["batch_stats"]
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    gradients, statistics = step(variables["params"], x)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
+        where = jax.tree_util.keystr(path)
+        assert np.isfinite(leaf).all(), where
+        assert np.abs(leaf).max() > 0, where
+    old = jax.tree_util.tree_leaves_with_path(variables["batch_stats"])
+    for (path, before), after in zip(old, jax.tree.leaves(statistics), strict=True):
+        assert np.isfinite(after).all(), jax.tree_util.keystr(path)
+        assert not np.array_equal(before, after), jax.tree_util.keystr(path)
+
+
+def _without_dropout(model):
+    """It hides no parameter, and its random numbers take seconds to compile."""
+    rates = {field: 0.0 for field in ("dropout", "aux_dropout") if hasattr(model, field)}
+    return model.clone(form="plain", **rates)
+
+
+@EACH
+def test_a_training_step_reaches_every_parameter_and_statistic_of_a_head(name):
+    model = _without_dropout(SMALL[name])
+    changes = {"low_level": "stage1"} if hasattr(model, "low_level") else {}
+    _check_training_step(model.clone(backbone=ThreeMaps(), atrous_rates=(1,), **changes))
+
+
+def test_a_training_step_reaches_every_parameter_and_statistic_of_a_whole_model(monkeypatch):
+    """With one bottleneck in each stage; tests/backbones has the blocks of MobileNetV2."""
+    monkeypatch.setitem(resnet.UNITS, 14, (1, 1, 1, 1))
+    backbone = ResNet(depth=14, width=4, stem="3x3x3")
+    _check_training_step(_without_dropout(narrow(DeepLabV3Plus(K, backbone))))
