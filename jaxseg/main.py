@@ -24,6 +24,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from jaxseg import config, stored
+from jaxseg.errors import one_line
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "An experiment file; without it, the config of the run folder --workdir."
@@ -90,10 +91,15 @@ def parse_flags(arguments: list[str]) -> list[str]:
         if file is not None:
             _check_file(pathlib.Path(file.partition(":")[0]))
         return flags.FLAGS(arguments)
+    except (SyntaxError, NameError, ImportError) as error:
+        message = f"{file} is no experiment file: {type(error).__name__}: {error}"
     except flags.Error as error:
-        message = str(error)
+        message = str(error).strip().splitlines()[-1]  # ml_collections' holds a traceback
+        for flag in (a.lstrip("-").partition("=")[0] for a in arguments):
+            if "not supported for overriding" in message and f"field {flag} " in message:
+                message = f"--{flag} is a part of the experiment: set one of its fields"
     except (KeyError, TypeError, ValueError, OSError, AttributeError) as error:
-        message = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+        message = one_line(error)
         wrong = [a.lstrip("-").partition("=")[0] for a in arguments if "config." in a[:9]]
         known = _known_fields(file) if file is not None and wrong else []
         for flag in wrong:
@@ -111,6 +117,7 @@ def _experiment() -> config.Experiment:
     if _CONFIG.value is None:
         where = f"{_WORKDIR.value}/config.json is missing and " if _WORKDIR.value else ""
         raise ValueError(f"{where}no --config=experiments/NAME.py is given")
+    config.check(_CONFIG.value)
     return _CONFIG.value
 
 
@@ -125,7 +132,7 @@ def _start_jax(experiment: config.Experiment) -> None:
 
     from jaxseg import distributed, memory
 
-    memory.keep_freed(jax.config.jax_platforms)
+    memory.keep_freed(os.environ.get("JAX_PLATFORMS"))
     if experiment.train.compile_cache:
         folder = os.path.expanduser(experiment.train.compile_cache)
         jax.config.update("jax_compilation_cache_dir", folder)
@@ -175,8 +182,7 @@ def main(arguments: Sequence[str]) -> int:
     except (ValueError, OSError, KeyError) as error:
         if _TRACEBACK.value:
             traceback.print_exc()
-        message = error.args[0] if isinstance(error, KeyError) else error
-        print(f"jaxseg: {message}", file=sys.stderr)
+        print(f"jaxseg: {one_line(error)}", file=sys.stderr)
         if not _TRACEBACK.value:
             print("(--traceback shows where)", file=sys.stderr)
         return 1

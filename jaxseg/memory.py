@@ -23,7 +23,7 @@ def keep_freed(platforms: str | None) -> bool:
     threads at their first allocation. The process then stays as large as it once was.
 
     Args:
-      platforms: the value of `jax.config.jax_platforms`.
+      platforms: what JAX_PLATFORMS is set to.
 
     Returns:
       Whether it was done; not so on accelerators, whose hosts have many threads that allocate at

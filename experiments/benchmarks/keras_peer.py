@@ -1,0 +1,92 @@
+"""keras-hub's DeepLab v3+ on its JAX backend as a contender; needs an environment of its own.
+
+    pip install tensorflow-cpu keras keras-hub jax
+
+Not equal work: its backbone stays at output stride 32, and it has 39.2 million parameters.
+"""
+
+import os
+
+os.environ["KERAS_BACKEND"] = "jax"
+
+import jax
+import jax.numpy as jnp
+import keras
+import keras_hub
+import numpy as np
+
+from experiments.benchmarks import timing, work
+from jaxseg import memory
+
+
+def main() -> None:
+    """Builds keras's own stateless training step, jitted, and serves it."""
+    given = work.from_arguments()
+    memory.keep_freed(os.environ.get("JAX_PLATFORMS"))
+    encoder = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, 128, 256, 512],
+        stackwise_num_blocks=[3, 4, 6, 3],
+        stackwise_num_strides=[1, 2, 2, 2],
+        block_type="bottleneck_block",
+        image_shape=(given.size, given.size, 3),
+    )
+    backbone = keras_hub.models.DeepLabV3Backbone(
+        image_encoder=encoder,
+        spatial_pyramid_pooling_key="P5",
+        low_level_feature_key="P2",
+        upsampling_size=8,
+        dilation_rates=[6, 12, 18],
+        image_shape=(given.size, given.size, 3),
+    )
+    model = keras_hub.models.DeepLabV3ImageSegmenter(
+        backbone=backbone, num_classes=work.NUM_CLASSES, activation=None
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=work.IGNORE)
+    model.compile(optimizer=keras.optimizers.SGD(1e-3, momentum=0.9), loss=loss, jit_compile=True)
+    images, labels = work.batch_of(given)
+    x = jnp.asarray((images.astype(np.float32) - 127.5) / 127.5)
+    y = jnp.asarray(labels)
+    optimizer = model.optimizer
+    optimizer.build(model.trainable_variables)
+
+    def of_parameters(trainable, fixed):
+        logits, fixed = model.stateless_call(trainable, fixed, x, training=True)
+        return loss(y, logits), fixed
+
+    @jax.jit
+    def update(trainable, fixed, slots):
+        (_, fixed), gradient = jax.value_and_grad(of_parameters, has_aux=True)(trainable, fixed)
+        trainable, slots = optimizer.stateless_apply(slots, gradient, trainable)
+        return trainable, fixed, slots
+
+    @jax.jit
+    def infer(trainable, fixed):
+        return model.stateless_call(trainable, fixed, x, training=False)[0]
+
+    state = (
+        [v.value for v in model.trainable_variables],
+        [v.value for v in model.non_trainable_variables],
+        [v.value for v in optimizer.variables],
+    )
+
+    def train_once() -> None:
+        nonlocal state
+        state = jax.block_until_ready(update(*state))
+
+    def infer_once() -> None:
+        jax.block_until_ready(infer(*state[:2]))
+
+    timing.serve(
+        train_once if given.step == "train" else infer_once,
+        {
+            "parameters": sum(int(np.prod(v.shape)) for v in model.trainable_variables),
+            "keras": keras.__version__,
+            "keras_hub": keras_hub.__version__,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
