@@ -12,8 +12,8 @@ from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.inference import at_output_stride
 from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus
-from tests.models.networks import QUICK, images, parameters, resnet
-from tests.variables import count, random_variables, shapes_of
+from tests.models.networks import QUICK, end_points, images, parameters, resnet
+from tests.variables import random_variables, shapes_of
 
 SEPARABLE = {"aspp_separable": True, "decoder_separable": True}
 
@@ -47,12 +47,6 @@ def test_published_counts(model, published):
     assert parameters(model) == published
 
 
-def test_a_whole_model_has_the_parameters_of_its_parts():
-    assert count(shapes_of(DeepLabV3Plus(21, resnet(50), **SEPARABLE))) == (
-        39_172_309 - 15_535_104 + 3_019_776 + 162_928
-    )
-
-
 SMALL = DeepLabV3Plus(
     5,
     ResNet(depth=18, width=4, form="plain"),
@@ -78,19 +72,14 @@ SMALL = DeepLabV3Plus(
     ],
 )
 def test_the_skip_comes_from_any_end_point(backbone, name):
-    model = SMALL.clone(backbone=backbone, low_level=name)
-    x = images((37, 50))
-    outputs, ends = jax.eval_shape(
-        lambda key: (
-            model.init_with_output(key, x, train=False),
-            backbone.init_with_output(key, x, train=False)[0],
-        ),
-        jax.random.key(0),
+    ends = end_points(backbone)
+    model = SMALL.clone(backbone=ends, low_level=name)
+    outputs, variables = jax.eval_shape(
+        lambda: model.init_with_output(jax.random.key(0), images((33, 33)), train=False)
     )
-    outputs, variables = outputs
-    *size, channels = ends[name].shape
+    *size, channels = ends.shapes[name]
     assert outputs["decoder"].shape == (*size, 4)
-    assert outputs["logits"].shape == (1, 37, 50, 5)
+    assert outputs["logits"].shape == (1, 33, 33, 5)
     kernel = variables["params"]["low_level_conv"]["conv"]["kernel"]
     assert kernel.shape == (1, 1, channels, 3)
 
