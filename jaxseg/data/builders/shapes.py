@@ -2,8 +2,8 @@
 
 - Receptive field: a disc is a `captive` inside a frame and a `disc` outside; nothing else tells
   them apart, and the frame is up to half its side (55 of 128 pixels) away.
-- Resolution: radii from 2.5 to 42 pixels, frames of 2 to 3 pixels, crosses of 2 pixel strokes.
-- Loss: `cross` is rare and small (about 1 pixel in 500), background is most of each image.
+- Resolution: radii from 3.5 to 42 pixels, frames of 3 pixels, crosses of 3 pixel strokes.
+- Loss: `cross` is rare and small (about 1 pixel in 400), background is most of each image.
 - Void: a border of one pixel around every object, as in PASCAL VOC.
 
 Colours are random and textures noisy, so that only shape and context decide. Example i of a split
@@ -38,9 +38,9 @@ LABELS = LabelSpec(
 )
 DISC, SQUARE, TRIANGLE, FRAME, CAPTIVE, CROSS = range(1, 7)
 SPLITS = ("train", "val")
-RADII = (2.5, 42.0)  # of discs, squares and triangles, at 128 pixels
+RADII = (3.5, 42.0)  # of discs, squares and triangles, at 128 pixels
 _SUBPIXEL = 4  # bits of fraction in OpenCV's drawing coordinates
-_CONTRAST = 45.0  # least distance in RGB between an object and what it lies on
+_CONTRAST = 70.0  # least distance in RGB between an object and what it lies on
 
 
 @dataclasses.dataclass(eq=False)
@@ -150,7 +150,7 @@ def _add_frame(canvas: _Canvas) -> _Frame | None:
     frame = _Frame(rng.uniform(half, size - half), half, turn)
     corners = frame.corners()
     mask = np.zeros((size, size), np.uint8)
-    width = rng.uniform(2.0, 3.2) * unit
+    width = rng.uniform(2.5, 3.3) * unit
     for k in range(4):
         mask |= canvas.stroke(corners[[k, (k + 1) % 4]], width)
     return frame if canvas.place(mask, FRAME) else None
@@ -188,12 +188,12 @@ def _add_any(canvas: _Canvas, kind: int, radii: tuple[float, float], margin: flo
 def _add_cross(canvas: _Canvas) -> None:
     rng, unit = canvas.rng, canvas.unit
     for _ in range(12):
-        centre = rng.uniform(6 * unit, canvas.size - 6 * unit, 2)
-        angle, arm = rng.uniform(0, np.pi), rng.uniform(4.5, 6.5) * unit
+        centre = rng.uniform(9 * unit, canvas.size - 9 * unit, 2)
+        angle, arm = rng.uniform(0, np.pi), rng.uniform(6.0, 9.0) * unit
         mask = np.zeros_like(canvas.label)
         for turn in (angle, angle + np.pi / 2):
             reach = np.array([np.cos(turn), np.sin(turn)]) * arm
-            mask |= canvas.stroke(np.array([centre - reach, centre + reach]), 2.4 * unit)
+            mask |= canvas.stroke(np.array([centre - reach, centre + reach]), 3.0 * unit)
         if canvas.place(mask, CROSS):
             return
 
