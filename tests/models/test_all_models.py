@@ -92,7 +92,7 @@ ANOTHER_WAY = {
 def test_logits_are_float32_at_the_size_of_any_image(name):
     model = SMALL[name]
     heads = {"logits"} | ({"aux_logits"} if getattr(model, "aux_features", 0) else set())
-    for size, changes in (((50, 33), {}), ((1, 6), ANOTHER_WAY), ((65, 40), {"output_stride": 32})):
+    for size, changes in (((50, 33), {}), ((1, 6), ANOTHER_WAY)):
         outputs, _ = _traced(name, size, **changes)
         stride = changes.get("output_stride", model.backbone.output_stride)
         assert {output for output in outputs if output.endswith("logits")} == heads
@@ -111,7 +111,6 @@ def test_the_tree_does_not_depend_on_how_it_is_computed(name):
     _, reference = _traced(name, (50, 33))
     assert {leaf.dtype.name for leaf in jax.tree.leaves(reference)} == {"float32"}
     assert _traced(name, (1, 6), **ANOTHER_WAY)[1] == reference
-    assert _traced(name, (65, 40), output_stride=32)[1] == reference
 
 
 def _check_gradients(model):
