@@ -1,7 +1,8 @@
 """keras-hub's DeepLab v3+ on its JAX backend as a contender; needs an environment of its own.
 
-    pip install tensorflow-cpu keras keras-hub jax
+    python -m venv KERAS && KERAS/bin/pip install tensorflow-cpu keras keras-hub jax
 
+keras-hub 0.32 imports TensorFlow, whatever the backend.
 Not equal work: its backbone stays at output stride 32, and it has 39.2 million parameters.
 """
 
@@ -37,14 +38,17 @@ def main() -> None:
         spatial_pyramid_pooling_key="P5",
         low_level_feature_key="P2",
         upsampling_size=8,
-        dilation_rates=[6, 12, 18],
+        dilation_rates=list(work.ATROUS_RATES),
         image_shape=(given.size, given.size, 3),
     )
     model = keras_hub.models.DeepLabV3ImageSegmenter(
         backbone=backbone, num_classes=work.NUM_CLASSES, activation=None
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=work.IGNORE)
-    model.compile(optimizer=keras.optimizers.SGD(1e-3, momentum=0.9), loss=loss, jit_compile=True)
+    sgd = keras.optimizers.SGD(
+        work.LEARNING_RATE, momentum=work.MOMENTUM, weight_decay=work.WEIGHT_DECAY
+    )
+    model.compile(optimizer=sgd, loss=loss, jit_compile=True)
     images, labels = work.batch_of(given)
     x = jnp.asarray((images.astype(np.float32) - 127.5) / 127.5)
     y = jnp.asarray(labels)

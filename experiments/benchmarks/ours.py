@@ -9,12 +9,17 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from experiments.benchmarks import timing, work
 from jaxseg import config, memory, step
-from jaxseg.inference import normalise
+from jaxseg.inference import at_output_stride, normalise
 from jaxseg.models.deeplab_v3 import smp_deeplab_v3, torchvision_deeplab_v3
 from jaxseg.models.deeplab_v3_plus import smp_deeplab_v3_plus
+from jaxseg.summary import summarize
+from jaxseg.weights.load import load_variables
+
+_PEAK_SIZE, _PEAK_REPEATS = 8192, 20
 
 
 def _with(module: nn.Module, **values: Any) -> nn.Module:
@@ -30,69 +35,105 @@ def _with(module: nn.Module, **values: Any) -> nn.Module:
 
 
 def model(given: work.Work) -> nn.Module:
-    """The network that equals the peers' in values and parameters."""
-    built: nn.Module = {
-        "v3": lambda: smp_deeplab_v3(50, work.NUM_CLASSES, 16, (6, 12, 18)),
-        "v3_101": lambda: smp_deeplab_v3(101, work.NUM_CLASSES, 16, (6, 12, 18)),
-        "v3_plus": lambda: smp_deeplab_v3_plus(50, work.NUM_CLASSES, 16, (6, 12, 18)),
-        "v3_stride8": lambda: torchvision_deeplab_v3(50, work.NUM_CLASSES, aux=False),
-    }[given.model]()
-    return _with(built, form=given.variant or "auto", dtype=given.dtype)
+    """The network that equals the peers' in values and parameters, without dropout."""
+    if given.model == "v3_plus":
+        built: nn.Module = smp_deeplab_v3_plus(
+            given.depth, work.NUM_CLASSES, 16, work.ATROUS_RATES
+        )
+    elif given.model in ("v3_torchvision", "v3_stride8"):
+        built = torchvision_deeplab_v3(given.depth, work.NUM_CLASSES, aux=False)
+        if given.model == "v3_torchvision":
+            built = at_output_stride(built, 16)
+    else:
+        built = smp_deeplab_v3(given.depth, work.NUM_CLASSES, 16, work.ATROUS_RATES)
+    return _with(built, form=given.variant or "auto", dtype=given.dtype, dropout=0.0)
+
+
+def experiment_of(given: work.Work) -> config.Experiment:
+    """The work as an experiment."""
+    return config.Experiment(
+        model=model(given),
+        data=config.Data(batch_size=given.batch, crop_size=(given.size, given.size)),
+        optim=config.Optim(
+            name="sgd",
+            learning_rate=work.LEARNING_RATE,
+            schedule="constant",
+            momentum=work.MOMENTUM,
+            weight_decay=work.WEIGHT_DECAY,
+        ),
+    )
+
+
+def _compiled(function: Any, *arguments: Any) -> tuple[Any, dict[str, float]]:
+    """The compiled function, and the CPU seconds of tracing and of compiling it."""
+    results: list[Any] = []
+    _, trace = timing.timed(lambda: results.append(function.lower(*arguments)))
+    wall, cpu = timing.timed(lambda: results.append(results.pop().compile()))
+    return results[0], {"trace_cpu": trace, "compile_cpu": cpu, "compile_wall": wall}
 
 
 def main() -> None:
     """Builds the step and serves it."""
     given = work.from_arguments()
     memory.keep_freed(os.environ.get("JAX_PLATFORMS"))
-    experiment = config.Experiment(
-        model=model(given),
-        data=config.Data(batch_size=given.batch, crop_size=(given.size, given.size)),
-        optim=config.Optim(name="sgd", learning_rate=1e-3, schedule="constant"),
-    )
+    experiment = experiment_of(given)
     images, labels = work.batch_of(given)
     batch = jax.device_put({"image": images, "label": labels})
     optimizer, rate = step.make_optimizer(experiment)
     state = jax.jit(functools.partial(step.init_state, experiment, optimizer))()
-    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    train = jax.jit(step.make_train_step(experiment, optimizer, rate), donate_argnums=0)
+    if given.weights:
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        state = state.replace(**jax.tree.map(jnp.array, load_variables(given.weights, variables)))
 
     @jax.jit
-    def infer(variables: Any, image: jax.Array) -> Any:
+    def infer(variables: Any, image: jax.Array) -> jax.Array:
         view = normalise(image, experiment.data.mean, experiment.data.std)
-        return experiment.model.apply(variables, view, train=False)
+        return experiment.model.apply(variables, view, train=False)["logits"]
 
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     if given.step == "train":
-        compiled = train.lower(state, batch).compile()
+        train = jax.jit(step.make_train_step(experiment, optimizer, rate), donate_argnums=0)
+        compiled, facts = _compiled(train, state, batch)
     else:
-        compiled = infer.lower(variables, batch["image"]).compile()
-    cost = compiled.cost_analysis() or {}
+        compiled, facts = _compiled(infer, variables, batch["image"])
 
-    def train_once() -> None:
+    def train_once() -> Any:
         nonlocal state
-        state, metrics = compiled(state, batch)
-        jax.block_until_ready((state, metrics))
+        state, metrics = jax.block_until_ready(compiled(state, batch))
+        return metrics["cross_entropy"]
 
-    def infer_once() -> None:
-        jax.block_until_ready(compiled(variables, batch["image"]))
+    def infer_once() -> Any:
+        return jax.block_until_ready(compiled(variables, batch["image"]))
 
+    training = given.step == "train"
+    multiply_adds = summarize(experiment.model, (given.size, given.size)).multiply_adds
     timing.serve(
-        train_once if given.step == "train" else infer_once,
-        {"parameters": count, "flops": cost.get("flops"), "jax": jax.__version__},
+        train_once if training else infer_once,
+        float if training else lambda logits: work.cross_entropy(np.asarray(logits), labels),
+        facts
+        | {
+            "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+            # Of the convolutions, a tap on padding counted like any other; backward is twice that.
+            "flops": 2 * multiply_adds * given.batch * (3 if training else 1),
+            "temporary_mb": compiled.memory_analysis().temp_size_in_bytes >> 20,
+            "matrix_peak": matrix_peak(given.dtype) if jax.default_backend() != "cpu" else None,
+            "threads": timing.cores(),
+        },
     )
 
 
-def matrix_peak(dtype: str, size: int = 8192, repeats: int = 20) -> float:
+def matrix_peak(dtype: str) -> float:
     """Measured floating-point operations a second of a square matrix product on this device."""
-    a = jnp.ones((size, size), dtype)
+    size = _PEAK_SIZE
+    # Numbers of unit size all along: a device slows down less over zeros than over real work.
+    a = jax.random.normal(jax.random.key(0), (size, size), dtype) / size**0.5
     product = jax.jit(lambda a, b: a @ b)
-    product(a, a).block_until_ready()
+    result = product(a, a).block_until_ready()
     start = time.perf_counter()
-    result = a
-    for _ in range(repeats):
+    for _ in range(_PEAK_REPEATS):
         result = product(result, a)
     result.block_until_ready()
-    return 2 * size**3 * repeats / (time.perf_counter() - start)
+    return 2 * size**3 * _PEAK_REPEATS / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
-"""Contenders side by side: one process each, one at work at a time, round after round.
+"""Contenders side by side, round after round, and when their times may be told as a ratio.
 
-A contender is a program that calls `serve`: it builds its work, then does steps when asked to. So
-libraries with threads of their own do not meet in one process, and each round sees the same machine
-for all of them. The ratios are only worth something on a quiet machine: `too_busy` decides.
+Programs of different libraries run as one process each, one at work at a time: thread pools of two
+libraries in one process keep each other's cores busy. Such a contender is a program that calls
+`serve`; `running` starts several, `interleave` lets them work in turn. Calls of one library take
+turns in this process (`take_turns`). Ratios are only told of a quiet machine: see `Comparison`.
 """
 
 import contextlib
 import dataclasses
+import datetime
 import json
 import os
 import pathlib
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,27 +24,185 @@ from typing import Any, Self
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MOST_LOAD = 0.5  # load average at the start above which no ratio is printed
 MOST_SPREAD = 1.3  # slowest over fastest round of a contender, likewise
+VALUES = 3  # first results that a contender tells, to compare
 _PAUSE = 0.3  # seconds; lets the threads of the last contender fall asleep
+_BLOCKS = 3  # of calls in a round of `take_turns`, whose median counts
 
 
-def serve(step: Callable[[], object], facts: Mapping[str, Any]) -> None:
+def cores() -> int:
+    """How many this process may use; each contender takes as many threads."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclasses.dataclass
+class Times:
+    """Of one contender: seconds of a step in each round, by the clock and of all its threads."""
+
+    wall: list[float] = dataclasses.field(default_factory=list)  # the median of each round
+    cpu: list[float] = dataclasses.field(default_factory=list)  # the least of each round
+
+    def add(self, steps: Sequence[Sequence[float]]) -> None:
+        """Another round, of (wall, CPU) seconds of each step."""
+        self.wall.append(statistics.median(wall for wall, _ in steps))
+        self.cpu.append(min(cpu for _, cpu in steps))
+
+    @property
+    def median(self) -> float:
+        """Over the rounds."""
+        return statistics.median(self.wall)
+
+    @property
+    def spread(self) -> float:
+        """Slowest over fastest round."""
+        return max(self.wall) / min(self.wall)
+
+    def __add__(self, other: Self) -> "Times":
+        """Of one step after the other, round by round."""
+        wall = [a + b for a, b in zip(self.wall, other.wall, strict=True)]
+        cpu = [a + b for a, b in zip(self.cpu, other.cpu, strict=True)]
+        return Times(wall, cpu)
+
+    def to_json(self) -> dict[str, Any]:
+        """Seconds; "cpu" is the least over the rounds, which other programs hardly change."""
+        return {
+            "median": self.median,
+            "minimum": min(self.wall),
+            "spread": self.spread,
+            "cpu": min(self.cpu),
+            "rounds": self.wall,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The median time of one contender over that of another, if the machine was quiet."""
+
+    ratio: float | None
+    busy: str  # why there is no ratio; "" where there is one
+    target: float | None = None  # the most that the ratio may be
+
+    @classmethod
+    def of(
+        cls,
+        ours: tuple[str, Times],
+        other: tuple[str, Times],
+        load: float,
+        target: float | None = None,
+    ) -> Self:
+        """Compares two contenders of the same rounds.
+
+        Args:
+          ours: name and times.
+          other: name and times.
+          load: average of the last minute before anything was started.
+          target: the most that the ratio may be, if there is a goal.
+        """
+        busy = too_busy(load, {name: times.spread for name, times in (ours, other)})
+        return cls(None if busy else ours[1].median / other[1].median, busy, target)
+
+    def __str__(self) -> str:
+        """A cell of a table: the ratio with its target, or why there is none."""
+        if self.ratio is None:
+            return f"no ratio: {self.busy}"
+        if self.target is None:
+            return f"{self.ratio:.2f}"
+        return f"{self.ratio:.2f} (at most {self.target:g}{'' if self.met else ': MISSED'})"
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is; None without one, or without a ratio."""
+        if self.ratio is None or self.target is None:
+            return None
+        return round(self.ratio, 2) <= self.target
+
+    def to_json(self) -> dict[str, Any]:
+        """With `met`."""
+        return {**dataclasses.asdict(self), "met": self.met}
+
+
+def too_busy(load: float, spreads: Mapping[str, float]) -> str:
+    """Why no ratio may be told; "" where it may.
+
+    Args:
+      load: average of the last minute before anything was started.
+      spreads: of each contender in the ratio.
+    """
+    if load > MOST_LOAD:
+        return f"busy, the load was {load:.2f} at the start (at most {MOST_LOAD})"
+    unsteady = [f"{name} {spread:.2f}" for name, spread in spreads.items() if spread > MOST_SPREAD]
+    if unsteady:
+        return f"busy, slowest over fastest round: {', '.join(unsteady)} (at most {MOST_SPREAD})"
+    return ""
+
+
+def wait_until_quiet(minutes: float) -> float:
+    """Waits at most that long for a load average below MOST_LOAD; the load at the end."""
+    end = time.monotonic() + 60 * minutes
+    while os.getloadavg()[0] > MOST_LOAD and time.monotonic() < end:
+        time.sleep(5)
+    return os.getloadavg()[0]
+
+
+def timed(call: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of a call, by the clock and of all threads of this process."""
+    start = time.perf_counter(), time.process_time()
+    call()
+    return time.perf_counter() - start[0], time.process_time() - start[1]
+
+
+def take_turns(
+    blocks: Mapping[str, Callable[[int], object]], rounds: int, seconds: float
+) -> dict[str, Times]:
+    """Times calls in this process, in turn; every second round goes backwards.
+
+    Args:
+      blocks: name -> a function that does its work as often as it is told, and waits for it.
+      rounds: of all of them.
+      seconds: that a block of calls takes at least; a round is three blocks of each.
+
+    Returns:
+      Name -> the time of one call.
+    """
+    counts = {}
+    for name, block in blocks.items():
+        block(1)
+        once = min(timed(lambda block=block: block(1))[0] for _ in range(2))  # type: ignore[misc]
+        counts[name] = max(1, round(seconds / once))
+    times = {name: Times() for name in blocks}
+    for i in range(rounds):
+        for name in blocks if i % 2 == 0 else reversed(blocks):
+            block, count = blocks[name], counts[name]
+            samples = [timed(lambda: block(count)) for _ in range(_BLOCKS)]  # noqa: B023
+            times[name].add([(wall / count, cpu / count) for wall, cpu in samples])
+    return times
+
+
+def serve(
+    step: Callable[[], object],
+    value: Callable[[Any], float],
+    facts: Mapping[str, Any],
+    rest: Callable[[], object] | None = None,
+) -> None:
     """The life of a contender: says its facts, then does as many steps as each line asks for.
 
     Args:
       step: does the work once and returns when it is done.
+      value: of what `step` returned: the loss, to be compared between contenders.
       facts: about the work, such as {"parameters": 39638869}.
+      rest: done, unmeasured, before the others' turns.
     """
-    start = time.perf_counter(), time.process_time()
-    step()
-    first = {"wall": time.perf_counter() - start[0], "cpu": time.process_time() - start[1]}
-    print("\n" + json.dumps({**facts, "first_step": first}), flush=True)
+    rest = rest or (lambda: None)
+    results: list[object] = []
+    wall, cpu = timed(lambda: results.append(step()))
+    values = [value(results.pop())] + [value(step()) for _ in range(VALUES - 1)]
+    first = {"wall": wall, "cpu": cpu}
+    rest()
+    print("\n" + json.dumps({**facts, "values": values, "first_step": first}), flush=True)
     for line in sys.stdin:
-        times = []
-        for _ in range(int(line)):
-            start = time.perf_counter(), time.process_time()
-            step()
-            times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
-        print("\n" + json.dumps(times), flush=True)
+        steps = [timed(step) for _ in range(int(line))]
+        rest()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes on Linux
+        print("\n" + json.dumps({"steps": steps, "resident_mb": peak // 1000}), flush=True)
 
 
 @dataclasses.dataclass
@@ -51,12 +212,11 @@ class Contender:
     name: str
     process: subprocess.Popen[str]
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-    rounds: list[float] = dataclasses.field(default_factory=list)  # median wall seconds of each
-    cpu: list[float] = dataclasses.field(default_factory=list)  # least CPU seconds of each
+    times: Times = dataclasses.field(default_factory=Times)
 
     @classmethod
     def start(cls, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Self:
-        """Starts the program and waits for its first step."""
+        """Starts the program and waits for its first steps."""
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -69,11 +229,11 @@ class Contender:
         contender.facts = contender._answer()
         return contender
 
-    def _answer(self) -> Any:
+    def _answer(self) -> dict[str, Any]:
         """The next line of JSON; other lines are what libraries print."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if line.startswith(("{", "[")):
+            if line.startswith("{"):
                 return json.loads(line)
         raise RuntimeError(f"{self.name} ended with status {self.process.wait()}; see above")
 
@@ -81,25 +241,9 @@ class Contender:
         """One unmeasured step, then `steps` measured ones."""
         assert self.process.stdin is not None
         print(steps + 1, file=self.process.stdin, flush=True)
-        times = self._answer()[1:]
-        self.rounds.append(statistics.median(wall for wall, _ in times))
-        self.cpu.append(min(cpu for _, cpu in times))
-
-    @property
-    def spread(self) -> float:
-        """Slowest over fastest round."""
-        return max(self.rounds) / min(self.rounds)
-
-    def to_json(self) -> dict[str, Any]:
-        """What was measured, in seconds a step."""
-        return {
-            **self.facts,
-            "median": statistics.median(self.rounds),
-            "minimum": min(self.rounds),
-            "spread": self.spread,
-            "cpu": min(self.cpu),
-            "rounds": self.rounds,
-        }
+        answer = self._answer()
+        self.times.add(answer["steps"][1:])
+        self.facts["resident_mb"] = answer["resident_mb"]
 
 
 @contextlib.contextmanager
@@ -125,38 +269,30 @@ def interleave(contenders: Sequence[Contender], rounds: int, steps: int) -> None
         for contender in contenders if i % 2 == 0 else reversed(contenders):
             time.sleep(_PAUSE)
             contender.round(steps)
-        print(f"  round {i + 1} of {rounds}", file=sys.stderr, flush=True)
+        last = ", ".join(f"{c.name} {c.times.wall[-1]:.3f}" for c in contenders)
+        print(f"  round {i + 1} of {rounds}: {last} s", file=sys.stderr, flush=True)
 
 
-def wait_until_quiet(minutes: float) -> float:
-    """Waits at most that long for a load average below MOST_LOAD; the load at the end."""
-    end = time.monotonic() + 60 * minutes
-    while os.getloadavg()[0] > MOST_LOAD and time.monotonic() < end:
-        time.sleep(5)
-    return os.getloadavg()[0]
+def environment() -> dict[str, Any]:
+    """Command, code, versions, devices, processor, cores, system and load, for the record."""
+    from jaxseg.environment import environment as program  # contenders need no flax for `serve`
 
-
-def too_busy(load: float, spreads: Mapping[str, float]) -> str:
-    """Why no ratio may be told; "" where it may.
-
-    Args:
-      load: average of the last minute before anything was started.
-      spreads: of each contender in the ratio.
-    """
-    if load > MOST_LOAD:
-        return f"the load was {load:.2f} at the start (at most {MOST_LOAD})"
-    unsteady = [f"{name} {s:.2f}" for name, s in spreads.items() if s > MOST_SPREAD]
-    if unsteady:
-        return f"slowest over fastest round: {', '.join(unsteady)} (at most {MOST_SPREAD})"
-    return ""
-
-
-def machine() -> dict[str, Any]:
-    """Processor, cores and system, for the record."""
     model = platform.processor() or platform.machine()
-    try:
+    with contextlib.suppress(OSError, StopIteration):
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        pass
-    return {"processor": model, "cores": os.cpu_count(), "system": platform.platform()}
+    load = os.getloadavg()[0]
+    return program() | {
+        "processor": model,
+        "cores": cores(),
+        "system": platform.platform(),
+        "load": load,
+    }
+
+
+def write(path: str, record: Mapping[str, Any]) -> None:
+    """The record as JSON, with the time of writing."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    file = pathlib.Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({**record, "written": now}, indent=1) + "\n")

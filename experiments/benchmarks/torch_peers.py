@@ -3,6 +3,7 @@
 usage: torch_peers.py WORK; its variant holds words: "channels_last", "compile".
 """
 
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -28,46 +29,55 @@ def _tolerate_missing_operators() -> None:
     torch.library.register_fake = tolerant
 
 
-def _model(name: str) -> torch.nn.Module:
-    _tolerate_missing_operators()
-    if name == "v3_stride8":
-        from torchvision.models import segmentation
+def _torchvision(depth: int, output_stride: int) -> torch.nn.Module:
+    from torchvision.models import _utils, resnet
+    from torchvision.models.segmentation import deeplabv3
 
-        class Logits(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.model = segmentation.deeplabv3_resnet50(
-                    weights=None,
-                    weights_backbone=None,
-                    num_classes=work.NUM_CLASSES,
-                    aux_loss=False,
-                )
-
-            def forward(self, images: torch.Tensor) -> torch.Tensor:
-                return self.model(images)["out"]
-
-        return Logits()
-    import segmentation_models_pytorch as smp
-
-    kind = {"v3": smp.DeepLabV3, "v3_plus": smp.DeepLabV3Plus}[name]
-    return kind(
-        "resnet50",
-        encoder_weights=None,
-        classes=work.NUM_CLASSES,
-        encoder_output_stride=16,
-        decoder_atrous_rates=(6, 12, 18),
+    backbone = {50: resnet.resnet50, 101: resnet.resnet101}[depth](
+        weights=None, replace_stride_with_dilation=[False, output_stride == 8, True]
     )
+    rates = [rate * 16 // output_stride for rate in work.ATROUS_RATES]
+    return deeplabv3.DeepLabV3(
+        _utils.IntermediateLayerGetter(backbone, return_layers={"layer4": "out"}),
+        deeplabv3.DeepLabHead(2048, work.NUM_CLASSES, rates),
+    )
+
+
+def network_of(given: work.Work) -> torch.nn.Module:
+    """The network, with the same random values in every process and without dropout."""
+    _tolerate_missing_operators()
+    torch.manual_seed(0)
+    if given.model in ("v3_torchvision", "v3_stride8"):
+        network = _torchvision(given.depth, 8 if given.model == "v3_stride8" else 16)
+    else:
+        import segmentation_models_pytorch as smp
+
+        kind = smp.DeepLabV3Plus if given.model == "v3_plus" else smp.DeepLabV3
+        network = kind(
+            f"resnet{given.depth}",
+            encoder_weights=None,
+            classes=work.NUM_CLASSES,
+            encoder_output_stride=16,
+            decoder_atrous_rates=work.ATROUS_RATES,
+        )
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return network
 
 
 def main() -> None:
     """Builds the step and serves it."""
     given = work.from_arguments()
-    memory.keep_freed("cpu" if not torch.cuda.is_available() else None)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    memory.keep_freed(device)
+    torch.set_num_threads(timing.cores())
     words = given.variant.split()
     layout = torch.channels_last if "channels_last" in words else torch.contiguous_format
     torch.backends.cudnn.benchmark = True
-    network: Any = _model(given.model)
+    network: Any = network_of(given)
+    if given.weights and not pathlib.Path(given.weights).exists():
+        torch.save(network.state_dict(), given.weights)
     network = network.to(device, memory_format=layout)
     network.train(given.step == "train")
     forward = torch.compile(network) if "compile" in words else network
@@ -75,34 +85,52 @@ def main() -> None:
     x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float()
     x = ((x - 127.5) / 127.5).to(device, memory_format=layout)
     y = torch.from_numpy(labels.astype(np.int64)).to(device)
-    optimizer = torch.optim.SGD(network.parameters(), 1e-3, momentum=0.9, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        work.LEARNING_RATE,
+        momentum=work.MOMENTUM,
+        weight_decay=work.WEIGHT_DECAY,
+    )
     half = given.dtype == "bfloat16"
+
+    def logits_of() -> torch.Tensor:
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            output = forward(x)
+        return output["out"] if isinstance(output, dict) else output
 
     def wait() -> None:
         if device == "cuda":
             torch.cuda.synchronize()
 
-    def train_once() -> None:
+    def train_once() -> torch.Tensor:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device, torch.bfloat16, enabled=half):
-            logits = forward(x)
-        loss = torch.nn.functional.cross_entropy(logits.float(), y, ignore_index=work.IGNORE)
+        logits = logits_of().float()
+        loss = torch.nn.functional.cross_entropy(logits, y, ignore_index=work.IGNORE)
         loss.backward()
         optimizer.step()
         wait()
+        return loss.detach()
 
-    def infer_once() -> None:
-        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=half):
-            forward(x)
+    def infer_once() -> torch.Tensor:
+        with torch.inference_mode():
+            logits = logits_of()
         wait()
+        return logits
 
+    def loss_of(logits: torch.Tensor) -> float:
+        return work.cross_entropy(logits.float().cpu().numpy().transpose(0, 2, 3, 1), labels)
+
+    training = given.step == "train"
     timing.serve(
-        train_once if given.step == "train" else infer_once,
+        train_once if training else infer_once,
+        float if training else loss_of,
         {
             "parameters": sum(p.numel() for p in network.parameters()),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
         },
+        # Contenders share the device's memory: what is not at work gives back its cache.
+        rest=torch.cuda.empty_cache if device == "cuda" else None,
     )
 
 

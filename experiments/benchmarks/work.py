@@ -8,22 +8,34 @@ import numpy as np
 
 NUM_CLASSES = 21
 IGNORE = 255
+ATROUS_RATES = (6, 12, 18)  # at output stride 16
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-3, 0.9, 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
 class Work:
     """One model, one batch, one kind of step."""
 
-    model: str  # "v3": DeepLab v3 at output stride 16; "v3_plus"; "v3_stride8": torchvision's
+    model: str  # of MODELS
     step: str  # "train" or "inference"
     batch: int = 2
     size: int = 256
     dtype: str = "float32"  # of the computation: "float32" or "bfloat16"
-    variant: str = ""  # what a contender does differently: "plain", "channels_last", "compile", ...
+    variant: str = ""  # what a contender does differently: "plain", "channels_last compile", ...
+    weights: str = ""  # a .pth to start from, which the first of torch's contenders writes
+
+    @property
+    def depth(self) -> int:
+        """Of the ResNet."""
+        return 101 if self.model.endswith("_101") else 50
 
     def argument(self) -> str:
         """As the one argument of a contender's program."""
         return json.dumps(dataclasses.asdict(self))
+
+
+# smp's DeepLab v3 and v3+, and torchvision's v3 at output stride 16 and as it is published, at 8.
+MODELS = ("v3", "v3_101", "v3_plus", "v3_torchvision", "v3_stride8")
 
 
 def from_arguments() -> Work:
@@ -39,3 +51,13 @@ def batch_of(work: Work) -> tuple[np.ndarray, np.ndarray]:
     labels = rng.integers(0, NUM_CLASSES, shape, dtype=np.uint8)
     labels[rng.random(shape) < 0.1] = IGNORE
     return images, labels
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The mean over the pixels that are not void; logits [B, H, W, K], labels [B, H, W]."""
+    x = logits.astype(np.float64)
+    x -= x.max(axis=-1, keepdims=True)
+    valid = labels != IGNORE
+    truth = np.where(valid, labels, 0)[..., None].astype(np.int64)
+    loss = np.log(np.exp(x).sum(axis=-1)) - np.take_along_axis(x, truth, axis=-1)[..., 0]
+    return float(loss[valid].mean())

@@ -1,10 +1,14 @@
 """Equal to torchvision and segmentation_models_pytorch with random weights carried over."""
 
+import dataclasses
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxseg import losses
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.models.deeplab_v3 import smp_deeplab_v3, torchvision_deeplab_v3
 from jaxseg.models.deeplab_v3_plus import smp_deeplab_v3_plus
@@ -157,3 +161,75 @@ def test_smp(smp, name, constructor, table, depth, output_stride):
         # smp takes layer 1 and enlarges the encoder's map by 2, as these sizes are to each other.
         assert theirs.shape[2:] == images.shape[1:3]
     _assert_close(_apply(model, variables, images)["logits"], theirs)
+
+
+def _with(module, **values):
+    """The module with fields set in it and in all modules that it holds, where they have them."""
+    changes = {}
+    for field in dataclasses.fields(module):
+        value = getattr(module, field.name, None)
+        if field.name in values:
+            changes[field.name] = values[field.name]
+        elif isinstance(value, nn.Module) and field.name != "parent":
+            changes[field.name] = _with(value, **values)
+    return module.clone(**changes)
+
+
+def _torch_gradients(peer, images, labels, aux_weight):
+    """The loss in train mode, and its gradient under every name of the state."""
+    peer.train()
+    for module in peer.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    outputs = peer(_torch(images))
+    outputs = outputs if isinstance(outputs, dict) else {"out": outputs}
+    targets = torch.from_numpy(labels.astype(np.int64))
+    of = {
+        name: torch.nn.functional.cross_entropy(logits, targets, ignore_index=255)
+        for name, logits in outputs.items()
+    }
+    loss = of["out"] + aux_weight * of.get("aux", 0.0)
+    loss.backward()
+    gradients = {name: parameter.grad for name, parameter in peer.named_parameters()}
+    state = peer.state_dict()
+    return loss.item(), {name: gradients.get(name, state[name]).detach() for name in state}
+
+
+@pytest.mark.parametrize("name", ["torchvision", "DeepLabV3", "DeepLabV3Plus"])
+def test_loss_and_gradients_in_train_mode(smp, torchvision, name):
+    """Batch statistics, void pixels and the auxiliary head included; in float64, to be sure."""
+    if name == "torchvision":
+        build = torchvision.models.segmentation.deeplabv3_resnet50
+        peer = build(weights=None, weights_backbone=None, num_classes=5, aux_loss=True)
+        model, table = torchvision_deeplab_v3(50, 5), tables_torch.torchvision_deeplab_v3
+    else:
+        constructor, table = {row[0]: row[1:] for row in SMP}[name]
+        peer = getattr(smp, name)(
+            "resnet18", encoder_weights=None, classes=5, encoder_output_stride=16
+        )
+        model = constructor(18, 5, output_stride=16)
+    peer = _randomise(peer).double()
+    images = _images((64, 80)).astype(np.float64)
+    labels = np.random.default_rng(1).integers(0, 5, images.shape[:3], dtype=np.uint8)
+    labels[:, :7] = 255
+    with jax.enable_x64(True):
+        model = _with(model, dtype="float64", dropout=0.0, aux_dropout=0.0)
+        variables = _import(peer, model, table, np.float64)
+        expected_loss, tensors = _torch_gradients(peer, images, labels, aux_weight=0.5)
+
+        def objective(params):
+            outputs, _ = model.apply(
+                {**variables, "params": params}, images, train=True, mutable=["batch_stats"]
+            )
+            return losses.segmentation(outputs, labels, aux_weight=0.5)["loss"]
+
+        loss, gradients = jax.jit(jax.value_and_grad(objective))(variables["params"])
+        named = {key: tensor.numpy() for key, tensor in tensors.items()}
+        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, np.float64), variables)
+        expected = match.fill(named, shapes, table(named))["params"]
+        assert loss == pytest.approx(expected_loss, rel=1e-6)
+        for (path, ours), theirs in zip(
+            jax.tree.leaves_with_path(gradients), jax.tree.leaves(expected), strict=True
+        ):
+            error = np.abs(np.asarray(ours) - theirs).max()
+            assert error < 1e-4 * np.abs(theirs).max() + 1e-9, jax.tree_util.keystr(path)
