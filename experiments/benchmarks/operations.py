@@ -1,203 +1,168 @@
-"""Each fast form beside the plain one that defines it: value, and value with gradients.
+"""Each form of an operation beside the plain one that defines it: value and gradients.
 
     python -m experiments.benchmarks.operations
-    python -m experiments.benchmarks.operations --only=atrous --rounds=10 --output=operations.json
+    python -m experiments.benchmarks.operations --only=atrous,depthwise --rounds=9
+    python -m experiments.benchmarks.operations --output=experiments/results/operations_cpu.json
 
-Forms take turns, round after round; what counts is the least of the rounds, of the CPU seconds of
-all threads (which other programs hardly change) and, on an accelerator, of the clock.
+Forms take turns in one process, round after round. "auto" is what models run; where it compiles to
+the same program as another form, that one's time stands for it. The gradient pass is the gradients
+of all arguments for a given cotangent, without the value where they do not need it. From these
+tables the choice of "auto" is made on each backend.
 """
 
-import dataclasses
-import json
 import os
-import pathlib
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks import timing
+from experiments.benchmarks.operation_list import Operation, operations
 from jaxseg import memory
-from jaxseg.environment import environment
-from jaxseg.layers.conv import conv
-from jaxseg.layers.pool import max_pool
-from jaxseg.layers.resize import resize_bilinear
-from jaxseg.metrics import confusion_matrix
 
-_ONLY = flags.DEFINE_list("only", [], "Names, or beginnings of names, of operations; all if empty.")
-_ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds.", 1)
-_CHANNELS = flags.DEFINE_integer("channels", 256, "Of the atrous and depthwise convolutions.", 1)
-_BATCH = flags.DEFINE_integer("batch", 2, "Images.", 1)
-_DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of the arrays.")
+_ONLY = flags.DEFINE_list("only", [], "Names, or beginnings of names, of operations; default all.")
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds.", 2)
+_SECONDS = flags.DEFINE_float("seconds", 0.05, "Least length of a block of calls; 3 a round.", 0)
+_CHANNELS = flags.DEFINE_integer("channels", 512, "Of the atrous convolutions.", 1)
+_BATCH = flags.DEFINE_integer("batch", None, "Images; default 1, on an accelerator 16.", 1)
+_DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Default float32; GPU: half.")
+_WAIT = flags.DEFINE_float("wait", 5, "Minutes to wait at most for a quiet machine.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
-_MAPS, _RATES = (17, 33, 65), (1, 2, 4, 6, 12, 18, 24, 36)
-_CLASSES = 21
+_VALUE, _GRADIENT, _BOTH = "value", "gradient", "both"
 
 
-@dataclasses.dataclass(frozen=True)
-class Operation:
-    """One operation on given arrays, in several forms; the first is what others are held to."""
+def _block(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[[int], object]:
+    """Calls it so many times and waits: on CPU for each, where calls would run at the same time."""
+    each = jax.default_backend() == "cpu"
 
-    name: str
-    arguments: tuple[Any, ...]
-    forms: Mapping[str, Callable[..., Any]]
-    target: float | None = None  # of "auto", value and gradients (value alone without any)
-    value_target: float | None = None  # of "auto", value alone
-    differentiable: bool = True
+    def block(count: int) -> None:
+        result = None
+        for _ in range(count):
+            result = function(*arguments)
+            if each:
+                jax.block_until_ready(result)
+        jax.block_until_ready(result)
 
-
-def _draw(*shape: int) -> jax.Array:
-    return jnp.asarray(np.random.default_rng(0).normal(size=shape), _DTYPE.value)
-
-
-def _convolution(name: str, size: int, target: float | None, **options: Any) -> Operation:
-    b, c = _BATCH.value, _CHANNELS.value
-    groups = options.get("groups", 1)
-    k = options.pop("k", 3)
-
-    def in_form(form: str) -> Callable[..., Any]:
-        return lambda x, kernel: conv(x, kernel, form=form, **options)
-
-    arguments = _draw(b, size, size, c), _draw(k, k, c // groups, c) / 16
-    return Operation(name, arguments, {form: in_form(form) for form in ("plain", "auto")}, target)
+    return block
 
 
-def _resize(inputs: int, outputs: int, channels: int) -> Operation:
-    shape = (_BATCH.value, outputs, outputs, channels)
-
-    def in_form(form: str) -> Callable[..., Any]:
-        return lambda x: resize_bilinear(x, shape[1:3], convention="half_pixel", form=form)
-
-    forms: dict[str, Callable[..., Any]] = {
-        "jax.image": lambda x: jax.image.resize(x, shape, "bilinear"),
-        "plain": in_form("plain"),
-        "auto": in_form("auto"),
-    }
-    x = _draw(_BATCH.value, inputs, inputs, channels)
-    return Operation(f"resize {inputs} to {outputs}", (x,), forms, 1.1, 0.25)
+def _gradient(form: Callable[..., Any]) -> Callable[..., Any]:
+    """(cotangent, arguments) -> the gradient of each argument that is differentiable."""
+    return lambda cotangent, *arguments: jax.vjp(form, *arguments)[1](cotangent)
 
 
-def operations() -> Iterator[Operation]:
-    """All of them, with the targets of the project on CPU."""
-    b, c = _BATCH.value, _CHANNELS.value
-    for size in _MAPS:
-        for rate in _RATES:
-            target = 0.75 if size == 33 and rate >= 12 else 1.05
-            yield _convolution(f"atrous {size} rate {rate}", size, target, rate=rate)
-    yield _convolution("1x1 33", 33, 1.05, k=1)
-    yield _convolution("1x1 65", 65, 1.05, k=1)
-    for size, stride, rate in ((65, 1, 1), (65, 2, 1), (33, 1, 2), (33, 1, 12)):
-        name = f"depthwise {size} stride {stride} rate {rate}"
-        yield _convolution(name, size, 0.35, groups=c, stride=stride, rate=rate)
-
-    for inputs, outputs, channels in ((17, 65, c), (33, 129, c), (129, 513, _CLASSES)):
-        yield _resize(inputs, outputs, channels)
-
-    def pooled(form: str) -> Callable[..., Any]:
-        return lambda x: max_pool(x, 3, 2, 1, form=form)
-
-    forms = {form: pooled(form) for form in ("plain", "auto")}
-    yield Operation("max pool 3x3 stride 2", (_draw(b, 129, 129, 64),), forms)
-
-    rng = np.random.default_rng(0)
-    labels, predictions = (
-        jnp.asarray(rng.integers(0, _CLASSES, (b, 513, 513)), jnp.int32) for _ in range(2)
-    )
-
-    def counted(form: str) -> Callable[..., Any]:
-        return lambda y, p: confusion_matrix(y, p, _CLASSES, form=form)
-
-    def numpy_bincount(y: jax.Array, p: jax.Array) -> Any:
-        pairs = np.asarray(y).ravel() * _CLASSES + np.asarray(p).ravel()
-        return np.bincount(pairs, minlength=_CLASSES**2)
-
-    yield Operation(
-        "confusion matrix 513",
-        (labels, predictions),
-        {
-            "numpy bincount": numpy_bincount,
-            "matmul": jax.jit(counted("matmul")),
-            "auto": jax.jit(counted("auto")),
-        },
-        target=2.0,
-        differentiable=False,
-    )
+def times_of(
+    forms: Mapping[str, Callable[..., Any]], arguments: tuple[Any, ...]
+) -> tuple[dict[str, timing.Times], dict[str, str]]:
+    """Times of each form, and name -> name of the form that compiles to the same program."""
+    programs: dict[str, str] = {}  # its text -> the first form that has it
+    same: dict[str, str] = {}
+    blocks: dict[str, Callable[[int], object]] = {}
+    for name, form in forms.items():
+        if getattr(form, "on_host", False):
+            blocks[name] = _block(form, arguments)
+            continue
+        function = jax.jit(form)
+        first = programs.setdefault(function.lower(*arguments).as_text(), name)
+        if first == name:
+            blocks[name] = _block(function, arguments)
+        else:
+            same[name] = first
+    times = timing.take_turns(blocks, _ROUNDS.value, _SECONDS.value)
+    return times | {name: times[first] for name, first in same.items()}, same
 
 
-def _with_gradients(form: Callable[..., Any]) -> Callable[..., Any]:
-    """Value and the gradients of all arguments, for a cotangent that the compiler does not know."""
-
-    def both(*arguments: Any) -> Any:
-        value, pull = jax.vjp(form, *arguments)
-        return value, pull(jnp.tanh(value))
-
-    return both
-
-
-def _least(
-    forms: Mapping[str, Callable[..., Any]], arguments: Sequence[Any]
-) -> dict[str, dict[str, float]]:
-    """Seconds of each form: the least over rounds in which the forms take turns."""
-    for form in forms.values():
-        jax.block_until_ready(form(*arguments))
-    best = {name: {"cpu": float("inf"), "wall": float("inf")} for name in forms}
-    for _ in range(_ROUNDS.value):
-        for name, form in forms.items():
-            start = time.perf_counter(), time.process_time()
-            jax.block_until_ready(form(*arguments))
-            wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
-            best[name]["cpu"] = min(best[name]["cpu"], cpu)
-            best[name]["wall"] = min(best[name]["wall"], wall)
-    return best
-
-
-def measure(operation: Operation, clock: str) -> dict[str, Any]:
-    """Times one operation and prints its lines."""
-    passes: dict[str, tuple[Mapping[str, Callable[..., Any]], float | None]] = {}
+def measure(operation: Operation, load: float) -> dict[str, Any]:
+    """Times one operation, prints a line for each pass; what was measured, as JSON values."""
+    times, same = {}, {}
+    times[_VALUE], same[_VALUE] = times_of(operation.forms, operation.arguments)
     if operation.differentiable:
-        values = {name: jax.jit(form) for name, form in operation.forms.items()}
-        both = {name: jax.jit(_with_gradients(form)) for name, form in operation.forms.items()}
-        passes["value"] = values, operation.value_target
-        passes["with gradients"] = both, operation.target
-    else:
-        passes["value"] = operation.forms, operation.target
+        shape = jax.eval_shape(operation.forms["auto"], *operation.arguments)
+        cotangent = jax.random.normal(jax.random.key(1), shape.shape, shape.dtype)
+        gradients = {name: _gradient(form) for name, form in operation.forms.items()}
+        times[_GRADIENT], same[_GRADIENT] = times_of(gradients, (cotangent, *operation.arguments))
+        times[_BOTH] = {
+            name: times[_VALUE][name] + times[_GRADIENT][name] for name in operation.forms
+        }
+        same[_BOTH] = {
+            name: first
+            for name, first in same[_VALUE].items()
+            if same[_GRADIENT].get(name) == first
+        }
     record: dict[str, Any] = {}
-    for which, (forms, target) in passes.items():
-        times = _least(forms, operation.arguments)
-        base = next(iter(times.values()))[clock]
-        cells = []
-        for name, seconds in times.items():
-            cells.append(f"{name} {1e3 * seconds[clock]:.2f} ms ({seconds[clock] / base:.2f})")
-        ratio = times["auto"][clock] / base
-        verdict = ""
-        if target is not None:
-            verdict = f"at most {target}: {'met' if ratio <= target else 'MISSED'}"
-        print(f"{operation.name:32} {which:15} {', '.join(cells)}  {verdict}", flush=True)
-        record[which] = {"seconds": times, "ratio": ratio, "target": target}
+    targets = operation.targets if jax.default_backend() == "cpu" else {}
+    for which, forms in times.items():
+        base = operation.base
+        compared = timing.Comparison.of(
+            ("auto", forms["auto"]), (base, forms[base]), load, targets.get(which)
+        )
+        record[which] = {
+            "forms": {name: t.to_json() for name, t in forms.items()},
+            "same": same[which],
+            "base": base,
+            "compared": compared.to_json(),
+        }
+        cells = [
+            f"{name} = {same[which][name]}"
+            if name in same[which]
+            else f"{name} {1e3 * t.median:.3f} ({1e3 * min(t.cpu):.3f})"
+            for name, t in forms.items()
+        ]
+        print(
+            f"{operation.name:34} {which:9} {', '.join(cells)}; auto / {base} {compared}",
+            flush=True,
+        )
     return record
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Every operation, one after the other."""
+def main(arguments: list[str]) -> None:
+    """Every operation, one after the other; what is measured is written after each."""
     if len(arguments) > 1:
         raise app.UsageError(f"{arguments[1]!r} is no flag")
-    where = environment() | timing.machine()
-    clock = "cpu" if jax.default_backend() == "cpu" else "wall"
-    record: dict[str, Any] = {"environment": where, "clock": clock, "operations": {}}
-    print(f"{where['processor']}, {', '.join(where['devices'])}; ratios of {clock} seconds")
-    for operation in operations():
-        if _ONLY.value and not operation.name.startswith(tuple(_ONLY.value)):
-            continue
-        record["operations"][operation.name] = measure(operation, clock)
+    where = timing.environment()
+    accelerated = jax.default_backend() != "cpu"
+    batch = _BATCH.value or (16 if accelerated else 1)
+    dtype = _DTYPE.value or ("bfloat16" if accelerated else "float32")
+    makers = {
+        name: make
+        for name, make in operations(batch, _CHANNELS.value, dtype).items()
+        if not _ONLY.value or name.startswith(tuple(_ONLY.value))
+    }
+    if not makers:
+        raise app.UsageError(f"--only={','.join(_ONLY.value)}: no operation begins so")
+    load = timing.wait_until_quiet(_WAIT.value)
+    print(f"{where['processor']}, {where['cores']} cores, {', '.join(where['devices'])}")
+    print(f"batch {batch}, {dtype}, load at the start {load:.2f}; milliseconds (CPU milliseconds)")
+    record: dict[str, Any] = {
+        "environment": where,
+        "load": load,
+        "batch": batch,
+        "dtype": dtype,
+        "operations": {},
+    }
+    for name, make in makers.items():
+        record["operations"][name] = measure(make(), load)
         if _OUTPUT.value:
-            path = pathlib.Path(_OUTPUT.value)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(record, indent=1) + "\n")
+            timing.write(_OUTPUT.value, record)
+    _tell_targets(record["operations"])
+
+
+def _tell_targets(measured: Mapping[str, Mapping[str, Any]]) -> None:
+    """How many of them are met, and which are not."""
+    told = [
+        (f"{name}, {which}", values["compared"])
+        for name, passes in measured.items()
+        for which, values in passes.items()
+        if values["compared"]["target"]
+    ]
+    met = sum(bool(compared["met"]) for _, compared in told)
+    busy = sum(compared["met"] is None for _, compared in told)
+    print(f"\n{len(told)} targets: {met} met, {busy} without a ratio, the machine being busy")
+    for name, compared in told:
+        if compared["met"] is False:
+            print(f"  missed: {name}: {compared['ratio']:.2f}, at most {compared['target']}")
 
 
 if __name__ == "__main__":

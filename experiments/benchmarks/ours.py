@@ -37,9 +37,7 @@ def _with(module: nn.Module, **values: Any) -> nn.Module:
 def model(given: work.Work) -> nn.Module:
     """The network that equals the peers' in values and parameters, without dropout."""
     if given.model == "v3_plus":
-        built: nn.Module = smp_deeplab_v3_plus(
-            given.depth, work.NUM_CLASSES, 16, work.ATROUS_RATES
-        )
+        built: nn.Module = smp_deeplab_v3_plus(given.depth, work.NUM_CLASSES, 16, work.ATROUS_RATES)
     elif given.model in ("v3_torchvision", "v3_stride8"):
         built = torchvision_deeplab_v3(given.depth, work.NUM_CLASSES, aux=False)
         if given.model == "v3_torchvision":
@@ -88,7 +86,8 @@ def main() -> None:
     @jax.jit
     def infer(variables: Any, image: jax.Array) -> jax.Array:
         view = normalise(image, experiment.data.mean, experiment.data.std)
-        return experiment.model.apply(variables, view, train=False)["logits"]
+        outputs: Any = experiment.model.apply(variables, view, train=False)
+        return outputs["logits"]
 
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     if given.step == "train":

@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -128,10 +129,10 @@ def too_busy(load: float, spreads: Mapping[str, float]) -> str:
       spreads: of each contender in the ratio.
     """
     if load > MOST_LOAD:
-        return f"busy, the load was {load:.2f} at the start (at most {MOST_LOAD})"
+        return f"busy, load {load:.2f} at the start, over {MOST_LOAD}"
     unsteady = [f"{name} {spread:.2f}" for name, spread in spreads.items() if spread > MOST_SPREAD]
     if unsteady:
-        return f"busy, slowest over fastest round: {', '.join(unsteady)} (at most {MOST_SPREAD})"
+        return f"busy, slowest / fastest round {', '.join(unsteady)}, over {MOST_SPREAD}"
     return ""
 
 
@@ -170,7 +171,7 @@ def take_turns(
         counts[name] = max(1, round(seconds / once))
     times = {name: Times() for name in blocks}
     for i in range(rounds):
-        for name in blocks if i % 2 == 0 else reversed(blocks):
+        for name in list(blocks) if i % 2 == 0 else reversed(list(blocks)):
             block, count = blocks[name], counts[name]
             samples = [timed(lambda: block(count)) for _ in range(_BLOCKS)]  # noqa: B023
             times[name].add([(wall / count, cpu / count) for wall, cpu in samples])
@@ -281,12 +282,15 @@ def environment() -> dict[str, Any]:
     with contextlib.suppress(OSError, StopIteration):
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
-    load = os.getloadavg()[0]
-    return program() | {
+    found = program()
+    del found["host"]
+    # Paths of this machine say nothing elsewhere.
+    found["command"] = re.sub(r"=/\S*/", "=", found["command"])
+    return found | {
         "processor": model,
         "cores": cores(),
         "system": platform.platform(),
-        "load": load,
+        "load": os.getloadavg()[0],
     }
 
 

@@ -1,141 +1,227 @@
 """A training step and a forward pass of jaxseg beside its peers, as ratios.
 
     python -m experiments.benchmarks.train_step
-    python -m experiments.benchmarks.train_step --case=v3_plus-train-256 --rounds=9
+    python -m experiments.benchmarks.train_step --case=v3_plus-train-2x256 --rounds=9
     python -m experiments.benchmarks.train_step --keras_python=/path/to/keras/bin/python
-    python -m experiments.benchmarks.train_step --case=v3-train-513 --batch=16 --dtype=bfloat16 \
-        --torch_compile
+    python -m experiments.benchmarks.train_step --case=v3-train --batch=4 --size=128 --peers=smp
 
-Same model (equal in parameters, and in values: tests/peers), batch, size and type. Every contender
-is a process; they work in turn, round after round. No ratio is printed where the machine was busy.
+A case is MODEL-STEP-BATCHxSIZE; --batch and --size stand in for the last part, or replace it.
+MODEL: v3, v3_101 and v3_plus as segmentation_models_pytorch has them, v3_torchvision; all at output
+stride 16 with rates 6, 12, 18; v3_stride8: torchvision's as published. STEP: train or inference.
+
+All contenders have the same parameters, start from the same random values and see the same batch;
+the losses of their first steps are printed, to be compared. Each is a process with as many threads
+as there are cores; they work in turn, round after round. On a busy machine no ratio is printed.
+On a GPU, computation is bfloat16, peers are compiled, and our share of the measured peak of a
+matrix product is added.
 """
 
-import datetime
-import functools
-import json
+import importlib.util
 import os
 import pathlib
+import re
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import app, flags
 
-from experiments.benchmarks import timing
+from experiments.benchmarks import timing, work
 from experiments.benchmarks.work import Work
 
-# case -> {peer: most that our median may be of the peer's}, from the project's own targets (CPU).
-TARGETS: Mapping[str, Mapping[str, float]] = {
-    "v3-train-256": {"smp channels_last": 1.10},
-    "v3-train-512": {"smp channels_last": 1.3},
-    "v3-inference-256": {"smp channels_last": 1.15},
-    "v3_plus-train-256": {"smp": 1.2, "smp channels_last": 1.2, "keras-hub": 0.7, "plain": 0.4},
-    "v3_plus-inference-256": {"smp channels_last": 1.15},
-    "v3_stride8-train-256": {},
-}
 _OURS = "jaxseg"
+_PLAIN = f"{_OURS} plain"
+_TORCH = {"v3_torchvision": "torchvision", "v3_stride8": "torchvision"}  # others: smp
+_SMP_DIVISOR = 16  # of sizes; other images smp refuses
+# case -> {peer: most that our median may be of the peer's}, the project's own targets on CPU.
+_CPU: Mapping[str, Mapping[str, float]] = {
+    "v3-train-2x256": {"smp channels_last": 1.10},
+    "v3-train-2x512": {"smp channels_last": 1.3},
+    "v3-inference-2x256": {"smp channels_last": 1.15},
+    "v3_plus-train-2x256": {"smp channels_last": 1.2, "keras-hub": 0.7, _PLAIN: 0.4},
+    "v3_plus-inference-2x256": {"smp channels_last": 1.15},
+    "v3_torchvision-train-2x256": {"torchvision channels_last": 1.10},
+}
+_GPU: Mapping[str, Mapping[str, float]] = {
+    "v3_torchvision-train-16x513": {"torchvision channels_last compile": 1 / 1.2},
+    "v3_torchvision-inference-16x513": {"torchvision channels_last compile": 1 / 1.2},
+    "v3_plus-train-16x512": {"smp channels_last compile": 1 / 1.2},
+    "v3_plus-inference-16x512": {"smp channels_last compile": 1 / 1.2},
+}
+TARGETS = {**_CPU, **_GPU}
 
-_CASES = flags.DEFINE_list(
-    "case", list(TARGETS), "MODEL-STEP-SIZE, several with commas; MODEL: v3, v3_plus, v3_stride8."
-)
-_BATCH = flags.DEFINE_integer("batch", 2, "Images a step.", 1)
-_DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of the computation.")
+_CASES = flags.DEFINE_list("case", None, "Cases, with commas; default: those with a target here.")
+_BATCH = flags.DEFINE_integer("batch", None, "Images a step.", 1)
+_SIZE = flags.DEFINE_integer("size", None, "Height and width of the images.", 1)
+_DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Of the computation.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds.", 2)
 _STEPS = flags.DEFINE_integer("steps", 2, "Measured steps of a contender in each round.", 1)
-_PEERS = flags.DEFINE_bool("peers", True, "Also run torchvision and segmentation_models_pytorch.")
-_COMPILE = flags.DEFINE_bool("torch_compile", False, "Also torch.compile of the peers.")
-_PLAIN = flags.DEFINE_bool("plain", True, "Also our own plain forms.")
+_PEERS = flags.DEFINE_list("peers", ["torchvision", "smp", "keras-hub"], "--peers= for none.")
+_FORMS = flags.DEFINE_list("forms", None, "Also our own forms: plain, fast; --forms= for none.")
+_COMPILE = flags.DEFINE_bool("torch_compile", None, "Also torch.compile of the peers.")
 _KERAS = flags.DEFINE_string("keras_python", None, "Python of an environment with keras-hub.")
 _WAIT = flags.DEFINE_float("wait", 5, "Minutes to wait at most for a quiet machine, each case.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
+Command = tuple[list[str], dict[str, str]]
 
-def contenders(work: Work) -> dict[str, tuple[list[str], dict[str, str]]]:
-    """Name -> (command, environment) of everything that is measured in this case."""
 
-    def program(module: str, variant: str, python: str = sys.executable) -> list[str]:
-        argument = Work(**{**vars(work), "variant": variant}).argument()
-        return [python, "-m", f"experiments.benchmarks.{module}", argument]
+def work_of(case: str, batch: int | None, size: int | None, dtype: str) -> Work:
+    """The work that a case names.
 
-    found: dict[str, tuple[list[str], dict[str, str]]] = {_OURS: (program("ours", ""), {})}
-    if _PLAIN.value:
-        found["plain"] = (program("ours", "plain"), {})
-    if _PEERS.value:
-        peer = "torchvision" if work.model == "v3_stride8" else "smp"
-        variants = ["", "channels_last"]
-        if _COMPILE.value:
-            variants.append("channels_last compile")
-        for variant in variants:
-            found[f"{peer} {variant}".strip()] = (program("torch_peers", variant), {})
-    if _KERAS.value and work.model == "v3_plus":
-        found["keras-hub"] = (program("keras_peer", "", _KERAS.value), {"KERAS_BACKEND": "jax"})
+    Args:
+      case: MODEL-STEP-BATCHxSIZE or MODEL-STEP.
+      batch: in place of the case's; 2 where neither says.
+      size: in place of the case's; 256 where neither says.
+      dtype: of the computation.
+
+    Raises:
+      ValueError: the case is none.
+    """
+    models, steps = "|".join(work.MODELS), "train|inference"
+    found = re.fullmatch(rf"({models})-({steps})(?:-(\d+)x(\d+))?", case)
+    if found is None:
+        raise ValueError(
+            f"--case={case}: MODEL-STEP-BATCHxSIZE, such as v3-train-2x256; "
+            f"models {', '.join(work.MODELS)}; steps train, inference"
+        )
+    model, step, own_batch, own_size = found.groups()
+    return Work(model, step, batch or int(own_batch or 2), size or int(own_size or 256), dtype)
+
+
+def _program(module: str, given: Work, variant: str, python: str = sys.executable) -> list[str]:
+    argument = Work(**{**vars(given), "variant": variant}).argument()
+    return [python, "-m", f"experiments.benchmarks.{module}", argument]
+
+
+def _torch_commands(given: Work, compiled: bool) -> dict[str, Command]:
+    peer = _TORCH.get(given.model, "smp")
+    module = "segmentation_models_pytorch" if peer == "smp" else "torchvision"
+    if peer not in _PEERS.value:
+        return {}
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec(module) is None:
+        print(f"  without {peer}: not installed (requirements/peers.txt)")
+        return {}
+    if peer == "smp" and given.size % _SMP_DIVISOR:
+        print(f"  without smp: it takes multiples of {_SMP_DIVISOR} only, not {given.size}")
+        return {}
+    variants = ["channels_last", ""] + (["channels_last compile"] if compiled else [])
+    return {f"{peer} {v}".strip(): (_program("torch_peers", given, v), {}) for v in variants}
+
+
+def commands(given: Work, forms: Sequence[str], compiled: bool) -> dict[str, Command]:
+    """Name -> (command, environment) of everything that is measured; torch's first.
+
+    Args:
+      given: the work of all.
+      forms: our own, beside "auto".
+      compiled: also by torch.compile.
+    """
+    found = _torch_commands(given, compiled)
+    own = given if found else Work(**{**vars(given), "weights": ""})
+    for form in ("", *forms):
+        found[f"{_OURS} {form}".strip()] = (_program("ours", own, form), {})
+    if "keras-hub" in _PEERS.value and given.model == "v3_plus":
+        if _KERAS.value:
+            command = _program("keras_peer", own, "", _KERAS.value)
+            found["keras-hub"] = (command, {"KERAS_BACKEND": "jax"})
+        else:
+            print("  without keras-hub: it needs --keras_python (see requirements/peers.txt)")
     return found
 
 
-def measure(name: str) -> dict[str, Any]:
-    """Runs one case and prints its table."""
-    model, step, size = name.split("-")
-    work = Work(model, step, _BATCH.value, int(size), _DTYPE.value)
+def measure(given: Work, case: str, forms: Sequence[str], compiled: bool) -> dict[str, Any]:
+    """Runs one case and prints its table.
+
+    Args:
+      given: the work.
+      case: as `TARGETS` calls it.
+      forms: as for `commands`.
+      compiled: likewise.
+    """
     load = timing.wait_until_quiet(_WAIT.value)
-    print(f"\n{name}: batch {work.batch}, {work.dtype}; load at the start {load:.2f}", flush=True)
-    with timing.running(contenders(work)) as running:
-        timing.interleave(running, _ROUNDS.value, _STEPS.value)
-        measured = {contender.name: contender.to_json() for contender in running}
-    ours = measured[_OURS]
+    print(f"\n{case}: {given.dtype}; load at the start {load:.2f}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        given = Work(**{**vars(given), "weights": str(pathlib.Path(folder) / "weights.pth")})
+        with timing.running(commands(given, forms, compiled)) as running:
+            timing.interleave(running, _ROUNDS.value, _STEPS.value)
+    record: dict[str, Any] = {"load": load, "dtype": given.dtype, "contenders": {}}
+    ours = next(contender for contender in running if contender.name == _OURS)
     print(
-        f"{'':24} {'median s':>9} {'minimum':>9} {'CPU s':>8} {'spread':>7} {'first s':>8} "
-        f"{'parameters':>12}  ours / it"
+        f"{'seconds a step':34} {'median':>9} {'minimum':>9} {'CPU':>8} {'spread':>7} "
+        f"{'MB':>6} {'parameters':>11}  jaxseg / it"
     )
-    for other, values in measured.items():
-        spreads = {_OURS: ours["spread"], other: values["spread"]}
-        busy = timing.too_busy(load, spreads)
-        target = TARGETS.get(name, {}).get(other)
-        if other == _OURS:
-            ratio = ""
-        elif busy:
-            ratio = f"no ratio: {busy}"
-        else:
-            values["ratio"] = ours["median"] / values["median"]
-            values["target"] = target
-            goal = f" (at most {target})" if target else ""
-            ratio = f"{values['ratio']:.2f}{goal}"
-        print(
-            f"{other:24} {values['median']:9.3f} {values['minimum']:9.3f} {values['cpu']:8.2f} "
-            f"{values['spread']:7.2f} {values['first_step']['wall']:8.1f} "
-            f"{values['parameters']:12,}  {ratio}"
+    for it in running:
+        compared = timing.Comparison.of(
+            (ours.name, ours.times), (it.name, it.times), load, TARGETS.get(case, {}).get(it.name)
         )
-    return {"batch": work.batch, "dtype": work.dtype, "load": load, "contenders": measured}
+        values = {**it.facts, **it.times.to_json(), "compared": compared.to_json()}
+        record["contenders"][it.name] = values
+        print(
+            f"{it.name:34} {values['median']:9.4f} {values['minimum']:9.4f} {values['cpu']:8.3f} "
+            f"{values['spread']:7.2f} {values['resident_mb']:6} {values['parameters']:11,}  "
+            f"{'' if it is ours else compared}"
+        )
+    for it in running:
+        peak, done = ours.facts["matrix_peak"], ours.facts["flops"] / it.times.median
+        if peak:
+            record["contenders"][it.name]["share_of_peak"] = done / peak
+        print(f"  {it.name:32} {_facts(it.facts)}{_speed(done, peak)}")
+    return record
 
 
-def share_of_peak(record: dict[str, Any], peak: float) -> float | None:
-    """Floating-point operations a second of our step over those of a large matrix product."""
-    ours = record["contenders"][_OURS]
-    return ours["flops"] / ours["median"] / peak if ours.get("flops") else None
+def _facts(facts: Mapping[str, Any]) -> str:
+    """What is known beside times: first losses, compilation."""
+    line = f"first losses {', '.join(f'{value:.6g}' for value in facts['values'])}"
+    if "compile_cpu" in facts:
+        line += (
+            f"; traced in {facts['trace_cpu']:.1f}, compiled in {facts['compile_cpu']:.1f} CPU "
+            f"seconds; {facts['temporary_mb']} MB temporary"
+        )
+    return line
+
+
+def _speed(done: float, peak: float | None) -> str:
+    """Floating-point operations a second, as a share of what a matrix product reaches here."""
+    if not peak:
+        return ""
+    return f"; {done / 1e12:.0f} T/s, {100 * done / peak:.0f} % of the {peak / 1e12:.0f} measured"
+
+
+def _tell_targets(cases: Mapping[str, Mapping[str, Any]]) -> None:
+    """Each ratio that has a target, once more at the end."""
+    for case, found in cases.items():
+        for name, values in found["contenders"].items():
+            ratio, target = values["compared"]["ratio"], values["compared"]["target"]
+            if target:
+                told = "no ratio, the machine was busy" if ratio is None else f"{ratio:.2f}"
+                print(f"{case:30} jaxseg / {name:34} at most {target:.2f}: {told}")
 
 
 def main(arguments: Sequence[str]) -> None:
     """Every case, one after the other; what is measured is written after each."""
     if len(arguments) > 1:
         raise app.UsageError(f"{arguments[1]!r} is no flag")
-    from jaxseg.environment import environment
-
-    where = environment() | timing.machine()
-    record: dict[str, Any] = {"environment": where, "cases": {}}
+    where = timing.environment()
     accelerated = any(kind.lower() != "cpu" for kind in where["devices"])
+    dtype = _DTYPE.value or ("bfloat16" if accelerated else "float32")
+    forms = _FORMS.value if _FORMS.value is not None else ["plain", "fast"][: 1 + accelerated]
+    compiled = accelerated if _COMPILE.value is None else _COMPILE.value
+    cases = _CASES.value or list(_GPU if accelerated else _CPU)
+    try:
+        works = [work_of(case, _BATCH.value, _SIZE.value, dtype) for case in cases]
+    except ValueError as error:
+        raise app.UsageError(str(error)) from error
+    record: dict[str, Any] = {"environment": where, "cases": {}}
     print(f"{where['processor']}, {where['cores']} cores, {', '.join(where['devices'])}")
-    for name in _CASES.value:
-        record["cases"][name] = measured = measure(name)
-        measured["at"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        if accelerated:
-            from experiments.benchmarks.ours import matrix_peak
-
-            peak = functools.cache(matrix_peak)(_DTYPE.value)
-            measured["matrix_peak"], measured["share"] = peak, share_of_peak(measured, peak)
-            print(f"share of the matrix-product peak ({peak / 1e12:.0f} T/s): {measured['share']}")
+    for given in works:
+        case = f"{given.model}-{given.step}-{given.batch}x{given.size}"
+        record["cases"][case] = measure(given, case, forms, compiled)
         if _OUTPUT.value:
-            path = pathlib.Path(_OUTPUT.value)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(record, indent=1) + "\n")
+            timing.write(_OUTPUT.value, record)
+    print()
+    _tell_targets(record["cases"])
 
 
 if __name__ == "__main__":
