@@ -1,0 +1,41 @@
+"""What is committed of a run: its numbers, without paths of the machine it ran on."""
+
+import json
+
+import pytest
+
+from experiments.results import collect
+
+
+def test_numbers_are_kept_and_paths_are_not(tmp_path):
+    command = "python -m jaxseg.main --weights=/home/me/nets/a.tflite --workdir=/tmp/x/runs/a"
+    record = {
+        "split": "val",
+        "weights": "/home/me/nets/a.tflite",
+        "step": None,
+        "names": ["road", "sky"],
+        "metrics": {"miou": 0.25, "iou": [0.5, None], "absent": ["sky"]},
+        "confusion": [[1, 1], [0, 0]],
+        "images": [{"name": "a", "miou": 0.5, "pixel_accuracy": 0.5}],
+        "seconds": 2.0,
+        "environment": {"command": command, "git": "abc", "host": "mine"},
+    }
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval" / "val_os16.json").write_text(json.dumps(record))
+    found = collect.collect(tmp_path)
+    assert found["environment"] == {
+        "command": "python -m jaxseg.main --weights=a.tflite --workdir=a",
+        "git": "abc",
+    }
+    kept = found["evaluations"]["val_os16"]
+    assert kept["metrics"] == {"miou": 0.25}
+    assert kept["iou"] == {"road": 0.5, "sky": None}
+    assert (kept["weights"], kept["images"]) == ("a.tflite", 1)
+    assert "confusion" not in kept
+
+
+def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path, capsys):
+    assert collect.main(["name", str(tmp_path)]) == 1
+    assert str(tmp_path) in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError):
+        collect.collect(tmp_path)
