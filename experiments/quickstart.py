@@ -26,7 +26,7 @@ def get_config() -> config.Experiment:
             decoder_convs=2,
             norm_decay=norm_decay,
         ),
-        # Eight passes over images that differ in all but shape: nothing to augment but by flips.
+        # Seven passes over images that differ in all but shape: nothing to augment but by flips.
         data=config.Data(
             name="shapes", batch_size=16, crop_size=(128, 128), scale_range=(1.0, 1.0)
         ),
@@ -36,7 +36,7 @@ def get_config() -> config.Experiment:
             name="adamw", learning_rate=4e-3, warmup_steps=50, weight_decay=0.01, clip_norm=5.0
         ),
         train=config.Train(
-            steps=750, log_every=25, eval_every=375, checkpoint_every=250, ema_decay=0.98
+            steps=700, log_every=25, eval_every=350, checkpoint_every=350, ema_decay=0.98
         ),
         eval=config.Eval(batch_size=20),
     )

@@ -27,7 +27,7 @@ from jaxseg.data.labels import LabelSpec
 from jaxseg.inference import Color, make_predictions, make_probabilities
 from jaxseg.types import Variables
 
-GRID = 128  # images are padded to multiples of this plus 1, so that few sizes are compiled
+STEP = 128  # sizes above that of the crops go up by this, so that few are compiled
 JPEG_QUALITY = 92
 
 
@@ -39,16 +39,19 @@ class Predictions:
     refused: tuple[tuple[pathlib.Path, str], ...]
 
 
-def padded_size(height: int, width: int, size: tuple[int, int]) -> tuple[int, int]:
-    """The size that an image is padded to: `size` where it fits, else the next of a coarse grid.
+def padded_size(
+    height: int, width: int, size: tuple[int, int], crop: tuple[int, int]
+) -> tuple[int, int]:
+    """The size that an image is padded to: `size` where it fits, else `crop` plus whole STEPs.
 
-    The grid is GRID k + 1, which every output stride up to GRID divides evenly.
+    So every output stride up to STEP meets the image at the same offset as it met the crops of the
+    training. A network that saw 128 x 128 alone marks objects along the edges of 129 x 129.
     """
     if height <= size[0] and width <= size[1]:
         return size
     return (
-        GRID * math.ceil((height - 1) / GRID) + 1,
-        GRID * math.ceil((width - 1) / GRID) + 1,
+        crop[0] + STEP * max(0, math.ceil((height - crop[0]) / STEP)),
+        crop[1] + STEP * max(0, math.ceil((width - crop[1]) / STEP)),
     )
 
 
@@ -92,6 +95,7 @@ def run(
     mean: Color,
     std: Color,
     *,
+    crop: tuple[int, int],
     save_probabilities: bool = False,
     progress: bool = True,
 ) -> Predictions:
@@ -104,9 +108,11 @@ def run(
       inputs: image files, or folders searched in depth.
       output: the folder to write to, made if missing.
       protocol: output stride, scales, flip and sliding window. Images up to `protocol.size` are
-        padded to it, larger ones to a coarse grid; below and to the right, with the mean colour.
+        padded to it, larger ones as `padded_size` says; below and to the right, with the mean
+        colour.
       mean: of uint8 RGB.
       std: of uint8 RGB.
+      crop: (height, width) of the crops that the model was trained on.
       save_probabilities: write them as well.
       progress: show a bar with rate and remaining time.
 
@@ -120,7 +126,7 @@ def run(
         if photo.renamed:
             print(f"{photo.file}: another image has its name; written as {photo.name}.png")
     predict = _of_one(
-        jax.device_put(variables), model, labels, protocol, mean, std, save_probabilities
+        jax.device_put(variables), model, labels, protocol, mean, std, crop, save_probabilities
     )
     written: list[str] = []
     refused: list[tuple[pathlib.Path, str]] = []
@@ -149,6 +155,7 @@ def _of_one(
     protocol: config.Eval,
     mean: Color,
     std: Color,
+    crop: tuple[int, int],
     with_probabilities: bool,
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]:
     """Of one image uint8 [H, W, 3]: ids uint8 [H, W], and probabilities [H, W, K] if wanted.
@@ -173,7 +180,7 @@ def _of_one(
 
     def of_one(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         height, width = image.shape[:2]
-        batch = np.empty((1, *padded_size(height, width, protocol.size), 3), np.uint8)
+        batch = np.empty((1, *padded_size(height, width, protocol.size, crop), 3), np.uint8)
         batch[:] = np.rint(mean).astype(np.uint8)
         batch[0, :height, :width] = image
         try:
@@ -261,6 +268,7 @@ def main(
         experiment.eval,
         experiment.data.mean,
         experiment.data.std,
+        crop=experiment.data.crop_size,
         save_probabilities=probabilities,
     )
     return report(done, pathlib.Path(output))

@@ -43,6 +43,7 @@ def _run(inputs, output, **options):
         options.pop("protocol", config.Eval(size=(33, 33))),
         MEAN,
         STD,
+        crop=(33, 33),
         progress=False,
         **options,
     )
@@ -144,6 +145,7 @@ def test_scores_that_are_not_finite_stop_with_the_files_name(tmp_path):
                 config.Eval(),
                 MEAN,
                 STD,
+                crop=(33, 33),
                 save_probabilities=save,
                 progress=False,
             )
@@ -182,21 +184,23 @@ def test_a_model_of_other_classes_is_refused(tmp_path, save):
             config.Eval(),
             MEAN,
             STD,
+            crop=(33, 33),
             save_probabilities=save,
             progress=False,
         )
 
 
 @pytest.mark.parametrize(
-    ("image", "size", "expected"),
+    ("image", "size", "crop", "expected"),
     [
-        ((375, 500), (513, 513), (513, 513)),
-        ((513, 513), (513, 513), (513, 513)),
-        ((514, 100), (513, 513), (641, 129)),
-        ((375, 500), (0, 0), (385, 513)),
-        ((129, 129), (0, 0), (129, 129)),
-        ((1, 1), (0, 0), (1, 1)),
+        ((375, 500), (513, 513), (257, 257), (513, 513)),
+        ((513, 513), (513, 513), (257, 257), (513, 513)),
+        ((514, 100), (513, 513), (257, 257), (641, 257)),
+        ((375, 500), (0, 0), (129, 129), (385, 513)),
+        ((128, 128), (0, 0), (128, 128), (128, 128)),
+        ((360, 480), (0, 0), (192, 256), (448, 512)),
+        ((1, 1), (0, 0), (65, 65), (65, 65)),
     ],
 )
-def test_images_are_padded_to_few_sizes_that_every_stride_divides(image, size, expected):
-    assert predict.padded_size(*image, size) == expected
+def test_images_are_padded_to_few_sizes_like_those_of_the_training(image, size, crop, expected):
+    assert predict.padded_size(*image, size, crop) == expected
