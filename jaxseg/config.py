@@ -119,6 +119,21 @@ def _fields(node: Any) -> list[dataclasses.Field]:
     return [f for f in dataclasses.fields(node) if f.init and f.name not in hidden]
 
 
+def with_fields(module: nn.Module, values: Mapping[str, Any]) -> nn.Module:
+    """The module with fields set in it, and in every module that it holds, where they have them.
+
+    with_fields(model, {"form": "plain"}) is the model in plain forms throughout.
+    """
+    changes: dict[str, Any] = {}
+    for field in _fields(module):
+        value = getattr(module, field.name)
+        if field.name in values:
+            changes[field.name] = values[field.name]
+        elif isinstance(value, nn.Module):
+            changes[field.name] = with_fields(value, values)
+    return module.clone(**changes)
+
+
 def to_dict(node: Any) -> Any:
     """A config tree as JSON values; each dataclass names its class under "class"."""
     if dataclasses.is_dataclass(node) and not isinstance(node, type):

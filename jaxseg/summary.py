@@ -38,18 +38,6 @@ class Summary:
     multiply_adds: int
 
 
-def plain(model: nn.Module) -> nn.Module:
-    """The model with every field `form` of it and its parts set to "plain"."""
-    changes: dict[str, Any] = {}
-    for field in dataclasses.fields(model):
-        value = getattr(model, field.name, None)
-        if field.name == "form":
-            changes["form"] = "plain"
-        elif isinstance(value, nn.Module) and field.name != "parent":
-            changes[field.name] = plain(value)
-    return model.clone(**changes)
-
-
 def summarize(model: nn.Module, size: tuple[int, int]) -> Summary:
     """Traces the plain form of a model; nothing is computed.
 
@@ -57,7 +45,7 @@ def summarize(model: nn.Module, size: tuple[int, int]) -> Summary:
       model: takes images [B, H, W, 3].
       size: (height, width) of the image.
     """
-    layers, parameters = trace(plain(model), size)
+    layers, parameters = trace(config.with_fields(model, {"form": "plain"}), size)
     return Summary(size, layers, parameters, sum(layer.multiply_adds for layer in layers))
 
 

@@ -1,6 +1,5 @@
 """jaxseg as a contender: the training step of `jaxseg.train`, or a forward pass."""
 
-import dataclasses
 import functools
 import os
 import time
@@ -22,18 +21,6 @@ from jaxseg.weights.load import load_variables
 _PEAK_SIZE, _PEAK_REPEATS = 8192, 20
 
 
-def _with(module: nn.Module, **values: Any) -> nn.Module:
-    """The module with fields set in it and in all modules that it holds, where they have them."""
-    changes: dict[str, Any] = {}
-    for field in dataclasses.fields(module):
-        value = getattr(module, field.name, None)
-        if field.name in values:
-            changes[field.name] = values[field.name]
-        elif isinstance(value, nn.Module) and field.name != "parent":
-            changes[field.name] = _with(value, **values)
-    return module.clone(**changes)
-
-
 def model(given: work.Work) -> nn.Module:
     """The network that equals the peers' in values and parameters, without dropout."""
     if given.model == "v3_plus":
@@ -44,7 +31,8 @@ def model(given: work.Work) -> nn.Module:
             built = at_output_stride(built, 16)
     else:
         built = smp_deeplab_v3(given.depth, work.NUM_CLASSES, 16, work.ATROUS_RATES)
-    return _with(built, form=given.variant or "auto", dtype=given.dtype, dropout=0.0)
+    fields = {"form": given.variant or "auto", "dtype": given.dtype, "dropout": 0.0}
+    return config.with_fields(built, fields)
 
 
 def experiment_of(given: work.Work) -> config.Experiment:

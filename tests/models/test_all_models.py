@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import models
+from jaxseg import config, models
 from jaxseg.backbones import resnet
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
@@ -140,9 +140,7 @@ def _check_gradients(model):
 
 def _without_dropout(model):
     """It hides no parameter, and its random numbers take seconds to compile."""
-    rates = {field: 0.0 for field in ("dropout", "aux_dropout") if hasattr(model, field)}
-    model = model.clone(form="plain", **rates)
-    return model.clone(backbone=model.backbone.clone(form="plain"))
+    return config.with_fields(model, {"form": "plain", "dropout": 0.0, "aux_dropout": 0.0})
 
 
 @EACH

@@ -1,14 +1,11 @@
 """Equal to torchvision and segmentation_models_pytorch with random weights carried over."""
 
-import dataclasses
-
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import losses
+from jaxseg import config, losses
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.models.deeplab_v3 import smp_deeplab_v3, torchvision_deeplab_v3
 from jaxseg.models.deeplab_v3_plus import smp_deeplab_v3_plus
@@ -163,18 +160,6 @@ def test_smp(smp, name, constructor, table, depth, output_stride):
     _assert_close(_apply(model, variables, images)["logits"], theirs)
 
 
-def _with(module, **values):
-    """The module with fields set in it and in all modules that it holds, where they have them."""
-    changes = {}
-    for field in dataclasses.fields(module):
-        value = getattr(module, field.name, None)
-        if field.name in values:
-            changes[field.name] = values[field.name]
-        elif isinstance(value, nn.Module) and field.name != "parent":
-            changes[field.name] = _with(value, **values)
-    return module.clone(**changes)
-
-
 def _torch_gradients(peer, images, labels, aux_weight):
     """The loss in train mode, and its gradient under every name of the state."""
     peer.train()
@@ -213,7 +198,8 @@ def test_loss_and_gradients_in_train_mode(smp, torchvision, name):
     labels = np.random.default_rng(1).integers(0, 5, images.shape[:3], dtype=np.uint8)
     labels[:, :7] = 255
     with jax.enable_x64(True):
-        model = _with(model, dtype="float64", dropout=0.0, aux_dropout=0.0)
+        fields = {"dtype": "float64", "dropout": 0.0, "aux_dropout": 0.0}
+        model = config.with_fields(model, fields)
         variables = _import(peer, model, table, np.float64)
         expected_loss, tensors = _torch_gradients(peer, images, labels, aux_weight=0.5)
 
