@@ -166,7 +166,7 @@ def run(mode: str) -> int:
     else:
         from jaxseg import summary
 
-        size = tuple(int(n) for n in _SIZE.value) if _SIZE.value else experiment.data.crop_size
+        size = [int(n) for n in _SIZE.value] if _SIZE.value else experiment.data.crop_size
         print(summary.describe(experiment, size, memory=_MEMORY.value))
     return 0
 

@@ -157,7 +157,7 @@ def _memory(compiled: Any) -> Memory:
     return {"arguments": arguments, "temporary": temporary, "peak": arguments + temporary + new}
 
 
-def describe(experiment: config.Experiment, size: tuple[int, int], *, memory: bool = False) -> str:
+def describe(experiment: config.Experiment, size: Sequence[int], *, memory: bool = False) -> str:
     """The text of `--mode=summary`.
 
     Args:
@@ -171,17 +171,18 @@ def describe(experiment: config.Experiment, size: tuple[int, int], *, memory: bo
     """
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"--size={','.join(map(str, size))} must be height,width")
+    height, width = size
     model = experiment.model
-    summary = summarize(model, size)
-    title = f"{type(model).__name__}, one image of {size[0]} x {size[1]}"
+    summary = summarize(model, (height, width))
+    title = f"{type(model).__name__}, one image of {height} x {width}"
     lines = [title, "", table(summary), _NOTES]
     if experiment.eval.output_stride:
         stride = experiment.eval.output_stride
-        dense = summarize(at_output_stride(model, stride), size)
+        dense = summarize(at_output_stride(model, stride), (height, width))
         lines.append(f"evaluated at output stride {stride}: {count(dense.multiply_adds)}")
     if memory:
         sizes = (experiment.data.batch_size, experiment.eval.batch_size)
-        found = step_memory(experiment, size)
+        found = step_memory(experiment, (height, width))
         for (name, part), batch_size in zip(found.items(), sizes, strict=True):
             peak, rest = (f"{n / _MEGABYTE:,.0f} MiB" for n in (part["peak"], part["temporary"]))
             lines.append(f"{name}, batch {batch_size}: {peak} a device, {rest} of it temporary")
