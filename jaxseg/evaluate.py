@@ -171,7 +171,7 @@ def evaluate(
     return Evaluation(tally.confusion, images, time.monotonic() - started)
 
 
-def _frame(source: loader.Source, protocol: config.Eval) -> tuple[int, int]:
+def frame_of(source: loader.Source, protocol: config.Eval) -> tuple[int, int]:
     """(height, width) that images are padded to."""
     height, width = protocol.size if any(protocol.size) else source.largest
     return height, width
@@ -192,7 +192,7 @@ def _batches(
     mesh: Mesh | None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """What this process reads of each batch; all of it without a mesh."""
-    size = _frame(source, protocol)
+    size = frame_of(source, protocol)
     groups = mesh.shape["data"] if mesh else 1
     batch_size = math.ceil(min(protocol.batch_size, total) / groups) * groups
     if mesh:
@@ -288,7 +288,7 @@ def _draw(
     for kind, place, image in results.best_and_worst(evaluation.images, _PICTURES):
         example = source[image["index"]]
         height, width = example["label"].shape
-        frame = _frame(source, protocol)
+        frame = frame_of(source, protocol)
         padded, _ = transforms.pad_to(example["image"], example["label"], frame, data.mean)
         prediction = np.asarray(predict(variables, padded[None])[0])[0, :height, :width]
         results.write_picture(

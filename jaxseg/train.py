@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxseg import checkpoint, config, distributed, draw, evaluate, log
+from jaxseg import checkpoint, config, distributed, draw, evaluate, log, reach
 from jaxseg.data import loader, transforms
 from jaxseg.environment import describe_run
 from jaxseg.inference import make_predictions
@@ -85,6 +85,10 @@ def fit(
         progress = stack.enter_context(
             contextlib.closing(log.Progress(train.steps, start, quiet=not main))
         )
+        for line in reach.unreached(
+            experiment.model, experiment.data.crop_size, _seen_at_once(experiment, eval_source)
+        ):
+            progress.say(line)
 
         def evaluation_due(step: int) -> bool:
             return step == train.steps or bool(train.eval_every and step % train.eval_every == 0)
@@ -176,6 +180,12 @@ def _check(
     distributed.check_split(
         mesh, data.batch_size, data.crop_size[0], accumulate=experiment.train.accumulate
     )
+
+
+def _seen_at_once(experiment: config.Experiment, source: loader.Source) -> tuple[int, int]:
+    """(height, width) of what the network is given at an evaluation."""
+    protocol = experiment.eval
+    return protocol.crop_size if protocol.sliding else evaluate.frame_of(source, protocol)
 
 
 def _start(

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: makes .venv with Python 3.11-3.13 and installs one requirements file.
 # usage: environment_ready FILE   (then "$PYTHON" is the interpreter to use)
 
