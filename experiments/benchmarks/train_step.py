@@ -17,6 +17,7 @@ matrix product is added.
 """
 
 import importlib.util
+import json
 import os
 import pathlib
 import re
@@ -62,7 +63,7 @@ _FORMS = flags.DEFINE_list("forms", None, "Also our own forms: plain, fast; --fo
 _COMPILE = flags.DEFINE_bool("torch_compile", None, "Also torch.compile of the peers.")
 _KERAS = flags.DEFINE_string("keras_python", None, "Python of an environment with keras-hub.")
 _WAIT = flags.DEFINE_float("wait", 5, "Minutes to wait at most for a quiet machine, each case.")
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write, or to add the cases to.")
 
 Command = tuple[list[str], dict[str, str]]
 
@@ -111,7 +112,10 @@ def _torch_commands(given: Work, compiled: bool) -> dict[str, Command]:
 
 
 def commands(given: Work, forms: Sequence[str], compiled: bool) -> dict[str, Command]:
-    """Name -> (command, environment) of everything that is measured; torch's first.
+    """Name -> (command, environment) of everything that is measured; ours last.
+
+    Torch's are first, since they write the weights; no other program starts, for minutes, between
+    our own start and its first round.
 
     Args:
       given: the work of all.
@@ -120,14 +124,14 @@ def commands(given: Work, forms: Sequence[str], compiled: bool) -> dict[str, Com
     """
     found = _torch_commands(given, compiled)
     own = given if found else Work(**{**vars(given), "weights": ""})
-    for form in ("", *forms):
-        found[f"{_OURS} {form}".strip()] = (_program("ours", own, form), {})
     if "keras-hub" in _PEERS.value and given.model == "v3_plus":
         if _KERAS.value:
             command = _program("keras_peer", own, "", _KERAS.value)
             found["keras-hub"] = (command, {"KERAS_BACKEND": "jax"})
         else:
             print("  without keras-hub: it needs --keras_python (see requirements/peers.txt)")
+    for form in (*forms, ""):
+        found[f"{_OURS} {form}".strip()] = (_program("ours", own, form), {})
     return found
 
 
@@ -213,7 +217,7 @@ def main(arguments: Sequence[str]) -> None:
         works = [work_of(case, _BATCH.value, _SIZE.value, dtype) for case in cases]
     except ValueError as error:
         raise app.UsageError(str(error)) from error
-    record: dict[str, Any] = {"environment": where, "cases": {}}
+    record: dict[str, Any] = {"environment": where, "cases": _measured_before(where)}
     print(f"{where['processor']}, {where['cores']} cores, {', '.join(where['devices'])}")
     for given in works:
         case = f"{given.model}-{given.step}-{given.batch}x{given.size}"
@@ -222,6 +226,16 @@ def main(arguments: Sequence[str]) -> None:
             timing.write(_OUTPUT.value, record)
     print()
     _tell_targets(record["cases"])
+
+
+def _measured_before(where: Mapping[str, Any]) -> dict[str, Any]:
+    """The cases that --output has from the same machine and the same versions."""
+    path = pathlib.Path(_OUTPUT.value or "")
+    if not path.is_file():
+        return {}
+    record = json.loads(path.read_text())
+    same = ("devices", "processor", "cores", "versions")
+    return record["cases"] if all(record["environment"][k] == where[k] for k in same) else {}
 
 
 if __name__ == "__main__":
