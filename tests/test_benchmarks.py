@@ -77,7 +77,7 @@ print("a library says something")
 calls = []
 def step():
     calls.append(os.environ["NAME"])
-    time.sleep(0.02 if len(calls) > 3 else 0)
+    time.sleep(0.02 if len(calls) > 3 + 4 + 1 else 0)  # first steps, a round, one step
     return len(calls)
 timing.serve(step, float, {"name": os.environ["NAME"]})
 """

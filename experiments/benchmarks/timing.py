@@ -238,12 +238,13 @@ class Contender:
                 return json.loads(line)
         raise RuntimeError(f"{self.name} ended with status {self.process.wait()}; see above")
 
-    def round(self, steps: int) -> None:
-        """One unmeasured step, then `steps` measured ones."""
+    def round(self, steps: int, counted: bool = True) -> None:
+        """One unmeasured step, then `steps` measured ones, which `times` gets if they count."""
         assert self.process.stdin is not None
         print(steps + 1, file=self.process.stdin, flush=True)
         answer = self._answer()
-        self.times.add(answer["steps"][1:])
+        if counted:
+            self.times.add(answer["steps"][1:])
         self.facts["resident_mb"] = answer["resident_mb"]
 
 
@@ -268,8 +269,10 @@ def interleave(contenders: Sequence[Contender], rounds: int, steps: int) -> None
     """Lets every contender do its steps, `rounds` times over, always in the same order.
 
     So all rest equally long: a system that reclaims idle memory takes the large pages of whoever
-    rests a minute.
+    rests a minute. One round before is not counted: after it the memory of each is as it stays.
     """
+    for contender in contenders:
+        contender.round(steps, counted=False)
     for i in range(rounds):
         for contender in contenders:
             time.sleep(_PAUSE)
