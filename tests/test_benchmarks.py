@@ -98,6 +98,26 @@ def test_contenders_are_processes_that_work_in_turn():
         assert contender.process.poll() is not None
 
 
+def test_a_round_in_which_the_host_took_the_processors_is_done_again(monkeypatch, capsys):
+    shares = iter([0.06, 0.05])
+    monkeypatch.setattr(timing, "share_stolen", lambda *_: next(shares))
+    with timing.running({"one": ([sys.executable, "-c", PROGRAM], {"NAME": "one"})}) as contenders:
+        timing.interleave(contenders, rounds=1, steps=1)
+        assert len(contenders[0].times.wall) == 1
+        assert "again: 6 % of a turn" in capsys.readouterr().err
+        shares = iter([0.9] * 4)
+        timing.interleave(contenders, rounds=2, steps=1)  # two spare rounds, then it takes what is
+    assert len(contenders[0].times.wall) == 3
+    assert next(shares, None) is None
+
+
+def test_the_share_that_the_host_took():
+    assert timing.share_stolen((10, 100), (15, 200)) == 0.05
+    assert timing.share_stolen((0, 0), (0, 0)) == 0
+    stolen, every = timing.processor_time()
+    assert 0 <= stolen <= every
+
+
 def test_a_contender_that_fails_is_named():
     with (
         pytest.raises(RuntimeError, match=r"broken ended with status 3"),
