@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.benchmarks import operation_list, timing, work
+from experiments.benchmarks import operation_list, processes, timing, work
 from experiments.benchmarks.timing import Comparison, Times
 
 
@@ -72,14 +72,14 @@ def test_calls_take_turns_and_every_second_round_goes_backwards():
 
 PROGRAM = """
 import os, time
-from experiments.benchmarks import timing
+from experiments.benchmarks import processes
 print("a library says something")
 calls = []
 def step():
     calls.append(os.environ["NAME"])
     time.sleep(0.02 if len(calls) > 3 + 4 + 1 else 0)  # first steps, a round, one step
     return len(calls)
-timing.serve(step, float, {"name": os.environ["NAME"]})
+processes.serve(step, float, {"name": os.environ["NAME"]})
 """
 
 
@@ -87,8 +87,8 @@ def test_contenders_are_processes_that_work_in_turn():
     commands = {
         name: ([sys.executable, "-c", PROGRAM], {"NAME": name}) for name in ("first", "second")
     }
-    with timing.running(commands) as contenders:
-        timing.interleave(contenders, rounds=2, steps=3)
+    with processes.running(commands) as contenders:
+        processes.interleave(contenders, rounds=2, steps=3)
     assert [c.facts["name"] for c in contenders] == ["first", "second"]
     for contender in contenders:
         assert contender.facts["values"] == [1.0, 2.0, 3.0]
@@ -100,28 +100,32 @@ def test_contenders_are_processes_that_work_in_turn():
 
 def test_a_round_in_which_the_host_took_the_processors_is_done_again(monkeypatch, capsys):
     shares = iter([0.06, 0.05])
-    monkeypatch.setattr(timing, "share_stolen", lambda *_: next(shares))
-    with timing.running({"one": ([sys.executable, "-c", PROGRAM], {"NAME": "one"})}) as contenders:
-        timing.interleave(contenders, rounds=1, steps=1)
+    monkeypatch.setattr(processes, "share_stolen", lambda *_: next(shares))
+    with processes.running(
+        {"one": ([sys.executable, "-c", PROGRAM], {"NAME": "one"})}
+    ) as contenders:
+        processes.interleave(contenders, rounds=1, steps=1)
         assert len(contenders[0].times.wall) == 1
         assert "again: 6 % of a turn" in capsys.readouterr().err
         shares = iter([0.9] * 4)
-        timing.interleave(contenders, rounds=2, steps=1)  # two spare rounds, then it takes what is
+        processes.interleave(
+            contenders, rounds=2, steps=1
+        )  # two spare rounds, then it takes what is
     assert len(contenders[0].times.wall) == 3
     assert next(shares, None) is None
 
 
 def test_the_share_that_the_host_took():
-    assert timing.share_stolen((10, 100), (15, 200)) == 0.05
-    assert timing.share_stolen((0, 0), (0, 0)) == 0
-    stolen, every = timing.processor_time()
+    assert processes.share_stolen((10, 100), (15, 200)) == 0.05
+    assert processes.share_stolen((0, 0), (0, 0)) == 0
+    stolen, every = processes.processor_time()
     assert 0 <= stolen <= every
 
 
 def test_a_contender_that_fails_is_named():
     with (
         pytest.raises(RuntimeError, match=r"broken ended with status 3"),
-        timing.running({"broken": ([sys.executable, "-c", "raise SystemExit(3)"], {})}),
+        processes.running({"broken": ([sys.executable, "-c", "raise SystemExit(3)"], {})}),
     ):
         pass
 

@@ -17,7 +17,7 @@ import keras
 import keras_hub
 import numpy as np
 
-from experiments.benchmarks import timing, work
+from experiments.benchmarks import processes, timing, work
 from jaxseg import memory
 
 
@@ -83,7 +83,7 @@ def main() -> None:
         return jax.block_until_ready(infer(*state[:2], x))
 
     training = given.step == "train"
-    timing.serve(
+    processes.serve(
         train_once if training else infer_once,
         float if training else lambda logits: work.cross_entropy(np.asarray(logits), labels),
         {

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks import timing, work
+from experiments.benchmarks import processes, timing, work
 from jaxseg import config, memory, step
 from jaxseg.inference import at_output_stride, normalise
 from jaxseg.models.deeplab_v3 import smp_deeplab_v3, torchvision_deeplab_v3
@@ -94,7 +94,7 @@ def main() -> None:
 
     training = given.step == "train"
     multiply_adds = summarize(experiment.model, (given.size, given.size)).multiply_adds
-    timing.serve(
+    processes.serve(
         train_once if training else infer_once,
         float if training else lambda logits: work.cross_entropy(np.asarray(logits), labels),
         facts

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments.benchmarks import timing, work
+from experiments.benchmarks import processes, timing, work
 from jaxseg import memory
 
 
@@ -121,7 +121,7 @@ def main() -> None:
         return work.cross_entropy(logits.float().cpu().numpy().transpose(0, 2, 3, 1), labels)
 
     training = given.step == "train"
-    timing.serve(
+    processes.serve(
         train_once if training else infer_once,
         float if training else loss_of,
         {

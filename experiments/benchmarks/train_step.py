@@ -28,7 +28,7 @@ from typing import Any
 
 from absl import app, flags
 
-from experiments.benchmarks import timing, work
+from experiments.benchmarks import processes, timing, work
 from experiments.benchmarks.work import Work
 
 _OURS = "jaxseg"
@@ -148,8 +148,8 @@ def measure(given: Work, case: str, forms: Sequence[str], compiled: bool) -> dic
     print(f"\n{case}: {given.dtype}; load at the start {load:.2f}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         given = Work(**{**vars(given), "weights": str(pathlib.Path(folder) / "weights.pth")})
-        with timing.running(commands(given, forms, compiled)) as running:
-            timing.interleave(running, _ROUNDS.value, _STEPS.value)
+        with processes.running(commands(given, forms, compiled)) as running:
+            processes.interleave(running, _ROUNDS.value, _STEPS.value)
     record: dict[str, Any] = {"load": load, "dtype": given.dtype, "contenders": {}}
     ours = next(contender for contender in running if contender.name == _OURS)
     print(
