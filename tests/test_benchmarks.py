@@ -53,7 +53,8 @@ def test_a_missed_target_is_said():
     assert Comparison.of(("a", times(1.2, 1.2)), ("b", times(1.0, 1.0)), 0.0, 1.2).met
 
 
-def test_calls_take_turns_and_every_second_round_goes_backwards():
+def test_calls_take_turns_and_every_second_round_goes_backwards(monkeypatch):
+    monkeypatch.setattr(timing, "share_stolen", lambda *_: 0.0)
     order = []
 
     def block(name):
@@ -68,6 +69,16 @@ def test_calls_take_turns_and_every_second_round_goes_backwards():
     assert order[:warm] == ["a"] * warm
     assert order[2 * warm :] == ["a"] * 3 + ["b"] * 3 + ["b"] * 3 + ["a"] * 3
     assert all(len(t.wall) == 2 and min(t.wall) > 0 for t in measured.values())
+
+
+def test_a_turn_in_which_the_host_took_the_processors_is_taken_again(monkeypatch):
+    shares = iter([0.06, 0.05, *[0.9] * 3])  # again; again until both spare ones are gone
+    monkeypatch.setattr(timing, "share_stolen", lambda *_: next(shares))
+    calls = []
+    measured = timing.take_turns({"a": calls.append}, rounds=2, seconds=0.0)
+    assert len(measured["a"].wall) == 2
+    assert len(calls) == 3 + 3 * (2 + 2)
+    assert next(shares) == 0.9
 
 
 PROGRAM = """
@@ -116,9 +127,9 @@ def test_a_round_in_which_the_host_took_the_processors_is_done_again(monkeypatch
 
 
 def test_the_share_that_the_host_took():
-    assert processes.share_stolen((10, 100), (15, 200)) == 0.05
-    assert processes.share_stolen((0, 0), (0, 0)) == 0
-    stolen, every = processes.processor_time()
+    assert timing.share_stolen((10, 100), (15, 200)) == 0.05
+    assert timing.share_stolen((0, 0), (0, 0)) == 0
+    stolen, every = timing.processor_time()
     assert 0 <= stolen <= every
 
 

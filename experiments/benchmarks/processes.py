@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import pathlib
 import resource
 import subprocess
 import sys
@@ -17,9 +16,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from experiments.benchmarks.timing import ROOT, Times, timed
+from experiments.benchmarks.timing import (
+    MOST_STOLEN,
+    ROOT,
+    Times,
+    processor_time,
+    share_stolen,
+    timed,
+)
 
-MOST_STOLEN = 0.05  # of the processors in one turn, by the host of a virtual machine
 VALUES = 3  # first results that a contender tells, to compare
 _PAUSE = 0.3  # seconds; lets the threads of the last contender fall asleep
 
@@ -144,17 +149,3 @@ def _round(
         measured.append(contender.round(steps))
         stolen = max(stolen, share_stolen(before, processor_time()))
     return measured, stolen
-
-
-def processor_time() -> tuple[int, int]:
-    """Ticks that the host of a virtual machine took from it, and all; (0, 0) where none tells."""
-    try:
-        ticks = [int(n) for n in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
-    except (OSError, ValueError):
-        return 0, 0
-    return ticks[7], sum(ticks)
-
-
-def share_stolen(before: tuple[int, int], after: tuple[int, int]) -> float:
-    """Of the processor time between two `processor_time`, what the host took."""
-    return (after[0] - before[0]) / max(1, after[1] - before[1])
