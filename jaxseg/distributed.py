@@ -5,11 +5,12 @@ whole (global) arrays, the statistics of batch norm are those of the whole batch
 devices, and so is every sum and mean: there is nothing to synchronise by hand.
 """
 
+import contextlib
 import os
 import signal
 import threading
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Self
 
 import jax
@@ -171,11 +172,17 @@ class StopRequest:
             return bool(multihost_utils.reached_preemption_sync_point(step))
         return self._told
 
-    def interrupts(self, allowed: bool) -> None:
-        """While allowed, raises KeyboardInterrupt as soon as told: for work that can be lost.
+    @contextlib.contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Raises KeyboardInterrupt, at once if already told, within: for work that can be lost.
 
-        Only in one process; several stop together, and so wait for the next step boundary.
+        To be caught around the `with`, since a signal may come as it is entered or left. Only in
+        one process; several stop together, and so wait for the next step boundary.
         """
-        self._interrupt = allowed
-        if allowed and self._told:
-            raise KeyboardInterrupt
+        self._interrupt = True
+        try:
+            if self._told:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._interrupt = False

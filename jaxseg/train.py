@@ -94,13 +94,11 @@ def fit(
             return step == train.steps or bool(train.eval_every and step % train.eval_every == 0)
 
         def evaluate_now(state: TrainState, step: int) -> None:
-            stopping.interrupts(True)
             try:
-                _evaluate(experiment, state, step, eval_source, mesh, writer, progress)
+                with stopping.interrupting():
+                    _evaluate(experiment, state, step, eval_source, mesh, writer, progress)
             except KeyboardInterrupt:
                 _stop(progress, saved, step)
-            finally:
-                stopping.interrupts(False)
 
         if start and evaluation_due(start) and not writer.has("eval", start):
             evaluate_now(state, start)  # the run was stopped between checkpoint and evaluation

@@ -72,12 +72,19 @@ def test_a_signal_is_noted_and_the_second_acts_as_before():
         os.kill(os.getpid(), signal.SIGTERM)
         assert stopping.now(2)
         assert signal.getsignal(signal.SIGTERM) is before
-        with pytest.raises(KeyboardInterrupt):
-            stopping.interrupts(True)
+        with pytest.raises(KeyboardInterrupt), stopping.interrupting():
+            pytest.fail("was told before")
+    with (
+        distributed.StopRequest() as stopping,
+        pytest.raises(KeyboardInterrupt),
+        stopping.interrupting(),
+    ):
+        signal.raise_signal(signal.SIGTERM)
     with distributed.StopRequest() as stopping:
-        stopping.interrupts(True)
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
+        with stopping.interrupting():
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopping.now(1)
     assert signal.getsignal(signal.SIGTERM) is before
 
 

@@ -139,6 +139,36 @@ def test_killed_and_stopped_at_any_moment_ends_bit_for_bit_the_same(tmp_path):
     assert len(starts) == 4
 
 
+@pytest.mark.parametrize("moment", ["while saving", "while evaluating"])
+def test_a_signal_around_an_evaluation_stops_with_all_saved(tmp_path, monkeypatch, moment):
+    """Told after the step boundary was passed, before the evaluation or in its midst."""
+    owner, name = {
+        "while saving": (checkpoint.Checkpoints, "save"),
+        "while evaluating": (evaluate, "evaluate"),
+    }[moment]
+    before = getattr(owner, name)
+
+    def then_told(*args, **kwargs):
+        result = before(*args, **kwargs)
+        signal.raise_signal(signal.SIGTERM)
+        return result
+
+    settings = {"steps": 6, "eval_every": 3, "checkpoint_every": 3}
+    undisturbed = train.fit(
+        tiny.experiment(**settings), tmp_path / "undisturbed", data=tiny.sources()
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, then_told)
+        with pytest.raises(SystemExit) as stopped:
+            train.fit(tiny.experiment(**settings), tmp_path / "run", data=tiny.sources())
+    assert stopped.value.code == train.STOPPED
+    assert checkpoint.restore_variables(tmp_path / "run")[1] == 3
+    assert lines_of(tmp_path / "run", "eval") == []
+    state = train.fit(tiny.experiment(**settings), tmp_path / "run", data=tiny.sources())
+    assert_equal_bits(state, undisturbed)
+    assert [line["step"] for line in lines_of(tmp_path / "run", "eval")] == [3, 6]
+
+
 def test_nan_stops_with_step_terms_and_last_good_checkpoint(tmp_path):
     experiment = tiny.experiment(tiny.Tiny(norm=False), steps=20, log_every=5, checkpoint_every=1)
     experiment.optim.learning_rate = 1e20
