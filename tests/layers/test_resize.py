@@ -19,6 +19,7 @@ SIZES = [  # of the map and of the result: odd and even, larger and smaller, one
     ((6, 5), (1, 1)),
     ((1, 6), (5, 6)),
     ((4, 3), (4, 3)),
+    ((2, 3), (70, 5)),  # more terms in the gradient of a pixel than are gathered
 ]
 # Compiling takes far longer than running here.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
