@@ -12,7 +12,8 @@ import functools
 import math
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -26,7 +27,7 @@ from jaxseg.environment import environment
 from jaxseg.inference import Color, at_output_stride, make_predictions, make_probabilities
 from jaxseg.metrics import confusion_matrix
 from jaxseg.results import Evaluation
-from jaxseg.types import Array, Variables
+from jaxseg.types import Array, ArrayLike, Variables
 
 __all__ = ["Evaluation", "at_output_stride", "evaluate", "make_probabilities", "run"]
 
@@ -76,6 +77,17 @@ class _Tally:
             if not is_finite:
                 self.broken.append(int(i))
         return len(self.images) - before
+
+    def refuse_broken(self, source: loader.Source) -> None:
+        """Stops an evaluation in which any score was not finite."""
+        if not self.broken:
+            return
+        names = [_name(source, i) for i in sorted(self.broken)[:_NAMED]]
+        more = ", ..." if len(self.broken) > _NAMED else ""
+        raise ValueError(
+            "the model's scores are not finite (NaN or infinite) on "
+            f"{len(self.broken)} of {len(self.images)} images: {', '.join(names)}{more}"
+        )
 
 
 def _image_numbers(confusion: np.ndarray) -> tuple[float, float]:
@@ -157,13 +169,7 @@ def evaluate(
                 break  # every process has read the same counts, so all stop here
         while pending:
             bar.update(tally.add(*pending.popleft()))
-    if tally.broken:
-        names = [_name(source, i) for i in sorted(tally.broken)[:_NAMED]]
-        more = ", ..." if len(tally.broken) > _NAMED else ""
-        raise ValueError(
-            "the model's scores are not finite (NaN or infinite) on "
-            f"{len(tally.broken)} of {len(tally.images)} images: {', '.join(names)}{more}"
-        )
+    tally.refuse_broken(source)
     images = [
         {"index": i, "name": _name(source, i), "miou": miou, "pixel_accuracy": accuracy}
         for i, (miou, accuracy) in sorted(tally.images.items())
@@ -175,6 +181,20 @@ def frame_of(source: loader.Source, protocol: config.Eval) -> tuple[int, int]:
     """(height, width) that images are padded to."""
     height, width = protocol.size if any(protocol.size) else source.largest
     return height, width
+
+
+def predict_example(
+    predict: Callable[[Variables, ArrayLike], tuple[Array, Array]],
+    variables: Variables,
+    example: Mapping[str, Any],
+    frame: tuple[int, int],
+    mean: Color,
+) -> np.ndarray:
+    """Train ids uint8 [H, W] of one example of a split, padded to `frame` as in an evaluation."""
+    height, width = example["label"].shape
+    padded, _ = transforms.pad_to(example["image"], example["label"], frame, mean)
+    ids, _ = predict(variables, padded[None])
+    return np.asarray(ids[0])[:height, :width].astype(np.uint8)
 
 
 def _name(source: loader.Source, index: int) -> str:
@@ -285,16 +305,13 @@ def _draw(
     )
     variables = jax.device_put(variables)
     results.clear(folder)
+    frame = frame_of(source, protocol)
     for kind, place, image in results.best_and_worst(evaluation.images, _PICTURES):
         example = source[image["index"]]
-        height, width = example["label"].shape
-        frame = frame_of(source, protocol)
-        padded, _ = transforms.pad_to(example["image"], example["label"], frame, data.mean)
-        prediction = np.asarray(predict(variables, padded[None])[0])[0, :height, :width]
         results.write_picture(
             folder / results.picture_name(kind, place, image["name"]),
             example["image"],
             example["label"],
-            prediction.astype(np.uint8),
+            predict_example(predict, variables, example, frame, data.mean),
             source.labels,
         )

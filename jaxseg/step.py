@@ -68,6 +68,40 @@ def init_state(
     )
 
 
+def _in_parts(gradient_of: Callable[..., Any], accumulate: int) -> Callable[..., Any]:
+    """The same sums of gradient and terms, micro-batch after micro-batch, so in less memory.
+
+    Batch statistics go from each to the next; each has a dropout key of its own.
+    """
+
+    def summed(
+        params: Any, batch_stats: Any, batch: Mapping[str, Array], key: Array, pixels: Array
+    ) -> Any:
+        parts = {
+            name: jnp.moveaxis(a.reshape(-1, accumulate, *a.shape[1:]), 1, 0)
+            for name, a in batch.items()
+        }  # [A, B/A, H, W, ...]
+
+        def add(carry: Any, part: tuple[Array, Mapping[str, Array]]) -> tuple[Any, None]:
+            sums, stats = carry
+            i, micro = part
+            gradient, (terms, stats) = gradient_of(
+                params, stats, micro, jax.random.fold_in(key, i), pixels
+            )
+            return (jax.tree.map(jnp.add, sums, (gradient, terms)), stats), None
+
+        first = {name: a[0] for name, a in parts.items()}
+        gradient, (terms, _) = jax.eval_shape(gradient_of, params, batch_stats, first, key, pixels)
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (gradient, terms))
+        carry = zeros, batch_stats
+        ((gradient, terms), batch_stats), _ = jax.lax.scan(
+            add, carry, (jnp.arange(accumulate), parts)
+        )
+        return gradient, (terms, batch_stats)
+
+    return summed
+
+
 def make_train_step(
     experiment: config.Experiment, optimizer: optax.GradientTransformation, rate: optax.Schedule
 ) -> Step:
@@ -112,38 +146,14 @@ def make_train_step(
         return terms["loss"], (terms, stats)
 
     gradient_of = jax.grad(objective, has_aux=True)
-
-    def whole(state: TrainState, batch: Mapping[str, Array], key: Array, pixels: Array) -> Any:
-        return gradient_of(
-            state.params, state.batch_stats, batch, jax.random.fold_in(key, 0), pixels
-        )
-
-    def in_parts(state: TrainState, batch: Mapping[str, Array], key: Array, pixels: Array) -> Any:
-        parts = {
-            name: jnp.moveaxis(a.reshape(-1, train.accumulate, *a.shape[1:]), 1, 0)
-            for name, a in batch.items()
-        }  # [A, B/A, H, W, ...]
-
-        def add(carry: Any, part: tuple[Array, Mapping[str, Array]]) -> tuple[Any, None]:
-            gradient, (terms, stats) = carry
-            i, micro = part
-            more, (more_terms, stats) = gradient_of(
-                state.params, stats, micro, jax.random.fold_in(key, i), pixels
-            )
-            sums = jax.tree.map(jnp.add, (gradient, terms), (more, more_terms))
-            return (sums[0], (sums[1], stats)), None
-
-        first = {name: a[0] for name, a in parts.items()}
-        shapes = jax.eval_shape(gradient_of, state.params, state.batch_stats, first, key, pixels)
-        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        start = zero[0], (zero[1][0], state.batch_stats)
-        return jax.lax.scan(add, start, (jnp.arange(train.accumulate), parts))[0]
+    if train.accumulate > 1:
+        gradient_of = _in_parts(gradient_of, train.accumulate)
 
     def train_step(state: TrainState, batch: Mapping[str, Array]) -> tuple[TrainState, Metrics]:
         pixels = jnp.maximum(losses.valid_pixels(batch["label"] != IGNORE), 1)
         key = _step_key(train.seed, state.step)
-        gradient, (terms, batch_stats) = (whole if train.accumulate == 1 else in_parts)(
-            state, batch, key, pixels
+        gradient, (terms, batch_stats) = gradient_of(
+            state.params, state.batch_stats, batch, key, pixels
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

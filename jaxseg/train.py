@@ -17,20 +17,16 @@ from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
-from jaxseg import checkpoint, config, distributed, draw, evaluate, log, reach
+from jaxseg import checkpoint, config, distributed, evaluate, log, reach, validation
 from jaxseg.data import loader, transforms
 from jaxseg.environment import describe_run
-from jaxseg.inference import make_predictions
-from jaxseg.metrics import summarize
-from jaxseg.state import TrainState, variables
+from jaxseg.state import TrainState
 from jaxseg.step import init_state, init_variables, make_optimizer, make_train_step
 from jaxseg.types import Array
 
 STOPPED = os.EX_TEMPFAIL  # 75: saved after a signal, to be started again
-COLLAPSED = 0.98  # share of the predictions in one class that raises the alarm
 
 
 def fit(
@@ -96,7 +92,9 @@ def fit(
         def evaluate_now(state: TrainState, step: int) -> None:
             try:
                 with stopping.interrupting():
-                    _evaluate(experiment, state, step, eval_source, mesh, writer, progress)
+                    validation.validate(
+                        experiment, state, step, eval_source, mesh, writer, progress
+                    )
             except KeyboardInterrupt:
                 _stop(progress, saved, step)
 
@@ -266,73 +264,3 @@ def _stop(progress: log.Progress, saved: checkpoint.Checkpoints, step: int) -> N
     saved.wait()
     progress.say(f"stopped by a signal after step {step}, all saved; the same command goes on")
     sys.exit(STOPPED)
-
-
-def _evaluate(
-    experiment: config.Experiment,
-    state: TrainState,
-    step: int,
-    source: loader.Source,
-    mesh: Mesh,
-    writer: log.Writer,
-    progress: log.Progress,
-) -> None:
-    """One evaluation into the log, the alarm if the predictions have collapsed, and pictures."""
-    data, protocol, names = experiment.data, experiment.eval, source.labels.names
-    result = evaluate.evaluate(
-        experiment.model,
-        variables(state, use_ema=protocol.use_ema),
-        source,
-        protocol=protocol,
-        mean=data.mean,
-        std=data.std,
-        threads=data.threads,
-        mesh=mesh,
-    )
-    summary = summarize(result.confusion)
-    means = {name: getattr(summary, name) for name in
-             ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")}  # fmt: skip
-    per_class = dict(zip(names, summary.iou.tolist(), strict=True))
-    absent = [names[c] for c in summary.absent]
-    values = means | {"iou": per_class, "absent": absent, "seconds": round(result.seconds, 3)}
-    line = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
-    progress.say(f"step {step}: {line}" + f"; not in the truth: {', '.join(absent)}" * bool(absent))
-    shares = result.confusion.sum(axis=0) / max(result.confusion.sum(), 1)
-    top = int(shares.argmax())
-    if shares[top] > COLLAPSED:
-        values["collapsed"] = names[top]
-        truth = result.confusion[top].sum() / result.confusion.sum()
-        progress.say(
-            f"ALARM at step {step}: {shares[top]:.1%} of all pixels are predicted as {names[top]} "
-            f"({truth:.1%} of them are): the network may have collapsed"
-        )
-    writer.write("eval", step, values)
-    if distributed.is_main():
-        _draw(experiment, state, step, source, writer)
-
-
-def _draw(
-    experiment: config.Experiment,
-    state: TrainState,
-    step: int,
-    source: loader.Source,
-    writer: log.Writer,
-) -> None:
-    """The first images of the split beside truth and prediction, for TensorBoard."""
-    data, protocol, labels = experiment.data, experiment.eval, source.labels
-    # On the host, because the other processes take no part in this.
-    held = jax.device_get(variables(state, use_ema=protocol.use_ema))
-    predict = make_predictions(experiment.model, protocol, data.mean, data.std, labels.num_classes)
-    frame = protocol.size if any(protocol.size) else source.largest
-    for i in range(min(experiment.train.pictures, len(source))):
-        example = source[i]
-        height, width = example["label"].shape
-        image, _ = transforms.pad_to(example["image"], example["label"], frame, data.mean)
-        prediction = np.asarray(predict(held, image[None])[0])[0, :height, :width]
-        parts = [
-            example["image"],
-            labels.colour(example["label"]),
-            labels.colour(prediction.astype(np.uint8)),
-        ]
-        picture = draw.strip(parts, [example["name"], "truth", "prediction"])
-        writer.picture(step, f"eval/{i}", picture)

@@ -2,9 +2,10 @@
 
     python -m experiments.benchmarks.operations
     python -m experiments.benchmarks.operations --only=atrous,depthwise --rounds=9
-    python -m experiments.benchmarks.operations --output=experiments/results/operations_cpu.json
+    python -m experiments.benchmarks.operations --output=experiments/results/operations.json
 
-Forms take turns in one process, round after round. "auto" is what models run; where it compiles to
+Forms take turns in one process, round after round; rounds that differ too much for a ratio are
+measured anew, all forms of the operation together. "auto" is what models run; where it compiles to
 the same program as another form, that one's time stands for it. The gradient pass is the gradients
 of all arguments for a given cotangent, without the value where they do not need it. From these
 tables the choice of "auto" is made on each backend.
@@ -27,6 +28,7 @@ _SECONDS = flags.DEFINE_float("seconds", 0.05, "Least length of a block of calls
 _CHANNELS = flags.DEFINE_integer("channels", 512, "Of the atrous convolutions.", 1)
 _BATCH = flags.DEFINE_integer("batch", None, "Images; default 1, on an accelerator 16.", 1)
 _DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Default float32; GPU: half.")
+_ATTEMPTS = flags.DEFINE_integer("attempts", 3, "Measurements of what was unsteady.", 1)
 _WAIT = flags.DEFINE_float("wait", 5, "Minutes to wait at most for a quiet machine.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
@@ -70,7 +72,10 @@ def times_of(
             blocks[name] = _block(function, arguments)
         else:
             same[name] = first
-    times = timing.take_turns(blocks, _ROUNDS.value, _SECONDS.value)
+    for _ in range(_ATTEMPTS.value):
+        times = timing.take_turns(blocks, _ROUNDS.value, _SECONDS.value)
+        if all(t.spread <= timing.MOST_SPREAD for t in times.values()):
+            break
     return times | {name: times[first] for name, first in same.items()}, same
 
 
