@@ -8,7 +8,7 @@ from experiments.results import collect
 
 
 def test_numbers_are_kept_and_paths_are_not(tmp_path):
-    command = "python -m jaxseg.main --weights=/home/me/nets/a.tflite --workdir=/tmp/x/runs/a"
+    command = "python -m jaxseg.main --weights=/home/me/nets/a.tflite --workdir=../../x/runs/a"
     record = {
         "split": "val",
         "weights": "/home/me/nets/a.tflite",

@@ -21,7 +21,7 @@ _KEPT = ("command", "git", "versions", "devices", "processes", "python", "starte
 
 def _without_paths(text: str) -> str:
     """Absolute paths as their last part: they tell nothing on another machine."""
-    return re.sub(r"(?<![\w./-])/(?:[^\s/'\"=,]+/)*([^\s/'\"=,]+)", r"\1", text)
+    return re.sub(r"(?<![\w./-])(?:/|(?:\.\./)+)(?:[^\s/'\"=,]+/)*([^\s/'\"=,]+)", r"\1", text)
 
 
 def _environment(values: Mapping[str, Any]) -> dict[str, Any]:
