@@ -3,6 +3,7 @@
     python -m experiments.benchmarks.operations
     python -m experiments.benchmarks.operations --only=atrous,depthwise --rounds=9
     python -m experiments.benchmarks.operations --output=experiments/results/operations.json
+    python -m experiments.benchmarks.operations --complete --output=... (on a quieter machine)
 
 Forms take turns in one process, round after round; rounds that differ too much for a ratio are
 measured anew, all forms of the operation together. "auto" is what models run; where it compiles to
@@ -11,7 +12,9 @@ of all arguments for a given cotangent, without the value where they do not need
 tables the choice of "auto" is made on each backend.
 """
 
+import json
 import os
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,6 +34,7 @@ _DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Default floa
 _ATTEMPTS = flags.DEFINE_integer("attempts", 3, "Measurements of what was unsteady.", 1)
 _WAIT = flags.DEFINE_float("wait", 5, "Minutes to wait at most for a quiet machine.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+_COMPLETE = flags.DEFINE_bool("complete", False, "Only what the output file has no ratio for.")
 
 _VALUE, _GRADIENT, _BOTH = "value", "gradient", "both"
 
@@ -122,6 +126,12 @@ def measure(operation: Operation, load: float) -> dict[str, Any]:
     return record
 
 
+def _steady(passes: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether each pass with a target has its ratio."""
+    compared = [values["compared"] for values in passes.values()]
+    return all(one["ratio"] is not None for one in compared if one["target"])
+
+
 def main(arguments: list[str]) -> None:
     """Every operation, one after the other; what is measured is written after each."""
     if len(arguments) > 1:
@@ -137,6 +147,17 @@ def main(arguments: list[str]) -> None:
     }
     if not makers:
         raise app.UsageError(f"--only={','.join(_ONLY.value)}: no operation begins so")
+    before: dict[str, Any] = {}
+    if _COMPLETE.value:
+        if not _OUTPUT.value or not pathlib.Path(_OUTPUT.value).is_file():
+            raise app.UsageError(
+                f"--complete: --output={_OUTPUT.value} is no file of an earlier run"
+            )
+        before = json.loads(pathlib.Path(_OUTPUT.value).read_text())
+        if (before["batch"], before["dtype"]) != (batch, dtype):
+            raise app.UsageError(f"--complete: {_OUTPUT.value} has another batch or dtype")
+        known = before["operations"]
+        makers = {n: m for n, m in makers.items() if n not in known or not _steady(known[n])}
     load = timing.wait_until_quiet(_WAIT.value)
     print(f"{where['processor']}, {where['cores']} cores, {', '.join(where['devices'])}")
     print(f"batch {batch}, {dtype}, load at the start {load:.2f}; milliseconds (CPU milliseconds)")
@@ -146,7 +167,7 @@ def main(arguments: list[str]) -> None:
         "batch": batch,
         "dtype": dtype,
         "operations": {},
-    }
+    } | before
     for name, make in makers.items():
         record["operations"][name] = measure(make(), load)
         if _OUTPUT.value:
