@@ -40,11 +40,20 @@ class Data:
 
 @dataclasses.dataclass
 class Loss:
-    """What is minimised: cross-entropy over valid pixels and its auxiliary copies."""
+    """What is minimised: a weighted sum of terms (0: left out), each over the valid pixels."""
 
-    class_weights: tuple[float, ...] = ()  # one per class; empty: all 1
-    label_smoothing: float = 0.0
+    cross_entropy: float = 1.0
+    focal: float = 0.0
+    dice: float = 0.0
+    lovasz: float = 0.0
     aux_weight: float = 0.4  # of the cross-entropy on aux_logits, for models that have them
+    presence: float = 0.2  # of the SE-loss on presence_logits, for models that have them
+    class_weights: tuple[float, ...] = ()  # of cross-entropy and focal, one per class; empty: all 1
+    label_smoothing: float = 0.0  # of cross-entropy
+    hardest: float = 1.0  # share of the pixels that cross-entropy counts, those with the most of it
+    focal_gamma: float = 2.0
+    dice_squared: bool = False  # squares in the denominator
+    per_image: bool = False  # dice and lovasz: of each image, else of the batch
 
 
 @dataclasses.dataclass
@@ -186,7 +195,13 @@ _BOUNDS = {  # at least, and below
     "data.prefetch": (0, _INFINITE),
     "loss.class_weights": (0.0, _INFINITE),
     "loss.label_smoothing": (0.0, 1.0),
+    "loss.cross_entropy": (0.0, _INFINITE),
+    "loss.focal": (0.0, _INFINITE),
+    "loss.dice": (0.0, _INFINITE),
+    "loss.lovasz": (0.0, _INFINITE),
     "loss.aux_weight": (0.0, _INFINITE),
+    "loss.presence": (0.0, _INFINITE),
+    "loss.focal_gamma": (0.0, _INFINITE),
     "optim.learning_rate": (0.0, _INFINITE),
     "optim.momentum": (0.0, 1.0),
     "optim.weight_decay": (0.0, _INFINITE),

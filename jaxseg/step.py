@@ -109,9 +109,11 @@ def make_train_step(
 
     The batch holds uint8 "image" [B, H, W, 3] and "label" [B, H, W]. The loss is the mean over all
     valid pixels of the whole batch, also with train.accumulate micro-batches: those only bound the
-    memory. Batch norm alone sees the difference: each micro-batch is normalised by its own
-    statistics and updates the running ones. Micro-batch i holds the images i, i + A, ... of A
-    micro-batches, so that every device has an equal part of each.
+    memory. Two things see the difference: batch norm, as each micro-batch is normalised by its own
+    statistics and updates the running ones; and terms that are no sum over pixels (Dice, Lovasz,
+    the hardest pixels, presence), which are those of each micro-batch, weighted by its pixels.
+    Micro-batch i holds the images i, i + A, ... of A micro-batches, so that every device has an
+    equal part of each.
 
     Metrics: the terms of `losses.segmentation`, learning_rate of this update, and gradient_norm
     before clipping.
@@ -128,13 +130,7 @@ def make_train_step(
             mutable=["batch_stats"],
             rngs={"dropout": key},
         )
-        terms = losses.segmentation(
-            cast(Outputs, outputs),
-            batch["label"],
-            class_weights=experiment.loss.class_weights,
-            label_smoothing=experiment.loss.label_smoothing,
-            aux_weight=experiment.loss.aux_weight,
-        )
+        terms = losses.segmentation(cast(Outputs, outputs), batch["label"], experiment.loss)
         # The mean over this micro-batch, times its share of the batch's valid pixels.
         here = losses.valid_pixels(batch["label"] != IGNORE)
         terms = {

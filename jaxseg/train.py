@@ -17,14 +17,15 @@ from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
-from jaxseg import checkpoint, config, distributed, evaluate, log, reach, validation
+from jaxseg import checkpoint, config, distributed, evaluate, log, losses, reach, validation
 from jaxseg.data import loader, transforms
 from jaxseg.environment import describe_run
 from jaxseg.state import TrainState
 from jaxseg.step import init_state, init_variables, make_optimizer, make_train_step
-from jaxseg.types import Array
+from jaxseg.types import Array, Outputs
 
 STOPPED = os.EX_TEMPFAIL  # 75: saved after a signal, to be started again
 
@@ -161,11 +162,7 @@ def _check(
         )
     if train.labels != test.labels:
         raise ValueError(f"{data.name}: {data.train_split} and {data.eval_split} differ in labels")
-    if len(experiment.loss.class_weights) not in (0, k):
-        raise ValueError(
-            f"loss.class_weights has {len(experiment.loss.class_weights)} numbers, "
-            f"{data.name} has {k} classes"
-        )
+    _check_loss(experiment.loss, outputs, data.name, k)
     if len(train) == 0:
         raise ValueError(f"{data.name}: the split {data.train_split} holds no image")
     for name in ("steps", "log_every", "checkpoint_every"):
@@ -176,6 +173,22 @@ def _check(
     distributed.check_split(
         mesh, data.batch_size, data.crop_size[0], accumulate=experiment.train.accumulate
     )
+
+
+def _check_loss(loss: config.Loss, outputs: Outputs, name: str, num_classes: int) -> None:
+    if len(loss.class_weights) not in (0, num_classes):
+        raise ValueError(
+            f"loss.class_weights has {len(loss.class_weights)} numbers, "
+            f"{name} has {num_classes} classes"
+        )
+    if not 0 < loss.hardest <= 1:
+        raise ValueError(f"loss.hardest={loss.hardest} must be above 0 and at most 1")
+    labels = jax.ShapeDtypeStruct(outputs["logits"].shape[:-1], np.uint8)
+    terms = jax.eval_shape(functools.partial(losses.segmentation, loss=loss), outputs, labels)
+    if set(terms) == {"loss"}:
+        raise ValueError(
+            "the loss has no term: give one a weight, as --config.loss.cross_entropy=1"
+        )
 
 
 def _seen_at_once(experiment: config.Experiment, source: loader.Source) -> tuple[int, int]:

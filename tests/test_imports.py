@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 FREE = {"types", "errors"}  # what everyone may use
 ALLOWED = {
     "layers": set(),
-    "losses": set(),
+    "losses": {"config"},
     "metrics": set(),
     "optim": {"config"},
     "backbones": {"layers"},

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import losses, step
+from jaxseg import config, losses, step
 from jaxseg.types import IGNORE
 from tests.programs import tiny
 
@@ -150,7 +150,9 @@ def test_every_leaf_is_float32_and_the_start_has_no_forward_pass():
 def test_weights_of_classes_reach_the_loss():
     batch = tiny.batch()
     logits = jnp.zeros((*batch["label"].shape, tiny.CLASSES))
-    terms = losses.segmentation({"logits": logits}, batch["label"], class_weights=(0.0, 1.0, 0.0))
+    terms = losses.segmentation(
+        {"logits": logits}, batch["label"], config.Loss(class_weights=(0, 1, 0))
+    )
     valid = batch["label"] != IGNORE
     expected = np.log(3) * (batch["label"] == 1).sum() / valid.sum()
     assert float(terms["loss"]) == pytest.approx(expected, rel=1e-6)

@@ -188,13 +188,14 @@ def text(name: str, surveys: Mapping[str, survey.Survey]) -> str:
     first, found = next(iter(surveys.items()))
     sizes = [size for each in surveys.values() for size in each.sizes()]
     if sizes and found.class_pixels().any() and _named(found.labels):
-        weights = found.median_frequency_weights()
-        lines.append(f"\nMedian-frequency weights of {first} (SegNet; 1 for absent classes):")
+        median, inverse = found.median_frequency_weights(), found.inverse_frequency_weights()
+        lines.append(f"\nClass weights of {first}: median frequency (SegNet), inverse frequency:")
         width = max(12, *map(len, found.labels.names))
-        for title, weight in zip(found.labels.names, weights, strict=True):
-            lines.append(f"  {title:<{width}} {weight:9.4f}")
-        numbers = ",".join(f"{weight:.4f}" for weight in weights)
-        lines.append(f"  --config.loss.class_weights={numbers}")
+        for title, *both in zip(found.labels.names, median, inverse, strict=True):
+            lines.append(f"  {title:<{width}} {both[0]:9.4f} {both[1]:9.4f}")
+        for weights in (median, inverse):
+            numbers = ",".join(f"{weight:.4f}" for weight in weights)
+            lines.append(f"  --config.loss.class_weights={numbers}")
     lines += _suggestions(found, sizes)
     wrong = problems(surveys)
     lines.append("\nNothing wrong was found." if not wrong else f"\n{len(wrong)} problems:")

@@ -160,6 +160,18 @@ class Survey:
             weights[there] = np.median(frequency) / frequency
         return weights
 
+    def inverse_frequency_weights(self) -> np.ndarray:
+        """float64 [K]: valid pixels / (classes that occur * its pixels); 1 for absent classes.
+
+        So every class that occurs has the same weight in the sum over all pixels, which stays what
+        it was without weights.
+        """
+        pixels, _ = self._per_class()
+        there = pixels > 0
+        weights = np.ones(len(pixels))
+        weights[there] = pixels.sum() / (there.sum() * pixels[there])
+        return weights
+
     def mean_and_deviation(self) -> tuple[np.ndarray, np.ndarray]:
         """Of each channel over all pixels, float64 [3], uint8 units; nan without images."""
         pixels = sum(finding.size[0] * finding.size[1] for finding in self.findings)

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.utils.class_weight import compute_class_weight
 
 from jaxseg.data import doctor
 from tests.data.conftest import save_pair
@@ -158,8 +159,11 @@ def test_the_numbers_are_numpys(examine, own):
     valid = (ids != 255).sum((1, 2))
     frequency = np.array([(ids == k).sum() / valid.sum() for k in range(3)])
     weights = [*np.median(frequency) / frequency, 1.0]
-    flag = re.search(r"--config.loss.class_weights=([\d.,]+)", text)[1]
-    np.testing.assert_allclose([float(w) for w in flag.split(",")], weights, atol=6e-5)
+    present = ids[ids != 255]
+    inverse = [*compute_class_weight("balanced", classes=np.arange(3), y=present), 1.0]
+    flags = re.findall(r"--config.loss.class_weights=([\d.,]+)", text)
+    for flag, expected in zip(flags, (weights, inverse), strict=True):
+        np.testing.assert_allclose([float(w) for w in flag.split(",")], expected, atol=6e-5)
 
 
 def test_the_suggestions_are_flags_that_the_config_takes(examine):

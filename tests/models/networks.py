@@ -18,12 +18,15 @@ FEW_FEATURES = {
     "aspp_features": 8,
     "aux_features": 4,
     "decoder_features": 8,
+    "head_features": 8,
     "low_level_features": 4,
 }
 
 
 def narrow(model):
     """The model with few features everywhere; what is off stays off."""
+    if not hasattr(model, "backbone"):
+        return model.clone(width=4)
     fields = {name: value for name, value in FEW_FEATURES.items() if getattr(model, name, 0)}
     width = 0.1 if isinstance(model.backbone, MobileNetV2) else 4
     return model.clone(backbone=model.backbone.clone(width=width), **fields)
@@ -73,7 +76,7 @@ class ThreeMaps(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train):
-        block = functools.partial(ConvNorm, 4, norm="frozen", form="plain")
+        block = functools.partial(ConvNorm, 8, norm="frozen", form="plain")
         low = block(stride=4, name="stage1")(x, train=train)
         middle = block(stride=2, name="stage3")(low, train=train)
         high = block(stride=2, name="stage4")(middle, train=train)

@@ -18,6 +18,9 @@ from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.models.deeplab_v3 import DeepLabV3, smp_deeplab_v3, torchvision_deeplab_v3
 from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus, smp_deeplab_v3_plus
+from jaxseg.models.pspnet import PSPNet, pspnet_backbone
+from jaxseg.models.unet import UNet
+from jaxseg.types import Outputs
 from tests.models.networks import QUICK, ThreeMaps, images, narrow
 from tests.variables import random_variables
 
@@ -35,6 +38,8 @@ MODELS = {
         DeepLabV3Plus(K, MobileNetV2(), low_level="layer_4_depthwise", decoder_separable=True),
     ],
     "smp_deeplab_v3_plus": [smp_deeplab_v3_plus(18, K)],
+    "UNet": [UNet(K, norm="batch", valid=False), UNet(K, levels=3, dropout=0.0)],
+    "PSPNet": [PSPNet(K, pspnet_backbone(18)), PSPNet(K, ResNet(depth=18), (1, 3), "max", False)],
 }
 SMALL = {
     f"{name}-{number}": narrow(model)
@@ -45,14 +50,19 @@ EACH = pytest.mark.parametrize("name", SMALL)
 
 
 def _public(module):
-    """Classes of models and functions that make them."""
+    """Classes of models and functions that make them; a module that gives no outputs is a part."""
     for name, member in vars(module).items():
         if name.startswith("_") or getattr(member, "__module__", "") != module.__name__:
             continue
         made = member
         if inspect.isfunction(member):
             made = typing.get_type_hints(member).get("return")
-        if inspect.isclass(made) and issubclass(made, nn.Module):
+        if not inspect.isclass(made) or made.__module__ != module.__name__:
+            continue
+        if (
+            issubclass(made, nn.Module)
+            and inspect.get_annotations(made.__call__)["return"] == Outputs
+        ):
             yield name
 
 
@@ -72,9 +82,13 @@ def _traced(name, size, **changes):
     Those that the backbone has are changed there too; the output stride is the backbone's alone.
     """
     model = SMALL[name]
-    backbone = {field: value for field, value in changes.items() if hasattr(model.backbone, field)}
+    if model.norm == "none":
+        changes.pop("norm", None)  # a normalisation has parameters
     fields = {field: value for field, value in changes.items() if hasattr(model, field)}
-    model = model.clone(backbone=model.backbone.clone(**backbone), **fields)
+    if hasattr(model, "backbone"):
+        its = {field: value for field, value in changes.items() if hasattr(model.backbone, field)}
+        fields["backbone"] = model.backbone.clone(**its)
+    model = model.clone(**fields)
     x = jnp.zeros((2, *size, 3))
     return jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), x, train=False))
 
@@ -94,9 +108,10 @@ def test_logits_are_float32_at_the_size_of_any_image(name):
     heads = {"logits"} | ({"aux_logits"} if getattr(model, "aux_features", 0) else set())
     for size, changes in (((50, 33), {}), ((1, 6), ANOTHER_WAY)):
         outputs, _ = _traced(name, size, **changes)
-        stride = changes.get("output_stride", model.backbone.output_stride)
         assert {output for output in outputs if output.endswith("logits")} == heads
-        assert outputs["features"].shape[1:3] == tuple(-(-n // stride) for n in size)
+        if hasattr(model, "backbone"):
+            stride = changes.get("output_stride", model.backbone.output_stride)
+            assert outputs["features"].shape[1:3] == tuple(-(-n // stride) for n in size)
         for key, output in outputs.items():
             if key in heads:
                 assert output.shape == (2, *size, K)
@@ -126,7 +141,9 @@ def _check_gradients(model):
             )
             logits = [value for name, value in outputs.items() if name.endswith("logits")]
             weights = jnp.sin(jnp.arange(logits[0].size)).reshape(logits[0].shape)
-            return sum(jnp.mean(value * weights) for value in logits), updates["batch_stats"]
+            return sum(jnp.mean(value * weights) for value in logits), updates.get(
+                "batch_stats", {}
+            )
 
         return jax.grad(loss, has_aux=True)(params)
 
@@ -135,7 +152,7 @@ def _check_gradients(model):
         where = jax.tree_util.keystr(path)
         assert np.isfinite(leaf).all(), where
         assert np.abs(leaf).max() > 0, where
-    return variables["batch_stats"], statistics
+    return variables.get("batch_stats", {}), statistics
 
 
 def _without_dropout(model):
@@ -147,9 +164,12 @@ def _without_dropout(model):
 def test_every_parameter_of_a_head_gets_a_gradient(name):
     """Statistics are frozen: half as much to compile."""
     model = _without_dropout(SMALL[name])
-    changes = {"low_level": "stage1"} if hasattr(model, "low_level") else {}
-    changes |= {"atrous_rates": (1,), "norm": "frozen"}
-    _check_gradients(model.clone(backbone=ThreeMaps(), **changes))
+    changes = {"low_level": "stage1", "atrous_rates": (1,)}
+    changes |= {"norm": "frozen"} if model.norm != "none" else {}
+    changes = {field: value for field, value in changes.items() if hasattr(model, field)}
+    if hasattr(model, "backbone"):
+        changes["backbone"] = ThreeMaps()
+    _check_gradients(model.clone(**changes))
 
 
 def test_a_training_step_reaches_every_parameter_and_statistic(monkeypatch):

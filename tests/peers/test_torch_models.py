@@ -15,33 +15,6 @@ pytestmark = pytest.mark.peers
 torch = pytest.importorskip("torch")
 
 
-def _tolerate_missing_operators():
-    """torchvision's wheel beside a CPU build of torch: `nms` and its like do not load."""
-    register_fake = torch.library.register_fake
-
-    def tolerant(name, *args, **options):
-        def decorate(function):
-            try:
-                return register_fake(name, *args, **options)(function)
-            except RuntimeError:
-                return function
-
-        return decorate
-
-    torch.library.register_fake = tolerant
-
-
-@pytest.fixture(scope="module")
-def torchvision():
-    _tolerate_missing_operators()
-    return pytest.importorskip("torchvision")
-
-
-@pytest.fixture(scope="module")
-def smp(torchvision):
-    return pytest.importorskip("segmentation_models_pytorch")
-
-
 def _randomise(model):
     """Random parameters and statistics; residual branches weigh less than their shortcuts."""
     generator = torch.Generator().manual_seed(0)
@@ -201,13 +174,13 @@ def test_loss_and_gradients_in_train_mode(smp, torchvision, name):
         fields = {"dtype": "float64", "dropout": 0.0, "aux_dropout": 0.0}
         model = config.with_fields(model, fields)
         variables = _import(peer, model, table, np.float64)
-        expected_loss, tensors = _torch_gradients(peer, images, labels, aux_weight=0.5)
+        expected_loss, tensors = _torch_gradients(peer, images, labels, config.Loss(aux_weight=0.5))
 
         def objective(params):
             outputs, _ = model.apply(
                 {**variables, "params": params}, images, train=True, mutable=["batch_stats"]
             )
-            return losses.segmentation(outputs, labels, aux_weight=0.5)["loss"]
+            return losses.segmentation(outputs, labels, config.Loss(aux_weight=0.5))["loss"]
 
         loss, gradients = jax.jit(jax.value_and_grad(objective))(variables["params"])
         named = {key: tensor.numpy() for key, tensor in tensors.items()}

@@ -1,16 +1,10 @@
-"""Losses: pure, per pixel, masked; the mean over pixels is taken by the caller.
-
-Void pixels take no part: whatever their logits hold, NaN included, they add 0 to the value and 0
-to the gradient.
-"""
-
-from collections.abc import Sequence
+"""Cross-entropy of each pixel, plain and focal."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxseg.types import IGNORE, Array, ArrayLike, Outputs
+from jaxseg.types import Array, ArrayLike
 
 
 @jax.custom_vjp
@@ -81,72 +75,38 @@ def cross_entropy(
     return jnp.where(valid, loss, 0)
 
 
-def masked_mean(per_pixel: ArrayLike, valid: ArrayLike, weights: ArrayLike | None = None) -> Array:
-    """The mean over valid pixels of all images together; 0 when there are none.
-
-    sum(per_pixel) / max(number of valid pixels, 1). A loss with class weights is divided by the
-    number of pixels as well, as the official DeepLab code and SegNet's do: the mean then does not
-    depend on how a batch is split. With `weights` (say, class_weights[labels]) the divisor is their
-    sum over valid pixels instead, which is torch's convention.
-
-    Args:
-      per_pixel: [B, H, W].
-      valid: [B, H, W] bool.
-      weights: [B, H, W], not negative; or None.
-
-    Returns:
-      A scalar.
-    """
-    per_pixel = jnp.asarray(per_pixel)
-    total = jnp.sum(jnp.where(valid, per_pixel, 0))
-    if weights is None:
-        return total / jnp.maximum(valid_pixels(valid), 1).astype(per_pixel.dtype)
-    divisor = jnp.sum(jnp.where(valid, weights, 0))
-    return total / jnp.where(divisor > 0, divisor, 1)
-
-
-def valid_pixels(valid: ArrayLike) -> Array:
-    """How many pixels are valid: an int32 scalar, exact up to 2^31 pixels a batch."""
-    return jnp.sum(jnp.asarray(valid), dtype=jnp.int32)
-
-
-def segmentation(
-    outputs: Outputs,
-    labels: Array,
+def focal(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    valid: ArrayLike,
     *,
-    class_weights: Sequence[float] = (),
-    label_smoothing: float = 0.0,
-    aux_weight: float = 0.4,
-) -> dict[str, Array]:
-    """The loss of a model's outputs and its terms, each a mean over the valid pixels.
+    gamma: float = 2.0,
+    class_weights: ArrayLike | None = None,
+) -> Array:
+    """Focal loss of each pixel; 0 where `valid` is False.
 
-    loss = cross_entropy + aux_weight * aux, where aux is the cross-entropy of the auxiliary head of
-    a model that has one (PSPNet, section 3.3, with weight 0.4). Weight decay is the optimiser's.
+    With p the probability of the label y and w the class weights (alpha in the paper):
+        w[y] * (1 - p)^gamma * -log p
+    Lin et al., "Focal loss for dense object detection" (arXiv 1708.02002), equation 5, in its
+    softmax form. gamma 0 is cross-entropy.
 
     Args:
-      outputs: "logits" and perhaps "aux_logits", [B, H, W, K].
-      labels: [B, H, W] train ids, IGNORE where void.
-      class_weights: one per class; empty: all 1.
-      label_smoothing: of `cross_entropy`.
-      aux_weight: of the auxiliary term in the loss.
+      logits: [B, H, W, K].
+      labels: [B, H, W] train ids, of any integer type.
+      valid: [B, H, W] bool; only here must labels be 0..K-1, see `cross_entropy`.
+      gamma: at least 0; how much less pixels count that are already told well.
+      class_weights: [K]; all 1 without.
 
     Returns:
-      Scalars "loss", "cross_entropy" and, with an auxiliary head, "aux".
+      [B, H, W], float32 (float64 for float64 logits).
     """
-    valid = labels != IGNORE
-
-    def mean(logits: Array) -> Array:
-        per_pixel = cross_entropy(
-            logits,
-            labels,
-            valid,
-            class_weights=jnp.asarray(class_weights) if len(class_weights) else None,
-            label_smoothing=label_smoothing,
-        )
-        return masked_mean(per_pixel, valid)
-
-    main = mean(outputs["logits"])
-    if "aux_logits" not in outputs:
-        return {"loss": main, "cross_entropy": main}
-    aux = mean(outputs["aux_logits"])
-    return {"loss": main + aux_weight * aux, "cross_entropy": main, "aux": aux}
+    logits = jnp.where(jnp.asarray(valid)[..., None], logits, 0)  # no gradient meets a void's NaN
+    loss = cross_entropy(logits, labels, valid)  # -log p
+    # 1 - p = -expm1(-loss), exact where p is near 1; at 0, where gamma < 1 has no slope, the loss
+    # and its gradient are 0.
+    missed = jnp.where(loss > 0, -jnp.expm1(-loss), 1)
+    loss = jnp.where(loss > 0, missed**gamma * loss, 0 * loss)
+    if class_weights is None:
+        return loss
+    weights = jnp.asarray(class_weights, loss.dtype)
+    return loss * jnp.take(weights, jnp.where(valid, labels, 0), mode="clip")

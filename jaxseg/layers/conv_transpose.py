@@ -1,0 +1,135 @@
+"""Transposed convolution ("deconvolution", "up-convolution"), as a convolution of sub-pixels.
+
+Along one axis, with kernel w of k taps and stride s, each input i spreads over k outputs:
+
+    y[s i + t] += x[i] w[t],   t = 0 .. k - 1.
+
+Write t = s q + r. Then y[s m + r] = sum over q of x[m - q] w[s q + r]: for each of the s places r
+between two inputs an ordinary convolution with every s-th tap. All s * s of them on a plane are one
+convolution with ceil(k / s)^2 taps and s * s times the channels, whose result is dealt out to the
+places. XLA's own form dilates the input with zeros; its gradient to the kernel is 40 times slower
+on CPU (jax#23783, jax#31662).
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxseg.layers.conv import conv, he_normal_fan_in
+from jaxseg.layers.forms import on_cpu, use_fast
+from jaxseg.types import Array
+
+
+def _dilated(x: Array, kernel: Array, stride: int) -> Array:
+    """The definition: zeros between the inputs, the kernel turned round."""
+    edges = [(k - 1, k - 1) for k in kernel.shape[:2]]
+    return lax.conv_general_dilated(
+        x,
+        kernel[::-1, ::-1],
+        window_strides=(1, 1),
+        padding=edges,
+        lhs_dilation=(stride, stride),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def _sub_pixels(x: Array, kernel: Array, stride: int, form: str) -> Array:
+    """The same, at every place between two inputs by a convolution of its own."""
+    kh, kw, inputs, outputs = kernel.shape
+    rows, columns = -(-kh // stride), -(-kw // stride)  # taps of each place
+    edges = [(0, rows * stride - kh), (0, columns * stride - kw), (0, 0), (0, 0)]
+    taps = jnp.pad(kernel, edges).reshape(rows, stride, columns, stride, inputs, outputs)
+    taps = taps[::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)  # [rows, columns, Cin, s, s, Cout]
+    taps = taps.reshape(rows, columns, inputs, -1)
+    # With `rows` - 1 zeros on both sides; beyond square kernels by padding the map itself.
+    x = jnp.pad(x, [(0, 0), (rows - 1, rows - 1), (columns - 1, columns - 1), (0, 0)])
+    y = conv(x, taps, padding=0, form=form)  # [B, h + rows - 1, w + columns - 1, s s Cout]
+    batch, height, width, _ = y.shape
+    y = y.reshape(batch, height, width, stride, stride, outputs).transpose(0, 1, 3, 2, 4, 5)
+    y = y.reshape(batch, height * stride, width * stride, outputs)
+    # A kernel whose size the stride does not divide leaves zeros at the end.
+    return y[:, : height * stride - edges[0][1], : width * stride - edges[1][1]]
+
+
+def conv_transpose(
+    x: Array, kernel: Array, *, stride: int, padding: int = 0, form: str = "auto"
+) -> Array:
+    """Transposed convolution with Caffe's and torch's conventions.
+
+    Args:
+      x: [B, h, w, Cin].
+      kernel: [kh, kw, Cin, Cout], not turned: tap 0 is the first output that an input reaches.
+      stride: outputs between two inputs.
+      padding: outputs that are cut off on each side.
+      form: "auto", "plain" or "fast" (sub-pixels); both give the same numbers.
+
+    Returns:
+      [B, s (h - 1) + kh - 2 padding, s (w - 1) + kw - 2 padding, Cout] in x's dtype.
+
+    Raises:
+      ValueError: the padding leaves nothing.
+    """
+    sizes = [
+        stride * (n - 1) + k - 2 * padding
+        for n, k in zip(x.shape[1:3], kernel.shape[:2], strict=True)
+    ]
+    if min(sizes) < 1:
+        raise ValueError(
+            f"padding {padding} leaves nothing of a transposed convolution of {x.shape[1]} x "
+            f"{x.shape[2]} pixels with stride {stride} and a kernel of {kernel.shape[0]}"
+        )
+    if use_fast(form, on_cpu()):
+        y = _sub_pixels(x, kernel, stride, form)
+    else:
+        y = _dilated(x, kernel, stride)
+    return y[:, padding : padding + sizes[0], padding : padding + sizes[1]]
+
+
+def bilinear_taps(size: int) -> np.ndarray:
+    """The taps of a kernel that interpolates linearly, float64 [size] (FCN, surgery.py).
+
+    With f = (size + 1) // 2 and the centre c at f - 1 for odd sizes, f - 1/2 for even ones:
+    1 - |i - c| / f. For stride s the size is 2 s - s mod 2: 4, 16, 32, 64 for 2, 8, 16, 32.
+    """
+    factor = (size + 1) // 2
+    centre = factor - 1 if size % 2 else factor - 0.5
+    return 1 - np.abs(np.arange(size) - centre) / factor
+
+
+def bilinear_init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
+    """A kernel [k, k, C, C] that interpolates each channel bilinearly and mixes none."""
+    del key
+    rows, columns = (bilinear_taps(n) for n in shape[:2])
+    plane = np.outer(rows, columns)[:, :, None, None]
+    return jnp.asarray(plane * np.eye(shape[2], shape[3]), dtype)
+
+
+class ConvTranspose(nn.Module):
+    """A transposed convolution with its parameters; float32 parameters, computed in `dtype`."""
+
+    features: int
+    kernel_size: int
+    stride: int
+    padding: int = 0
+    use_bias: bool = False
+    kernel_init: nn.initializers.Initializer = he_normal_fan_in
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, h, w, C] -> [B, s (h - 1) + k - 2 padding, w likewise, features]."""
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        y = conv_transpose(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            stride=self.stride,
+            padding=self.padding,
+            form=self.form,
+        )
+        if not self.use_bias:
+            return y
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
+        return y + bias.astype(self.dtype)

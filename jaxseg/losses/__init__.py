@@ -1,0 +1,25 @@
+"""Losses: pure and masked; those of a pixel leave the mean to the caller.
+
+Void pixels take no part: whatever their logits hold, NaN included, they add 0 to the value and 0
+to the gradient. A valid label that names no class gives NaN, which stops training.
+"""
+
+from jaxseg.losses.cross_entropy import cross_entropy, focal
+from jaxseg.losses.means import hardest_mean, masked_mean, valid_pixels
+from jaxseg.losses.overlap import dice_coefficient, lovasz_softmax, soft_dice
+from jaxseg.losses.presence import presence, presence_loss
+from jaxseg.losses.terms import segmentation
+
+__all__ = [
+    "cross_entropy",
+    "dice_coefficient",
+    "focal",
+    "hardest_mean",
+    "lovasz_softmax",
+    "masked_mean",
+    "presence",
+    "presence_loss",
+    "segmentation",
+    "soft_dice",
+    "valid_pixels",
+]

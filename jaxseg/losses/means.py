@@ -1,0 +1,57 @@
+"""From losses of pixels to one number: the mean over the valid ones, or over the hardest ones."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from jaxseg.types import Array, ArrayLike
+
+
+def masked_mean(per_pixel: ArrayLike, valid: ArrayLike, weights: ArrayLike | None = None) -> Array:
+    """The mean over valid pixels of all images together; 0 when there are none.
+
+    sum(per_pixel) / max(number of valid pixels, 1). A loss with class weights is divided by the
+    number of pixels as well, as the official DeepLab code and SegNet's do: the mean then does not
+    depend on how a batch is split. With `weights` (say, class_weights[labels]) the divisor is their
+    sum over valid pixels instead, which is torch's convention.
+
+    Args:
+      per_pixel: [B, H, W].
+      valid: [B, H, W] bool.
+      weights: [B, H, W], not negative; or None.
+
+    Returns:
+      A scalar.
+    """
+    per_pixel = jnp.asarray(per_pixel)
+    total = jnp.sum(jnp.where(valid, per_pixel, 0))
+    if weights is None:
+        return total / jnp.maximum(valid_pixels(valid), 1).astype(per_pixel.dtype)
+    divisor = jnp.sum(jnp.where(valid, weights, 0))
+    return total / jnp.where(divisor > 0, divisor, 1)
+
+
+def valid_pixels(valid: ArrayLike) -> Array:
+    """How many pixels are valid: an int32 scalar, exact up to 2^31 pixels a batch."""
+    return jnp.sum(jnp.asarray(valid), dtype=jnp.int32)
+
+
+def hardest_mean(per_pixel: ArrayLike, share: float) -> Array:
+    """The mean over the pixels with the highest losses of the batch ("OHEM", top-k).
+
+    The k = share * B*H*W highest losses, void pixels counted in k, divided by how many of these are
+    not 0: the rule of the released DeepLab code (train_utils.py, top_k_percent_pixels), whose idea
+    is that of Shrivastava et al. (arXiv 1604.03540). Its annealing of the share is not built.
+
+    Args:
+      per_pixel: [B, H, W], not negative, 0 where void.
+      share: above 0 up to 1.
+
+    Returns:
+      A scalar; 0 where every loss is.
+    """
+    losses = jnp.asarray(per_pixel).reshape(-1)
+    hardest, _ = jax.lax.top_k(losses, max(1, math.floor(share * losses.size)))
+    counted = jnp.sum(hardest != 0, dtype=jnp.int32)
+    return jnp.sum(hardest) / jnp.maximum(counted, 1).astype(losses.dtype)

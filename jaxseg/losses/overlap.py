@@ -1,0 +1,128 @@
+"""Losses of whole masks: soft Dice and Lovasz-softmax, which look at overlap, not at pixels."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxseg.types import Array, ArrayLike
+
+
+def _by_group(
+    logits: ArrayLike, labels: ArrayLike, valid: ArrayLike, per_image: bool
+) -> tuple[Array, Array, Array]:
+    """Probabilities [G, P, K], truth bool [G, P, K], validity [G, P]; a group: an image or all.
+
+    Void pixels have probability and truth 0; a label outside 0..K-1 makes its pixel NaN.
+    """
+    logits, valid = jnp.asarray(logits), jnp.asarray(valid)
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    labels = jnp.where(valid, jnp.asarray(labels).astype(jnp.int32), 0)
+    classes = logits.shape[-1]
+    groups = logits.shape[0] if per_image else 1
+    # The inner `where` keeps a void pixel's NaN out of the gradient of softmax.
+    probabilities = jax.nn.softmax(jnp.where(valid[..., None], logits, 0), axis=-1)
+    known = (labels >= 0) & (labels < classes)
+    probabilities = jnp.where(known[..., None], probabilities, jnp.nan)
+    probabilities = jnp.where(valid[..., None], probabilities, 0)
+    truth = (labels[..., None] == jnp.arange(classes)) & valid[..., None]
+    return (
+        probabilities.reshape(groups, -1, classes),
+        truth.reshape(groups, -1, classes),
+        valid.reshape(groups, -1),
+    )
+
+
+def _mean_where(values: Array, there: Array) -> Array:
+    """The mean of [G, K] over the classes that are there, then over the groups that have any."""
+    counts = jnp.sum(there, axis=1)  # [G]
+    means = jnp.sum(jnp.where(there, values, 0), axis=1) / jnp.maximum(counts, 1)
+    return jnp.sum(means) / jnp.maximum(jnp.sum(counts > 0), 1)
+
+
+def dice_coefficient(
+    probabilities: ArrayLike, truth: ArrayLike, *, axis: int | tuple[int, ...], squared: bool
+) -> Array:
+    """Soft Dice coefficient, 1 for equal masks: 2 sum(p t) / (sum(p) + sum(t)) over `axis`.
+
+    With `squared` the sums of the denominator are of squares, 2 sum(p t) / (sum(p^2) + sum(t^2)):
+    Milletari et al., "V-Net" (arXiv 1606.04797), section 3. Where both masks are empty it is 1.
+
+    Args:
+      probabilities: of any shape, 0 where void.
+      truth: of the same shape, 0 or 1; 0 where void.
+      axis: to sum over.
+      squared: the form of the denominator.
+    """
+    p = jnp.asarray(probabilities)
+    t = jnp.asarray(truth).astype(p.dtype)
+    power = 2 if squared else 1
+    total = jnp.sum(p**power, axis) + jnp.sum(t, axis)  # t^2 = t
+    empty = total == 0
+    return jnp.where(empty, 1, 2 * jnp.sum(p * t, axis) / jnp.where(empty, 1, total))
+
+
+def soft_dice(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    valid: ArrayLike,
+    *,
+    squared: bool = False,
+    per_image: bool = False,
+) -> Array:
+    """1 - `dice_coefficient` of softmax probabilities, the mean over the classes in the truth.
+
+    A class without a valid pixel has no overlap to gain and takes no part, as in
+    segmentation_models_pytorch, which yet divides by the number of all classes.
+
+    Args:
+      logits: [B, H, W, K].
+      labels: [B, H, W] train ids.
+      valid: [B, H, W] bool; only here must labels be 0..K-1; one outside gives NaN.
+      squared: see `dice_coefficient`.
+      per_image: one coefficient per image and class, else one per class over the batch.
+
+    Returns:
+      A scalar; 0 where no pixel is valid.
+    """
+    probabilities, truth, _ = _by_group(logits, labels, valid, per_image)
+    dice = dice_coefficient(probabilities, truth, axis=1, squared=squared)  # [G, K]
+    return _mean_where(1 - dice, jnp.any(truth, axis=1))
+
+
+def _lovasz_of_class(probability: Array, truth: Array, valid: Array) -> Array:
+    """The Lovasz extension of 1 - IoU at the errors of one class; all arguments [P]."""
+    errors = jnp.where(valid, jnp.abs(truth - probability), -1)  # void pixels come last
+    order = jnp.argsort(jax.lax.stop_gradient(-errors))
+    errors, hits = errors[order], truth[order].astype(jnp.int32)
+    # Counted in whole numbers: as floats, sums of more than 2^24 pixels would stand still.
+    total = jnp.sum(hits, dtype=jnp.int32)
+    seen = jnp.cumsum(hits, dtype=jnp.int32)
+    union = total + jnp.cumsum(1 - hits, dtype=jnp.int32)
+    left = (total - seen).astype(errors.dtype)
+    loss = 1 - left / jnp.maximum(union, 1).astype(errors.dtype)  # the pixels up to here are wrong
+    step = jnp.diff(loss, prepend=jnp.zeros(1, errors.dtype))
+    return jnp.sum(jnp.where(valid[order], errors * step, 0))
+
+
+def lovasz_softmax(
+    logits: ArrayLike, labels: ArrayLike, valid: ArrayLike, *, per_image: bool = False
+) -> Array:
+    """Lovasz-softmax, a convex surrogate of 1 - mIoU: the mean over the classes in the truth.
+
+    For class c with errors m = |[y = c] - p_c| in descending order m_1 >= m_2 ...:
+        sum_i m_i * (J(i) - J(i - 1)),  J(i) = 1 - IoU if just the first i pixels are wrong
+    Berman et al., "The Lovasz-softmax loss" (arXiv 1705.08790), equations 9 and 11, with the
+    classes present, as its released code has it by default.
+
+    Args:
+      logits: [B, H, W, K].
+      labels: [B, H, W] train ids.
+      valid: [B, H, W] bool; only here must labels be 0..K-1; one outside gives NaN.
+      per_image: the mean of each image's loss, else one for the pixels of the whole batch.
+
+    Returns:
+      A scalar; 0 where no pixel is valid.
+    """
+    probabilities, truth, valid = _by_group(logits, labels, valid, per_image)
+    of_classes = jax.vmap(_lovasz_of_class, in_axes=(1, 1, None))  # [P, K] -> [K]
+    losses = jax.vmap(of_classes)(probabilities, truth.astype(probabilities.dtype), valid)
+    return _mean_where(losses, jnp.any(truth, axis=1))

@@ -1,0 +1,37 @@
+"""Which classes an image holds at all: the SE-loss of EncNet."""
+
+import jax.numpy as jnp
+import optax
+
+from jaxseg.types import Array, ArrayLike
+
+
+def presence(labels: ArrayLike, valid: ArrayLike, num_classes: int) -> Array:
+    """Whether each class has a valid pixel in each image: bool [B, K] of train ids [B, H, W]."""
+    ids = jnp.where(valid, jnp.asarray(labels).astype(jnp.int32), num_classes)
+    flat = ids.reshape(ids.shape[0], -1)  # [B, H*W]
+    held = jnp.zeros((flat.shape[0], num_classes), bool)
+    return held.at[jnp.arange(flat.shape[0])[:, None], flat].set(True, mode="drop")
+
+
+def presence_loss(logits: ArrayLike, labels: ArrayLike, valid: ArrayLike) -> Array:
+    """Binary cross-entropy of a class's presence: the mean over classes and images.
+
+    The semantic encoding (SE) loss of Zhang et al., EncNet (arXiv 1803.08904), section 3.1: it
+    weighs large and small objects alike. An image without valid pixels takes no part.
+
+    Args:
+      logits: [B, K], one score of presence for each class.
+      labels: [B, H, W] train ids.
+      valid: [B, H, W] bool.
+
+    Returns:
+      A scalar; 0 where no pixel is valid.
+    """
+    logits = jnp.asarray(logits)
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    known = jnp.any(jnp.asarray(valid), axis=(1, 2))[:, None]  # [B, 1]
+    target = presence(labels, valid, logits.shape[-1]).astype(logits.dtype)
+    each = optax.sigmoid_binary_cross_entropy(jnp.where(known, logits, 0), target)
+    images = jnp.maximum(jnp.sum(known, dtype=jnp.int32), 1)
+    return jnp.sum(jnp.where(known, each, 0)) / (images * logits.shape[-1]).astype(each.dtype)

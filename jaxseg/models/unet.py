@@ -1,0 +1,183 @@
+"""U-Net: "Convolutional networks for biomedical image segmentation" (Ronneberger et al., 2015).
+
+A contracting and an expanding path of equal depth, each level of the first handed to the second by
+concatenation (arXiv 1505.04597, section 2, Figure 1):
+
+    UNet(2)                   # the figure: 572 x 572 in, 388 x 388 out, 31.03 million parameters
+    UNet(2, valid=False)      # zeros around each map instead of mirrored borders around the image
+"""
+
+import functools
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.conv_transpose import ConvTranspose
+from jaxseg.layers.norm import Norm
+from jaxseg.layers.pool import max_pool
+from jaxseg.types import Array, Outputs
+
+
+class UNet(nn.Module):
+    """Figure 1, for images of any size.
+
+    With `valid` the convolutions see no pixel that the image does not have, so the map shrinks by
+    92 pixels on each side (with five levels). The paper continues the image by mirroring it at its
+    borders (section 2, the overlap-tile strategy); so does the model, unless `mirror` is off: then
+    logits are those of the inner pixels only, as in the figure.
+
+    Departure: an image that does not fit the levels (16 k + 60 pixels in Figure 1) is continued
+    below and to the right until it does.
+    """
+
+    num_classes: int
+    width: int = 64  # features of the first level; each level below has twice as many
+    levels: int = 5
+    valid: bool = True  # convolutions without padding, and skips cropped in their middle
+    mirror: bool = True
+    # "Drop-out layers at the end of the contracting path"; the paper gives no rate. 0.5 on the last
+    # two levels is what ports of the released network have.
+    dropout: float = 0.5
+    norm: str = "none"  # as in the paper; "batch" is what most later versions add
+    norm_epsilon: float = 1e-5
+    norm_decay: float = 0.9
+    norm_groups: int = 32
+    dtype: str = "float32"  # of features; logits are float32
+    form: str = "auto"
+
+    @property
+    def border(self) -> int:
+        """Pixels on each side that valid convolutions take from an image; 92 in Figure 1."""
+        if not self.valid:
+            return 0
+        inner = self._through(self.smallest) or 0
+        return (self.smallest - inner) // 2
+
+    @property
+    def smallest(self) -> int:
+        """The smallest side of an image for which every level has a pixel; 188 in Figure 1."""
+        step = 2 ** (self.levels - 1)
+        side = step if not self.valid else 1
+        while not self._through(side):
+            side += 1
+        return side
+
+    def _through(self, side: int) -> int | None:
+        """Pixels that come out for so many in; None where a level has an odd side, or nothing."""
+        lost = 4 if self.valid else 0  # by two 3x3 convolutions
+        for _ in range(self.levels - 1):
+            side -= lost
+            if side < 2 or side % 2:
+                return None
+            side //= 2
+        side -= lost
+        if side < 1:
+            return None
+        for _ in range(self.levels - 1):
+            side = 2 * side - lost
+            if side < 1:
+                return None
+        return side
+
+    def padded(self, side: int) -> int:
+        """The next side of an input, at least `side`, that fits all levels."""
+        side = max(side, self.smallest)
+        while not self._through(side):
+            side += 1
+        return side
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool) -> Outputs:
+        """Classifies each pixel of images [B, H, W, C], normalised, any H and W.
+
+        Returns:
+          "logits" float32 [B, H, W, K], with neither `valid` nor `mirror` too; with `valid` alone
+          [B, H - 184, W - 184, K] in Figure 1; "features", what is classified.
+
+        Raises:
+          ValueError: fewer than two levels; without `mirror`, a size that does not fit the levels.
+        """
+        if self.levels < 2:
+            raise ValueError(f"levels is {self.levels}: a U-Net has at least two")
+        height, width = images.shape[1:3]
+        if self.mirror or not self.valid:
+            x = self._continued(images)
+        else:
+            x = images
+            for side in (height, width):
+                if not self._through(side):
+                    raise ValueError(
+                        f"images of {height} x {width} do not fit {self.levels} levels of valid "
+                        f"convolutions: take {self.padded(side)} pixels for {side}, or mirror"
+                    )
+        x = x.astype(self.dtype)
+        skips = []
+        for level in range(self.levels):
+            if level:
+                x = max_pool(x, 2, 2, form=self.form)  # [B, H/2, W/2, C]
+            x = self._convs(x, self.width * 2**level, f"down{level}", train=train)
+            if level >= self.levels - 2:
+                x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            skips.append(x)
+        for level in reversed(range(self.levels - 1)):
+            features = self.width * 2**level
+            x = ConvTranspose(
+                features, 2, 2, use_bias=True, dtype=self.dtype, form=self.form, name=f"up{level}"
+            )(x)  # [B, 2 H, 2 W, C/2]
+            x = jnp.concatenate([_middle(skips[level], x.shape[1:3]), x], axis=-1)
+            x = self._convs(x, features, f"up{level}", train=train)
+        outputs = {"features": x}
+        x = Conv(
+            self.num_classes,
+            1,
+            use_bias=True,
+            kernel_init=he_normal_fan_in,
+            form=self.form,
+            name="classifier",
+        )(x)
+        if self.mirror or not self.valid:
+            x = x[:, :height, :width]
+        return outputs | {"logits": x}  # [B, H, W, K]
+
+    def _continued(self, images: Array) -> Array:
+        """With mirrored borders, up to a size that fits."""
+        pads = [(0, 0)]
+        for side in images.shape[1:3]:
+            whole = self.padded(side + 2 * self.border)
+            pads.append((self.border, whole - side - self.border))
+        mode = "reflect" if min(images.shape[1:3]) > 1 else "edge"
+        return jnp.pad(images, [*pads, (0, 0)], mode=mode)
+
+    def _convs(self, x: Array, features: int, name: str, *, train: bool) -> Array:
+        """Two 3x3 convolutions with ReLU."""
+        conv = functools.partial(
+            Conv,
+            features,
+            3,
+            padding=0 if self.valid else None,
+            use_bias=self.norm == "none",
+            kernel_init=he_normal_fan_in,  # section 3: deviation sqrt(2 / N)
+            dtype=self.dtype,
+            form=self.form,
+        )
+        for number in (1, 2):
+            x = conv(name=f"{name}_conv{number}")(x)
+            if self.norm != "none":
+                norm = Norm(
+                    self.norm,
+                    self.norm_epsilon,
+                    self.norm_decay,
+                    self.norm_groups,
+                    self.dtype,
+                    name=f"{name}_norm{number}",
+                )
+                x = norm(x, train=train)
+            x = nn.relu(x)
+        return x
+
+
+def _middle(x: Array, size: tuple[int, ...]) -> Array:
+    """[B, H, W, C] without what is beyond `size` on each side (Figure 1's crop)."""
+    top, left = ((n - m) // 2 for n, m in zip(x.shape[1:3], size, strict=True))
+    return x[:, top : top + size[0], left : left + size[1]]

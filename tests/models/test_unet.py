@@ -1,0 +1,121 @@
+"""U-Net: Figure 1's sizes and counts, every skip, mirrored borders, overlap tiles."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import traverse_util
+
+from jaxseg.models.unet import UNet
+from tests.models.networks import QUICK
+from tests.variables import count, random_variables
+
+
+def shapes_of(model, size, channels):
+    images = jnp.zeros((1, *size, channels))
+    return jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), images, train=False))
+
+
+@pytest.mark.parametrize(
+    ("channels", "classes", "published"),
+    [
+        (1, 2, 31_030_658),
+        (3, 2, 31_031_810),
+        (3, 11, 31_032_395),
+        (3, 12, 31_032_460),
+        (3, 21, 31_033_045),
+    ],
+)
+def test_published_counts(channels, classes, published):
+    for valid in (True, False):
+        _, variables = shapes_of(UNet(classes, valid=valid), (188, 188), channels)
+        assert count(variables) == published
+
+
+def test_figure_1():
+    """Sizes of every map: 572 in, 388 out."""
+    model = UNet(2, mirror=False)
+    seen = {}
+
+    def record(call, arguments, keywords, context):
+        result = call(*arguments, **keywords)
+        if context.module.name and not isinstance(result, dict):
+            seen[context.module.name] = result.shape[1]
+        return result
+
+    with nn.intercept_methods(record):
+        outputs, _ = shapes_of(model, (572, 572), 1)
+    assert outputs["logits"].shape == (1, 388, 388, 2)
+    downs = [(seen[f"down{n}_conv1"], seen[f"down{n}_conv2"]) for n in range(5)]
+    assert downs == [(570, 568), (282, 280), (138, 136), (66, 64), (30, 28)]
+    ups = [(seen[f"up{n}"], seen[f"up{n}_conv1"], seen[f"up{n}_conv2"]) for n in (3, 2, 1, 0)]
+    assert ups == [(56, 54, 52), (104, 102, 100), (200, 198, 196), (392, 390, 388)]
+    assert (model.border, model.smallest) == (92, 188)
+    legal = [side for side in range(188, 300) if model.padded(side) == side]
+    assert legal == list(range(188, 300, 16))  # 16 k + 60
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_every_skip_is_used(valid):
+    """Without the kernel that reads a skip the logits change; so do they without what came up."""
+    model = UNet(3, width=2, levels=3, valid=valid, form="plain")
+    x = np.random.default_rng(0).normal(size=(1, 20, 20, 3)).astype(np.float32)
+    variables = random_variables(model, (20, 20))
+    run = jax.jit(lambda v: model.apply(v, x, train=False)["logits"], compiler_options=QUICK)
+    before = run(variables)
+    flat = traverse_util.flatten_dict(variables)
+    for level in range(2):
+        path = ("params", f"up{level}_conv1", "kernel")
+        skip = flat[path].shape[2] // 2
+        for half in (slice(0, skip), slice(skip, None)):
+            kernel = flat[path].copy()
+            kernel[:, :, half] = 0
+            changed = traverse_util.unflatten_dict(flat | {path: kernel})
+            assert np.abs(run(changed) - before).max() > 1e-3
+
+
+def test_mirrored_borders_are_overlap_tiles():
+    """One pass over an image equals passes over its tiles, each with the border that it needs."""
+    model = UNet(2, width=2, levels=3, form="plain")
+    tile = UNet(2, width=2, levels=3, mirror=False, form="plain")
+    border, step = model.border, 4  # pixels by which the grids of all levels agree
+    assert model._through(model.padded(24 + 2 * border)) == 24
+    variables = random_variables(model, (24, 24))
+    x = np.random.default_rng(0).normal(size=(1, 24, 32, 3)).astype(np.float32)
+    whole = model.apply(variables, x, train=False)["logits"]
+    edges = [(0, 0), (border, border), (border, border), (0, 0)]
+    mirrored = np.pad(x, edges, mode="reflect")
+    side = tile._through(tile.smallest)
+    run = jax.jit(functools.partial(tile.apply, train=False), compiler_options=QUICK)
+    assert side == step
+    for top, left in [(0, 0), (8, 4), (20, 28)]:
+        part = mirrored[:, top : top + tile.smallest, left : left + tile.smallest]
+        logits = run(variables, part)["logits"]
+        np.testing.assert_allclose(
+            logits, whole[:, top : top + side, left : left + side], atol=1e-4
+        )
+
+
+def test_an_image_of_a_tenth_of_its_border_is_mirrored_over_and_over():
+    x = np.random.default_rng(0).normal(size=(1, 9, 1, 3)).astype(np.float32)
+    model = UNet(2, width=1, form="plain")
+    outputs, _ = shapes_of(model, (9, 1), 3)
+    assert outputs["logits"].shape == (1, 9, 1, 2)
+    ours = model._continued(x)
+    assert ours.shape == (1, 204, 188, 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "says"),
+    [
+        (UNet(2, mirror=False), (570, 572), "take 572 pixels for 570"),
+        (UNet(2, mirror=False), (188, 100), "take 188 pixels for 100"),
+        (UNet(2, levels=1), (64, 64), "levels is 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(model, size, says):
+    with pytest.raises(ValueError, match=says):
+        shapes_of(model, size, 1)
