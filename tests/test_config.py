@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxseg import config
+from jaxseg import config, optim
+from jaxseg.data.builders import camvid, shapes, voc2012
 from tests.conftest import ROOT
 
 EXPERIMENTS = sorted(
     path.stem for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__"
 )
+LABELS = {module.__name__.split(".")[-1]: module.LABELS for module in (camvid, shapes, voc2012)}
 
 
 def experiment(name):
@@ -38,11 +40,15 @@ def test_every_experiment_gives_logits_at_the_size_of_its_crops(name):
 
     def forward(images):
         variables = built.model.init(jax.random.key(0), images, train=False)
-        return built.model.apply(variables, images, train=False)
+        return built.model.apply(variables, images, train=False), variables["params"]
 
-    logits = jax.eval_shape(forward, images)["logits"]
-    assert logits.shape == (2, height, width, built.model.num_classes)
-    assert logits.dtype == jnp.float32
+    outputs, params = jax.eval_shape(forward, images)
+    assert outputs["logits"].shape == (2, height, width, built.model.num_classes)
+    assert outputs["logits"].dtype == jnp.float32
+    if built.data.name in LABELS:
+        assert LABELS[built.data.name].num_classes == built.model.num_classes
+    assert len(built.loss.class_weights) in (0, built.model.num_classes)
+    optim.build(built.optim, built.train.steps, params)  # refuses multipliers that match nothing
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
