@@ -174,7 +174,7 @@ def test_loss_and_gradients_in_train_mode(smp, torchvision, name):
         fields = {"dtype": "float64", "dropout": 0.0, "aux_dropout": 0.0}
         model = config.with_fields(model, fields)
         variables = _import(peer, model, table, np.float64)
-        expected_loss, tensors = _torch_gradients(peer, images, labels, config.Loss(aux_weight=0.5))
+        expected_loss, tensors = _torch_gradients(peer, images, labels, aux_weight=0.5)
 
         def objective(params):
             outputs, _ = model.apply(
