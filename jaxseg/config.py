@@ -51,6 +51,8 @@ class Loss:
     class_weights: tuple[float, ...] = ()  # of cross-entropy and focal, one per class; empty: all 1
     label_smoothing: float = 0.0  # of cross-entropy
     hardest: float = 1.0  # share of the pixels that cross-entropy counts, those with the most of it
+    boundary: float = 0.0  # w0 of U-Net's weight map, which adds to the class weights; 0: no map
+    boundary_sigma: float = 5.0  # pixels
     focal_gamma: float = 2.0
     dice_squared: bool = False  # squares in the denominator
     per_image: bool = False  # dice and lovasz: of each image, else of the batch
@@ -202,6 +204,8 @@ _BOUNDS = {  # at least, and below
     "loss.aux_weight": (0.0, _INFINITE),
     "loss.presence": (0.0, _INFINITE),
     "loss.focal_gamma": (0.0, _INFINITE),
+    "loss.boundary": (0.0, _INFINITE),
+    "loss.boundary_sigma": (1e-3, _INFINITE),
     "optim.learning_rate": (0.0, _INFINITE),
     "optim.momentum": (0.0, 1.0),
     "optim.weight_decay": (0.0, _INFINITE),

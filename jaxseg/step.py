@@ -107,7 +107,8 @@ def make_train_step(
 ) -> Step:
     """The function (state, batch) -> (state, metrics) of one update; jit it, donating the state.
 
-    The batch holds uint8 "image" [B, H, W, 3] and "label" [B, H, W]. The loss is the mean over all
+    The batch holds uint8 "image" [B, H, W, 3] and "label" [B, H, W], and where the loss
+    asks for it float32 "weight" [B, H, W]. The loss is the mean over all
     valid pixels of the whole batch, also with train.accumulate micro-batches: those only bound the
     memory. Two things see the difference: batch norm, as each micro-batch is normalised by its own
     statistics and updates the running ones; and terms that are no sum over pixels (Dice, Lovasz,
@@ -130,7 +131,12 @@ def make_train_step(
             mutable=["batch_stats"],
             rngs={"dropout": key},
         )
-        terms = losses.segmentation(cast(Outputs, outputs), batch["label"], experiment.loss)
+        terms = losses.segmentation(
+            cast(Outputs, outputs),
+            batch["label"],
+            experiment.loss,
+            batch["weight"] if experiment.loss.boundary else None,
+        )
         # The mean over this micro-batch, times its share of the batch's valid pixels.
         here = losses.valid_pixels(batch["label"] != IGNORE)
         terms = {

@@ -132,6 +132,8 @@ def step_memory(experiment: config.Experiment, size: tuple[int, int]) -> dict[st
     optimizer, rate = make_optimizer(experiment)
     state = placed(jax.eval_shape(functools.partial(init_state, experiment, optimizer)))
     batch = {"image": images(data.batch_size, size, 3), "label": images(data.batch_size, size)}
+    if experiment.loss.boundary:
+        batch["weight"] = batch["label"].update(dtype=jnp.float32)
     train_step = jax.jit(make_train_step(experiment, optimizer, rate), donate_argnums=0)
 
     protocol = experiment.eval

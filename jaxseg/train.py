@@ -104,7 +104,7 @@ def fit(
         if start >= train.steps:
             progress.say(f"{workdir}: all {train.steps} steps are done")
             return state
-        batches = _batches(experiment.data, train.seed, train_source, mesh, position)
+        batches = _batches(experiment, train_source, mesh, position)
         train_step = jax.jit(make_train_step(experiment, optimizer, rate), donate_argnums=0)
         recent, speed = log.Recent(), log.Rate()
         batch, position = next(batches)
@@ -221,9 +221,10 @@ def _start(
 
 
 def _batches(
-    data: config.Data, seed: int, source: loader.Source, mesh: Mesh, position: Any
+    experiment: config.Experiment, source: loader.Source, mesh: Mesh, position: Any
 ) -> Iterator[tuple[dict[str, Array], Any]]:
     """Batches on the devices, each with the loader's place after it."""
+    data, loss = experiment.data, experiment.loss
     iterator = loader.train_iterator(
         source,
         batch_size=data.batch_size,
@@ -234,8 +235,10 @@ def _batches(
             flip=data.flip,
             jitter=data.jitter,
             mean=data.mean,
+            boundary=loss.boundary,
+            boundary_sigma=loss.boundary_sigma,
         ),
-        seed=seed,
+        seed=experiment.train.seed,
         threads=data.threads,
         prefetch=data.prefetch,
         process_index=jax.process_index(),
@@ -243,8 +246,9 @@ def _batches(
     )
     if position is not None:
         iterator.set_state(position)
+    names = ("image", "label", "weight") if loss.boundary else ("image", "label")
     for batch in iterator:
-        on_device = distributed.put_batch({n: batch[n] for n in ("image", "label")}, mesh)
+        on_device = distributed.put_batch({n: batch[n] for n in names}, mesh)
         yield on_device, iterator.get_state()
 
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg import checkpoint, evaluate, train
+from jaxseg import checkpoint, config, evaluate, train
 from tests.conftest import ROOT
 from tests.programs import tiny
 
@@ -167,6 +167,22 @@ def test_a_signal_around_an_evaluation_stops_with_all_saved(tmp_path, monkeypatc
     state = train.fit(tiny.experiment(**settings), tmp_path / "run", data=tiny.sources())
     assert_equal_bits(state, undisturbed)
     assert [line["step"] for line in lines_of(tmp_path / "run", "eval")] == [3, 6]
+
+
+def test_a_run_with_every_term_of_the_loss(tmp_path):
+    """The weight map comes with the batches, in micro-batches too, and counts."""
+    experiment = tiny.experiment(steps=3, log_every=1, accumulate=2)
+    first = {}
+    for boundary in (0.0, 50.0):
+        experiment.loss = config.Loss(
+            focal=0.5, dice=0.5, lovasz=0.5, hardest=0.5, boundary=boundary, boundary_sigma=3.0
+        )
+        folder = tmp_path / str(boundary)
+        train.fit(experiment, folder, data=tiny.sources())
+        first[boundary] = lines_of(folder, "train")[0]
+    assert {"loss", "cross_entropy", "focal", "dice", "lovasz"} <= set(first[0.0])
+    assert first[50.0]["cross_entropy"] > first[0.0]["cross_entropy"] + 0.01
+    assert first[50.0]["dice"] == first[0.0]["dice"]
 
 
 def test_nan_stops_with_step_terms_and_last_good_checkpoint(tmp_path):

@@ -14,6 +14,7 @@ import cv2
 import grain
 import numpy as np
 
+from jaxseg.data.boundaries import boundary_weights
 from jaxseg.data.source import Source, open_split
 from jaxseg.data.transforms import Augment, pad_to
 from jaxseg.types import IGNORE
@@ -91,13 +92,21 @@ class TrainIterator:
 
 
 def train_stream(source: Sequence | Source, augment: Augment, seed: int) -> grain.MapDataset:
-    """The endless stream: element p is a pure function of (seed, p), whoever asks for it."""
+    """The endless stream: element p is a pure function of (seed, p), whoever asks for it.
+
+    Elements are "image" and "label", and "weight" float32 [h, w] where `augment.boundary` asks.
+    """
     if len(source) == 0:
         raise ValueError(f"{source!r} is empty")
 
     def view(example: Mapping[str, Any], rng: np.random.Generator) -> dict[str, np.ndarray]:
         image, label = augment.apply(rng, example["image"], example["label"])
-        return {"image": image, "label": label}
+        example = {"image": image, "label": label}
+        if augment.boundary:
+            example["weight"] = boundary_weights(
+                label, weight=augment.boundary, sigma=augment.boundary_sigma
+            )
+        return example
 
     dataset = grain.MapDataset.source(source).seed(seed)
     return dataset.shuffle().repeat().random_map(view)

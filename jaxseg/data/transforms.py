@@ -127,6 +127,8 @@ class Augment:
       flip: mirror left and right in half of the cases.
       jitter: brightness, contrast and saturation are multiplied by 1 - jitter ... 1 + jitter.
       mean: RGB that pads the image, rounded to whole numbers.
+      boundary: w0 of the weight map that comes with each view; 0: none does.
+      boundary_sigma: see `boundaries.boundary_weights`.
     """
 
     crop_size: tuple[int, int]
@@ -135,6 +137,8 @@ class Augment:
     flip: bool = True
     jitter: float = 0.0
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    boundary: float = 0.0
+    boundary_sigma: float = 5.0
 
     def __post_init__(self) -> None:
         low, high = self.scale_range

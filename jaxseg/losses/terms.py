@@ -1,5 +1,7 @@
 """The loss of a model's outputs: the weighted sum of terms that an experiment asks for."""
 
+import functools
+
 import jax.numpy as jnp
 
 from jaxseg import config
@@ -10,7 +12,9 @@ from jaxseg.losses.presence import presence_loss
 from jaxseg.types import IGNORE, Array, Outputs
 
 
-def segmentation(outputs: Outputs, labels: Array, loss: config.Loss) -> dict[str, Array]:
+def segmentation(
+    outputs: Outputs, labels: Array, loss: config.Loss, extra_weights: Array | None = None
+) -> dict[str, Array]:
     """The loss of a model's outputs and its terms, each unweighted; a term of weight 0 is left out.
 
     The auxiliary head's term is its cross-entropy (PSPNet, section 3.3). Weight decay is the
@@ -20,6 +24,8 @@ def segmentation(outputs: Outputs, labels: Array, loss: config.Loss) -> dict[str
       outputs: "logits" and perhaps "aux_logits" [B, H, W, K], "presence_logits" [B, K].
       labels: [B, H, W] train ids, IGNORE where void.
       loss: the weights of the terms and what they need.
+      extra_weights: [B, H, W], added to the class weight of each pixel in the main cross-entropy
+        (U-Net, equation 2).
 
     Returns:
       Scalars: "loss", and of "cross_entropy", "focal", "dice", "lovasz", "aux", "presence" those
@@ -28,14 +34,13 @@ def segmentation(outputs: Outputs, labels: Array, loss: config.Loss) -> dict[str
     valid = labels != IGNORE
     weights = jnp.asarray(loss.class_weights) if loss.class_weights else None
 
-    def of_pixels(logits: Array) -> Array:
-        each = cross_entropy(
-            logits,
-            labels,
-            valid,
-            class_weights=weights,
-            label_smoothing=loss.label_smoothing,
+    def of_pixels(logits: Array, extra: Array | None = None) -> Array:
+        each_with = functools.partial(
+            cross_entropy, logits, labels, valid, label_smoothing=loss.label_smoothing
         )
+        each = each_with(class_weights=weights)
+        if extra is not None:
+            each += extra * each_with()
         return hardest_mean(each, loss.hardest) if loss.hardest < 1 else masked_mean(each, valid)
 
     logits = outputs["logits"]
@@ -43,7 +48,7 @@ def segmentation(outputs: Outputs, labels: Array, loss: config.Loss) -> dict[str
     total = jnp.zeros((), jnp.promote_types(logits.dtype, jnp.float32))
 
     if loss.cross_entropy:
-        terms["cross_entropy"] = of_pixels(logits)
+        terms["cross_entropy"] = of_pixels(logits, extra_weights)
         total += loss.cross_entropy * terms["cross_entropy"]
     if loss.focal:
         each = focal(logits, labels, valid, gamma=loss.focal_gamma, class_weights=weights)

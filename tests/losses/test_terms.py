@@ -54,6 +54,17 @@ def test_without_further_heads_there_is_cross_entropy_alone(batch):
     np.testing.assert_array_equal(found["loss"], losses.masked_mean(each, labels != IGNORE))
 
 
+def test_extra_weights_add_to_those_of_the_classes(batch):
+    outputs, labels = {"logits": batch[0]["logits"]}, batch[1]
+    extra = np.random.default_rng(1).uniform(size=labels.shape).astype(np.float32)
+    weights = np.array([0.5, 1.0, 2.0, 4.0])
+    found = losses.segmentation(outputs, labels, config.Loss(class_weights=tuple(weights)), extra)
+    valid = labels != IGNORE
+    plain = np.asarray(losses.cross_entropy(outputs["logits"], labels, valid))[valid]
+    of_pixel = weights[labels[valid]] + extra[valid]
+    np.testing.assert_allclose(found["loss"], np.mean(of_pixel * plain), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("options", "term"),
     [
