@@ -66,7 +66,11 @@ def table_of(names: Collection[str]) -> match.Table:
 
 
 def load_variables(
-    path: str | pathlib.Path, target: Mapping[str, Any], table: match.Table | None = None
+    path: str | pathlib.Path,
+    target: Mapping[str, Any],
+    table: match.Table | None = None,
+    *,
+    pixels: match.Normalisation | None = None,
 ) -> dict[str, Any]:
     """The variables of a model, all of them from a weight file.
 
@@ -74,6 +78,7 @@ def load_variables(
       path: of the file.
       target: the model's variables or their shapes: `jax.eval_shape(model.init, ...)`.
       table: which tensor goes where; without it, the one that the file's names call for.
+      pixels: mean and std of what the model will be given; see `match.fill`.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -81,7 +86,7 @@ def load_variables(
     """
     source = read(path)
     try:
-        return match.fill(source, target, table or table_of(source), file=str(path))
+        return match.fill(source, target, table or table_of(source), file=str(path), pixels=pixels)
     except ValueError as error:
         if str(error).startswith(str(path)):
             raise

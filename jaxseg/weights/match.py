@@ -14,11 +14,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 _LISTED = 20  # names shown of each kind of leftover, so that the error stays readable
+# Of 255: codebases round the same mean differently (122.675, 122.67892).
+MEAN_TOLERANCE = 0.01
 
 
 def unchanged(array: np.ndarray) -> np.ndarray:
     """The transform of a tensor that has the target's layout already."""
     return array
+
+
+class Normalisation(NamedTuple):
+    """How pixels of 0 to 255 become what a network is given: (RGB - mean) / std."""
+
+    mean: tuple[float, float, float]  # R, G, B
+    std: tuple[float, float, float]
 
 
 class Entry(NamedTuple):
@@ -27,6 +36,9 @@ class Entry(NamedTuple):
     source: str  # name of the tensor in the file
     target: str  # path of the leaf: "params/backbone/layer_1/conv/kernel"
     transform: Callable[[np.ndarray], np.ndarray] = unchanged  # the file's layout to ours
+    # Name of a tensor of one value that divides this one; several entries may share it. Caffe's
+    # BatchNorm stores sums and how many; with 0 of them it takes 0, and so do we.
+    divisor: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +49,9 @@ class Table:
     ignored: tuple[str, ...] = ()  # tensors of the file that have no place in the tree
     constants: Mapping[str, float] = dataclasses.field(default_factory=dict)  # leaf -> its value
     kept: tuple[str, ...] = ()  # leaves that stay as they are in the given tree
+    normalisation: Normalisation | None = None  # of the pixels that the file's network expects
+    # Kernels [kh, kw, 3, out] that pixels enter; all of them, if another std is to be folded in.
+    pixel_kernels: tuple[str, ...] = ()
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -72,6 +87,8 @@ def _names(title: str, names: list[str]) -> list[str]:
 def _leftovers(source: Mapping[str, Any], leaves: Mapping[str, Any], table: Table) -> list[str]:
     """What the table does not settle, in words; empty when each name is used or waived once."""
     tensors = Counter(entry.source for entry in table.entries)
+    divisors = {entry.divisor for entry in table.entries if entry.divisor} - set(tensors)
+    tensors.update(divisors)
     targets = Counter(entry.target for entry in table.entries)
     waived = (*table.constants, *table.kept)
     problems = _names(
@@ -100,6 +117,39 @@ def _kept(path: str, leaf: Any, problems: list[str]) -> np.ndarray:
     return np.asarray(leaf)
 
 
+def _divided(array: np.ndarray, divisor: np.ndarray | None) -> np.ndarray:
+    if divisor is None:
+        return array
+    if divisor.size != 1:
+        raise ValueError(f"a divisor has one value, not {divisor.size}")
+    factor = float(divisor.reshape(()))
+    return array / array.dtype.type(factor) if factor else np.zeros_like(array)
+
+
+def _pixel_scale(table: Table, pixels: Normalisation | None, file: str) -> np.ndarray | None:
+    """What the pixel kernels are multiplied by, [3, 1], so that they take `pixels`."""
+    expected = table.normalisation
+    if pixels is None or expected is None:
+        return None
+    if not np.allclose(pixels.mean, expected.mean, rtol=0, atol=MEAN_TOLERANCE):
+        raise ValueError(
+            f"{file} expects pixels of another mean, which zero padding keeps from being folded "
+            f"into its kernels: set {_flag('mean', expected.mean)}"
+        )
+    if np.allclose(pixels.std, expected.std, rtol=1e-6):
+        return None
+    if not table.pixel_kernels:
+        raise ValueError(
+            f"{file} does not begin with a convolution that another deviation of the pixels could "
+            f"be folded into: set {_flag('std', expected.std)}"
+        )
+    return (np.array(pixels.std) / np.array(expected.std))[:, None]
+
+
+def _flag(field: str, values: tuple[float, ...]) -> str:
+    return f"--config.data.{field}={','.join(f'{value:g}' for value in values)}"
+
+
 def _laid_out(
     source: Mapping[str, np.ndarray], entry: Entry, shape: tuple[int, ...], dtype: np.dtype
 ) -> np.ndarray:
@@ -108,7 +158,7 @@ def _laid_out(
     if raw.dtype.kind in "iub" and dtype.kind not in "iub":
         raise ValueError(f"{entry.source} holds {raw.dtype}, {entry.target} holds {dtype}")
     try:
-        value = entry.transform(raw)
+        value = entry.transform(_divided(raw, source.get(entry.divisor or "")))
     except ValueError as error:
         raise ValueError(
             f"{entry.source} {raw.shape} cannot be laid out for {entry.target}: {error}"
@@ -126,6 +176,7 @@ def fill(
     table: Table,
     *,
     file: str = "the file",
+    pixels: Normalisation | None = None,
 ) -> dict[str, Any]:
     """The tree `target` with each leaf taken from `source` as the table says.
 
@@ -135,14 +186,18 @@ def fill(
         `jax.eval_shape(model.init, ...)`: {"params": ..., "batch_stats": ...}.
       table: which tensor goes where.
       file: what the error calls the source.
+      pixels: what the model will be given. Another std than the table's is folded into the first
+        kernels, exactly: the function of the picture stays the file's. Another mean is refused.
+        None: the caller sees to it that the model is given `table.normalisation`.
 
     Returns:
       A tree of NumPy arrays in the shapes and types of `target`.
 
     Raises:
       ValueError: a tensor or leaf without a partner, used twice or of another shape; all of them
-        are listed in one message.
+        are listed in one message. `pixels` of another mean: one line that names the flag to set.
     """
+    scale = _pixel_scale(table, pixels, file)
     leaves = dict(_leaves(target))
     problems = _leftovers(source, leaves, table)
     entry_of = {entry.target: entry for entry in table.entries if entry.source in source}
@@ -157,7 +212,10 @@ def fill(
                 filled[path] = _kept(path, leaf, problems)
             continue
         try:
-            filled[path] = _laid_out(source, entry_of[path], shape, dtype)
+            value = _laid_out(source, entry_of[path], shape, dtype)
+            if scale is not None and _matches(path, table.pixel_kernels):
+                value = (value * scale).astype(dtype)
+            filled[path] = value
         except ValueError as error:
             problems.append(str(error))
     if problems:
@@ -175,6 +233,9 @@ def describe(source: Mapping[str, np.ndarray], target: Mapping[str, Any], table:
         for entry in table.entries
         if entry.source in source
     ]
+    if table.normalisation:
+        mean, std = (", ".join(f"{v:g}" for v in values) for values in table.normalisation)
+        lines.insert(0, f"pixels: (RGB - ({mean})) / ({std})")
     lines += [f"{n} (ignored)" for n in source if _matches(n, table.ignored)]
     for path, _ in _leaves(target):
         for pattern, value in table.constants.items():

@@ -4,11 +4,13 @@ from collections.abc import Collection
 
 import numpy as np
 
-from jaxseg.weights.match import Entry, Table
+from jaxseg.weights.match import Entry, Normalisation, Table
 
 # What stands on the features and has no place in a feature extractor: the 1280 convolution, the
 # classifier of ImageNet, and the two dense layers of a Teachable Machine model.
 _HEAD = ("*Conv_1/*", "*Conv_1_bn/*", "*predictions/*", "*dense_Dense?/*")
+
+_PIXELS = Normalisation((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))  # -1 to 1
 
 
 def _depthwise(kernel: np.ndarray) -> np.ndarray:
@@ -65,4 +67,9 @@ def mobilenet_v2(names: Collection[str], *, into: str = "backbone/") -> Table:
         norm(f"{layer}_depthwise_BN", f"{target}/depthwise_norm")
         conv(f"{layer}_project", f"{target}/project/conv")
         norm(f"{layer}_project_BN", f"{target}/project/norm")
-    return Table(tuple(entries), ignored=_HEAD)
+    return Table(
+        tuple(entries),
+        ignored=_HEAD,
+        normalisation=_PIXELS,
+        pixel_kernels=(f"params/{into}layer_1/conv/kernel",),
+    )

@@ -11,10 +11,11 @@ the true deviations of a batch and forget the weights. Fine-tune with norm="froz
 
 import numpy as np
 
-from jaxseg.weights.match import Entry, Table
+from jaxseg.weights.match import Entry, Normalisation, Table
 
 BACKBONE_EPSILON = 1e-3  # the released code's, and MobileNetV2's default here
 HEAD_EPSILON = 1e-5  # likewise, of ASPP and the projection
+_PIXELS = Normalisation((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))  # -1 to 1
 
 
 def _conv(kernel: np.ndarray) -> np.ndarray:
@@ -68,4 +69,6 @@ def deeplab_v3_mobilenet_v2() -> Table:
             "batch_stats/backbone/*norm/var": 1.0 - BACKBONE_EPSILON,
             "batch_stats/aspp/*norm/var": 1.0 - HEAD_EPSILON,
         },
+        normalisation=_PIXELS,
+        pixel_kernels=("params/backbone/layer_1/conv/kernel",),
     )

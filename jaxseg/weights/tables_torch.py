@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
-from jaxseg.weights.match import Entry, Table, unchanged
+from jaxseg.weights.match import Entry, Normalisation, Table, unchanged
 
 _COUNTERS = "*num_batches_tracked"  # of torch's batch norm, for momentum=None only
 _NORM = {
@@ -19,6 +19,8 @@ _NORM = {
     "running_mean": ("batch_stats", "mean"),
     "running_var": ("batch_stats", "var"),
 }
+# ImageNet's, of torchvision and smp; torchvision writes them for pixels of 0 to 1.
+IMAGENET_PIXELS = Normalisation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 _CONV = {"weight": ("params", "kernel"), "bias": ("params", "bias")}
 _UNIT = {"downsample.0": "shortcut/conv", "downsample.1": "shortcut/norm"} | {
     f"{kind}{n}": f"conv{n}/{target}"
@@ -81,7 +83,12 @@ def _table(
             collection, leaf = leaves[tensor]
             layout = _kernel if leaf == "kernel" else unchanged
             entries.append(Entry(name, f"{collection}/{target}/{leaf}", layout))
-    return Table(tuple(entries), ignored=(_COUNTERS, *ignored))
+    return Table(
+        tuple(entries),
+        ignored=(_COUNTERS, *ignored),
+        normalisation=IMAGENET_PIXELS,
+        pixel_kernels=("params/stem1/conv/kernel", "params/backbone/stem1/conv/kernel"),
+    )
 
 
 def resnet(names: Collection[str]) -> Table:

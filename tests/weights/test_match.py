@@ -1,10 +1,12 @@
 """The engine refuses whatever is not settled exactly once, and says all of it in one message."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
-from jaxseg.weights.match import Entry, Table, describe, fill
+from jaxseg.weights.match import Entry, Normalisation, Table, describe, fill
 
 
 def _target():
@@ -113,3 +115,78 @@ def test_the_report_names_every_tensor_and_leaf():
     assert "n.count (ignored)" in lines
     assert "batch_stats/norm/mean = 0.5" in lines
     assert len(lines) == 4
+
+
+def test_a_divisor_is_used_by_several_entries_and_zero_gives_zeros():
+    table = Table(
+        (
+            ENTRIES[0],
+            ENTRIES[1]._replace(divisor="n.count"),
+            Entry("n.mean", "batch_stats/norm/mean", divisor="n.count"),
+        )
+    )
+    source = _source() | {"n.mean": np.full(4, 6.0, np.float32)}
+    filled = fill(source, _target(), table)
+    np.testing.assert_array_equal(filled["batch_stats"]["norm"]["mean"], [2] * 4)
+    np.testing.assert_allclose(filled["params"]["norm"]["bias"], np.arange(4) / 3, rtol=1e-6)
+    filled = fill(source | {"n.count": np.zeros(1)}, _target(), table)
+    np.testing.assert_array_equal(filled["batch_stats"]["norm"]["mean"], [0] * 4)
+    del source["n.count"]
+    with pytest.raises(ValueError, match=r"1 tensors that the file lacks: n\.count"):
+        fill(source, _target(), table)
+    with pytest.raises(ValueError, match="a divisor has one value, not 2"):
+        fill(source | {"n.count": np.ones(2)}, _target(), table)
+
+
+PIXELS = Normalisation((120.0, 110.0, 100.0), (1.0, 2.0, 4.0))
+
+
+def _pixel_table():
+    return Table(
+        (Entry("w", "params/conv/kernel"),),
+        normalisation=PIXELS,
+        pixel_kernels=("params/conv/kernel",),
+    )
+
+
+def _pixel_target():
+    return {"params": {"conv": {"kernel": jax.ShapeDtypeStruct((3, 3, 3, 2), np.float32)}}}
+
+
+def test_another_deviation_of_the_pixels_is_folded_into_the_first_kernel():
+    """The convolution's sum at the corner of a zero-padded picture, written out, is the same."""
+    rng = np.random.default_rng(1)
+    kernel = rng.normal(size=(3, 3, 3, 2)).astype(np.float32)
+    given = Normalisation(PIXELS.mean, (58.0, 57.0, 56.0))
+    (filled,) = jax.tree.leaves(fill({"w": kernel}, _pixel_target(), _pixel_table(), pixels=given))
+    image = rng.integers(0, 256, (2, 2, 3))
+    wanted, ours = (
+        np.einsum("ijc,ijco->o", (image - np.array(p.mean)) / p.std, k[1:, 1:])
+        for p, k in ((PIXELS, kernel), (given, filled))
+    )
+    np.testing.assert_allclose(ours, wanted, rtol=1e-5)
+    assert np.abs(filled - kernel).max() > 1
+
+
+def test_another_mean_of_the_pixels_is_refused_with_the_flag_to_set():
+    kernel = np.zeros((3, 3, 3, 2), np.float32)
+    given = Normalisation((127.5, 127.5, 127.5), PIXELS.std)
+    with pytest.raises(ValueError, match=r"^FILE .* set --config\.data\.mean=120,110,100$"):
+        fill({"w": kernel}, _pixel_target(), _pixel_table(), file="FILE", pixels=given)
+    rounded = Normalisation((120.004, 110.0, 99.996), PIXELS.std)
+    fill({"w": kernel}, _pixel_target(), _pixel_table(), pixels=rounded)
+
+
+def test_another_deviation_is_refused_where_no_kernel_can_take_it():
+    kernel = np.zeros((3, 3, 3, 2), np.float32)
+    table = dataclasses.replace(_pixel_table(), pixel_kernels=())
+    given = Normalisation(PIXELS.mean, (1.0, 1.0, 1.0))
+    with pytest.raises(ValueError, match=r"set --config\.data\.std=1,2,4$"):
+        fill({"w": kernel}, _pixel_target(), table, pixels=given)
+    fill({"w": kernel}, _pixel_target(), table, pixels=PIXELS)
+
+
+def test_the_report_begins_with_what_the_network_expects_of_pixels():
+    source = {"w": np.zeros((3, 3, 3, 2), np.float32)}
+    lines = describe(source, _pixel_target(), _pixel_table()).splitlines()
+    assert lines[0] == "pixels: (RGB - (120, 110, 100)) / (1, 2, 4)"
