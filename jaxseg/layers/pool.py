@@ -64,7 +64,17 @@ def _sliced_max_backward(windows: Windows, first: Array, dy: Array) -> tuple[Arr
 _sliced_max.defvjp(_sliced_max_forward, _sliced_max_backward)
 
 
-def max_pool(x: Array, window: int, stride: int, padding: int = 0, *, form: str = "auto") -> Array:
+def _after_last(inputs: int, window: int, stride: int, padding: int) -> int:
+    """Pixels to add after the last one, so that Caffe's last window has its place."""
+    outputs = max(1, -(-(inputs + 2 * padding - window) // stride) + 1)
+    if padding and (outputs - 1) * stride >= inputs + padding:
+        outputs -= 1  # that window would see padding only
+    return max(0, (outputs - 1) * stride + window - inputs - 2 * padding)
+
+
+def max_pool(
+    x: Array, window: int, stride: int, padding: int = 0, *, ceil: bool = False, form: str = "auto"
+) -> Array:
     """The maximum of each window; in the gradient the first maximum, row by row, takes all.
 
     Args:
@@ -72,14 +82,22 @@ def max_pool(x: Array, window: int, stride: int, padding: int = 0, *, form: str 
       window: side of the square window.
       stride: of the output's grid in the input's.
       padding: of minus infinity on each side.
+      ceil: Caffe's rule: a last window that only begins on the map (or on the padding before it)
+        counts too, so 45 pixels give 23 with windows of 2.
       form: "auto", "plain" or "fast"; all give the same numbers.
 
     Returns:
-      [B, (H + 2 padding - window) // stride + 1, W likewise, C].
+      [B, (H + 2 padding - window) // stride + 1, W likewise, C]; with `ceil` that division rounds
+      up.
 
     Raises:
       ValueError: the window is larger than the padded map.
     """
+    if ceil:
+        after = [_after_last(n, window, stride, padding) for n in x.shape[1:3]]
+        if any(after):
+            edges = [(0, 0), (0, after[0]), (0, after[1]), (0, 0)]
+            x = jnp.pad(x, edges, constant_values=-jnp.inf)
     windows = tuple(Window(n, window, stride, 1, padding) for n in x.shape[1:3])
     # Slices are one fused loop, and their gradient adds in a fixed order on a GPU too.
     few = window <= _MOST_SLICES and jax.default_backend() != "tpu"

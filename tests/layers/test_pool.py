@@ -63,6 +63,35 @@ def test_max_pool_and_its_gradient_with_many_ties(form):
         np.testing.assert_array_equal(dx, expected[1])
 
 
+CAFFE = [  # pixels, window, stride, padding -> pixels by Caffe's rule (facts: FCN, SegNet, DeepLab)
+    (349, 2, 2, 0, 175),
+    (175, 2, 2, 0, 88),
+    (45, 2, 2, 0, 23),
+    (321, 3, 2, 1, 161),
+    (81, 3, 2, 1, 41),
+    (306, 2, 2, 1, 154),
+    (154, 2, 2, 1, 78),
+    (42, 3, 1, 1, 42),
+    (8, 3, 2, 1, 5),  # 4 by the floor
+    (7, 2, 2, 1, 4),  # one more window would see padding only
+    (1, 2, 2, 0, 1),
+]
+
+
+@pytest.mark.parametrize("form", ["plain", "fast"])
+@pytest.mark.parametrize(("inputs", "window", "stride", "padding", "outputs"), CAFFE)
+def test_caffes_ceil_rule(inputs, window, stride, padding, outputs, form):
+    x = -1.0 - np.random.default_rng(inputs).random((1, inputs, 3, 1)).astype(np.float32)
+    y = np.asarray(max_pool(jnp.asarray(x), window, stride, padding, ceil=True, form=form))
+    assert y.shape[1] == outputs
+    for i in range(outputs):
+        begin = i * stride - padding
+        rows = x[0, max(0, begin) : begin + window, :, 0]
+        assert rows.size
+        columns = rows[:, max(0, -padding) : window - padding]
+        assert y[0, i, 0, 0] == columns.max()
+
+
 def test_gradients_of_half_precision_are_summed_in_full():
     """Nine windows share one maximum: 8 times 1 / 256 would vanish beside 1 in bfloat16."""
     x = jnp.zeros((1, 5, 5, 1), jnp.bfloat16).at[0, 2, 2, 0].set(1)

@@ -1,0 +1,178 @@
+"""VGG (Simonyan and Zisserman, arXiv 1409.1556, Table 1) as the papers from FCN to ParseNet use it.
+
+Thirteen 3x3 convolutions (VGG-16) with a pooling after each of five stages, then the classifier's
+first two layers, fc6 and fc7, as convolutions. What the papers change are fields:
+
+    VGG(image_padding=100)                          FCN: a border from which every score is cropped
+    VGG(norm="batch", places=True)                  SegNet, DeconvNet: where each maximum lay
+    VGG(output_stride=8, pool_windows=(3,) * 5, pool_paddings=(1,) * 5)        DeepLab v1 LargeFOV
+    VGG(output_stride=8, padding=False, atrous_pools=False)            Yu and Koltun's front end
+
+Strides and rates follow `layers/atrous.py`: at output stride 8 the poolings 4 and 5 do not stride,
+stage 5 has rate 2 and fc6 rate 4 times what the paper adds.
+
+Departure: the windows of a pooling whose stride is left out are not spread by the rate, as in the
+papers that use one, so the theorem of `layers/atrous.py` holds up to the first such pooling only.
+Without them (`atrous_pools=False`) there is nothing to hold it against.
+"""
+
+import flax.linen as nn
+
+from jaxseg.layers.atrous import AtrousLaw
+from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.norm import Norm
+from jaxseg.layers.pool import max_pool
+from jaxseg.layers.unpool import max_pool_with_places
+from jaxseg.types import Array
+
+UNITS = {  # convolutions of each stage: columns A, B, D, E of Table 1
+    11: (1, 1, 2, 2, 2),
+    13: (2, 2, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
+}
+CHANNELS = (1, 2, 4, 8, 8)  # of each stage, times the width
+NOMINAL_STRIDE = 32
+
+
+class VGG(nn.Module):
+    """The feature extractor up to pool5; every field is a keyword.
+
+    Kernels start from He et al.'s normal with fan_in, biases at 0: training from nothing needs it
+    (VGG's own start, a deviation of 0.01, does not train 16 layers at once). Convolutions have a
+    bias beside a norm too, as in torchvision's VGG-16-BN and in SegNet's released prototxt.
+    """
+
+    depth: int = 16  # 11, 13, 16, 19
+    output_stride: int = 32  # 1, 2, 4 .. 32
+    width: int = 64  # features of stage 1; the paper's is 64
+    image_padding: int = 1  # zeros around the image, before conv1_1; 100 in FCN
+    padding: bool = True  # False: no convolution pads, conv1_1 neither
+    pool_windows: tuple[int, ...] = (2, 2, 2, 2, 2)
+    pool_paddings: tuple[int, ...] = (0, 0, 0, 0, 0)
+    atrous_pools: bool = True  # False: poolings whose stride is left out are left out themselves
+    places: bool = False  # keep where each maximum lay; for windows of 2 without padding
+    norm: str = "none"  # "batch": after each convolution
+    norm_epsilon: float = 1e-5
+    norm_decay: float = 0.9
+    norm_groups: int = 32
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @property
+    def head_rate(self) -> int:
+        """The rate of a convolution on "features": 1 at output stride 32, 4 at 8."""
+        return NOMINAL_STRIDE // self.output_stride
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
+        """End points of images [B, H, W, 3], normalised, any H and W.
+
+        Poolings follow Caffe's ceil rule, so a map of stride s has ceil(H / s) rows where windows
+        of 2 are not padded.
+
+        Returns:
+          "conv1" .. "conv5", the last map of each stage before its pooling; "pool1" .. "pool5"
+          after it; with `places` uint8 "places1" .. "places5" (see `layers/unpool.py`); "features",
+          the last pooling's [B, H/32, W/32, 512].
+
+        Raises:
+          ValueError: a field has a value that no VGG here has; without padding, the image is too
+            small.
+        """
+        self._check()
+        law = AtrousLaw(self.output_stride)
+        ends: dict[str, Array] = {}
+        for stage, count in enumerate(UNITS[self.depth], start=1):
+            features = self.width * CHANNELS[stage - 1]
+            for unit in range(1, count + 1):
+                _, rate = law.step()
+                padding = rate if self.padding else 0
+                if self.padding and (stage, unit) == (1, 1):
+                    padding = self.image_padding
+                x = Conv(
+                    features,
+                    3,
+                    rate=rate,
+                    padding=padding,
+                    use_bias=True,
+                    kernel_init=he_normal_fan_in,
+                    dtype=self.dtype,
+                    form=self.form,
+                    name=f"conv{stage}_{unit}",
+                )(x)
+                x = Norm(
+                    self.norm,
+                    self.norm_epsilon,
+                    self.norm_decay,
+                    self.norm_groups,
+                    self.dtype,
+                    name=f"norm{stage}_{unit}",
+                )(x, train=train)
+                x = nn.relu(x)  # [B, H/s, W/s, features]
+            ends[f"conv{stage}"] = x
+            stride, _ = law.step(2)
+            if self.places:
+                x, ends[f"places{stage}"] = max_pool_with_places(x, form=self.form)
+            elif stride > 1 or self.atrous_pools:
+                window, around = self.pool_windows[stage - 1], self.pool_paddings[stage - 1]
+                x = max_pool(x, window, stride, around, ceil=True, form=self.form)
+            ends[f"pool{stage}"] = x  # [B, H/2s, W/2s, features]
+        return ends | {"features": x}
+
+    def _check(self) -> None:
+        if self.depth not in UNITS:
+            names = ", ".join(map(str, UNITS))
+            raise ValueError(f"VGG depth is {self.depth}: it must be one of {names}")
+        if self.output_stride not in (strides := [2**n for n in range(6)]):
+            names = ", ".join(map(str, strides))
+            raise ValueError(f"output_stride is {self.output_stride}: VGG has {names}")
+        for name in ("pool_windows", "pool_paddings"):
+            if len(getattr(self, name)) != len(CHANNELS):
+                raise ValueError(f"{name} is {getattr(self, name)}: VGG has {len(CHANNELS)} of it")
+        if self.places and (self.output_stride < NOMINAL_STRIDE or set(self.pool_windows) != {2}):
+            raise ValueError("places are kept by poolings of window and stride 2 only")
+
+
+class FullyConvolutional(nn.Module):
+    """fc6 and fc7 of VGG as convolutions, ReLU and dropout after each (FCN, section 3.1).
+
+    The papers' rows: kernel 7 of 4096 features (FCN; at rate 4 in Yu and Koltun), kernel 4 and
+    rates 4 or 8, kernel 3 with 1024 features and rate 12, LargeFOV (DeepLab v2, Table 1).
+    """
+
+    features: int = 4096
+    kernel_size: int = 7
+    rate: int = 1  # of the map as it is
+    padding: int | None = None  # zeros on each side; None: rate (kernel - 1) / 2
+    dropout: float = 0.5
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """[B, h, w, C] -> [B, h, w, features], smaller with less padding."""
+        conv6 = Conv(
+            self.features,
+            self.kernel_size,
+            rate=self.rate,
+            padding=self.padding,
+            use_bias=True,
+            kernel_init=he_normal_fan_in,
+            dtype=self.dtype,
+            form=self.form,
+            name="fc6",
+        )
+        x = nn.relu(conv6(x))  # [B, h, w, 4096]
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        conv7 = Conv(
+            self.features,
+            1,
+            use_bias=True,
+            kernel_init=he_normal_fan_in,
+            dtype=self.dtype,
+            form=self.form,
+            name="fc7",
+        )
+        x = nn.relu(conv7(x))
+        return nn.Dropout(self.dropout, deterministic=not train)(x)
