@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxseg.weights import (
+    caffemodel_file,
     h5_file,
     match,
     safetensors_file,
@@ -17,7 +18,7 @@ from jaxseg.weights import (
     torch_file,
 )
 
-KINDS = ".pth .safetensors .tflite .h5"
+KINDS = ".pth .safetensors .tflite .h5 .caffemodel"
 
 
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -40,6 +41,8 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         return h5_file.read(path)
     if start[8:9] == b"{":
         return safetensors_file.read(path)
+    if start[:1] in caffemodel_file.STARTS:
+        return caffemodel_file.read(path)
     raise ValueError(f"{path}: no weight file of a known kind ({KINDS})")
 
 
@@ -53,6 +56,8 @@ def table_of(names: Collection[str]) -> match.Table:
         return tables_tflite.deeplab_v3_mobilenet_v2()
     if any(name.endswith("bn_Conv1/gamma:0") for name in names):
         return tables_keras.mobilenet_v2(names)
+    if "backbone.layer1.0.conv1.weight" in names and "classifier.0.weight" in names:
+        return tables_torch.torchvision_fcn(names)
     if "backbone.layer1.0.conv1.weight" in names and "classifier.4.weight" in names:
         return tables_torch.torchvision_deeplab_v3(names)
     if "encoder.layer1.0.conv1.weight" in names and "decoder.block1.0.weight" in names:
