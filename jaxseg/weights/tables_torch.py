@@ -129,6 +129,18 @@ def torchvision_deeplab_v3(names: Collection[str]) -> Table:
     return _on_resnet(names, "backbone.", head)
 
 
+def torchvision_fcn(names: Collection[str]) -> Table:
+    """torchvision's `fcn_resnet50` and `101` for `models.dilated_fcn.torchvision_fcn`.
+
+    Args:
+      names: of the tensors in the file, with or without the auxiliary head.
+    """
+    modules = {"0": "conv/conv", "1": "conv/norm", "4": "classifier"}
+    head = {f"classifier.{n}": f"head/{target}" for n, target in modules.items()}
+    head |= {f"aux_classifier.{n}": f"aux_head/{target}" for n, target in modules.items()}
+    return _on_resnet(names, "backbone.", head)
+
+
 def smp_deeplab_v3(names: Collection[str]) -> Table:
     """smp's `DeepLabV3` on a ResNet for `models.deeplab_v3.smp_deeplab_v3`.
 
