@@ -6,7 +6,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxseg.layers.conv import SeparableConv
+from jaxseg.layers.conv import SeparableConv, he_normal_fan_in, he_normal_fan_out
 from jaxseg.layers.conv_norm import ConvNorm
 from jaxseg.layers.pool import global_avg_pool
 from jaxseg.types import Array
@@ -50,6 +50,8 @@ class ASPP(nn.Module):
     image_pooling: bool = True
     separable: bool = False
     normalise_depthwise: bool = True  # of separable convolutions: norm and ReLU between the two
+    depthwise_init: nn.initializers.Initializer = he_normal_fan_in  # of these, as the next
+    pointwise_init: nn.initializers.Initializer = he_normal_fan_out
     dropout: float = 0.1
     norm: str = "batch"
     norm_epsilon: float = 1e-5
@@ -74,6 +76,8 @@ class ASPP(nn.Module):
                 self._layer(SeparableConv),
                 normalise_depthwise=self.normalise_depthwise,
                 activate_depthwise=self.normalise_depthwise,
+                depthwise_init=self.depthwise_init,
+                pointwise_init=self.pointwise_init,
             )
         branches = [block(self.features, 1, name="conv1x1")(x, train=train)]  # [B, h, w, 256]
         for number, rate in enumerate(self.rates, start=1):

@@ -136,6 +136,8 @@ class SeparableConv(nn.Module):
     normalise_depthwise: bool = True  # smp: no norm between the two convolutions
     activate_depthwise: bool = True  # ReLU after the depthwise convolution
     activate: bool = True  # ReLU after the 1x1 convolution
+    depthwise_init: nn.initializers.Initializer = he_normal_fan_in
+    pointwise_init: nn.initializers.Initializer = he_normal_fan_out
     norm: str = "batch"
     norm_epsilon: float = 1e-5
     norm_decay: float = 0.9
@@ -162,6 +164,7 @@ class SeparableConv(nn.Module):
             self.kernel_size,
             self.stride,
             self.rate,
+            kernel_init=self.depthwise_init,
             dtype=self.dtype,
             form=self.form,
             name="depthwise",
@@ -170,6 +173,13 @@ class SeparableConv(nn.Module):
             y = normalise(y, "depthwise_norm")
         if self.activate_depthwise:
             y = nn.relu(y)
-        y = Conv(self.features, 1, dtype=self.dtype, form=self.form, name="pointwise")(y)
+        y = Conv(
+            self.features,
+            1,
+            kernel_init=self.pointwise_init,
+            dtype=self.dtype,
+            form=self.form,
+            name="pointwise",
+        )(y)  # [B, H/s, W/s, features]
         y = normalise(y, "pointwise_norm")
         return nn.relu(y) if self.activate else y

@@ -1,0 +1,221 @@
+"""Modified aligned Xception (DeepLab v3+, arXiv 1802.02611, section 3.2 and Figure 4).
+
+Flows of modules, each of three separable convolutions beside a skip; the third one strides where
+Xception had max pooling, so any output stride follows from `layers/atrous.py`. The depths name
+their layers: 41, 65 and 71.
+
+Where ReLU stands is the released code's, which its weights need: before each separable convolution
+and nowhere inside of it, but in the last module after both of its halves instead. (Figure 4 has
+batch norm and ReLU after each depthwise convolution; the code outside of the last module has batch
+norm alone.) DeepLab v3+ takes its low-level skip after the second separable convolution of a module
+that strides, before ReLU and before the addition:
+
+    depth     stride 4             stride 8             stride 16
+    41, 65    "entry2_pointwise2"  "entry3_pointwise2"  "exit1_pointwise2"
+    71        "entry3_pointwise2"  "entry5_pointwise2"  "exit1_pointwise2"
+
+Departure: the classifier of ImageNet and the dropout before it are left out.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import flax.linen as nn
+
+from jaxseg.layers.atrous import AtrousLaw
+from jaxseg.layers.conv import SeparableConv
+from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.types import Array
+
+STEM_FEATURES = (32, 64)
+# The entry flow: channels and stride of each module.
+ENTRY = {
+    41: ((128, 2), (256, 2), (728, 2)),
+    65: ((128, 2), (256, 2), (728, 2)),
+    71: ((128, 2), (256, 1), (256, 2), (728, 1), (728, 2)),
+}
+MIDDLE = {41: 8, 65: 16, 71: 16}  # modules of the middle flow
+MIDDLE_FEATURES = 728
+EXIT = ((728, 1024, 1024), (1536, 1536, 2048))  # the first strides, the last sees the multi-grid
+INIT = nn.initializers.truncated_normal(0.09)  # the released code's; the paper is silent
+SKIPS = ("conv", "sum", "none")
+STRIDES = (1, 2, 4, 8, 16, 32)
+_DIVISIBLE_BY = 8  # scaled channels
+
+
+class Plan(NamedTuple):
+    """What depth and output stride make of one module, before its arrays are known."""
+
+    name: str  # "entry1" .., "middle1" .., "exit1", "exit2"
+    features: tuple[int, int, int]  # of its three separable convolutions
+    stride: int  # of the third one, and of the skip
+    rates: tuple[int, int, int]
+    skip: str  # "conv", "sum" or "none"
+    activate_inside: bool  # ReLU after both halves of a separable convolution, else before it
+
+
+class XceptionModule(nn.Module):
+    """Three separable convolutions beside a skip (Figure 4).
+
+    The skip is a 1x1 convolution with norm ("conv"), the input ("sum") or not there ("none").
+    """
+
+    features: tuple[int, int, int]
+    stride: int = 1
+    rates: tuple[int, int, int] = (1, 1, 1)
+    skip: str = "conv"
+    activate_inside: bool = False
+    separable_conv: Callable[..., SeparableConv] = SeparableConv
+    conv_norm: Callable[..., ConvNorm] = ConvNorm
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
+        """Both the module's output and what its third convolution reads, before ReLU.
+
+        Args:
+          x: [B, H, W, C].
+
+        Returns:
+          [B, H/s, W/s, features[2]] and [B, H, W, features[1]].
+
+        Raises:
+          ValueError: `skip` is unknown.
+        """
+        if self.skip not in SKIPS:
+            raise ValueError(f"skip is {self.skip!r}: it must be one of {', '.join(SKIPS)}")
+        ends = []
+        y = x
+        for number, (features, rate) in enumerate(zip(self.features, self.rates, strict=True), 1):
+            y = y if self.activate_inside else nn.relu(y)
+            y = self.separable_conv(
+                features,
+                3,
+                self.stride if number == 3 else 1,
+                rate,
+                activate_depthwise=self.activate_inside,
+                activate=self.activate_inside,
+                name=f"separable{number}",
+            )(y, train=train)  # [B, H, W, features], of the third [B, H/s, W/s, features]
+            ends.append(y)
+        if self.skip == "conv":
+            shortcut = self.conv_norm(
+                self.features[-1], 1, self.stride, activate=False, name="shortcut"
+            )
+            y += shortcut(x, train=train)
+        elif self.skip == "sum":
+            y += x
+        return y, ends[1]
+
+
+class Xception(nn.Module):
+    """The feature extractor; every field is a keyword. Parameters do not depend on output stride.
+
+    All kernels start from the released code's truncated normal of deviation 0.09.
+    """
+
+    depth: int = 65  # 41, 65 or 71
+    output_stride: int = 16  # 1, 2, 4 .. 32
+    multi_grid: tuple[int, ...] = (1, 1, 1)  # factors on the rates of the last module
+    width: float = 1.0  # multiplies all channels; the paper's is 1
+    middle_modules: int = 0  # 0: 8 of them at depth 41, else 16; fewer for small versions
+    norm: str = "batch"
+    norm_epsilon: float = 1e-3
+    norm_decay: float = 0.9997
+    norm_groups: int = 8
+    dtype: str = "float32"
+    remat: bool = False  # keep each module's input only, compute the rest again for the gradient
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
+        """End points of images [B, H, W, 3], normalised to -1..1 for the published weights.
+
+        Returns:
+          "stem" (stride 2); each module's output, "entry1" .. "middle1" .. "exit2"; of modules that
+          stride also "entry2_pointwise2" .., what strides, as the low-level skips of DeepLab v3+;
+          "features", the last map [B, H/output_stride, W/output_stride, 2048 width].
+
+        Raises:
+          ValueError: a field has a value that no Xception here has.
+        """
+        plans = list(self.modules())
+        block = functools.partial(self._layer(ConvNorm), kernel_init=INIT)
+        separable = functools.partial(
+            self._layer(SeparableConv), depthwise_init=INIT, pointwise_init=INIT
+        )
+        law = AtrousLaw(self.output_stride)
+        for number, (channels, nominal) in enumerate(zip(STEM_FEATURES, (2, 1), strict=True), 1):
+            stride, rate = law.step(nominal)
+            layer = block(self._scaled(channels), 3, stride, rate, name=f"stem{number}")
+            x = layer(x, train=train)  # [B, H/2, W/2, 32], then 64 channels
+        ends = {"stem": x}
+        run = functools.partial(_run, train=train)
+        for plan in plans:
+            module = XceptionModule(*plan[1:], separable, block, name=plan.name)
+            x, before = (nn.remat(run) if self.remat else run)(module, x)
+            ends[plan.name] = x
+            if plan.skip == "conv":
+                ends[f"{plan.name}_pointwise2"] = before
+        return ends | {"features": x}
+
+    def _layer(self, module: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        return functools.partial(
+            module,
+            norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
+            norm_decay=self.norm_decay,
+            norm_groups=self.norm_groups,
+            dtype=self.dtype,
+            form=self.form,
+        )
+
+    def modules(self) -> Iterator[Plan]:
+        """Channels, stride and rates of all modules.
+
+        Raises:
+          ValueError: as `__call__`.
+        """
+        self._check()
+        flows = [
+            (f"entry{i}", (channels,) * 3, stride, "conv")
+            for i, (channels, stride) in enumerate(ENTRY[self.depth], 1)
+        ]
+        flows += [
+            (f"middle{i}", (MIDDLE_FEATURES,) * 3, 1, "sum")
+            for i in range(1, (self.middle_modules or MIDDLE[self.depth]) + 1)
+        ]
+        flows += [("exit1", EXIT[0], 2, "conv"), ("exit2", EXIT[1], 1, "none")]
+        law = AtrousLaw(self.output_stride)
+        law.step(2)  # the stem's
+        for name, features, nominal, skip in flows:
+            last = name == "exit2"
+            rate = law.rate  # of all three: only the third one strides
+            grid = self.multi_grid if last else (1, 1, 1)
+            stride, _ = law.step(nominal)
+            first, second, third = map(self._scaled, features)
+            rates = (rate * grid[0], rate * grid[1], rate * grid[2])
+            yield Plan(name, (first, second, third), stride, rates, skip, last)
+
+    def _scaled(self, channels: int) -> int:
+        """The nearest multiple of 8, at least 8."""
+        return _DIVISIBLE_BY * max(1, round(channels * self.width / _DIVISIBLE_BY))
+
+    def _check(self) -> None:
+        for field, value, known in (
+            ("depth", self.depth, tuple(ENTRY)),
+            ("output_stride", self.output_stride, STRIDES),
+        ):
+            if value not in known:
+                names = ", ".join(map(str, known))
+                raise ValueError(f"Xception {field} is {value!r}: it must be one of {names}")
+        if len(self.multi_grid) != len(EXIT[1]):
+            raise ValueError(
+                f"multi_grid is {self.multi_grid}: the last module of Xception has "
+                f"{len(EXIT[1])} convolutions"
+            )
+
+
+def _run(module: nn.Module, x: Array, *, train: bool) -> tuple[Array, Array]:
+    """A module as a function of itself: so linen's remat keeps the names of its parameters."""
+    return module(x, train=train)
