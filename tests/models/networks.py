@@ -20,6 +20,7 @@ FEW_FEATURES = {
     "decoder_features": 8,
     "head_features": 8,
     "low_level_features": 4,
+    "step_features": (4,) * 5,
 }
 
 
@@ -80,7 +81,13 @@ class ThreeMaps(nn.Module):
         low = block(stride=4, name="stage1")(x, train=train)
         middle = block(stride=2, name="stage3")(low, train=train)
         high = block(stride=2, name="stage4")(middle, train=train)
-        return {"stage1": low, "stage3": middle, "features": high}
+        return {
+            "stage1": low,
+            "stage2": low,
+            "stage3": middle,
+            "stage4": high,
+            "features": high,
+        }
 
 
 def resnet(depth, stem="3x3x3", **fields):

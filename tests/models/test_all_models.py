@@ -16,9 +16,13 @@ from jaxseg import config, models
 from jaxseg.backbones import resnet
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
+from jaxseg.models.backbone_unet import BackboneUNet, smp_unet
 from jaxseg.models.deeplab_v3 import DeepLabV3, smp_deeplab_v3, torchvision_deeplab_v3
 from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus, smp_deeplab_v3_plus
+from jaxseg.models.dilated_fcn import DilatedFCN, torchvision_fcn
+from jaxseg.models.encnet import EncNet, encnet_backbone
 from jaxseg.models.pspnet import PSPNet, pspnet_backbone
+from jaxseg.models.refinenet import RefineNet, refinenet_backbone
 from jaxseg.models.unet import UNet
 from jaxseg.types import Outputs
 from tests.models.networks import QUICK, ThreeMaps, images, narrow
@@ -39,6 +43,18 @@ MODELS = {
     ],
     "smp_deeplab_v3_plus": [smp_deeplab_v3_plus(18, K)],
     "UNet": [UNet(K, norm="batch", valid=False), UNet(K, levels=3, dropout=0.0)],
+    "BackboneUNet": [BackboneUNet(K, MobileNetV2(output_stride=32), ("layer_4", "layer_2"))],
+    "smp_unet": [smp_unet(18, K)],
+    "DilatedFCN": [DilatedFCN(K, encnet_backbone(18), aux_features=0)],
+    "torchvision_fcn": [torchvision_fcn(18, K)],
+    "EncNet": [
+        EncNet(K, encnet_backbone(18), lateral=True, codewords=3),
+        EncNet(K, encnet_backbone(18), codewords=3, aggregation="sum", se_loss=False),
+    ],
+    "RefineNet": [
+        RefineNet(K, refinenet_backbone(18), adapt_units=1, pooling_stages=1, output_units=1),
+        RefineNet(K, refinenet_backbone(18), 2, pooling_stages=2, pool_first=False),
+    ],
     "PSPNet": [PSPNet(K, pspnet_backbone(18)), PSPNet(K, ResNet(depth=18), (1, 3), "max", False)],
 }
 SMALL = {
@@ -82,7 +98,7 @@ def _traced(name, size, **changes):
     Those that the backbone has are changed there too; the output stride is the backbone's alone.
     """
     model = SMALL[name]
-    if model.norm == "none":
+    if getattr(model, "norm", "") == "none":
         changes.pop("norm", None)  # a normalisation has parameters
     fields = {field: value for field, value in changes.items() if hasattr(model, field)}
     if hasattr(model, "backbone"):
@@ -106,6 +122,7 @@ ANOTHER_WAY = {
 def test_logits_are_float32_at_the_size_of_any_image(name):
     model = SMALL[name]
     heads = {"logits"} | ({"aux_logits"} if getattr(model, "aux_features", 0) else set())
+    heads |= {"presence_logits"} if getattr(model, "se_loss", False) else set()
     for size, changes in (((50, 33), {}), ((1, 6), ANOTHER_WAY)):
         outputs, _ = _traced(name, size, **changes)
         assert {output for output in outputs if output.endswith("logits")} == heads
@@ -114,7 +131,7 @@ def test_logits_are_float32_at_the_size_of_any_image(name):
             assert outputs["features"].shape[1:3] == tuple(-(-n // stride) for n in size)
         for key, output in outputs.items():
             if key in heads:
-                assert output.shape == (2, *size, K)
+                assert output.shape == ((2, K) if key == "presence_logits" else (2, *size, K))
                 assert output.dtype == jnp.float32
             else:
                 assert output.dtype == jnp.dtype(changes.get("dtype", "float32")), key
@@ -140,10 +157,11 @@ def _check_gradients(model):
                 variables | {"params": params}, x, train=True, mutable=["batch_stats"]
             )
             logits = [value for name, value in outputs.items() if name.endswith("logits")]
-            weights = jnp.sin(jnp.arange(logits[0].size)).reshape(logits[0].shape)
-            return sum(jnp.mean(value * weights) for value in logits), updates.get(
-                "batch_stats", {}
-            )
+            of_each = [
+                jnp.mean(value * jnp.sin(jnp.arange(value.size)).reshape(value.shape))
+                for value in logits
+            ]
+            return sum(of_each), updates.get("batch_stats", {})
 
         return jax.grad(loss, has_aux=True)(params)
 
@@ -164,8 +182,8 @@ def _without_dropout(model):
 def test_every_parameter_of_a_head_gets_a_gradient(name):
     """Statistics are frozen: half as much to compile."""
     model = _without_dropout(SMALL[name])
-    changes = {"low_level": "stage1", "atrous_rates": (1,)}
-    changes |= {"norm": "frozen"} if model.norm != "none" else {}
+    changes = {"skips": ("stage3", "stage1"), "low_level": "stage1", "atrous_rates": (1,)}
+    changes |= {"norm": "frozen"} if getattr(model, "norm", "") != "none" else {}
     changes = {field: value for field, value in changes.items() if hasattr(model, field)}
     if hasattr(model, "backbone"):
         changes["backbone"] = ThreeMaps()
