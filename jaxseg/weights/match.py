@@ -7,8 +7,9 @@ that succeeds is complete: no layer silently keeps its random start, no tensor i
 
 import dataclasses
 import fnmatch
+import glob
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,24 +50,28 @@ class Table:
     ignored: tuple[str, ...] = ()  # tensors of the file that have no place in the tree
     constants: Mapping[str, float] = dataclasses.field(default_factory=dict)  # leaf -> its value
     kept: tuple[str, ...] = ()  # leaves that stay as they are in the given tree
+    optional: tuple[str, ...] = ()  # leaves that a model may do without: fc6 of a classifier
     normalisation: Normalisation | None = None  # of the pixels that the file's network expects
     # Kernels [kh, kw, 3, out] that pixels enter; all of them, if another std is to be folded in.
     pixel_kernels: tuple[str, ...] = ()
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name is what any of the patterns means."""
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves_of(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, leaf) of a nested tree: ("params/conv/kernel", array)."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}/")
+            yield from leaves_of(value, f"{prefix}{key}/")
         else:
             yield f"{prefix}{key}", value
 
 
-def _nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
+def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree of paths and leaves, the inverse of `leaves_of`."""
     tree: dict[str, Any] = {}
     for path, value in leaves.items():
         *parents, last = path.split("/")
@@ -75,6 +80,15 @@ def _nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
             node = node.setdefault(parent, {})
         node[last] = value
     return tree
+
+
+def without(table: Table, dropped: Collection[Entry]) -> Table:
+    """The table without some entries, whose tensors are then ignored."""
+    entries = tuple(entry for entry in table.entries if entry not in dropped)
+    used = {name for entry in entries for name in (entry.source, entry.divisor)}
+    names = {n for e in dropped for n in (e.source, e.divisor) if n and n not in used}
+    ignored = (*table.ignored, *sorted(map(glob.escape, names)))
+    return dataclasses.replace(table, entries=entries, ignored=ignored)
 
 
 def _names(title: str, names: list[str]) -> list[str]:
@@ -93,18 +107,18 @@ def _leftovers(source: Mapping[str, Any], leaves: Mapping[str, Any], table: Tabl
     waived = (*table.constants, *table.kept)
     problems = _names(
         "tensors of the file that have no place in the model",
-        [n for n in source if n not in tensors and not _matches(n, table.ignored)],
+        [n for n in source if n not in tensors and not matches(n, table.ignored)],
     )
     problems += _names(
         "leaves of the model that nothing fills",
-        [n for n in leaves if n not in targets and not _matches(n, waived)],
+        [n for n in leaves if n not in targets and not matches(n, waived)],
     )
     problems += _names("tensors that the file lacks", [n for n in tensors if n not in source])
     problems += _names("leaves that the model lacks", [n for n in targets if n not in leaves])
     problems += _names(
         "names used more than once or both used and waived",
-        [n for n, uses in tensors.items() if uses > 1 or _matches(n, table.ignored)]
-        + [n for n, uses in targets.items() if uses > 1 or _matches(n, waived)],
+        [n for n, uses in tensors.items() if uses > 1 or matches(n, table.ignored)]
+        + [n for n, uses in targets.items() if uses > 1 or matches(n, waived)],
     )
     return problems
 
@@ -198,7 +212,9 @@ def fill(
         are listed in one message. `pixels` of another mean: one line that names the flag to set.
     """
     scale = _pixel_scale(table, pixels, file)
-    leaves = dict(_leaves(target))
+    leaves = dict(leaves_of(target))
+    absent = [e for e in table.entries if e.target not in leaves]
+    table = without(table, [e for e in absent if matches(e.target, table.optional)])
     problems = _leftovers(source, leaves, table)
     entry_of = {entry.target: entry for entry in table.entries if entry.source in source}
     filled: dict[str, np.ndarray] = {}
@@ -208,12 +224,12 @@ def fill(
             constant = [v for p, v in table.constants.items() if fnmatch.fnmatchcase(path, p)]
             if constant:
                 filled[path] = np.full(shape, constant[0], dtype)
-            elif _matches(path, table.kept):
+            elif matches(path, table.kept):
                 filled[path] = _kept(path, leaf, problems)
             continue
         try:
             value = _laid_out(source, entry_of[path], shape, dtype)
-            if scale is not None and _matches(path, table.pixel_kernels):
+            if scale is not None and matches(path, table.pixel_kernels):
                 value = (value * scale).astype(dtype)
             filled[path] = value
         except ValueError as error:
@@ -223,7 +239,7 @@ def fill(
         raise ValueError(
             f"{file} does not fit the model; take the experiment that it was made for:\n  {lines}"
         )
-    return _nested(filled)
+    return nested(filled)
 
 
 def describe(source: Mapping[str, np.ndarray], target: Mapping[str, Any], table: Table) -> str:
@@ -236,11 +252,11 @@ def describe(source: Mapping[str, np.ndarray], target: Mapping[str, Any], table:
     if table.normalisation:
         mean, std = (", ".join(f"{v:g}" for v in values) for values in table.normalisation)
         lines.insert(0, f"pixels: (RGB - ({mean})) / ({std})")
-    lines += [f"{n} (ignored)" for n in source if _matches(n, table.ignored)]
-    for path, _ in _leaves(target):
+    lines += [f"{n} (ignored)" for n in source if matches(n, table.ignored)]
+    for path, _ in leaves_of(target):
         for pattern, value in table.constants.items():
             if fnmatch.fnmatchcase(path, pattern):
                 lines.append(f"{path} = {value}")
-        if _matches(path, table.kept):
+        if matches(path, table.kept):
             lines.append(f"{path} (kept)")
     return "\n".join(lines)
