@@ -11,6 +11,8 @@ from jaxseg.weights import (
     h5_file,
     match,
     safetensors_file,
+    tables_caffe,
+    tables_caffe_pspnet,
     tables_keras,
     tables_tflite,
     tables_torch,
@@ -64,8 +66,14 @@ def table_of(names: Collection[str]) -> match.Table:
         return tables_torch.smp_deeplab_v3_plus(names)
     if "encoder.layer1.0.conv1.weight" in names and "decoder.conv.weight" in names:
         return tables_torch.smp_deeplab_v3(names)
+    if "encoder.layer1.0.conv1.weight" in names and "decoder.blocks.0.conv1.0.weight" in names:
+        return tables_torch.smp_unet(names)
     if "layer1.0.conv1.weight" in names:
         return tables_torch.resnet(names)
+    if "conv5_3_pool1_conv/0" in names:
+        return tables_caffe_pspnet.pspnet(names)
+    if "res5c_branch2c/0" in names:
+        return tables_caffe.resnet(names)
     some = ", ".join(sorted(names)[:5])
     raise ValueError(f"no name table fits its {len(names)} tensors ({some}, ...)")
 

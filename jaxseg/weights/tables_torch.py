@@ -171,3 +171,19 @@ def smp_deeplab_v3_plus(names: Collection[str]) -> Table:
     }
     head |= _separable_modules("decoder.block2.", "decoder_conv1")
     return _on_resnet(names, "encoder.", head)
+
+
+def smp_unet(names: Collection[str]) -> Table:
+    """smp's `Unet` on a ResNet for `models.backbone_unet.smp_unet`.
+
+    Args:
+      names: of the tensors in the file.
+    """
+    head = {"segmentation_head.0": "classifier"}
+    for name in names:
+        if step := re.match(r"decoder\.blocks\.(\d+)\.conv1\.0", name):
+            source, target = f"decoder.blocks.{step[1]}", f"up{int(step[1]) + 1}"
+            for n in (1, 2):
+                head[f"{source}.conv{n}.0"] = f"{target}_conv{n}"
+                head[f"{source}.conv{n}.1"] = f"{target}_conv{n}_norm"
+    return _on_resnet(names, "encoder.", head)

@@ -7,6 +7,7 @@ import pytest
 
 from jaxseg import config, losses
 from jaxseg.backbones.resnet import ResNet
+from jaxseg.models.backbone_unet import smp_unet
 from jaxseg.models.deeplab_v3 import smp_deeplab_v3, torchvision_deeplab_v3
 from jaxseg.models.deeplab_v3_plus import smp_deeplab_v3_plus
 from jaxseg.weights import match, tables_torch
@@ -133,6 +134,17 @@ def test_smp(smp, name, constructor, table, depth, output_stride):
     _assert_close(_apply(model, variables, images)["logits"], theirs)
 
 
+@pytest.mark.parametrize("depth", [18, 50])
+def test_smp_unet(smp, depth):
+    peer = _randomise(smp.Unet(f"resnet{depth}", encoder_weights=None, classes=21))
+    model = smp_unet(depth, 21)
+    variables = _import(peer, model, tables_torch.smp_unet)
+    images = _images((96, 64), batch=1)
+    with torch.inference_mode():
+        theirs = peer(_torch(images))
+    _assert_close(_apply(model, variables, images)["logits"], theirs)
+
+
 def _torch_gradients(peer, images, labels, aux_weight):
     """The loss in train mode, and its gradient under every name of the state."""
     peer.train()
@@ -153,13 +165,16 @@ def _torch_gradients(peer, images, labels, aux_weight):
     return loss.item(), {name: gradients.get(name, state[name]).detach() for name in state}
 
 
-@pytest.mark.parametrize("name", ["torchvision", "DeepLabV3", "DeepLabV3Plus"])
+@pytest.mark.parametrize("name", ["torchvision", "DeepLabV3", "DeepLabV3Plus", "Unet"])
 def test_loss_and_gradients_in_train_mode(smp, torchvision, name):
     """Batch statistics, void pixels and the auxiliary head included; in float64, to be sure."""
     if name == "torchvision":
         build = torchvision.models.segmentation.deeplabv3_resnet50
         peer = build(weights=None, weights_backbone=None, num_classes=5, aux_loss=True)
         model, table = torchvision_deeplab_v3(50, 5), tables_torch.torchvision_deeplab_v3
+    elif name == "Unet":
+        peer = smp.Unet("resnet18", encoder_weights=None, classes=5)
+        model, table = smp_unet(18, 5), tables_torch.smp_unet
     else:
         constructor, table = {row[0]: row[1:] for row in SMP}[name]
         peer = getattr(smp, name)(
@@ -167,7 +182,7 @@ def test_loss_and_gradients_in_train_mode(smp, torchvision, name):
         )
         model = constructor(18, 5, output_stride=16)
     peer = _randomise(peer).double()
-    images = _images((64, 80)).astype(np.float64)
+    images = _images((64, 96)).astype(np.float64)
     labels = np.random.default_rng(1).integers(0, 5, images.shape[:3], dtype=np.uint8)
     labels[:, :7] = 255
     with jax.enable_x64(True):

@@ -1,0 +1,131 @@
+"""U-Net's expanding path on a backbone: what most of its users run today.
+
+The paper (Ronneberger et al., arXiv 1505.04597; see `models/unet.py`) has a contracting path of its
+own. segmentation_models_pytorch and others put a trained classifier in its place; then the skips
+are the classifier's maps and there is none at full resolution:
+
+    smp_unet(50, 21)      # segmentation_models_pytorch's Unet on ResNet-50, 32,524,005 parameters
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxseg.backbones.resnet import ResNet
+from jaxseg.layers.conv import Conv, conv, he_normal_fan_in
+from jaxseg.layers.norm import Norm
+from jaxseg.layers.resize import resize_nearest
+from jaxseg.layers.up_conv import up_conv
+from jaxseg.types import Array, Outputs
+
+
+class BackboneUNet(nn.Module):
+    """Steps up from the backbone's last map, each with two 3x3 convolutions.
+
+    A step enlarges the map by repetition and sets the next skip beside it; after the last skip the
+    steps go on to the size of the image.
+    """
+
+    num_classes: int
+    backbone: nn.Module  # of jaxseg.backbones
+    skips: tuple[str, ...] = ("stage3", "stage2", "stage1", "stem")  # end points, coarse to fine
+    step_features: tuple[int, ...] = (256, 128, 64, 32, 16)  # of each step
+    classifier_kernel_size: int = 3
+    norm: str = "batch"
+    norm_epsilon: float = 1e-5
+    norm_decay: float = 0.9
+    norm_groups: int = 32
+    dtype: str = "float32"  # of features; logits are float32
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool) -> Outputs:
+        """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
+
+        Returns:
+          "logits" float32 [B, H, W, K]; "features" of the backbone and "decoder", what is
+          classified.
+
+        Raises:
+          ValueError: there are not more steps than skips, or the backbone lacks one of those.
+        """
+        ends = self.backbone(images, train=train)
+        if missing := [name for name in self.skips if name not in ends]:
+            raise ValueError(f"skips holds {', '.join(missing)}: there are {', '.join(ends)}")
+        if len(self.step_features) <= len(self.skips):
+            raise ValueError(
+                f"step_features has {len(self.step_features)} steps: {len(self.skips)} skips "
+                "and the image need one more than there are skips"
+            )
+        x = ends["features"]  # [B, H/32, W/32, 2048]
+        steps = len(self.step_features)
+        for number, features in enumerate(self.step_features, start=1):
+            skip = ends[self.skips[number - 1]] if number <= len(self.skips) else None
+            left = 2 ** (steps - number)  # by which the map is smaller than the image after it
+            like = skip if skip is not None else images[:, ::left, ::left]
+            x = self._step(x, skip, like.shape[1:3], features, number)  # [B, H/left, W/left, F]
+            x = nn.relu(self._norm(f"up{number}_conv1_norm")(x, train=train))
+            conv = self._conv(features, 3, f"up{number}_conv2")
+            x = nn.relu(self._norm(f"up{number}_conv2_norm")(conv(x), train=train))
+        classifier = Conv(
+            self.num_classes,
+            self.classifier_kernel_size,
+            use_bias=True,
+            kernel_init=he_normal_fan_in,
+            form=self.form,
+            name="classifier",
+        )
+        outputs = {"features": ends["features"], "decoder": x}
+        return outputs | {"logits": classifier(x)}  # [B, H, W, K]
+
+    def _step(
+        self, x: Array, skip: Array | None, size: tuple[int, int], features: int, number: int
+    ) -> Array:
+        """The first convolution of a step, on x enlarged to `size` beside the skip."""
+        layer = UpConv(features, self.dtype, self.form, name=f"up{number}_conv1")
+        if size == (2 * x.shape[1], 2 * x.shape[2]):
+            return layer(x, skip, enlarge=True)
+        # Sizes that 2 does not divide, and end points of one stride.
+        return layer(resize_nearest(x, size, convention="half_pixel"), skip, enlarge=False)
+
+    def _conv(self, features: int, size: int, name: str) -> Conv:
+        return Conv(
+            features,
+            size,
+            kernel_init=he_normal_fan_in,
+            dtype=self.dtype,
+            form=self.form,
+            name=name,
+        )
+
+    def _norm(self, name: str) -> Norm:
+        return Norm(
+            self.norm,
+            self.norm_epsilon,
+            self.norm_decay,
+            self.norm_groups,
+            self.dtype,
+            name=name,
+        )
+
+
+class UpConv(nn.Module):
+    """A 3x3 convolution of two maps side by side, the first enlarged twice or not."""
+
+    features: int
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, skip: Array | None, *, enlarge: bool) -> Array:
+        """[B, h, w, C] and [B, H, W, S] or None -> [B, H, W, features]."""
+        maps = [x.astype(self.dtype)] + ([] if skip is None else [skip.astype(self.dtype)])
+        shape = (3, 3, sum(m.shape[3] for m in maps), self.features)
+        kernel = self.param("kernel", he_normal_fan_in, shape, jnp.float32).astype(self.dtype)
+        if enlarge:
+            return up_conv(maps[0], maps[1] if len(maps) > 1 else None, kernel, form=self.form)
+        return conv(jnp.concatenate(maps, axis=-1), kernel, form=self.form)
+
+
+def smp_unet(depth: int, num_classes: int) -> BackboneUNet:
+    """segmentation_models_pytorch's `Unet` on its ResNets, with its default decoder."""
+    return BackboneUNet(num_classes, ResNet(depth=depth, output_stride=32, norm_decay=0.9))
