@@ -20,6 +20,7 @@ import flax.linen as nn
 
 from jaxseg.layers.atrous import AtrousLaw
 from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.grid import Grid
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.pool import max_pool
 from jaxseg.layers.unpool import max_pool_with_places
@@ -52,10 +53,13 @@ class VGG(nn.Module):
     pool_paddings: tuple[int, ...] = (0, 0, 0, 0, 0)
     atrous_pools: bool = True  # False: poolings whose stride is left out are left out themselves
     places: bool = False  # keep where each maximum lay; for windows of 2 without padding
+    use_bias: bool = True  # of convolutions
+    dropout: float = 0.0  # of the outputs of the poolings 3, 4 and 5: Bayesian SegNet
     norm: str = "none"  # "batch": after each convolution
     norm_epsilon: float = 1e-5
     norm_decay: float = 0.9
     norm_groups: int = 32
+    norm_bias_init: float = 0.0
     dtype: str = "float32"
     form: str = "auto"
 
@@ -87,15 +91,12 @@ class VGG(nn.Module):
             features = self.width * CHANNELS[stage - 1]
             for unit in range(1, count + 1):
                 _, rate = law.step()
-                padding = rate if self.padding else 0
-                if self.padding and (stage, unit) == (1, 1):
-                    padding = self.image_padding
                 x = Conv(
                     features,
                     3,
                     rate=rate,
-                    padding=padding,
-                    use_bias=True,
+                    padding=self._padding(stage, unit, rate),
+                    use_bias=self.use_bias,
                     kernel_init=he_normal_fan_in,
                     dtype=self.dtype,
                     form=self.form,
@@ -107,6 +108,7 @@ class VGG(nn.Module):
                     self.norm_decay,
                     self.norm_groups,
                     self.dtype,
+                    self.norm_bias_init,
                     name=f"norm{stage}_{unit}",
                 )(x, train=train)
                 x = nn.relu(x)  # [B, H/s, W/s, features]
@@ -117,8 +119,32 @@ class VGG(nn.Module):
             elif stride > 1 or self.atrous_pools:
                 window, around = self.pool_windows[stage - 1], self.pool_paddings[stage - 1]
                 x = max_pool(x, window, stride, around, ceil=True, form=self.form)
+            if stage >= 3:
+                x = nn.Dropout(self.dropout, deterministic=not train)(x)
             ends[f"pool{stage}"] = x  # [B, H/2s, W/2s, features]
         return ends | {"features": x}
+
+    def grids(self) -> dict[str, Grid]:
+        """Where in the image the pixels of "pool1" .. "pool5" and "features" lie, on both axes."""
+        self._check()
+        law, grid = AtrousLaw(self.output_stride), Grid()
+        ends: dict[str, Grid] = {}
+        for stage, count in enumerate(UNITS[self.depth], start=1):
+            for unit in range(1, count + 1):
+                _, rate = law.step()
+                grid = grid.after(3, rate=rate, padding=self._padding(stage, unit, rate))
+            stride, _ = law.step(2)
+            if stride > 1 or self.atrous_pools:
+                window, around = self.pool_windows[stage - 1], self.pool_paddings[stage - 1]
+                grid = grid.after(window, stride, padding=around)
+            ends[f"pool{stage}"] = grid
+        return ends | {"features": grid}
+
+    def _padding(self, stage: int, unit: int, rate: int) -> int:
+        """Zeros around the input of a convolution."""
+        if not self.padding:
+            return 0
+        return self.image_padding if (stage, unit) == (1, 1) else rate
 
     def _check(self) -> None:
         if self.depth not in UNITS:

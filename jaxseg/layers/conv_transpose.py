@@ -7,8 +7,8 @@ Along one axis, with kernel w of k taps and stride s, each input i spreads over 
 Write t = s q + r. Then y[s m + r] = sum over q of x[m - q] w[s q + r]: for each of the s places r
 between two inputs an ordinary convolution with every s-th tap. All s * s of them on a plane are one
 convolution with ceil(k / s)^2 taps and s * s times the channels, whose result is dealt out to the
-places. XLA's own form dilates the input with zeros; its gradient to the kernel is 40 times slower
-on CPU (jax#23783, jax#31662).
+places. With stride 1 it is one convolution with the kernel turned round. XLA's own form dilates the
+input with zeros; its gradient to the kernel is 40 times slower on CPU (jax#23783, jax#31662).
 """
 
 import flax.linen as nn
@@ -79,6 +79,9 @@ def conv_transpose(
             f"padding {padding} leaves nothing of a transposed convolution of {x.shape[1]} x "
             f"{x.shape[2]} pixels with stride {stride} and a kernel of {kernel.shape[0]}"
         )
+    size = kernel.shape[0]
+    if stride == 1 and size == kernel.shape[1] and padding < size:
+        return conv(x, kernel[::-1, ::-1], padding=size - 1 - padding, form=form)
     if use_fast(form, on_cpu()):
         y = _sub_pixels(x, kernel, stride, form)
     else:

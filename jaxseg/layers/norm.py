@@ -32,17 +32,23 @@ class Norm(nn.Module):
     decay: float = 0.9  # of the running statistics; torch's momentum is 1 - decay
     groups: int = 32
     dtype: str = "float32"
+    bias_init: float = 0.0  # what each bias starts at; 0.001 in SegNet and DeconvNet
 
     def setup(self):
         """Let flax's layer hold its parameters directly under this module's name."""
         if self.kind not in KINDS:
             raise ValueError(f"norm is {self.kind!r}: it must be one of {', '.join(KINDS)}")
         dtype = jnp.dtype(self.dtype)
+        start = nn.initializers.constant(self.bias_init)
         if self.kind in ("batch", "frozen"):
-            self.batch = nn.BatchNorm(momentum=self.decay, epsilon=self.epsilon, dtype=dtype)
+            self.batch = nn.BatchNorm(
+                momentum=self.decay, epsilon=self.epsilon, dtype=dtype, bias_init=start
+            )
             nn.share_scope(self, self.batch)
         elif self.kind == "group":
-            self.group = nn.GroupNorm(num_groups=self.groups, epsilon=self.epsilon, dtype=dtype)
+            self.group = nn.GroupNorm(
+                num_groups=self.groups, epsilon=self.epsilon, dtype=dtype, bias_init=start
+            )
             nn.share_scope(self, self.group)
 
     def __call__(self, x: Array, *, train: bool) -> Array:

@@ -1,0 +1,19 @@
+"""SegNet (arXiv 1511.00561) on Shapes: a few minutes on two CPU cores.
+
+Expected: no figure is published; the quick start's network reaches 0.70.
+Measured: see experiments/results/.
+
+    python -m jaxseg.data.prepare --name=shapes
+    python -m jaxseg.main --config=experiments/segnet_shapes.py --workdir=runs/segnet_shapes
+"""
+
+from experiments import quickstart
+from jaxseg import config
+from jaxseg.models import segnet
+
+
+def get_config() -> config.Experiment:
+    """The quick start's data, loss and schedule; an eighth of the paper's width."""
+    experiment = quickstart.get_config()
+    experiment.model = segnet.SegNet(num_classes=7, width=8, norm_decay=0.95)
+    return experiment
