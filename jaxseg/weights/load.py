@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from jaxseg.weights import (
+    caffe_networks,
     caffemodel_file,
     h5_file,
     match,
     safetensors_file,
-    tables_caffe,
-    tables_caffe_pspnet,
     tables_keras,
     tables_tflite,
     tables_torch,
@@ -21,6 +20,22 @@ from jaxseg.weights import (
 )
 
 KINDS = ".pth .safetensors .tflite .h5 .caffemodel"
+
+
+def is_file(path: str | pathlib.Path) -> bool:
+    """Whether this is a file at all; else it may be the folder of a run."""
+    return pathlib.Path(path).is_file()
+
+
+def files_of(path: str | pathlib.Path) -> list[pathlib.Path]:
+    """The files that a weight file consists of.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+    """
+    if not is_file(path):
+        raise FileNotFoundError(f"{path}: no such file")
+    return [pathlib.Path(path)]
 
 
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -70,10 +85,8 @@ def table_of(names: Collection[str]) -> match.Table:
         return tables_torch.smp_unet(names)
     if "layer1.0.conv1.weight" in names:
         return tables_torch.resnet(names)
-    if "conv5_3_pool1_conv/0" in names:
-        return tables_caffe_pspnet.pspnet(names)
-    if "res5c_branch2c/0" in names:
-        return tables_caffe.resnet(names)
+    if table := caffe_networks.table_of(names):
+        return table
     some = ", ".join(sorted(names)[:5])
     raise ValueError(f"no name table fits its {len(names)} tensors ({some}, ...)")
 

@@ -1,0 +1,168 @@
+"""Layouts of Caffe, and name tables of its ImageNet networks: VGG-16 and ResNet.
+
+Caffe's pixels are BGR from 0 to 255 less a mean colour, never divided; a table turns the input
+channels of the first kernels to RGB and says mean and deviation (1) in its `normalisation`.
+
+Blobs of a layer are numbered. Convolution: kernel [out, in, kh, kw], bias. Deconvolution: kernel
+[in, out, kh, kw], not turned round, bias. InnerProduct: [out, in], the input in order (channel,
+row, column). BatchNorm: sums of means and of variances, and what both are divided by. Scale: factor
+and, if it has one, shift. In files before 2015 a vector is (1, 1, 1, n), a matrix (1, 1, out, in).
+"""
+
+import re
+from collections.abc import Callable, Collection
+
+import numpy as np
+
+from jaxseg.weights.match import Entry, Normalisation, Table
+
+# FCN's and DeepLab's mean, which is ImageNet's as Caffe's VGG has it: B, G, R = 104.00699,
+# 116.66877, 122.67892. Rounded differently in some releases; see `match.MEAN_TOLERANCE`.
+IMAGENET_PIXELS = Normalisation((122.67892, 116.66877, 104.00699), (1.0, 1.0, 1.0))
+_RESNET_UNIT = re.compile(r"res(\d)([a-z])(\d*)_branch(1|2[abc])")
+_BRANCHES = {"1": "shortcut", "2a": "conv1", "2b": "conv2", "2c": "conv3"}
+
+
+def kernel(array: np.ndarray) -> np.ndarray:
+    """[out, in, kh, kw] -> [kh, kw, in, out]."""
+    return array.transpose(2, 3, 1, 0)
+
+
+def pixel_kernel(array: np.ndarray) -> np.ndarray:
+    """The same of a kernel that pixels enter, whose input channels turn from BGR to RGB."""
+    if array.shape[1] != 3:
+        raise ValueError(f"pixels have 3 channels, not {array.shape[1]}")
+    return kernel(array)[:, :, ::-1]
+
+
+def transposed_kernel(array: np.ndarray) -> np.ndarray:
+    """[in, out, kh, kw] -> [kh, kw, in, out] of `layers/conv_transpose.py`."""
+    return array.transpose(2, 3, 0, 1)
+
+
+def vector(array: np.ndarray) -> np.ndarray:
+    """[n], or [1, .. n .. 1] of older files, -> [n]."""
+    if array.size != max(array.shape, default=1):
+        raise ValueError("a vector has one axis longer than 1")
+    return array.reshape(-1)
+
+
+def fully_connected(kernel_size: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Of a layer that covers kernel_size^2 pixels: from InnerProduct, or from a convolution."""
+
+    def transform(array: np.ndarray) -> np.ndarray:
+        if array.ndim == 2 or array.shape[:2] == (1, 1):
+            outputs, inputs = array.shape[-2:]
+            array = array.reshape(outputs, inputs // kernel_size**2, kernel_size, kernel_size)
+        return kernel(array)
+
+    return transform
+
+
+def conv(
+    layer: str,
+    target: str,
+    layout: Callable[[np.ndarray], np.ndarray] = kernel,
+    *,
+    bias: bool = True,
+) -> list[Entry]:
+    """A convolution, or what `layout` makes one, at the path `target`."""
+    entries = [Entry(f"{layer}/0", f"params/{target}/kernel", layout)]
+    return entries + ([Entry(f"{layer}/1", f"params/{target}/bias", vector)] if bias else [])
+
+
+def batch_norm(layer: str, scale_layer: str, target: str) -> list[Entry]:
+    """A BatchNorm and the Scale after it, as one norm at the path `target`."""
+    return [
+        Entry(f"{layer}/0", f"batch_stats/{target}/mean", vector, divisor=f"{layer}/2"),
+        Entry(f"{layer}/1", f"batch_stats/{target}/var", vector, divisor=f"{layer}/2"),
+        Entry(f"{scale_layer}/0", f"params/{target}/scale", vector),
+        Entry(f"{scale_layer}/1", f"params/{target}/bias", vector),
+    ]
+
+
+def layers_of(names: Collection[str]) -> list[str]:
+    """The layers of the file in its order: of "fc6/0" and "fc6/1" it is "fc6"."""
+    return list(dict.fromkeys(name.rpartition("/")[0] for name in names))
+
+
+def vgg_trunk(names: Collection[str], into: str = "backbone/") -> list[Entry]:
+    """conv1_1 .. conv5_3 of the file, as many as it has, for a `VGG` at the path `into`."""
+    entries: list[Entry] = []
+    for layer in layers_of(names):
+        if re.fullmatch(r"conv[1-5]_[1-4]", layer):
+            layout = pixel_kernel if layer == "conv1_1" else kernel
+            entries += conv(layer, f"{into}{layer}", layout)
+    return entries
+
+
+def vgg(names: Collection[str]) -> Table:
+    """VGG-16 (or 19) trained on ImageNet, for a `VGG` by itself; fc8 is left out.
+
+    fc6 and fc7, inner products or convolutions, are for a `FullyConvolutional`, where there is one.
+    Norms, where the `VGG` has them, start as the identity: the file's network has none.
+
+    Args:
+      names: of the blobs in the file.
+    """
+    entries = vgg_trunk(names, into="")
+    for layer, size in (("fc6", 7), ("fc7", 1)):
+        if f"{layer}/0" in names:
+            entries += conv(layer, layer, fully_connected(size))
+    return Table(
+        tuple(entries),
+        ignored=("fc8*",),
+        constants={
+            "params/norm?_?/scale": 1.0,
+            "params/norm?_?/bias": 0.0,
+            "batch_stats/norm?_?/mean": 0.0,
+            "batch_stats/norm?_?/var": 1.0,
+        },
+        optional=("params/fc6/*", "params/fc7/*"),
+        normalisation=IMAGENET_PIXELS,
+        pixel_kernels=("params/conv1_1/kernel",),
+    )
+
+
+def _resnet_unit(layer: str) -> tuple[str, str] | None:
+    """Path and suffix of res4b12_branch2c: ("stage3_unit13/conv3", "4b12_branch2c")."""
+    match = _RESNET_UNIT.fullmatch(layer)
+    if not match:
+        return None
+    stage, letter, number, branch = match.groups()
+    unit = int(number) + 1 if number else "abcdefghijklmnopqrstuvwxyz".index(letter) + 1
+    path = f"stage{int(stage) - 1}_unit{unit}/{_BRANCHES[branch]}"
+    return path, layer.removeprefix("res")
+
+
+def resnet_trunk(names: Collection[str], into: str = "backbone/") -> list[Entry]:
+    """conv1 and all residual units of the file, for a `ResNet` at the path `into`.
+
+    Units of a stage are a, b, c .. or, in the long stages of the deeper networks, a, b1, b2 ..
+    """
+    entries = conv("conv1", f"{into}stem1/conv", pixel_kernel, bias=False)
+    entries += batch_norm("bn_conv1", "scale_conv1", f"{into}stem1/norm")
+    for layer in layers_of(names):
+        if unit := _resnet_unit(layer):
+            path, suffix = unit
+            entries += conv(layer, f"{into}{path}/conv", bias=False)
+            entries += batch_norm(f"bn{suffix}", f"scale{suffix}", f"{into}{path}/norm")
+    return entries
+
+
+def resnet(names: Collection[str]) -> Table:
+    """He et al.'s ResNets trained on ImageNet, for a `ResNet` by itself; fc1000 is left out.
+
+    For `ResNet(stride_at="first_1x1")`, whose max pooling follows Caffe's ceil rule, as DeepLab v2
+    has it. Unsure: the release subtracts a mean image, which the facts at hand do not give; the
+    colour here is the one that DeepLab v2 trains on with from these weights.
+
+    Args:
+      names: of the blobs in the file.
+    """
+    return Table(
+        tuple(resnet_trunk(names, into="")),
+        ignored=("fc1000/*",),
+        normalisation=IMAGENET_PIXELS,
+        pixel_kernels=("params/stem1/conv/kernel",),
+    )

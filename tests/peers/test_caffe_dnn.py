@@ -1,0 +1,87 @@
+"""The judge of imported Caffe networks: the dnn module of OpenCV 4 on the file that we read.
+
+OpenCV 5 has no Caffe importer, so the judge stands in a folder of its own, .judges/opencv4 or what
+JAXSEG_OPENCV4 names (requirements/peers.txt), and runs as a program of its own. The test writes
+prototxt and blobs; both sides get the same picture, the judge as BGR less the mean, we as RGB also
+divided by a deviation, which the import folds into the first kernels.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from jaxseg.models.pspnet import PSPNet, pspnet_backbone
+from jaxseg.weights import load, match
+from tests.conftest import ROOT
+from tests.models.networks import QUICK
+from tests.variables import shapes_of
+from tests.weights import caffe_nets, caffemodel
+
+pytestmark = pytest.mark.peers
+
+PROGRAM = ROOT / "tests" / "programs" / "caffe_dnn.py"
+STD = (58.0, 57.0, 56.0)
+CLASSES = 5
+
+
+@pytest.fixture(scope="session")
+def judge():
+    """The folder that holds OpenCV 4."""
+    folder = pathlib.Path(os.environ.get("JAXSEG_OPENCV4", ROOT / ".judges" / "opencv4"))
+    if not (folder / "cv2").is_dir():
+        pytest.skip(f"no OpenCV 4 under {folder} (or JAXSEG_OPENCV4); see requirements/peers.txt")
+    return folder
+
+
+@pytest.fixture
+def compare(judge, tmp_path):
+    """The judge's blobs, NHWC, and our outputs for the same weights and the same random picture.
+
+    Arguments: the network, our model, the picture's size, the blobs to return, and the layers of
+    the file that we read, where it is not the judge's.
+    """
+
+    def run(net, model, size, outputs, layers=None):
+        path = tmp_path / "ours.caffemodel"
+        caffemodel.write(path, layers or net.layers)
+        table = load.table_of(load.read(path))
+        mean = np.array(table.normalisation.mean)
+        image = np.random.default_rng(1).integers(0, 256, (1, *size, 3))
+        bgr = (image - mean)[..., ::-1].transpose(0, 3, 1, 2)
+        np.save(tmp_path / "data.npy", np.ascontiguousarray(bgr, np.float32))
+        caffemodel.write(tmp_path / "net.caffemodel", net.layers)
+        (tmp_path / "net.prototxt").write_text(net.text)
+        (tmp_path / "outputs.txt").write_text(" ".join(outputs))
+        environment = os.environ | {"PYTHONPATH": str(judge)}
+        subprocess.run([sys.executable, PROGRAM, tmp_path], check=True, env=environment)
+
+        pixels = match.Normalisation(tuple(mean), STD)
+        variables = load.load_variables(path, shapes_of(model, size), pixels=pixels)
+        apply = jax.jit(lambda v, x: model.apply(v, x, train=False), compiler_options=QUICK)
+        given = apply(variables, ((image - mean) / STD).astype(np.float32))
+        return [np.load(tmp_path / f"{name}.npy").transpose(0, 2, 3, 1) for name in outputs], given
+
+    return run
+
+
+def _error(ours, judged):
+    """The largest difference, in units of the largest value."""
+    assert ours.shape == judged.shape
+    assert judged.std() > 1e-3
+    return np.abs(ours - judged).max() / np.abs(judged).max()
+
+
+def test_pspnet(compare):
+    """At a size whose map of 12 x 12 the bins divide: there the fixed windows are the grid's."""
+    size = (89, 89)
+    net, layers = caffe_nets.pspnet(size, width=4, classes=CLASSES, head=8)
+    backbone = pspnet_backbone(50).clone(width=4)
+    model = PSPNet(CLASSES, backbone, head_features=8, aux_features=0)
+    (scores, features), ours = compare(net, model, size, ["conv6", "relu_conv5_3"], layers)
+    assert _error(ours["features"], features) < 1e-4
+    assert _error(ours["logits"][:, ::8, ::8], scores) < 1e-4
