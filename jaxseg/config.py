@@ -32,6 +32,11 @@ class Data:
     scale_step: float = 0.0  # 0: uniform in the range; else the discrete grid of this step
     flip: bool = True
     jitter: float = 0.0  # strength of brightness, contrast and saturation changes; 0: none
+    rotation: float = 0.0  # degrees; uniform from -rotation to rotation
+    rotation_probability: float = 1.0
+    elastic: float = 0.0  # deviation in pixels of U-Net's random displacements; 0: none
+    blur: float = 0.0  # probability of PSPNet's blur
+    border: str = "mean"  # beyond the image: the mean colour and void, or "mirror"
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)  # of uint8 RGB; also the pad value
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
     threads: int = 8  # reader threads of this process
@@ -40,12 +45,18 @@ class Data:
 
 @dataclasses.dataclass
 class Loss:
-    """What is minimised: a weighted sum of terms (0: left out), each over the valid pixels."""
+    """What is minimised: a weighted sum of terms (0: left out), each over the valid pixels.
+
+    The reduction "pixels" divides sums over pixels by the number of the valid ones, "images" by the
+    number of images, as Caffe without normalisation (the released FCN): a learning rate for the one
+    is wrong for the other by the pixels of an image.
+    """
 
     cross_entropy: float = 1.0
     focal: float = 0.0
     dice: float = 0.0
     lovasz: float = 0.0
+    coarse: float = 0.0  # of the cross-entropies summed over all coarse_logits of the model
     aux_weight: float = 0.4  # of the cross-entropy on aux_logits, for models that have them
     presence: float = 0.2  # of the SE-loss on presence_logits, for models that have them
     class_weights: tuple[float, ...] = ()  # of cross-entropy and focal, one per class; empty: all 1
@@ -55,7 +66,9 @@ class Loss:
     boundary_sigma: float = 5.0  # pixels
     focal_gamma: float = 2.0
     dice_squared: bool = False  # squares in the denominator
+    dice_per_class: bool = True  # the mean over classes, else one coefficient of all together
     per_image: bool = False  # dice and lovasz: of each image, else of the batch
+    reduction: str = "pixels"  # or "images": what sums over pixels are divided by
 
 
 @dataclasses.dataclass
@@ -90,7 +103,8 @@ class Train:
     keep: int = 3  # checkpoints kept
     accumulate: int = 1  # micro-batches a step
     ema_decay: float = 0.0  # 0: no average of the parameters is kept
-    init_from: str = ""  # a checkpoint folder whose parameters are the start
+    init_from: str = ""  # a run, a converted file or a weight file; see jaxseg/initial.py
+    init_partial: bool = False  # of a related model: take what both have, the rest starts anew
     rows: int = 1  # devices over which the height of an image is split
     pictures: int = 4  # predictions drawn for TensorBoard at each evaluation
     compile_cache: str = "~/.cache/jaxseg/xla"  # "": none
@@ -187,35 +201,30 @@ def from_dict(values: Any) -> Any:
 
 _DTYPES = ("float32", "bfloat16", "float16")  # to compute in
 _INFINITE = float("inf")
+_CHOICES = {"loss.reduction": ("pixels", "images"), "data.border": ("mean", "mirror")}
+_SHARES = ("data.rotation_probability", "data.blur")  # 0 to 1, both included
 _BOUNDS = {  # at least, and below
     "model.dropout": (0.0, 1.0),
     "data.batch_size": (1, _INFINITE),
     "data.crop_size": (1, _INFINITE),
     "data.std": (1e-6, _INFINITE),
     "data.jitter": (0.0, 1.0),
-    "data.threads": (0, _INFINITE),
-    "data.prefetch": (0, _INFINITE),
-    "loss.class_weights": (0.0, _INFINITE),
+    "data.rotation": (0.0, 360.0),
+    "data.elastic": (0.0, 1000.0),
     "loss.label_smoothing": (0.0, 1.0),
-    "loss.cross_entropy": (0.0, _INFINITE),
-    "loss.focal": (0.0, _INFINITE),
-    "loss.dice": (0.0, _INFINITE),
-    "loss.lovasz": (0.0, _INFINITE),
-    "loss.aux_weight": (0.0, _INFINITE),
-    "loss.presence": (0.0, _INFINITE),
-    "loss.focal_gamma": (0.0, _INFINITE),
-    "loss.boundary": (0.0, _INFINITE),
     "loss.boundary_sigma": (1e-3, _INFINITE),
-    "optim.learning_rate": (0.0, _INFINITE),
     "optim.momentum": (0.0, 1.0),
-    "optim.weight_decay": (0.0, _INFINITE),
-    "optim.clip_norm": (0.0, _INFINITE),
-    "train.eval_every": (0, _INFINITE),
-    "train.pictures": (0, _INFINITE),
     "eval.batch_size": (1, _INFINITE),
-    "eval.size": (0, _INFINITE),
-    "eval.examples": (0, _INFINITE),
-}
+} | dict.fromkeys(
+    (
+        *("data.threads", "data.prefetch", "loss.class_weights", "loss.cross_entropy"),
+        *("loss.focal", "loss.dice", "loss.lovasz", "loss.coarse", "loss.aux_weight"),
+        *("loss.presence", "loss.focal_gamma", "loss.boundary", "optim.learning_rate"),
+        *("optim.weight_decay", "optim.clip_norm", "train.eval_every", "train.pictures"),
+        *("eval.size", "eval.examples"),
+    ),
+    (0, _INFINITE),
+)
 _KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 
 
@@ -267,6 +276,10 @@ def check(node: Any, prefix: str = "") -> None:
             raise ValueError(f"{path}={value!r} must be {_kind(field.type)}")
         elif field.name == "dtype" and value not in _DTYPES:
             raise ValueError(f"{path}={value!r} must be one of {', '.join(_DTYPES)}")
+        elif path in _CHOICES and value not in _CHOICES[path]:
+            raise ValueError(f"{path}={value!r} must be one of {', '.join(_CHOICES[path])}")
+        elif path in _SHARES and not 0 <= value <= 1:
+            raise ValueError(f"{path}={value!r} must be at least 0 and at most 1")
         elif path in _BOUNDS:
             least, end = _BOUNDS[path]
             numbers = value if isinstance(value, tuple | list) else (value,)

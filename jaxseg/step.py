@@ -17,7 +17,7 @@ import optax
 from jaxseg import config, losses, optim
 from jaxseg.inference import normalise
 from jaxseg.state import TrainState, update_ema
-from jaxseg.types import IGNORE, Array, Outputs, Variables
+from jaxseg.types import Array, Outputs, Variables
 
 Metrics = dict[str, Array]
 Step = Callable[[TrainState, Mapping[str, Array]], tuple[TrainState, Metrics]]
@@ -31,13 +31,13 @@ def _step_key(seed: int, step: Array) -> Array:
     return jax.random.fold_in(jax.random.split(jax.random.key(seed))[1], step)
 
 
-def init_variables(experiment: config.Experiment) -> tuple[Outputs, Variables]:
+def init_variables(experiment: config.Experiment, channels: int = 3) -> tuple[Outputs, Variables]:
     """The model's outputs for one crop, and its initial variables; use it under jit or eval_shape.
 
     Where the outputs are not used, compilation leaves the forward pass out.
     """
     height, width = experiment.data.crop_size
-    images = jnp.zeros((1, height, width, 3), jnp.float32)
+    images = jnp.zeros((1, height, width, channels), jnp.float32)
     outputs, initial = experiment.model.init_with_output(
         {"params": _init_key(experiment.train.seed)}, images, train=False
     )
@@ -75,7 +75,7 @@ def _in_parts(gradient_of: Callable[..., Any], accumulate: int) -> Callable[...,
     """
 
     def summed(
-        params: Any, batch_stats: Any, batch: Mapping[str, Array], key: Array, pixels: Array
+        params: Any, batch_stats: Any, batch: Mapping[str, Array], key: Array, whole: Array
     ) -> Any:
         parts = {
             name: jnp.moveaxis(a.reshape(-1, accumulate, *a.shape[1:]), 1, 0)
@@ -86,12 +86,12 @@ def _in_parts(gradient_of: Callable[..., Any], accumulate: int) -> Callable[...,
             sums, stats = carry
             i, micro = part
             gradient, (terms, stats) = gradient_of(
-                params, stats, micro, jax.random.fold_in(key, i), pixels
+                params, stats, micro, jax.random.fold_in(key, i), whole
             )
             return (jax.tree.map(jnp.add, sums, (gradient, terms)), stats), None
 
         first = {name: a[0] for name, a in parts.items()}
-        gradient, (terms, _) = jax.eval_shape(gradient_of, params, batch_stats, first, key, pixels)
+        gradient, (terms, _) = jax.eval_shape(gradient_of, params, batch_stats, first, key, whole)
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (gradient, terms))
         carry = zeros, batch_stats
         ((gradient, terms), batch_stats), _ = jax.lax.scan(
@@ -107,12 +107,12 @@ def make_train_step(
 ) -> Step:
     """The function (state, batch) -> (state, metrics) of one update; jit it, donating the state.
 
-    The batch holds uint8 "image" [B, H, W, 3] and "label" [B, H, W], and where the loss
-    asks for it float32 "weight" [B, H, W]. The loss is the mean over all
-    valid pixels of the whole batch, also with train.accumulate micro-batches: those only bound the
-    memory. Two things see the difference: batch norm, as each micro-batch is normalised by its own
-    statistics and updates the running ones; and terms that are no sum over pixels (Dice, Lovasz,
-    the hardest pixels, presence), which are those of each micro-batch, weighted by its pixels.
+    The batch holds uint8 "image" [B, H, W, 3] and "label" [B, H, W], and where the loss asks for it
+    float32 "weight" [B, H, W]. The loss is that of the whole batch, divided by all its valid pixels
+    (or images), also with train.accumulate micro-batches: those only bound the memory. Two things
+    see the difference: batch norm, as each micro-batch is normalised by its own statistics and
+    updates the running ones; and terms that are no sum over pixels (Dice, Lovasz, the hardest
+    pixels, presence), which are those of each micro-batch, weighted by its pixels.
     Micro-batch i holds the images i, i + A, ... of A micro-batches, so that every device has an
     equal part of each.
 
@@ -122,7 +122,7 @@ def make_train_step(
     data, train = experiment.data, experiment.train
 
     def objective(
-        params: Any, batch_stats: Any, batch: Mapping[str, Array], key: Array, pixels: Array
+        params: Any, batch_stats: Any, batch: Mapping[str, Array], key: Array, whole: Array
     ) -> tuple[Array, tuple[Metrics, Any]]:
         outputs, updated = experiment.model.apply(
             {"params": params, "batch_stats": batch_stats},
@@ -136,13 +136,8 @@ def make_train_step(
             batch["label"],
             experiment.loss,
             batch["weight"] if experiment.loss.boundary else None,
+            whole,
         )
-        # The mean over this micro-batch, times its share of the batch's valid pixels.
-        here = losses.valid_pixels(batch["label"] != IGNORE)
-        terms = {
-            name: term * (here.astype(term.dtype) / pixels.astype(term.dtype))
-            for name, term in terms.items()
-        }
         stats = updated.get("batch_stats", {})  # kept as they are, whatever the compute dtype
         stats = jax.tree.map(lambda new, old: new.astype(old.dtype), stats, batch_stats)
         return terms["loss"], (terms, stats)
@@ -152,10 +147,9 @@ def make_train_step(
         gradient_of = _in_parts(gradient_of, train.accumulate)
 
     def train_step(state: TrainState, batch: Mapping[str, Array]) -> tuple[TrainState, Metrics]:
-        pixels = jnp.maximum(losses.valid_pixels(batch["label"] != IGNORE), 1)
         key = _step_key(train.seed, state.step)
         gradient, (terms, batch_stats) = gradient_of(
-            state.params, state.batch_stats, batch, key, pixels
+            state.params, state.batch_stats, batch, key, batch["label"]
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

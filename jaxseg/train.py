@@ -183,6 +183,13 @@ def _check_loss(loss: config.Loss, outputs: Outputs, name: str, num_classes: int
         )
     if not 0 < loss.hardest <= 1:
         raise ValueError(f"loss.hardest={loss.hardest} must be above 0 and at most 1")
+    if loss.hardest < 1 and loss.reduction == "images":
+        raise ValueError(f"loss.hardest={loss.hardest} needs loss.reduction=pixels")
+    if loss.coarse and not losses.coarse_names(outputs):
+        raise ValueError(
+            f"loss.coarse={loss.coarse} needs a model with coarse logits (DeepLab v1 and v2), "
+            "this one has none: set --config.loss.coarse=0"
+        )
     labels = jax.ShapeDtypeStruct(outputs["logits"].shape[:-1], np.uint8)
     terms = jax.eval_shape(functools.partial(losses.segmentation, loss=loss), outputs, labels)
     if set(terms) == {"loss"}:

@@ -85,6 +85,13 @@ def test_every_experiment_keeps_to_its_declared_kinds(name):
         ("loss.class_weights", (1.0, -1.0), "at least 0"),
         ("optim.learning_rate", float("nan"), "at least 0"),
         ("train.eval_every", -1, "at least 0"),
+        ("loss.reduction", "sum", "one of pixels, images"),
+        ("loss.coarse", -1.0, "at least 0"),
+        ("data.border", "edge", "one of mean, mirror"),
+        ("data.rotation", 360.0, "at least 0 and below 360"),
+        ("data.rotation_probability", 1.5, "at least 0 and at most 1"),
+        ("data.elastic", float("inf"), "at least 0 and below 1000"),
+        ("data.blur", float("nan"), "at least 0 and at most 1"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_with_its_field(path, value, words):

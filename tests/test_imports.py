@@ -8,11 +8,12 @@ import pytest
 
 from tests.conftest import ROOT
 
-FREE = {"types", "errors"}  # what everyone may use
+FREE = {"types", "errors", "sampling"}  # what everyone may use
 ALLOWED = {
     "layers": set(),
     "losses": {"config"},
     "metrics": set(),
+    "sampling": set(),
     "optim": {"config"},
     "backbones": {"layers"},
     "models": {"backbones", "layers"},

@@ -67,12 +67,21 @@ def test_one_step_is_gradient_descent_on_the_stated_loss():
     assert int(new.step) == 1
 
 
-@pytest.mark.parametrize("parts", [2, 4])
-def test_accumulation_without_batch_norm_is_the_whole_batch(parts):
+@pytest.mark.parametrize(
+    ("parts", "loss"),
+    [
+        (2, {}),
+        (4, {}),
+        (2, {"cross_entropy": 0.0, "coarse": 1.0}),
+        (4, {"coarse": 0.5, "focal": 0.1, "reduction": "images"}),
+    ],
+)
+def test_accumulation_without_batch_norm_is_the_whole_batch(parts, loss):
     """Also when the void pixels are spread unevenly over the micro-batches."""
     with jax.enable_x64(True):
-        model = tiny.Tiny(norm=False, dropout=0.0, aux=True, dtype="float64")
+        model = tiny.Tiny(norm=False, dropout=0.0, aux=True, coarse=True, dtype="float64")
         experiment = tiny.experiment(model)
+        experiment.loss = config.Loss(**loss)
         batch = tiny.batch(8)
         batch["label"][1] = IGNORE  # a micro-batch of 2 whose valid pixels are in one image
         batch["label"][5, :11] = IGNORE
@@ -82,6 +91,20 @@ def test_accumulation_without_batch_norm_is_the_whole_batch(parts):
         (a, a_metrics), (b, b_metrics) = whole(state, batch), in_parts(state, batch)
         assert_close(a, b, 1e-9, 1e-12)
         assert_close(a_metrics, b_metrics, 1e-9)
+
+
+def test_the_sum_over_an_images_pixels_moves_as_far_as_their_mean_times_their_number():
+    """Caffe's loss without normalisation: 16 x 16 valid pixels an image, so 256 times the step."""
+    batch = tiny.batch(4)
+    batch["label"][batch["label"] == IGNORE] = 0
+    moves = {}
+    for reduction, learning_rate in (("pixels", 0.256), ("images", 0.001)):
+        experiment = tiny.experiment(tiny.Tiny(norm=False, dropout=0.0))
+        experiment.loss.reduction = reduction
+        experiment.optim.learning_rate, experiment.optim.weight_decay = learning_rate, 0.0
+        state, train_step = build(experiment)
+        moves[reduction] = train_step(state, batch)[0].params
+    assert_close(moves["pixels"], moves["images"], 1e-5, 1e-7)
 
 
 def test_accumulation_normalises_each_micro_batch_by_itself():

@@ -273,6 +273,11 @@ def with_fields(experiment, part, **fields):
         (lambda e: with_fields(e, "loss", class_weights=(1.0, 2.0)), "class_weights has 2 numbers"),
         (lambda e: with_fields(e, "loss", hardest=0.0), "loss.hardest=0.0 must be above 0"),
         (lambda e: with_fields(e, "loss", cross_entropy=0.0), "the loss has no term"),
+        (lambda e: with_fields(e, "loss", coarse=1.0), "needs a model with coarse logits"),
+        (
+            lambda e: with_fields(e, "loss", hardest=0.5, reduction="images"),
+            "hardest=0.5 needs loss.reduction=pixels",
+        ),
         (lambda e: with_fields(e, "train", accumulate=3), "batch of 4 cannot be split"),
         (lambda e: with_fields(e, "train", rows=7), "train.rows=7 must divide"),
         (lambda e: with_fields(e, "train", steps=0), "train.steps=0 must be at least 1"),

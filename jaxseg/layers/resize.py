@@ -1,9 +1,4 @@
-"""Bilinear and nearest resizing, each convention for where the samples lie by its name.
-
-- "align_corners": the corner pixels' centres coincide: output i is taken at i (n - 1) / (m - 1).
-  torch's align_corners=True; TensorFlow 1's; every size s k + 1 keeps its grid (DeepLab).
-- "half_pixel": the maps' outer edges coincide: output i is taken at (i + 1/2) n / m - 1/2.
-  torch's align_corners=False, OpenCV's INTER_LINEAR, TensorFlow 2's.
+"""Bilinear and nearest resizing; `jaxseg.sampling` names the conventions for where samples lie.
 
 Positions outside the input take the nearest edge. There is no low-pass filter when shrinking.
 """
@@ -16,29 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxseg.layers.forms import on_cpu, use_fast
+from jaxseg.sampling import nearest_pixels, sample_positions
 from jaxseg.types import Array
 
-CONVENTIONS = ("align_corners", "half_pixel")
 # Of a pixel's gradient along an axis: each is a line of the compiled loop. 33 to 513 pixels, which
 # compile in 0.3 s, have 31.
 _MOST_TERMS = 64
-
-
-def sample_positions(inputs: int, outputs: int, convention: str) -> np.ndarray:
-    """Where along an axis of `inputs` pixels each output lies: float64 [outputs], in [0, inputs-1].
-
-    Raises:
-      ValueError: `convention` is unknown.
-    """
-    index = np.arange(outputs, dtype=np.float64)
-    # One division, last: what lies on a pixel or half-way between two is then there exactly.
-    if convention == "align_corners":
-        return index * (inputs - 1) / max(outputs - 1, 1)
-    if convention == "half_pixel":
-        return np.clip((2 * index + 1) * inputs / (2 * outputs) - 0.5, 0, inputs - 1)
-    raise ValueError(
-        f"resize convention is {convention!r}: it must be one of {', '.join(CONVENTIONS)}"
-    )
 
 
 def _weights(inputs: int, outputs: int, convention: str) -> np.ndarray:
@@ -132,7 +110,7 @@ def resize_bilinear(
     Args:
       x: the map; a map of one pixel is repeated.
       size: (height, width) of the result, larger or smaller than x's.
-      convention: "align_corners" or "half_pixel"; see the module.
+      convention: "align_corners" or "half_pixel"; see `jaxseg.sampling`.
       form: "auto", "plain" (two matrix products, at home on matrix units) or "fast" (gather, with
         reverse-mode derivatives only); all give the same numbers.
 
@@ -155,7 +133,5 @@ def resize_nearest(x: Array, size: tuple[int, int], *, convention: str) -> Array
       ValueError: `convention` is unknown.
     """
     for axis, outputs in zip((1, 2), size, strict=True):
-        positions = sample_positions(x.shape[axis], outputs, convention)
-        index = np.floor(positions + 0.5).astype(np.int32).clip(0, x.shape[axis] - 1)
-        x = jnp.take(x, index, axis=axis)
+        x = jnp.take(x, nearest_pixels(x.shape[axis], outputs, convention), axis=axis)
     return x

@@ -5,12 +5,13 @@ to the gradient. A valid label that names no class gives NaN, which stops traini
 """
 
 from jaxseg.losses.cross_entropy import cross_entropy, focal
-from jaxseg.losses.means import hardest_mean, masked_mean, valid_pixels
+from jaxseg.losses.means import hardest_mean, masked_mean, subsampled, valid_pixels
 from jaxseg.losses.overlap import dice_coefficient, lovasz_softmax, soft_dice
 from jaxseg.losses.presence import presence, presence_loss
-from jaxseg.losses.terms import segmentation
+from jaxseg.losses.terms import coarse_names, segmentation
 
 __all__ = [
+    "coarse_names",
     "cross_entropy",
     "dice_coefficient",
     "focal",
@@ -21,5 +22,6 @@ __all__ = [
     "presence_loss",
     "segmentation",
     "soft_dice",
+    "subsampled",
     "valid_pixels",
 ]

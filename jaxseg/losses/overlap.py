@@ -66,24 +66,29 @@ def soft_dice(
     valid: ArrayLike,
     *,
     squared: bool = False,
+    per_class: bool = True,
     per_image: bool = False,
 ) -> Array:
     """1 - `dice_coefficient` of softmax probabilities, the mean over the classes in the truth.
 
     A class without a valid pixel has no overlap to gain and takes no part, as in
-    segmentation_models_pytorch, which yet divides by the number of all classes.
+    segmentation_models_pytorch, which yet divides by the number of all classes. Without `per_class`
+    there is one coefficient, of the masks of all classes together: then large classes decide.
 
     Args:
       logits: [B, H, W, K].
       labels: [B, H, W] train ids.
       valid: [B, H, W] bool; only here must labels be 0..K-1; one outside gives NaN.
       squared: see `dice_coefficient`.
-      per_image: one coefficient per image and class, else one per class over the batch.
+      per_class: one coefficient for each class, else one for all together.
+      per_image: coefficients of each image, else of the batch.
 
     Returns:
       A scalar; 0 where no pixel is valid.
     """
     probabilities, truth, _ = _by_group(logits, labels, valid, per_image)
+    if not per_class:  # as if the pixels of all classes were one mask
+        probabilities, truth = (x.reshape(len(x), -1, 1) for x in (probabilities, truth))
     dice = dice_coefficient(probabilities, truth, axis=1, squared=squared)  # [G, K]
     return _mean_where(1 - dice, jnp.any(truth, axis=1))
 

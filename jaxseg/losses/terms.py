@@ -1,71 +1,148 @@
 """The loss of a model's outputs: the weighted sum of terms that an experiment asks for."""
 
-import functools
+import dataclasses
 
 import jax.numpy as jnp
 
 from jaxseg import config
 from jaxseg.losses.cross_entropy import cross_entropy, focal
-from jaxseg.losses.means import hardest_mean, masked_mean
+from jaxseg.losses.means import hardest_mean, subsampled, valid_pixels
 from jaxseg.losses.overlap import lovasz_softmax, soft_dice
 from jaxseg.losses.presence import presence_loss
 from jaxseg.types import IGNORE, Array, Outputs
 
+_COARSE = "coarse_logits"
+
+
+def coarse_names(outputs: Outputs) -> list[str]:
+    """The outputs that `Loss.coarse` sums over: all that begin with "coarse_logits", sorted."""
+    return sorted(name for name in outputs if name.startswith(_COARSE))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Labels [B, H, W] of a part of a batch, those of the whole batch, and the experiment's loss.
+
+    Each term is the share that the part has in the term of the whole batch.
+    """
+
+    labels: Array
+    whole: Array
+    loss: config.Loss
+
+    def on(self, size: tuple[int, int]) -> "_Part":
+        """The same part on a smaller map."""
+        return _Part(subsampled(self.labels, size), subsampled(self.whole, size), self.loss)
+
+    def share(self, term: Array) -> Array:
+        """A term of the part that is no sum over pixels, times its share of the valid pixels."""
+        here, all_of_them = (valid_pixels(y != IGNORE) for y in (self.labels, self.whole))
+        return term * (here / jnp.maximum(all_of_them, 1)).astype(term.dtype)
+
+    def of_pixels(self, each: Array) -> Array:
+        """The sum of [B, H, W], divided as `Loss.reduction` says by what the whole batch has."""
+        total = jnp.sum(jnp.where(self.labels != IGNORE, each, 0))
+        if self.loss.reduction == "images":
+            return total / self.whole.shape[0]
+        return total / jnp.maximum(valid_pixels(self.whole != IGNORE), 1).astype(each.dtype)
+
+    def class_weights(self) -> Array | None:
+        """[K], or None where all are 1."""
+        return jnp.asarray(self.loss.class_weights) if self.loss.class_weights else None
+
+    def cross_entropy(self, logits: Array, extra: Array | None = None) -> Array:
+        """Of one map of logits, with all that the experiment says of cross-entropy."""
+        valid = self.labels != IGNORE
+        smoothing = self.loss.label_smoothing
+        each = cross_entropy(
+            logits,
+            self.labels,
+            valid,
+            class_weights=self.class_weights(),
+            label_smoothing=smoothing,
+        )
+        if extra is not None:
+            each += extra * cross_entropy(logits, self.labels, valid, label_smoothing=smoothing)
+        if self.loss.hardest < 1:
+            return self.share(hardest_mean(each, self.loss.hardest))
+        return self.of_pixels(each)
+
+    def coarse(self, outputs: Outputs) -> Array:
+        """The sum of the cross-entropies of all coarse maps, each on its own size."""
+        maps = (outputs[name] for name in coarse_names(outputs))
+        losses = [self.on(logits.shape[1:3]).cross_entropy(logits) for logits in maps]
+        return jnp.sum(jnp.stack(losses))
+
+
+def _terms(part: _Part, outputs: Outputs, extra_weights: Array | None) -> dict[str, Array]:
+    """Each term that has a weight and an output, not multiplied by its weight."""
+    loss, labels, valid = part.loss, part.labels, part.labels != IGNORE
+    logits = outputs["logits"]
+    terms: dict[str, Array] = {}
+    if loss.cross_entropy:
+        terms["cross_entropy"] = part.cross_entropy(logits, extra_weights)
+    if loss.focal:
+        weights = part.class_weights()
+        each = focal(logits, labels, valid, gamma=loss.focal_gamma, class_weights=weights)
+        terms["focal"] = part.of_pixels(each)
+    if loss.dice:
+        dice = soft_dice(
+            logits,
+            labels,
+            valid,
+            squared=loss.dice_squared,
+            per_class=loss.dice_per_class,
+            per_image=loss.per_image,
+        )
+        terms["dice"] = part.share(dice)
+    if loss.lovasz:
+        lovasz = lovasz_softmax(logits, labels, valid, per_image=loss.per_image)
+        terms["lovasz"] = part.share(lovasz)
+    if loss.coarse and coarse_names(outputs):
+        terms["coarse"] = part.coarse(outputs)
+    if loss.aux_weight and "aux_logits" in outputs:
+        terms["aux"] = part.cross_entropy(outputs["aux_logits"])
+    if loss.presence and "presence_logits" in outputs:
+        terms["presence"] = part.share(presence_loss(outputs["presence_logits"], labels, valid))
+    return terms
+
 
 def segmentation(
-    outputs: Outputs, labels: Array, loss: config.Loss, extra_weights: Array | None = None
+    outputs: Outputs,
+    labels: Array,
+    loss: config.Loss,
+    extra_weights: Array | None = None,
+    whole: Array | None = None,
 ) -> dict[str, Array]:
     """The loss of a model's outputs and its terms, each unweighted; a term of weight 0 is left out.
 
-    The auxiliary head's term is its cross-entropy (PSPNet, section 3.3). Weight decay is the
-    optimiser's.
+    The auxiliary head's term is its cross-entropy (PSPNet, section 3.3). Coarse logits lie on maps
+    of their own size; their term is the sum of the cross-entropies over all of them, each with the
+    labels subsampled to its map (DeepLab v1 and v2: one map of stride 8; with v2's inputs of three
+    scales, four maps). Weight decay is the optimiser's.
+
+    For a part of a batch, `whole` makes each term the part's share, so that the shares of all parts
+    sum to the term of the whole batch. For sums over pixels that is exact. The others (Dice,
+    Lovasz, the hardest pixels, presence) are those of the part times its share of valid pixels.
 
     Args:
-      outputs: "logits" and perhaps "aux_logits" [B, H, W, K], "presence_logits" [B, K].
+      outputs: "logits" and perhaps "aux_logits" [B, H, W, K], "presence_logits" [B, K], and
+        "coarse_logits", with or without more to the name, [B, h, w, K].
       labels: [B, H, W] train ids, IGNORE where void.
       loss: the weights of the terms and what they need.
       extra_weights: [B, H, W], added to the class weight of each pixel in the main cross-entropy
         (U-Net, equation 2).
+      whole: [N, H, W], the labels of the batch of which this is a part; `labels` without.
 
     Returns:
-      Scalars: "loss", and of "cross_entropy", "focal", "dice", "lovasz", "aux", "presence" those
-      that have a weight and an output.
+      Scalars: "loss", and of "cross_entropy", "focal", "dice", "lovasz", "coarse", "aux",
+      "presence" those that have a weight and an output.
     """
-    valid = labels != IGNORE
-    weights = jnp.asarray(loss.class_weights) if loss.class_weights else None
-
-    def of_pixels(logits: Array, extra: Array | None = None) -> Array:
-        each_with = functools.partial(
-            cross_entropy, logits, labels, valid, label_smoothing=loss.label_smoothing
-        )
-        each = each_with(class_weights=weights)
-        if extra is not None:
-            each += extra * each_with()
-        return hardest_mean(each, loss.hardest) if loss.hardest < 1 else masked_mean(each, valid)
-
-    logits = outputs["logits"]
-    terms: dict[str, Array] = {}
-    total = jnp.zeros((), jnp.promote_types(logits.dtype, jnp.float32))
-
-    if loss.cross_entropy:
-        terms["cross_entropy"] = of_pixels(logits, extra_weights)
-        total += loss.cross_entropy * terms["cross_entropy"]
-    if loss.focal:
-        each = focal(logits, labels, valid, gamma=loss.focal_gamma, class_weights=weights)
-        terms["focal"] = masked_mean(each, valid)
-        total += loss.focal * terms["focal"]
-    if loss.dice:
-        terms["dice"] = soft_dice(
-            logits, labels, valid, squared=loss.dice_squared, per_image=loss.per_image
-        )
-        total += loss.dice * terms["dice"]
-    if loss.lovasz:
-        terms["lovasz"] = lovasz_softmax(logits, labels, valid, per_image=loss.per_image)
-        total += loss.lovasz * terms["lovasz"]
-    if loss.aux_weight and "aux_logits" in outputs:
-        terms["aux"] = of_pixels(outputs["aux_logits"])
-        total += loss.aux_weight * terms["aux"]
-    if loss.presence and "presence_logits" in outputs:
-        terms["presence"] = presence_loss(outputs["presence_logits"], labels, valid)
-        total += loss.presence * terms["presence"]
+    part = _Part(labels, labels if whole is None else whole, loss)
+    terms = _terms(part, outputs, extra_weights)
+    weights = {name: getattr(loss, name) for name in terms if name != "aux"}
+    weights["aux"] = loss.aux_weight
+    total = jnp.zeros((), jnp.promote_types(outputs["logits"].dtype, jnp.float32))
+    for name, term in terms.items():
+        total += weights[name] * term
     return {"loss": total} | terms

@@ -8,7 +8,7 @@ from jaxseg import config, losses
 from jaxseg.types import IGNORE
 
 K = 4
-TERMS = ("cross_entropy", "focal", "dice", "lovasz", "aux_weight", "presence")
+TERMS = ("cross_entropy", "focal", "dice", "lovasz", "coarse", "aux_weight", "presence")
 NAMES = {"aux_weight": "aux"}
 
 
@@ -21,12 +21,14 @@ def batch():
         "logits": rng.normal(size=(2, 5, 7, K)).astype(np.float32),
         "aux_logits": rng.normal(size=(2, 5, 7, K)).astype(np.float32),
         "presence_logits": rng.normal(size=(2, K)).astype(np.float32),
+        "coarse_logits": rng.normal(size=(2, 3, 4, K)).astype(np.float32),
+        "coarse_logits_scale50": rng.normal(size=(2, 2, 2, K)).astype(np.float32),
     }
     return outputs, labels
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms(batch):
-    weights = dict(zip(TERMS, (1.0, 0.5, 2.0, 0.25, 0.4, 0.2), strict=True))
+    weights = dict(zip(TERMS, (1.0, 0.5, 2.0, 0.25, 1.5, 0.4, 0.2), strict=True))
     found = losses.segmentation(*batch, config.Loss(**weights))
     assert set(found) == {"loss", *(NAMES.get(t, t) for t in TERMS)}
     expected = sum(weight * found[NAMES.get(t, t)] for t, weight in weights.items())
@@ -42,8 +44,12 @@ def test_a_term_of_weight_0_is_left_out(batch, term):
     np.testing.assert_allclose(found["loss"], 3 * found[name], rtol=1e-6)
     gradient = jax.grad(lambda o: losses.segmentation(o, batch[1], config.Loss(**only))["loss"])
     used = {n for n, g in gradient(batch[0]).items() if np.any(g)}
-    output = {"aux_weight": "aux_logits", "presence": "presence_logits"}
-    assert used == {output.get(term, "logits")}
+    output = {
+        "aux_weight": {"aux_logits"},
+        "presence": {"presence_logits"},
+        "coarse": {"coarse_logits", "coarse_logits_scale50"},
+    }
+    assert used == output.get(term, {"logits"})
 
 
 def test_without_further_heads_there_is_cross_entropy_alone(batch):
@@ -63,6 +69,14 @@ def test_extra_weights_add_to_those_of_the_classes(batch):
     plain = np.asarray(losses.cross_entropy(outputs["logits"], labels, valid))[valid]
     of_pixel = weights[labels[valid]] + extra[valid]
     np.testing.assert_allclose(found["loss"], np.mean(of_pixel * plain), rtol=1e-6)
+    options = config.Loss(class_weights=tuple(weights))
+    gradient = jax.grad(lambda o: losses.segmentation(o, labels, options, extra)["loss"])(outputs)
+    p = jax.nn.softmax(outputs["logits"][valid])
+    slope = of_pixel[:, None] * (p - np.eye(K)[labels[valid]]) / valid.sum()
+    np.testing.assert_allclose(gradient["logits"][valid], slope, atol=1e-6)
+    assert not np.any(gradient["logits"][~valid])
+    void = losses.segmentation(outputs, np.full_like(labels, IGNORE), options, extra)
+    assert void["loss"] == 0
 
 
 @pytest.mark.parametrize(
@@ -74,6 +88,7 @@ def test_extra_weights_add_to_those_of_the_classes(batch):
         ({"class_weights": (1.0, 2.0, 3.0, 4.0)}, "focal"),
         ({"focal_gamma": 1.0}, "focal"),
         ({"dice_squared": True}, "dice"),
+        ({"dice_per_class": False}, "dice"),
         ({"per_image": True}, "dice"),
         ({"per_image": True}, "lovasz"),
     ],
@@ -83,3 +98,87 @@ def test_every_option_changes_its_term(batch, options, term):
     plain = losses.segmentation(*batch, config.Loss(**all_terms))
     changed = losses.segmentation(*batch, config.Loss(**all_terms, **options))
     assert abs(plain[term] - changed[term]) > 1e-4
+
+
+def per_pixel(logits, labels):
+    """-log p of the valid pixels, float64."""
+    x = logits.astype(np.float64)[labels != IGNORE]
+    p = np.exp(x - x.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    return -np.log(p[np.arange(len(p)), labels[labels != IGNORE]])
+
+
+def test_coarse_logits_meet_the_labels_of_their_own_map(batch):
+    """Maps of 3 x 4 and 2 x 2 on labels of 5 x 7: every 2nd, and the corners."""
+    outputs, labels = batch
+    options = config.Loss(cross_entropy=0, aux_weight=0, presence=0, coarse=1.0)
+    found = losses.segmentation(outputs, labels, options)
+    maps = {"coarse_logits": labels[:, ::2, ::2], "coarse_logits_scale50": labels[:, ::4, ::6]}
+    expected = sum(np.mean(per_pixel(outputs[name], y)) for name, y in maps.items())
+    np.testing.assert_allclose(found["loss"], expected, rtol=1e-6)
+
+    value = lambda o: losses.segmentation(o, labels, options)["loss"]
+    clean = jax.grad(value)(outputs)
+    poisoned = dict(outputs)
+    for name, y in maps.items():
+        assert (y == IGNORE).any()
+        poisoned[name] = np.where((y == IGNORE)[..., None], np.float32(np.nan), outputs[name])
+    np.testing.assert_array_equal(value(poisoned), found["loss"])
+    for name, gradient in jax.grad(value)(poisoned).items():
+        np.testing.assert_array_equal(gradient, clean[name])
+    assert value(outputs) > 0
+    assert losses.segmentation(outputs, np.full_like(labels, IGNORE), options)["loss"] == 0
+
+
+def test_labels_are_subsampled_at_aligned_corners_and_never_mixed():
+    rng = np.random.default_rng(3)
+    labels = rng.choice([0, 1, 7, IGNORE], (2, 321, 513)).astype(np.uint8)
+    np.testing.assert_array_equal(losses.subsampled(labels, (41, 65)), labels[:, ::8, ::8])
+    smaller = losses.subsampled(labels, (31, 49))  # the map of scale 0.75
+    rows = [int(np.floor(i * 320 / 30 + 0.5)) for i in range(31)]
+    columns = [int(np.floor(i * 512 / 48 + 0.5)) for i in range(49)]
+    np.testing.assert_array_equal(smaller, labels[:, rows][:, :, columns])
+    assert smaller.dtype == labels.dtype
+    np.testing.assert_array_equal(losses.subsampled(labels, (321, 513)), labels)
+
+
+def test_sums_over_pixels_by_images_are_divided_by_their_number(batch):
+    """Void images count: Caffe divides by the size of the batch."""
+    outputs, labels = batch
+    labels[1] = IGNORE
+    weights = dict.fromkeys(("cross_entropy", "focal", "dice", "coarse", "aux_weight"), 1.0)
+    found = losses.segmentation(outputs, labels, config.Loss(**weights, reduction="images"))
+    means = losses.segmentation(outputs, labels, config.Loss(**weights))
+    expected = per_pixel(outputs["logits"], labels).sum() / 2
+    np.testing.assert_allclose(found["cross_entropy"], expected, rtol=1e-6)
+    for name in ("cross_entropy", "focal", "aux"):
+        pixels = (labels != IGNORE).sum()
+        np.testing.assert_allclose(found[name], means[name] * pixels / 2, rtol=1e-6)
+    assert found["dice"] == means["dice"]  # no sum over pixels
+    void = losses.segmentation(
+        outputs, np.full_like(labels, IGNORE), config.Loss(reduction="images")
+    )
+    assert void["loss"] == 0
+
+
+@pytest.mark.parametrize("reduction", ["pixels", "images"])
+def test_parts_sum_to_the_whole(batch, reduction):
+    """Terms that are sums over pixels exactly, however the void pixels are spread."""
+    outputs, labels = batch
+    labels[1, :, 2:] = IGNORE
+    weights = dict.fromkeys(("focal", "coarse", "cross_entropy"), 1.0) | {"presence": 0.0}
+    options = config.Loss(**weights, class_weights=(0.5, 1, 2, 4), reduction=reduction)
+    extra = np.random.default_rng(1).uniform(size=labels.shape).astype(np.float32)
+    whole = losses.segmentation(outputs, labels, options, extra)
+    parts = [
+        losses.segmentation(
+            {name: x[i : i + 1] for name, x in outputs.items()},
+            labels[i : i + 1],
+            options,
+            extra[i : i + 1],
+            whole=labels,
+        )
+        for i in range(2)
+    ]
+    for name, expected in whole.items():
+        np.testing.assert_allclose(sum(part[name] for part in parts), expected, rtol=1e-6)

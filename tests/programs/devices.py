@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxseg import distributed, metrics, step
+from jaxseg import config, distributed, metrics, step
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.models.deeplab_v3 import DeepLabV3
 from tests.programs import tiny
@@ -70,6 +70,10 @@ def main():
     experiment = tiny.experiment(model, accumulate=2)
     for shape, found in compare(experiment, tiny.batch(8), [(4, 1)]):
         result[f"accumulated {shape}"] = found
+    experiment = tiny.experiment(tiny.Tiny(dropout=0.2, coarse=True, dtype="float64"), accumulate=2)
+    experiment.loss = config.Loss(coarse=1.0, reduction="images")
+    for shape, found in compare(experiment, tiny.batch(8), [(4, 1)]):
+        result[f"coarse {shape}"] = found
     backbone = ResNet(18, width=4, dtype="float64")
     deeplab = DeepLabV3(tiny.CLASSES, backbone, aspp_features=8, dtype="float64")
     experiment = tiny.experiment(deeplab)

@@ -24,6 +24,7 @@ class Tiny(nn.Module):
     norm: bool = True
     dropout: float = 0.1
     aux: bool = False
+    coarse: bool = False  # logits on the map of stride 2, and on one of stride 4
     dtype: str = "float32"  # of parameters and statistics too, for tests in float64
 
     @nn.compact
@@ -40,6 +41,8 @@ class Tiny(nn.Module):
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         shape = (b, h, w, self.num_classes)
         x = nn.Conv(self.num_classes, (1, 1), name="classifier", **kind)(x)
+        if self.coarse:
+            outputs |= {"coarse_logits": x, "coarse_logits_scale50": x[:, ::2, ::2]}
         outputs["logits"] = jax.image.resize(x, shape, "bilinear", antialias=False)
         if self.aux:
             y = nn.Conv(self.num_classes, (1, 1), name="aux_classifier", **kind)(
