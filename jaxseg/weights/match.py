@@ -51,6 +51,8 @@ class Table:
     constants: Mapping[str, float] = dataclasses.field(default_factory=dict)  # leaf -> its value
     kept: tuple[str, ...] = ()  # leaves that stay as they are in the given tree
     optional: tuple[str, ...] = ()  # leaves that a model may do without: fc6 of a classifier
+    # Tensors that a model without a leaf for them has built in, and whether a value is that one.
+    built_in: Mapping[str, Callable[[np.ndarray], bool]] = dataclasses.field(default_factory=dict)
     normalisation: Normalisation | None = None  # of the pixels that the file's network expects
     # Kernels [kh, kw, 3, out] that pixels enter; all of them, if another std is to be folded in.
     pixel_kernels: tuple[str, ...] = ()
@@ -83,12 +85,13 @@ def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without(table: Table, dropped: Collection[Entry]) -> Table:
-    """The table without some entries, whose tensors are then ignored."""
+    """The table without some entries, whose tensors are then ignored, whatever they hold."""
     entries = tuple(entry for entry in table.entries if entry not in dropped)
     used = {name for entry in entries for name in (entry.source, entry.divisor)}
     names = {n for e in dropped for n in (e.source, e.divisor) if n and n not in used}
     ignored = (*table.ignored, *sorted(map(glob.escape, names)))
-    return dataclasses.replace(table, entries=entries, ignored=ignored)
+    built_in = {name: same for name, same in table.built_in.items() if name not in names}
+    return dataclasses.replace(table, entries=entries, ignored=ignored, built_in=built_in)
 
 
 def _names(title: str, names: list[str]) -> list[str]:
@@ -121,6 +124,19 @@ def _leftovers(source: Mapping[str, Any], leaves: Mapping[str, Any], table: Tabl
         + [n for n, uses in targets.items() if uses > 1 or matches(n, waived)],
     )
     return problems
+
+
+def _other_values(
+    source: Mapping[str, np.ndarray],
+    built_in: Mapping[str, Callable[[np.ndarray], bool]],
+    used: Collection[str],
+) -> list[str]:
+    """The tensors without a leaf that are not what the model computes in their place."""
+    return _names(
+        "tensors differ from the constants that the model has in their place",
+        [n for n, same in built_in.items() if n in source and n not in used
+         and not same(source[n])],
+    )  # fmt: skip
 
 
 def _kept(path: str, leaf: Any, problems: list[str]) -> np.ndarray:
@@ -214,8 +230,10 @@ def fill(
     scale = _pixel_scale(table, pixels, file)
     leaves = dict(leaves_of(target))
     absent = [e for e in table.entries if e.target not in leaves]
+    built_in = table.built_in
     table = without(table, [e for e in absent if matches(e.target, table.optional)])
     problems = _leftovers(source, leaves, table)
+    problems += _other_values(source, built_in, {entry.source for entry in table.entries})
     entry_of = {entry.target: entry for entry in table.entries if entry.source in source}
     filled: dict[str, np.ndarray] = {}
     for path, leaf in leaves.items():

@@ -190,3 +190,30 @@ def test_the_report_begins_with_what_the_network_expects_of_pixels():
     source = {"w": np.zeros((3, 3, 3, 2), np.float32)}
     lines = describe(source, _pixel_target(), _pixel_table()).splitlines()
     assert lines[0] == "pixels: (RGB - (120, 110, 100)) / (1, 2, 4)"
+
+
+def test_a_tensor_that_the_model_has_built_in_is_compared():
+    table = dataclasses.replace(
+        TABLE, ignored=("*.count", "half"), built_in={"half": lambda a: bool(np.all(a == 0.5))}
+    )
+    fill(_source() | {"half": np.full(3, 0.5)}, _target(), table)
+    fill(_source(), _target(), table)
+    with pytest.raises(ValueError, match=r"1 tensors differ from the constants .*: half"):
+        fill(_source() | {"half": np.full(3, 0.25)}, _target(), table)
+
+
+def test_an_optional_leaf_that_the_model_lacks_is_compared_with_what_is_built_in():
+    entry = Entry("half", "params/half/kernel")
+    table = dataclasses.replace(
+        TABLE,
+        entries=(*ENTRIES, entry),
+        optional=("params/half/*",),
+        built_in={"half": lambda a: bool(np.all(a == 0.5))},
+    )
+    target = _target()
+    fill(_source() | {"half": np.full(3, 0.5)}, target, table)
+    with pytest.raises(ValueError, match="differ from the constants"):
+        fill(_source() | {"half": np.ones(3)}, target, table)
+    target["params"]["half"] = {"kernel": jax.ShapeDtypeStruct((3,), np.float32)}
+    filled = fill(_source() | {"half": np.ones(3)}, target, table)
+    np.testing.assert_array_equal(filled["params"]["half"]["kernel"], [1, 1, 1])
