@@ -1,0 +1,123 @@
+"""AlexNet (Krizhevsky et al., 2012) as CaffeNet, the form that FCN-AlexNet stands on, and torch's.
+
+Five convolutions; a pooling of 3 x 3 with stride 2 after the first, second and last:
+
+    AlexNet(image_padding=100)       # FCN: Caffe's reference network, groups and LRN, ceil pooling
+    AlexNet(variant="torchvision")   # "One weird trick" (arXiv 1404.5997): neither, floor pooling
+
+Departure: as in `vgg.py`, the windows of a pooling whose stride is left out are not spread.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+
+from jaxseg.layers.atrous import AtrousLaw
+from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.grid import Grid
+from jaxseg.layers.lrn import local_response_norm
+from jaxseg.layers.pool import max_pool
+from jaxseg.types import Array
+
+NOMINAL_STRIDE = 32
+POOL = 3  # window of each pooling
+POOLED = (1, 2, 5)  # the convolutions before a pooling
+KERNELS = (11, 5, 3, 3, 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What differs between the two releases."""
+
+    features: tuple[int, ...]  # of conv1 .. conv5
+    groups: tuple[int, ...]
+    normalises: bool  # local response normalisation after the first two poolings
+    ceil: bool  # poolings count a last window that only begins on the map
+
+
+VARIANTS = {
+    "caffenet": Variant((96, 256, 384, 384, 256), (1, 2, 1, 2, 2), True, True),
+    "torchvision": Variant((64, 192, 384, 256, 256), (1, 1, 1, 1, 1), False, False),
+}
+
+
+class AlexNet(nn.Module):
+    """The feature extractor up to pool5; every field is a keyword.
+
+    CaffeNet pools before it normalises, AlexNet's paper the other way round. Kernels start from He
+    et al.'s normal with fan_in, biases at 0.
+    """
+
+    variant: str = "caffenet"  # or "torchvision"
+    output_stride: int = 32  # 4, 8, 16, 32
+    width: int = 64  # of 64: the share of the published features, in even numbers
+    image_padding: int = 2  # zeros around the image; 2 in torchvision's, 100 in FCN
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @property
+    def head_rate(self) -> int:
+        """The rate of a convolution on "features": 1 at output stride 32, 4 at 8."""
+        return NOMINAL_STRIDE // self.output_stride
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
+        """End points of images [B, H, W, 3], normalised.
+
+        Returns:
+          "conv1" .. "conv5", after ReLU; "pool1", "pool2", "pool5", the first two after LRN;
+          "features", the last.
+
+        Raises:
+          ValueError: a field has a value that no AlexNet has; the padded image is too small.
+        """
+        del train  # nothing here works in another way
+        self._check()
+        variant = VARIANTS[self.variant]
+        law = AtrousLaw(self.output_stride)
+        ends: dict[str, Array] = {}
+        for number, kernel in enumerate(KERNELS, start=1):
+            stride, rate = law.step(4 if number == 1 else 1)
+            x = Conv(
+                max(2, 2 * round(variant.features[number - 1] * self.width / 128)),
+                kernel,
+                stride,
+                rate,
+                padding=self.image_padding if number == 1 else None,
+                groups=variant.groups[number - 1],
+                use_bias=True,
+                kernel_init=he_normal_fan_in,
+                dtype=self.dtype,
+                form=self.form,
+                name=f"conv{number}",
+            )(x)
+            x = ends[f"conv{number}"] = nn.relu(x)  # [B, H/s, W/s, features]
+            if number in POOLED:
+                stride, _ = law.step(2)
+                x = max_pool(x, POOL, stride, ceil=variant.ceil, form=self.form)
+                if variant.normalises and number < POOLED[-1]:
+                    x = local_response_norm(x)
+                ends[f"pool{number}"] = x  # [B, H/2s, W/2s, features]
+        return ends | {"features": x}
+
+    def grids(self) -> dict[str, Grid]:
+        """Where in the image the pixels of each pooling and of "features" lie, on both axes."""
+        self._check()
+        law, grid = AtrousLaw(self.output_stride), Grid()
+        ends: dict[str, Grid] = {}
+        for number, kernel in enumerate(KERNELS, start=1):
+            stride, rate = law.step(4 if number == 1 else 1)
+            padding = self.image_padding if number == 1 else rate * (kernel - 1) // 2
+            grid = grid.after(kernel, stride, rate=rate, padding=padding)
+            if number in POOLED:
+                stride, _ = law.step(2)
+                grid = ends[f"pool{number}"] = grid.after(POOL, stride)
+        return ends | {"features": grid}
+
+    def _check(self) -> None:
+        if self.variant not in VARIANTS:
+            names = ", ".join(VARIANTS)
+            raise ValueError(f"variant is {self.variant!r}: AlexNet has {names}")
+        if self.output_stride not in (strides := (4, 8, 16, 32)):
+            names = ", ".join(map(str, strides))
+            raise ValueError(f"output_stride is {self.output_stride}: AlexNet has {names}")

@@ -1,0 +1,74 @@
+"""FCN's fixed deconvolution: bilinear interpolation of each channel, with zeros beyond the map.
+
+The transposed convolution of stride s with `bilinear_init` and k taps, k = 2 s or 2 s - 1. Each
+output lies between two inputs at most, so along one axis
+
+    y[s m + r] = w[r] x[m] + w[s + r] x[m - 1],   r = 0 .. s - 1,
+
+two products for each output; as a convolution of all channels with each other it would be k^2 C.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxseg.layers.conv_transpose import bilinear_taps
+from jaxseg.layers.forms import use_fast
+from jaxseg.layers.taps import accumulator
+from jaxseg.types import Array
+
+
+def bilinear_conv_transpose(x: Array, *, size: int, stride: int, form: str = "auto") -> Array:
+    """Enlarges each channel by `stride`; nothing is learned.
+
+    Args:
+      x: [B, h, w, C].
+      size: taps along each axis, 2 stride or one less.
+      stride: outputs between two inputs.
+      form: "auto", "plain" (two matrix products) or "fast"; both give the same numbers.
+
+    Returns:
+      [B, stride (h - 1) + size, stride (w - 1) + size, C] in x's dtype, summed in float32 at least.
+
+    Raises:
+      ValueError: another size, with which some outputs lie between more or fewer inputs.
+    """
+    if size not in (2 * stride - 1, 2 * stride):
+        raise ValueError(
+            f"size is {size}: with stride {stride} a bilinear kernel has {2 * stride} taps or one "
+            "less"
+        )
+    y = x.astype(accumulator(x))
+    if use_fast(form, True):
+        for axis in (1, 2):
+            y = _between(y, size, stride, axis)
+    else:
+        rows, columns = (_matrix(n, size, stride).astype(y.dtype) for n in x.shape[1:3])
+        y = jnp.einsum("hH,wW,BHWC->BhwC", rows, columns, y, precision="highest")
+    return y.astype(x.dtype)
+
+
+def _matrix(inputs: int, size: int, stride: int) -> np.ndarray:
+    """The enlargement of one axis, float64 [outputs, inputs]."""
+    taps = bilinear_taps(size)
+    weights = np.zeros((stride * (inputs - 1) + size, inputs))
+    for i in range(inputs):
+        weights[stride * i : stride * i + size, i] = taps
+    return weights
+
+
+def _between(x: Array, size: int, stride: int, axis: int) -> Array:
+    """The same along axis 1 or 2 of [B, H, W, C], by the two inputs of each output."""
+    inputs = x.shape[axis]
+    edges = [(1, 1) if a == axis else (0, 0) for a in range(4)]
+    padded = jnp.pad(x, edges)
+    before, after = (
+        jnp.expand_dims(lax.slice_in_dim(padded, first, first + inputs + 1, axis=axis), axis + 1)
+        for first in (0, 1)
+    )
+    taps = np.pad(bilinear_taps(size), (0, 2 * stride - size)).astype(x.dtype)
+    shape = [stride if a == axis + 1 else 1 for a in range(5)]
+    y = after * taps[:stride].reshape(shape) + before * taps[stride:].reshape(shape)
+    whole = list(x.shape)
+    whole[axis] = stride * (inputs + 1)
+    return lax.slice_in_dim(y.reshape(whole), 0, stride * (inputs - 1) + size, axis=axis)

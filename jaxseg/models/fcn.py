@@ -1,0 +1,200 @@
+"""FCN: "Fully convolutional networks for semantic segmentation" (Long et al., Shelhamer et al.).
+
+A classifier whose layers are all convolutions, its coarse scores enlarged to the image and added to
+those of finer maps (arXiv 1411.4038, section 4, Figure 3; 1605.06211):
+
+    FCN(21, VGG(image_padding=100), stride=32)    # FCN-32s: scores of fc7 alone
+    FCN(21, VGG(image_padding=100), stride=16)    # FCN-16s: and of pool4
+    FCN(21, VGG(image_padding=100))               # FCN-8s: and of pool3
+    FCN(21, VGG(image_padding=100), at_once=True)             # FCN-8s trained in one stage
+    FCN(21, VGG(image_padding=100), deconvolution="learned")  # of the first paper
+    FCN(21, AlexNet(image_padding=100), stride=32, fc6_kernel=6)  # FCN-AlexNet
+
+The stages 32s, 16s, 8s share the names of their parameters, so each starts from the one before. The
+border of 100 zeros leaves fc6 a pixel for any image. All crops follow from where the maps' pixels
+lie in the image (`layers/grid.py`); with the border they are the released networks' 19, 27 and 31
+(AlexNet 18) for the scores, 5 and 9 for the scores of pool4 and pool3.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxseg.backbones.vgg import FullyConvolutional
+from jaxseg.layers.bilinear import bilinear_conv_transpose
+from jaxseg.layers.conv import Conv
+from jaxseg.layers.conv_transpose import bilinear_init, conv_transpose
+from jaxseg.layers.grid import Grid
+from jaxseg.types import Array, Outputs
+
+# Stride of the finest scores -> each finer map, and the enlargement that comes before its scores.
+SKIPS = {
+    32: (),
+    16: (("pool4", "upscore2"),),
+    8: (("pool4", "upscore2"), ("pool3", "upscore_pool4")),
+}
+LAST = {32: "upscore", 16: "upscore16", 8: "upscore8"}
+AT_ONCE = {"pool4": 0.01, "pool3": 0.0001}  # before their scores (released voc-fcn8s-atonce)
+DECONVOLUTIONS = {  # whether the enlargements by 2 are learned, and the last one
+    "fixed": (False, False),  # all bilinear: the released networks
+    "learned": (True, False),  # section 4.3 of the first paper
+    "all_learned": (True, True),
+}
+
+
+class Upscore(nn.Module):
+    """Enlarges scores bilinearly: a deconvolution that is fixed, or that only starts so.
+
+    Learned, it has a kernel [size, size, K, K] and mixes classes. Beyond the map scores are 0.
+    """
+
+    size: int
+    stride: int
+    learned: bool = False
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, h, w, K] -> [B, stride (h - 1) + size, w likewise, K]."""
+        if not self.learned:
+            return bilinear_conv_transpose(x, size=self.size, stride=self.stride, form=self.form)
+        shape = (self.size, self.size, x.shape[-1], x.shape[-1])
+        kernel = self.param("kernel", bilinear_init, shape, jnp.float32)
+        return conv_transpose(x, kernel, stride=self.stride, form=self.form)
+
+
+class FCN(nn.Module):
+    """FCN-32s, 16s and 8s on VGG-16, and FCN-AlexNet.
+
+    Score layers start at zero, so before the first update every score is 0.
+    """
+
+    num_classes: int
+    backbone: nn.Module  # `VGG` or `AlexNet`; its output stride is the model's coarsest
+    stride: int = 8  # of the finest scores: 32, 16 or 8
+    at_once: bool = False  # finer maps scaled down by fixed factors, to train all stages at once
+    deconvolution: str = "fixed"  # "learned": but for the last one; "all_learned"
+    head_features: int = 4096
+    fc6_kernel: int = 7  # 6 on AlexNet
+    fc6_padding: int | None = 0  # None: half the kernel, for a backbone without the border
+    dropout: float = 0.5  # of single values, as Caffe has it
+    dtype: str = "float32"  # of features; scores are float32
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool) -> Outputs:
+        """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
+
+        Returns:
+          "logits" float32 [B, H, W, K]; "features", the backbone's; "fc7", what is classified
+          first.
+
+        Raises:
+          ValueError: a field has a value without meaning; the backbone lacks a map; the pixels of
+            two maps cannot come to lie on each other, or scores do not cover the image.
+        """
+        self._check()
+        ends = self.backbone(images, train=train)
+        grids = self.backbone.grids()
+        learned, last_learned = DECONVOLUTIONS[self.deconvolution]
+        rate = self.backbone.head_rate
+        fc7 = FullyConvolutional(
+            self.head_features,
+            self.fc6_kernel,
+            rate,
+            self.fc6_padding,
+            self.dropout,
+            dtype=self.dtype,
+            form=self.form,
+            name="head",
+        )(ends["features"], train=train)  # [B, H/32, W/32, 4096]
+        padding = rate * (self.fc6_kernel - 1) // 2
+        padding = padding if self.fc6_padding is None else self.fc6_padding
+        grid = grids["features"].after(self.fc6_kernel, rate=rate, padding=padding)
+
+        score = self._score("score_fr")(fc7)  # [B, H/32, W/32, K]
+        for skip, name in SKIPS[self.stride]:
+            if skip not in ends:
+                raise ValueError(
+                    f"stride is {self.stride}: it takes the map {skip}, and "
+                    f"{type(self.backbone).__name__} has none; its stride is 32"
+                )
+            score, grid = self._enlarge(score, grid, grids[skip], learned, name)
+            finer = ends[skip] * AT_ONCE[skip] if self.at_once else ends[skip]
+            finer = self._score(f"score_{skip}")(finer)  # [B, H/16, W/16, K], then [B, H/8, ..]
+            score, finer, grid = _laid_over(score, grid, finer, grids[skip])
+            score = score + finer
+        score, grid = self._enlarge(score, grid, Grid(), last_learned, LAST[self.stride])
+        logits = _covering(score, grid, images.shape[1:3])  # [B, H, W, K]
+        return {"logits": logits, "features": ends["features"], "fc7": fc7}
+
+    def _check(self) -> None:
+        if self.stride not in SKIPS:
+            raise ValueError(f"stride is {self.stride}: FCN has {', '.join(map(str, SKIPS))}")
+        if self.deconvolution not in DECONVOLUTIONS:
+            names = ", ".join(DECONVOLUTIONS)
+            raise ValueError(f"deconvolution is {self.deconvolution!r}: it is one of {names}")
+        if not hasattr(self.backbone, "grids"):
+            raise ValueError(
+                f"{type(self.backbone).__name__} does not tell where its pixels lie: FCN is for "
+                "VGG and AlexNet"
+            )
+        if self.deconvolution != "fixed" and self.backbone.head_rate > 1:
+            raise ValueError(
+                f"deconvolution is {self.deconvolution!r}: its kernels are for output stride 32, "
+                f"and the backbone's is {self.backbone.output_stride}"
+            )
+
+    def _score(self, name: str) -> Conv:
+        return Conv(
+            self.num_classes,
+            1,
+            use_bias=True,
+            kernel_init=nn.initializers.zeros_init(),  # section 4.3
+            form=self.form,
+            name=name,
+        )
+
+    def _enlarge(
+        self, score: Array, grid: Grid, target: Grid, learned: bool, name: str
+    ) -> tuple[Array, Grid]:
+        """Scores at the stride of `target`, and where they lie.
+
+        Of the two kernels that interpolate the one that puts pixels on pixels: as a rule 2 taps for
+        each output, on AlexNet 63 for 32.
+        """
+        by = int(grid.stride / target.stride)
+        for size in (2 * by, 2 * by - 1):
+            enlarged = grid.enlarged(size, by)
+            if enlarged.index_in(target).denominator == 1:
+                return Upscore(size, by, learned, self.form, name=name)(score), enlarged
+        raise ValueError(
+            f"{name} cannot put its pixels on those of the map that it meets: the paddings or the "
+            "kernels of the backbone and of fc6 have no common middle"
+        )
+
+
+def _laid_over(score: Array, grid: Grid, finer: Array, its: Grid) -> tuple[Array, Array, Grid]:
+    """The parts of two maps of one stride that lie on each other, and where they lie.
+
+    With FCN's border the score is the smaller one: the finer map is cropped at 5, then at 9.
+    """
+    first = int(grid.index_in(its))
+    score, finer = (
+        x[:, cut:, cut:] for x, cut in ((score, max(0, -first)), (finer, max(0, first)))
+    )
+    rows, columns = (min(sizes) for sizes in zip(score.shape[1:3], finer.shape[1:3], strict=True))
+    start = max(grid.start, its.start)
+    return score[:, :rows, :columns], finer[:, :rows, :columns], Grid(start, grid.stride)
+
+
+def _covering(score: Array, grid: Grid, size: tuple[int, ...]) -> Array:
+    """The scores of the pixels of an image of `size`; crops at 19, 27, 31 with FCN's border."""
+    first = int(-grid.start)
+    height, width = size
+    if first < 0 or score.shape[1] < first + height or score.shape[2] < first + width:
+        raise ValueError(
+            f"scores begin at pixel {-first} and are {score.shape[1]} x {score.shape[2]}, the "
+            f"image {height} x {width}: image_padding 100 of the backbone, or fc6_padding None, "
+            "leaves none out"
+        )
+    return score[:, first : first + height, first : first + width]
