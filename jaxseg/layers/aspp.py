@@ -18,21 +18,23 @@ xavier_uniform = nn.initializers.xavier_uniform()
 classifier_init = nn.initializers.truncated_normal(0.01)
 
 
-def rates_at(atrous_rates: tuple[int, ...], output_stride: int) -> tuple[int, ...]:
-    """Rates stated at output stride 16, scaled so that they span the same part of the image.
+def rates_at(
+    atrous_rates: tuple[int, ...], output_stride: int, stated_at: int = STATED_AT
+) -> tuple[int, ...]:
+    """Rates stated at one output stride, scaled so that they span the same part of the image.
 
-    (6, 12, 18) is (12, 24, 36) at output stride 8 and (3, 6, 9) at 32.
+    (6, 12, 18) at 16 is (12, 24, 36) at output stride 8 and (3, 6, 9) at 32.
 
     Raises:
       ValueError: a rate would be a fraction.
     """
     for rate in atrous_rates:
-        if rate * STATED_AT % output_stride or rate < 1:
+        if rate * stated_at % output_stride or rate < 1:
             raise ValueError(
-                f"atrous_rates holds {rate}, stated at output stride {STATED_AT}: at output stride "
-                f"{output_stride} that is {rate * STATED_AT / output_stride:g}, no whole rate"
+                f"atrous_rates holds {rate}, stated at output stride {stated_at}: at output stride "
+                f"{output_stride} that is {rate * stated_at / output_stride:g}, no whole rate"
             )
-    return tuple(rate * STATED_AT // output_stride for rate in atrous_rates)
+    return tuple(rate * stated_at // output_stride for rate in atrous_rates)
 
 
 class ASPP(nn.Module):

@@ -20,6 +20,7 @@ FEW_FEATURES = {
     "decoder_features": 8,
     "head_features": 8,
     "low_level_features": 4,
+    "msc_features": 4,
     "step_features": (4,) * 5,
 }
 
@@ -81,7 +82,9 @@ class ThreeMaps(nn.Module):
         low = block(stride=4, name="stage1")(x, train=train)
         middle = block(stride=2, name="stage3")(low, train=train)
         high = block(stride=2, name="stage4")(middle, train=train)
-        return {
+        maps = (low, low, middle, high, high)
+        ends = {f"{name}{n}": x for name in ("conv", "pool") for n, x in enumerate(maps, start=1)}
+        return ends | {
             "stage1": low,
             "stage2": low,
             "stage3": middle,

@@ -1,0 +1,165 @@
+"""DeepLab v1: "Semantic image segmentation with deep convolutional nets and fully connected CRFs".
+
+VGG-16 at output stride 8 by atrous convolution, its fully connected layers as convolutions with
+fewer taps that lie further apart (Chen et al., arXiv 1412.7062, section 3). The rows of the table
+of fields of view, and the network with multi-scale features (section 4.3):
+
+    DeepLabV1(21, large_fov_backbone())                                           # LargeFOV
+    DeepLabV1(21, small_window_backbone(), 4, 4, 4096, average_pool=False)        # 4x4, rate 4
+    DeepLabV1(21, small_window_backbone(), 4, 8, 4096, average_pool=False)        # 4x4, rate 8
+    DeepLabV1(21, small_window_backbone(), 7, 4, 4096, average_pool=False)        # 7x7, rate 4
+    DeepLabV1(21, large_fov_backbone(), msc_features=128)                         # MSc-LargeFOV
+    DeepLabV1(21, large_fov_backbone(), 4, 4, 4096, False, msc_features=128)      # MSc
+
+The CRF of the paper is no part of the network.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxseg.backbones.vgg import VGG, FullyConvolutional
+from jaxseg.layers.aspp import rates_at
+from jaxseg.layers.conv import Conv
+from jaxseg.layers.pool import avg_pool
+from jaxseg.layers.resize import resize_bilinear
+from jaxseg.types import Array, Outputs
+
+STATED_AT = 8  # the output stride at which DeepLab v1 and v2 state their rates
+DIRECT = ("data", "pool1", "pool2", "pool3", "pool4")  # what MSc classifies beside fc7
+
+classifier_init = nn.initializers.normal(0.01)  # of the released configuration
+direct_init = nn.initializers.normal(0.001)
+last_direct_init = nn.initializers.normal(0.005)
+
+
+def large_fov_backbone() -> VGG:
+    """VGG-16 of LargeFOV and MSc: poolings of 3x3 with padding, so that 321 gives 161, 81, 41."""
+    return VGG(output_stride=8, pool_windows=(3,) * 5, pool_paddings=(1,) * 5)
+
+
+def small_window_backbone() -> VGG:
+    """VGG-16 of the first DeepLab (4x4, rate 4): poolings of 2x2; 306 gives 154, 78, 40, 39.
+
+    Unsure: the same trunk for the rows "4x4, rate 8" and "7x7, rate 4", whose configuration files
+    are not at hand.
+    """
+    return VGG(output_stride=8, pool_windows=(2, 2, 2, 2, 3), pool_paddings=(1, 1, 1, 0, 1))
+
+
+class DirectPath(nn.Module):
+    """Scores from an early map: 3x3, 1x1 and the classifier (section 4.3)."""
+
+    num_classes: int
+    features: int = 128
+    dropout: float = 0.5
+    second_init: nn.initializers.Initializer = direct_init
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, stride: int, *, train: bool) -> Array:
+        """[B, h, w, C] -> float32 [B, h / stride, w / stride, K]."""
+        conv = functools.partial(Conv, use_bias=True, form=self.form)
+        x = conv(self.features, 3, stride, kernel_init=direct_init, dtype=self.dtype, name="conv1")(
+            x
+        )  # [B, h/s, w/s, 128]
+        x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
+        x = conv(self.features, 1, kernel_init=self.second_init, dtype=self.dtype, name="conv2")(x)
+        x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
+        return conv(self.num_classes, 1, kernel_init=classifier_init, name="classifier")(x)
+
+
+class DeepLabV1(nn.Module):
+    """The network of section 3, with the direct paths of section 4.3 if they have features.
+
+    The paper trains on the map of stride 8, with every 8th label: "coarse_logits". "logits" are its
+    enlargement with aligned corners, Caffe's "Interp" with zoom 8.
+
+    With direct paths the paper speaks of 5 * 128 channels beside fc7's before one classifier: the
+    same as a sum of six. As in the released files, scores of the training map come from paths that
+    stride, and logits from the same paths on every pixel of their maps, each enlarged by itself.
+
+    Departure: an image has any size. One of 8 k + 1 pixels is the released code's, exactly; of
+    other sizes the corners of map and image are put on each other too, less than one step of the
+    map away from where its pixels lie. (The released 2x2 net cuts 7 and 8 pixels off instead.)
+    """
+
+    num_classes: int
+    backbone: nn.Module  # a `VGG`; holds the output stride
+    kernel_size: int = 3  # of fc6
+    rate: int = 12  # of fc6, stated at output stride 8, scaled to the actual
+    head_features: int = 1024  # of fc6 and fc7
+    average_pool: bool = True  # pool5a, 3x3 before fc6
+    dropout: float = 0.5
+    msc_features: int = 0  # of each direct path, 128 in the paper; 0: no MSc
+    dtype: str = "float32"  # of features; logits are float32
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool) -> Outputs:
+        """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
+
+        Returns:
+          "logits" float32 [B, H, W, K]; "coarse_logits", those of the map, float32
+          [B, H/8, W/8, K]; "features", the backbone's.
+
+        Raises:
+          ValueError: at this output stride the rate is no whole number.
+        """
+        ends = self.backbone(images, train=train)
+        x = ends["features"]  # [B, H/8, W/8, 512]
+        outputs = {"features": x}
+        if self.average_pool:
+            x = avg_pool(x, 3, 1, 1)
+        (rate,) = rates_at((self.rate,), self.backbone.output_stride, STATED_AT)
+        x = FullyConvolutional(
+            self.head_features,
+            self.kernel_size,
+            rate,
+            dropout=self.dropout,
+            dtype=self.dtype,
+            form=self.form,
+            name="head",
+        )(x, train=train)  # [B, H/8, W/8, 1024]
+        classifier = Conv(
+            self.num_classes,
+            1,
+            use_bias=True,
+            kernel_init=classifier_init,
+            form=self.form,
+            name="classifier",
+        )
+        coarse = classifier(x)  # [B, H/8, W/8, K]
+        logits = self._resized(coarse, images.shape[1:3])  # [B, H, W, K]
+        if self.msc_features:
+            direct, dense = self._direct(ends | {"data": images}, coarse.shape[1:3], train=train)
+            coarse, logits = coarse + direct, logits + dense
+        return outputs | {"coarse_logits": coarse, "logits": logits}
+
+    def _direct(
+        self, maps: dict[str, Array], size: tuple[int, ...], *, train: bool
+    ) -> tuple[Array, Array]:
+        """Summed scores of the direct paths on a map of `size`, and on the image."""
+        coarse, dense = [], []
+        for number, name in enumerate(DIRECT):
+            path = DirectPath(
+                self.num_classes,
+                self.msc_features,
+                self.dropout,
+                last_direct_init if name == "pool4" else direct_init,
+                self.dtype,
+                self.form,
+                name=f"direct_{name}",
+            )
+            stride = max(1, self.backbone.output_stride // 2**number)
+            # What is not used of the two, compilation leaves out.
+            coarse.append(self._resized(path(maps[name], stride, train=train), size))
+            scores = path(maps[name], 1, train=train)  # [B, H/s, W/s, K]
+            dense.append(self._resized(scores, maps["data"].shape[1:3]))
+        return functools.reduce(jnp.add, coarse), functools.reduce(jnp.add, dense)
+
+    def _resized(self, x: Array, size: tuple[int, ...]) -> Array:
+        height, width = size
+        return resize_bilinear(x, (height, width), convention="align_corners", form=self.form)
