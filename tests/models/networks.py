@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
+from jaxseg.backbones.xception import Xception
 from jaxseg.layers.conv_norm import ConvNorm
 from tests.variables import count, shapes_of
 
@@ -30,7 +31,7 @@ def narrow(model):
     if not hasattr(model, "backbone"):
         return model.clone(width=4)
     fields = {name: value for name, value in FEW_FEATURES.items() if getattr(model, name, 0)}
-    width = 0.1 if isinstance(model.backbone, MobileNetV2) else 4
+    width = {MobileNetV2: 0.1, Xception: 0.01}.get(type(model.backbone), 4)
     return model.clone(backbone=model.backbone.clone(width=width), **fields)
 
 

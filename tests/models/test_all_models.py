@@ -16,6 +16,7 @@ from jaxseg import config, models
 from jaxseg.backbones import resnet
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
+from jaxseg.backbones.xception import Xception
 from jaxseg.models.backbone_unet import BackboneUNet, smp_unet
 from jaxseg.models.deeplab_v1 import DeepLabV1, large_fov_backbone, small_window_backbone
 from jaxseg.models.deeplab_v3 import DeepLabV3, smp_deeplab_v3, torchvision_deeplab_v3
@@ -30,6 +31,7 @@ from tests.models.networks import QUICK, ThreeMaps, images, narrow
 from tests.variables import random_variables
 
 K = 5
+SEPARABLE = {"aspp_separable": True, "decoder_separable": True}
 # Every public class and function of jaxseg.models, with models that it makes.
 MODELS = {
     "DeepLabV1": [
@@ -38,13 +40,17 @@ MODELS = {
     ],
     "DeepLabV3": [
         DeepLabV3(K, ResNet(depth=18, extra_blocks=1, stride_at="last_3x3"), aspp=False),
-        DeepLabV3(K, ResNet(depth=18), aspp_separable=True),
+        DeepLabV3(K, Xception(depth=71, middle_modules=1), aspp_separable=True),
     ],
     "torchvision_deeplab_v3": [torchvision_deeplab_v3(18, K)],
     "smp_deeplab_v3": [smp_deeplab_v3(18, K)],
     "DeepLabV3Plus": [
         DeepLabV3Plus(K, ResNet(depth=18)),
         DeepLabV3Plus(K, MobileNetV2(), low_level="layer_4_depthwise", decoder_separable=True),
+        DeepLabV3Plus(
+            K, Xception(depth=41, middle_modules=1), low_level="entry2_pointwise2", **SEPARABLE
+        ),
+        DeepLabV3Plus(K, ResNet(depth=18), middle_levels=("stage3",)),
     ],
     "smp_deeplab_v3_plus": [smp_deeplab_v3_plus(18, K)],
     "UNet": [UNet(K, norm="batch", valid=False), UNet(K, levels=3, dropout=0.0)],

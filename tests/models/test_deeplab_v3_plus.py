@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from jax import lax
 
+from jaxseg import summary
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
+from jaxseg.backbones.xception import MIDDLE, Xception
 from jaxseg.inference import at_output_stride
-from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus
+from jaxseg.layers.conv import Conv, SeparableConv
+from jaxseg.models.deeplab_v3 import DeepLabV3
+from jaxseg.models.deeplab_v3_plus import SEPARABLE_INITS, DeepLabV3Plus
 from tests.models.networks import QUICK, end_points, images, parameters, resnet
 from tests.variables import random_variables, shapes_of
 
@@ -45,6 +49,107 @@ SEPARABLE = {"aspp_separable": True, "decoder_separable": True}
 )
 def test_published_counts(model, published):
     assert parameters(model) == published
+
+
+def xception(depth, classes=21, output_stride=16, decoder=True, separable=True):
+    """The rows of Table 5, and the same heads on the other depths."""
+    backbone = Xception(depth=depth, output_stride=output_stride)
+    if not decoder:
+        return DeepLabV3(classes, backbone)
+    low = "entry3_pointwise2" if depth == 71 else "entry2_pointwise2"
+    fields = SEPARABLE | {"separable_init": "truncated_normal"} if separable else {}
+    return DeepLabV3Plus(classes, backbone, low_level=low, **fields)
+
+
+class Maps(nn.Module):
+    """What a head on Xception reads, at the cost of one 1x1 convolution each."""
+
+    output_stride: int
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        features = Conv(2048, 1, self.output_stride, form="plain")(x)
+        return {"low": Conv(256, 1, 4, form="plain")(x), "features": features}
+
+
+@functools.cache
+def _with_middle(depth, output_stride, modules):
+    """Multiply-adds at 513 x 513 and parameters, with so many modules in the middle flow."""
+    model = Xception(depth=depth, output_stride=output_stride, middle_modules=modules)
+    found = summary.summarize(model, (513, 513))
+    return np.array([found.multiply_adds, found.parameters])
+
+
+def _cost(model):
+    """Multiply-adds at 513 x 513 and parameters; the modules of the middle flow are all alike."""
+    depth, output_stride = model.backbone.depth, model.backbone.output_stride
+    one, two = (_with_middle(depth if depth == 71 else 41, output_stride, n) for n in (1, 2))
+    backbone = one + (MIDDLE[depth] - 1) * (two - one)
+    head = model.clone(backbone=Maps(output_stride))
+    if isinstance(model, DeepLabV3Plus):
+        head = head.clone(low_level="low")
+    layers = summary.summarize(head, (513, 513)).layers
+    own = [layer for layer in layers if not layer.path.startswith("backbone")]
+    return backbone + np.sum([(layer.multiply_adds, layer.parameters) for layer in own], axis=0)
+
+
+@pytest.mark.parametrize(
+    ("depth", "fields", "published", "at_16", "at_8"),
+    [
+        (41, {}, 28_108_661, 40.01, 122.45),
+        (65, {}, 41_055_413, 54.04, 176.85),
+        (65, {"separable": False}, 54_711_461, 86.68, 248.78),
+        (65, {"separable": False, "decoder": False}, 53_407_813, 64.92, 227.04),
+        (71, {}, 43_477_837, 66.07, 189.96),
+    ],
+)
+def test_published_counts_and_costs_on_xception(depth, fields, published, at_16, at_8):
+    for output_stride, billions in ((16, at_16), (8, at_8)):
+        multiply_adds, count = _cost(xception(depth, output_stride=output_stride, **fields))
+        assert count == published
+        assert round(multiply_adds / 1e9, 2) == billions
+
+
+def test_published_counts_on_xception_for_other_data_sets():
+    assert _cost(xception(65, classes=19))[1] == 41_055_413 - 514
+    assert _cost(xception(65, classes=151))[1] == 41_055_413 + 33_410
+
+
+def test_costs_at_the_size_of_cityscapes():
+    """The released models' are 418.64 and 21.27 billion by tfprof, with what is no convolution."""
+    size = (1025, 2049)
+    whole = summary.summarize(xception(65, classes=19), size)
+    assert whole.parameters == 41_055_413 - 514
+    assert round(whole.multiply_adds / 1e9, 2) == 418.38
+    mobile = DeepLabV3(19, MobileNetV2(), atrous_rates=())
+    assert round(summary.summarize(mobile, size).multiply_adds / 1e9, 2) == 21.23
+
+
+@pytest.mark.parametrize(
+    ("fields", "convs", "width", "kernel", "reduced", "levels"),
+    [
+        # Table 1
+        *(({"low_level_features": n, "decoder_convs": 1}, 1, 256, 3, n, 1) for n in (8, 64)),
+        # Table 2
+        ({"decoder_convs": 1}, 1, 256, 3, 48, 1),
+        ({}, 2, 256, 3, 48, 1),
+        ({"decoder_convs": 3}, 3, 256, 3, 48, 1),
+        ({"decoder_convs": 1, "decoder_features": 128}, 1, 128, 3, 48, 1),
+        ({"decoder_convs": 1, "decoder_kernel_size": 1}, 1, 256, 1, 48, 1),
+        ({"decoder_convs": 1, "middle_levels": ("stage2_residual",)}, 1, 256, 3, 48, 2),
+    ],
+)
+def test_decoders_that_the_paper_compares(fields, convs, width, kernel, reduced, levels):
+    """Parameters as written out: of each level a projection, a first and further convolutions."""
+    model = DeepLabV3Plus(21, resnet(50), low_level="stage1_residual", **fields)
+    expected, comes_up = 0, 256  # ASPP's
+    for channels in (512, 256)[-levels:]:
+        expected += reduced * (channels + 2)
+        expected += width * (kernel**2 * (comes_up + reduced) + 2)
+        expected += (convs - 1) * width * (kernel**2 * width + 2)
+        comes_up = width
+    encoder = 39_172_309 - 21 * 257
+    assert parameters(model) == encoder + expected + 21 * (width + 1)
 
 
 SMALL = DeepLabV3Plus(
@@ -135,26 +240,110 @@ def _upsampled(x, size):
     return x.astype(np.float32)
 
 
-@pytest.mark.parametrize("separable", [False, True])
-def test_figure_2_written_out(separable):
-    """[encoder, low level], two convolutions, a classifier; interpolated with aligned corners."""
-    model = SMALL.clone(decoder_separable=separable, low_level="stage1_residual")
+@pytest.mark.parametrize(
+    ("separable", "middle"), [(False, ()), (True, ()), (False, ("stage2_residual",))]
+)
+def test_figure_2_written_out(separable, middle):
+    """[encoder, low level], two convolutions, a classifier; interpolated with aligned corners.
+
+    With a middle level first that one, then the low level with what came out.
+    """
+    model = SMALL.clone(
+        decoder_separable=separable, low_level="stage1_residual", middle_levels=middle
+    )
     variables = random_variables(model)
     params, stats = variables["params"], variables["batch_stats"]
     x = images((33, 42))
     run = jax.jit(lambda v, x: _apply_and_keep(model, v, x), compiler_options=QUICK)
     outputs, ends = run(variables, x)
-    low = ends["stage1_residual"]
-    low = _conv_norm(low, params["low_level_conv"], stats["low_level_conv"])
-    y = np.concatenate([_upsampled(outputs["aspp"], low.shape[1:3]), low], axis=-1)
     assert ("depthwise" in params["decoder_conv1"]) == separable
-    for name in ("decoder_conv1", "decoder_conv2"):
-        y = _conv_norm(y, params[name], stats[name])
+    y = outputs["aspp"]
+    steps = [(level, f"middle{n}_") for n, level in enumerate(middle, start=1)]
+    for level, prefix in [*steps, ("stage1_residual", "")]:
+        name = f"{prefix}low_level_conv"
+        low = _conv_norm(ends[level], params[name], stats[name])
+        y = np.concatenate([_upsampled(y, low.shape[1:3]), low], axis=-1)
+        for name in (f"{prefix}decoder_conv1", f"{prefix}decoder_conv2"):
+            y = _conv_norm(y, params[name], stats[name])
     assert np.asarray(y).std() > 0.1
     np.testing.assert_allclose(outputs["decoder"], y, rtol=1e-3, atol=1e-3)
     y = np.asarray(y) @ params["classifier"]["kernel"][0, 0] + params["classifier"]["bias"]
     expected = _upsampled(y, x.shape[1:3])
     np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-3, atol=1e-3)
+
+
+class Given(nn.Module):
+    """End points that do not depend on the image."""
+
+    output_stride: int
+    ends: dict
+
+    def __call__(self, x, *, train):
+        return self.ends
+
+
+def test_every_level_is_used():
+    """Without what it reads of a level, or of what comes up, a decoder gives other logits."""
+    ends = end_points(SMALL.backbone)
+    rng = np.random.default_rng(0)
+    drawn = {name: rng.normal(size=shape).astype(np.float32) for name, shape in ends.shapes.items()}
+    model = SMALL.clone(
+        backbone=Given(16, drawn), middle_levels=("stage3", "stage2"), decoder_convs=1
+    )
+    variables = random_variables(model)
+    x = images((33, 33))
+    run = jax.jit(lambda v: model.apply(v, x, train=False)["logits"], compiler_options=QUICK)
+    before = run(variables)
+    reduced = SMALL.low_level_features
+    for prefix in ("middle1_", "middle2_", ""):
+        kernel = variables["params"][f"{prefix}decoder_conv1"]["conv"]["kernel"]
+        for part in (slice(0, -reduced), slice(-reduced, None)):
+            kept = kernel[:, :, part].copy()
+            kernel[:, :, part] = 0
+            assert np.abs(run(variables) - before).max() > 1e-3
+            kernel[:, :, part] = kept
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"middle_levels": ("stage9",)}, r"middle_levels is \('stage9',\): there are features"),
+        ({"middle_levels": ("stem",)}, "'stage1' is a smaller map than 'stem': .* coarse to fine"),
+        ({"middle_levels": ("stage2", "stage3")}, "'stage3' is a smaller map than 'stage2'"),
+        ({"separable_init": "normal"}, "separable_init is 'normal': .* he_normal, truncated_norm"),
+    ],
+)
+def test_a_decoder_that_cannot_be_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        shapes_of(SMALL.clone(backbone=end_points(SMALL.backbone), **fields))
+
+
+def test_separable_convolutions_start_as_in_the_released_code_on_request():
+    """Those of ASPP, extra layers and decoder; in the backbone they have their own."""
+    seen = {}
+
+    def record(call, arguments, keywords, context):
+        if isinstance(context.module, SeparableConv):
+            module = context.module
+            seen[module.path] = (module.depthwise_init, module.pointwise_init)
+        return call(*arguments, **keywords)
+
+    model = SMALL.clone(
+        backbone=end_points(SMALL.backbone),
+        separable_init="truncated_normal",
+        extra_convs=1,
+        **SEPARABLE,
+    )
+    with nn.intercept_methods(record):
+        shapes_of(model)
+    assert len(seen) == 4
+    inits = SEPARABLE_INITS["truncated_normal"]
+    assert set(seen.values()) == {inits}
+    for init, deviation in zip(inits, (0.33, 0.06), strict=True):
+        drawn = init(jax.random.key(0), (40_000,))
+        # Of a normal distribution cut at two deviations.
+        np.testing.assert_allclose(drawn.std(), 0.8796 * deviation, rtol=0.02)
+        assert np.abs(drawn).max() <= 2 * deviation
 
 
 def test_the_encoder_trained_at_16_is_evaluated_at_8_by_one_field():
