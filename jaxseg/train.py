@@ -12,7 +12,7 @@ import functools
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import jax
@@ -20,7 +20,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxseg import checkpoint, config, distributed, evaluate, log, losses, reach, validation
+from jaxseg import (
+    checkpoint,
+    config,
+    distributed,
+    evaluate,
+    initial,
+    log,
+    losses,
+    reach,
+    validation,
+)
 from jaxseg.data import loader, transforms
 from jaxseg.environment import describe_run
 from jaxseg.state import TrainState
@@ -73,8 +83,10 @@ def fit(
             stack.enter_context(checkpoint.lock(workdir))
         stopping = stack.enter_context(distributed.StopRequest())
         saved = stack.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", train.keep))
-        restored = saved.restore(abstract)
-        state, position = restored or (_start(experiment, init, abstract), None)
+        state, position = saved.restore(abstract) or (
+            initial.state(experiment, init, abstract, workdir if main else None),
+            None,
+        )
         start = int(state.step)
         if main:
             describe_run(experiment, workdir, source, start)
@@ -202,29 +214,6 @@ def _seen_at_once(experiment: config.Experiment, source: loader.Source) -> tuple
     """(height, width) of what the network is given at an evaluation."""
     protocol = experiment.eval
     return protocol.crop_size if protocol.sliding else evaluate.frame_of(source, protocol)
-
-
-def _start(
-    experiment: config.Experiment, init: Callable[[], TrainState], abstract: TrainState
-) -> TrainState:
-    """The state before step 1: random, or with the variables of another run."""
-    state = init()
-    origin = experiment.train.init_from
-    if not origin:
-        return state
-    found, step = checkpoint.restore_variables(origin)
-    found = found["ema"] if experiment.eval.use_ema and "ema" in found else found
-    found = {"params": found["params"], "batch_stats": found["batch_stats"]}
-    expected = {"params": abstract.params, "batch_stats": abstract.batch_stats}
-    checkpoint.refuse_differences(
-        expected,
-        found,
-        f"train.init_from={origin}, step {step},",
-        "its model must be the same; set the model's fields as they are there",
-    )
-    place = abstract.step.sharding
-    ema = jax.device_put(found, place) if state.ema is not None else None
-    return state.replace(**jax.device_put(found, place), ema=ema)
 
 
 def _batches(

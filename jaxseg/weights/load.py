@@ -15,6 +15,7 @@ from jaxseg.weights import (
     tables_keras,
     tables_tflite,
     tables_torch,
+    tables_torch_classifiers,
     tflite_file,
     torch_file,
 )
@@ -85,6 +86,8 @@ def table_of(names: Collection[str]) -> match.Table:
         return tables_torch.smp_unet(names)
     if "layer1.0.conv1.weight" in names:
         return tables_torch.resnet(names)
+    if tables_torch_classifiers.is_one(names):
+        return tables_torch_classifiers.table(names)
     if table := caffe_networks.table_of(names):
         return table
     some = ", ".join(sorted(names)[:5])

@@ -12,8 +12,8 @@ import numpy as np
 
 from jaxseg.weights.match import Entry, Normalisation, Table, unchanged
 
-_COUNTERS = "*num_batches_tracked"  # of torch's batch norm, for momentum=None only
-_NORM = {
+COUNTERS = "*num_batches_tracked"  # of torch's batch norm, for momentum=None only
+NORM = {
     "weight": ("params", "scale"),
     "bias": ("params", "bias"),
     "running_mean": ("batch_stats", "mean"),
@@ -29,8 +29,9 @@ _UNIT = {"downsample.0": "shortcut/conv", "downsample.1": "shortcut/norm"} | {
 }
 
 
-def _kernel(kernel: np.ndarray) -> np.ndarray:
-    return kernel.transpose(2, 3, 1, 0)  # [out, in, kh, kw] -> [kh, kw, in, out]
+def kernel(array: np.ndarray) -> np.ndarray:
+    """[out, in, kh, kw] -> [kh, kw, in, out]."""
+    return array.transpose(2, 3, 1, 0)
 
 
 def _resnet_module(name: str) -> str | None:
@@ -78,14 +79,14 @@ def _table(
     for name in names:
         module, _, tensor = name.rpartition(".")
         target = module_of(module)
-        leaves = _NORM if target and target.endswith("norm") else _CONV
+        leaves = NORM if target and target.endswith("norm") else _CONV
         if target and tensor in leaves:
             collection, leaf = leaves[tensor]
-            layout = _kernel if leaf == "kernel" else unchanged
+            layout = kernel if leaf == "kernel" else unchanged
             entries.append(Entry(name, f"{collection}/{target}/{leaf}", layout))
     return Table(
         tuple(entries),
-        ignored=(_COUNTERS, *ignored),
+        ignored=(COUNTERS, *ignored),
         normalisation=IMAGENET_PIXELS,
         pixel_kernels=("params/stem1/conv/kernel", "params/backbone/stem1/conv/kernel"),
     )

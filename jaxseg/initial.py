@@ -1,0 +1,223 @@
+"""What a run starts from: random values, another run, a converted file, or a weight file itself.
+
+    --config.train.init_from=runs/other                a run of the same model, or a converted file
+    --config.train.init_from=runs/fcn32s --config.train.init_partial=True      a related model
+    --config.train.init_from=resnet50.pth              a weight file, as jaxseg.weights.convert does
+
+Nothing is ever taken in silence: where not the whole model is, lines say what was taken, what
+starts anew and why, and what was left; RUN/init.json lists every leaf.
+"""
+
+import hashlib
+import json
+import pathlib
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxseg import checkpoint, config
+from jaxseg.log import write_json
+from jaxseg.state import TrainState
+from jaxseg.step import init_variables
+from jaxseg.weights import adapt, load
+from jaxseg.weights.match import Normalisation
+from jaxseg.weights.origins import Origins
+from jaxseg.weights.place import Wishes
+
+REPORT = "converted.json"  # beside the checkpoint of a converted file
+RGB = 3
+_BLOCK = 1 << 20  # bytes read at once
+
+
+def _model(experiment: config.Experiment, start: Any, channels: int = RGB) -> adapt.Model:
+    """The experiment's model with its start, and a trace at other numbers of classes, channels."""
+    height, width = experiment.data.crop_size
+
+    def trace(classes: int, channels: int) -> dict[str, Any]:
+        model = experiment.model.clone(num_classes=classes) if classes else experiment.model
+        images = jnp.zeros((1, height, width, channels))
+        shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+        return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
+
+    return adapt.Model(start, trace, getattr(experiment.model, "num_classes", 0), channels)
+
+
+def random_start(experiment: config.Experiment, channels: int = RGB) -> dict[str, Any]:
+    """{"params", "batch_stats"} as a run of the experiment starts with, as NumPy arrays."""
+
+    def make() -> dict[str, Any]:
+        _, variables = init_variables(experiment, channels)
+        return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+
+    return jax.tree.map(np.asarray, jax.jit(make)())
+
+
+def from_file(
+    experiment: config.Experiment, path: pathlib.Path | str, start: Any, wishes: Wishes
+) -> tuple[dict[str, Any], Origins]:
+    """The experiment's variables, from a weight file as far as it goes.
+
+    Args:
+      experiment: its model, and the pixels that it is given.
+      path: of a weight file of a known kind.
+      start: {"params", "batch_stats"} of the model, as arrays; of what the file does not hold.
+      wishes: what is asked for beside the file.
+
+    Returns:
+      The variables as NumPy arrays, and where each leaf comes from.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it cannot be read, is of an unknown network, or does not fit; all differences are
+        listed.
+    """
+    source = load.read(path)
+    try:
+        table = load.table_of(source)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    model = _model(experiment, start, wishes.input_channels or RGB)
+    pixels = Normalisation(experiment.data.mean, experiment.data.std)
+    return adapt.fill(source, table, model, wishes, file=str(path), pixels=pixels)
+
+
+def _whole(variables: Any, source: str) -> Origins:
+    """The report of a start that is taken whole."""
+    sizes = {path: int(np.prod(shape)) for path, (shape, _) in
+             checkpoint.leaf_types(variables).items()}  # fmt: skip
+    return Origins(source, sizes, taken={path: path for path in sizes})
+
+
+def _from_run(
+    experiment: config.Experiment, start: Any, expected: Any
+) -> tuple[dict[str, Any], Origins]:
+    """The variables of a run or of a converted file: the whole model, or what both have."""
+    origin, partial = experiment.train.init_from, experiment.train.init_partial
+    found, step = checkpoint.restore_variables(origin)
+    found = found["ema"] if experiment.eval.use_ema and "ema" in found else found
+    found = {"params": found["params"], "batch_stats": found.get("batch_stats", {})}
+    where = f"train.init_from={origin}, step {step},"
+    if partial:
+        variables, origins = adapt.take_shared(found, _model(experiment, start), file=where[:-1])
+    else:
+        checkpoint.refuse_differences(
+            expected,
+            found,
+            where,
+            "its model must be the same: set the model's fields as they are there; of a related "
+            "model, --config.train.init_partial=True takes what both have",
+        )
+        variables, origins = found, _whole(found, where[:-1])
+    report = pathlib.Path(origin) / REPORT
+    if report.is_file():
+        origins.notes += ["it was converted from:", *json.loads(report.read_text())["summary"]]
+    return variables, origins
+
+
+def state(
+    experiment: config.Experiment,
+    init: Callable[[], TrainState],
+    abstract: TrainState,
+    workdir: pathlib.Path | None,
+) -> TrainState:
+    """The state before step 1: random, or with the variables that train.init_from names.
+
+    Args:
+      experiment: its train.init_from and train.init_partial say from what.
+      init: makes the random state.
+      abstract: the same as jax.ShapeDtypeStruct, with shardings.
+      workdir: gets init.json; None: nothing is written or said.
+
+    Raises:
+      FileNotFoundError: there is no such file, or no checkpoint there.
+      ValueError: it cannot be read or does not fit the model.
+    """
+    state = init()
+    origin = experiment.train.init_from
+    if not origin:
+        if experiment.train.init_partial:
+            raise ValueError("train.init_partial=True takes a part of what train.init_from names")
+        return state
+    start = {"params": state.params, "batch_stats": state.batch_stats}
+    expected = {"params": abstract.params, "batch_stats": abstract.batch_stats}
+    if load.is_file(origin):
+        on_host = jax.tree.map(np.asarray, start)
+        found, origins = from_file(experiment, origin, on_host, Wishes())
+    else:
+        on_host = jax.tree.map(np.asarray, start) if experiment.train.init_partial else start
+        found, origins = _from_run(experiment, on_host, expected)
+    if workdir is not None:
+        print("start, from", "\n".join(origins.summary()), file=sys.stderr)
+        write_json(workdir / "init.json", origins.to_dict())
+    place = abstract.step.sharding
+    ema = jax.device_put(found, place) if state.ema is not None else None
+    return state.replace(**jax.device_put(found, place), ema=ema)
+
+
+def checksum(paths: list[pathlib.Path], advance: Callable[[int], Any]) -> str:
+    """sha256 of the files' bytes, one after the other.
+
+    Args:
+      paths: of the files.
+      advance: is told how many more bytes were read.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+                advance(len(block))
+    return digest.hexdigest()
+
+
+def save(
+    folder: pathlib.Path,
+    experiment: config.Experiment,
+    variables: dict[str, Any],
+    report: dict[str, Any],
+) -> None:
+    """Writes a checkpoint that train.init_from takes: all of it is there, or nothing.
+
+    It is made under another name beside the folder and renamed when complete; what a killed process
+    left of that is removed by the next one. config.json lets it be evaluated like a run.
+
+    Args:
+      folder: is made; must not exist.
+      experiment: for config.json.
+      variables: {"params", "batch_stats"}.
+      report: JSON values, for converted.json.
+
+    Raises:
+      ValueError: the folder exists, cannot be made, or another process is making it.
+    """
+    if folder.exists():
+        raise ValueError(f"{folder} exists already: delete it or choose another --output")
+    scratch = folder.with_name(f"{folder.name}.incomplete")
+    with checkpoint.lock(scratch):
+        shutil.rmtree(scratch / "checkpoints", ignore_errors=True)
+        try:
+            _write(scratch, experiment, variables, report)
+            (scratch / ".lock").unlink()
+            scratch.rename(folder)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+
+
+def _write(
+    folder: pathlib.Path,
+    experiment: config.Experiment,
+    variables: dict[str, Any],
+    report: dict[str, Any],
+) -> None:
+    params, batch_stats = variables["params"], variables["batch_stats"]
+    saved = TrainState(jnp.zeros((), jnp.int32), params, batch_stats, opt_state={})
+    with checkpoint.Checkpoints(folder / "checkpoints", 1) as checkpoints:
+        checkpoints.save(0, saved, {}, wait=True)
+    write_json(folder / "config.json", config.to_dict(experiment))
+    write_json(folder / REPORT, report)

@@ -1,0 +1,240 @@
+"""What fits of a file, or of another model's variables, into a model that is not quite theirs.
+
+All that is taken is taken whole; what is not keeps the model's own start, and the report says why.
+Of a weight file, the strict engine of `match.py` fills a tree of the file's own shapes: those of
+the model, with the file's number of classes and of input channels. Then
+
+- a leaf whose shape follows the number of classes starts anew where the file has another number;
+- the first convolution is adapted to another number of input channels where that is asked for;
+- a file of the backbone alone (an ImageNet classifier) leaves the rest of the model as it starts;
+- all else stays an error that lists every difference.
+"""
+
+import dataclasses
+import glob
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxseg.weights import counts, match, thin
+from jaxseg.weights.counts import Counts, Shape, shapes_of
+from jaxseg.weights.origins import Origins
+from jaxseg.weights.place import Wishes, chosen
+
+_RGB = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A model's variables before anything is taken, and how their shapes come about."""
+
+    start: Mapping[str, Any]  # {"params", "batch_stats"}: arrays
+    trace: Callable[[int, int], Mapping[str, Any]]  # (classes, channels) -> the tree as shapes
+    classes: int  # 0: it has no such number
+    channels: int = _RGB
+
+    def counts(self) -> Counts:
+        """The two numbers, with how shapes follow them; traces the model three times."""
+        return counts.traced(self.trace, self.classes, self.channels)
+
+
+def _found(source: Mapping[str, np.ndarray], table: match.Table) -> dict[str, Shape]:
+    """Leaf -> shape of its tensor in the leaf's layout, where it can be laid out at all."""
+    shapes = {}
+    for entry in table.entries:
+        if entry.source in source:
+            try:
+                shapes[entry.target] = tuple(entry.transform(source[entry.source]).shape)
+            except ValueError:
+                continue  # the engine says so
+    return shapes
+
+
+def _counts(model: Model, found: Mapping[str, Shape]) -> tuple[Counts, Counts]:
+    """The numbers of the model and of the file."""
+    here = shapes_of(model.start)
+    if all(found.get(path, shape) == shape for path, shape in here.items()):
+        same = Counts(model.classes, model.channels)  # nothing to explain, so nothing is traced
+        return same, same
+    ours = model.counts()
+    return ours, counts.of_file(ours, found, here)
+
+
+def _hints(table: match.Table, found: Mapping[str, Shape], here: Mapping[str, Shape]) -> str:
+    """Ways out that the list of differences alone does not show."""
+    hints = ["--leave=PATTERN,... lets parts of the model start anew"]
+    if any(
+        thin.is_thinner(e.target, found[e.target], here[e.target])
+        for e in table.entries
+        if e.target in found and e.target in here
+    ):
+        hints.append("--thin takes a part of fc6 and fc7")
+    return "; ".join(hints)
+
+
+def _fill(
+    source: Mapping[str, np.ndarray],
+    table: match.Table,
+    target: Mapping[str, Any],
+    file: str,
+    pixels: match.Normalisation | None,
+    hints: str,
+) -> dict[str, Any]:
+    """`match.fill` for a tree of which only the shapes are known."""
+    try:
+        filled = match.fill(source, target, table, file=file, pixels=pixels)
+    except ValueError as error:
+        raise ValueError(f"{error}\n  ({hints})" if "\n" in str(error) else str(error)) from error
+    return dict(match.leaves_of(filled))
+
+
+def fill(
+    source: Mapping[str, np.ndarray],
+    table: match.Table,
+    model: Model,
+    wishes: Wishes,
+    *,
+    file: str,
+    pixels: match.Normalisation | None = None,
+) -> tuple[dict[str, Any], Origins]:
+    """The model's variables, from a file as far as it goes; see the module.
+
+    Args:
+      source: name -> tensor.
+      table: of the file, for the whole model or for its extractor.
+      model: what is filled.
+      wishes: what is asked for.
+      file: what messages call the source.
+      pixels: what the model will be given; see `match.fill`.
+
+    Returns:
+      The variables as NumPy arrays, and where each leaf comes from.
+
+    Raises:
+      ValueError: the file does not fit; all differences are listed.
+    """
+    start, here = dict(match.leaves_of(model.start)), shapes_of(model.start)
+    table, fresh = chosen(table, here, wishes)
+    found = _found(source, table)
+    if wishes.thin:
+        entries = thin.thinned_entries(table.entries, found, here)
+        table = dataclasses.replace(table, entries=entries)
+        found = _found(source, table)
+    ours, theirs = _counts(model, found)
+    if theirs.channels != ours.channels and wishes.input_channels != ours.channels:
+        raise ValueError(
+            f"{file} takes images of {theirs.channels} channels, the model of {ours.channels}: "
+            f"--input_channels={ours.channels} adapts its first convolution"
+        )
+    target = {
+        path: np.broadcast_to(np.zeros((), leaf.dtype), ours.shape(path, here[path], theirs))
+        for path, leaf in start.items()
+    }
+    kept = (*table.kept, *map(glob.escape, fresh))
+    filled = _fill(
+        source,
+        dataclasses.replace(table, kept=kept),
+        match.nested(target),
+        file,
+        pixels if theirs.channels == _RGB else None,
+        _hints(table, found, here),
+    )
+    if theirs.classes != ours.classes:
+        reason = f"{theirs.classes} classes in the file, {ours.classes} in the model"
+        fresh |= {path: reason for path in ours.by_class if path in found and path not in fresh}
+    for path in set(start) - set(fresh):
+        if theirs.channels != ours.channels and path in ours.by_channel:
+            axis = int(np.flatnonzero(ours.by_channel[path])[0])
+            filled[path] = counts.with_channels(filled[path], axis, ours.channels)
+    variables = {path: start[path] if path in fresh else filled[path] for path in start}
+    origins = _origins(source, table, variables, fresh, file)
+    origins.notes = _notes(table, pixels, ours, theirs)
+    return match.nested(variables), origins
+
+
+def _origins(
+    source: Mapping[str, np.ndarray],
+    table: match.Table,
+    variables: Mapping[str, np.ndarray],
+    fresh: dict[str, str],
+    file: str,
+) -> Origins:
+    """The report of a fill."""
+    tensor = {entry.target: entry.source for entry in table.entries}
+    taken = [e for e in table.entries if e.target in variables and e.target not in fresh]
+    used = {name for entry in taken for name in (entry.source, entry.divisor)}
+    return Origins(
+        source=file,
+        sizes={path: int(value.size) for path, value in variables.items()},
+        taken={
+            path: tensor.get(path, "a constant of the name table")
+            for path in variables
+            if path not in fresh
+        },
+        fresh=fresh,
+        left=[n for n in source if n not in used and source[n].dtype.kind not in "iub"],
+    )
+
+
+def _notes(
+    table: match.Table, pixels: match.Normalisation | None, ours: Counts, theirs: Counts
+) -> list[str]:
+    """What else was done to what was taken."""
+    notes = []
+    if theirs.channels != ours.channels:
+        notes.append(f"the first convolution: {theirs.channels} -> {ours.channels} input channels")
+    if table.normalisation is None:
+        return [*notes, "pixels: the name table does not say what the file's network expects"]
+    mean, std = (",".join(f"{v:g}" for v in values) for values in table.normalisation)
+    text = f"pixels: the file's network expects (RGB - {mean}) / {std}"
+    if pixels is None or theirs.channels != _RGB:
+        return [*notes, f"{text}; not compared with data.mean and data.std"]
+    same = np.allclose(pixels.std, table.normalisation.std, rtol=1e-6)
+    done = "as data.mean and data.std give" if same else "another data.std is folded into its start"
+    return [*notes, f"{text}; {done}"]
+
+
+def take_shared(
+    found: Mapping[str, Any], model: Model, *, file: str
+) -> tuple[dict[str, Any], Origins]:
+    """The model's variables, those that a related model has too taken from there.
+
+    Args:
+      found: the other's variables.
+      model: what is filled.
+      file: what messages call the other.
+
+    Returns:
+      The variables as NumPy arrays, and where each leaf comes from.
+
+    Raises:
+      ValueError: they share no leaf; or a leaf of both differs in shape, and not because of the
+        number of classes.
+    """
+    start, theirs = dict(match.leaves_of(model.start)), dict(match.leaves_of(found))
+    here, there = shapes_of(model.start), shapes_of(found)
+    both = [path for path in start if path in theirs]
+    other = [path for path in both if here[path] != there[path]]
+    fresh = {path: "not in it" for path in start if path not in theirs}
+    if other:
+        ours = model.counts()
+        its = counts.of_file(ours, there, here)
+        wrong = [p for p in other if ours.shape(p, here[p], dataclasses.replace(
+            its, channels=ours.channels)) != there[p]]  # fmt: skip
+        if wrong:
+            lines = "\n  ".join(f"{p}: {list(there[p])}, here {list(here[p])}" for p in wrong[:20])
+            raise ValueError(f"{file} has {len(wrong)} leaves of another shape:\n  {lines}")
+        reason = f"{its.classes} classes in it, {ours.classes} in the model"
+        fresh |= {path: reason for path in both if path in ours.by_class}
+    if len(fresh) == len(start):
+        raise ValueError(f"{file} shares no leaf with the model")
+    variables = {p: start[p] if p in fresh else theirs[p] for p in start}
+    origins = Origins(
+        source=file,
+        sizes={path: int(np.size(value)) for path, value in variables.items()},
+        taken={path: path for path in start if path not in fresh},
+        fresh=fresh,
+        left=[path for path in theirs if path not in start],
+    )
+    return match.nested(variables), origins

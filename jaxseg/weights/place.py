@@ -1,0 +1,111 @@
+"""Which entries of a name table are taken for a model, and where the model has their leaves."""
+
+import dataclasses
+import fnmatch
+import glob
+from collections.abc import Collection
+
+from jaxseg.weights.match import Table, matches, without
+
+BACKBONE = "backbone/"  # where models have their extractor
+
+
+@dataclasses.dataclass(frozen=True)
+class Wishes:
+    """What is asked for beside the file. Patterns and paths are those of leaves without "params/":
+    "aspp/conv1x1/conv/kernel"; each also means what lies under it.
+    """
+
+    leave: tuple[str, ...] = ()  # patterns of what starts anew, whatever the file holds
+    only: str = ""  # take nothing but what lies under this path: "backbone"
+    input_channels: int = 0  # adapt the first convolution to so many; 0: refuse another number
+    thin: bool = False  # take a part of fc6 and fc7 where the model has less of them
+
+
+def _name(path: str) -> str:
+    """The path without its collection."""
+    return path.partition("/")[2]
+
+
+def under(path: str, pattern: str) -> bool:
+    """Whether a leaf, or a module that it lies in, is what a pattern means."""
+    name = _name(path)
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}/*")
+
+
+def _prefixed(table: Table, paths: Collection[str]) -> Table:
+    """An extractor's own table, moved to the model's backbone where it fits better there."""
+
+    def moved(path: str) -> str:
+        collection, _, name = path.partition("/")
+        return f"{collection}/{BACKBONE}{name}"
+
+    here = sum(entry.target in paths for entry in table.entries)
+    if sum(moved(entry.target) in paths for entry in table.entries) <= here:
+        return table
+    return dataclasses.replace(
+        table,
+        entries=tuple(entry._replace(target=moved(entry.target)) for entry in table.entries),
+        constants={moved(pattern): value for pattern, value in table.constants.items()},
+        optional=tuple(map(moved, table.optional)),
+        pixel_kernels=tuple(map(moved, table.pixel_kernels)),
+    )
+
+
+def placed(table: Table, paths: Collection[str]) -> Table:
+    """The table with its leaves where a model of these leaf paths has them.
+
+    An extractor's table goes to the model's backbone; its optional leaves (fc6, fc7) to where the
+    model has leaves of that ending, wherever that is.
+    """
+    table = _prefixed(table, paths)
+    entries, optional = [], list(table.optional)
+    for entry in table.entries:
+        if entry.target not in paths and matches(entry.target, table.optional):
+            collection, _, name = entry.target.partition("/")
+            tail = f"/{name.removeprefix(BACKBONE)}"
+            there = [p for p in paths if p.startswith(f"{collection}/") and p.endswith(tail)]
+            if len(there) == 1:
+                entry = entry._replace(target=there[0])
+                optional.append(glob.escape(there[0]))
+        entries.append(entry)
+    return dataclasses.replace(table, entries=tuple(entries), optional=tuple(optional))
+
+
+def chosen(table: Table, paths: Collection[str], wishes: Wishes) -> tuple[Table, dict[str, str]]:
+    """The table of what is taken, and for the leaves that start anew the reason.
+
+    A table that fills leaves of the backbone alone leaves the rest of the model as it starts; one
+    of a whole model must fill all that is not left on request.
+
+    Raises:
+      ValueError: a wish names no part of the model.
+    """
+    table = placed(table, paths)
+    targets = [entry.target for entry in table.entries]
+    for pattern in wishes.leave:
+        if not any(under(path, pattern) for path in [*paths, *targets]):
+            raise ValueError(f"--leave={pattern}: neither the model nor the file has such a part")
+
+    def asked(path: str) -> bool:
+        return any(under(path, pattern) for pattern in wishes.leave)
+
+    fresh = {path: "as asked for" for path in paths if asked(path)}
+    if wishes.only:
+        others = [path for path in paths if not under(path, wishes.only)]
+        if len(others) == len(paths):
+            raise ValueError(f"--only={wishes.only}: the model has no such part")
+        fresh |= {path: f"only {wishes.only} is asked for" for path in others if path not in fresh}
+    dropped = [
+        entry
+        for entry in table.entries
+        if asked(entry.target) or (wishes.only and not under(entry.target, wishes.only))
+    ]
+    table = without(table, dropped)
+    filled = {entry.target for entry in table.entries}
+    firm = [t for t in filled if t in paths and not matches(t, table.optional)]
+    inside = {path for path in paths if _name(path).startswith(BACKBONE)}
+    if inside and firm and inside.issuperset(firm):
+        others = [p for p in paths if p not in inside | filled and p not in fresh]
+        fresh |= dict.fromkeys(others, "the file holds the backbone alone")
+    return table, fresh
