@@ -20,11 +20,7 @@ from jaxseg.models import segnet
 # Median-frequency weights of the released segnet_train.prototxt, in the order of its classes, which
 # is ours: sky, building, pole, road, pavement, tree, signsymbol, fence, car, pedestrian, bicyclist.
 # SignSymbol's is 2.5 times what its frequency gives; why is not known.
-# fmt: off
-RELEASED_WEIGHTS = (
-    0.2595, 0.1826, 4.5640, 0.1417, 0.9051, 0.3826, 9.6446, 1.8418, 0.6823, 6.2478, 7.3614
-)
-# fmt: on
+RELEASED = (0.2595, 0.1826, 4.564, 0.1417, 0.9051, 0.3826, 9.6446, 1.8418, 0.6823, 6.2478, 7.3614)
 
 
 def segnet_protocol(model: nn.Module) -> config.Experiment:
@@ -78,6 +74,6 @@ def get_config(size: str = "small") -> config.Experiment:
     if size == "release":
         experiment.data.batch_size = 4
         experiment.data.mean, experiment.data.std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-        experiment.loss.class_weights = RELEASED_WEIGHTS
+        experiment.loss.class_weights = RELEASED
         experiment.optim.multipliers = ((r"(conv|classifier)[^/]*/bias$", 2.0),)
     return experiment

@@ -8,17 +8,17 @@ by row, the first of equals.
 import jax.numpy as jnp
 
 from jaxseg.layers.forms import use_fast
+from jaxseg.layers.pool import max_pool
 from jaxseg.types import Array
 
 
-def _windows(x: Array, size: int) -> Array:
-    """[B, H, W, C] -> [B, h, size, w, size, C], minus infinity past the map."""
-    batch, height, width, channels = x.shape
-    rows, columns = -(-height // size), -(-width // size)
-    edges = [(0, 0), (0, rows * size - height), (0, columns * size - width), (0, 0)]
-    if edges[1:3] != [(0, 0), (0, 0)]:
+def _whole(x: Array, size: int) -> Array:
+    """[B, H, W, C] with minus infinity past the map, so that windows cover it: [B, h s, w s, C]."""
+    below, right = (-n % size for n in x.shape[1:3])
+    if below or right:
+        edges = [(0, 0), (0, below), (0, right), (0, 0)]
         x = jnp.pad(x, edges, constant_values=-jnp.inf)
-    return x.reshape(batch, rows, size, columns, size, channels)
+    return x
 
 
 def max_pool_with_places(x: Array, size: int = 2, *, form: str = "auto") -> tuple[Array, Array]:
@@ -27,19 +27,19 @@ def max_pool_with_places(x: Array, size: int = 2, *, form: str = "auto") -> tupl
     Args:
       x: [B, H, W, C].
       size: side and stride of the windows.
-      form: "auto", "plain" (arg-maximum and gather) or "fast" (comparisons of slices); both give
-        the same numbers and gradients.
+      form: "auto", "plain" (a pooling and an arg-maximum) or "fast" (comparisons of slices); both
+        give the same numbers and gradients.
 
     Returns:
       [B, ceil(H / size), ceil(W / size), C] in x's dtype, and the places likewise, uint8.
     """
-    windows = _windows(x, size)
+    x = _whole(x, size)
     if not use_fast(form, auto=True):
-        batch, rows, _, columns, _, channels = windows.shape
-        flat = windows.transpose(0, 1, 3, 5, 2, 4).reshape(batch, rows, columns, channels, -1)
-        places = jnp.argmax(flat, axis=-1)  # [B, h, w, C]
-        best = jnp.take_along_axis(flat, places[..., None], axis=-1)[..., 0]
-        return best, places.astype(jnp.uint8)
+        each = [x[:, i::size, j::size, :, None] for i in range(size) for j in range(size)]
+        places = jnp.argmax(jnp.concatenate(each, axis=-1), axis=-1)  # [B, h, w, C]
+        return max_pool(x, size, size, form="plain"), places.astype(jnp.uint8)
+    batch, height, width, channels = x.shape
+    windows = x.reshape(batch, height // size, size, width // size, size, channels)
     best = windows[:, :, 0, :, 0]
     places = jnp.zeros(best.shape, jnp.uint8)
     for place in range(1, size * size):
@@ -60,8 +60,8 @@ def unpool(
       places: [B, h, w, C], as `max_pool_with_places` gives them.
       size: side of the windows.
       shape: (H, W) of the result, that of the map which was pooled.
-      form: "auto", "plain" (scatter) or "fast" (a comparison for each pixel); both give the same
-        numbers and gradients.
+      form: "auto", "plain" (values and places repeated) or "fast" (compared before that); both
+        give the same numbers and gradients.
 
     Returns:
       [B, H, W, C] in y's dtype.
@@ -80,9 +80,10 @@ def unpool(
         place = jnp.arange(size * size, dtype=places.dtype).reshape(1, 1, size, 1, size, 1)
         here = places[:, :, None, :, None] == place  # [B, h, size, w, size, C]
         x = jnp.where(here, y[:, :, None, :, None], 0)
+        x = x.reshape(batch, rows * size, columns * size, channels)
     else:
-        x = jnp.zeros((batch, rows, size, columns, size, channels), y.dtype)
-        b, i, j, c = jnp.indices(y.shape, sparse=True)
-        x = x.at[b, i, places // size, j, places % size, c].set(y)
-    x = x.reshape(batch, rows * size, columns * size, channels)
+        y, places = (v.repeat(size, axis=1).repeat(size, axis=2) for v in (y, places))
+        row, column = (jnp.arange(n * size) % size for n in (rows, columns))
+        here = places == (size * row[:, None] + column)[:, :, None]
+        x = jnp.where(here, y, 0)  # [B, h size, w size, C]
     return x[:, : shape[0], : shape[1]]

@@ -1,0 +1,143 @@
+"""DeconvNet: "Learning deconvolution network for semantic segmentation" (Noh et al., ICCV 2015).
+
+VGG-16 down to one pixel of 4096 features, and a network that mirrors it back up: unpooling by the
+places of the maxima, then transposed convolutions (arXiv 1505.04366, section 3, Figure 2):
+
+    DeconvNet(21)                       # 251,805,653 parameters
+    DeconvNet(11, fc_features=1024)     # in the benchmark of SegNet's paper
+    DeconvNet(7, width=8, fc_features=64, fc_kernel=4)      # for images of 128 x 128
+"""
+
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxseg.backbones.vgg import CHANNELS, NOMINAL_STRIDE, UNITS, VGG
+from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.conv_transpose import ConvTranspose
+from jaxseg.layers.norm import Norm
+from jaxseg.layers.upsample import Upsample
+from jaxseg.types import Array, Outputs
+
+_start = nn.initializers.normal(0.01)  # of the decoder and the scores, as released
+
+
+class DeconvNet(nn.Module):
+    """Figure 2, as the released prototxt has it; the encoder stands under "backbone".
+
+    The paper's input is 224 x 224, so that fc6 sees all of it once. On larger images fc6 gives a
+    map, fc6-deconv adds up to the size of pool5, and the sizes of the unpooled maps are those of
+    the encoder: the network is applied to every position at once.
+
+    Departure: images for which pool5 has fewer pixels than fc6's kernel are continued by zeros,
+    which is the mean colour, below and to the right.
+    Departure: running averages of the batch statistics, not those of one more pass over the
+    training set, which the release folds into scale and bias.
+    """
+
+    num_classes: int
+    depth: int = 16  # of the VGG
+    width: int = 64  # features of stage 1
+    fc_features: int = 4096  # of fc6 and fc7
+    fc_kernel: int = 7  # of fc6 and its deconvolution: the side of pool5
+    upsampling: str = "max_unpooling"  # or another kind of `layers/upsample.py`
+    norm: str = "batch"
+    norm_epsilon: float = 1e-9
+    norm_decay: float = 0.9
+    norm_groups: int = 32
+    norm_bias_init: float = 0.001
+    dtype: str = "float32"  # of features; logits are float32
+    form: str = "auto"
+
+    @property
+    def smallest(self) -> int:
+        """The smallest side of an image on whose pool5 fc6 has a place; 193 in the paper."""
+        return NOMINAL_STRIDE * (self.fc_kernel - 1) + 1
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool) -> Outputs:
+        """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
+
+        Returns:
+          "logits" float32 [B, H, W, K]; "features" [B, H, W, 64], what is classified; "fc7"
+          [B, H/32 - 6, W/32 - 6, 4096].
+
+        Raises:
+          ValueError: `depth` or `upsampling` is unknown.
+        """
+        height, width = images.shape[1:3]
+        below, right = (max(0, self.smallest - side) for side in (height, width))
+        images = jnp.pad(images, [(0, 0), (0, below), (0, right), (0, 0)])
+        conv = functools.partial(
+            Conv, padding=0, use_bias=True, kernel_init=he_normal_fan_in, dtype=self.dtype
+        )
+        deconv = functools.partial(
+            ConvTranspose, stride=1, use_bias=True, kernel_init=_start, dtype=self.dtype
+        )
+        layer = functools.partial(self._layer, train=train)
+        ends = self._encoder()(images, train=train)
+        x = ends["features"]  # [B, H/32, W/32, 512]
+        x = layer(x, conv, self.fc_features, self.fc_kernel, "fc6")  # [B, H/32 - 6, W/32 - 6, 4096]
+        fc7 = layer(x, conv, self.fc_features, 1, "fc7")
+        x = layer(fc7, deconv, self.width * CHANNELS[-1], self.fc_kernel, "fc6_deconv")
+        for stage in range(len(CHANNELS), 0, -1):  # from [B, H/32, W/32, 512]
+            enlarge = Upsample(
+                self.upsampling, dtype=self.dtype, form=self.form, name=f"unpool{stage}"
+            )
+            x = enlarge(x, ends[f"conv{stage}"].shape[1:3], ends.get(f"places{stage}"))
+            units = UNITS[self.depth][stage - 1]
+            for unit in range(1, units + 1):
+                source = max(1, stage - 1) if unit == units else stage  # whose width comes out
+                features = self.width * CHANNELS[source - 1]
+                same = functools.partial(deconv, padding=1)
+                x = layer(x, same, features, 3, f"deconv{stage}_{unit}")  # [B, H/s, W/s, C]
+        x = x[:, :height, :width]
+        score = Conv(
+            self.num_classes,
+            1,
+            use_bias=True,
+            kernel_init=_start,
+            form=self.form,
+            name="classifier",
+        )
+        return {"logits": score(x), "features": x, "fc7": fc7}  # [B, H, W, K], [B, H, W, 64]
+
+    def _encoder(self) -> VGG:
+        return VGG(
+            self.depth,
+            width=self.width,
+            places=self.upsampling == "max_unpooling",
+            norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
+            norm_decay=self.norm_decay,
+            norm_groups=self.norm_groups,
+            norm_bias_init=self.norm_bias_init,
+            dtype=self.dtype,
+            form=self.form,
+            name="backbone",
+        )
+
+    def _layer(
+        self,
+        x: Array,
+        kind: Callable[..., nn.Module],
+        features: int,
+        kernel_size: int,
+        name: str,
+        *,
+        train: bool,
+    ) -> Array:
+        """A convolution of either kind, its norm, and ReLU."""
+        x = kind(features, kernel_size, form=self.form, name=name)(x)
+        x = Norm(
+            self.norm,
+            self.norm_epsilon,
+            self.norm_decay,
+            self.norm_groups,
+            self.dtype,
+            self.norm_bias_init,
+            name=f"{name}_norm",
+        )(x, train=train)
+        return nn.relu(x)
