@@ -1,22 +1,34 @@
 """Which of the papers' Caffe networks a file holds, by the names of its layers."""
 
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection
 
-from jaxseg.weights import tables_caffe, tables_caffe_pspnet, tables_caffe_segnet
 from jaxseg.weights.match import Table
+from jaxseg.weights.tables_caffe import alexnet, layers_of, resnet, vgg
+from jaxseg.weights.tables_caffe_deeplab import deeplab_v1
+from jaxseg.weights.tables_caffe_fcn import fcn
+from jaxseg.weights.tables_caffe_pspnet import pspnet
+from jaxseg.weights.tables_caffe_segnet import deconvnet, segnet, segnet_basic
+
+# A layer that only this network and those before it in the list have: what builds on another
+# network comes before it.
+_KNOWN_BY: tuple[tuple[str, Callable[[Collection[str]], Table]], ...] = (
+    ("conv5_3_pool1_conv", pspnet),
+    ("conv1_1_D", segnet),
+    ("conv_decode1", segnet_basic),
+    ("fc6-deconv", deconvnet),
+    ("score_fr", fcn),
+    ("fc8_.+", deeplab_v1),
+    ("res5c_branch2c", resnet),
+    ("conv1_1", vgg),
+    ("conv5", alexnet),
+)
 
 
 def table_of(names: Collection[str]) -> Table | None:
-    """The name table for a file of these blobs; None: they are of no network that is known here.
-
-    The network is known by a layer that no other has; what builds on another comes before it.
-    """
-    if "conv5_3_pool1_conv/0" in names:
-        return tables_caffe_pspnet.pspnet(names)
-    if "conv1_1_D/0" in names:
-        return tables_caffe_segnet.segnet(names)
-    if "res5c_branch2c/0" in names:
-        return tables_caffe.resnet(names)
-    if "conv1_1/0" in names:
-        return tables_caffe.vgg(names)
+    """The name table for a file of these blobs; None: they are of no network that is known here."""
+    layers = layers_of(names)
+    for pattern, table in _KNOWN_BY:
+        if any(re.fullmatch(pattern, layer) for layer in layers):
+            return table(names)
     return None

@@ -1,4 +1,4 @@
-"""Layouts of Caffe, and name tables of its ImageNet networks: VGG-16 and ResNet.
+"""Layouts of Caffe, and name tables of its ImageNet networks: VGG-16, CaffeNet and ResNet.
 
 Caffe's pixels are BGR from 0 to 255 less a mean colour, never divided; a table turns the input
 channels of the first kernels to RGB and says mean and deviation (1) in its `normalisation`.
@@ -121,6 +121,36 @@ def vgg(names: Collection[str]) -> Table:
         optional=("params/fc6/*", "params/fc7/*"),
         normalisation=IMAGENET_PIXELS,
         pixel_kernels=("params/conv1_1/kernel",),
+    )
+
+
+def alexnet_trunk(names: Collection[str], into: str = "backbone/") -> list[Entry]:
+    """conv1 .. conv5 of CaffeNet, for an `AlexNet` at the path `into`; groups as they are."""
+    entries: list[Entry] = []
+    for layer in layers_of(names):
+        if re.fullmatch("conv[1-5]", layer):
+            layout = pixel_kernel if layer == "conv1" else kernel
+            entries += conv(layer, f"{into}{layer}", layout)
+    return entries
+
+
+def alexnet(names: Collection[str]) -> Table:
+    """Caffe's reference network trained on ImageNet, for an `AlexNet` by itself; fc8 is left out.
+
+    fc6 and fc7 as in `vgg`, the kernel of fc6 being 6. Unsure: the release subtracts a mean image,
+    which the facts at hand do not give; the colour here is FCN-AlexNet's.
+
+    Args:
+      names: of the blobs in the file.
+    """
+    entries = alexnet_trunk(names, into="")
+    entries += conv("fc6", "fc6", fully_connected(6)) + conv("fc7", "fc7", fully_connected(1))
+    return Table(
+        tuple(entries),
+        ignored=("fc8*",),
+        optional=("params/fc6/*", "params/fc7/*"),
+        normalisation=IMAGENET_PIXELS,
+        pixel_kernels=("params/conv1/kernel",),
     )
 
 

@@ -15,6 +15,10 @@ import jax
 import numpy as np
 import pytest
 
+from jaxseg.backbones.alexnet import AlexNet
+from jaxseg.backbones.vgg import VGG
+from jaxseg.models.deeplab_v1 import DeepLabV1, large_fov_backbone, small_window_backbone
+from jaxseg.models.fcn import FCN
 from jaxseg.models.pspnet import PSPNet, pspnet_backbone
 from jaxseg.weights import load, match
 from tests.conftest import ROOT
@@ -73,7 +77,9 @@ def _error(ours, judged):
     """The largest difference, in units of the largest value."""
     assert ours.shape == judged.shape
     assert judged.std() > 1e-3
-    return np.abs(ours - judged).max() / np.abs(judged).max()
+    error = np.abs(ours - judged).max() / np.abs(judged).max()
+    print(f"largest difference {error:.1e} of the largest value")
+    return error
 
 
 def test_pspnet(compare):
@@ -85,3 +91,46 @@ def test_pspnet(compare):
     (scores, features), ours = compare(net, model, size, ["conv6", "relu_conv5_3"], layers)
     assert _error(ours["features"], features) < 1e-4
     assert _error(ours["logits"][:, ::8, ::8], scores) < 1e-4
+
+
+@pytest.mark.parametrize(("stride", "at_once"), [(32, False), (16, False), (8, False), (8, True)])
+def test_fcn(compare, stride, at_once):
+    """Odd sizes on both axes, so that every crop and the last windows of poolings matter."""
+    size = (75, 98)
+    options = {"stride": stride, "at_once": at_once}
+    net = caffe_nets.fcn(size, width=4, classes=CLASSES, features=8, **options)
+    model = FCN(CLASSES, VGG(width=4, image_padding=100), head_features=8, **options)
+    (scores,), ours = compare(net, model, size, ["score"])
+    assert _error(ours["logits"], scores) < 1e-4
+
+
+def test_fcn_alexnet(compare):
+    size = (75, 98)
+    net = caffe_nets.fcn_alexnet(size, features=(6, 16, 24, 24, 16), classes=CLASSES, head=8)
+    backbone = AlexNet(width=4, image_padding=100)
+    model = FCN(CLASSES, backbone, stride=32, head_features=8, fc6_kernel=6)
+    (scores,), ours = compare(net, model, size, ["score"])
+    assert _error(ours["logits"], scores) < 1e-4
+
+
+@pytest.mark.parametrize("msc", [0, 3])
+def test_deeplab_v1_large_fov(compare, msc):
+    size = (65, 97)
+    net = caffe_nets.deeplab_v1(size, width=4, classes=CLASSES, features=8, msc=msc)
+    backbone = large_fov_backbone().clone(width=4)
+    model = DeepLabV1(CLASSES, backbone, head_features=8, msc_features=msc)
+    last = "fc_fusion" if msc else "fc8_interp"
+    (coarse, logits), ours = compare(net, model, size, ["fc8_voc12", last])
+    assert coarse.shape == (1, 9, 13, CLASSES)
+    if not msc:
+        assert _error(ours["coarse_logits"], coarse) < 1e-4
+    assert _error(ours["logits"], logits) < 1e-4
+
+
+def test_deeplab_v1_with_small_windows(compare):
+    size = (66, 98)
+    net = caffe_nets.deeplab_v1(size, width=4, classes=CLASSES, features=8, fov="4x4")
+    backbone = small_window_backbone().clone(width=4)
+    model = DeepLabV1(CLASSES, backbone, 4, 4, 8, average_pool=False)
+    (coarse,), ours = compare(net, model, size, ["fc8_voc12"])
+    assert _error(ours["coarse_logits"], coarse) < 1e-4

@@ -28,8 +28,14 @@ class CaffeNet:
             self.layers[name] = [np.asarray(blob, np.float32) for blob in blobs]
         return top
 
-    def _random(self, *shape, spread=1.0):
-        return spread * self.rng.normal(size=shape)
+    def random(self, *shape, spread=1.0):
+        """Normal values."""
+        return (spread * self.rng.normal(size=shape)).astype(np.float32)
+
+    def vectors(self, count, length, axes=1):
+        """Random vectors; with 4 axes as older files have them, (1, C, 1, 1)."""
+        shape = (length,) if axes == 1 else (1, length, 1, 1)
+        return [self.random(*shape) for _ in range(count)]
 
     def relu(self, bottom):
         return self._layer(f"relu_{bottom}", "ReLU", bottom, top=bottom)
@@ -38,12 +44,12 @@ class CaffeNet:
         self, bottom, name, out, k, *, stride=1, pad=0, dilation=1, group=1, bias=True, relu=True
     ):
         inputs = self.channels[bottom] // group
-        kernel = self._random(out, inputs, k, k, spread=np.sqrt(2 / (inputs * k * k)))
+        kernel = self.random(out, inputs, k, k, spread=np.sqrt(2 / (inputs * k * k)))
         parameters = (
             f"convolution_param {{ num_output: {out} kernel_size: {k} stride: {stride} pad: {pad} "
             f"dilation: {dilation} group: {group} bias_term: {str(bias).lower()} }}"
         )
-        blobs = [kernel] + [self._random(out, spread=0.3)] * bias
+        blobs = [kernel] + [self.random(out, spread=0.3)] * bias
         self._layer(name, "Convolution", bottom, parameters, channels=out, blobs=blobs)
         return self.relu(name) if relu else name
 
@@ -64,11 +70,11 @@ class CaffeNet:
     def batch_norm(self, bottom, name, scale_name, *, factor=2.0):
         """BatchNorm with sums over `factor` passes, then Scale; in place."""
         c = self.channels[bottom]
-        mean, var = self._random(c, spread=0.3), self.rng.uniform(0.5, 1.5, c)
+        mean, var = self.random(c, spread=0.3), self.rng.uniform(0.5, 1.5, c)
         blobs = [mean * factor, var * factor, [factor]]
         parameters = "batch_norm_param { use_global_stats: true }"
         self._layer(name, "BatchNorm", bottom, parameters, blobs=blobs, top=bottom)
-        blobs = [self.rng.uniform(0.5, 1.5, c), self._random(c, spread=0.3)]
+        blobs = [self.rng.uniform(0.5, 1.5, c), self.random(c, spread=0.3)]
         parameters = "scale_param { bias_term: true }"
         return self._layer(scale_name, "Scale", bottom, parameters, blobs=blobs, top=bottom)
 

@@ -2,10 +2,20 @@
 
 import string
 
+import numpy as np
+
 from tests.weights.caffe_net import CaffeNet
 
 UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 VGG16 = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))  # width, convolutions of each stage
+
+
+def bilinear(classes, k):
+    """FCN's surgery.py: an interpolating kernel [classes, classes, k, k] that mixes no classes."""
+    factor = (k + 1) // 2
+    centre = factor - 1 if k % 2 else factor - 0.5
+    taps = 1 - abs(np.arange(k) - centre) / factor
+    return np.eye(classes)[:, :, None, None] * np.outer(taps, taps)
 
 
 def vgg_trunk(net, *, width, image_pad=1, pad=1, pools=((2, 2, 0),) * 5, rate5=1):
@@ -95,3 +105,129 @@ def pspnet(size, *, width, classes, head, bins=(1, 2, 3, 6), depth=50, aux=0):
         mean, var, _ = blobs.pop(f"{name}/bn")
         blobs[f"{name}/bn"] = [*blobs.pop(f"{name}/scale"), mean, var]
     return net, blobs
+
+
+def fcn(size, *, width, classes, features, stride=8, at_once=False, deconvolution=bilinear):
+    """shelhamer/fcn.berkeleyvision.org's voc-fcn32s, 16s, 8s and 8s-atonce."""
+    net = CaffeNet(size)
+    vgg_trunk(net, width=width, image_pad=100)
+    x = net.conv("pool5", "fc6", features, 7)
+    x = net.conv(x, "fc7", features, 1)
+    x = net.conv(x, "score_fr", classes, 1, relu=False)
+    skips = (("pool4", "upscore2", 5, 0.01), ("pool3", "upscore_pool4", 9, 0.0001))
+    by = stride
+    for skip, name, offset, factor in skips[: {32: 0, 16: 1, 8: 2}[stride]]:
+        x = net.deconv(x, name, deconvolution(classes, 4), stride=2)
+        y = net.scale(skip, f"scale_{skip}", factor) if at_once else skip
+        y = net.conv(y, f"score_{skip}", classes, 1, relu=False)
+        if at_once:  # so that the scaled map counts
+            net.layers[f"score_{skip}"][0] /= factor
+        x = net.add([x, net.crop(y, x, f"score_{skip}c", offset)], f"fuse_{skip}")
+    name = {32: "upscore", 16: "upscore16", 8: "upscore8"}[stride]
+    x = net.deconv(x, name, bilinear(classes, 2 * by), stride=by)
+    net.crop(x, "data", "score", {32: 19, 16: 27, 8: 31}[stride])
+    return net
+
+
+def fcn_alexnet(size, *, features, classes, head):
+    """voc-fcn-alexnet with these features of conv1 .. conv5."""
+    net = CaffeNet(size)
+    x = net.conv("data", "conv1", features[0], 11, stride=4, pad=100)
+    x = net.lrn(net.pool(x, "pool1", 3, 2), "norm1")
+    x = net.conv(x, "conv2", features[1], 5, pad=2, group=2)
+    x = net.lrn(net.pool(x, "pool2", 3, 2), "norm2")
+    x = net.conv(x, "conv3", features[2], 3, pad=1)
+    x = net.conv(x, "conv4", features[3], 3, pad=1, group=2)
+    x = net.conv(x, "conv5", features[4], 3, pad=1, group=2)
+    x = net.pool(x, "pool5", 3, 2)
+    x = net.conv(x, "fc6", head, 6)
+    x = net.conv(x, "fc7", head, 1)
+    x = net.conv(x, "score_fr", classes, 1, relu=False)
+    x = net.deconv(x, "upscore", bilinear(classes, 63), stride=32)
+    net.crop(x, "data", "score", 18)
+    return net
+
+
+def deeplab_v1(size, *, width, classes, features, fov="large", msc=0):
+    """TheLegendAli/DeepLab-Context's test files, "large" or "4x4", for sizes of 8 k + 1."""
+    net = CaffeNet(size)
+    large = fov == "large"
+    strided, last = ((3, 2, 1), (3, 1, 1)) if large else ((2, 2, 1), (2, 1, 0))
+    pools = (strided, strided, strided, last, (3, 1, 1))
+    x = vgg_trunk(net, width=width, pools=pools, rate5=2)
+    if large:
+        x = net.pool(x, "pool5a", 3, 1, 1, how="AVE")
+    kernel, rate, pad = (3, 12, 12) if large else (4, 4, 6)
+    x = net.conv(x, "fc6", features, kernel, pad=pad, dilation=rate)
+    x = net.conv(x, "fc7", features, 1)
+    x = net.conv(x, "fc8_voc12", classes, 1, relu=False)
+    scores = [net.interp(x, "fc8_interp", size)]
+    for name in ("data", "pool1", "pool2", "pool3", "pool4") if msc else ():
+        y = net.conv(name, f"{name}_conv", msc, 3, pad=1)
+        y = net.conv(y, f"{name}_fc", msc, 1)
+        y = net.conv(y, f"{name}_ms", classes, 1, relu=False)
+        scores.append(net.interp(y, f"{name}_interp", size))
+    if msc:
+        net.add(scores, "fc_fusion")
+    return net
+
+
+def segnet(*, width, classes):
+    """SegNet-Tutorial's segnet_inference: blobs alone, the judge has no unpooling."""
+    net = CaffeNet((32, 32))
+
+    def layer(bottom, name, out):
+        net.conv(bottom, name, out, 3, pad=1, relu=False)
+        net.layers[f"{name}_bn"] = net.vectors(2, out, axes=4)
+        return name
+
+    x = "data"
+    for stage, (times, count) in enumerate(VGG16, start=1):
+        for unit in range(1, count + 1):
+            x = layer(x, f"conv{stage}_{unit}", width * times)
+    for stage, (times, count) in reversed(list(enumerate(VGG16, start=1))):
+        for unit in range(count, 0, -1):
+            out = width * (VGG16[max(0, stage - 2)][0] if unit == 1 else times)
+            if (stage, unit) == (1, 1):
+                net.conv(x, "conv1_1_D", classes, 3, pad=1, relu=False)
+            else:
+                x = layer(x, f"conv{stage}_{unit}_D", out)
+    return net
+
+
+def segnet_basic(*, width, classes):
+    """SegNet-Tutorial's segnet_basic_inference: blobs alone."""
+    net = CaffeNet((32, 32))
+    x = "data"
+    for name in [f"conv{n}" for n in (1, 2, 3, 4)] + [f"conv_decode{n}" for n in (4, 3, 2, 1)]:
+        x = net.conv(x, name, width, 7, pad=3, relu=False)
+        net.layers[f"{name}_bn"] = net.vectors(2, width, axes=4)
+    net.conv(x, "conv_classifier", classes, 1, relu=False)
+    return net
+
+
+def deconvnet(*, width, classes, features, fc_kernel=7):
+    """HyeonwooNoh/DeconvNet's inference network: blobs alone."""
+    net = CaffeNet((224, 224))
+    vgg_trunk(net, width=width)
+    for stage, (times, count) in enumerate(VGG16, start=1):
+        for unit in range(1, count + 1):
+            net.layers[f"bn{stage}_{unit}"] = net.vectors(2, width * times, axes=4)
+    for name, k, inputs in (("fc6", fc_kernel, 8 * width), ("fc7", 1, features)):
+        net.layers[name] = [net.random(features, inputs, k, k), *net.vectors(1, features)]
+        net.layers[f"bn{name}"] = net.vectors(2, features, axes=4)
+    inputs = 8 * width
+    net.layers["fc6-deconv"] = [
+        net.random(features, inputs, fc_kernel, fc_kernel),
+        *net.vectors(1, inputs),
+    ]
+    net.layers["fc6-deconv-bn"] = net.vectors(2, inputs, axes=4)
+    for stage, (times, count) in reversed(list(enumerate(VGG16, start=1))):
+        for unit in range(1, count + 1):
+            out = width * (VGG16[max(0, stage - 2)][0] if unit == count else times)
+            name = f"{stage}_{unit}"
+            net.layers[f"deconv{name}"] = [net.random(inputs, out, 3, 3), *net.vectors(1, out)]
+            net.layers[f"debn{name}"] = net.vectors(2, out, axes=4)
+            inputs = out
+    net.layers["seg-score-voc"] = [net.random(classes, width, 1, 1), *net.vectors(1, classes)]
+    return net

@@ -1,0 +1,66 @@
+"""Name table of the released FCNs (shelhamer/fcn.berkeleyvision.org), Caffe models."""
+
+import functools
+from collections.abc import Collection
+
+import numpy as np
+
+from jaxseg.weights.match import Entry, Table
+from jaxseg.weights.tables_caffe import (
+    IMAGENET_PIXELS,
+    alexnet_trunk,
+    conv,
+    transposed_kernel,
+    vgg_trunk,
+)
+
+# Deconvolutions: of 32s; of 16s and 8s; of 16s; of 8s.
+_UPSCORES = ("upscore", "upscore2", "upscore_pool4", "upscore16", "upscore8")
+_SCALES = {"scale_pool4": 0.01, "scale_pool3": 0.0001}  # of the network trained at once
+
+
+def is_bilinear(array: np.ndarray) -> bool:
+    """Whether a deconvolution [C, C, k, k], or [C, 1, k, k] by groups, only interpolates."""
+    size = array.shape[-1]
+    factor = (size + 1) // 2
+    centre = factor - 1 if size % 2 else factor - 0.5
+    taps = 1 - np.abs(np.arange(size) - centre) / factor
+    channels = np.eye(len(array)) if array.shape[1] > 1 else np.ones((len(array), 1))
+    wanted = channels[:, :, None, None] * np.outer(taps, taps)
+    return wanted.shape == array.shape and np.allclose(array, wanted, atol=1e-6)
+
+
+def _is_all(value: float, array: np.ndarray) -> bool:
+    return np.allclose(array, value)
+
+
+def fcn(names: Collection[str]) -> Table:
+    """The table for `FCN(classes, VGG(image_padding=100))` of any stride, and for FCN-AlexNet.
+
+    Set `stride` to the file's (8 where it has upscore8, 16 with upscore16, else 32), and `at_once`
+    where it has scale_pool4: the factors are no parameters, so nothing here would notice. The
+    deconvolutions of the releases are fixed and bilinear, which is compared with what the file
+    holds; a network with learned ones takes them.
+
+    Args:
+      names: of the blobs in the file.
+    """
+    alexnet = "conv1/0" in names
+    entries = alexnet_trunk(names) if alexnet else vgg_trunk(names)
+    entries += conv("fc6", "head/fc6") + conv("fc7", "head/fc7")
+    for layer in ("score_fr", "score_pool4", "score_pool3"):
+        if f"{layer}/0" in names:
+            entries += conv(layer, layer)
+    upscores = [layer for layer in _UPSCORES if f"{layer}/0" in names]
+    entries += [
+        Entry(f"{layer}/0", f"params/{layer}/kernel", transposed_kernel) for layer in upscores
+    ]
+    scales = {f"{layer}/0": functools.partial(_is_all, v) for layer, v in _SCALES.items()}
+    return Table(
+        tuple(entries),
+        ignored=tuple(scales),
+        optional=tuple(f"params/{layer}/kernel" for layer in upscores),
+        built_in={f"{layer}/0": is_bilinear for layer in upscores} | scales,
+        normalisation=IMAGENET_PIXELS,
+        pixel_kernels=(f"params/backbone/{'conv1' if alexnet else 'conv1_1'}/kernel",),
+    )
