@@ -1,6 +1,7 @@
 """Small networks and counts of large ones, shared by the tests of models."""
 
 import functools
+from fractions import Fraction
 
 import flax.linen as nn
 import jax
@@ -11,6 +12,7 @@ from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import Xception
 from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.layers.grid import Grid
 from tests.variables import count, shapes_of
 
 # Compiling takes far longer than running here.
@@ -76,6 +78,12 @@ class ThreeMaps(nn.Module):
     """The smallest backbone that has what the heads ask for, to compile little beside them."""
 
     output_stride: int = 16
+    head_rate = 1
+
+    def grids(self):
+        """Where the maps' pixels lie in the image, for FCN."""
+        strides = {"pool3": 8, "pool4": 16, "features": 16}
+        return {name: Grid(stride=Fraction(stride)) for name, stride in strides.items()}
 
     @nn.compact
     def __call__(self, x, *, train):
