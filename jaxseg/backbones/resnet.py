@@ -113,6 +113,7 @@ class ResNet(nn.Module):
     output_stride: int = 16  # 4 .. 32, and twice that for each extra block
     stem: str = "7x7"  # or "3x3x3": 64, 64, 128 channels, DeepLab's "beta" (also named stem C or D)
     stride_at: str = "first_3x3"  # or "first_1x1", "last_3x3"; see above
+    ceil_pooling: bool = False  # of the stem by Caffe's rule: 160 pixels give 81, not 80
     # Departure from the law, for PSPNet and smp: the unit whose stride is left out takes the new
     # rate at once. Their trained weights expect it; the theorem does not hold with it.
     dilate_first: bool = False
@@ -130,6 +131,8 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
         """End points of images [B, H, W, 3], any H and W; a map of stride s is [ceil(H/s), ...].
+
+        With `ceil_pooling`, of n pixels the stem's pooling leaves n // 2 + 1.
 
         Returns:
           "stem" (stride 2, before pooling); "stage1" .. "stage4" (and on with extra blocks), the
@@ -158,7 +161,7 @@ class ResNet(nn.Module):
             x = block(self.width, 3, name="stem2")(x, train=train)
             x = block(2 * self.width, 3, name="stem3")(x, train=train)  # [B, H/2, W/2, 128]
         ends = {"stem": x}
-        x = max_pool(x, 3, 2, 1, form=self.form)  # [B, H/4, W/4, C]
+        x = max_pool(x, 3, 2, 1, ceil=self.ceil_pooling, form=self.form)  # [B, H/4, W/4, C]
         make = BasicUnit if self.depth in BASIC else BottleneckUnit
         for unit in units:
             module = make(

@@ -167,6 +167,16 @@ def test_end_points_of_any_size(stride_at, depth, channels):
     assert ends["features"].shape == (2, 4, 5, channels)
 
 
+@pytest.mark.parametrize(("side", "sizes"), [(321, (81, 41)), (320, (81, 41)), (322, (81, 41))])
+def test_ceil_pooling_of_the_stem(small, side, sizes):
+    """Caffe's rule: n // 2 + 1, one more than torch's on maps of an even side."""
+    model = ResNet(**small, ceil_pooling=True, stride_at="first_1x1", output_stride=8)
+    x = jnp.zeros((1, side, 33, 3))
+    ends = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), x, train=False)[0])
+    assert (ends["stage1"].shape[1], ends["features"].shape[1]) == sizes
+    assert ends["stage1"].shape[2] == 9
+
+
 def test_the_low_level_end_point_is_the_map_before_striding(small):
     """In the DeepLab layout the last unit of stage 1 strides, so the one before it is taken."""
     fields = small | {"stride_at": "last_3x3", "output_stride": 16}

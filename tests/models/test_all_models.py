@@ -19,6 +19,7 @@ from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import Xception
 from jaxseg.models.backbone_unet import BackboneUNet, smp_unet
 from jaxseg.models.deeplab_v1 import DeepLabV1, large_fov_backbone, small_window_backbone
+from jaxseg.models.deeplab_v2 import ASPP_S, DeepLabV2, deeplab_v2_resnet
 from jaxseg.models.deeplab_v3 import DeepLabV3, smp_deeplab_v3, torchvision_deeplab_v3
 from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus, smp_deeplab_v3_plus
 from jaxseg.models.dilated_fcn import DilatedFCN, torchvision_fcn
@@ -37,6 +38,10 @@ MODELS = {
     "DeepLabV1": [
         DeepLabV1(K, large_fov_backbone().clone(depth=11), msc_features=4),
         DeepLabV1(K, small_window_backbone().clone(depth=11), 4, 8, average_pool=False),
+    ],
+    "DeepLabV2": [
+        DeepLabV2(K, large_fov_backbone().clone(depth=11), ASPP_S, 1024),
+        DeepLabV2(K, deeplab_v2_resnet(18).clone(stride_at="first_3x3"), scales=(1.0, 0.5)),
     ],
     "DeepLabV3": [
         DeepLabV3(K, ResNet(depth=18, extra_blocks=1, stride_at="last_3x3"), aspp=False),

@@ -6,7 +6,9 @@ import jax
 import numpy as np
 import pytest
 
+from jaxseg.backbones import resnet
 from jaxseg.models.deeplab_v1 import DIRECT, DeepLabV1, large_fov_backbone, small_window_backbone
+from jaxseg.models.deeplab_v2 import MSC, DeepLabV2, deeplab_v2_resnet
 from tests.models.networks import QUICK, images
 from tests.variables import random_variables
 
@@ -84,3 +86,47 @@ def test_four_by_four_at_rate_four():
     y = _conv(y, params["classifier"])
     _assert_close(ours["coarse_logits"], y)
     _assert_close(ours["logits"], _enlarged(y, (50, 58)))
+
+
+def _normed(x, variables, name, stride=1, padding=0, dilation=1):
+    params, stats = (variables[kind][name] for kind in ("params", "batch_stats"))
+    x = _conv(x, params["conv"], stride, padding, dilation)
+    mean, var, scale, bias = (
+        torch.from_numpy(np.asarray(array))
+        for array in (*(stats["norm"][key] for key in ("mean", "var")),
+                      *(params["norm"][key] for key in ("scale", "bias")))
+    )  # fmt: skip
+    return F.batch_norm(x, mean, var, scale, bias, eps=1e-5)
+
+
+def _resnet(x, variables):
+    """The released ResNet with one unit a stage; strides and dilations of the prototxt."""
+    x = F.relu(_normed(x, variables, "stem1", 2, 3))
+    x = F.max_pool2d(x, 3, 2, 1, ceil_mode=True)
+    for stage, (stride, rate) in enumerate(((1, 1), (2, 1), (1, 2), (1, 4)), start=1):
+        unit = {kind: tree[f"stage{stage}_unit1"] for kind, tree in variables.items()}
+        y = F.relu(_normed(x, unit, "conv1", stride))
+        y = F.relu(_normed(y, unit, "conv2", 1, rate, rate))
+        x = F.relu(_normed(x, unit, "shortcut", stride) + _normed(y, unit, "conv3"))
+    return x
+
+
+def test_resnet_with_aspp_at_three_scales(monkeypatch):
+    monkeypatch.setitem(resnet.UNITS, 14, (1, 1, 1, 1))
+    model = DeepLabV2(3, deeplab_v2_resnet(14).clone(width=2), scales=MSC, form="plain")
+    variables = random_variables(model)
+    x = images((65, 97))
+    run = jax.jit(functools.partial(model.apply, train=False), compiler_options=QUICK)
+    ours = run(variables, x)
+    backbone = {kind: tree["backbone"] for kind, tree in variables.items()}
+    maps = []
+    for size in ((65, 97), (49, 73), (33, 49)):
+        y = _resnet(_enlarged(_torch(x), size), backbone)
+        branches = (
+            _conv(y, variables["params"]["aspp"][f"classifier{n}"], padding=rate, dilation=rate)
+            for n, rate in enumerate((6, 12, 18, 24), start=1)
+        )
+        maps.append(_enlarged(sum(branches), (9, 13)))
+    fused = torch.stack(maps).amax(0)
+    _assert_close(ours["coarse_logits"], fused)
+    _assert_close(ours["logits"], _enlarged(fused, (65, 97)))

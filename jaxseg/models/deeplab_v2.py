@@ -1,0 +1,154 @@
+"""DeepLab v2: "Semantic image segmentation with deep convolutional nets, atrous convolution, and
+fully connected CRFs" (Chen et al., arXiv 1606.00915).
+
+A map at output stride 8, classified at several rates at once, the scores summed: atrous spatial
+pyramid pooling (section 3.2, Figure 7). On VGG-16 each branch has fc6 and fc7 of its own, on
+ResNet-101 it is a single convolution; there the image is seen at three scales (section 4.1.2):
+
+    DeepLabV2(21, large_fov_backbone(), ASPP_L, 1024)             # VGG-16; ASPP_S, (12,): LargeFOV
+    DeepLabV2(21, deeplab_v2_resnet(101), ASPP_L, scales=MSC)     # 76.35 on VOC val
+    DeepLabV2(21, deeplab_v2_resnet(101), (12,))                  # LargeFOV; (): a 1x1 classifier
+
+The CRF of the paper is no part of the network.
+"""
+
+import functools
+from fractions import Fraction
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxseg.backbones.resnet import ResNet
+from jaxseg.backbones.vgg import FullyConvolutional
+from jaxseg.layers.aspp import rates_at
+from jaxseg.layers.conv import Conv
+from jaxseg.layers.resize import resize_bilinear
+from jaxseg.models.deeplab_v1 import STATED_AT, classifier_init
+from jaxseg.types import Array, Outputs
+
+ASPP_L = (6, 12, 18, 24)
+ASPP_S = (2, 4, 8, 12)
+MSC = (1.0, 0.75, 0.5)
+_MOST_PARTS = 16  # the largest denominator of a scale
+
+
+def deeplab_v2_resnet(depth: int, norm: str = "frozen", norm_decay: float = 0.9) -> ResNet:
+    """The ResNet of the released Caffe network: 50, 101 or 152.
+
+    The stride is on the 1x1, so by the law every 3x3 of res4 has rate 2 and of res5 rate 4; the
+    stem pools by Caffe's rule. The authors freeze norms completely: beside "frozen" that takes a
+    multiplier of 0 on their scales and biases in the experiment.
+    """
+    return ResNet(
+        depth=depth,
+        output_stride=8,
+        stride_at="first_1x1",
+        ceil_pooling=True,
+        norm=norm,
+        norm_decay=norm_decay,
+    )
+
+
+def scaled_side(side: int, scale: float) -> int:
+    """The released code's pixels of a side n at scale p / q: (n - 1) // q * p + 1.
+
+    321 gives 241 at 0.75 and 161 at 0.5; 513 gives 385 and 257.
+    """
+    part = Fraction(scale).limit_denominator(_MOST_PARTS)
+    return (side - 1) // part.denominator * part.numerator + 1
+
+
+class SummedASPP(nn.Module):
+    """Scores of one map, the sum of those of branches at several rates (Figure 7b)."""
+
+    num_classes: int
+    rates: tuple[int, ...]  # of the map as it is; none: one branch with a kernel of 1x1
+    features: int = 0  # of each branch's fc6 and fc7; 0: the branch is its classifier
+    dropout: float = 0.5
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """[B, h, w, C] -> float32 [B, h, w, K]."""
+        classify = functools.partial(
+            Conv, self.num_classes, use_bias=True, kernel_init=classifier_init, form=self.form
+        )
+        scores = []
+        for number, rate in enumerate(self.rates or (1,), start=1):
+            size = 3 if self.rates else 1
+            if not self.features:
+                scores.append(classify(size, rate=rate, name=f"classifier{number}")(x))
+                continue
+            y = FullyConvolutional(
+                self.features,
+                size,
+                rate,
+                dropout=self.dropout,
+                dtype=self.dtype,
+                form=self.form,
+                name=f"branch{number}",
+            )(x, train=train)  # [B, h, w, 1024]
+            scores.append(classify(1, name=f"classifier{number}")(y))  # [B, h, w, K]
+        return functools.reduce(jnp.add, scores)
+
+
+class DeepLabV2(nn.Module):
+    """Sections 3.2 and 4.1; the backbone's output stride is the model's.
+
+    With several `scales` one network with one set of parameters sees the image at each of them; its
+    scores are brought to the map of the first and the highest is taken, class by class.
+
+    Departure: an image has any size. One of 8 k + 1 pixels is the released code's, exactly; at the
+    scales 0.75 and 0.5 as well, one of 32 k + 1. Else corners are put on corners.
+    """
+
+    num_classes: int
+    backbone: nn.Module  # a `VGG` or `ResNet`; holds the output stride
+    atrous_rates: tuple[int, ...] = ASPP_L  # stated at output stride 8, scaled to the actual
+    head_features: int = 0  # 1024 on VGG-16
+    scales: tuple[float, ...] = (1.0,)
+    dropout: float = 0.5  # after fc6 and fc7
+    dtype: str = "float32"  # of features; logits are float32
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool) -> Outputs:
+        """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
+
+        Returns:
+          "logits" float32 [B, H, W, K]; "coarse_logits", those of the map, float32
+          [B, H/8, W/8, K]; with several scales also those of each before they are joined,
+          "coarse_logits_scale75" and so on, on maps of their own size: the paper sums the losses of
+          all of them; "features", the backbone's at the first scale.
+
+        Raises:
+          ValueError: at this output stride a rate is no whole number; no scale, or one of 0.
+        """
+        if not self.scales or min(self.scales) <= 0:
+            raise ValueError(f"scales is {self.scales}: at least one is needed, each above 0")
+        height, width = images.shape[1:3]
+        resize = functools.partial(resize_bilinear, convention="align_corners", form=self.form)
+        aspp = SummedASPP(
+            self.num_classes,
+            rates_at(self.atrous_rates, self.backbone.output_stride, STATED_AT),
+            self.head_features,
+            self.dropout,
+            self.dtype,
+            self.form,
+            name="aspp",
+        )
+        outputs: Outputs = {}
+        maps: list[Array] = []
+        for scale in self.scales:
+            seen = scaled_side(height, scale), scaled_side(width, scale)
+            view = images if scale == 1 else resize(images, seen)  # [B, h, w, 3]
+            features = self.backbone(view, train=train)["features"]  # [B, h/8, w/8, 2048]
+            outputs.setdefault("features", features)
+            maps.append(aspp(features, train=train))  # [B, h/8, w/8, K]
+        rows, columns = maps[0].shape[1:3]
+        fused = functools.reduce(jnp.maximum, [resize(scores, (rows, columns)) for scores in maps])
+        if len(maps) > 1:
+            for scale, scores in zip(self.scales, maps, strict=True):
+                outputs[f"coarse_logits_scale{round(100 * scale)}"] = scores
+        return outputs | {"coarse_logits": fused, "logits": resize(fused, (height, width))}
