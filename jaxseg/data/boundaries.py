@@ -46,6 +46,8 @@ def boundary_weights(label: np.ndarray, *, weight: float, sigma: float) -> np.nd
             )
             outside = (pieces[around] != piece).astype(np.uint8)
             distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            # Its last bit depends on where in memory the map lies; its square is a whole number.
+            distance = np.sqrt(np.rint(distance**2))
             first = nearest[around]
             second[around] = np.minimum(second[around], np.maximum(first, distance))
             nearest[around] = np.minimum(first, distance)

@@ -1,16 +1,10 @@
-"""Training transforms of an image and its label: scale, crop with pad, flip, colour jitter.
+"""Training transforms of an image and its label: scale, turn, bend, crop, flip, blur, jitter.
 
 Order as DeepLab's released code (input_preprocess.py): random scale, pad below and to the right
-with the mean colour and void, random crop, flip. Evaluation only pads (`pad_to`).
+with the mean colour and void, random crop, flip. PSPNet's rotation and blur follow the scale.
+Evaluation only pads (`pad_to`).
 
-Alignment: pixel centres. Pixel d of an image scaled by s lies at (d + 0.5) / s - 0.5 of the
-original; the image is interpolated there, the label takes the pixel whose square holds that point.
-(The released code aligns corners instead: a Departure, so that scaling by any s keeps image and
-label together, and a crop can be cut before it is resized.)
-
-Crop before resize: only the window that the crop shows is resized. To make that equal to resizing
-first, the scale is a fraction p/q and the window begins at a multiple of q, which lands on a whole
-pixel of the scaled image. `scale_then_crop` is the definition, `crop_then_scale` the fast form.
+`scaling` says where the pixels of a scaled image lie, and why a crop can be cut first.
 """
 
 import dataclasses
@@ -21,10 +15,10 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
+from jaxseg.data import deform
+from jaxseg.data.colour import BLUR_RADIUS, blur, jitter_colour
+from jaxseg.data.scaling import MAX_DENOMINATOR, nearest, resize, scaled, window_of
 from jaxseg.types import IGNORE
-
-_MAX_DENOMINATOR = 64  # of a scale: "uniform" is uniform over multiples of 1/64
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, of red, green, blue
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,65 +30,9 @@ class Draw:
     left: int
     mirror: bool
     colour: tuple[float, float, float]  # factors of brightness, contrast, saturation
-
-
-def _scaled(length: int, scale: Fraction) -> int:
-    """Rows or columns after scaling, rounded down as the released code does."""
-    return max(1, length * scale.numerator // scale.denominator)
-
-
-def _nearest(start: int, count: int, scale: Fraction, length: int) -> np.ndarray:
-    """The original rows (columns) that rows start ... start + count - 1 of the scaled label show.
-
-    floor((d + 0.5) / s) in whole numbers, so that no rounding error can move a label.
-    """
-    d = np.arange(start, start + count)
-    index = (2 * d + 1) * scale.denominator // (2 * scale.numerator)
-    return np.minimum(index, length - 1)
-
-
-def _resize(image: np.ndarray, scale: Fraction) -> np.ndarray:
-    """Bilinear; dsize stays open because OpenCV would replace the factor by a ratio of sizes."""
-    if scale == 1:
-        return image
-    height, width = image.shape[:2]
-    # Of fewer rows or columns OpenCV makes none, or takes the size for unchanged and only copies.
-    least = math.ceil(max(1 / scale, 1 / abs(scale - 1)))
-    if height < least or width < least:
-        below, beside = max(0, least - height), max(0, least - width)
-        image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
-    factor = float(scale)
-    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-
-
-def _window(start: int, count: int, scale: Fraction, length: int) -> tuple[int, int]:
-    """First and last + 1 original row that rows start ... start + count - 1 need.
-
-    The first is a multiple of the denominator; both have room for the interpolation.
-    """
-    p, q = scale.numerator, scale.denominator
-    first = max(0, start * q // p - 1) // q * q
-    last = min(length, (start + count) * q // p + 2)
-    return first, last
-
-
-def jitter_colour(image: np.ndarray, factors: tuple[float, float, float]) -> np.ndarray:
-    """Brightness, then contrast about the mean grey, then saturation: one affine map of RGB.
-
-    Args:
-      image: uint8 [H, W, 3].
-      factors: of brightness, contrast and saturation; 1 changes nothing.
-
-    Returns:
-      uint8 [H, W, 3], clipped to 0 ... 255.
-    """
-    brightness, contrast, saturation = factors
-    grey = float(np.dot(cv2.mean(image)[:3], _LUMA)) * brightness
-    to_grey = np.tile(_LUMA, (3, 1))
-    matrix = saturation * np.eye(3) + (1 - saturation) * to_grey
-    matrix = brightness * contrast * matrix
-    offset = np.full((3, 1), (1 - contrast) * grey)  # each row of `matrix` sums to the same
-    return cv2.transform(image, np.hstack([matrix, offset]))
+    angle: float = 0.0  # degrees, counter-clockwise
+    vectors: tuple[float, ...] = ()  # of `deform.displacements`
+    blurred: bool = False
 
 
 def _frame(
@@ -126,6 +64,11 @@ class Augment:
       scale_step: 0: uniform in the range; else one of linspace(smallest, largest, step).
       flip: mirror left and right in half of the cases.
       jitter: brightness, contrast and saturation are multiplied by 1 - jitter ... 1 + jitter.
+      rotation: the angle is uniform from -rotation to rotation degrees, about the image's centre.
+      rotation_probability: of an angle other than 0.
+      elastic: deviation in pixels of the vectors of `deform.displacements`; 0: none.
+      blur: probability of `colour.blur`.
+      border: what lies beyond the image: "mean" with a void label, or both mirrored ("mirror").
       mean: RGB that pads the image, rounded to whole numbers.
       boundary: w0 of the weight map that comes with each view; 0: none does.
       boundary_sigma: see `boundaries.boundary_weights`.
@@ -136,13 +79,18 @@ class Augment:
     scale_step: float = 0.0
     flip: bool = True
     jitter: float = 0.0
+    rotation: float = 0.0
+    rotation_probability: float = 1.0
+    elastic: float = 0.0
+    blur: float = 0.0
+    border: str = "mean"
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     boundary: float = 0.0
     boundary_sigma: float = 5.0
 
     def __post_init__(self) -> None:
         low, high = self.scale_range
-        if not 1 / _MAX_DENOMINATOR <= low <= high:
+        if not 1 / MAX_DENOMINATOR <= low <= high:
             raise ValueError(
                 f"data.scale_range={self.scale_range} needs 1/64 <= smallest <= largest"
             )
@@ -152,8 +100,16 @@ class Augment:
             raise ValueError(
                 f"data.crop_size={self.crop_size} must be a height and width of at least 1"
             )
-        if not 0 <= self.jitter < 1:
-            raise ValueError(f"data.jitter={self.jitter} must be at least 0 and below 1")
+        for name, end in (("jitter", 1), ("rotation", 360), ("elastic", 1000)):
+            if not 0 <= getattr(self, name) < end:
+                raise ValueError(
+                    f"data.{name}={getattr(self, name)} must be at least 0 and below {end}"
+                )
+        for name in ("rotation_probability", "blur"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"data.{name}={getattr(self, name)} must be 0 to 1")
+        if self.border not in deform.BORDERS:
+            raise ValueError(f"data.border={self.border!r} must be one of mean, mirror")
         if not all(0 <= value <= 255 for value in self.mean):
             raise ValueError(f"data.mean={self.mean} must be in uint8 units, 0 to 255")
 
@@ -169,27 +125,40 @@ class Augment:
         if self.scale_step:
             count = round((high - low) / self.scale_step) + 1
             values = np.linspace(low, high, count)
-            return tuple(Fraction(v).limit_denominator(_MAX_DENOMINATOR) for v in values)
-        first = math.ceil(low * _MAX_DENOMINATOR - 1e-9)
-        last = math.floor(high * _MAX_DENOMINATOR + 1e-9)
+            return tuple(Fraction(v).limit_denominator(MAX_DENOMINATOR) for v in values)
+        first = math.ceil(low * MAX_DENOMINATOR - 1e-9)
+        last = math.floor(high * MAX_DENOMINATOR + 1e-9)
         if first >= last:  # one factor, or a range narrower than 1/64
-            return (Fraction((low + high) / 2).limit_denominator(_MAX_DENOMINATOR),)
-        return tuple(Fraction(n, _MAX_DENOMINATOR) for n in range(first, last + 1))
+            return (Fraction((low + high) / 2).limit_denominator(MAX_DENOMINATOR),)
+        return tuple(Fraction(n, MAX_DENOMINATOR) for n in range(first, last + 1))
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Draw:
-        """Decides for an example of this size; as many numbers are drawn whatever the fields."""
+        """Decides for an example of this size.
+
+        What came later is drawn last, and only where it is on: a run without it sees the same views
+        as ever, and turning one thing on moves nothing else.
+        """
         choice, vertical, horizontal, mirror = rng.random(4)
         brightness, contrast, saturation = 1 + self.jitter * (2 * rng.random(3) - 1)
         scales = self.scales()
         scale = scales[int(choice * len(scales))]
         sides = zip((height, width), self.crop_size, strict=True)
-        room = [max(0, _scaled(n, scale) - c) for n, c in sides]
+        room = [max(0, scaled(n, scale) - c) for n, c in sides]
+        angle, vectors, blurred = 0.0, np.zeros(0), False
+        if self.rotation or self.elastic or self.blur:
+            turned, turn, blurring = rng.random(3)
+            angle = self.rotation * (2 * turn - 1) if turned < self.rotation_probability else 0.0
+            blurred = blurring < self.blur
+            vectors = self.elastic * rng.normal(size=2 * deform.NODES**2)
         return Draw(
             scale=scale,
             top=int(vertical * (room[0] + 1)),
             left=int(horizontal * (room[1] + 1)),
             mirror=bool(self.flip and mirror < 0.5),
             colour=(float(brightness), float(contrast), float(saturation)),
+            angle=float(angle),
+            vectors=tuple(vectors.tolist()) if self.elastic else (),
+            blurred=bool(blurred),
         )
 
     def apply(
@@ -205,23 +174,57 @@ class Augment:
         Returns:
           uint8 [h, w, 3] and uint8 [h, w], of `crop_size`; label 255 where there is no image.
         """
-        return self.crop_then_scale(self.draw(rng, *label.shape), image, label)
+        draw = self.draw(rng, *label.shape)
+        if draw.angle or draw.vectors or self.border != "mean":
+            return self.deformed(draw, image, label)
+        return self.crop_then_scale(draw, image, label)
+
+    def deformed(
+        self, draw: Draw, image: np.ndarray, label: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The view of any draw, each pixel looked up by itself; without angle and displacements it
+        is that of `crop_then_scale`. Jitter takes the mean grey of the whole image.
+        """
+        if self.jitter:
+            image = jitter_colour(image, draw.colour)
+        margin = BLUR_RADIUS if draw.blurred else 0
+        at = deform.positions(
+            (draw.top, draw.left, *self.crop_size),
+            (label.shape[0], label.shape[1]),
+            scale=float(draw.scale),
+            angle=draw.angle,
+            vectors=draw.vectors,
+            margin=margin,
+        )
+        image, label = deform.look_up(
+            image, label, at, margin=margin, fill=self.fill, border=self.border
+        )
+        if draw.blurred:
+            image = blur(image)[margin:-margin, margin:-margin]
+        return _frame(image, label, self.crop_size, self.fill, draw.mirror)
 
     def crop_then_scale(
         self, draw: Draw, image: np.ndarray, label: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """`scale_then_crop`, resizing no more than the crop shows."""
         scale, (height, width) = draw.scale, label.shape
-        rows = min(self.crop_size[0], _scaled(height, scale) - draw.top)
-        columns = min(self.crop_size[1], _scaled(width, scale) - draw.left)
-        first_row, last_row = _window(draw.top, rows, scale, height)
-        first_column, last_column = _window(draw.left, columns, scale, width)
-        window = _resize(image[first_row:last_row, first_column:last_column], scale)
-        top = draw.top - int(first_row * scale)
-        left = draw.left - int(first_column * scale)
-        image = window[top : top + rows, left : left + columns]
-        label = label.take(_nearest(draw.top, rows, scale, height), axis=0)
-        label = label.take(_nearest(draw.left, columns, scale, width), axis=1)
+        rows = min(self.crop_size[0], scaled(height, scale) - draw.top)
+        columns = min(self.crop_size[1], scaled(width, scale) - draw.left)
+        margin = BLUR_RADIUS if draw.blurred else 0
+        above, beside = min(margin, draw.top), min(margin, draw.left)
+        first, left = draw.top - above, draw.left - beside  # of what is resized
+        last = min(scaled(height, scale), draw.top + rows + margin)
+        right = min(scaled(width, scale), draw.left + columns + margin)
+        first_row, last_row = window_of(first, last - first, scale, height)
+        first_column, last_column = window_of(left, right - left, scale, width)
+        window = resize(image[first_row:last_row, first_column:last_column], scale)
+        row, column = first - int(first_row * scale), left - int(first_column * scale)
+        image = window[row : row + last - first, column : column + right - left]
+        if draw.blurred:
+            image = blur(image)
+        image = image[above : above + rows, beside : beside + columns]
+        label = label.take(nearest(draw.top, rows, scale, height), axis=0)
+        label = label.take(nearest(draw.left, columns, scale, width), axis=1)
         if self.jitter:
             image = jitter_colour(image, draw.colour)
         return _frame(image, label, self.crop_size, self.fill, draw.mirror)
@@ -231,14 +234,17 @@ class Augment:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The definition: the whole image and label are scaled, then cropped, padded, mirrored."""
         scale, (height, width) = draw.scale, label.shape
-        rows, columns = _scaled(height, scale), _scaled(width, scale)
-        label = label.take(_nearest(0, rows, scale, height), axis=0)
-        label = label.take(_nearest(0, columns, scale, width), axis=1)
+        rows, columns = scaled(height, scale), scaled(width, scale)
+        label = label.take(nearest(0, rows, scale, height), axis=0)
+        label = label.take(nearest(0, columns, scale, width), axis=1)
         crop = (
             slice(draw.top, min(rows, draw.top + self.crop_size[0])),
             slice(draw.left, min(columns, draw.left + self.crop_size[1])),
         )
-        image, label = _resize(image, scale)[crop], label[crop]
+        image = resize(image, scale)[:rows, :columns]
+        if draw.blurred:
+            image = blur(image)
+        image, label = image[crop], label[crop]
         if self.jitter:
             image = jitter_colour(image, draw.colour)
         return _frame(image, label, self.crop_size, self.fill, draw.mirror)

@@ -45,6 +45,16 @@ def test_it_is_highest_between_close_objects_and_nowhere_else(cells):
     assert not np.any(weights[cells != 0])
 
 
+def test_the_same_label_has_the_same_map_to_the_bit(cells):
+    """Wherever its arrays lie in memory: a resumed run must see what it would have seen."""
+    first = boundary_weights(cells, weight=10.0, sigma=5.0)
+    moved = []
+    for size in range(1, 30):
+        moved.append(np.zeros(37 * size, np.uint8))
+        again = boundary_weights(cells.copy(), weight=10.0, sigma=5.0)
+        np.testing.assert_array_equal(again, first)
+
+
 @pytest.mark.parametrize("objects", [0, 1])
 def test_less_than_two_objects_weigh_nothing(objects):
     label = np.zeros((9, 9), np.uint8)

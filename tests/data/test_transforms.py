@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
-from jaxseg.data import transforms
+from jaxseg.data import colour
 from jaxseg.data.transforms import Augment, Draw, pad_to
 
 PLAIN = (1.0, 1.0, 1.0)
@@ -24,13 +25,15 @@ def example(rng, height, width, classes=19):
         [((0.5, 2.0), 0.0), ((0.5, 2.0), 0.25), ((0.7, 1.3), 0.1), ((0.1, 0.3), 0)]
     ),
     seed=st.integers(0, 2**32 - 1),
+    blur=st.sampled_from([0.0, 1.0]),
 )
-def test_crop_first_equals_scale_first(size, crop, scales, seed):
+def test_crop_first_equals_scale_first(size, crop, scales, seed, blur):
     """Labels exactly; images within one grey level (OpenCV's 11-bit weights), borders included."""
     rng = np.random.default_rng(seed)
     image, label = example(rng, *size)
-    augment = Augment(crop, *scales)
+    augment = Augment(crop, *scales, blur=blur)
     draw = augment.draw(rng, *size)
+    assert draw.blurred == bool(blur)
     slow_image, slow_label = augment.scale_then_crop(draw, image, label)
     fast_image, fast_label = augment.crop_then_scale(draw, image, label)
     assert fast_image.shape == (*crop, 3)
@@ -165,9 +168,19 @@ def test_jitter_by_hand():
     grey = (wide @ luma)[..., None]
     expected = np.clip((wide - grey) * factors[2] + grey, 0, 255)
     assert (
-        np.abs(transforms.jitter_colour(image, factors) - expected).max() <= 1
+        np.abs(colour.jitter_colour(image, factors) - expected).max() <= 1
     )  # OpenCV rounds the weights
-    np.testing.assert_array_equal(transforms.jitter_colour(image, PLAIN), image)
+    np.testing.assert_array_equal(colour.jitter_colour(image, PLAIN), image)
+
+
+def test_blur_has_the_binomial_taps():
+    image, _ = example(np.random.default_rng(6), 12, 17)
+    expected = image.astype(float)
+    for axis in (0, 1):
+        expected = ndimage.correlate1d(
+            expected, np.array([1, 4, 6, 4, 1]) / 16, axis, mode="mirror"
+        )
+    assert np.abs(colour.blur(image) - expected).max() <= 1
 
 
 def test_jitter_leaves_the_padding_at_the_mean():
@@ -195,6 +208,11 @@ def test_pad_to():
         ({"scale_step": -1.0}, "scale_step"),
         ({"crop_size": (0, 3)}, "crop_size"),
         ({"jitter": 1.0}, "jitter"),
+        ({"rotation": -1.0}, "rotation=-1.0 must be at least 0 and below 360"),
+        ({"rotation_probability": 2.0}, "rotation_probability=2.0 must be 0 to 1"),
+        ({"elastic": float("nan")}, "elastic=nan"),
+        ({"blur": -0.5}, "blur=-0.5 must be 0 to 1"),
+        ({"border": "edge"}, "border='edge' must be one of mean, mirror"),
         ({"mean": (0.5, 300.0, 0.0)}, "mean"),
     ],
 )

@@ -1,0 +1,116 @@
+"""Views of an image that are more than a crop of it: turned, and bent as rubber.
+
+Each pixel of the view is looked up in the original in one step, through displacement, rotation and
+scale together, so the image is interpolated once (bilinearly) and the label takes the pixel whose
+square holds the point. Positions are pixel centres, as in `transforms`.
+"""
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from jaxseg.types import IGNORE
+
+NODES = 3  # of the grid of displacement vectors, each way
+_INT16 = (-(1 << 15), (1 << 15) - 1)  # what OpenCV holds whole positions in
+BORDERS = {"mean": cv2.BORDER_CONSTANT, "mirror": cv2.BORDER_REFLECT_101}
+
+
+def displacements(vectors: Sequence[float], size: tuple[int, int]) -> np.ndarray:
+    """Smooth displacements of each pixel: the elastic deformation of U-Net.
+
+    Ronneberger et al. (arXiv 1505.04597), section 3: vectors on a coarse 3 x 3 grid, between them
+    bicubic interpolation. Unsure: the paper does not say where the grid lies; here each vector
+    stands in the middle of a ninth of the view, and the outer ones hold to its border.
+
+    Args:
+      vectors: 3 x 3 x (down, right), in pixels, row by row.
+      size: (height, width) of the view.
+
+    Returns:
+      float32 [h, w, 2].
+    """
+    grid = np.reshape(np.asarray(vectors, np.float32), (NODES, NODES, 2))
+    return cv2.resize(grid, size[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def positions(
+    view: tuple[int, int, int, int],
+    image_size: tuple[int, int],
+    *,
+    scale: float,
+    angle: float,
+    vectors: Sequence[float] = (),
+    margin: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where each pixel of a view lies in the original.
+
+    The image is scaled, turned about its centre counter-clockwise, and cut; a pixel that has a
+    displacement shows what lies that far from it.
+
+    Args:
+      view: (top, left, height, width) in pixels of the scaled image.
+      image_size: (height, width) of the original.
+      scale: of the image.
+      angle: in degrees.
+      vectors: see `displacements`; none: no deformation.
+      margin: pixels around the view that are wanted too.
+
+    Returns:
+      Rows and columns of the original, each float32 [h + 2 margin, w + 2 margin].
+    """
+    top, left, height, width = view
+    middle = [(side - 1) / 2 for side in image_size]
+    # From the middle of the image, in its pixels; scaled by s, pixel d lies at (d + 0.5) / s - 0.5.
+    down = (np.arange(-margin, height + margin) + top + 0.5) / scale - 0.5 - middle[0]
+    right = (np.arange(-margin, width + margin) + left + 0.5) / scale - 0.5 - middle[1]
+    cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+
+    def turned(down: np.ndarray, right: np.ndarray) -> list[np.ndarray]:
+        parts = (cosine * down, sine * right), (-sine * down, cosine * right)
+        return [np.add(*(part.astype(np.float32) for part in pair)) for pair in parts]
+
+    at = turned(down[:, None], right[None, :])
+    for axis in (0, 1):
+        at[axis] += np.float32(middle[axis])
+    if len(vectors):
+        bent = displacements(vectors, (height, width)) / scale
+        bent = cv2.copyMakeBorder(bent, *(margin,) * 4, cv2.BORDER_REPLICATE)
+        for axis, part in enumerate(turned(bent[..., 0], bent[..., 1])):
+            at[axis] += part
+    return at[0], at[1]
+
+
+def look_up(
+    image: np.ndarray,
+    label: np.ndarray,
+    at: tuple[np.ndarray, np.ndarray],
+    *,
+    margin: int,
+    fill: tuple[int, int, int],
+    border: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The image at `positions`, and the label there without the margin.
+
+    Args:
+      image: uint8 [H, W, 3].
+      label: uint8 [H, W].
+      at: rows and columns, each [h + 2 margin, w + 2 margin].
+      margin: in pixels of the view.
+      fill: the colour beyond the image, where the label is void, if `border` is "mean".
+      border: or "mirror": image and label go on mirrored at their outer pixels' centres.
+
+    Returns:
+      uint8 [h + 2 margin, w + 2 margin, 3] and uint8 [h, w].
+    """
+    rows, columns = at
+    mode = BORDERS[border]
+    view = cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=mode, borderValue=fill)
+    inside = tuple(slice(margin, side - margin) for side in rows.shape)
+    nearest = np.empty((*rows[inside].shape, 2), np.int16)  # (x, y), the pixel around the point
+    for axis, values in enumerate((columns, rows)):
+        nearest[..., axis] = np.floor(values[inside] + np.float32(0.5)).clip(*_INT16)
+    ids = cv2.remap(label, nearest, None, cv2.INTER_NEAREST, borderMode=mode, borderValue=[IGNORE])
+    return view, ids

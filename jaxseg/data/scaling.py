@@ -1,0 +1,59 @@
+"""Scaling of an image and its label together.
+
+Alignment: pixel centres. Pixel d of an image scaled by s lies at (d + 0.5) / s - 0.5 of the
+original; the image is interpolated there, the label takes the pixel whose square holds that point.
+(The released code aligns corners instead: a Departure, so that scaling by any s keeps image and
+label together, and a crop can be cut before it is resized.)
+
+Crop before resize: only the window that the crop shows is resized. To make that equal to resizing
+first, the scale is a fraction p/q and the window begins at a multiple of q, which lands on a whole
+pixel of the scaled image. `scale_then_crop` is the definition, `crop_then_scale` the fast form.
+"""
+
+import math
+from fractions import Fraction
+
+import cv2
+import numpy as np
+
+MAX_DENOMINATOR = 64  # of a scale: "uniform" is uniform over multiples of 1/64
+
+
+def scaled(length: int, scale: Fraction) -> int:
+    """Rows or columns after scaling, rounded down as the released code does."""
+    return max(1, length * scale.numerator // scale.denominator)
+
+
+def nearest(start: int, count: int, scale: Fraction, length: int) -> np.ndarray:
+    """The original rows (columns) that rows start ... start + count - 1 of the scaled label show.
+
+    floor((d + 0.5) / s) in whole numbers, so that no rounding error can move a label.
+    """
+    d = np.arange(start, start + count)
+    index = (2 * d + 1) * scale.denominator // (2 * scale.numerator)
+    return np.minimum(index, length - 1)
+
+
+def resize(image: np.ndarray, scale: Fraction) -> np.ndarray:
+    """Bilinear; dsize stays open because OpenCV would replace the factor by a ratio of sizes."""
+    if scale == 1:
+        return image
+    height, width = image.shape[:2]
+    # Of fewer rows or columns OpenCV makes none, or takes the size for unchanged and only copies.
+    least = math.ceil(max(1 / scale, 1 / abs(scale - 1)))
+    if height < least or width < least:
+        below, beside = max(0, least - height), max(0, least - width)
+        image = cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+    factor = float(scale)
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+
+
+def window_of(start: int, count: int, scale: Fraction, length: int) -> tuple[int, int]:
+    """First and last + 1 original row that rows start ... start + count - 1 need.
+
+    The first is a multiple of the denominator; both have room for the interpolation.
+    """
+    p, q = scale.numerator, scale.denominator
+    first = max(0, start * q // p - 1) // q * q
+    last = min(length, (start + count) * q // p + 2)
+    return first, last
