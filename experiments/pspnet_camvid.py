@@ -1,21 +1,33 @@
-"""PSPNet (arXiv 1612.01105) from random initialisation on CamVid, sized for two CPU cores.
+"""PSPNet (arXiv 1612.01105) on CamVid: for two CPU cores, or at full size by SegNet's protocol.
 
 Expected: the paper has no CamVid figure. Measured: see experiments/results/.
 
     python -m jaxseg.data.prepare --name=camvid --manual_dir=CAMVID
     python -m jaxseg.main --config=experiments/pspnet_camvid.py --workdir=runs/pspnet_camvid
+    python -m jaxseg.main --config=experiments/pspnet_camvid.py:full --workdir=runs/pspnet_full
 """
 
-from experiments import deeplab_v3_plus_camvid
+from experiments import deeplab_v3_plus_camvid, segnet_camvid
 from jaxseg import config
 from jaxseg.models import pspnet
 
 
-def get_config() -> config.Experiment:
-    """The data, loss, schedule and protocol of the DeepLab v3+ run, so that the networks compare.
+def get_config(size: str = "small") -> config.Experiment:
+    """PSPNet in one of two sizes.
 
-    A half-width ResNet-18 at output stride 8 with the paper's head at half its features.
+    - "small": a half-width ResNet-18 at output stride 8 with the paper's head at half its features;
+      data, loss, schedule and protocol of the DeepLab v3+ run, so that the networks compare.
+    - "full": the paper's network on ResNet-50 (Table 1) by `segnet_camvid.segnet_protocol`.
+
+    Raises:
+      ValueError: another size.
     """
+    if size == "full":
+        return segnet_camvid.segnet_protocol(
+            pspnet.PSPNet(num_classes=11, backbone=pspnet.pspnet_backbone(50))
+        )
+    if size != "small":
+        raise ValueError(f"size is {size!r}: it must be small or full")
     experiment = deeplab_v3_plus_camvid.get_config()
     norm_decay = 0.97
     experiment.model = pspnet.PSPNet(

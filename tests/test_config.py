@@ -16,6 +16,11 @@ from tests.conftest import ROOT
 EXPERIMENTS = sorted(
     path.stem for path in (ROOT / "experiments").glob("*.py") if path.stem != "__init__"
 )
+SIZED = [
+    name
+    for name in EXPERIMENTS
+    if "def get_config(size" in (ROOT / "experiments" / f"{name}.py").read_text()
+]
 LABELS = {module.__name__.split(".")[-1]: module.LABELS for module in (camvid, shapes, voc2012)}
 
 
@@ -64,6 +69,19 @@ def test_every_experiment_keeps_to_its_declared_kinds(name):
     built = experiment(name)
     config.check(built)
     config.check(config.from_dict(json.loads(json.dumps(config.to_dict(built)))))
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_full_size_is_a_whole_experiment_and_other_sizes_are_refused(name):
+    get_config = importlib.import_module(f"experiments.{name}").get_config
+    full = get_config("full")
+    config.check(full)
+    again = config.from_dict(json.loads(json.dumps(config.to_dict(full))))
+    assert config.to_dict(again) == config.to_dict(full)
+    assert config.to_dict(full) != config.to_dict(get_config("small"))
+    assert LABELS[full.data.name].num_classes == full.model.num_classes
+    with pytest.raises(ValueError, match=r"'huge': it must be .*small.*full"):
+        get_config("huge")
 
 
 @pytest.mark.parametrize(
