@@ -15,9 +15,11 @@ import jax
 import numpy as np
 import pytest
 
+from jaxseg.backbones import resnet
 from jaxseg.backbones.alexnet import AlexNet
 from jaxseg.backbones.vgg import VGG
 from jaxseg.models.deeplab_v1 import DeepLabV1, large_fov_backbone, small_window_backbone
+from jaxseg.models.deeplab_v2 import ASPP_L, MSC, DeepLabV2, deeplab_v2_resnet
 from jaxseg.models.fcn import FCN
 from jaxseg.models.pspnet import PSPNet, pspnet_backbone
 from jaxseg.weights import load, match
@@ -134,3 +136,24 @@ def test_deeplab_v1_with_small_windows(compare):
     model = DeepLabV1(CLASSES, backbone, 4, 4, 8, average_pool=False)
     (coarse,), ours = compare(net, model, size, ["fc8_voc12"])
     assert _error(ours["coarse_logits"], coarse) < 1e-4
+
+
+def test_deeplab_v2_on_vgg(compare):
+    size = (65, 97)
+    net = caffe_nets.deeplab_v2_vgg(size, width=4, classes=CLASSES, features=8)
+    model = DeepLabV2(CLASSES, large_fov_backbone().clone(width=4), ASPP_L, 8)
+    (coarse, logits), ours = compare(net, model, size, ["fc8_voc12", "fc8_interp"])
+    assert _error(ours["coarse_logits"], coarse) < 1e-4
+    assert _error(ours["logits"], logits) < 1e-4
+
+
+def test_deeplab_v2_on_resnet_at_three_scales(compare, monkeypatch):
+    monkeypatch.setitem(resnet.UNITS, 14, caffe_nets.UNITS[14])
+    size = (65, 97)
+    net, _ = caffe_nets.deeplab_v2_resnet(size, width=4, classes=CLASSES, depth=14)
+    model = DeepLabV2(CLASSES, deeplab_v2_resnet(14).clone(width=4), ASPP_L, scales=MSC)
+    outputs = ["fc1_voc12_res05", "fc_fusion", "fc_interp"]
+    (small, fused, logits), ours = compare(net, model, size, outputs)
+    assert _error(ours["coarse_logits_scale50"], small) < 1e-4
+    assert _error(ours["coarse_logits"], fused) < 1e-4
+    assert _error(ours["logits"], logits) < 1e-4

@@ -94,6 +94,9 @@ class CaffeNet:
     def add(self, bottoms, name):
         return self._layer(name, "Eltwise", bottoms, "eltwise_param { operation: SUM }")
 
+    def maximum(self, bottoms, name):
+        return self._layer(name, "Eltwise", bottoms, "eltwise_param { operation: MAX }")
+
     def concat(self, bottoms, name):
         channels = sum(self.channels[bottom] for bottom in bottoms)
         return self._layer(name, "Concat", bottoms, channels=channels)

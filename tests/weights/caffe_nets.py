@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.weights.caffe_net import CaffeNet
 
-UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+UNITS = {14: (1, 1, 1, 1), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 VGG16 = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))  # width, convolutions of each stage
 
 
@@ -32,17 +32,19 @@ def vgg_trunk(net, *, width, image_pad=1, pad=1, pools=((2, 2, 0),) * 5, rate5=1
     return x
 
 
-def resnet_trunk(net, *, width, depth=101, rates=(1, 1, 1, 1), strides=(1, 2, 2, 2)):
-    """conv1 .. res5c as in He et al.'s deploy files, strides in the first 1x1."""
+def resnet_trunk(
+    net, x="data", *, width, depth=101, rates=(1, 1, 1, 1), strides=(1, 2, 2, 2), end=""
+):
+    """conv1 .. res5c as in He et al.'s deploy files; all names end in `end`."""
 
     def conv_norm(bottom, suffix, out, k, *, relu=True, name=None, **options):
-        x = net.conv(bottom, name or f"res{suffix}", out, k, bias=False, relu=False, **options)
-        suffix = suffix if name is None else f"_{name}"
-        net.batch_norm(x, f"bn{suffix}", f"scale{suffix}")
-        return net.relu(x) if relu else x
+        name, suffix = (f"res{suffix}", suffix) if name is None else (name, f"_{name}")
+        y = net.conv(bottom, f"{name}{end}", out, k, bias=False, relu=False, **options)
+        net.batch_norm(y, f"bn{suffix}{end}", f"scale{suffix}{end}")
+        return net.relu(y) if relu else y
 
-    x = conv_norm("data", "", width, 7, stride=2, pad=3, name="conv1")
-    x = net.pool(x, "pool1", 3, 2)
+    x = conv_norm(x, "", width, 7, stride=2, pad=3, name="conv1")
+    x = net.pool(x, f"pool1{end}", 3, 2, 1)
     for stage, count in enumerate(UNITS[depth], start=2):
         rate, features = rates[stage - 2], width * 2 ** (stage - 2)
         numbered = depth > 50 and stage in (3, 4)
@@ -54,7 +56,7 @@ def resnet_trunk(net, *, width, depth=101, rates=(1, 1, 1, 1), strides=(1, 2, 2,
             y = conv_norm(y, f"{name}_branch2c", 4 * features, 1, relu=False)
             if unit == 0:
                 x = conv_norm(x, f"{name}_branch1", 4 * features, 1, stride=stride, relu=False)
-            x = net.relu(net.add([x, y], f"res{name}"))
+            x = net.relu(net.add([x, y], f"res{name}{end}"))
     return x
 
 
@@ -172,62 +174,48 @@ def deeplab_v1(size, *, width, classes, features, fov="large", msc=0):
     return net
 
 
-def segnet(*, width, classes):
-    """SegNet-Tutorial's segnet_inference: blobs alone, the judge has no unpooling."""
-    net = CaffeNet((32, 32))
-
-    def layer(bottom, name, out):
-        net.conv(bottom, name, out, 3, pad=1, relu=False)
-        net.layers[f"{name}_bn"] = net.vectors(2, out, axes=4)
-        return name
-
-    x = "data"
-    for stage, (times, count) in enumerate(VGG16, start=1):
-        for unit in range(1, count + 1):
-            x = layer(x, f"conv{stage}_{unit}", width * times)
-    for stage, (times, count) in reversed(list(enumerate(VGG16, start=1))):
-        for unit in range(count, 0, -1):
-            out = width * (VGG16[max(0, stage - 2)][0] if unit == 1 else times)
-            if (stage, unit) == (1, 1):
-                net.conv(x, "conv1_1_D", classes, 3, pad=1, relu=False)
-            else:
-                x = layer(x, f"conv{stage}_{unit}_D", out)
+def deeplab_v2_vgg(size, *, width, classes, features, rates=(6, 12, 18, 24)):
+    """deeplab_v2_python's network, ASPP-L."""
+    net = CaffeNet(size)
+    strided, last = (3, 2, 1), (3, 1, 1)
+    trunk = vgg_trunk(net, width=width, pools=(strided,) * 3 + (last,) * 2, rate5=2)
+    scores = []
+    for n, rate in enumerate(rates, start=1):
+        x = net.conv(trunk, f"fc6_{n}", features, 3, pad=rate, dilation=rate)
+        x = net.conv(x, f"fc7_{n}", features, 1)
+        scores.append(net.conv(x, f"fc8_voc12_{n}", classes, 1, relu=False))
+    net.interp(net.add(scores, "fc8_voc12"), "fc8_interp", size)
     return net
 
 
-def segnet_basic(*, width, classes):
-    """SegNet-Tutorial's segnet_basic_inference: blobs alone."""
-    net = CaffeNet((32, 32))
-    x = "data"
-    for name in [f"conv{n}" for n in (1, 2, 3, 4)] + [f"conv_decode{n}" for n in (4, 3, 2, 1)]:
-        x = net.conv(x, name, width, 7, pad=3, relu=False)
-        net.layers[f"{name}_bn"] = net.vectors(2, width, axes=4)
-    net.conv(x, "conv_classifier", classes, 1, relu=False)
-    return net
+def deeplab_v2_resnet(size, *, width, classes, depth=101, rates=(6, 12, 18, 24)):
+    """pytorch-deeplab-resnet's test.prototxt: three scales of one set of blobs.
 
+    Returns:
+      The network, and the names that its blobs are shared by.
+    """
+    net = CaffeNet(size)
+    coarse = tuple((side + 7) // 8 for side in size)
+    maps = []
+    for end, part in (("", 1), ("_res075", 0.75), ("_res05", 0.5)):
+        x = "data"
+        if end:
+            x = net.interp(x, f"shrink{end}", [int((side - 1) * part) + 1 for side in size])
+        x = resnet_trunk(
+            net, x, width=width, depth=depth, end=end, rates=(1, 1, 2, 4), strides=(1, 2, 1, 1)
+        )
+        head = f"fc1_voc12{end}"
+        scores = [
+            net.conv(x, f"{head}_c{n}", classes, 3, pad=rate, dilation=rate, relu=False)
+            for n, rate in enumerate(rates)
+        ]
+        x = net.add(scores, head)
+        maps.append(net.interp(x, f"{head}_interp", coarse) if end else x)
+    net.interp(net.maximum(maps, "fc_fusion"), "fc_interp", size)
 
-def deconvnet(*, width, classes, features, fc_kernel=7):
-    """HyeonwooNoh/DeconvNet's inference network: blobs alone."""
-    net = CaffeNet((224, 224))
-    vgg_trunk(net, width=width)
-    for stage, (times, count) in enumerate(VGG16, start=1):
-        for unit in range(1, count + 1):
-            net.layers[f"bn{stage}_{unit}"] = net.vectors(2, width * times, axes=4)
-    for name, k, inputs in (("fc6", fc_kernel, 8 * width), ("fc7", 1, features)):
-        net.layers[name] = [net.random(features, inputs, k, k), *net.vectors(1, features)]
-        net.layers[f"bn{name}"] = net.vectors(2, features, axes=4)
-    inputs = 8 * width
-    net.layers["fc6-deconv"] = [
-        net.random(features, inputs, fc_kernel, fc_kernel),
-        *net.vectors(1, inputs),
-    ]
-    net.layers["fc6-deconv-bn"] = net.vectors(2, inputs, axes=4)
-    for stage, (times, count) in reversed(list(enumerate(VGG16, start=1))):
-        for unit in range(1, count + 1):
-            out = width * (VGG16[max(0, stage - 2)][0] if unit == count else times)
-            name = f"{stage}_{unit}"
-            net.layers[f"deconv{name}"] = [net.random(inputs, out, 3, 3), *net.vectors(1, out)]
-            net.layers[f"debn{name}"] = net.vectors(2, out, axes=4)
-            inputs = out
-    net.layers["seg-score-voc"] = [net.random(classes, width, 1, 1), *net.vectors(1, classes)]
-    return net
+    shared = {}
+    for name in net.layers:
+        owner = name.replace("_res075", "").replace("_res05", "")
+        net.layers[name] = net.layers[owner]
+        shared[name] = [f"{owner}_{n}" for n in range(len(net.layers[name]))]
+    return net, shared
