@@ -34,7 +34,8 @@ def update_ema(ema: Any, current: Variables, step: Array, decay: float) -> Any:
     """ema * d + current * (1 - d), with d = min(decay, (1 + step) / (10 + step)).
 
     The bound on d lets the average follow quickly at the start, when it holds little else than
-    the initial values; it is that of TensorFlow's ExponentialMovingAverage (num_updates).
+    the initial values; it is that of TensorFlow's ExponentialMovingAverage (num_updates). Computed
+    as ema + (current - ema) * (1 - d): what does not change is then its own average bit for bit.
 
     Args:
       ema: averages so far; a tree like `current`.
@@ -43,4 +44,6 @@ def update_ema(ema: Any, current: Variables, step: Array, decay: float) -> Any:
       decay: of the average, below 1.
     """
     d = jax.numpy.minimum(decay, (1 + step) / (10 + step))
-    return jax.tree.map(lambda old, new: (old * d + new * (1 - d)).astype(old.dtype), ema, current)
+    return jax.tree.map(
+        lambda old, new: (old + (new - old) * (1 - d)).astype(old.dtype), ema, current
+    )
