@@ -1,0 +1,182 @@
+"""The first naive way to segment: each pixel classified by a network that sees the patch around it.
+
+From the design notes ("Methods"), whose objection this file lets one measure: patches of neighbours
+overlap almost wholly, and what they share is computed anew for each.
+
+    PatchClassifier(21, dense=False)   # as it stands there: H W patches an image
+    PatchClassifier(21)                # the same function, each shared value computed once
+
+A pooling with stride 2 keeps every second pixel of a patch, and which ones depends on where the
+patch begins. At stride 1 it keeps all; a patch then finds its own pixels two apart, so from there
+on windows have their taps two apart, after the next pooling four. That is the atrous rate of
+`layers/atrous.py`, with poolings spread as well; DeepLab computes a VGG so (arXiv 1412.7062,
+section 3.1). No source gives the network itself: small, with odd windows, so that patches have a
+middle.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.norm import Norm
+from jaxseg.layers.pool import max_pool
+from jaxseg.types import Array, Outputs
+
+_WINDOW = 3  # of every convolution and pooling; poolings have stride 2
+
+
+def patches_of(images: Array, side: int) -> Array:
+    """The patch around each pixel, zeros beyond the image: [B, H, W, C] -> [B H W, side, side, C].
+
+    Args:
+      images: [B, H, W, C].
+      side: of a patch, an odd number of pixels.
+    """
+    _, height, width, channels = images.shape
+    around = (side // 2, side // 2)
+    x = jnp.pad(images, [(0, 0), around, around, (0, 0)])
+    rows, columns = (np.arange(n)[:, None] + np.arange(side) for n in (height, width))
+    x = x[:, rows][:, :, :, columns]  # [B, H, side, W, side, C]
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, side, side, channels)
+
+
+class PatchNetwork(nn.Module):
+    """Convolution, ReLU and pooling in each stage, then a hidden layer and the scores; no padding.
+
+    With `dense` it gives what it would give for every patch of the map.
+    """
+
+    num_classes: int
+    width: int = 16
+    stages: int = 3
+    head_features: int = 64
+    dense: bool = False
+    norm: str = "none"
+    norm_epsilon: float = 1e-5
+    norm_decay: float = 0.9
+    norm_groups: int = 32
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @property
+    def side(self) -> int:
+        """Pixels along a side of a patch: 45 for three stages."""
+        side = _WINDOW  # of the hidden layer
+        for _ in range(self.stages):
+            side = 2 * (side - 1) + _WINDOW  # before the pooling
+            side += _WINDOW - 1
+        return side
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
+        """[B, h, w, 3] -> features and float32 scores, of one pixel for a single patch.
+
+        Dense: [B, h - side + 1, w - side + 1, K].
+        """
+        rate = 1
+        x = x.astype(self.dtype)
+        for stage in range(1, self.stages + 1):
+            x = self._layer(x, self.width, rate, f"{stage}", train=train)
+            if self.dense:
+                x = _spread_max_pool(x, rate)
+                rate *= 2
+            else:
+                x = max_pool(x, _WINDOW, 2, form=self.form)
+        x = self._layer(x, self.head_features, rate, "_hidden", train=train)
+        classifier = Conv(
+            self.num_classes,
+            1,
+            use_bias=True,
+            kernel_init=he_normal_fan_in,
+            form=self.form,
+            name="classifier",
+        )
+        return x, classifier(x)
+
+    def _layer(self, x: Array, features: int, rate: int, name: str, *, train: bool) -> Array:
+        conv = Conv(
+            features,
+            _WINDOW,
+            rate=rate,
+            padding=0,
+            use_bias=self.norm == "none",
+            kernel_init=he_normal_fan_in,
+            dtype=self.dtype,
+            form=self.form,
+            name=f"conv{name}",
+        )
+        norm = Norm(
+            self.norm,
+            self.norm_epsilon,
+            self.norm_decay,
+            self.norm_groups,
+            self.dtype,
+            name=f"norm{name}",
+        )
+        return nn.relu(norm(conv(x), train=train))
+
+
+def _spread_max_pool(x: Array, rate: int) -> Array:
+    """The maximum of windows whose pixels are `rate` apart: a window's rows, then its columns."""
+    for axis in (1, 2):
+        left = x.shape[axis] - rate * (_WINDOW - 1)
+        starts = [rate * tap for tap in range(_WINDOW)]
+        taps = [lax.slice_in_dim(x, start, start + left, axis=axis) for start in starts]
+        x = functools.reduce(jnp.maximum, taps)
+    return x
+
+
+class PatchClassifier(nn.Module):
+    """A `PatchNetwork` on the patch around each pixel; beyond the image are zeros.
+
+    Both ways have the same parameters, and with running statistics the same logits. In training the
+    statistics of a batch norm differ: patches count a pixel as often as it occurs in them.
+    """
+
+    num_classes: int
+    width: int = 16
+    stages: int = 3
+    head_features: int = 64
+    dense: bool = True  # False: patch by patch, for small images: each is in memory side^2 times
+    norm: str = "none"
+    norm_epsilon: float = 1e-5
+    norm_decay: float = 0.9
+    norm_groups: int = 32
+    dtype: str = "float32"  # of features; logits are float32
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool) -> Outputs:
+        """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
+
+        Returns:
+          "logits" float32 [B, H, W, K]; "features" [B, H, W, head_features].
+        """
+        network = PatchNetwork(
+            self.num_classes,
+            self.width,
+            self.stages,
+            self.head_features,
+            self.dense,
+            self.norm,
+            self.norm_epsilon,
+            self.norm_decay,
+            self.norm_groups,
+            self.dtype,
+            self.form,
+            name="network",
+        )
+        if self.dense:
+            around = (network.side // 2, network.side // 2)
+            padded = jnp.pad(images, [(0, 0), around, around, (0, 0)])
+            features, logits = network(padded, train=train)
+        else:
+            features, logits = (
+                x.reshape(*images.shape[:3], -1)
+                for x in network(patches_of(images, network.side), train=train)
+            )
+        return {"logits": logits, "features": features}

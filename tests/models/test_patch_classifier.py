@@ -1,0 +1,61 @@
+"""Patch classification: dense is patch by patch; what each costs and sees."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from jaxseg import summary
+from jaxseg.models.patch_classifier import PatchClassifier, PatchNetwork, patches_of
+from tests.models.networks import QUICK, images
+from tests.variables import random_variables
+
+
+def test_patches_are_cut_around_each_pixel():
+    x = images((5, 4), batch=2)
+    patches = np.asarray(patches_of(x, 7)).reshape(2, 5, 4, 7, 7, 3)
+    padded = np.pad(x, [(0, 0), (3, 3), (3, 3), (0, 0)])
+    for i, j in np.ndindex(5, 4):
+        np.testing.assert_array_equal(patches[:, i, j], padded[:, i : i + 7, j : j + 7])
+        np.testing.assert_array_equal(patches[:, i, j, 3, 3], x[:, i, j])
+
+
+@pytest.mark.parametrize(
+    ("stages", "size", "norm"),
+    [(1, (9, 12), "none"), (2, (23, 6), "batch"), (3, (7, 5), "none"), (3, (1, 1), "none")],
+)
+def test_dense_is_patch_by_patch(stages, size, norm):
+    """Every logit and feature, of images smaller and larger than a patch."""
+    model = PatchClassifier(5, width=3, stages=stages, head_features=4, norm=norm, form="plain")
+    variables = random_variables(model, size)
+    x = images(size, batch=2)
+    run = functools.partial(jax.jit, compiler_options=QUICK)
+    dense = run(functools.partial(model.apply, train=False))(variables, x)
+    naive = run(functools.partial(model.clone(dense=False).apply, train=False))(variables, x)
+    assert np.ptp(dense["logits"]) > 0.1
+    for name in ("logits", "features"):
+        np.testing.assert_allclose(dense[name], naive[name], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("stages", "side"), [(1, 9), (2, 21), (3, 45)])
+def test_a_pixel_sees_its_patch(stages, side):
+    model = PatchClassifier(5, width=1, stages=stages, head_features=1)
+    assert PatchNetwork(5, stages=stages).side == side
+    layers = summary.summarize(model, (64, 64)).layers
+    assert (layers[-1].path, layers[-1].field) == ("network/classifier", side)
+    rates = [layer.rate for layer in layers if layer.kind == "conv 3x3"]
+    assert rates == [2**stage for stage in range(stages + 1)]
+
+
+def test_what_sharing_saves():
+    """Multiply-adds of both ways on 64 x 64 pixels: one is 84 times the other."""
+    model = PatchClassifier(7)
+    dense, naive = (
+        summary.summarize(model.clone(dense=way), (64, 64)).multiply_adds for way in (True, False)
+    )
+    first, inner, hidden, last = 27 * 16, 9 * 16 * 16, 9 * 16 * 64, 64 * 7  # for one output
+    patch = 43**2 * first + (19**2 + 7**2) * inner + hidden + last
+    assert naive == 64**2 * patch
+    assert dense == 106**2 * first + (100**2 + 88**2) * inner + 64**2 * (hidden + last)
+    assert naive // dense == 84
