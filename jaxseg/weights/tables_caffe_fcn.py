@@ -1,7 +1,7 @@
 """Name table of the released FCNs (shelhamer/fcn.berkeleyvision.org), Caffe models."""
 
 import functools
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
 
@@ -55,12 +55,14 @@ def fcn(names: Collection[str]) -> Table:
     entries += [
         Entry(f"{layer}/0", f"params/{layer}/kernel", transposed_kernel) for layer in upscores
     ]
-    scales = {f"{layer}/0": functools.partial(_is_all, v) for layer, v in _SCALES.items()}
+    built_in: dict[str, Callable[[np.ndarray], bool]] = {f"{n}/0": is_bilinear for n in upscores}
+    for layer, value in _SCALES.items():
+        built_in[f"{layer}/0"] = functools.partial(_is_all, value)
     return Table(
         tuple(entries),
-        ignored=tuple(scales),
+        ignored=tuple(f"{layer}/0" for layer in _SCALES),
         optional=tuple(f"params/{layer}/kernel" for layer in upscores),
-        built_in={f"{layer}/0": is_bilinear for layer in upscores} | scales,
+        built_in=built_in,
         normalisation=IMAGENET_PIXELS,
         pixel_kernels=(f"params/backbone/{'conv1' if alexnet else 'conv1_1'}/kernel",),
     )
