@@ -90,7 +90,8 @@ class RefineNetBlock(nn.Module):
     pool_first: bool
     output_units: int
     resize_convention: str
-    kernel_init: nn.initializers.Initializer
+    path_init: nn.initializers.Initializer  # of reductions and fusions
+    residual_init: nn.initializers.Initializer  # of what is added to an identity
     dtype: str = "float32"
     form: str = "auto"
 
@@ -105,10 +106,8 @@ class RefineNetBlock(nn.Module):
         Returns:
           [B, h, w, C] with the largest h and w and the smallest C of all paths.
         """
-        conv = functools.partial(
-            Conv, kernel_init=self.kernel_init, dtype=self.dtype, form=self.form
-        )
-        unit = functools.partial(ResidualConvUnit, self.kernel_init, self.dtype, self.form)
+        conv = functools.partial(Conv, kernel_init=self.path_init, dtype=self.dtype, form=self.form)
+        unit = functools.partial(ResidualConvUnit, self.residual_init, self.dtype, self.form)
         paths = {}
         for stage, x in maps.items():
             x = conv(self.features[stage], name=f"reduce{stage}")(x)
@@ -125,7 +124,7 @@ class RefineNetBlock(nn.Module):
         x = ChainedResidualPooling(
             self.pooling_stages,
             self.pool_first,
-            self.kernel_init,
+            self.residual_init,
             self.dtype,
             self.form,
             name="pooling",
@@ -159,9 +158,10 @@ class RefineNet(nn.Module):
     pooling_stages: int = 4
     pool_first: bool = True  # as in the paper; most released models convolve, then pool
     output_units: int = 3
-    # Of kernels in the head. 0: He et al.'s normal, for heads so narrow that nothing would come
-    # through with 0.01.
-    init_deviation: float = 0.01
+    init_deviation: float = 0.01  # of kernels in the head
+    # Departure, if asked for: reductions, fusions and classifier from He et al.'s normal. Through
+    # heads much narrower than the paper's next to nothing would come with 0.01.
+    scale_paths: bool = False
     dropout: float = 0.5  # before the reductions of stages 3 and 4, and before the classifier
     resize_convention: str = "align_corners"
     dtype: str = "float32"  # of features; logits are float32
@@ -180,9 +180,8 @@ class RefineNet(nn.Module):
         """
         ends = self.backbone(images, train=train)
         self._check(ends)
-        init = nn.initializers.normal(self.init_deviation)
-        if not self.init_deviation:
-            init = he_normal_fan_in
+        residual_init = nn.initializers.normal(self.init_deviation)
+        path_init = he_normal_fan_in if self.scale_paths else residual_init
         drop = nn.Dropout(self.dropout, deterministic=not train)
         widths = dict.fromkeys((1, 2, 3), self.head_features) | {4: 2 * self.head_features}
         outputs = {"features": ends["features"]}
@@ -196,7 +195,8 @@ class RefineNet(nn.Module):
                 self.pool_first,
                 self.output_units,
                 self.resize_convention,
-                init,
+                path_init,
+                residual_init,
                 self.dtype,
                 self.form,
                 name=f"refine{number}",
@@ -207,7 +207,7 @@ class RefineNet(nn.Module):
             self.num_classes,
             3,
             use_bias=True,
-            kernel_init=init,
+            kernel_init=path_init,
             form=self.form,
             name="classifier",
         )(drop(x))  # [B, H/4, W/4, K]

@@ -1,6 +1,5 @@
 """RefineNet: published counts, its parts against loops, every path used."""
 
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -154,16 +153,19 @@ def test_chained_pooling_written_out_again(stages, pool_first):
     np.testing.assert_allclose(ours, total, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize(("deviation", "expected"), [(0.01, 0.01), (0.0, (2 / 9 / 32) ** 0.5)])
-def test_kernels_start_from_a_normal(deviation, expected):
-    model = _small(1, head_features=32, pooling_stages=0, output_units=0, init_deviation=deviation)
+@pytest.mark.parametrize(("scaled", "of_paths"), [(False, 0.01), (True, (2 / 9 / 32) ** 0.5)])
+def test_kernels_start_from_a_normal(scaled, of_paths):
+    model = _small(1, head_features=32, pooling_stages=0, output_units=0, scale_paths=scaled)
 
     def kernels(key):
         params = model.init(key, jnp.zeros((1, 32, 32, 3)), train=False)["params"]
-        return params["refine1"]["fuse1"]["kernel"], params["classifier"]["kernel"]
+        block = params["refine1"]
+        return block["fuse1"], params["classifier"], block["adapt1_unit1"]["conv1"]
 
-    for kernel in jax.jit(kernels, compiler_options=QUICK)(jax.random.key(0)):
-        assert np.std(kernel) == pytest.approx(expected, rel=0.05)
+    fuse, classifier, unit = jax.jit(kernels, compiler_options=QUICK)(jax.random.key(0))
+    assert np.std(unit["kernel"]) == pytest.approx(0.01, rel=0.05)
+    for path in (fuse, classifier):
+        assert np.std(path["kernel"]) == pytest.approx(of_paths, rel=0.05)
 
 
 def test_what_cannot_be_is_refused():
