@@ -8,7 +8,7 @@ Measured: see experiments/results/.
     python -m jaxseg.data.prepare --name=camvid --manual_dir=CAMVID
     python -m jaxseg.main --config=experiments/segnet_camvid.py --workdir=runs/segnet_camvid
     python -m jaxseg.main --config=experiments/segnet_camvid.py:full --workdir=runs/segnet_full \
-        --config.train.init_from=VGG16
+        --config.train.init_from=VGG16 --config.train.init_partial=True
 """
 
 import flax.linen as nn
@@ -32,8 +32,8 @@ def segnet_protocol(model: nn.Module) -> config.Experiment:
     for all networks rather than the release's recipe (see `get_config`) since the paper compares
     its rivals so.
 
-    Departure: the pixels are scaled to -1..1. How the benchmark fed its networks is not stated;
-    with a norm after each convolution, as it gives them all, the scale is lost anyway.
+    Departure: pixels less ImageNet's mean over its deviation, as torchvision's encoders take them;
+    what the benchmark fed its networks is not stated.
     """
     return config.Experiment(
         model=model,
@@ -43,6 +43,8 @@ def segnet_protocol(model: nn.Module) -> config.Experiment:
             crop_size=(360, 480),
             scale_range=(1.0, 1.0),
             flip=False,
+            mean=(123.675, 116.28, 103.53),
+            std=(58.395, 57.12, 57.375),
         ),
         optim=config.Optim(
             learning_rate=1e-3, schedule="constant", momentum=0.9, weight_decay=5e-4

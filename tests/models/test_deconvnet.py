@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from experiments import deconvnet_camvid
 from jaxseg import summary
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.upsample import Upsample
@@ -111,3 +112,12 @@ def test_every_index_is_used_and_so_is_fc7():
     changed["params"]["fc7_norm"]["scale"] *= 0
     changed["params"]["fc7_norm"]["bias"] *= 0
     assert np.abs(run(changed, 0) - before).max() > 1e-4
+
+
+def test_segnets_benchmark_of_it():
+    """Facts 3.3: fc6 and fc7 cut to 1024 features."""
+    built = deconvnet_camvid.get_config("full")
+    assert built.model == DeconvNet(11, fc_features=1024)
+    assert (built.data.crop_size, built.data.batch_size) == ((360, 480), 5)
+    with pytest.raises(ValueError, match="must be small or full"):
+        deconvnet_camvid.get_config("release")

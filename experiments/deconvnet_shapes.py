@@ -1,0 +1,24 @@
+"""DeconvNet (arXiv 1505.04366) on Shapes: a few minutes on two CPU cores.
+
+Expected: no figure is published; the quick start's network reaches 0.70.
+Measured: see experiments/results/.
+
+    python -m jaxseg.data.prepare --name=shapes
+    python -m jaxseg.main --config=experiments/deconvnet_shapes.py --workdir=runs/deconvnet_shapes
+"""
+
+from experiments import quickstart
+from jaxseg import config
+from jaxseg.models import deconvnet
+
+
+def get_config() -> config.Experiment:
+    """The quick start's data, loss and schedule; an eighth of the paper's width.
+
+    fc6 sees all of the 4 x 4 pixels that pool5 has of 128 x 128 images.
+    """
+    experiment = quickstart.get_config()
+    experiment.model = deconvnet.DeconvNet(
+        num_classes=7, width=8, fc_features=128, fc_kernel=4, norm_decay=0.95
+    )
+    return experiment
