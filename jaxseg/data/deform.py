@@ -76,9 +76,9 @@ def positions(
     for axis in (0, 1):
         at[axis] += np.float32(middle[axis])
     if len(vectors):
-        bent = displacements(vectors, (height, width)) / scale
-        bent = cv2.copyMakeBorder(bent, *(margin,) * 4, cv2.BORDER_REPLICATE)
-        for axis, part in enumerate(turned(bent[..., 0], bent[..., 1])):
+        bent = displacements(vectors, (height, width))
+        wide = np.asarray(cv2.copyMakeBorder(bent, *(margin,) * 4, cv2.BORDER_REPLICATE)) / scale
+        for axis, part in enumerate(turned(wide[..., 0], wide[..., 1])):
             at[axis] += part
     return at[0], at[1]
 
@@ -112,5 +112,6 @@ def look_up(
     nearest = np.empty((*rows[inside].shape, 2), np.int16)  # (x, y), the pixel around the point
     for axis, values in enumerate((columns, rows)):
         nearest[..., axis] = np.floor(values[inside] + np.float32(0.5)).clip(*_INT16)
-    ids = cv2.remap(label, nearest, None, cv2.INTER_NEAREST, borderMode=mode, borderValue=[IGNORE])
+    none = np.empty(0, np.uint16)  # fractions, which whole positions have not
+    ids = cv2.remap(label, nearest, none, cv2.INTER_NEAREST, borderMode=mode, borderValue=[IGNORE])
     return view, ids

@@ -30,8 +30,9 @@ class _Part:
     whole: Array
     loss: config.Loss
 
-    def on(self, size: tuple[int, int]) -> "_Part":
-        """The same part on a smaller map."""
+    def on(self, logits: Array) -> "_Part":
+        """The same part on the map of these logits."""
+        size = logits.shape[1], logits.shape[2]
         return _Part(subsampled(self.labels, size), subsampled(self.whole, size), self.loss)
 
     def share(self, term: Array) -> Array:
@@ -70,7 +71,7 @@ class _Part:
     def coarse(self, outputs: Outputs) -> Array:
         """The sum of the cross-entropies of all coarse maps, each on its own size."""
         maps = (outputs[name] for name in coarse_names(outputs))
-        losses = [self.on(logits.shape[1:3]).cross_entropy(logits) for logits in maps]
+        losses = [self.on(logits).cross_entropy(logits) for logits in maps]
         return jnp.sum(jnp.stack(losses))
 
 
