@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jax.extend import core
 
+from jaxseg.layers.mirror import mirrored_pixels
 from jaxseg.receptive_field import Span, repeated, resampled, sliced, union, unknown, window
 
 # Operations that keep a map's shape and yet mix its positions.
@@ -182,7 +183,24 @@ def gathered(eqn: core.JaxprEqn, x: Map, index: Any) -> Map | None:
     rest = [d for d in range(len(sizes)) if d != taken]
     positions = np.asarray(index).reshape(-1).clip(0, len(x.spans[axis]) - 1)
     moved = x.moved(lambda dim: numbers.offset_dims[rest.index(dim)] if dim in rest else None)
-    return moved.at(axis, new[0], resampled(x.spans[axis], positions, positions))
+    before = _mirrored(positions, len(x.spans[axis]))
+    if before is None:
+        return moved.at(axis, new[0], resampled(x.spans[axis], positions, positions))
+    # Beyond its borders a map goes on as it does within.
+    return moved.at(axis, new[0], window(x.spans[axis], len(positions), taps=1, padding=before))
+
+
+def _mirrored(positions: np.ndarray, length: int) -> int | None:
+    """How many places an axis of `length` pixels, mirrored at its borders, has before its first.
+
+    None: it is not mirrored. Of several answers, for it is mirrored many times, that in the middle.
+    """
+    found = []
+    for before in np.flatnonzero(positions[: len(positions) - length + 1] == 0):
+        after = len(positions) - length - int(before)
+        if length > 1 and np.array_equal(positions, mirrored_pixels(length, int(before), after)):
+            found.append(int(before))
+    return found[len(found) // 2] if found else None
 
 
 def windowed(eqn: core.JaxprEqn, x: Map) -> Map:

@@ -4,13 +4,15 @@
   torch's align_corners=True; TensorFlow 1's; every size s k + 1 keeps its grid (DeepLab).
 - "half_pixel": the maps' outer edges coincide: output i is taken at (i + 1/2) n / m - 1/2.
   torch's align_corners=False, OpenCV's INTER_LINEAR, TensorFlow 2's.
+- "origin": the first pixels' centres coincide and the steps are those of the sizes: output i is
+  taken at i n / m. TensorFlow 1's without align_corners; Yu and Koltun's released code.
 
 The one definition for layers, which resize maps, and losses, which take labels to smaller maps.
 """
 
 import numpy as np
 
-CONVENTIONS = ("align_corners", "half_pixel")
+CONVENTIONS = ("align_corners", "half_pixel", "origin")
 
 
 def sample_positions(inputs: int, outputs: int, convention: str) -> np.ndarray:
@@ -25,6 +27,8 @@ def sample_positions(inputs: int, outputs: int, convention: str) -> np.ndarray:
         return index * (inputs - 1) / max(outputs - 1, 1)
     if convention == "half_pixel":
         return np.clip((2 * index + 1) * inputs / (2 * outputs) - 0.5, 0, inputs - 1)
+    if convention == "origin":
+        return np.minimum(index * inputs / outputs, inputs - 1)
     raise ValueError(
         f"resize convention is {convention!r}: it must be one of {', '.join(CONVENTIONS)}"
     )

@@ -12,6 +12,7 @@ from jaxseg import config, summary
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.layers.conv import conv
+from jaxseg.layers.mirror import mirrored
 from jaxseg.layers.pool import avg_pool, global_avg_pool, max_pool
 from jaxseg.layers.resize import resize_bilinear, resize_nearest
 from jaxseg.models.deeplab_v3 import DeepLabV3
@@ -48,6 +49,8 @@ class Net(nn.Module):
                 x = resize_bilinear(x, arguments[0], convention=arguments[1], form="plain")
             elif name == "nearest":
                 x = resize_nearest(x, arguments[0], convention=arguments[1])
+            elif name == "mirror":
+                x = mirrored(x, arguments[0], arguments[0])
             elif name == "subsample":
                 x = x[:, ::2, ::2]
             elif name == "keep":
@@ -107,6 +110,7 @@ def probed(operations, size):
         [("conv", 3, ("stride", 2)), ("bilinear", (34, 34), "half_pixel"), ("conv", 3)],
         [("conv", 3, ("stride", 4)), ("nearest", (18, 18), "half_pixel"), ("conv", 3)],
         [("conv", 3, ("stride", 2)), ("shuffle",), ("conv", 3)],
+        [("mirror", (4, 7)), ("conv", 3, ("stride", 2)), ("conv", 3), ("conv", 3)],
         [("keep",), ("conv", 5, ("stride", 4)), ("bilinear", (33, 33), "align_corners"),
          ("join",), ("conv", 3), ("conv", 3)],
     ],

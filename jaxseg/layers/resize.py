@@ -110,7 +110,7 @@ def resize_bilinear(
     Args:
       x: the map; a map of one pixel is repeated.
       size: (height, width) of the result, larger or smaller than x's.
-      convention: "align_corners" or "half_pixel"; see `jaxseg.sampling`.
+      convention: "align_corners", "half_pixel" or "origin"; see `jaxseg.sampling`.
       form: "auto", "plain" (two matrix products, at home on matrix units) or "fast" (gather, with
         reverse-mode derivatives only); all give the same numbers.
 

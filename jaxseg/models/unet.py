@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from jaxseg.layers.conv import Conv, he_normal_fan_in
 from jaxseg.layers.conv_transpose import ConvTranspose
+from jaxseg.layers.mirror import mirrored
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.pool import max_pool
 from jaxseg.types import Array, Outputs
@@ -142,12 +143,11 @@ class UNet(nn.Module):
 
     def _continued(self, images: Array) -> Array:
         """With mirrored borders, up to a size that fits."""
-        pads = [(0, 0)]
-        for side in images.shape[1:3]:
-            whole = self.padded(side + 2 * self.border)
-            pads.append((self.border, whole - side - self.border))
-        mode = "reflect" if min(images.shape[1:3]) > 1 else "edge"
-        return jnp.pad(images, [*pads, (0, 0)], mode=mode)
+        border = self.border
+        rows, columns = (
+            (border, self.padded(side + 2 * border) - side - border) for side in images.shape[1:3]
+        )
+        return mirrored(images, rows, columns)
 
     def _convs(self, x: Array, features: int, name: str, *, train: bool) -> Array:
         """Two 3x3 convolutions with ReLU."""

@@ -1,4 +1,4 @@
-"""Resizing in both conventions, against np.interp, OpenCV and whole-number arithmetic."""
+"""Resizing in every convention, against np.interp, OpenCV and whole-number arithmetic."""
 
 import functools
 
@@ -10,7 +10,7 @@ import pytest
 
 from jaxseg.layers.resize import resize_bilinear, resize_nearest, sample_positions
 
-CONVENTIONS = ("align_corners", "half_pixel")
+CONVENTIONS = ("align_corners", "half_pixel", "origin")
 SIZES = [  # of the map and of the result: odd and even, larger and smaller, one pixel, the same
     ((5, 4), (9, 7)),
     ((9, 8), (4, 5)),
@@ -29,8 +29,10 @@ def _matrix(inputs, outputs, convention):
     """One axis of the interpolation: np.interp of each unit vector."""
     if convention == "align_corners":
         positions = np.linspace(0, inputs - 1, outputs)
-    else:
+    elif convention == "half_pixel":
         positions = (np.arange(outputs) + 0.5) * inputs / outputs - 0.5
+    else:
+        positions = np.arange(outputs) * inputs / outputs
     pixels = np.arange(inputs)
     return np.stack([np.interp(positions, pixels, unit) for unit in np.eye(inputs)], axis=1)
 
@@ -114,6 +116,8 @@ def _nearest(inputs, outputs, convention):
     i = np.arange(outputs)
     if convention == "half_pixel":
         return (2 * i + 1) * inputs // (2 * outputs)
+    if convention == "origin":
+        return np.minimum((2 * i * inputs + outputs) // (2 * outputs), inputs - 1)
     steps = max(outputs - 1, 1)
     return (2 * i * (inputs - 1) + steps) // (2 * steps)
 

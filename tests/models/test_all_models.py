@@ -23,6 +23,7 @@ from jaxseg.models.deeplab_v2 import ASPP_S, DeepLabV2, deeplab_v2_resnet
 from jaxseg.models.deeplab_v3 import DeepLabV3, smp_deeplab_v3, torchvision_deeplab_v3
 from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus, smp_deeplab_v3_plus
 from jaxseg.models.dilated_fcn import DilatedFCN, torchvision_fcn
+from jaxseg.models.dilation import Dilation, front_end_backbone
 from jaxseg.models.encnet import EncNet, encnet_backbone
 from jaxseg.models.pspnet import PSPNet, pspnet_backbone
 from jaxseg.models.refinenet import RefineNet, refinenet_backbone
@@ -42,6 +43,10 @@ MODELS = {
     "DeepLabV2": [
         DeepLabV2(K, large_fov_backbone().clone(depth=11), ASPP_S, 1024),
         DeepLabV2(K, deeplab_v2_resnet(18).clone(stride_at="first_3x3"), scales=(1.0, 0.5)),
+    ],
+    "Dilation": [
+        Dilation(K, front_end_backbone().clone(depth=11), (2, 4), (2, 1), pad_first=True),
+        Dilation(K, front_end_backbone().clone(depth=11), upsampling="deconvolution"),
     ],
     "DeepLabV3": [
         DeepLabV3(K, ResNet(depth=18, extra_blocks=1, stride_at="last_3x3"), aspp=False),

@@ -1,0 +1,235 @@
+"""Dilated convolutions: "Multi-scale context aggregation by dilated convolutions" (Yu and Koltun).
+
+A front end, VGG-16 without its last two poolings and without any padding, and a context module of
+ever larger rates on the map of its scores (arXiv 1511.07122, sections 3 and 4, Table 1):
+
+    Dilation(21, front_end_backbone())                                    # the front end
+    Dilation(21, front_end_backbone(), CONTEXT_8)                         # with the Basic module
+    Dilation(21, front_end_backbone(), CONTEXT_8, LARGE, pad_first=True)  # Large, as released
+    Dilation(11, front_end_backbone(), CONTEXT_8)                         # Dilation8: CamVid
+    Dilation(19, front_end_backbone(), CONTEXT_10, upsampling="deconvolution")  # Cityscapes
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxseg.backbones.vgg import VGG, FullyConvolutional
+from jaxseg.layers.aspp import rates_at
+from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.mirror import mirrored
+from jaxseg.layers.resize import resize_bilinear
+from jaxseg.layers.upsample import Upsample
+from jaxseg.types import Array, Outputs
+
+# Rates of the 3x3 convolutions, stated at output stride 8; the names count the 1x1 after them too.
+CONTEXT_7 = (1, 1, 2, 4, 8, 1)  # KITTI
+CONTEXT_8 = (1, 1, 2, 4, 8, 16, 1)  # Table 1
+CONTEXT_10 = (1, 1, 2, 4, 8, 16, 32, 64, 1)  # Cityscapes
+LARGE = (2, 2, 4, 8, 16, 32, 32)  # features of each as multiples of the classes; Basic has 1
+STATED_AT = 8
+UPSAMPLINGS = ("probabilities", "deconvolution")
+STARTS = ("identity", "random")
+
+final_init = nn.initializers.normal(0.001)  # of the front end's last layer
+
+
+def front_end_backbone() -> VGG:
+    """VGG-16 at output stride 8 without padding, poolings 4 and 5; conv5 has rate 2 (section 4)."""
+    return VGG(output_stride=8, padding=False, atrous_pools=False)
+
+
+def identity_init(classes: int, noise: float = 0.01) -> nn.initializers.Initializer:
+    """A kernel that hands each class on (equations 4 and 5; the released filler).
+
+    At the centre C / c_out from input a to output b where floor(a C / c_in) = floor(b C / c_out):
+    channels belong to the class of their group, and the output is the mean over it. All else is
+    normal with deviation `noise`, which the paper wants far below C / c_out; the released code has
+    it in the Basic module too, where equation 4 has zeros.
+    """
+
+    def init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
+        rows, columns, inputs, outputs = shape
+        groups = (jnp.arange(n) * classes // n for n in (inputs, outputs))
+        same = jnp.equal(*jnp.meshgrid(*groups, indexing="ij"))  # [c_in, c_out]
+        kernel = noise * jax.random.normal(key, shape, dtype)
+        centre = kernel[rows // 2, columns // 2]
+        centre = jnp.where(same, classes / outputs, centre)
+        return kernel.at[rows // 2, columns // 2].set(centre)
+
+    return init
+
+
+class ContextModule(nn.Module):
+    """Table 1: 3x3 convolutions with ReLU, then a 1x1, on a map of scores.
+
+    What the identity starts as, without noise, is not quite the identity: the first ReLU takes
+    negative scores to 0, and max(score, 0) goes through all layers after it as it is.
+    """
+
+    num_classes: int
+    rates: tuple[int, ...]  # of the map as it is
+    widths: tuple[int, ...] = ()  # as multiples of the classes; (): all 1, Basic
+    pad_first: bool = False  # all zeros around the first layer; else each pads by its rate
+    start: str = "identity"  # or "random", with which the paper could not train it
+    noise: float = 0.01
+    dtype: str = "float32"
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, h, w, K] -> float32 [B, h, w, K].
+
+        Raises:
+          ValueError: another number of widths than of rates; an unknown start.
+        """
+        widths = self.widths or (1,) * len(self.rates)
+        if len(widths) != len(self.rates):
+            raise ValueError(f"{len(widths)} context_widths for {len(self.rates)} context_rates")
+        if self.start not in STARTS:
+            raise ValueError(
+                f"context_start is {self.start!r}: it must be one of {', '.join(STARTS)}"
+            )
+        init = he_normal_fan_in
+        if self.start == "identity":
+            init = identity_init(self.num_classes, self.noise)
+        for number, (rate, times) in enumerate(zip(self.rates, widths, strict=True), start=1):
+            padding = rate
+            if self.pad_first:
+                padding = sum(self.rates) if number == 1 else 0
+            layer = Conv(
+                times * self.num_classes,
+                3,
+                rate=rate,
+                padding=padding,
+                use_bias=True,
+                kernel_init=init,
+                dtype=self.dtype,
+                form=self.form,
+                name=f"layer{number}",
+            )
+            x = nn.relu(layer(x))  # [B, h, w, times K]
+        final = Conv(
+            self.num_classes, 1, use_bias=True, kernel_init=init, form=self.form, name="final"
+        )
+        return final(x)  # [B, h, w, K]
+
+
+class Dilation(nn.Module):
+    """Front end and context module, for images of any size.
+
+    No convolution of the front end pads, so an image loses 186 pixels on each side, and the paper
+    continues it by so many, mirrored. With `mirror` off the logits are those of the inner pixels.
+
+    The paper trains on the map of stride 8, with every 8th label: "coarse_logits". For the image it
+    interpolates probabilities, not scores ("probabilities": pixel p lies at p / 8 of the map; the
+    logits are their logarithms, of which softmax gives the probabilities again), or for Cityscapes
+    scores in the network, by a fixed bilinear transposed convolution ("deconvolution"). What fc6
+    sees of the image is centred on 8 i + 3.5: the second has it so, the first is half a step off,
+    as is every 8th label.
+
+    Departure: an image of any size is continued below and to the right to a multiple of 8. The last
+    7 rows and columns take the map's last ones, where the released code reads one more.
+    """
+
+    num_classes: int
+    backbone: nn.Module  # `front_end_backbone()`; holds the output stride
+    context_rates: tuple[int, ...] = ()  # stated at output stride 8, scaled; (): the front end
+    context_widths: tuple[int, ...] = ()
+    pad_first: bool = False
+    context_start: str = "identity"
+    context_noise: float = 0.01
+    upsampling: str = "probabilities"
+    mirror: bool = True
+    head_features: int = 4096  # of fc6 and fc7
+    dropout: float = 0.5
+    dtype: str = "float32"  # of features; logits are float32
+    form: str = "auto"
+
+    @property
+    def margin(self) -> int:
+        """Pixels on each side that the front end takes from an image: 186 for VGG-16."""
+        step = self.backbone.output_stride
+        grid = self.backbone.grids()["features"].after(7, rate=self.backbone.head_rate)
+        return int(grid.start) - (step - 1) // 2
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool) -> Outputs:
+        """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
+
+        Returns:
+          "logits" float32 [B, H, W, K], without `mirror` [B, H - 372, W - 372, K];
+          "coarse_logits", those of the map, float32 [B, H/8, W/8, K]; "features", the backbone's.
+
+        Raises:
+          ValueError: the backbone pads; `upsampling` is unknown; at this output stride a rate is no
+            whole number; without `mirror`, a side that leaves no multiple of 8.
+        """
+        if getattr(self.backbone, "padding", False):
+            raise ValueError("the front end does not pad: give its VGG padding=False")
+        if self.upsampling not in UPSAMPLINGS:
+            known = ", ".join(UPSAMPLINGS)
+            raise ValueError(f"upsampling is {self.upsampling!r}: it must be one of {known}")
+        step = self.backbone.output_stride
+        height, width = images.shape[1:3]
+        if self.mirror:
+            images = self._continued(images)  # [B, H + 372, W + 372, 3]
+        else:
+            height, width = (n - 2 * self.margin for n in (height, width))
+            if min(height, width) < 1 or height % step or width % step:
+                raise ValueError(
+                    f"images of {images.shape[1]} x {images.shape[2]} less {self.margin} pixels on "
+                    f"each side leave no multiple of {step}: take others, or mirror"
+                )
+        features = self.backbone(images, train=train)["features"]  # [B, H/8 + 24, W/8 + 24, 512]
+        x = FullyConvolutional(
+            self.head_features,
+            7,
+            self.backbone.head_rate,
+            padding=0,
+            dropout=self.dropout,
+            dtype=self.dtype,
+            form=self.form,
+            name="head",
+        )(features, train=train)  # [B, H/8, W/8, 4096]
+        classifier = Conv(
+            self.num_classes,
+            1,
+            use_bias=True,
+            kernel_init=final_init,
+            form=self.form,
+            name="classifier",
+        )
+        coarse = classifier(x)  # [B, H/8, W/8, K]
+        if self.context_rates:
+            coarse = ContextModule(
+                self.num_classes,
+                rates_at(self.context_rates, step, STATED_AT),
+                self.context_widths,
+                self.pad_first,
+                self.context_start,
+                self.context_noise,
+                self.dtype,
+                self.form,
+                name="context",
+            )(coarse)
+        logits = self._enlarged(coarse, (height, width))  # [B, H, W, K]
+        return {"features": features, "coarse_logits": coarse, "logits": logits}
+
+    def _continued(self, images: Array) -> Array:
+        """Mirrored by the margin, and below and to the right up to a multiple of the stride."""
+        margin, step = self.margin, self.backbone.output_stride
+        rows, columns = ((margin, margin + -side % step) for side in images.shape[1:3])
+        return mirrored(images, rows, columns)
+
+    def _enlarged(self, scores: Array, size: tuple[int, int]) -> Array:
+        """[B, h, w, K] -> [B, *size, K]."""
+        step = self.backbone.output_stride
+        if self.upsampling == "deconvolution":
+            return Upsample("transposed_fixed", step, form=self.form, name="upsample")(scores, size)
+        rows, columns = (step * n for n in scores.shape[1:3])
+        probabilities = resize_bilinear(
+            jax.nn.softmax(scores, axis=-1), (rows, columns), convention="origin", form=self.form
+        )
+        smallest = jnp.finfo(probabilities.dtype).tiny
+        return jnp.log(jnp.maximum(probabilities, smallest))[:, : size[0], : size[1]]
