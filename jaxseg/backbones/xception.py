@@ -66,8 +66,8 @@ class XceptionModule(nn.Module):
     rates: tuple[int, int, int] = (1, 1, 1)
     skip: str = "conv"
     activate_inside: bool = False
-    separable_conv: Callable[..., SeparableConv] = SeparableConv
-    conv_norm: Callable[..., ConvNorm] = ConvNorm
+    separable_conv: Callable[..., nn.Module] = SeparableConv
+    conv_norm: Callable[..., nn.Module] = ConvNorm
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
