@@ -256,7 +256,7 @@ def test_the_command(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "params/backbone/stem1/conv/kernel <- conv1.weight" in done.stdout
-    assert "starts anew: the file holds the backbone alone" in done.stdout
+    assert "starts anew: the file holds an extractor alone" in done.stdout
     assert "left out, 2: fc.bias, fc.weight" in done.stdout
     assert "another data.std is folded into its start" in done.stdout
     report = json.loads((tmp_path / "converted" / "converted.json").read_text())
@@ -266,7 +266,8 @@ def test_the_command(tmp_path):
     expected = tables_torch.kernel(tensors["conv1.weight"])
     std = np.array([[58.395], [57.12], [57.375]])
     np.testing.assert_allclose(kernel, expected * 127.5 / std, rtol=1e-5)
-    assert "checksum" in done.stderr  # the progress line
+    stages = done.stderr.strip().splitlines()[-3:]
+    assert [line.split(" ")[1] for line in stages] == ["model's", "tensors", "checkpoint"]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import tqdm
 from absl import app, flags, logging
@@ -59,6 +60,18 @@ def define_flags() -> None:
     flags.DEFINE_bool("traceback", False, "Show the Python traceback of an error.")
 
 
+def _bar(**options: Any) -> tqdm.tqdm:
+    """A progress bar, on a terminal only."""
+    return tqdm.tqdm(disable=None, dynamic_ncols=True, **options)
+
+
+def _tell(bar: tqdm.tqdm, stage: str) -> None:
+    """Says what begins now: on the bar, or in a line where there is none."""
+    if bar.disable:
+        print(stage, file=sys.stderr)
+    bar.set_description(stage)
+
+
 def convert(
     experiment: config.Experiment, file: str, output: pathlib.Path, wishes: Wishes
 ) -> Origins:
@@ -78,22 +91,20 @@ def convert(
         raise ValueError(f"{output} exists already: delete it or choose another --output")
     paths = load.files_of(file)
     size = sum(path.stat().st_size for path in paths)
-    bar = tqdm.tqdm(total=size, unit="B", unit_scale=True, unit_divisor=1024, desc="checksum")
-    with bar:
+    with _bar(total=size, unit="B", unit_scale=True, desc="checksum") as bar:
         digest = initial.checksum(paths, bar.update)
-    with tqdm.tqdm(total=3, desc="convert", bar_format="{l_bar}{bar}| {postfix}") as bar:
-        bar.set_postfix_str("random start of the model")
+    with _bar(total=3, bar_format="{desc}: {n_fmt}/{total_fmt} {bar}") as bar:
+        _tell(bar, "the model's random start")
         start = initial.random_start(experiment, wishes.input_channels or initial.RGB)
         bar.update()
-        bar.set_postfix_str("tensors of the file")
+        _tell(bar, f"the tensors of {file}")
         variables, origins = initial.from_file(experiment, file, start, wishes)
-        bar.update()
-        bar.set_postfix_str("checkpoint")
         origins.notes.insert(0, f"sha256 {digest}, {size:,} bytes")
+        bar.update()
+        _tell(bar, f"the checkpoint {output}")
         report = origins.to_dict() | {"summary": origins.summary(), "sha256": digest}
         initial.save(output, experiment, variables, report)
         bar.update()
-        bar.set_postfix_str("done")
     return origins
 
 

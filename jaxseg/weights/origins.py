@@ -1,11 +1,10 @@
 """Where each leaf of a variable tree comes from: a report to print and to keep."""
 
 import dataclasses
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-_LISTED = 8  # tensors named of those that are left out
+_LISTED = 8  # parts that have a line each, tensors that are named where they are left out
 
 
 @dataclasses.dataclass
@@ -22,23 +21,29 @@ class Origins:
 
     def summary(self) -> list[str]:
         """A line for each part of the model and what became of it, then what was left out."""
-        rows: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+        parts: dict[str, dict[str, list[int]]] = {}  # what became of it -> part -> leaves, values
         for path, size in self.sizes.items():
-            what = self.fresh.get(path)
-            row = rows[path.split("/")[1], f"starts anew: {what}" if what else "taken"]
+            what = f"starts anew: {self.fresh[path]}" if path in self.fresh else "taken"
+            row = parts.setdefault(what, {}).setdefault(path.split("/")[1], [0, 0])
             row[0], row[1] = row[0] + 1, row[1] + size
-        width = max(len(part) for part, _ in rows)
-        lines = [self.source]
-        lines += [
+        rows = []
+        for what in sorted(parts, key=lambda what: what == "taken"):
+            by_part = parts[what]
+            if len(by_part) > _LISTED:
+                leaves, values = (sum(row[i] for row in by_part.values()) for i in (0, 1))
+                title = f"{len(by_part)} parts, {next(iter(by_part))} .. {list(by_part)[-1]}"
+                by_part = {title: [leaves, values]}
+            rows += [(part, *row, what) for part, row in by_part.items()]
+        width = max(len(row[0]) for row in rows)
+        lines = [
             f"  {part:<{width}}  {leaves:4d} leaves {values:12,d} values  {what}"
-            for (part, what), (leaves, values) in sorted(rows.items(), key=lambda r: r[0][1] > "t")
+            for part, leaves, values, what in rows
         ]
         if self.left:
             more = f" and {len(self.left) - _LISTED} more" if len(self.left) > _LISTED else ""
-            lines.append(
-                f"  left out, {len(self.left)}: {', '.join(sorted(self.left)[:_LISTED])}{more}"
-            )
-        return lines + [f"  {note}" for note in self.notes]
+            named = ", ".join(sorted(self.left)[:_LISTED])
+            lines.append(f"  left out, {len(self.left)}: {named}{more}")
+        return [self.source, *lines, *(f"  {note}" for note in self.notes)]
 
     def listing(self) -> Iterator[str]:
         """A line for each leaf, and for each tensor that was left out."""

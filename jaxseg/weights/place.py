@@ -107,5 +107,5 @@ def chosen(table: Table, paths: Collection[str], wishes: Wishes) -> tuple[Table,
     inside = {path for path in paths if _name(path).startswith(BACKBONE)}
     if inside and firm and inside.issuperset(firm):
         others = [p for p in paths if p not in inside | filled and p not in fresh]
-        fresh |= dict.fromkeys(others, "the file holds the backbone alone")
+        fresh |= dict.fromkeys(others, "the file holds an extractor alone")
     return table, fresh

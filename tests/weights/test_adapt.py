@@ -96,7 +96,7 @@ def test_an_extractor_fills_the_backbone_wherever_it_stands(prefix):
         expected = source[path.replace("backbone/", "")] if inside else start[path]
         np.testing.assert_array_equal(value, expected, err_msg=path)
         assert (path in origins.taken) == inside
-    assert set(origins.fresh.values()) == {"the file holds the backbone alone"}
+    assert set(origins.fresh.values()) == {"the file holds an extractor alone"}
     text = "\n".join(origins.summary())
     assert "head" in text
     assert "backbone" in text
@@ -305,3 +305,13 @@ def test_the_report_lists_every_leaf_and_tensor():
     assert "params/up/kernel starts anew: 7 classes in the file, 5 in the model" in lines
     assert "params/aux/kernel is left out" in lines
     assert sum(origins.sizes.values()) == sum(leaf.size for leaf in _leaves(_variables()).values())
+
+
+def test_many_parts_of_one_kind_share_a_line():
+    model = _model()
+    for n in range(30):
+        model.start["params"][f"decoder{n}"] = {"kernel": np.zeros((2, 2), np.float32)}
+    _, origins = _fill(*_file(_variables(), "backbone/"), model)
+    (line,) = (line for line in origins.summary() if "decoder" in line)
+    assert "37 leaves" in line  # with the head, the classifier and the K x K kernel
+    assert "33 parts" in line
