@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from jaxseg.weights.match import Table
 from jaxseg.weights.tables_caffe import alexnet, layers_of, resnet, vgg
 from jaxseg.weights.tables_caffe_deeplab import deeplab_v1, deeplab_v2_resnet, deeplab_v2_vgg
+from jaxseg.weights.tables_caffe_dilation import dilation
 from jaxseg.weights.tables_caffe_fcn import fcn
 from jaxseg.weights.tables_caffe_pspnet import pspnet
 from jaxseg.weights.tables_caffe_segnet import deconvnet, segnet, segnet_basic
@@ -18,6 +19,7 @@ _KNOWN_BY: tuple[tuple[str, Callable[[Collection[str]], Table]], ...] = (
     ("conv_decode1", segnet_basic),
     ("fc6-deconv", deconvnet),
     ("score_fr", fcn),
+    ("fc-final|final", dilation),
     ("fc6_1", deeplab_v2_vgg),
     ("fc8_.+", deeplab_v1),
     ("fc1_.+", deeplab_v2_resnet),

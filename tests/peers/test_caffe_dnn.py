@@ -20,6 +20,7 @@ from jaxseg.backbones.alexnet import AlexNet
 from jaxseg.backbones.vgg import VGG
 from jaxseg.models.deeplab_v1 import DeepLabV1, large_fov_backbone, small_window_backbone
 from jaxseg.models.deeplab_v2 import ASPP_L, MSC, DeepLabV2, deeplab_v2_resnet
+from jaxseg.models.dilation import CONTEXT_8, CONTEXT_10, LARGE, Dilation, front_end_backbone
 from jaxseg.models.fcn import FCN
 from jaxseg.models.pspnet import PSPNet, pspnet_backbone
 from jaxseg.weights import load, match
@@ -157,3 +158,32 @@ def test_deeplab_v2_on_resnet_at_three_scales(compare, monkeypatch):
     assert _error(ours["coarse_logits_scale50"], small) < 1e-4
     assert _error(ours["coarse_logits"], fused) < 1e-4
     assert _error(ours["logits"], logits) < 1e-4
+
+
+@pytest.mark.parametrize("context", [(), CONTEXT_8], ids=["front_end", "large_context"])
+def test_dilation(compare, context):
+    size = (372 + 16, 372 + 24)
+    options = {"context": 8 if context else 0, "large": True}
+    net = caffe_nets.dilation(size, width=4, classes=CLASSES, features=8, **options)
+    model = Dilation(
+        CLASSES,
+        front_end_backbone().clone(width=4),
+        context,
+        LARGE if context else (),
+        pad_first=True,
+        mirror=False,
+        head_features=8,
+    )
+    (coarse,), ours = compare(net, model, size, ["ct_final" if context else "fc-final"])
+    assert _error(ours["coarse_logits"], coarse) < 1e-4
+
+
+def test_dilation_of_cityscapes_enlarges_in_the_network(compare):
+    size = (372 + 16, 372 + 24)
+    options = {"context": 10, "upsample": True}
+    net = caffe_nets.dilation(size, width=4, classes=CLASSES, features=8, **options)
+    backbone = front_end_backbone().clone(width=4)
+    options = {"upsampling": "deconvolution", "mirror": False, "head_features": 8}
+    model = Dilation(CLASSES, backbone, CONTEXT_10, **options)
+    (scores,), ours = compare(net, model, size, ["ctx_upsample"])
+    assert _error(ours["logits"], scores) < 1e-4

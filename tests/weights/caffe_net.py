@@ -53,12 +53,12 @@ class CaffeNet:
         self._layer(name, "Convolution", bottom, parameters, channels=out, blobs=blobs)
         return self.relu(name) if relu else name
 
-    def deconv(self, bottom, name, kernel, *, stride, pad=0, bias=None):
-        """With the given kernel [in, out, k, k]."""
-        _, out, k, _ = kernel.shape
+    def deconv(self, bottom, name, kernel, *, stride, pad=0, bias=None, group=1):
+        """With the given kernel [in, out / group, k, k]."""
+        out, k = kernel.shape[1] * group, kernel.shape[2]
         parameters = (
             f"convolution_param {{ num_output: {out} kernel_size: {k} stride: {stride} "
-            f"pad: {pad} bias_term: {str(bias is not None).lower()} }}"
+            f"pad: {pad} group: {group} bias_term: {str(bias is not None).lower()} }}"
         )
         blobs = [kernel] if bias is None else [kernel, bias]
         return self._layer(name, "Deconvolution", bottom, parameters, channels=out, blobs=blobs)

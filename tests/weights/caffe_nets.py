@@ -7,6 +7,7 @@ import numpy as np
 from tests.weights.caffe_net import CaffeNet
 
 UNITS = {14: (1, 1, 1, 1), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+LARGE = (2, 2, 4, 8, 16, 32, 32)  # features of the Large context module, times the classes
 VGG16 = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))  # width, convolutions of each stage
 
 
@@ -219,3 +220,29 @@ def deeplab_v2_resnet(size, *, width, classes, depth=101, rates=(6, 12, 18, 24))
         net.layers[name] = net.layers[owner]
         shared[name] = [f"{owner}_{n}" for n in range(len(net.layers[name]))]
     return net, shared
+
+
+def dilation(size, *, width, classes, features, context=0, large=False, upsample=False):
+    """fyu/dilation's front end, and `context` layers of the context module: 7, 8 or 10."""
+    net = CaffeNet(size)
+    pool = (2, 2, 0)
+    x = vgg_trunk(
+        net, width=width, image_pad=0, pad=0, pools=(pool, pool, pool, None, None), rate5=2
+    )
+    x = net.conv(x, "fc6", features, 7, dilation=4)
+    x = net.conv(x, "fc7", features, 1)
+    prefix, final = ("ct", "fc-final") if large else ("ctx", "final")
+    x = net.conv(x, final, classes, 1, relu=False)
+    if context:
+        stages = range(2, context - 2)
+        names = ["conv1_1", "conv1_2", *(f"conv{n}_1" for n in stages), "fc1"]
+        rates = [1, 1, *(2 ** (n - 1) for n in stages), 1]
+        widths = LARGE if large else (1,) * len(names)
+        for number, (name, rate, times) in enumerate(zip(names, rates, widths, strict=True)):
+            pad = (0 if number else sum(rates)) if large else rate
+            x = net.conv(x, f"{prefix}_{name}", times * classes, 3, pad=pad, dilation=rate)
+        x = net.conv(x, f"{prefix}_final", classes, 1, relu=False)
+    if upsample:
+        kernel = bilinear(1, 16).repeat(classes, 0)
+        net.deconv(x, f"{prefix}_upsample", kernel, stride=8, pad=4, group=classes)
+    return net

@@ -11,6 +11,14 @@ from jaxseg.layers.norm import Norm
 from jaxseg.models.deconvnet import DeconvNet
 from jaxseg.models.deeplab_v1 import DeepLabV1, large_fov_backbone, small_window_backbone
 from jaxseg.models.deeplab_v2 import ASPP_L, MSC, DeepLabV2, deeplab_v2_resnet
+from jaxseg.models.dilation import (
+    CONTEXT_7,
+    CONTEXT_8,
+    CONTEXT_10,
+    LARGE,
+    Dilation,
+    front_end_backbone,
+)
 from jaxseg.models.fcn import FCN
 from jaxseg.models.pspnet import PSPNet, pspnet_backbone
 from jaxseg.models.segnet import SegNet
@@ -138,6 +146,34 @@ def test_deeplab_v2_on_resnet_takes_the_first_scale(tmp_path, told, monkeypatch)
     np.testing.assert_array_equal(bias, blobs["fc1_voc12_c3/1"])
     kernel = _leaf(filled, "params/backbone/stage3_unit1/conv2/conv/kernel")
     np.testing.assert_array_equal(kernel[2, 1, 3, 4], blobs["res4a_branch2b/0"][4, 3, 2, 1])
+
+
+@pytest.mark.parametrize(
+    ("context", "rates", "large", "mean"),
+    [
+        (0, (), False, None),
+        (0, (), True, (116.52, 111.36, 102.93)),
+        (8, CONTEXT_8, True, (116.52, 111.36, 102.93)),
+        (7, CONTEXT_7, False, (91.34692262, 95.55136972, 96.19429688)),
+        (8, CONTEXT_8, False, (105.41212523, 108.77808759, 110.70313206)),
+        (10, CONTEXT_10, False, (73.16, 82.91, 72.39)),
+    ],
+)
+def test_dilation(context, rates, large, mean):
+    options = {"context": context, "large": large, "upsample": context == 10}
+    net = caffe_nets.dilation((380, 380), width=2, classes=3, features=6, **options)
+    widths = LARGE if large and context else ()
+    model = Dilation(3, front_end_backbone().clone(width=2), rates, widths, head_features=6)
+    table = load.table_of(net.blobs)
+    assert (table.normalisation and table.normalisation.mean) == mean
+    filled = match.fill(net.blobs, shapes_of(model), table)
+    sizes = [a.size for n, a in net.blobs.items() if n != "ctx_upsample/0"]
+    assert sum(sizes) == sum(a.size for a in jax.tree.leaves(filled))
+    if context:
+        prefix = "ct" if large else "ctx"
+        for layer, name in ((2, "conv1_2"), (4, "conv3_1"), (len(rates), "fc1")):
+            bias = _leaf(filled, f"params/context/layer{layer}/bias")
+            np.testing.assert_array_equal(bias, net.blobs[f"{prefix}_{name}/1"])
 
 
 def test_segnet():
