@@ -91,8 +91,8 @@ class ThreeMaps(nn.Module):
         low = block(stride=4, name="stage1")(x, train=train)
         middle = block(stride=2, name="stage3")(low, train=train)
         high = block(stride=2, name="stage4")(middle, train=train)
-        maps = (low, low, middle, high, high)
-        ends = {f"{name}{n}": x for name in ("conv", "pool") for n, x in enumerate(maps, start=1)}
+        ends = {f"conv{n}": x for n, x in enumerate((low, low, low, middle, high), start=1)}
+        ends |= {f"pool{n}": x for n, x in enumerate((low, low, middle, high, high), start=1)}
         return ends | {
             "stage1": low,
             "stage2": low,

@@ -16,6 +16,7 @@ from jaxseg import config, models
 from jaxseg.backbones import resnet
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
+from jaxseg.backbones.vgg import VGG
 from jaxseg.backbones.xception import Xception
 from jaxseg.models.backbone_unet import BackboneUNet, smp_unet
 from jaxseg.models.deeplab_v1 import DeepLabV1, large_fov_backbone, small_window_backbone
@@ -25,6 +26,7 @@ from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus, smp_deeplab_v3_plus
 from jaxseg.models.dilated_fcn import DilatedFCN, torchvision_fcn
 from jaxseg.models.dilation import Dilation, front_end_backbone
 from jaxseg.models.encnet import EncNet, encnet_backbone
+from jaxseg.models.parsenet import MAPS, ParseNet, parsenet_fcn, parsenet_large_fov
 from jaxseg.models.pspnet import PSPNet, pspnet_backbone
 from jaxseg.models.refinenet import RefineNet, refinenet_backbone
 from jaxseg.models.unet import UNet
@@ -76,6 +78,9 @@ MODELS = {
         RefineNet(K, refinenet_backbone(18), adapt_units=1, pooling_stages=1, output_units=1),
         RefineNet(K, refinenet_backbone(18), 2, pooling_stages=2, pool_first=False),
     ],
+    "ParseNet": [ParseNet(K, VGG(depth=11, atrous_pools=False), ("fc7",), "late")],
+    "parsenet_fcn": [parsenet_fcn(K, MAPS)],
+    "parsenet_large_fov": [parsenet_large_fov(K)],
     "PSPNet": [PSPNet(K, pspnet_backbone(18)), PSPNet(K, ResNet(depth=18), (1, 3), "max", False)],
 }
 SMALL = {

@@ -1,0 +1,206 @@
+"""ParseNet: "Looking wider to see better" (Liu, Rabinovich and Berg, arXiv 1506.04579).
+
+Global context: the mean of the last map, copied to every pixel, beside the map itself. What is
+joined is first brought to one scale, by its length and a learned factor for each channel:
+
+    parsenet_fcn(60)                                              # on FCN-32s: PASCAL Context
+    parsenet_fcn(60, ("pool6", "fc7", "conv5", "conv4", "conv3"))
+    parsenet_large_fov(21)                                        # on DeepLab LargeFOV: VOC 2012
+
+Unsure: no definition file of the network was at hand. From memory are early and late fusion, the
+start of the factors at 10, and that every map is normalised; how the paper brings conv3 to conv5
+and fc7 to one resolution is not known, nor whether its FCN pads the image by 100.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxseg.backbones.vgg import VGG, FullyConvolutional
+from jaxseg.layers.aspp import rates_at
+from jaxseg.layers.conv import Conv, conv
+from jaxseg.layers.pool import avg_pool, global_avg_pool
+from jaxseg.layers.resize import resize_bilinear
+from jaxseg.layers.taps import accumulator
+from jaxseg.models.deeplab_v1 import STATED_AT, classifier_init, large_fov_backbone
+from jaxseg.types import Array, Outputs
+
+MAPS = ("pool6", "fc7", "conv5", "conv4", "conv3")
+FUSIONS = ("early", "late")
+
+
+class L2Norm(nn.Module):
+    """Each pixel's vector by its length, times a learned factor for each channel.
+
+    y_c = scale_c x_c / sqrt(sum over c of x_c^2 + epsilon): "Normalize" of the authors' Caffe with
+    across_spatial and channel_shared off.
+    """
+
+    start: float = 10.0  # of the factors; with 1 it does not train
+    epsilon: float = 1e-10
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, h, w, C] -> [B, h, w, C] in `dtype`, computed in float32 at least."""
+        scale = self.param("scale", nn.initializers.constant(self.start), (x.shape[-1],), "float32")
+        wide = x.astype(accumulator(x))
+        squares = jnp.sum(wide**2, axis=-1, keepdims=True)
+        return (scale * wide * jax.lax.rsqrt(squares + self.epsilon)).astype(self.dtype)
+
+
+class JointClassifier(nn.Module):
+    """The 1x1 classifier of concatenated maps, whatever the resolution of each.
+
+    A 1x1 convolution and bilinear interpolation may change places, so each map is classified by its
+    part of the kernel before it is enlarged: 8192 channels never are.
+    """
+
+    num_classes: int
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, maps: list[Array]) -> list[Array]:
+        """[B, h_i, w_i, C_i] each -> float32 [B, h_i, w_i, K] each, to be added up."""
+        ends = [0]
+        for x in maps:
+            ends.append(ends[-1] + x.shape[-1])
+        kernel = self.param("kernel", classifier_init, (1, 1, ends[-1], self.num_classes))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.num_classes,))
+        parts = zip(maps, ends, ends[1:], strict=False)
+        scores = [
+            conv(x.astype(kernel.dtype), kernel[:, :, start:end], form=self.form)
+            for x, start, end in parts
+        ]
+        return [scores[0] + bias, *scores[1:]]
+
+
+class ParseNet(nn.Module):
+    """The network on either base; the backbone's output stride is the model's.
+
+    Early fusion concatenates the maps and classifies them once, late fusion classifies each and
+    adds the scores: both are linear, so they differ in biases, and in how the paper trains them.
+
+    Each score is enlarged to the image from where its map's pixels lie: with poolings of 2x2 in the
+    middle of their squares ("half_pixel"), with padded ones of 3x3 on every s-th pixel
+    ("align_corners").
+    """
+
+    num_classes: int
+    backbone: nn.Module  # a `VGG`; holds the output stride
+    maps: tuple[str, ...] = ("pool6", "fc7")  # of MAPS; "pool6" is the mean of fc7
+    fusion: str = "early"  # or "late"
+    normalize: bool = True
+    scale_start: float = 10.0
+    kernel_size: int = 7  # of fc6
+    rate: int = 4  # of fc6, stated at output stride 8, scaled to the actual
+    head_features: int = 4096  # of fc6 and fc7
+    average_pool: bool = False  # LargeFOV's pool5a
+    resize_convention: str = "half_pixel"
+    dropout: float = 0.5
+    dtype: str = "float32"  # of features; logits are float32
+    form: str = "auto"
+
+    @nn.compact
+    def __call__(self, images: Array, *, train: bool) -> Outputs:
+        """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
+
+        Returns:
+          "logits" float32 [B, H, W, K]; "features", the backbone's; "fc7".
+
+        Raises:
+          ValueError: an unknown map or fusion, or no map; at this output stride the rate is no
+            whole number.
+        """
+        if not self.maps or not set(self.maps) <= set(MAPS):
+            raise ValueError(f"maps is {self.maps}: some of {', '.join(MAPS)} are needed")
+        if self.fusion not in FUSIONS:
+            raise ValueError(f"fusion is {self.fusion!r}: it must be one of {', '.join(FUSIONS)}")
+        ends = self.backbone(images, train=train)
+        x = ends["features"]  # [B, H/32, W/32, 512]
+        outputs = {"features": x}
+        if self.average_pool:
+            x = avg_pool(x, 3, 1, 1)
+        (rate,) = rates_at((self.rate,), self.backbone.output_stride, STATED_AT)
+        x = FullyConvolutional(
+            self.head_features,
+            self.kernel_size,
+            rate,
+            dropout=self.dropout,
+            dtype=self.dtype,
+            form=self.form,
+            name="head",
+        )(x, train=train)  # [B, H/32, W/32, 4096]
+        outputs["fc7"] = x
+        ends = ends | {"fc7": x}
+        if "pool6" in self.maps:
+            ends["pool6"] = global_avg_pool(x)  # [B, 1, 1, 4096]
+        joined = [ends[name] for name in self.maps]
+        if self.normalize:
+            norm = functools.partial(L2Norm, self.scale_start, dtype=self.dtype)
+            joined = [
+                norm(name=f"norm_{name}")(each)
+                for name, each in zip(self.maps, joined, strict=True)
+            ]
+        scores = self._scores(joined)
+        size = images.shape[1:3]
+        logits = [
+            self._enlarged(each, self._stride(name), size)
+            for name, each in zip(self.maps, scores, strict=True)
+        ]
+        return outputs | {"logits": functools.reduce(jnp.add, logits)}  # [B, H, W, K]
+
+    def _scores(self, maps: list[Array]) -> list[Array]:
+        """Of each map, float32 [B, h, w, K]."""
+        if self.fusion == "early":
+            return JointClassifier(self.num_classes, self.form, name="classifier")(maps)
+        classify = functools.partial(
+            Conv, self.num_classes, 1, use_bias=True, kernel_init=classifier_init, form=self.form
+        )
+        return [
+            classify(name=f"classifier_{name}")(x) for name, x in zip(self.maps, maps, strict=True)
+        ]
+
+    def _stride(self, name: str) -> int:
+        """Of a map; 0: it is the mean of the whole image."""
+        if name == "pool6":
+            return 0
+        whole = self.backbone.output_stride
+        return whole if name == "fc7" else min(whole, 2 ** (int(name[-1]) - 1))
+
+    def _enlarged(self, x: Array, stride: int, size: tuple[int, ...]) -> Array:
+        """[B, h, w, K] -> [B, *size, K]."""
+        if not stride:
+            return jnp.broadcast_to(x, (x.shape[0], *size, x.shape[-1]))  # "unpooling"
+        less = stride - 1 if self.resize_convention == "align_corners" else 0
+        rows, columns = (stride * n - less for n in x.shape[1:3])
+        x = resize_bilinear(x, (rows, columns), convention=self.resize_convention, form=self.form)
+        x = x[:, : size[0], : size[1]]
+        below, beside = size[0] - x.shape[1], size[1] - x.shape[2]
+        if below or beside:  # a grid that begins on the first pixel may end before the last one
+            x = jnp.pad(x, [(0, 0), (0, below), (0, beside), (0, 0)], mode="edge")
+        return x
+
+
+def parsenet_fcn(num_classes: int, maps: tuple[str, ...] = ("pool6", "fc7")) -> ParseNet:
+    """On VGG-16 at output stride 32, as for PASCAL Context and SIFT Flow.
+
+    Departure: fc6 pads by 3, and the image is not padded by 100 as in FCN, so that all maps lie on
+    the image.
+    """
+    return ParseNet(num_classes, VGG(atrous_pools=False), maps)
+
+
+def parsenet_large_fov(num_classes: int) -> ParseNet:
+    """On DeepLab's LargeFOV, as for VOC 2012; "ParseNet baseline" is LargeFOV itself."""
+    return ParseNet(
+        num_classes,
+        large_fov_backbone(),
+        kernel_size=3,
+        rate=12,
+        head_features=1024,
+        average_pool=True,
+        resize_convention="align_corners",
+    )
