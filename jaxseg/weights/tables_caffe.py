@@ -59,6 +59,17 @@ def fully_connected(kernel_size: int) -> Callable[[np.ndarray], np.ndarray]:
     return transform
 
 
+def is_bilinear(array: np.ndarray) -> bool:
+    """Whether a deconvolution [C, C, k, k], or [C, 1, k, k] by groups, only interpolates."""
+    size = array.shape[-1]
+    factor = (size + 1) // 2
+    centre = factor - 1 if size % 2 else factor - 0.5
+    taps = 1 - np.abs(np.arange(size) - centre) / factor
+    channels = np.eye(len(array)) if array.shape[1] > 1 else np.ones((len(array), 1))
+    wanted = channels[:, :, None, None] * np.outer(taps, taps)
+    return wanted.shape == array.shape and np.allclose(array, wanted, atol=1e-6)
+
+
 def conv(
     layer: str,
     target: str,

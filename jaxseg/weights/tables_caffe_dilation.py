@@ -8,8 +8,7 @@ import re
 from collections.abc import Collection
 
 from jaxseg.weights.match import Normalisation, Table
-from jaxseg.weights.tables_caffe import conv, layers_of, vgg_trunk
-from jaxseg.weights.tables_caffe_fcn import is_bilinear
+from jaxseg.weights.tables_caffe import conv, is_bilinear, layers_of, vgg_trunk
 
 # Means of the data set, R, G, B (the release's datasets/*.json).
 _MEANS = {

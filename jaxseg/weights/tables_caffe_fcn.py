@@ -10,6 +10,7 @@ from jaxseg.weights.tables_caffe import (
     IMAGENET_PIXELS,
     alexnet_trunk,
     conv,
+    is_bilinear,
     transposed_kernel,
     vgg_trunk,
 )
@@ -17,17 +18,6 @@ from jaxseg.weights.tables_caffe import (
 # Deconvolutions: of 32s; of 16s and 8s; of 16s; of 8s.
 _UPSCORES = ("upscore", "upscore2", "upscore_pool4", "upscore16", "upscore8")
 _SCALES = {"scale_pool4": 0.01, "scale_pool3": 0.0001}  # of the network trained at once
-
-
-def is_bilinear(array: np.ndarray) -> bool:
-    """Whether a deconvolution [C, C, k, k], or [C, 1, k, k] by groups, only interpolates."""
-    size = array.shape[-1]
-    factor = (size + 1) // 2
-    centre = factor - 1 if size % 2 else factor - 0.5
-    taps = 1 - np.abs(np.arange(size) - centre) / factor
-    channels = np.eye(len(array)) if array.shape[1] > 1 else np.ones((len(array), 1))
-    wanted = channels[:, :, None, None] * np.outer(taps, taps)
-    return wanted.shape == array.shape and np.allclose(array, wanted, atol=1e-6)
 
 
 def _is_all(value: float, array: np.ndarray) -> bool:
@@ -40,7 +30,8 @@ def fcn(names: Collection[str]) -> Table:
     Set `stride` to the file's (8 where it has upscore8, 16 with upscore16, else 32), and `at_once`
     where it has scale_pool4: the factors are no parameters, so nothing here would notice. The
     deconvolutions of the releases are fixed and bilinear, which is compared with what the file
-    holds; a network with learned ones takes them.
+    holds; a network with learned ones takes them. Unsure: the mean is that of the VOC releases;
+    those for other data sets have the same names and may subtract another.
 
     Args:
       names: of the blobs in the file.
