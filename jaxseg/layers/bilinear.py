@@ -43,18 +43,26 @@ def bilinear_conv_transpose(x: Array, *, size: int, stride: int, form: str = "au
         for axis in (1, 2):
             y = _between(y, size, stride, axis)
     else:
-        rows, columns = (_matrix(n, size, stride).astype(y.dtype) for n in x.shape[1:3])
-        y = jnp.einsum("hH,wW,BHWC->BhwC", rows, columns, y, precision="highest")
+        y = _multiplied(y, size, stride)
     return y.astype(x.dtype)
 
 
+def _multiplied(x: Array, size: int, stride: int) -> Array:
+    """The map with a border of zeros, of which each pixel becomes `stride`, without that border."""
+    x = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+    rows, columns = (_matrix(n, size, stride).astype(x.dtype) for n in x.shape[1:3])
+    y = jnp.einsum("hH,wW,BHWC->BhwC", rows, columns, x, precision="highest")
+    bottom, right = (stride * (n - 2) + size for n in x.shape[1:3])
+    return y[:, stride:bottom, stride:right]
+
+
 def _matrix(inputs: int, size: int, stride: int) -> np.ndarray:
-    """The enlargement of one axis, float64 [outputs, inputs]."""
+    """The enlargement of one axis, float64 [stride inputs, inputs]."""
     taps = bilinear_taps(size)
-    weights = np.zeros((stride * (inputs - 1) + size, inputs))
+    weights = np.zeros((stride * (inputs + 1), inputs))
     for i in range(inputs):
         weights[stride * i : stride * i + size, i] = taps
-    return weights
+    return weights[:-stride]
 
 
 def _between(x: Array, size: int, stride: int, axis: int) -> Array:

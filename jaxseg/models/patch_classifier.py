@@ -121,12 +121,15 @@ class PatchNetwork(nn.Module):
 
 
 def _spread_max_pool(x: Array, rate: int) -> Array:
-    """The maximum of windows whose pixels are `rate` apart: a window's rows, then its columns."""
+    """The maximum of windows whose pixels are `rate` apart: a window's rows, then its columns.
+
+    In the gradient one of equal maxima takes all.
+    """
     for axis in (1, 2):
         left = x.shape[axis] - rate * (_WINDOW - 1)
         starts = [rate * tap for tap in range(_WINDOW)]
         taps = [lax.slice_in_dim(x, start, start + left, axis=axis) for start in starts]
-        x = functools.reduce(jnp.maximum, taps)
+        x = functools.reduce(lambda best, tap: jnp.where(tap > best, tap, best), taps)
     return x
 
 

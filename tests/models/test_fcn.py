@@ -69,13 +69,24 @@ def test_each_stage_starts_from_the_one_before():
 )
 def test_published_sizes(size, rows, columns):
     """Of fc7's map and of each enlargement before its crop."""
-    layers = summary.summarize(SMALL, size).layers
-    shapes = [
-        layer.shape[:2]
-        for layer in layers
-        if layer.path == "score_fr" or layer.path.startswith("upscore")
-    ]
-    assert shapes == list(zip(rows, columns, strict=True))
+    seen = []
+
+    def record(call, arguments, keywords, context):
+        result = call(*arguments, **keywords)
+        if (context.module.name or "").startswith(("score_fr", "upscore")):
+            seen.append(result.shape[1:3])
+        return result
+
+    with nn.intercept_methods(record):
+        shapes_of(SMALL, size)
+    assert seen == list(zip(rows, columns, strict=True))
+
+
+def test_strides_of_the_scores():
+    layers = summary.summarize(SMALL, (100, 70)).layers
+    strides = {layer.path: layer.stride for layer in layers}
+    names = ("score_fr", "upscore2", "score_pool4", "upscore_pool4", "score_pool3", "upscore8")
+    assert [strides[name] for name in names] == [32, 16, 16, 8, 8, 1]
 
 
 @pytest.mark.parametrize(
