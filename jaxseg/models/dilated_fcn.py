@@ -51,6 +51,7 @@ class DilatedFCN(nn.Module):
         Raises:
           ValueError: an auxiliary head is asked for on a backbone without a stage 3.
         """
+        height, width = images.shape[1:3]
         head = functools.partial(
             FCNHead,
             self.num_classes,
@@ -63,7 +64,7 @@ class DilatedFCN(nn.Module):
         )
         upsample = functools.partial(
             resize_bilinear,
-            size=images.shape[1:3],
+            size=(height, width),
             convention=self.resize_convention,
             form=self.form,
         )

@@ -185,10 +185,13 @@ class EncNet(nn.Module):
         Raises:
           ValueError: `aggregation` is unknown; the backbone lacks a stage that is asked for.
         """
-        size = images.shape[1:3]
+        height, width = images.shape[1:3]
         block = self._layer(ConvNorm)
         upsample = functools.partial(
-            resize_bilinear, size=size, convention=self.resize_convention, form=self.form
+            resize_bilinear,
+            size=(height, width),
+            convention=self.resize_convention,
+            form=self.form,
         )
         ends = self.backbone(images, train=train)
         self._check(ends)
@@ -224,27 +227,27 @@ class EncNet(nn.Module):
     def _with_stages(self, x: Array, ends: dict[str, Array], *, train: bool) -> Array:
         """The map fused with stages 2 and 3, which have its size at output stride 8."""
         block = self._layer(ConvNorm)
+        height, width = x.shape[1:3]
         maps = [x]
         for stage in LATERAL_STAGES:
             y = block(self.head_features, 1, name=f"lateral_{stage}")(ends[stage], train=train)
-            if y.shape[1:3] != x.shape[1:3]:
+            if y.shape[1:3] != (height, width):
                 y = resize_bilinear(
-                    y, x.shape[1:3], convention=self.resize_convention, form=self.form
+                    y, (height, width), convention=self.resize_convention, form=self.form
                 )
             maps.append(y)  # [B, H/8, W/8, 512]
         x = jnp.concatenate(maps, axis=-1)  # [B, H/8, W/8, 1536]
         return block(self.head_features, 3, name="fusion")(x, train=train)
 
     def _check(self, ends: dict[str, Array]) -> None:
-        asked = {"lateral": LATERAL_STAGES} if self.lateral else {}
-        asked |= {"aux_features": ("stage3",)} if self.aux_features else {}
-        for field, stages in asked.items():
-            for stage in stages:
-                if stage not in ends:
-                    raise ValueError(
-                        f"{field} is {getattr(self, field)}: it needs {stage} of a ResNet, and "
-                        f"{type(self.backbone).__name__} has none; turn it off"
-                    )
+        asked = [("lateral", stage) for stage in LATERAL_STAGES if self.lateral]
+        asked += [("aux_features", "stage3")] if self.aux_features else []
+        for field, stage in asked:
+            if stage not in ends:
+                raise ValueError(
+                    f"{field} is {getattr(self, field)}: it needs {stage} of a ResNet, and "
+                    f"{type(self.backbone).__name__} has none; turn it off"
+                )
 
     def _layer(self, module: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         return functools.partial(

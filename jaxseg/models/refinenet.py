@@ -8,6 +8,7 @@ finest by blocks of residual units (Lin et al., arXiv 1611.06612, section 3, Fig
 """
 
 import functools
+import operator
 
 import flax.linen as nn
 
@@ -119,8 +120,10 @@ class RefineNetBlock(nn.Module):
         if len(paths) > 1:
             smallest = min(x.shape[-1] for x in paths.values())
             paths = {name: conv(smallest, name=f"fuse{name}")(x) for name, x in paths.items()}
-        size = tuple(max(x.shape[axis] for x in paths.values()) for axis in (1, 2))
-        x = sum(self._enlarged(x, size) for x in paths.values())  # [B, h, w, C]
+        height, width = (max(x.shape[axis] for x in paths.values()) for axis in (1, 2))
+        x = functools.reduce(
+            operator.add, (self._enlarged(x, (height, width)) for x in paths.values())
+        )  # [B, h, w, C]
         x = ChainedResidualPooling(
             self.pooling_stages,
             self.pool_first,
@@ -142,8 +145,9 @@ class RefineNetBlock(nn.Module):
 class RefineNet(nn.Module):
     """Figure 2c: the four-cascaded network, or its variants with fewer blocks.
 
-    Three residual units end each block, as in the released code. The paper has one there, and two
-    that adapt the result to the next block: for four cascades the same network.
+    Three residual units end each block, as in the released code. Unsure: as others quote section
+    3.2, the paper has one there, two that adapt the result to the next block, and two before the
+    classifier, which with four cascades is the same network.
 
     Departure: maps are enlarged bilinearly, as in the PyTorch port of DrSleep; the original
     resizes bicubically, with an approximate gradient. The variant with two images (section 4.3) is
@@ -178,6 +182,7 @@ class RefineNet(nn.Module):
         Raises:
           ValueError: `cascades` is not 1, 2 or 4; the backbone lacks a stage.
         """
+        height, width = images.shape[1:3]
         ends = self.backbone(images, train=train)
         self._check(ends)
         residual_init = nn.initializers.normal(self.init_deviation)
@@ -212,7 +217,7 @@ class RefineNet(nn.Module):
             name="classifier",
         )(drop(x))  # [B, H/4, W/4, K]
         outputs["logits"] = resize_bilinear(
-            x, images.shape[1:3], convention=self.resize_convention, form=self.form
+            x, (height, width), convention=self.resize_convention, form=self.form
         )  # [B, H, W, K]
         return outputs
 
