@@ -14,6 +14,7 @@ import pytest
 
 from jaxseg import config, models
 from jaxseg.backbones import resnet
+from jaxseg.backbones.alexnet import AlexNet
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.vgg import VGG
@@ -27,6 +28,9 @@ from jaxseg.models.dilated_fcn import DilatedFCN, torchvision_fcn
 from jaxseg.models.dilation import Dilation, front_end_backbone
 from jaxseg.models.encnet import EncNet, encnet_backbone
 from jaxseg.models.parsenet import MAPS, ParseNet, parsenet_fcn, parsenet_large_fov
+from jaxseg.models.fcn import FCN
+from jaxseg.models.full_resolution import FullResolution
+from jaxseg.models.patch_classifier import PatchClassifier
 from jaxseg.models.pspnet import PSPNet, pspnet_backbone
 from jaxseg.models.refinenet import RefineNet, refinenet_backbone
 from jaxseg.models.unet import UNet
@@ -38,6 +42,16 @@ K = 5
 SEPARABLE = {"aspp_separable": True, "decoder_separable": True}
 # Every public class and function of jaxseg.models, with models that it makes.
 MODELS = {
+    "FCN": [
+        FCN(K, VGG(depth=11, image_padding=100, atrous_pools=False)),
+        FCN(K, AlexNet(image_padding=100), 32, fc6_kernel=5),
+        FCN(K, VGG(depth=11, norm="batch", atrous_pools=False), 16, True, fc6_padding=None),
+    ],
+    "PatchClassifier": [
+        PatchClassifier(K, stages=2, norm="batch"),
+        PatchClassifier(K, stages=1, dense=False),
+    ],
+    "FullResolution": [FullResolution(K, depth=3)],
     "DeepLabV1": [
         DeepLabV1(K, large_fov_backbone().clone(depth=11), msc_features=4),
         DeepLabV1(K, small_window_backbone().clone(depth=11), 4, 8, average_pool=False),
@@ -228,6 +242,7 @@ def test_every_parameter_of_a_head_gets_a_gradient(name):
     """Statistics are frozen: half as much to compile."""
     model = _without_dropout(SMALL[name])
     changes = {"skips": ("stage3", "stage1"), "low_level": "stage1", "atrous_rates": (2,)}
+    changes |= {"fc6_padding": None}
     changes |= {"norm": "frozen"} if getattr(model, "norm", "") != "none" else {}
     changes = {field: value for field, value in changes.items() if hasattr(model, field)}
     if hasattr(model, "backbone"):
