@@ -13,19 +13,21 @@ from jaxseg.weights import (
     match,
     safetensors_file,
     tables_keras,
+    tables_tf,
     tables_tflite,
     tables_torch,
     tables_torch_classifiers,
+    tf_checkpoint_file,
     tflite_file,
     torch_file,
 )
 
-KINDS = ".pth .safetensors .tflite .h5 .caffemodel"
+KINDS = ".pth .safetensors .tflite .h5 .caffemodel .index"
 
 
 def is_file(path: str | pathlib.Path) -> bool:
-    """Whether this is a file at all; else it may be the folder of a run."""
-    return pathlib.Path(path).is_file()
+    """Whether this is a weight file at all; else it may be the folder of a run."""
+    return tf_checkpoint_file.prefix_of(path) is not None or pathlib.Path(path).is_file()
 
 
 def files_of(path: str | pathlib.Path) -> list[pathlib.Path]:
@@ -36,7 +38,8 @@ def files_of(path: str | pathlib.Path) -> list[pathlib.Path]:
     """
     if not is_file(path):
         raise FileNotFoundError(f"{path}: no such file")
-    return [pathlib.Path(path)]
+    prefix = tf_checkpoint_file.prefix_of(path)
+    return tf_checkpoint_file.files_of(prefix) if prefix else [pathlib.Path(path)]
 
 
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -47,8 +50,10 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
       ValueError: the content is of no kind that is read here; the message names the file.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise FileNotFoundError(f"{path}: no such file")
+    if prefix := tf_checkpoint_file.prefix_of(path):
+        return tf_checkpoint_file.read(prefix)
     with path.open("rb") as file:
         start = file.read(9)
     if start[:2] == b"PK" or start[:1] == b"\x80":
@@ -61,6 +66,11 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         return safetensors_file.read(path)
     if start[:1] in caffemodel_file.STARTS:
         return caffemodel_file.read(path)
+    if tf_checkpoint_file.is_table(path):
+        raise ValueError(
+            f"{path}: a TensorFlow checkpoint, and no .index of that name beside it: of the format "
+            f"before 1.0, or parts are missing; {tf_checkpoint_file.RESAVE}"
+        )
     raise ValueError(f"{path}: no weight file of a known kind ({KINDS})")
 
 
@@ -70,6 +80,8 @@ def table_of(names: Collection[str]) -> match.Table:
     Raises:
       ValueError: no known network has such names.
     """
+    if tables_tf.is_one(names):
+        return tables_tf.deeplab(names)
     if "MobilenetV2/Conv/weights" in names and "logits/semantic/weights" in names:
         return tables_tflite.deeplab_v3_mobilenet_v2()
     if any(name.endswith("bn_Conv1/gamma:0") for name in names):
