@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxseg.sampling import nearest_pixels
 from jaxseg.types import Array, ArrayLike
@@ -33,12 +34,22 @@ def masked_mean(per_pixel: ArrayLike, valid: ArrayLike, weights: ArrayLike | Non
     return total / jnp.where(divisor > 0, divisor, 1)
 
 
+def _pixels_of(inputs: int, outputs: int) -> np.ndarray:
+    """The labels of an axis that a map's pixels take; see `subsampled`."""
+    strides = (1 << power for power in range(inputs.bit_length()))
+    whole = [s for s in strides if s * (outputs - 1) <= inputs <= s * outputs]
+    if whole:
+        return np.minimum(whole[0] * np.arange(outputs), inputs - 1)
+    return nearest_pixels(inputs, outputs, "align_corners")
+
+
 def subsampled(labels: ArrayLike, size: tuple[int, int]) -> Array:
     """The labels under the pixels of a smaller map: the nearest id, never one between two.
 
-    Positions are those of "align_corners": of 321 rows and a map of 41 exactly every 8th, which is
-    the label that DeepLab v1 and v2 train with. Unsure: where the step is no whole number (the map
-    of scale 0.75, 31 of 321) the released code's rounding is not in the facts at hand.
+    Of a map whose stride is a power of two every 8th label, say, from the first on (past the last
+    row the last): what DeepLab v1, v2 and Yu and Koltun train with. Other maps have their corners
+    on the labels' corners; unsure: how the released DeepLab v2 rounds for its scale 0.75 (31 rows
+    of 321) is not in the facts at hand.
 
     Args:
       labels: [B, H, W], ids of any integer type.
@@ -49,8 +60,7 @@ def subsampled(labels: ArrayLike, size: tuple[int, int]) -> Array:
     """
     labels = jnp.asarray(labels)
     for axis, outputs in zip((1, 2), size, strict=True):
-        index = nearest_pixels(labels.shape[axis], outputs, "align_corners")
-        labels = jnp.take(labels, index, axis=axis)
+        labels = jnp.take(labels, _pixels_of(labels.shape[axis], outputs), axis=axis)
     return labels
 
 

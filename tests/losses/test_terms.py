@@ -123,11 +123,11 @@ def per_pixel(logits, labels):
 
 
 def test_coarse_logits_meet_the_labels_of_their_own_map(batch):
-    """Maps of 3 x 4 and 2 x 2 on labels of 5 x 7: every 2nd, and the corners."""
+    """Maps of 3 x 4 and 2 x 2 on labels of 5 x 7: every 2nd, and every 4th."""
     outputs, labels = batch
     options = config.Loss(cross_entropy=0, aux_weight=0, presence=0, coarse=1.0)
     found = segmentation(outputs, labels, options)
-    maps = {"coarse_logits": labels[:, ::2, ::2], "coarse_logits_scale50": labels[:, ::4, ::6]}
+    maps = {"coarse_logits": labels[:, ::2, ::2], "coarse_logits_scale50": labels[:, ::4, ::4]}
     expected = sum(np.mean(per_pixel(outputs[name], y)) for name, y in maps.items())
     np.testing.assert_allclose(found["loss"], expected, rtol=1e-6)
 
@@ -142,7 +142,7 @@ def test_coarse_logits_meet_the_labels_of_their_own_map(batch):
     assert segmentation(outputs, np.full_like(labels, IGNORE), options)["loss"] == 0
 
 
-def test_labels_are_subsampled_at_aligned_corners_and_never_mixed():
+def test_labels_are_subsampled_by_whole_strides_or_corners_and_never_mixed():
     rng = np.random.default_rng(3)
     labels = rng.choice([0, 1, 7, IGNORE], (2, 321, 513)).astype(np.uint8)
     np.testing.assert_array_equal(losses.subsampled(labels, (41, 65)), labels[:, ::8, ::8])
@@ -152,6 +152,11 @@ def test_labels_are_subsampled_at_aligned_corners_and_never_mixed():
     np.testing.assert_array_equal(smaller, labels[:, rows][:, :, columns])
     assert smaller.dtype == labels.dtype
     np.testing.assert_array_equal(losses.subsampled(labels, (321, 513)), labels)
+    # No corners in common: 64 pixels of stride 8 on 512 labels, or 46 of Caffe's pools on 360.
+    even = losses.subsampled(labels[:, :, :512], (41, 64))
+    np.testing.assert_array_equal(even, labels[:, ::8, :512:8])
+    pooled = losses.subsampled(labels[:, :, :360], (21, 46))
+    np.testing.assert_array_equal(pooled, labels[:, ::16, [*range(0, 360, 8), 359]])
 
 
 def test_sums_over_pixels_by_images_are_divided_by_their_number(batch):
