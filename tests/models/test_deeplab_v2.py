@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import summary
+from experiments import deeplab_v2_resnet_voc
+from jaxseg import optim, summary
 from jaxseg.backbones import resnet
 from jaxseg.layers.conv import Conv
 from jaxseg.models.deeplab_v1 import large_fov_backbone
@@ -49,6 +50,16 @@ def small(monkeypatch):
 def test_published_counts(model, classes, published):
     found = tuple(parameters(model.clone(num_classes=number)) for number in classes)
     assert found == published
+
+
+def test_the_recipe_trains_convolutions_only():
+    """Norms are frozen completely: 43,943,188 parameters of 44,048,532 learn."""
+    experiment = deeplab_v2_resnet_voc.get_config()
+    params = shapes_of(experiment.model.clone(scales=(1.0,)))["params"]
+    factors = optim.learning_rate_factors(params, experiment.optim.multipliers)
+    pairs = list(zip(jax.tree.leaves(params), jax.tree.leaves(factors), strict=True))
+    assert sum(leaf.size for leaf, factor in pairs if factor) == 43_943_188
+    assert {factor for _, factor in pairs} == {0.0, 1.0, 10.0, 20.0}
 
 
 def test_the_released_resnet():

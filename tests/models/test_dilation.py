@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import summary
+from experiments import dilation8_camvid, dilation10_cityscapes
+from jaxseg import config, optim, summary
 from jaxseg.models.dilation import (
     CONTEXT_7,
     CONTEXT_8,
@@ -53,6 +54,22 @@ def test_the_released_networks_have_their_published_counts():
         num_classes=19, context_rates=CONTEXT_10, upsampling="deconvolution"
     )
     assert count(shapes_of(cityscapes, (8, 8))) == 134_368_179
+
+
+def test_the_stages_of_the_recipes():
+    """Crops of whose 8th pixels the map's are; in the context stage nothing else learns."""
+    stages = [dilation10_cityscapes.get_config(stage) for stage in dilation10_cityscapes.STAGES]
+    stages += [dilation8_camvid.get_config(stage) for stage in ("front_end", "joint")]
+    for experiment in stages:
+        config.check(experiment)
+        assert all(side % 8 == 1 for side in experiment.data.crop_size)
+    context = stages[1]
+    params = shapes_of(context.model, (8, 8))["params"]
+    factors = optim.learning_rate_factors(params, context.optim.multipliers)
+    learned = {top for top, tree in factors.items() if any(jax.tree.leaves(tree))}
+    assert learned == {"context"}
+    with pytest.raises(ValueError, match="stage is 'both'"):
+        dilation10_cityscapes.get_config("both")
 
 
 def test_published_sizes():
@@ -113,6 +130,16 @@ def test_the_image_goes_on_mirrored(variables):
     np.testing.assert_allclose(ours["logits"], by_hand["logits"][:, :13, :2], atol=1e-5)
 
 
+def test_a_front_end_that_pads_has_no_margin():
+    model = SMALL.clone(backbone=SMALL.backbone.clone(padding=True))
+    assert model.margin == 0
+    outputs, variables = jax.eval_shape(
+        lambda: model.init_with_output(jax.random.key(0), jnp.zeros((1, 18, 23, 3)), train=False)
+    )
+    assert outputs["features"].shape[1:3] == outputs["coarse_logits"].shape[1:3] == (3, 3)
+    assert variables == shapes_of(SMALL, (8, 8))
+
+
 def test_probabilities_are_interpolated_between_every_eighth_pixel(variables):
     outputs = _run(SMALL)(variables, images((18, 23)))
     coarse, logits = (np.asarray(outputs[key], float) for key in ("coarse_logits", "logits"))
@@ -158,7 +185,6 @@ def test_the_identity_start_is_equation_5():
 @pytest.mark.parametrize(
     ("model", "size", "says"),
     [
-        (SMALL.clone(backbone=SMALL.backbone.clone(padding=True)), (8, 8), "give its VGG padding"),
         (SMALL.clone(upsampling="bilinear"), (8, 8), "upsampling is 'bilinear'"),
         (SMALL.clone(mirror=False), (318, 320), "less 155 pixels on each side leave no multiple"),
         (SMALL.clone(mirror=False), (310, 318), "leave no multiple of 8"),
