@@ -1,6 +1,8 @@
 """Where each leaf of a variable tree comes from: a report to print and to keep."""
 
 import dataclasses
+import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,10 +42,16 @@ class Origins:
             for part, leaves, values, what in rows
         ]
         if self.left:
-            more = f" and {len(self.left) - _LISTED} more" if len(self.left) > _LISTED else ""
-            named = ", ".join(sorted(self.left)[:_LISTED])
-            lines.append(f"  left out, {len(self.left)}: {named}{more}")
+            lines.append(f"  left out, {len(self.left)}: {self._left()}")
         return [self.source, *lines, *(f"  {note}" for note in self.notes)]
+
+    def _left(self) -> str:
+        """Names of what was left out; of many that end alike (Momentum), how many there are."""
+        ends = Counter(re.split(r"[./]", name)[-1] for name in self.left)
+        if len(self.left) <= _LISTED or len(ends) > 2:
+            more = f" and {len(self.left) - _LISTED} more" if len(self.left) > _LISTED else ""
+            return f"{', '.join(sorted(self.left)[:_LISTED])}{more}"
+        return ", ".join(f"*{end} ({count})" for end, count in sorted(ends.items()))
 
     def listing(self) -> Iterator[str]:
         """A line for each leaf, and for each tensor that was left out."""

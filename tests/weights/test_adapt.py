@@ -315,3 +315,11 @@ def test_many_parts_of_one_kind_share_a_line():
     (line,) = (line for line in origins.summary() if "decoder" in line)
     assert "37 leaves" in line  # with the head, the classifier and the K x K kernel
     assert "33 parts" in line
+
+
+def test_many_tensors_that_end_alike_are_counted():
+    source, table = _file(_variables())
+    slots = {f"{name}/Momentum": value for name, value in source.items()}
+    table = Table(table.entries, ignored=("*/Momentum",))
+    _, origins = _fill(source | slots, table, _model())
+    assert f"  left out, {len(slots)}: *Momentum ({len(slots)})" in origins.summary()
