@@ -8,11 +8,13 @@ Nothing is ever taken in silence: where not the whole model is, lines say what w
 starts anew and why, and what was left; RUN/init.json lists every leaf.
 """
 
+import functools
 import hashlib
 import json
 import pathlib
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -58,14 +60,18 @@ def random_start(experiment: config.Experiment, channels: int = RGB) -> dict[str
 
 
 def from_file(
-    experiment: config.Experiment, path: pathlib.Path | str, start: Any, wishes: Wishes
+    experiment: config.Experiment,
+    path: pathlib.Path | str,
+    start: Callable[[], Any],
+    wishes: Wishes,
 ) -> tuple[dict[str, Any], Origins]:
     """The experiment's variables, from a weight file as far as it goes.
 
     Args:
       experiment: its model, and the pixels that it is given.
       path: of a weight file of a known kind.
-      start: {"params", "batch_stats"} of the model, as arrays; of what the file does not hold.
+      start: makes {"params", "batch_stats"} of the model, as arrays, once the file has been read;
+        for what it does not hold.
       wishes: what is asked for beside the file.
 
     Returns:
@@ -81,7 +87,7 @@ def from_file(
         table = load.table_of(source)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    model = _model(experiment, start, wishes.input_channels or RGB)
+    model = _model(experiment, start(), wishes.input_channels or RGB)
     pixels = Normalisation(experiment.data.mean, experiment.data.std)
     return adapt.fill(source, table, model, wishes, file=str(path), pixels=pixels)
 
@@ -103,7 +109,8 @@ def _from_run(
     found = {"params": found["params"], "batch_stats": found.get("batch_stats", {})}
     where = f"train.init_from={origin}, step {step},"
     if partial:
-        variables, origins = adapt.take_shared(found, _model(experiment, start), file=where[:-1])
+        model = _model(experiment, jax.tree.map(np.asarray, start))
+        variables, origins = adapt.take_shared(found, model, file=where[:-1])
     else:
         checkpoint.refuse_differences(
             expected,
@@ -146,11 +153,10 @@ def state(
     start = {"params": state.params, "batch_stats": state.batch_stats}
     expected = {"params": abstract.params, "batch_stats": abstract.batch_stats}
     if load.is_file(origin):
-        on_host = jax.tree.map(np.asarray, start)
+        on_host = functools.partial(jax.tree.map, np.asarray, start)
         found, origins = from_file(experiment, origin, on_host, Wishes())
     else:
-        on_host = jax.tree.map(np.asarray, start) if experiment.train.init_partial else start
-        found, origins = _from_run(experiment, on_host, expected)
+        found, origins = _from_run(experiment, start, expected)
     if workdir is not None:
         print("start, from", "\n".join(origins.summary()), file=sys.stderr)
         write_json(workdir / "init.json", origins.to_dict())
@@ -175,6 +181,24 @@ def checksum(paths: list[pathlib.Path], advance: Callable[[int], Any]) -> str:
     return digest.hexdigest()
 
 
+def check_new(folder: pathlib.Path) -> None:
+    """Refuses a folder that is there already, or has no place to be made in.
+
+    Raises:
+      ValueError: with the reason.
+    """
+    if folder.exists():
+        raise ValueError(f"{folder} exists already: delete it or choose another --output")
+    try:
+        folder.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder.absolute().parent):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"{folder} cannot be written to: {error.strerror}; choose another --output"
+        ) from None
+
+
 def save(
     folder: pathlib.Path,
     experiment: config.Experiment,
@@ -195,8 +219,7 @@ def save(
     Raises:
       ValueError: the folder exists, cannot be made, or another process is making it.
     """
-    if folder.exists():
-        raise ValueError(f"{folder} exists already: delete it or choose another --output")
+    check_new(folder)
     scratch = folder.with_name(f"{folder.name}.incomplete")
     with checkpoint.lock(scratch):
         shutil.rmtree(scratch / "checkpoints", ignore_errors=True)

@@ -100,7 +100,7 @@ def test_a_run_starts_from_a_weight_file_and_tells_what_it_took(tmp_path, file, 
 
 
 def converted(experiment, file, folder):
-    start = initial.random_start(experiment)
+    start = functools.partial(initial.random_start, experiment)
     variables, origins = initial.from_file(experiment, file, start, Wishes())
     report = origins.to_dict() | {"summary": origins.summary()}
     initial.save(folder, experiment, variables, report)
@@ -267,7 +267,7 @@ def test_the_command(tmp_path):
     std = np.array([[58.395], [57.12], [57.375]])
     np.testing.assert_allclose(kernel, expected * 127.5 / std, rtol=1e-5)
     stages = done.stderr.strip().splitlines()[-3:]
-    assert [line.split(" ")[1] for line in stages] == ["model's", "tensors", "checkpoint"]
+    assert [line.split(" ")[1] for line in stages] == ["tensors", "model's", "checkpoint"]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ def _tell(bar: tqdm.tqdm, stage: str) -> None:
     """Says what begins now: on the bar, or in a line where there is none."""
     if bar.disable:
         print(stage, file=sys.stderr)
+    bar.update(bool(bar.desc))  # the stage before is done
     bar.set_description(stage)
 
 
@@ -87,20 +88,20 @@ def convert(
       FileNotFoundError: there is no such file.
       ValueError: it cannot be read or does not fit, or the folder exists.
     """
-    if output.exists():
-        raise ValueError(f"{output} exists already: delete it or choose another --output")
+    initial.check_new(output)
     paths = load.files_of(file)
     size = sum(path.stat().st_size for path in paths)
     with _bar(total=size, unit="B", unit_scale=True, desc="checksum") as bar:
         digest = initial.checksum(paths, bar.update)
     with _bar(total=3, bar_format="{desc}: {n_fmt}/{total_fmt} {bar}") as bar:
-        _tell(bar, "the model's random start")
-        start = initial.random_start(experiment, wishes.input_channels or initial.RGB)
-        bar.update()
+
+        def start() -> dict[str, Any]:
+            _tell(bar, "the model's random start")
+            return initial.random_start(experiment, wishes.input_channels or initial.RGB)
+
         _tell(bar, f"the tensors of {file}")
         variables, origins = initial.from_file(experiment, file, start, wishes)
         origins.notes.insert(0, f"sha256 {digest}, {size:,} bytes")
-        bar.update()
         _tell(bar, f"the checkpoint {output}")
         report = origins.to_dict() | {"summary": origins.summary(), "sha256": digest}
         initial.save(output, experiment, variables, report)

@@ -28,14 +28,14 @@ class Origins:
             what = f"starts anew: {self.fresh[path]}" if path in self.fresh else "taken"
             row = parts.setdefault(what, {}).setdefault(path.split("/")[1], [0, 0])
             row[0], row[1] = row[0] + 1, row[1] + size
-        rows = []
+        rows: list[tuple[str, int, int, str]] = []
         for what in sorted(parts, key=lambda what: what == "taken"):
             by_part = parts[what]
             if len(by_part) > _LISTED:
                 leaves, values = (sum(row[i] for row in by_part.values()) for i in (0, 1))
                 title = f"{len(by_part)} parts, {next(iter(by_part))} .. {list(by_part)[-1]}"
                 by_part = {title: [leaves, values]}
-            rows += [(part, *row, what) for part, row in by_part.items()]
+            rows += [(part, row[0], row[1], what) for part, row in by_part.items()]
         width = max(len(row[0]) for row in rows)
         lines = [
             f"  {part:<{width}}  {leaves:4d} leaves {values:12,d} values  {what}"
