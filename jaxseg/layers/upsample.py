@@ -1,5 +1,7 @@
 """The ways to enlarge a map that a decoder leaves the choice of, under one name each."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -104,14 +106,16 @@ class Upsample(nn.Module):
                 f"{self.factor}, {self.factor + 2}, {self.factor + 4} .. taps"
             )
         init, channels = interpolating_init(self.factor), x.shape[-1]
-        place = {"stride": self.factor, "padding": around // 2, "form": self.form}
+        enlarge = functools.partial(
+            conv_transpose, stride=self.factor, padding=around // 2, form=self.form
+        )
         if self.kind == "transposed":
             kernel = self.param("kernel", init, (size, size, channels, channels), jnp.float32)
-            return conv_transpose(x, kernel.astype(self.dtype), **place)
+            return enlarge(x, kernel.astype(self.dtype))
         # Channels do not mix: each is an image of its own.
         batch, rows, columns, _ = x.shape
         kernel = init(jax.random.key(0), (size, size, 1, 1), x.dtype)
         planes = x.transpose(0, 3, 1, 2).reshape(-1, rows, columns, 1)
-        planes = conv_transpose(planes, kernel, **place)
+        planes = enlarge(planes, kernel)
         planes = planes.reshape(batch, channels, *planes.shape[1:3])
         return planes.transpose(0, 2, 3, 1)

@@ -17,6 +17,8 @@ from jaxseg.layers.conv_transpose import ConvTranspose
 from jaxseg.layers.mirror import mirrored
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.pool import max_pool
+from jaxseg.layers.unpool import max_pool_with_places
+from jaxseg.layers.upsample import Upsample
 from jaxseg.types import Array, Outputs
 
 
@@ -37,6 +39,9 @@ class UNet(nn.Module):
     levels: int = 5
     valid: bool = True  # convolutions without padding, and skips cropped in their middle
     mirror: bool = True
+    # "transposed" is the paper's: 2x2, learned, to half the channels. With another kind of
+    # `layers/upsample.py` a 1x1 convolution halves them first.
+    upsampling: str = "transposed"
     # "Drop-out layers at the end of the contracting path"; the paper gives no rate. 0.5 on the last
     # two levels is what ports of the released network have.
     dropout: float = 0.5
@@ -97,7 +102,8 @@ class UNet(nn.Module):
           [B, H - 184, W - 184, K] in Figure 1; "features", what is classified.
 
         Raises:
-          ValueError: fewer than two levels; without `mirror`, a size that does not fit the levels.
+          ValueError: fewer than two levels; `upsampling` is unknown; without `mirror`, a size that
+            does not fit the levels.
         """
         if self.levels < 2:
             raise ValueError(f"levels is {self.levels}: a U-Net has at least two")
@@ -113,9 +119,12 @@ class UNet(nn.Module):
                         f"convolutions: take {self.padded(side)} pixels for {side}, or mirror"
                     )
         x = x.astype(self.dtype)
-        skips = []
+        skips, places = [], []
         for level in range(self.levels):
-            if level:
+            if level and self.upsampling == "max_unpooling":
+                x, its = max_pool_with_places(x, form=self.form)  # [B, H/2, W/2, C]
+                places.append(its)
+            elif level:
                 x = max_pool(x, 2, 2, form=self.form)  # [B, H/2, W/2, C]
             x = self._convs(x, self.width * 2**level, f"down{level}", train=train)
             if level >= self.levels - 2:
@@ -123,9 +132,8 @@ class UNet(nn.Module):
             skips.append(x)
         for level in reversed(range(self.levels - 1)):
             features = self.width * 2**level
-            x = ConvTranspose(
-                features, 2, 2, use_bias=True, dtype=self.dtype, form=self.form, name=f"up{level}"
-            )(x)  # [B, 2 H, 2 W, C/2]
+            its = _middle(places[level], x.shape[1:3]) if places else None
+            x = self._enlarged(x, features, its, f"up{level}")  # [B, 2 H, 2 W, C/2]
             x = jnp.concatenate([_middle(skips[level], x.shape[1:3]), x], axis=-1)
             x = self._convs(x, features, f"up{level}", train=train)
         outputs = {"features": x}
@@ -148,6 +156,24 @@ class UNet(nn.Module):
             (border, self.padded(side + 2 * border) - side - border) for side in images.shape[1:3]
         )
         return mirrored(images, rows, columns)
+
+    def _enlarged(self, x: Array, features: int, places: Array | None, name: str) -> Array:
+        """[B, h, w, C] -> [B, 2 h, 2 w, features]."""
+        if self.upsampling == "transposed":
+            return ConvTranspose(
+                features, 2, 2, use_bias=True, dtype=self.dtype, form=self.form, name=name
+            )(x)
+        half = Conv(
+            features,
+            1,
+            use_bias=True,
+            kernel_init=he_normal_fan_in,
+            dtype=self.dtype,
+            form=self.form,
+            name=name,
+        )
+        enlarge = Upsample(self.upsampling, dtype=self.dtype, form=self.form)
+        return enlarge(half(x), (2 * x.shape[1], 2 * x.shape[2]), places)
 
     def _convs(self, x: Array, features: int, name: str, *, train: bool) -> Array:
         """Two 3x3 convolutions with ReLU."""

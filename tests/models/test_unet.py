@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from jaxseg.models.unet import UNet
+from jaxseg.layers.unpool import max_pool_with_places
+from jaxseg.layers.upsample import Upsample
+from jaxseg.models.unet import UNet, _middle
 from tests.models.networks import QUICK
 from tests.variables import count, random_variables
 
@@ -75,6 +77,41 @@ def test_every_skip_is_used(valid):
             kernel[:, :, half] = 0
             changed = traverse_util.unflatten_dict(flat | {path: kernel})
             assert np.abs(run(changed) - before).max() > 1e-3
+
+
+@pytest.mark.parametrize("valid", [True, False])
+@pytest.mark.parametrize("kind", ["nearest", "bed_of_nails", "max_unpooling", "bilinear"])
+def test_upsampling_is_a_choice(kind, valid):
+    """A 1x1 convolution stands for the transposed one of 2x2; sizes stay."""
+    model = UNet(2, width=2, levels=3, valid=valid)
+    outputs, reference = shapes_of(model, (21, 30), 3)
+    others, variables = shapes_of(model.clone(upsampling=kind), (21, 30), 3)
+    assert others == outputs
+    fewer = 3 * (8 * 4 + 4 * 2)  # of four taps one is left
+    assert count(variables) == count(reference) - fewer
+
+
+def test_unpooling_takes_the_places_under_the_cropped_skip():
+    """Valid convolutions take as much from both sides, so they are those in the middle."""
+    model = UNet(2, width=2, levels=3, upsampling="max_unpooling", form="plain")
+    x = np.random.default_rng(0).normal(size=(1, 20, 20, 3)).astype(np.float32)
+    skips, places = {}, {}
+
+    def record(call, arguments, keywords, context):
+        result, module = call(*arguments, **keywords), context.module
+        if module.name in ("down0_conv2", "down1_conv2"):
+            skips[result.shape[-1]] = nn.relu(result)
+        if isinstance(module, Upsample):
+            places[result.shape[-1]] = arguments[2]
+        return result
+
+    with nn.intercept_methods(record):
+        model.apply(random_variables(model, (20, 20)), x, train=False)
+    assert set(skips) == set(places) == {2, 4}
+    for channels, its in places.items():
+        beside = _middle(skips[channels], tuple(2 * n for n in its.shape[1:3]))
+        assert beside.shape != skips[channels].shape
+        np.testing.assert_array_equal(its, max_pool_with_places(beside)[1])
 
 
 def test_mirrored_borders_are_overlap_tiles():
