@@ -132,8 +132,8 @@ class UNet(nn.Module):
             skips.append(x)
         for level in reversed(range(self.levels - 1)):
             features = self.width * 2**level
-            its = _middle(places[level], x.shape[1:3]) if places else None
-            x = self._enlarged(x, features, its, f"up{level}")  # [B, 2 H, 2 W, C/2]
+            where = _middle(places[level], x.shape[1:3]) if places else None
+            x = self._enlarged(x, features, where, f"up{level}")  # [B, 2 H, 2 W, C/2]
             x = jnp.concatenate([_middle(skips[level], x.shape[1:3]), x], axis=-1)
             x = self._convs(x, features, f"up{level}", train=train)
         outputs = {"features": x}

@@ -20,6 +20,7 @@ from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.vgg import VGG
 from jaxseg.backbones.xception import Xception
 from jaxseg.models.backbone_unet import BackboneUNet, smp_unet
+from jaxseg.models.deconvnet import DeconvNet
 from jaxseg.models.deeplab_v1 import DeepLabV1, large_fov_backbone, small_window_backbone
 from jaxseg.models.deeplab_v2 import ASPP_S, DeepLabV2, deeplab_v2_resnet
 from jaxseg.models.deeplab_v3 import DeepLabV3, smp_deeplab_v3, torchvision_deeplab_v3
@@ -27,12 +28,14 @@ from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus, smp_deeplab_v3_plus
 from jaxseg.models.dilated_fcn import DilatedFCN, torchvision_fcn
 from jaxseg.models.dilation import Dilation, front_end_backbone
 from jaxseg.models.encnet import EncNet, encnet_backbone
-from jaxseg.models.parsenet import MAPS, ParseNet, parsenet_fcn, parsenet_large_fov
 from jaxseg.models.fcn import FCN
 from jaxseg.models.full_resolution import FullResolution
+from jaxseg.models.parsenet import MAPS, ParseNet, parsenet_fcn, parsenet_large_fov
 from jaxseg.models.patch_classifier import PatchClassifier
 from jaxseg.models.pspnet import PSPNet, pspnet_backbone
 from jaxseg.models.refinenet import RefineNet, refinenet_backbone
+from jaxseg.models.segnet import SegNet
+from jaxseg.models.segnet_basic import SegNetBasic, bilinear_interpolation, fcn_basic
 from jaxseg.models.unet import UNet
 from jaxseg.types import Outputs
 from tests.models.networks import QUICK, ThreeMaps, images, narrow
@@ -82,6 +85,11 @@ MODELS = {
     "UNet": [UNet(K, norm="batch", valid=False), UNet(K, levels=3, dropout=0.0)],
     "BackboneUNet": [BackboneUNet(K, MobileNetV2(output_stride=32), ("layer_4", "layer_2"))],
     "smp_unet": [smp_unet(18, K)],
+    "DeconvNet": [DeconvNet(K, depth=11, fc_features=8, fc_kernel=2)],
+    "SegNet": [SegNet(K, depth=11)],
+    "SegNetBasic": [SegNetBasic(K, stages=3, decoder="depthwise", encoder_addition=True)],
+    "fcn_basic": [fcn_basic(K)],
+    "bilinear_interpolation": [bilinear_interpolation(K)],
     "DilatedFCN": [DilatedFCN(K, encnet_backbone(18), aux_features=0)],
     "torchvision_fcn": [torchvision_fcn(18, K)],
     "EncNet": [
