@@ -61,8 +61,8 @@ class BackboneUNet(nn.Module):
         for number, features in enumerate(self.step_features, start=1):
             skip = ends[self.skips[number - 1]] if number <= len(self.skips) else None
             left = 2 ** (steps - number)  # by which the map is smaller than the image after it
-            like = skip if skip is not None else images[:, ::left, ::left]
-            x = self._step(x, skip, like.shape[1:3], features, number)  # [B, H/left, W/left, F]
+            _, height, width, _ = (images[:, ::left, ::left] if skip is None else skip).shape
+            x = self._step(x, skip, (height, width), features, number)  # [B, H/left, W/left, F]
             x = nn.relu(self._norm(f"up{number}_conv1_norm")(x, train=train))
             conv = self._conv(features, 3, f"up{number}_conv2")
             x = nn.relu(self._norm(f"up{number}_conv2_norm")(conv(x), train=train))
