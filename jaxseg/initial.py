@@ -158,7 +158,7 @@ def state(
     else:
         found, origins = _from_run(experiment, start, expected)
     if workdir is not None:
-        print("start, from", "\n".join(origins.summary()), file=sys.stderr)
+        print("The run starts from", "\n".join(origins.summary()), file=sys.stderr)
         write_json(workdir / "init.json", origins.to_dict())
     place = abstract.step.sharding
     ema = jax.device_put(found, place) if state.ema is not None else None

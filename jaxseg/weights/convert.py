@@ -69,6 +69,7 @@ def _tell(bar: tqdm.tqdm, stage: str) -> None:
     """Says what begins now: on the bar, or in a line where there is none."""
     if bar.disable:
         print(stage, file=sys.stderr)
+        return
     bar.update(bool(bar.desc))  # the stage before is done
     bar.set_description(stage)
 
