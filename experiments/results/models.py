@@ -113,17 +113,17 @@ def table(measured: Mapping[str, Mapping[str, Any]], results: pathlib.Path = HER
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
-def with_table(readme: str, block: str) -> str:
-    """The README with the table between its marks.
+def with_table(readme: str, block: str, begin: str = BEGIN, end: str = END) -> str:
+    """The README with a table between its marks.
 
     Raises:
       ValueError: the marks are not there.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"README.md has no {BEGIN} ... {END} to write the table between")
-    return f"{before}{BEGIN}\n\n{block}\n\n{END}{after}"
+    before, found_begin, rest = readme.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ValueError(f"README.md has no {begin} ... {end} to write the table between")
+    return f"{before}{begin}\n\n{block}\n\n{end}{after}"
 
 
 def main() -> int:

@@ -1,0 +1,95 @@
+"""The README's table of runs, from the records in this folder.
+
+    python -m experiments.results.run_table
+
+writes the table between the marks in README.md: a line for each evaluation of each record that
+`collect` wrote.
+"""
+
+import json
+import pathlib
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from experiments.results.models import DATA, HERE, ROOT, with_table
+
+BEGIN, END = "<!-- runs -->", "<!-- /runs -->"
+EXPECTED = {  # (record, evaluation) -> mIoU in per cent, as the experiment's docstring has it
+    ("google_deeplab_v3_voc", "val_os16_513x513"): "about 70.2, of all 1449 images",
+    ("quickstart", "val"): "at least 70",
+    ("deeplab_v3_plus_camvid", "val_360x480"): "above 49.8",
+}
+_HEADS = ("run", "data", "start", "steps x batch", "minutes", "protocol", "mIoU", "expected")
+_RIGHT = {"steps x batch", "minutes", "mIoU"}
+
+
+def records(results: pathlib.Path = HERE) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and content of each record of a run; benchmarks' are others."""
+    for path in sorted(results.glob("*.json")):
+        record = json.loads(path.read_text())
+        if "evaluations" in record:
+            yield path.stem, record
+
+
+def protocol(tag: str) -> str:
+    """A tag of an evaluation in words: "val_os8_ms0.5-1_flip" is "output stride 8, scales ..."."""
+    words = []
+    for part in tag.split("_")[1:]:
+        if stride := re.fullmatch(r"os(\d+)", part):
+            words.append(f"output stride {stride[1]}")
+        elif scales := re.fullmatch(r"ms([\d.-]+)", part):
+            first, *_, last = scales[1].split("-")
+            words.append(f"{scales[1].count('-') + 1} scales of {first} to {last}")
+        elif size := re.fullmatch(r"(\d+)x(\d+)", part):
+            words.append(f"{size[1]} x {size[2]}")
+        else:
+            words.append(part)
+    return ", ".join(words) or "whole image"
+
+
+def _start(record: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+    if evaluation["weights"]:
+        return evaluation["weights"]
+    given = re.search(r"init_from=(\S+)", record["environment"]["command"])
+    return given[1].rpartition("/")[2] if given else "random"
+
+
+def _cells(name: str, record: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    training = record.get("training")
+    for tag, evaluation in record["evaluations"].items():
+        split = f"{DATA.get(record['data'], record['data'])} {evaluation['split']}"
+        yield (
+            name,
+            f"{split}, {evaluation['images']} images",
+            _start(record, evaluation),
+            f"{training['steps']:,} x {training['batch_size']}" if training else "",
+            f"{training['seconds'] / 60:.1f}" if training else "",
+            protocol(tag),
+            f"{100 * evaluation['metrics']['miou']:.2f}",
+            EXPECTED.get((name, tag), ""),
+        )
+
+
+def table(results: pathlib.Path = HERE) -> str:
+    """The table in Markdown, data set by data set.
+
+    Args:
+      results: the folder of the records.
+    """
+    found = sorted(records(results), key=lambda named: (named[1]["data"], named[0]))
+    rule = ("---:" if head in _RIGHT else "---" for head in _HEADS)
+    rows = [_HEADS, rule, *(cells for named in found for cells in _cells(*named))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def main() -> int:
+    """The command line."""
+    readme = ROOT / "README.md"
+    readme.write_text(with_table(readme.read_text(), table(), BEGIN, END))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

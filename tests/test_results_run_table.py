@@ -1,0 +1,54 @@
+"""The README's table of runs is what its generator gives; protocols and starts in words."""
+
+import json
+
+import pytest
+
+from experiments.results import models, run_table
+from tests.conftest import ROOT
+
+
+def test_the_committed_table_is_the_generators():
+    """If this fails: python -m experiments.results.run_table, and commit what it writes."""
+    readme = (ROOT / "README.md").read_text()
+    block = run_table.table()
+    assert models.with_table(readme, block, run_table.BEGIN, run_table.END) == readme
+    assert "| quickstart | Shapes val, 200 images | random | 650 x 16 |" in block
+
+
+def test_every_recorded_run_is_of_an_experiment():
+    """A record is named after the experiment, with what was changed behind it."""
+    experiments = [path.stem for path in (ROOT / "experiments").glob("*.py")]
+    for name, record in run_table.records():
+        command = record["environment"]["command"]
+        assert any(f"{stem}.py" in command for stem in experiments), name
+
+
+@pytest.mark.parametrize(
+    ("tag", "words"),
+    [
+        ("val", "whole image"),
+        ("val_360x480", "360 x 480"),
+        (
+            "val_os8_513x513_ms0.5-1-1.75_flip",
+            "output stride 8, 513 x 513, 3 scales of 0.5 to 1.75, flip",
+        ),
+    ],
+)
+def test_protocols_in_words(tag, words):
+    assert run_table.protocol(tag) == words
+
+
+def test_a_run_that_started_from_weights_says_so(tmp_path):
+    evaluation = {"split": "val", "images": 3, "weights": "", "metrics": {"miou": 0.12345}}
+    record = {
+        "data": "camvid",
+        "environment": {"command": "main --config=x.py --config.train.init_from=runs/start -x"},
+        "training": {"steps": 1200, "batch_size": 8, "seconds": 90.0},
+        "evaluations": {"val": evaluation},
+    }
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    (tmp_path / "speed.json").write_text(json.dumps({"cases": {}}))
+    assert run_table.table(tmp_path).splitlines()[2:] == [
+        "| a | CamVid val, 3 images | start | 1,200 x 8 | 1.5 | whole image | 12.35 |  |"
+    ]
