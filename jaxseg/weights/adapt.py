@@ -20,7 +20,7 @@ import numpy as np
 from jaxseg.weights import counts, match, thin
 from jaxseg.weights.counts import Counts, Shape, shapes_of
 from jaxseg.weights.origins import Origins
-from jaxseg.weights.place import Wishes, chosen
+from jaxseg.weights.place import Wishes, chosen, with_copies
 
 _RGB = 3
 
@@ -116,6 +116,7 @@ def fill(
     """
     start, here = dict(match.leaves_of(model.start)), shapes_of(model.start)
     table, fresh = chosen(table, here, wishes)
+    source = with_copies(source, table)
     found = _found(source, table)
     if wishes.thin:
         entries = thin.thinned_entries(table.entries, found, here)
@@ -150,7 +151,12 @@ def fill(
     variables = {path: start[path] if path in fresh else filled[path] for path in start}
     origins = _origins(source, table, variables, fresh, file)
     origins.notes = _notes(table, pixels, ours, theirs)
-    return match.nested(variables), origins
+    return _tree(variables, model), origins
+
+
+def _tree(leaves: Mapping[str, Any], model: Model) -> dict[str, Any]:
+    """The leaves as a tree; with collections that are empty, as batch_stats without norms."""
+    return {name: {} for name in model.start} | match.nested(leaves)
 
 
 def _origins(
@@ -237,4 +243,4 @@ def take_shared(
         fresh=fresh,
         left=[path for path in theirs if path not in start],
     )
-    return match.nested(variables), origins
+    return _tree(variables, model), origins

@@ -3,11 +3,14 @@
 import dataclasses
 import fnmatch
 import glob
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+
+import numpy as np
 
 from jaxseg.weights.match import Table, matches, without
 
 BACKBONE = "backbone/"  # where models have their extractor
+_COPY = ", copy "  # between a tensor's name and the number of its copy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,20 +59,32 @@ def placed(table: Table, paths: Collection[str]) -> Table:
     """The table with its leaves where a model of these leaf paths has them.
 
     An extractor's table goes to the model's backbone; its optional leaves (fc6, fc7) to where the
-    model has leaves of that ending, wherever that is.
+    model has leaves of that ending, wherever that is. Where it has several (the branches of
+    DeepLab v2's ASPP), each gets its own copy of the tensor; see `with_copies`.
     """
     table = _prefixed(table, paths)
     entries, optional = [], list(table.optional)
     for entry in table.entries:
+        there = []
         if entry.target not in paths and matches(entry.target, table.optional):
             collection, _, name = entry.target.partition("/")
             tail = f"/{name.removeprefix(BACKBONE)}"
             there = [p for p in paths if p.startswith(f"{collection}/") and p.endswith(tail)]
-            if len(there) == 1:
-                entry = entry._replace(target=there[0])
-                optional.append(glob.escape(there[0]))
-        entries.append(entry)
+            optional += map(glob.escape, there)
+        entries.append(entry._replace(target=there[0]) if there else entry)
+        for number, target in enumerate(there[1:], start=2):
+            entries.append(entry._replace(target=target, source=f"{entry.source}{_COPY}{number}"))
     return dataclasses.replace(table, entries=tuple(entries), optional=tuple(optional))
+
+
+def with_copies(source: Mapping[str, np.ndarray], table: Table) -> dict[str, np.ndarray]:
+    """The tensors, and those that the table takes several times under the names it has for them.
+
+    The engine takes a tensor once: so a copy has to be asked for here.
+    """
+    copies = {e.source: e.source.partition(_COPY)[0] for e in table.entries if _COPY in e.source}
+    found = {name: source[name] for name in source}
+    return found | {copy: source[name] for copy, name in copies.items() if name in source}
 
 
 def chosen(table: Table, paths: Collection[str], wishes: Wishes) -> tuple[Table, dict[str, str]]:

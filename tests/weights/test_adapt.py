@@ -233,6 +233,32 @@ def test_fc6_and_fc7_go_where_the_model_has_them():
     assert set(origins.fresh) == anew
 
 
+def test_each_of_several_places_gets_a_copy():
+    """The branches of DeepLab v2's ASPP on VGG start from the same fc6 and fc7."""
+    source, table, whole = _classifier()
+    model = _model(head=8)
+    model.start["params"]["second"] = model.start["params"]["head"]
+    leaves, origins = _fill(source, table, model)
+    for branch in ("head", "second"):
+        for layer in ("fc6", "fc7"):
+            np.testing.assert_array_equal(
+                leaves[f"params/{branch}/{layer}/kernel"],
+                whole["params"]["head"][layer]["kernel"],
+            )
+    assert origins.taken["params/second/fc7/bias"] == "params/fc7/bias, copy 2"
+    assert not origins.left
+
+
+def test_a_model_without_norms_keeps_its_empty_collection():
+    whole, model = _variables(), _model()
+    for tree in (whole, model.start):
+        tree["batch_stats"] = {}
+    variables, _ = adapt.fill(*_file(whole), model, Wishes(), file="FILE")
+    assert variables["batch_stats"] == {}
+    variables, _ = adapt.take_shared(whole, model, file="RUN")
+    assert variables["batch_stats"] == {}
+
+
 def test_a_model_without_them_does_without():
     source, table, _ = _classifier()
     start, full = _variables(), _model()
