@@ -14,13 +14,16 @@ import pytest
 import safetensors.numpy
 
 from jaxseg import checkpoint, distributed, initial, train
+from jaxseg.backbones.vgg import VGG
 from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.models.fcn import FCN
 from jaxseg.step import init_state, make_optimizer, make_train_step
-from jaxseg.weights import load, tables_torch
+from jaxseg.weights import adapt, load, tables_torch
 from jaxseg.weights.match import Entry, Table, leaves_of
 from jaxseg.weights.place import Wishes
 from tests.conftest import ROOT
 from tests.programs import tiny
+from tests.variables import random_variables
 from tests.weights.torch_names import resnet18_tensors
 
 NAMES = {
@@ -172,6 +175,29 @@ def test_a_related_model_starts_from_what_both_have_when_asked(tmp_path, capsys)
     assert_equal_bits(back.params, {k: v for k, v in state.params.items() if "aux" not in k})
     report = json.loads((tmp_path / "c" / "init.json").read_text())
     assert set(report["left"]) == {"params/aux_classifier/kernel", "params/aux_classifier/bias"}
+
+
+@pytest.mark.parametrize("deconvolution", ["fixed", "learned"])
+def test_fcn_in_stages(deconvolution):
+    """32s gives 16s, and 16s gives 8s all but the scores of the new skip, which start at zero."""
+    width = {"head_features": 8, "deconvolution": deconvolution}
+    stages = [FCN(5, VGG(width=2, image_padding=100), stride=s, **width) for s in (32, 16, 8)]
+    trained = random_variables(stages[0])
+    for model, skip, upscore in zip(
+        stages[1:], ("pool4", "pool3"), ("upscore2", "upscore_pool4"), strict=True
+    ):
+        start = random_variables(model, seed=1)
+        target = adapt.Model(start | {"batch_stats": {}}, lambda *_: {}, 5)
+        variables, origins = adapt.take_shared(trained, target, file="RUN")
+        new = {f"params/score_{skip}/kernel", f"params/score_{skip}/bias"}
+        new |= {f"params/{upscore}/kernel"} if deconvolution == "learned" else set()
+        assert set(origins.fresh) == new
+        assert not origins.left
+        before = dict(leaves_of(trained))
+        for path, value in leaves_of(variables):
+            expected = dict(leaves_of(start))[path] if path in new else before[path]
+            np.testing.assert_array_equal(value, expected, err_msg=path)
+        trained = variables
 
 
 def test_a_part_of_nothing_is_refused():

@@ -136,6 +136,9 @@ def main(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         print(f"jaxseg: {one_line(error)}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("jaxseg: interrupted, nothing is written", file=sys.stderr)
+        return 1
     print("\n".join([*(origins.listing() if values.verbose else ()), *origins.summary()]))
     print(f"Written: {output}; to start from it: --config.train.init_from={output}")
     return 0
