@@ -171,6 +171,16 @@ def test_a_case_that_is_none_is_refused(case):
         work_of(case, None, None, "float32")
 
 
+def test_every_target_is_of_a_case_and_of_a_peer_that_has_its_network():
+    from experiments.benchmarks import train_step
+
+    for case, targets in train_step.TARGETS.items():
+        given = train_step.work_of(case, None, None, "float32")
+        assert f"{given.model}-{given.step}-{given.batch}x{given.size}" == case
+        libraries = {train_step.library_of(given.model), "keras-hub", "jaxseg"}
+        assert {name.split()[0] for name in targets} <= libraries
+
+
 def test_flags_stand_in_for_a_part_of_the_case():
     from experiments.benchmarks.train_step import work_of
 

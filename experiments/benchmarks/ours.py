@@ -10,21 +10,47 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks import processes, timing, work
+from experiments.benchmarks import processes, timing, torch_tables, work
 from jaxseg import config, memory, step
+from jaxseg.backbones.resnet import ResNet
+from jaxseg.backbones.xception import Xception
 from jaxseg.inference import at_output_stride, normalise
+from jaxseg.models.backbone_unet import smp_unet
 from jaxseg.models.deeplab_v3 import smp_deeplab_v3, torchvision_deeplab_v3
 from jaxseg.models.deeplab_v3_plus import smp_deeplab_v3_plus
+from jaxseg.models.pspnet import PSPNet
+from jaxseg.models.segnet import SegNet
 from jaxseg.summary import summarize
-from jaxseg.weights.load import load_variables
+from jaxseg.weights import load
 
 _PEAK_SIZE, _PEAK_REPEATS = 8192, 20
+
+
+class ActivatedXception(Xception):
+    """With DeepLab's low-level skips after ReLU, where timm takes them."""
+
+    def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
+        """The end points of `Xception`."""
+        ends = super().__call__(x, train=train)
+        return {n: nn.relu(e) if n.endswith("_pointwise2") else e for n, e in ends.items()}
 
 
 def model(given: work.Work) -> nn.Module:
     """The network that equals the peers' in values and parameters, without dropout."""
     if given.model == "v3_plus":
         built: nn.Module = smp_deeplab_v3_plus(given.depth, work.NUM_CLASSES, 16, work.ATROUS_RATES)
+    elif given.model == "v3_plus_xception":
+        backbone = ActivatedXception(depth=65, output_stride=16, norm_decay=0.9)
+        like = smp_deeplab_v3_plus(given.depth, work.NUM_CLASSES, 16, work.ATROUS_RATES)
+        built = like.clone(backbone=backbone, low_level="entry2_pointwise2")
+    elif given.model == "unet":
+        built = smp_unet(given.depth, work.NUM_CLASSES)
+    elif given.model == "segnet":
+        built = SegNet(work.NUM_CLASSES)
+    elif given.model == "pspnet":
+        # Rates as torchvision's ResNet has them.
+        backbone = ResNet(depth=given.depth, output_stride=8)
+        built = PSPNet(work.NUM_CLASSES, backbone, aux_features=0)
     elif given.model in ("v3_torchvision", "v3_stride8"):
         built = torchvision_deeplab_v3(given.depth, work.NUM_CLASSES, aux=False)
         if given.model == "v3_torchvision":
@@ -69,7 +95,9 @@ def main() -> None:
     state = jax.jit(functools.partial(step.init_state, experiment, optimizer))()
     if given.weights:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        state = state.replace(**jax.tree.map(jnp.array, load_variables(given.weights, variables)))
+        table = torch_tables.table_of(given.model, load.read(given.weights))
+        values = load.load_variables(given.weights, variables, table)
+        state = state.replace(**jax.tree.map(jnp.array, values))
 
     @jax.jit
     def infer(variables: Any, image: jax.Array) -> jax.Array:

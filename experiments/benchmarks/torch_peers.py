@@ -1,4 +1,4 @@
-"""segmentation_models_pytorch and torchvision as contenders.
+"""segmentation_models_pytorch, torchvision and our twins in torch as contenders.
 
 usage: torch_peers.py WORK; its variant holds words: "channels_last", "compile".
 """
@@ -43,23 +43,35 @@ def _torchvision(depth: int, output_stride: int) -> torch.nn.Module:
     )
 
 
+def _smp(given: work.Work) -> torch.nn.Module:
+    import segmentation_models_pytorch as smp
+
+    encoder = "tu-xception65" if given.model == "v3_plus_xception" else f"resnet{given.depth}"
+    if given.model == "unet":
+        return smp.Unet(encoder, encoder_weights=None, classes=work.NUM_CLASSES)
+    kind = smp.DeepLabV3Plus if given.model.startswith("v3_plus") else smp.DeepLabV3
+    return kind(
+        encoder,
+        encoder_weights=None,
+        classes=work.NUM_CLASSES,
+        encoder_output_stride=16,
+        decoder_atrous_rates=work.ATROUS_RATES,
+    )
+
+
 def network_of(given: work.Work) -> torch.nn.Module:
     """The network, with the same random values in every process and without dropout."""
     _tolerate_missing_operators()
     torch.manual_seed(0)
     if given.model in ("v3_torchvision", "v3_stride8"):
         network = _torchvision(given.depth, 8 if given.model == "v3_stride8" else 16)
-    else:
-        import segmentation_models_pytorch as smp
+    elif given.model in ("segnet", "pspnet"):
+        from experiments.benchmarks import torch_twins
 
-        kind = smp.DeepLabV3Plus if given.model == "v3_plus" else smp.DeepLabV3
-        network = kind(
-            f"resnet{given.depth}",
-            encoder_weights=None,
-            classes=work.NUM_CLASSES,
-            encoder_output_stride=16,
-            decoder_atrous_rates=work.ATROUS_RATES,
-        )
+        twin = torch_twins.SegNet if given.model == "segnet" else torch_twins.PSPNet
+        network = twin(work.NUM_CLASSES)
+    else:
+        network = _smp(given)
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

@@ -6,8 +6,10 @@
     python -m experiments.benchmarks.train_step --case=v3-train --batch=4 --size=128 --peers=smp
 
 A case is MODEL-STEP-BATCHxSIZE; --batch and --size stand in for the last part, or replace it.
-MODEL: v3, v3_101 and v3_plus as segmentation_models_pytorch has them, v3_torchvision; all at output
-stride 16 with rates 6, 12, 18; v3_stride8: torchvision's as published. STEP: train or inference.
+MODEL: v3, v3_101, v3_plus, v3_plus_xception and unet as segmentation_models_pytorch has them, and
+v3_torchvision, DeepLab at output stride 16 with rates 6, 12, 18; v3_stride8: torchvision's as
+published; segnet and pspnet beside their twins in torch, `torch_twins.py`.
+STEP: train or inference.
 
 All contenders have the same parameters, start from the same random values and see the same batch;
 the losses of their first steps are printed, to be compared. Each is a process with as many threads
@@ -33,7 +35,7 @@ from experiments.benchmarks.work import Work
 
 _OURS = "jaxseg"
 _PLAIN = f"{_OURS} plain"
-_TORCH = {"v3_torchvision": "torchvision", "v3_stride8": "torchvision"}  # others: smp
+_TWIN = "torch-twin"
 _SMP_DIVISOR = 16  # of sizes; other images smp refuses
 # case -> {peer: most that our median may be of the peer's}, the project's own targets on CPU.
 _CPU: Mapping[str, Mapping[str, float]] = {
@@ -43,12 +45,28 @@ _CPU: Mapping[str, Mapping[str, float]] = {
     "v3_plus-train-2x256": {"smp channels_last": 1.2, "keras-hub": 0.7, _PLAIN: 0.4},
     "v3_plus-inference-2x256": {"smp channels_last": 1.15},
     "v3_torchvision-train-2x256": {"torchvision channels_last": 1.10},
+    "v3_plus_xception-train-2x256": {"smp channels_last": 1.15},
+    "v3_plus_xception-inference-2x256": {"smp channels_last": 1.15},
+    "unet-train-2x256": {"smp channels_last": 1.4},
+    "unet-inference-2x256": {"smp channels_last": 1.4},
+    "segnet-train-2x256": {f"{_TWIN} channels_last": 1.15},
+    "segnet-inference-2x256": {f"{_TWIN} channels_last": 1.15},
+    "pspnet-train-2x256": {f"{_TWIN} channels_last": 1.15},
+    "pspnet-inference-2x256": {f"{_TWIN} channels_last": 1.15},
 }
 _GPU: Mapping[str, Mapping[str, float]] = {
     "v3_torchvision-train-16x513": {"torchvision channels_last compile": 1 / 1.2},
     "v3_torchvision-inference-16x513": {"torchvision channels_last compile": 1 / 1.2},
     "v3_plus-train-16x512": {"smp channels_last compile": 1 / 1.2},
     "v3_plus-inference-16x512": {"smp channels_last compile": 1 / 1.2},
+    "v3_plus_xception-train-16x512": {"smp channels_last compile": 0.85},
+    "v3_plus_xception-inference-16x512": {"smp channels_last compile": 0.85},
+    "unet-train-16x512": {"smp channels_last compile": 0.85},
+    "unet-inference-16x512": {"smp channels_last compile": 0.85},
+    "segnet-train-16x512": {f"{_TWIN} channels_last compile": 0.85},
+    "segnet-inference-16x512": {f"{_TWIN} channels_last compile": 0.85},
+    "pspnet-train-16x512": {f"{_TWIN} channels_last compile": 0.85},
+    "pspnet-inference-16x512": {f"{_TWIN} channels_last compile": 0.85},
 }
 TARGETS = {**_CPU, **_GPU}
 
@@ -58,7 +76,9 @@ _SIZE = flags.DEFINE_integer("size", None, "Height and width of the images.", 1)
 _DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Of the computation.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds.", 2)
 _STEPS = flags.DEFINE_integer("steps", 4, "Measured steps of a contender in each round.", 1)
-_PEERS = flags.DEFINE_list("peers", ["torchvision", "smp", "keras-hub"], "--peers= for none.")
+_PEERS = flags.DEFINE_list(
+    "peers", ["torchvision", "smp", _TWIN, "keras-hub"], "--peers= for none."
+)
 _FORMS = flags.DEFINE_list("forms", None, "Also our own forms: plain, fast; --forms= for none.")
 _COMPILE = flags.DEFINE_bool("torch_compile", None, "Also torch.compile of the peers.")
 _KERAS = flags.DEFINE_string("keras_python", None, "Python of an environment with keras-hub.")
@@ -96,9 +116,16 @@ def _program(module: str, given: Work, variant: str, python: str = sys.executabl
     return [python, "-m", f"experiments.benchmarks.{module}", argument]
 
 
+def library_of(model: str) -> str:
+    """Which of torch's libraries has a model of `work.MODELS`."""
+    if model in ("segnet", "pspnet"):
+        return _TWIN
+    return "torchvision" if model in ("v3_torchvision", "v3_stride8") else "smp"
+
+
 def _torch_commands(given: Work, compiled: bool) -> dict[str, Command]:
-    peer = _TORCH.get(given.model, "smp")
-    module = "segmentation_models_pytorch" if peer == "smp" else "torchvision"
+    peer = library_of(given.model)
+    module = "segmentation_models_pytorch" if peer == "smp" else "torchvision"  # twins' ResNet too
     if peer not in _PEERS.value:
         return {}
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec(module) is None:

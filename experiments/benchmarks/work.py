@@ -34,8 +34,11 @@ class Work:
         return json.dumps(dataclasses.asdict(self))
 
 
-# smp's DeepLab v3 and v3+, and torchvision's v3 at output stride 16 and as it is published, at 8.
-MODELS = ("v3", "v3_101", "v3_plus", "v3_torchvision", "v3_stride8")
+MODELS = (
+    *("v3", "v3_101", "v3_plus", "v3_plus_xception", "unet"),  # smp's
+    *("v3_torchvision", "v3_stride8"),  # torchvision's at output stride 16; as published, at 8
+    *("segnet", "pspnet"),  # `torch_twins.py`
+)
 
 
 def from_arguments() -> Work:
