@@ -58,7 +58,7 @@ def get_config(size: str = "small") -> config.Experiment:
     """SegNet in one of three sizes.
 
     - "small": a quarter of its width, with the data, loss, schedule and protocol of the DeepLab v3+
-      run, so that the networks compare.
+      run, so that the networks compare; no ReLU in the decoder, see `segnet_shapes.py`.
     - "full": `segnet_protocol`.
     - "release": the released solver and prototxt: batch 4, the released weights of the classes, raw
       values of 0..255, biases learning twice as fast.
@@ -68,7 +68,9 @@ def get_config(size: str = "small") -> config.Experiment:
     """
     if size == "small":
         experiment = deeplab_v3_plus_camvid.get_config()
-        experiment.model = segnet.SegNet(num_classes=11, width=16, norm_decay=0.97)
+        experiment.model = segnet.SegNet(
+            num_classes=11, width=16, decoder_relu=False, norm_decay=0.97
+        )
         return experiment
     if size not in ("full", "release"):
         raise ValueError(f"size is {size!r}: it must be small, full or release")

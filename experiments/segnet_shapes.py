@@ -13,7 +13,14 @@ from jaxseg.models import segnet
 
 
 def get_config() -> config.Experiment:
-    """The quick start's data, loss and schedule; an eighth of the paper's width."""
+    """The quick start's data, loss and schedule; a quarter of the paper's width on VGG-11.
+
+    Departure: no ReLU in the decoder, as the paper's text has it, not the release. From nothing and
+    this narrow, the release's form hardly learns in so few steps (VGG-16 at an eighth of its width
+    ended at 13.8 mIoU, predicting background), for unpooled maps are three quarters zeros already.
+    """
     experiment = quickstart.get_config()
-    experiment.model = segnet.SegNet(num_classes=7, width=8, norm_decay=0.95)
+    experiment.model = segnet.SegNet(
+        num_classes=7, depth=11, width=16, decoder_relu=False, norm_decay=0.95
+    )
     return experiment
