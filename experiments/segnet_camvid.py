@@ -8,7 +8,10 @@ Measured: see experiments/results/.
     python -m jaxseg.data.prepare --name=camvid --manual_dir=CAMVID
     python -m jaxseg.main --config=experiments/segnet_camvid.py --workdir=runs/segnet_camvid
     python -m jaxseg.main --config=experiments/segnet_camvid.py:full --workdir=runs/segnet_full \
-        --config.train.init_from=VGG16 --config.train.init_partial=True
+        --config.train.init_from=VGG16
+
+VGG16 is what jaxseg.weights.convert makes of a file of VGG-16 for this experiment: of torchvision's
+for "full"; for "release" of Caffe's or torchvision's with --any_mean, since it takes raw pixels.
 """
 
 import flax.linen as nn

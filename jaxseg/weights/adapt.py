@@ -138,7 +138,7 @@ def fill(
         dataclasses.replace(table, kept=kept),
         match.nested(target),
         file,
-        pixels if theirs.channels == _RGB else None,
+        _compared(pixels, table, wishes) if theirs.channels == _RGB else None,
         _hints(table, found, here),
     )
     if theirs.classes != ours.classes:
@@ -152,6 +152,15 @@ def fill(
     origins = _origins(source, table, variables, fresh, file)
     origins.notes = _notes(table, pixels, ours, theirs)
     return _tree(variables, model), origins
+
+
+def _compared(
+    pixels: match.Normalisation | None, table: match.Table, wishes: Wishes
+) -> match.Normalisation | None:
+    """What the table's normalisation is held against: with `any_mean` for the deviation alone."""
+    if pixels is None or table.normalisation is None or not wishes.any_mean:
+        return pixels
+    return match.Normalisation(table.normalisation.mean, pixels.std)
 
 
 def _tree(leaves: Mapping[str, Any], model: Model) -> dict[str, Any]:
@@ -198,6 +207,8 @@ def _notes(
         return [*notes, f"{text}; not compared with data.mean and data.std"]
     same = np.allclose(pixels.std, table.normalisation.std, rtol=1e-6)
     done = "as data.mean and data.std give" if same else "another data.std is folded into its start"
+    if not np.allclose(pixels.mean, table.normalisation.mean, rtol=0, atol=match.MEAN_TOLERANCE):
+        done += "; data.mean is another, as was asked for"
     return [*notes, f"{text}; {done}"]
 
 

@@ -12,6 +12,8 @@ start anew. Another data.std than the file's network expects is folded into the 
 another data.mean is refused. Nothing else is ever changed in silence: a tensor or leaf without a
 partner and any other shape is an error that lists them all, and these flags are the ways out:
 
+    --any_mean                        leave another mean to training (SegNet's release feeds VGG-16
+                                      raw pixels, Dilation each data set less its own mean)
     --leave=aux_conv,aux_classifier   these parts start anew, whatever the file holds
     --only=backbone                   take the extractor of a whole model, leave the rest
     --thin                            a part of fc6 and fc7 for a model with less (DeepLab LargeFOV)
@@ -54,6 +56,7 @@ def define_flags() -> None:
     flags.DEFINE_string("output", None, "The folder to write; must not exist.")
     flags.DEFINE_list("leave", [], "Patterns of what starts anew: aux_conv,backbone/stage4*.")
     flags.DEFINE_string("only", "", "Take what lies under this path alone: backbone.")
+    flags.DEFINE_bool("any_mean", False, "Take a file whose network expects another data.mean.")
     flags.DEFINE_bool("thin", False, "Take a part of fc6 and fc7 where the model has less.")
     flags.DEFINE_integer("input_channels", 0, "Adapt to images of so many channels; 0: RGB.", 0)
     flags.DEFINE_bool("verbose", False, "Print the origin of every leaf.")
@@ -128,7 +131,13 @@ def main(arguments: Sequence[str]) -> int:
     try:
         config.check(values.config)
         command_line.prepare_jax(values.config)
-        wishes = Wishes(tuple(values.leave), values.only, values.input_channels, values.thin)
+        wishes = Wishes(
+            tuple(values.leave),
+            values.only,
+            values.input_channels,
+            any_mean=values.any_mean,
+            thin=values.thin,
+        )
         output = pathlib.Path(values.output)
         origins = convert(values.config, arguments[1], output, wishes)
     except (ValueError, OSError, KeyError) as error:

@@ -164,7 +164,7 @@ def _pixel_scale(table: Table, pixels: Normalisation | None, file: str) -> np.nd
     if not np.allclose(pixels.mean, expected.mean, rtol=0, atol=MEAN_TOLERANCE):
         raise ValueError(
             f"{file} expects pixels of another mean, which zero padding keeps from being folded "
-            f"into its kernels: set {_flag('mean', expected.mean)}"
+            f"into its kernels: set {_flag('mean', expected.mean)} (or convert it with --any_mean)"
         )
     if np.allclose(pixels.std, expected.std, rtol=1e-6):
         return None

@@ -199,6 +199,18 @@ def test_equal_channels_give_what_they_gave(channels):
     np.testing.assert_allclose(after, before, rtol=1e-4)
 
 
+def test_another_mean_is_taken_on_request_and_the_deviation_still_folded_in():
+    whole = _variables()
+    source, table = _file(whole)
+    other = match.Normalisation((0.0, 0.0, 0.0), tuple(2 * s for s in PIXELS.std))
+    with pytest.raises(ValueError, match=r"another mean.*--any_mean"):
+        _fill(source, table, _model(), other)
+    leaves, origins = _fill(source, table, _model(), other, any_mean=True)
+    path = next(path for path in leaves if path.endswith("conv1/kernel"))
+    np.testing.assert_allclose(leaves[path], 2 * _leaves(whole)[path], rtol=1e-6)
+    assert "data.mean is another, as was asked for" in "\n".join(origins.notes)
+
+
 def test_pixels_are_checked_and_their_deviation_is_folded_in():
     whole = _variables()
     source, table = _file(whole)

@@ -171,7 +171,9 @@ def test_another_deviation_of_the_pixels_is_folded_into_the_first_kernel():
 def test_another_mean_of_the_pixels_is_refused_with_the_flag_to_set():
     kernel = np.zeros((3, 3, 3, 2), np.float32)
     given = Normalisation((127.5, 127.5, 127.5), PIXELS.std)
-    with pytest.raises(ValueError, match=r"^FILE .* set --config\.data\.mean=120,110,100$"):
+    with pytest.raises(
+        ValueError, match=r"^FILE .* set --config\.data\.mean=120,110,100 \(or convert it"
+    ):
         fill({"w": kernel}, _pixel_target(), _pixel_table(), file="FILE", pixels=given)
     rounded = Normalisation((120.004, 110.0, 99.996), PIXELS.std)
     fill({"w": kernel}, _pixel_target(), _pixel_table(), pixels=rounded)
