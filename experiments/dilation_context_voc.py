@@ -1,6 +1,6 @@
 """Dilated convolutions (arXiv 1511.07122) on PASCAL VOC 2012 trainaug: the context module.
 
-Expected, on val with a front end from COCO (69.8): Large 72.1, with CRF-RNN 73.9; Basic 71.3 and
+Expected: on val with a front end from COCO (69.8): Large 72.1, with CRF-RNN 73.9; Basic 71.3 and
 73.1 (--config.model.context_widths="()" --config.model.pad_first=False). Started at random
 (--config.model.context_start=random) the paper could not train it.
 Measured: not yet; it starts from a trained front end.
