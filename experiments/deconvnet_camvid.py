@@ -21,8 +21,8 @@ def get_config(size: str = "small") -> config.Experiment:
     """DeconvNet in one of two sizes.
 
     - "small": a quarter of its width, 256 features in fc6 and fc7, whose kernel is 5 since crops of
-      192 x 256 leave maps of 6 x 8; data, loss, schedule and protocol of the DeepLab v3+ run, so
-      that the networks compare.
+      192 x 256 leave maps of 6 x 8, and no ReLU in the decoder (see `deconvnet_shapes.py`); data,
+      loss, schedule and protocol of the DeepLab v3+ run, so that the networks compare.
     - "full": fc6 and fc7 of 1024 features, by `segnet_camvid.segnet_protocol`.
 
     Raises:
@@ -34,6 +34,11 @@ def get_config(size: str = "small") -> config.Experiment:
         raise ValueError(f"size is {size!r}: it must be small or full")
     experiment = deeplab_v3_plus_camvid.get_config()
     experiment.model = deconvnet.DeconvNet(
-        num_classes=11, width=16, fc_features=256, fc_kernel=5, norm_decay=0.97
+        num_classes=11,
+        width=16,
+        fc_features=256,
+        fc_kernel=5,
+        decoder_relu=False,
+        norm_decay=0.97,
     )
     return experiment

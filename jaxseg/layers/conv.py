@@ -49,7 +49,7 @@ def conv(
         Window(n, k, stride, rate, rate * (k - 1) // 2 if padding is None else padding)
         for n, k in zip(x.shape[1:3], kernel.shape[:2], strict=True)
     )
-    x, channels = jnp.asarray(x), x.shape[3]  # the fast forms' own derivatives pass NumPy's on as is
+    x, channels = jnp.asarray(x), x.shape[3]  # functions with a gradient of their own keep NumPy's
     if groups == channels == kernel.shape[3] > 1 and use_fast(form, on_cpu()):
         return depthwise_conv(x, kernel, (rows, columns))
     if groups == 1 and use_fast(form, on_cpu()):

@@ -43,6 +43,7 @@ class DeconvNet(nn.Module):
     fc_features: int = 4096  # of fc6 and fc7
     fc_kernel: int = 7  # of fc6 and its deconvolution: the side of pool5
     upsampling: str = "max_unpooling"  # or another kind of `layers/upsample.py`
+    decoder_relu: bool = True  # False: a departure for training from nothing
     norm: str = "batch"
     norm_epsilon: float = 1e-9
     norm_decay: float = 0.9
@@ -76,12 +77,13 @@ class DeconvNet(nn.Module):
         deconv = functools.partial(
             ConvTranspose, stride=1, use_bias=True, kernel_init=_start, dtype=self.dtype
         )
-        layer = functools.partial(self._layer, train=train)
+        layer = functools.partial(self._layer, activate=True, train=train)
+        delayer = functools.partial(self._layer, activate=self.decoder_relu, train=train)
         ends = self._encoder()(images, train=train)
         x = ends["features"]  # [B, H/32, W/32, 512]
         x = layer(x, conv, self.fc_features, self.fc_kernel, "fc6")  # [B, H/32 - 6, W/32 - 6, 4096]
         fc7 = layer(x, conv, self.fc_features, 1, "fc7")
-        x = layer(fc7, deconv, self.width * CHANNELS[-1], self.fc_kernel, "fc6_deconv")
+        x = delayer(fc7, deconv, self.width * CHANNELS[-1], self.fc_kernel, "fc6_deconv")
         for stage in range(len(CHANNELS), 0, -1):  # from [B, H/32, W/32, 512]
             enlarge = Upsample(
                 self.upsampling, dtype=self.dtype, form=self.form, name=f"unpool{stage}"
@@ -92,7 +94,7 @@ class DeconvNet(nn.Module):
                 source = max(1, stage - 1) if unit == units else stage  # whose width comes out
                 features = self.width * CHANNELS[source - 1]
                 same = functools.partial(deconv, padding=1)
-                x = layer(x, same, features, 3, f"deconv{stage}_{unit}")  # [B, H/s, W/s, C]
+                x = delayer(x, same, features, 3, f"deconv{stage}_{unit}")  # [B, H/s, W/s, C]
         x = x[:, :height, :width]
         score = Conv(
             self.num_classes,
@@ -127,9 +129,10 @@ class DeconvNet(nn.Module):
         kernel_size: int,
         name: str,
         *,
+        activate: bool,
         train: bool,
     ) -> Array:
-        """A convolution of either kind, its norm, and ReLU."""
+        """A convolution of either kind, its norm, and ReLU if asked for."""
         x = kind(features, kernel_size, form=self.form, name=name)(x)
         x = Norm(
             self.norm,
@@ -140,4 +143,4 @@ class DeconvNet(nn.Module):
             self.norm_bias_init,
             name=f"{name}_norm",
         )(x, train=train)
-        return nn.relu(x)
+        return nn.relu(x) if activate else x

@@ -49,6 +49,16 @@ def test_the_decoder_is_the_released_one():
     assert flat["fc6_deconv/kernel"].shape == (7, 7, 4096, 512)
 
 
+def test_the_decoder_without_relu_has_values_of_both_signs():
+    model = DeconvNet(3, depth=11, width=2, fc_features=4, fc_kernel=2, form="plain")
+    variables = random_variables(model)
+    for relu in (True, False):
+        run = functools.partial(model.clone(decoder_relu=relu).apply, train=False)
+        outputs = jax.jit(run, compiler_options=QUICK)(variables, images((40, 40)))
+        assert (outputs["features"] < 0).any() != relu
+        assert (outputs["fc7"] >= 0).all()
+
+
 @pytest.mark.parametrize(
     ("size", "fc7", "maps"),
     [
