@@ -49,8 +49,8 @@ def model(given: work.Work) -> nn.Module:
         built = SegNet(work.NUM_CLASSES)
     elif given.model == "pspnet":
         # Rates as torchvision's ResNet has them.
-        backbone = ResNet(depth=given.depth, output_stride=8)
-        built = PSPNet(work.NUM_CLASSES, backbone, aux_features=0)
+        resnet = ResNet(depth=given.depth, output_stride=8)
+        built = PSPNet(work.NUM_CLASSES, resnet, aux_features=0)
     elif given.model in ("v3_torchvision", "v3_stride8"):
         built = torchvision_deeplab_v3(given.depth, work.NUM_CLASSES, aux=False)
         if given.model == "v3_torchvision":
