@@ -19,6 +19,7 @@ def get_config() -> config.Experiment:
 
     Departure: no ReLU in the decoder, with which it hardly learns from nothing in so few steps (an
     eighth of VGG-16's width ended at 11.9 mIoU, predicting background); see `segnet_shapes.py`.
+    Without it is slow too: all of an image has to pass through a single pixel of fc7.
     """
     experiment = quickstart.get_config()
     experiment.model = deconvnet.DeconvNet(
