@@ -80,13 +80,7 @@ def pool_to_grid(x: Array, bins: int, pooling: str = "average") -> Array:
     for shares in (rows, columns):
         for i, (start, end) in enumerate(_edges(shares.shape[1], bins)):
             shares[i, start:end] = 1 / (end - start)
-    batch, height, width, channels = x.shape
-    # For one image after the other: a product of all has XLA:CPU turn the map round, and where its
-    # values come from a chain of sums compute that for every pixel out of order.
-    y = x.astype(wide).reshape(batch, height, width * channels)
-    y = jnp.matmul(jnp.broadcast_to(rows, (batch, bins, height)), y, precision="highest")
-    y = y.reshape(batch, bins, width, channels)
-    y = jnp.matmul(jnp.broadcast_to(columns, (batch, bins, bins, width)), y, precision="highest")
+    y = jnp.einsum("iH,jW,BHWC->BijC", rows, columns, x.astype(wide), precision="highest")
     return y.astype(x.dtype)
 
 
