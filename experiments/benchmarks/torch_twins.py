@@ -36,13 +36,15 @@ class SegNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                assert module.bias is not None
                 nn.init.zeros_(module.bias)
 
     @staticmethod
     def _add(layers: nn.ModuleDict, name: str, inputs: int, outputs: int) -> None:
         layers[f"conv{name}"] = nn.Conv2d(inputs, outputs, 3, padding=1)
-        layers[f"norm{name}"] = nn.BatchNorm2d(outputs, eps=1e-9)
-        nn.init.constant_(layers[f"norm{name}"].bias, 0.001)
+        norm = nn.BatchNorm2d(outputs, eps=1e-9)
+        nn.init.constant_(norm.bias, 0.001)
+        layers[f"norm{name}"] = norm
 
     @staticmethod
     def _run(layers: nn.ModuleDict, name: str, x: Tensor) -> Tensor:
