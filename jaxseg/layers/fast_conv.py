@@ -95,7 +95,7 @@ def _forward_cost(name: str, windows: Windows, channels: tuple[int, int]) -> flo
     per_product = {
         "library": 0.95,  # of 1: another form has to be clearly better
         "taps": 0.9 + 40 / channels[0],
-        "winograd": 1.1 + 48 / min(channels),
+        "winograd": 1.1 + 14 / channels[0] + 14 / channels[1],
     }
     return _products(name, windows) * per_product[name]
 
@@ -105,7 +105,7 @@ def _kernel_cost(name: str, windows: Windows, channels: tuple[int, int]) -> floa
     per_product = {
         "library": 0.95,
         "taps": 0.65 + 24 / min(channels),
-        "winograd": 0.75 + 24 / min(channels),
+        "winograd": 0.75 + 10 / channels[0] + 10 / channels[1],
     }
     return _products(name, windows) * per_product[name]
 

@@ -7,9 +7,19 @@ Enlarged by repetition, input i stands at outputs 2 i and 2 i + 1. Along one axi
 gathers x[i] at o = 2 i - 1 .. 2 i + 2, with w[2], w[1] + w[2], w[0] + w[1] and w[0]: a transposed
 convolution of stride 2 and padding 1 with these four taps. It has 16 products for each pixel of x
 where the plain form has 36, and the enlarged map is never made.
+
+Of Winograd's four products along an axis (`layers/winograd.py`) one is 0 on an enlarged map, where
+d1 = d2. Three are left,
+
+    m0 = (x[i - 1] - x[i]) w[0],   m1 = x[i] (w[0] + w[1] + w[2]),   m2 = (x[i + 1] - x[i]) w[2]
+    y[2 i] = m0 + m1,   y[2 i + 1] = m1 + m2
+
+and 9 on both: the form for many channels, whose products outweigh moving the differences.
 """
 
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from jaxseg.layers.conv import conv
 from jaxseg.layers.conv_transpose import conv_transpose
@@ -17,6 +27,37 @@ from jaxseg.layers.forms import on_cpu, use_fast
 from jaxseg.types import Array
 
 _TAPS = ((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0))  # of the transposed kernel, from w
+_KERNELS = ((1, 0, 0), (1, 1, 1), (0, 0, 1))  # of m0, m1, m2, from w
+_OUTPUTS = ((1, 1, 0), (0, 1, 1))  # y from m
+_MANY = 64  # channels; measured on XLA:CPU
+
+
+def _mixed(matrix: tuple[tuple[int, ...], ...], x: Array) -> Array:
+    """A matrix [n, m] on both of two axes that stand as one: [m m, ...] -> [n n, ...]."""
+    # A product of two axes: over more of them its gradient by XLA:CPU takes a third longer, and one
+    # product after the other 15 times as long.
+    both = jnp.asarray(np.kron(matrix, matrix), x.dtype)
+    y = jnp.matmul(both, x.reshape(len(x), -1), precision="highest")
+    return y.reshape(-1, *x.shape[1:])
+
+
+def _differences(x: Array, axis: int) -> list[Array]:
+    """What m0, m1 and m2 multiply, along an axis of [B, h, w, C]."""
+    edges = [(int(a == axis),) * 2 for a in range(4)]
+    padded, count = jnp.pad(x, edges), x.shape[axis]
+    before, after = (lax.slice_in_dim(padded, i, i + count, axis=axis) for i in (0, 2))
+    return [before - x, x, after - x]
+
+
+def _nine_products(x: Array, kernel: Array) -> Array:
+    """[B, h, w, C] with [3, 3, C, Cout] -> [B, 2 h, 2 w, Cout]."""
+    batch, height, width, channels = x.shape
+    kernels = _mixed(_KERNELS, kernel.reshape(9, channels, -1))  # [9, C, Cout]
+    maps = jnp.stack([both for row in _differences(x, 1) for both in _differences(row, 2)])
+    maps = maps.reshape(9, -1, channels)
+    products = lax.dot_general(maps, kernels, (((2,), (1,)), ((0,), (0,))))
+    y = _mixed(_OUTPUTS, products).reshape(2, 2, batch, height, width, -1)
+    return y.transpose(2, 3, 0, 4, 1, 5).reshape(batch, 2 * height, 2 * width, -1)
 
 
 def up_conv(x: Array, skip: Array | None, kernel: Array, *, form: str = "auto") -> Array:
@@ -26,8 +67,8 @@ def up_conv(x: Array, skip: Array | None, kernel: Array, *, form: str = "auto") 
       x: [B, h, w, C], enlarged to [B, 2 h, 2 w, C] by repeating each pixel.
       skip: [B, 2 h, 2 w, S], or None.
       kernel: [3, 3, C + S, Cout].
-      form: "auto", "plain" or "fast" (a transposed convolution and one of the skip); both give the
-        same numbers.
+      form: "auto", "plain" or "fast" (nine products or a transposed convolution, and a convolution
+        of the skip); both give the same numbers.
 
     Returns:
       [B, 2 h, 2 w, Cout] in x's dtype.
@@ -37,8 +78,12 @@ def up_conv(x: Array, skip: Array | None, kernel: Array, *, form: str = "auto") 
         if skip is not None:
             x = jnp.concatenate([x, skip], axis=-1)  # [B, 2 h, 2 w, C + S]
         return conv(x, kernel, form=form)
-    channels = x.shape[3]
-    taps = jnp.asarray(_TAPS, kernel.dtype)
-    spread = jnp.einsum("ta,ub,abio->tuio", taps, taps, kernel[:, :, :channels])
-    y = conv_transpose(x, spread, stride=2, padding=1, form=form)  # [B, 2 h, 2 w, Cout]
+    channels, features = x.shape[3], kernel.shape[3]
+    own = kernel[:, :, :channels]
+    # In half precision the differences would lose digits.
+    if min(channels, features) >= _MANY and x.dtype in (jnp.float32, jnp.float64):
+        y = _nine_products(x, own)  # [B, 2 h, 2 w, Cout]
+    else:
+        taps = _mixed(_TAPS, own.reshape(9, channels, -1)).reshape(4, 4, channels, features)
+        y = conv_transpose(x, taps, stride=2, padding=1, form=form)  # [B, 2 h, 2 w, Cout]
     return y if skip is None else y + conv(skip, kernel[:, :, channels:], form=form)

@@ -16,13 +16,22 @@ An atrous convolution of rate r is the same on each of the r x r sub-grids of th
 take every r-th pixel. Gradients are the same algorithm: to the input with the flipped kernel, which
 exchanges products 0 and 3, and to the kernel by its transpose.
 
+Tiles hold four times the values of the map, and products those of the result: where channels are
+few (64 at full resolution) passing them through memory costs as much as the multiplications save.
+So a loop goes over bands of a few rows of tiles, whose tiles and products fit a cache. As the
+operand of a loop the map is also computed once: else XLA computes the chain of sums that it comes
+from, such as the residual units of a whole stage, again at each of the 16 places where a tile takes
+a pixel.
+
 Each transform is one operation: tiles are gathered (B' has two terms a row), A' and G are small
 matrix products. Written out pixel by pixel they run as fast but make 68 kernels a layer, which took
 half of the compile time of a ResNet-50; and a matrix product is not computed again in each kernel
 that reads it, as XLA does with sums.
 """
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +40,8 @@ from jax import lax
 from jaxseg.types import Array
 
 TILE = 2  # outputs along one axis of a tile
+_PRODUCTS = 16  # of a tile, for each pair of channels
+_CACHED = 1 << 20  # numbers in the tiles and products of a band
 
 _INPUT = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])  # B'
 _KERNEL = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2  # G
@@ -44,46 +55,86 @@ def tile_counts(size: Sequence[int], rate: int) -> tuple[int, int]:
     return height, width
 
 
-def _along(x: Array, axis: int, matrix: np.ndarray, before: int, rate: int) -> Array:
+@dataclasses.dataclass(frozen=True)
+class _Bands:
+    """How a map is cut into bands of whole rows of tiles."""
+
+    rate: int
+    tall: int  # rows of tiles in a band
+    wide: int  # tiles in a row
+    count: int
+
+    @classmethod
+    def of(cls, x: Array, channels: tuple[int, int], rate: int) -> Self:
+        """For x [B, H, W, C] and a kernel of those channels in and out."""
+        height, width = tile_counts(x.shape[1:3], rate)
+        # Each band reads the transformed kernels, so it should be much more than they are.
+        most = max(_CACHED, 8 * _PRODUCTS * channels[0] * channels[1])
+        row = _PRODUCTS * x.shape[0] * rate * rate * width * sum(channels)
+        count = min(height, -(-height * row // most))
+        tall = -(-height // count)
+        return cls(rate, tall, width, -(-height // tall))
+
+    @property
+    def pixels(self) -> int:
+        """Rows of pixels of a band's outputs."""
+        return TILE * self.rate * self.tall
+
+    def padded(self, x: Array, around: int) -> Array:
+        """[B, H, W, C] with zeros around it, so many that all bands are whole."""
+        edges = [
+            (around, n + around - m)
+            for n, m in zip(
+                (self.count * self.pixels, TILE * self.rate * self.wide), x.shape[1:3], strict=True
+            )
+        ]
+        return jnp.pad(x, [(0, 0), *edges, (0, 0)])
+
+    def tiles(self, padded: Array, band: Array, matrix: np.ndarray) -> Array:
+        """The transformed tiles of a band, [points * points, B * tiles, C].
+
+        Args:
+          padded: the map, with zeros around it where tiles reach beyond their outputs.
+          band: its number.
+          matrix: [points, pixels of a tile], of at most two terms a row.
+        """
+        rows = self.pixels + (matrix.shape[1] - TILE) * self.rate
+        x = lax.dynamic_slice_in_dim(padded, band * self.pixels, rows, axis=1)
+        x = _along(x, 1, matrix, self.tall, self.rate)
+        x = _along(x, 2, matrix, self.wide, self.rate)
+        points = len(matrix)
+        b, h, w, c = x.shape
+        x = x.reshape(b, points, h // points, points, w // points, c)
+        return x.transpose(1, 3, 0, 2, 4, 5).reshape(points * points, -1, c)
+
+
+def _along(x: Array, axis: int, matrix: np.ndarray, count: int, rate: int) -> Array:
     """A matrix of at most two terms a row, applied to the pixels of each tile along an axis.
 
     Args:
       x: [B, H, W, C].
-      axis: 1 or 2, of n pixels in `count` tiles.
+      axis: 1 or 2, of `count` tiles.
       matrix: [points, pixels of a tile].
-      before: zeros before the map; behind it there are as many as it takes.
+      count: tiles.
       rate: distance of the pixels of a tile.
 
     Returns:
       x with points * count * rate pixels along the axis: point, tile, sub-grid.
     """
-    length = x.shape[axis]
-    tile, phase = np.arange(-(-length // (TILE * rate)))[:, None], np.arange(rate)
-    origin = TILE * rate * tile + phase - before  # [count, rate]
+    origin = TILE * rate * np.arange(count)[:, None] + np.arange(rate)  # [count, rate]
     total = None
     for term in range(2):
         # The first and the last column that is not 0; the same one twice counts once.
-        columns = [np.flatnonzero(row)[-term] for row in matrix]
+        columns = np.array([np.flatnonzero(row)[-term] for row in matrix])
         once = [term == 0 or np.count_nonzero(row) > 1 for row in matrix]
         weights = matrix[np.arange(len(matrix)), columns] * once
-        places = np.array(columns)[:, None, None] * rate + origin  # [points, count, rate]
-        weights = weights[:, None, None] * ((places >= 0) & (places < length))
-        factors = jnp.asarray(np.expand_dims(weights.ravel(), (0, 3 - axis, 3)), x.dtype)
-        pixels = places.ravel().clip(0, length - 1).astype(np.int32)
-        part = x.at[(slice(None),) * axis + (pixels,)].get(mode="promise_in_bounds") * factors
+        factors = weights.repeat(origin.size).reshape([-1 if a == axis else 1 for a in range(4)])
+        pixels = (columns[:, None, None] * rate + origin).ravel().astype(np.int32)
+        part = x.at[(slice(None),) * axis + (pixels,)].get(mode="promise_in_bounds")
+        part *= jnp.asarray(factors, x.dtype)
         total = part if total is None else total + part
     assert total is not None
     return total
-
-
-def _tiles(x: Array, matrix: np.ndarray, before: int, rate: int) -> Array:
-    """[B, H, W, C] -> [points * points, B * tiles, C]: the transformed tiles."""
-    points = len(matrix)
-    for axis in (1, 2):
-        x = _along(x, axis, matrix, before, rate)
-    b, h, w, c = x.shape
-    x = x.reshape(b, points, h // points, points, w // points, c)
-    return x.transpose(1, 3, 0, 2, 4, 5).reshape(points * points, -1, c)
 
 
 def _mix(matrix: np.ndarray, x: Array) -> Array:
@@ -96,12 +147,20 @@ def _convolve(x: Array, kernel: Array, contracted: int, rate: int, order: Sequen
     """Products of tiles and kernels, whose axis `contracted` meets x's channels, in an order."""
     b, height, width, _ = x.shape
     kernels = _mix(_KERNEL, kernel.reshape(9, *kernel.shape[2:]))  # [16, Cin, Cout]
-    tiles = _tiles(x, _INPUT[order], rate, rate)
-    products = lax.dot_general(tiles, kernels, (((2,), (contracted,)), ((0,), (0,))))
-    th, tw = tile_counts((height, width), rate)
-    y = _mix(_OUTPUT[:, order], products).reshape(TILE, TILE, b, th, rate, tw, rate, -1)
-    y = y.transpose(2, 3, 0, 4, 5, 1, 6, 7)  # [B, th, 2, rate, tw, 2, rate, C]
-    y = y.reshape(b, th * TILE * rate, tw * TILE * rate, -1)
+    bands = _Bands.of(x, kernel.shape[2:], rate)
+    padded = bands.padded(x, rate)
+    tall, wide, pixels = bands.tall, bands.wide, bands.pixels
+
+    def add(band: Array, y: Array) -> Array:
+        tiles = bands.tiles(padded, band, _INPUT[order])
+        products = lax.dot_general(tiles, kernels, (((2,), (contracted,)), ((0,), (0,))))
+        part = _mix(_OUTPUT[:, order], products).reshape(TILE, TILE, b, tall, rate, wide, rate, -1)
+        part = part.transpose(2, 3, 0, 4, 5, 1, 6, 7)  # [B, tall, 2, rate, wide, 2, rate, C]
+        part = part.reshape(b, pixels, *y.shape[2:])
+        return lax.dynamic_update_slice_in_dim(y, part, band * pixels, axis=1)
+
+    shape = (b, bands.count * pixels, TILE * rate * wide, kernel.shape[4 - contracted])
+    y = lax.fori_loop(0, bands.count, add, jnp.zeros(shape, x.dtype))
     return y[:, :height, :width]
 
 
@@ -117,6 +176,14 @@ def input_gradient(dy: Array, kernel: Array, rate: int) -> Array:
 
 def kernel_gradient(x: Array, dy: Array, rate: int) -> Array:
     """The gradient to the kernel: [B, H, W, Cin] and [B, H, W, Cout] -> [3, 3, Cin, Cout]."""
-    tiles, outputs = _tiles(x, _INPUT, rate, rate), _tiles(dy, _OUTPUT.T, 0, rate)
-    products = lax.dot_general(tiles, outputs, (((1,), (1,)), ((0,), (0,))))  # [16, Cin, Cout]
+    bands = _Bands.of(x, (x.shape[3], dy.shape[3]), rate)
+    padded, cotangents = bands.padded(x, rate), bands.padded(dy, 0)
+
+    def add(band: Array, products: Array) -> Array:
+        tiles = bands.tiles(padded, band, _INPUT)
+        outputs = bands.tiles(cotangents, band, _OUTPUT.T)
+        return products + lax.dot_general(tiles, outputs, (((1,), (1,)), ((0,), (0,))))
+
+    zeros = jnp.zeros((_PRODUCTS, x.shape[3], dy.shape[3]), x.dtype)
+    products = lax.fori_loop(0, bands.count, add, zeros)  # [16, Cin, Cout]
     return _mix(_KERNEL.T, products).reshape(3, 3, *products.shape[1:])

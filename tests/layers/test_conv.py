@@ -91,6 +91,27 @@ def test_winograd_at_every_rate(size, rates):
     assert _differences(cases).max() < 1e-5
 
 
+@pytest.mark.parametrize("size", [(11, 10), (6, 13)])
+def test_winograd_in_bands(size, monkeypatch):
+    """Of one row of tiles or more; the last band reaches beyond the map."""
+    monkeypatch.setattr(winograd, "_CACHED", 1)
+    x, kernel = _draw(1, (2, *size, 3), (3, 3, 3, 4))
+    cases, counts = [], []
+    for rate in (1, 2, 3):
+        windows = _windows(size, 3, 1, rate)
+        counts.append(winograd._Bands.of(x, (3, 4), rate).count)
+        cases.append(
+            (
+                lambda x, k, w=windows: library(x, k, w),
+                lambda x, k, w=windows: fast_conv.fast_conv(x, k, w, WINOGRAD),
+                x,
+                kernel,
+            )
+        )
+    assert min(counts[:2]) > 1
+    assert _differences(cases).max() < 1e-5
+
+
 def test_kernels_strides_and_paddings_by_taps():
     cases = []
     for size, kernel, stride, rate, padding in [

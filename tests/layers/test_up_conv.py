@@ -1,10 +1,11 @@
-"""The step up of a U-Net: both forms against the definition, spelled out in NumPy."""
+"""The step up of a U-Net: its forms against the definition, spelled out in NumPy."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxseg.layers import up_conv as up_conv_module
 from jaxseg.layers.up_conv import up_conv
 
 # Compiling takes far longer than running here.
@@ -21,8 +22,10 @@ def _by_loops(x, skip, kernel):
     )
 
 
-@pytest.mark.parametrize("skips", [0, 2])
-def test_both_forms_in_value_and_gradient(skips):
+@pytest.mark.parametrize(("skips", "many"), [(0, 64), (2, 64), (2, 3)])
+def test_forms_in_value_and_gradient(skips, many, monkeypatch):
+    """The fast one as a transposed convolution and, where 3 channels are many, by 9 products."""
+    monkeypatch.setattr(up_conv_module, "_MANY", many)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, 3, 4, 3))
     skip = rng.normal(size=(2, 6, 8, skips)) if skips else None
@@ -46,3 +49,14 @@ def test_both_forms_in_value_and_gradient(skips):
         for one, other in zip(of_plain, of_fast, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-11)
             assert np.abs(one).max() > 0.1
+
+
+def test_nine_products_are_for_many_channels_of_full_precision():
+    def products(channels, dtype):
+        x, kernel = jnp.zeros((1, 4, 5, channels), dtype), jnp.zeros((3, 3, channels, 64), dtype)
+        text = str(jax.make_jaxpr(lambda x, k: up_conv(x, None, k, form="fast"))(x, kernel))
+        return f"[9,20,{channels}]" in text
+
+    assert products(64, "float32")
+    assert not products(64, "bfloat16")
+    assert not products(32, "float32")
