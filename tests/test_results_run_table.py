@@ -29,6 +29,7 @@ def test_every_recorded_run_is_of_an_experiment():
     [
         ("val", "whole image"),
         ("val_360x480", "360 x 480"),
+        ("val_360x480_ms0.5", "360 x 480, scale 0.5"),
         (
             "val_os8_513x513_ms0.5-1-1.75_flip",
             "output stride 8, 513 x 513, 3 scales of 0.5 to 1.75, flip",

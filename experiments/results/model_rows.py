@@ -51,7 +51,7 @@ class Row:
 
 
 def _runs(name: str) -> tuple[str, ...]:
-    return f"{name}_shapes", f"{name}_camvid", f"{name}_camvid_full"
+    return f"{name}_shapes", f"{name}_camvid_300", f"{name}_camvid", f"{name}_camvid_full"
 
 
 def _border() -> VGG:
@@ -98,7 +98,7 @@ ROWS = (
         134_346_581, "Caffe", recipe="dilation_frontend_voc", field=380),
     Row("Dilation8, 11 classes", "1511.07122", "Table 1, Basic",
         Dilation(11, front_end_backbone(), CONTEXT_8), 134_313_443, "Caffe",
-        runs=("dilation_shapes", "dilation8_camvid", "dilation8_camvid_full"),
+        runs=("dilation_shapes", *_runs("dilation8")),
         recipe="dilation8_camvid", scores="context/final"),
     Row("Dilation8, Large", "1511.07122", "Table 1, Large",
         Dilation(21, front_end_backbone(), CONTEXT_8, LARGE, pad_first=True), 141_149_720,
@@ -149,7 +149,7 @@ ROWS = (
         recipe="google_deeplab_v3_voc"),
     Row("DeepLab v3+, ResNet-101", V3_PLUS, "Figure 2",
         DeepLabV3Plus(21, _resnet(101), low_level="stage1_residual"), 59_468_085,
-        "TensorFlow", runs=("quickstart", "deeplab_v3_plus_camvid", "deeplab_v3_plus_camvid_full"),
+        "TensorFlow", runs=("quickstart", *_runs("deeplab_v3_plus")),
         recipe="deeplab_v3_plus_voc"),
     Row("DeepLab v3+, ResNet-50, smp's", V3_PLUS, "", smp_deeplab_v3_plus(50, 21), 26_682_725,
         "segmentation_models_pytorch"),

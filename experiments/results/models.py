@@ -73,10 +73,11 @@ def _result(name: str, results: pathlib.Path) -> str:
     scores = [
         evaluation["metrics"]["miou"]
         for tag, evaluation in record["evaluations"].items()
-        if not {"ms", "flip"} & set(re.findall("[a-z]+", tag))
+        if not re.search(r"_ms[\d.]+-|_flip", tag)  # "ms0.5" is one scale, "ms0.5-1" are two
     ]
     data = DATA.get(record["data"], record["data"])
-    return f"{data}{' at full size' if name.endswith('_full') else ''} {100 * max(scores):.1f}"
+    size = {"full": " at full size", "300": " after 300 steps"}.get(name.rsplit("_", 1)[-1], "")
+    return f"{data}{size} {100 * max(scores):.1f}"
 
 
 def _state(row: Row, results: pathlib.Path) -> str:

@@ -40,8 +40,9 @@ def protocol(tag: str) -> str:
         if stride := re.fullmatch(r"os(\d+)", part):
             words.append(f"output stride {stride[1]}")
         elif scales := re.fullmatch(r"ms([\d.-]+)", part):
-            first, *_, last = scales[1].split("-")
-            words.append(f"{scales[1].count('-') + 1} scales of {first} to {last}")
+            first, *others = scales[1].split("-")
+            several = f"{len(others) + 1} scales of {first} to {others[-1]}" if others else ""
+            words.append(several or f"scale {first}")
         elif size := re.fullmatch(r"(\d+)x(\d+)", part):
             words.append(f"{size[1]} x {size[2]}")
         else:
