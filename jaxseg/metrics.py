@@ -15,6 +15,7 @@ from jaxseg.types import Array, ArrayLike
 
 # Columns of an image that one matrix product counts: bounds the one-hot maps held at a time.
 _COLUMNS = 64
+_OTHER_RULES = ("truth", "zero", "one")  # of `mean_iou`, beside its first
 
 
 def confusion_matrix(
@@ -81,23 +82,78 @@ def _count_by_matmul(labels: Array, predictions: Array, num_classes: int) -> Arr
     return jax.lax.scan(add_band, zero, jnp.arange(bands))[0]
 
 
+def class_counts(confusion: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(hits, truth, predicted) of each class, int64 [..., K], of confusion matrices [..., K, K].
+
+    They add up over images and batches, as the matrices do.
+
+    Raises:
+      ValueError: no square matrix.
+    """
+    counts = np.asarray(confusion).astype(np.int64)
+    if counts.ndim < 2 or counts.shape[-1] != counts.shape[-2]:
+        raise ValueError(f"a confusion matrix is [..., K, K], not {list(counts.shape)}")
+    return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1), counts.sum(axis=-2)
+
+
+def mean_iou(
+    hits: ArrayLike, truth: ArrayLike, predicted: ArrayLike, *, absent: str = "skip"
+) -> np.ndarray:
+    """Mean over the classes of hits / (truth + predicted - hits), under any rule of the field.
+
+    Args:
+      hits: pixels of each class that are predicted as it, [..., K].
+      truth: pixels of each class, [..., K].
+      predicted: pixels predicted as each class, [..., K].
+      absent: what a class is worth that has no pixel in truth and prediction, whose IoU is 0 / 0:
+        "skip" (left out: FCN's score.py, VOC's and Cityscapes' evaluation), "zero" (a mean over all
+        K, scikit-learn's zero_division=0) or "one" (zero_division=1). "truth" leaves out every
+        class that the truth lacks, also those that are predicted, which are 0 by the other rules.
+
+    Returns:
+      float64 [...]; nan where no class is left.
+
+    Raises:
+      ValueError: an unknown rule.
+    """
+    hits, truth, predicted = (_wide(part) for part in (hits, truth, predicted))
+    iou = _ratio(hits, truth + predicted - hits)
+    if absent in ("skip", "truth"):
+        counted = (truth > 0) if absent == "truth" else ~np.isnan(iou)
+        return _ratio(np.where(counted, iou, 0).sum(axis=-1), counted.sum(axis=-1))
+    if absent in ("zero", "one"):
+        return np.nan_to_num(iou, nan=float(absent == "one")).mean(axis=-1)
+    raise ValueError(f"absent {absent!r}: skip, truth, zero or one")
+
+
 @dataclasses.dataclass(frozen=True)
 class Summary:
     """The numbers of one confusion matrix; nan stands for 0 / 0.
 
-    With n[i, j] pixels of class i predicted as j, t[i] = sum_j n[i, j] (Long et al., FCN, 2015,
-    section 5): pixel accuracy sum_i n[i, i] / sum_i t[i]; mean accuracy the mean of
-    n[i, i] / t[i]; IoU n[i, i] / (t[i] + sum_j n[j, i] - n[i, i]) and its mean, and its mean
-    weighted by t. Means leave out the classes whose value is nan. So a class without a pixel in
-    truth and prediction does not count in mIoU, and one that is predicted but not in the truth
-    counts there as 0, as in VOC's, Cityscapes' and TensorFlow's evaluation.
+    With n[i, j] pixels of class i predicted as j, t[i] = sum_j n[i, j], p[j] = sum_i n[i, j] and
+    N pixels (Long et al., FCN, 2015, section 5): pixel accuracy sum_i n[i, i] / N; mean accuracy
+    the mean of n[i, i] / t[i]; IoU n[i, i] / (t[i] + p[i] - n[i, i]) and its mean, and its mean
+    weighted by t. Dice, the F1 of pixels, is 2 n[i, i] / (t[i] + p[i]). Kappa is
+    (a - e) / (1 - e) with a the pixel accuracy and e = sum_i t[i] p[i] / N^2, the accuracy of
+    chance (Cohen, 1960).
+
+    Means leave out the classes whose value is nan. So a class without a pixel in truth and
+    prediction does not count in mIoU, and one that is predicted but not in the truth counts there
+    as 0, as in VOC's, Cityscapes' and TensorFlow's evaluation. The other rules for such classes
+    stand beside it: see `mean_iou`.
     """
 
     pixel_accuracy: float
     mean_accuracy: float
     miou: float
+    miou_truth: float  # over the classes of the truth alone
+    miou_zero: float  # over all K, 0 / 0 counted as 0
+    miou_one: float  # over all K, 0 / 0 counted as 1
     fwiou: float
+    mean_dice: float
+    kappa: float
     iou: np.ndarray  # [K]
+    dice: np.ndarray  # [K]
     precision: np.ndarray  # [K]
     recall: np.ndarray  # [K], the accuracy of each class
     absent: tuple[int, ...]  # classes without a pixel in the truth
@@ -107,26 +163,46 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
 
 
+def _wide(counts: ArrayLike) -> np.ndarray:
+    """Whole numbers as int64, in which sums of int32 counts do not overflow; floats as they are."""
+    array = np.asarray(counts)
+    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.int64)
+
+
 def _mean(values: np.ndarray) -> float:
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else float("nan")
 
 
 def summarize(confusion: ArrayLike) -> Summary:
-    """Every number of a confusion matrix [K, K] of integers: rows truth, columns prediction."""
-    counts = np.asarray(confusion).astype(np.int64)
-    hits = np.diagonal(counts)
-    truth, predicted = counts.sum(axis=1), counts.sum(axis=0)
+    """Every number of a confusion matrix [K, K] of integers: rows truth, columns prediction.
+
+    Raises:
+      ValueError: not one square matrix.
+    """
+    if np.ndim(confusion) != 2:
+        raise ValueError(f"one confusion matrix is [K, K], not {list(np.shape(confusion))}")
+    hits, truth, predicted = class_counts(confusion)
     iou = _ratio(hits, truth + predicted - hits)
+    dice = _ratio(2 * hits, truth + predicted)
     recall = _ratio(hits, truth)
     present = truth > 0
-    frequency = _ratio(truth[present], np.full(present.sum(), truth.sum()))
+    share = _ratio(truth, np.full(truth.shape, truth.sum()))
+    accuracy = float(_ratio(hits.sum(), truth.sum()))
+    chance = np.sum(share * _ratio(predicted, np.full(truth.shape, truth.sum())))
+    means = {rule: float(mean_iou(hits, truth, predicted, absent=rule)) for rule in _OTHER_RULES}
     return Summary(
-        pixel_accuracy=float(_ratio(hits.sum(), counts.sum())),
+        pixel_accuracy=accuracy,
         mean_accuracy=_mean(recall),
         miou=_mean(iou),
-        fwiou=float(np.sum(frequency * iou[present])) if present.any() else float("nan"),
+        miou_truth=means["truth"],
+        miou_zero=means["zero"],
+        miou_one=means["one"],
+        fwiou=float(np.sum(share[present] * iou[present])) if present.any() else float("nan"),
+        mean_dice=_mean(dice),
+        kappa=float(_ratio(accuracy - chance, 1 - chance)),
         iou=iou,
+        dice=dice,
         precision=_ratio(hits, predicted),
         recall=recall,
         absent=tuple(int(c) for c in np.flatnonzero(~present)),

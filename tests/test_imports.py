@@ -13,6 +13,8 @@ ALLOWED = {
     "layers": set(),
     "losses": {"config"},
     "metrics": set(),
+    "boundary_metrics": {"metrics"},
+    "uncertainty": {"metrics"},
     "sampling": set(),
     "optim": {"config"},
     "backbones": {"layers"},

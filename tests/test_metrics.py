@@ -74,6 +74,9 @@ def test_summary_equals_scikit_learn():
     np.testing.assert_allclose(summary.recall, judge.recall_score(t, p, average=None))
     np.testing.assert_allclose(summary.mean_accuracy, judge.balanced_accuracy_score(t, p))
     np.testing.assert_allclose(summary.pixel_accuracy, judge.accuracy_score(t, p))
+    np.testing.assert_allclose(summary.dice, judge.f1_score(t, p, average=None))
+    np.testing.assert_allclose(summary.mean_dice, judge.f1_score(t, p, average="macro"))
+    np.testing.assert_allclose(summary.kappa, judge.cohen_kappa_score(t, p))
     assert summary.absent == ()
 
 
@@ -91,10 +94,61 @@ def test_absent_classes_are_named_and_do_not_dilute():
     np.testing.assert_allclose(summary.pixel_accuracy, 0.5)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_rules_for_absent_classes_equal_scikit_learn():
+    labels, predictions = random_maps(3, (2, 20, 20), 4)
+    predictions[labels == 2] = 3
+    labels[labels == 2] = 5  # class 2 is now predicted at most, 4 in neither, 5 missed
+    summary = metrics.summarize(metrics.confusion_matrix(labels, predictions, 6))
+    valid = labels != IGNORE
+    t, p = labels[valid], predictions[valid]
+    classes = range(6)
+    for number, rule in ((summary.miou_zero, 0), (summary.miou_one, 1)):
+        macro = judge.jaccard_score(t, p, labels=classes, average="macro", zero_division=rule)
+        np.testing.assert_allclose(number, macro)
+    for number, present in ((summary.miou_truth, t), (summary.miou, np.concatenate([t, p]))):
+        macro = judge.jaccard_score(t, p, labels=np.unique(present), average="macro")
+        np.testing.assert_allclose(number, macro)
+    assert len({summary.miou, summary.miou_truth, summary.miou_zero, summary.miou_one}) == 4
+    f1 = judge.f1_score(t, p, labels=classes, average=None, zero_division=np.nan)
+    np.testing.assert_allclose(summary.dice, f1)
+    np.testing.assert_allclose(summary.kappa, judge.cohen_kappa_score(t, p, labels=classes))
+
+
+def test_mean_iou_takes_many_matrices_at_once_and_does_not_overflow():
+    counts = np.random.default_rng(4).integers(0, 9, (3, 2, 5, 5))
+    counts[0, 0, 2] = counts[0, 0, :, 2] = 0
+    for rule in ("skip", "truth", "zero", "one"):
+        found = metrics.mean_iou(*metrics.class_counts(counts), absent=rule)
+        assert found.shape == (3, 2)
+        for place in np.ndindex(3, 2):
+            one = metrics.mean_iou(*metrics.class_counts(counts[place]), absent=rule)
+            assert found[place] == one
+    assert found[1, 1] == metrics.summarize(counts[1, 1]).miou
+    large = np.array([2**31 - 1], np.int32)
+    assert metrics.mean_iou(large, large, large) == 1
+
+
+@pytest.mark.parametrize(
+    ("confusion", "kappa"),
+    [
+        ([[5, 0], [0, 5]], 1),
+        ([[0, 5], [5, 0]], -1),
+        ([[4, 4], [4, 4]], 0),
+        ([[9, 0], [0, 0]], np.nan),  # one class everywhere: chance is right as well
+        ([[2**40, 0], [0, 2**40]], 1),  # t p would not fit in int64
+    ],
+)
+def test_kappa_where_it_is_known(confusion, kappa):
+    np.testing.assert_allclose(metrics.summarize(np.array(confusion)).kappa, kappa)
+
+
 @pytest.mark.filterwarnings("error")
 def test_nothing_counted_is_nan_without_a_warning():
     summary = metrics.summarize(np.zeros((2, 2), int))
     assert np.isnan([summary.miou, summary.fwiou, summary.pixel_accuracy]).all()
+    assert np.isnan([summary.miou_truth, summary.mean_dice, summary.kappa]).all()
+    assert (summary.miou_zero, summary.miou_one) == (0, 1)
     assert summary.absent == (0, 1)
 
 
@@ -106,5 +160,11 @@ def test_large_counts_stay_exact():
 def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match=r"\(1, 2, 3\).*\(1, 2, 4\)"):
         metrics.confusion_matrix(np.zeros((1, 2, 3)), np.zeros((1, 2, 4)), 2)
+    with pytest.raises(ValueError, match=r"\[2, 3\]"):
+        metrics.summarize(np.zeros((2, 3), int))
+    with pytest.raises(ValueError, match=r"\[2, 3, 3\]"):
+        metrics.summarize(np.zeros((2, 3, 3), int))
+    with pytest.raises(ValueError, match="absent 'none': skip, truth, zero or one"):
+        metrics.mean_iou(np.ones(2), np.ones(2), np.ones(2), absent="none")
     with pytest.raises(ValueError, match="form 'fast'"):
         metrics.confusion_matrix(np.zeros((1, 2, 3)), np.zeros((1, 2, 3)), 2, form="fast")

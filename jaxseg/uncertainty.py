@@ -1,0 +1,217 @@
+"""How far a number can be trusted: over the images of the set, and over seeds of training.
+
+The two say different things and are never merged. The interval over images tells how the number
+would move had other images of the same kind been taken, the trained weights being what they are;
+that over seeds tells how it moves when the training is repeated, the images being what they are.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import special
+
+from jaxseg.metrics import class_counts, mean_iou
+
+_DRAWS = 4_000_000  # counts of images held at a time
+_EXACT = 2**53  # whole numbers below it are exact in float64, and so are their sums
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A number and where it lies with probability `level`; nan where it is not defined."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float
+
+
+def distinguishable(difference: Interval) -> bool:
+    """Whether the interval of a difference leaves out zero; False where it is not defined."""
+    return difference.low > 0 or difference.high < 0
+
+
+def verdict(difference: Interval) -> str:
+    """Which of two is better, for a table: "first", "second" or "not distinguishable".
+
+    Args:
+      difference: of second minus first, higher being better; see `paired_difference`.
+    """
+    if not distinguishable(difference):
+        return "not distinguishable"
+    return "second" if difference.low > 0 else "first"
+
+
+def bootstrap_miou(
+    confusions: np.ndarray,
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    absent: str = "skip",
+) -> Interval:
+    """mIoU of a set and its percentile interval over resampled images.
+
+    Each resample draws N of the N images with replacement, adds up their matrices and takes the
+    mIoU of the sum, as the set's own number is taken (Efron and Tibshirani, An Introduction to the
+    Bootstrap, 1993, section 13.3). Images are resampled, not pixels: those of one image are alike.
+    Resamples without a valid pixel have no mIoU and are left out.
+
+    Args:
+      confusions: integers [N, K, K], one confusion matrix an image, of N >= 2 images.
+      level: probability that the interval is to hold.
+      resamples: how many.
+      seed: of the draws.
+      absent: the rule for absent classes, of `metrics.mean_iou`.
+
+    Raises:
+      ValueError: confusions that are no counts or have another shape; a level outside (0, 1).
+    """
+    parts = _parts(confusions)
+    estimate = _miou(parts.sum(axis=0), absent)
+    values = _resampled([parts], resamples, seed, absent)[0]
+    return _percentiles(float(estimate), values, level)
+
+
+def paired_difference(
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    absent: str = "skip",
+) -> Interval:
+    """mIoU of `second` minus that of `first`, both on the same images in the same order.
+
+    Every resample takes the same images of both, so what is hard about an image cancels out: two
+    runs can differ for certain although their own intervals overlap.
+
+    Args:
+      first: integers [N, K, K]; see `bootstrap_miou`.
+      second: integers [N, K, K], row n of the image of `first`'s row n.
+      level: probability that the interval is to hold.
+      resamples: how many.
+      seed: of the draws.
+      absent: the rule for absent classes, of `metrics.mean_iou`.
+
+    Raises:
+      ValueError: as `bootstrap_miou`; images that are not the same: their true pixels of each
+        class differ, and the first such row is named.
+    """
+    both = [_parts(first), _parts(second)]
+    if both[0].shape != both[1].shape:
+        raise ValueError(
+            f"confusions of the same images: {list(np.shape(first))} against "
+            f"{list(np.shape(second))}"
+        )
+    truths = both[0][:, 1] != both[1][:, 1]
+    if truths.any():
+        raise ValueError(
+            f"confusions of the same images: the truth of row {int(truths.any(axis=1).argmax())} "
+            "has other pixels in the one than in the other"
+        )
+    estimates = [_miou(parts.sum(axis=0), absent) for parts in both]
+    values = _resampled(both, resamples, seed, absent)
+    return _percentiles(float(estimates[1] - estimates[0]), values[1] - values[0], level)
+
+
+def seed_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
+    """Mean over seeds and its t-interval: mean +- t(n - 1) s / sqrt(n), s^2 over n - 1 (Student).
+
+    Raises:
+      ValueError: fewer than two values, which have no spread; a level outside (0, 1).
+    """
+    numbers = _numbers(values)
+    error = numbers.std(ddof=1) / np.sqrt(numbers.size)
+    return _t_interval(float(numbers.mean()), float(error), numbers.size - 1, level)
+
+
+def seed_difference(
+    first: Sequence[float], second: Sequence[float], *, level: float = 0.95
+) -> Interval:
+    """Mean of `second` minus that of `first` over seeds, by Welch's t-interval (Welch, 1947).
+
+    The seeds of the two are not paired and their spreads may differ.
+
+    Raises:
+      ValueError: fewer than two values in either; a level outside (0, 1).
+    """
+    groups = [_numbers(first), _numbers(second)]
+    shares = np.array([group.var(ddof=1) / group.size for group in groups])
+    total = shares.sum()
+    free = np.array([group.size - 1 for group in groups])
+    degrees = total**2 / np.sum(shares**2 / free) if total > 0 else float(free.sum())
+    mean = groups[1].mean() - groups[0].mean()
+    return _t_interval(float(mean), float(np.sqrt(total)), float(degrees), level)
+
+
+def _numbers(values: Sequence[float]) -> np.ndarray:
+    numbers = np.asarray(values, np.float64)
+    if numbers.ndim != 1 or numbers.size < 2:
+        raise ValueError(f"an interval over seeds needs two values or more, not {numbers.size}")
+    return numbers
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level {level}: a probability between 0 and 1, such as 0.95")
+
+
+def _t_interval(mean: float, error: float, degrees: float, level: float) -> Interval:
+    _check_level(level)
+    half = float(special.stdtrit(degrees, (1 + level) / 2)) * error
+    return Interval(mean, mean - half, mean + half, level)
+
+
+def _parts(confusions: np.ndarray) -> np.ndarray:
+    """Hits, truth and predicted of each image, float64 [N, 3, K]: all that mIoU is made of."""
+    counts = np.asarray(confusions)
+    if counts.ndim != 3 or counts.shape[1] != counts.shape[2] or len(counts) < 2:
+        raise ValueError(
+            f"confusions {list(counts.shape)}: [N, K, K], one matrix for each of two images or more"
+        )
+    if not np.issubdtype(counts.dtype, np.integer) or counts.min(initial=0) < 0:
+        raise ValueError(f"confusions of {counts.dtype}: counts are integers, none below 0")
+    parts = np.stack(class_counts(counts), axis=1)
+    if len(parts) * int(parts.max(initial=0)) >= _EXACT:
+        raise ValueError("confusions: more pixels than float64 adds up exactly (2^53)")
+    return parts.astype(np.float64)
+
+
+def _miou(parts: np.ndarray, absent: str) -> np.ndarray:
+    """[..., 3, K] -> [...]."""
+    hits, truth, predicted = np.moveaxis(parts, -2, 0)
+    return mean_iou(hits, truth, predicted, absent=absent)
+
+
+def _resampled(runs: list[np.ndarray], resamples: int, seed: int, absent: str) -> np.ndarray:
+    """mIoU of each run [N, 3, K] on the same resamples, float64 [runs, resamples].
+
+    With how often each image is drawn (a multinomial distribution) the sums of all resamples are
+    one product of matrices, [R, N] @ [N, 3 K]; in whole numbers, hence exact.
+    """
+    if resamples < 1:
+        raise ValueError(f"resamples {resamples}: one or more")
+    rng = np.random.default_rng(seed)
+    images = len(runs[0])
+    at_once = max(1, _DRAWS // images)
+    values = []
+    for start in range(0, resamples, at_once):
+        rows = min(at_once, resamples - start)
+        drawn = rng.integers(images, size=(rows, images)) + images * np.arange(rows)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images)
+        weights = weights.astype(np.float64)
+        sums = [(weights @ run.reshape(images, -1)).reshape(-1, *run.shape[1:]) for run in runs]
+        values.append([_miou(parts, absent) for parts in sums])
+    return np.concatenate(values, axis=1)
+
+
+def _percentiles(estimate: float, values: np.ndarray, level: float) -> Interval:
+    _check_level(level)
+    defined = values[~np.isnan(values)]
+    if not defined.size:
+        return Interval(estimate, float("nan"), float("nan"), level)
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(estimate, float(low), float(high), level)
