@@ -4,6 +4,7 @@
 #
 # Images, crops and maps have half the height and width of experiments/*_camvid.py; scores are
 # enlarged and counted at 360 x 480. Needs data/camvid: python -m jaxseg.data.prepare --name=camvid
+# Afterwards: python -m experiments.results.run_table, and .models for the table of networks.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -26,5 +27,3 @@ for network in "${networks[@]}"; do
   "$python" -m jaxseg.main --mode=evaluate --workdir="runs/$run"
   "$python" -m experiments.results.collect "$run" "runs/$run"
 done
-"$python" -m experiments.results.models
-"$python" -m experiments.results.run_table
