@@ -3,6 +3,7 @@
     python -m jaxseg.data.prepare --name=shapes
     python -m jaxseg.data.prepare --name=camvid --manual_dir=CAMVID
     python -m jaxseg.data.prepare --name=voc2012 --manual_dir=VOCDEVKIT
+    python -m jaxseg.data.prepare --name=cityscapes/coarse --manual_dir=CITYSCAPES
     python -m jaxseg.data.prepare --name=folder/mine --images=IMAGES --masks=MASKS --classes=FILE
 
 Nothing is ever downloaded. A set that is complete is left alone; one that was interrupted starts
@@ -16,20 +17,22 @@ import pathlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow_datasets as tfds
 from absl import app, flags, logging
 
-from jaxseg.data import pairs
+from jaxseg.data import builders, pairs
 from jaxseg.data import source as sources
-from jaxseg.data.builders import camvid, shapes, voc2012
+from jaxseg.data.builders import camvid, cityscapes, shapes, voc2012
 from jaxseg.data.builders import folder as folders
 from jaxseg.errors import one_line
 
-_NAME = flags.DEFINE_string("name", None, "shapes, camvid, voc2012 or folder/NAME; shapes/NAME.")
+_NAME = flags.DEFINE_string(
+    "name", None, f"Of the set: {', '.join(builders.VERSIONS)}; as folder/NAME or shapes/NAME."
+)
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where prepared sets are kept.")
-_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "camvid, voc2012: the published files.")
+_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Named sets: the published files.")
 _IMAGES = flags.DEFINE_string("images", "", "folder/NAME: the folder of images.")
 _MASKS = flags.DEFINE_string("masks", "", "folder/NAME: the folder of masks.")
 _CLASSES = flags.DEFINE_string("classes", "", "folder/NAME: the file of classes, text or JSON.")
@@ -46,9 +49,17 @@ _EXPORT = flags.DEFINE_string("export", None, "Also write images as files to thi
 _EXPORT_SPLIT = flags.DEFINE_string("export_split", "val", "--export: from this split.")
 _EXAMPLES = flags.DEFINE_integer("examples", 8, "--export: how many, evenly over the split.", 1)
 
-_FINDERS = {"camvid": camvid.find, "voc2012": voc2012.find}
-_LAYOUTS = {"camvid": camvid.LAYOUT, "voc2012": voc2012.LAYOUT}
-_BUILDERS = {"camvid": camvid.Camvid, "voc2012": voc2012.Voc2012}
+_FINDERS = {
+    "camvid": camvid.find,
+    "cityscapes": cityscapes.find,
+    "cityscapes/coarse": cityscapes.find_coarse,
+    "voc2012": voc2012.find,
+}
+_BUILDERS: Mapping[str, type[tfds.core.GeneratorBasedBuilder]] = {
+    "camvid": camvid.Camvid,
+    "cityscapes": cityscapes.Cityscapes,
+    "voc2012": voc2012.Voc2012,
+}
 
 
 def _manual_dir(kind: str) -> pathlib.Path:
@@ -62,7 +73,7 @@ def _manual_dir(kind: str) -> pathlib.Path:
         what = f"--manual_dir={given} is no folder" if given else "--manual_dir is missing"
         raise FileNotFoundError(
             f"{kind}: {what}; it names the folder with the published files (nothing is "
-            f"downloaded): {_LAYOUTS[kind]}"
+            f"downloaded): {_BUILDERS[kind].MANUAL_DOWNLOAD_INSTRUCTIONS}"
         )
     return pathlib.Path(given).expanduser()
 
@@ -100,9 +111,9 @@ def find(name: str, *, need_classes: bool = True) -> pairs.Published:
     kind = sources.check_name(name)
     if kind == "folder":
         return folders.find(_folder_config(name), need_classes=need_classes)
-    if kind not in _FINDERS:
+    if name not in _FINDERS:
         raise ValueError(f"{name} has no published files")
-    return _FINDERS[kind](_manual_dir(kind))
+    return _FINDERS[name](_manual_dir(kind))
 
 
 def _build(name: str, data_dir: pathlib.Path) -> None:
@@ -119,10 +130,12 @@ def _build(name: str, data_dir: pathlib.Path) -> None:
     else:
         print(f"{name}: {find(name).counts()}")
         if kind == "folder":
-            config = _folder_config(name)
-            builder = folders.Folder(data_dir=data_dir, config=config, file_format="array_record")
+            builder = folders.Folder(
+                data_dir=data_dir, config=_folder_config(name), file_format="array_record"
+            )
         else:
-            builder = _BUILDERS[kind](data_dir=data_dir, file_format="array_record")
+            variant = tfds.core.BuilderConfig(name=own) if own else None
+            builder = _BUILDERS[kind](data_dir=data_dir, config=variant, file_format="array_record")
     manual = _manual_dir(kind) if kind in _FINDERS else None
     options = tfds.download.DownloadConfig(manual_dir=manual)
     with tempfile.TemporaryDirectory() as nowhere, contextlib.redirect_stdout(io.StringIO()):

@@ -21,7 +21,7 @@ def prepare_command(name: str, data_dir: str | pathlib.Path) -> str:
 
 
 def check_name(name: str) -> str:
-    """The builder of a data set name, "camvid" or "folder/NAME".
+    """The builder of a data set name, "camvid", "cityscapes/coarse" or "folder/NAME".
 
     Raises:
       ValueError: there is no such builder; near names are shown.
@@ -34,6 +34,11 @@ def check_name(name: str) -> str:
         raise ValueError(f"there is no data set {name!r}{hint} (there are: {known})")
     if (slash and not rest) or "/" in rest or (builder == "folder" and not rest):
         raise ValueError(f"data set {name!r}: a set of one's own is called {builder}/NAME")
+    if slash and builder not in ("shapes", "folder"):
+        variants = builders.VARIANTS.get(builder, ())
+        if rest not in variants:
+            there = ", ".join([builder, *(f"{builder}/{variant}" for variant in variants)])
+            raise ValueError(f"there is no data set {name!r} (there are: {there})")
     return builder
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg.data import doctor, loader, pairs, prepare, records, source
+from jaxseg.data import builders, doctor, loader, pairs, prepare, records, source
 from jaxseg.data.builders import camvid, folder, shapes, voc2012
 from tests.data.conftest import save_pair
 
@@ -160,13 +160,13 @@ def test_a_failed_overwrite_keeps_the_old_set(camvid_dir, tmp_path, command):
     assert len(loader.open_split("camvid", "val", tmp_path / "d")) == 2
 
 
-@pytest.mark.parametrize("name", ["camvid", "voc2012"])
+@pytest.mark.parametrize("name", prepare._BUILDERS)
 def test_missing_files_give_one_line_with_the_layout(command, tmp_path, name):
     for given in ([], [f"--manual_dir={tmp_path / 'nowhere'}"], [f"--manual_dir={tmp_path}"]):
         status, _, err = command(prepare.main, f"--name={name}", f"--data_dir={tmp_path}", *given)
         assert status == 1
         assert err.count("\n") == 1
-        assert prepare._LAYOUTS[name] in err
+        assert prepare._BUILDERS[name].MANUAL_DOWNLOAD_INSTRUCTIONS in err
 
 
 def test_wrong_flags(command):
@@ -174,8 +174,8 @@ def test_wrong_flags(command):
     status, _, err = command(prepare.main, "--name=shape")
     assert status == 1
     assert err == (
-        "jaxseg: there is no data set 'shape'; near it: shapes "
-        "(there are: shapes, camvid, folder, voc2012)\n"
+        "jaxseg: there is no data set 'shape'; near it: shapes, cityscapes "
+        f"(there are: {', '.join(builders.VERSIONS)})\n"
     )
     assert command(prepare.main, "--name=folder/x")[0] == 1
 

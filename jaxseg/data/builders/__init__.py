@@ -2,4 +2,12 @@
 
 # The names that can be prepared and the version that this code writes and reads. A version grows
 # when the same published files would give other examples.
-VERSIONS = {"shapes": "1.0.0", "camvid": "1.0.0", "folder": "1.0.0", "voc2012": "1.0.0"}
+VERSIONS = {
+    "shapes": "1.0.0",
+    "camvid": "1.0.0",
+    "cityscapes": "1.0.0",
+    "folder": "1.0.0",
+    "voc2012": "1.0.0",
+}
+# What may follow a name after a slash; shapes and folder take any name of one's own.
+VARIANTS = {"cityscapes": ("coarse",)}

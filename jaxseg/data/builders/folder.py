@@ -287,9 +287,7 @@ class Folder(tfds.core.GeneratorBasedBuilder):
         return records.info(self, labels)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        published = find(self.builder_config)
-        records.set_largest(self, pairs.check(published, records.journal(self)))
-        return {split: self._generate_examples(published, split) for split in published.splits}
+        return pairs.generators(self, find(self.builder_config))
 
     def _generate_examples(
         self, published: pairs.Published, split: str

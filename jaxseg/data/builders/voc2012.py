@@ -70,9 +70,7 @@ class Voc2012(tfds.core.GeneratorBasedBuilder):
         return records.info(self, LABELS, "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/")
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        published = find(pathlib.Path(dl_manager.manual_dir))
-        records.set_largest(self, pairs.check(published, records.journal(self)))
-        return {split: self._generate_examples(published, split) for split in published.splits}
+        return pairs.generators(self, find(pathlib.Path(dl_manager.manual_dir)))
 
     def _generate_examples(
         self, published: pairs.Published, split: str
