@@ -1,0 +1,1 @@
+"""What is done to a network's logits after it: the fully connected CRF."""

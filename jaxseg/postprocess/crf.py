@@ -1,0 +1,228 @@
+"""The fully connected CRF: "Efficient inference in fully connected CRFs with Gaussian edge
+potentials" (Kraehenbuehl and Koltun, arXiv 1210.5644), by mean field.
+
+    E(x) = sum_i psi_u(x_i) + sum_{i<j} mu(x_i, x_j) sum_m w_m k_m(f_i, f_j)
+    k_1 = exp(-|p_i - p_j|^2 / (2 theta_alpha^2) - |I_i - I_j|^2 / (2 theta_beta^2))  appearance
+    k_2 = exp(-|p_i - p_j|^2 / (2 theta_gamma^2))                                     smoothness
+
+`mean_field` is a pure function of arrays, to be used after a network or, with its gradients, as a
+layer of it: the iterations are unrolled.
+
+Departure: a pixel's message to itself (j = i) is included, as in the authors' code and in all that
+was built on it; it adds w_m Q_i over the normalisation, which the published weights rely on.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+
+from jaxseg.postprocess.gaussian_sum import gaussian_sum, separable_gaussian_sum
+from jaxseg.types import Array, ArrayLike
+
+NORMALIZATIONS = ("per_pixel", "symmetric", "none")
+FILTERS = ("exact",)
+
+Filter = Callable[[Array], Array]  # values [H, W, C] -> K values
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("w1", "theta_alpha", "theta_beta", "w2", "theta_gamma"),
+    meta_fields=("iterations",),
+)
+@dataclasses.dataclass(frozen=True)
+class CRFParameters:
+    """Weights and standard deviations of both kernels; arrays where they are learned.
+
+    As a pytree its leaves are all but `iterations`.
+    """
+
+    w1: ArrayLike | float  # of the appearance kernel
+    theta_alpha: ArrayLike | float  # pixels
+    theta_beta: ArrayLike | float  # of colour, in units of 0..255
+    w2: ArrayLike | float  # of the smoothness kernel
+    theta_gamma: ArrayLike | float  # pixels
+    iterations: int
+
+
+PARAMETERS = {
+    # run_densecrf.sh of DeepLab v1's vgg128_noup. The paper fixes w2 = theta_gamma = 3, searches
+    # w1 in 5..10, theta_alpha in 50..100 and theta_beta in 3..10, and iterates 10 times.
+    "deeplab_v1": CRFParameters(5, 50, 3, 3, 3, 10),
+    # voc2012/run_densecrf.sh of DeepLab v2; the paper's search: w1 in 3..6, theta_alpha in 30..100,
+    # theta_beta in 3..6.
+    "deeplab_v2": CRFParameters(4, 49, 5, 3, 3, 10),
+    # configs/voc12.yaml of kazuto1011/deeplab-pytorch, DeepLab v2 on ResNet-101.
+    "kazuto": CRFParameters(4, 67, 3, 3, 1, 10),
+    # The published inference script of DeconvNet.
+    "deconvnet": CRFParameters(5, 20, 3, 3, 3, 10),
+    # The example in pydensecrf's README.
+    "pydensecrf": CRFParameters(10, 80, 13, 3, 3, 5),
+}
+
+
+def appearance_features(
+    image: ArrayLike, theta_alpha: ArrayLike | float, theta_beta: ArrayLike | float
+) -> Array:
+    """(x, y) / theta_alpha and (r, g, b) / theta_beta of each pixel, their means subtracted.
+
+    Args:
+      image: [H, W, 3], 0..255.
+      theta_alpha: pixels.
+      theta_beta: of colour.
+
+    Returns:
+      [H, W, 5].
+    """
+    image = jnp.asarray(image)
+    image = image.astype(jnp.promote_types(image.dtype, jnp.float32))
+    height, width, _ = image.shape
+    y, x = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
+    positions = jnp.stack([x - (width - 1) / 2, y - (height - 1) / 2], axis=-1)
+    colours = image - jnp.mean(image, axis=(0, 1))
+    return jnp.concatenate(
+        [positions.astype(image.dtype) / theta_alpha, colours / theta_beta], axis=-1
+    )
+
+
+def _normalised(total: Filter, shape: tuple[int, int], dtype: jnp.dtype, how: str) -> Filter:
+    """The filter with its normalisation; D = K 1."""
+    if how == "none":
+        return total
+    norm = total(jnp.ones((*shape, 1), dtype))  # [H, W, 1]
+    if how == "per_pixel":
+        return lambda values: total(values) / norm
+    root = jax.lax.rsqrt(norm)
+    return lambda values: root * total(root * values)
+
+
+def _check(logits: Array, image: Array, normalization: str, filter: str) -> None:
+    if logits.ndim not in (3, 4):
+        raise ValueError(f"logits: shape {logits.shape}; [H, W, K] or [B, H, W, K] is allowed")
+    if 0 in logits.shape:
+        raise ValueError(f"logits: shape {logits.shape}; no axis may be empty")
+    if image.shape != (*logits.shape[:-1], 3):
+        raise ValueError(f"image: shape {image.shape}; {(*logits.shape[:-1], 3)} fits the logits")
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(f"normalization: {normalization!r}; allowed: {', '.join(NORMALIZATIONS)}")
+    if filter not in FILTERS:
+        raise ValueError(f"filter: {filter!r}; allowed: {', '.join(FILTERS)}")
+    if not isinstance(image, jax.core.Tracer):
+        low, high = float(jnp.min(image)), float(jnp.max(image))
+        if not (low >= 0 and high <= 255):
+            raise ValueError(f"image: values from {low:g} to {high:g}; 0 to 255 is allowed")
+
+
+def _check_parameters(parameters: CRFParameters) -> None:
+    for name in ("theta_alpha", "theta_beta", "theta_gamma"):
+        value = getattr(parameters, name)
+        if not isinstance(value, jax.core.Tracer) and not float(value) > 0:
+            raise ValueError(f"parameters.{name}: {value}; a number above 0 is allowed")
+    if not isinstance(parameters.iterations, int) or parameters.iterations < 0:
+        raise ValueError(f"parameters.iterations: {parameters.iterations}; 0, 1, 2, ... is allowed")
+
+
+def mean_field(
+    logits: ArrayLike,
+    image: ArrayLike,
+    parameters: CRFParameters,
+    *,
+    compatibility: ArrayLike | None = None,
+    normalization: str = "per_pixel",
+    filter: str = "exact",
+) -> Array:
+    """Mean field of the fully connected CRF whose unary potentials are -log softmax(logits).
+
+    Q starts as softmax(logits); each iteration (the paper's algorithm 1, all pixels at once):
+
+        Q~_m(i, l) = sum_j k_m(i, j) Q(j, l)                  message passing
+        Q^(i, l) = sum_l' mu(l, l') sum_m w_m Q~_m(i, l')     compatibility transform
+        Q(i, l) = softmax_l(logits(i, l) - Q^(i, l))          local update
+
+    Differentiable by reverse mode in logits, compatibility and the parameters.
+
+    Args:
+      logits: [H, W, K], or [B, H, W, K], whose images are done one after the other. DeepLab's CRF
+        takes them after the bilinear upsampling to the image's size.
+      image: RGB (any order of the channels gives the same), of the logits' size, [..., 3], 0..255.
+      parameters: one of `PARAMETERS`, or others.
+      compatibility: mu [K, K], for Q^(l) the row l; None is Potts, [l != l'].
+      normalization: of each kernel, with D = K 1: "per_pixel", K Q / D (DeepLab); "symmetric",
+        D^-1/2 K D^-1/2 Q (pydensecrf's default); or "none" (the paper's equations).
+      filter: "exact", all pairs of pixels: time proportional to (H W)^2.
+
+    Returns:
+      Q, of the logits' shape, float32 at least; sums to 1 over the classes.
+
+    Raises:
+      ValueError: a shape, a choice, the range of the image or a parameter is not as above.
+    """
+    logits, image = jnp.asarray(logits), jnp.asarray(image)
+    _check(logits, image, normalization, filter)
+    _check_parameters(parameters)
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    image = image.astype(logits.dtype)
+    classes = logits.shape[-1]
+    if compatibility is not None:
+        compatibility = jnp.asarray(compatibility, logits.dtype)
+        if compatibility.shape != (classes, classes):
+            raise ValueError(
+                f"compatibility: shape {compatibility.shape}; {(classes, classes)} fits the logits"
+            )
+    if logits.ndim == 4:
+        one = functools.partial(_exact, parameters, compatibility, normalization)
+        return jax.lax.map(lambda both: one(*both), (logits, image))
+    return _exact(parameters, compatibility, normalization, logits, image)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _exact(
+    parameters: CRFParameters,
+    compatibility: Array | None,
+    normalization: str,
+    logits: Array,
+    image: Array,
+) -> Array:
+    """Mean field of one image, over all pairs of pixels."""
+    height, width, _ = logits.shape
+    features = appearance_features(image, parameters.theta_alpha, parameters.theta_beta)
+    features = features.reshape(height * width, -1)
+
+    def appearance(values: Array) -> Array:
+        sums = gaussian_sum(features, values.reshape(height * width, -1))
+        return sums.reshape(values.shape)
+
+    return _iterate(parameters, compatibility, normalization, logits, appearance)
+
+
+def _iterate(
+    parameters: CRFParameters,
+    compatibility: Array | None,
+    normalization: str,
+    logits: Array,
+    appearance: Filter,
+) -> Array:
+    """All iterations, with the filter of the appearance kernel."""
+    smoothness = functools.partial(separable_gaussian_sum, theta=parameters.theta_gamma)
+    size = (logits.shape[0], logits.shape[1])
+    kernels = [
+        (parameters.w1, _normalised(appearance, size, logits.dtype, normalization)),
+        (parameters.w2, _normalised(smoothness, size, logits.dtype, normalization)),
+    ]
+
+    def step(q: Array, _: None) -> tuple[Array, None]:
+        messages = [(w, checkpoint_name(k(q), "message")) for w, k in kernels]
+        message = sum((w * m for w, m in messages), jnp.zeros((), q.dtype))  # [H, W, K]
+        if compatibility is None:  # Potts: the sum over all classes is the same for each
+            return jax.nn.softmax(logits + message), None
+        penalty = jnp.einsum("lm,hwm->hwl", compatibility, message, precision="highest")
+        return jax.nn.softmax(logits - penalty), None
+
+    # The gradient keeps Q and the messages of each iteration, and makes the rest again.
+    keep = jax.checkpoint_policies.save_only_these_names("message")
+    step = jax.checkpoint(step, policy=keep)
+    return jax.lax.scan(step, jax.nn.softmax(logits), None, length=parameters.iterations)[0]

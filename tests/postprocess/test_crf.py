@@ -1,0 +1,244 @@
+"""The CRF against sums over all pairs in NumPy, and what must hold for any of them."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg.postprocess import crf
+from jaxseg.postprocess.crf import PARAMETERS, CRFParameters, mean_field
+from jaxseg.postprocess.gaussian_sum import gaussian_sum
+
+CLASSES = 4
+# Compiling takes far longer than running here.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+SMALL = CRFParameters(w1=4, theta_alpha=6, theta_beta=20, w2=3, theta_gamma=1.5, iterations=3)
+
+
+def _picture(height, width, seed=0):
+    """Smooth colours with a little noise, and logits that follow them in part."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    waves = [np.sin(x / 5 + y / 9), np.cos(x / 7 - y / 4), np.sin((x + y) / 6)]
+    image = 127.5 + 90 * np.stack(waves, -1) + rng.normal(0, 4, (height, width, 3))
+    logits = np.stack(waves * 2, -1)[..., :CLASSES] + rng.normal(0, 1, (height, width, CLASSES))
+    return logits.astype(np.float32), np.clip(image, 0, 255).round().astype(np.uint8)
+
+
+def _mean_field(logits, image, parameters, **how):
+    run = jax.jit(lambda x, i: mean_field(x, i, parameters, **how), compiler_options=QUICK)
+    return np.asarray(run(logits, image))
+
+
+def _softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def _kernels(image, parameters):
+    """Both kernels as matrices, in float64."""
+    height, width, _ = image.shape
+    y, x = np.mgrid[:height, :width]
+    positions = np.stack([x, y], -1).reshape(-1, 2).astype(np.float64)
+    colours = image.reshape(-1, 3).astype(np.float64)
+
+    def squares(f):
+        return ((f[:, None] - f[None]) ** 2).sum(-1)
+
+    near = squares(positions)
+    alpha, beta, gamma = parameters.theta_alpha, parameters.theta_beta, parameters.theta_gamma
+    alike = squares(colours) / (2 * beta**2)
+    return np.exp(-near / (2 * alpha**2) - alike), np.exp(-near / (2 * gamma**2))
+
+
+def _brute_force(logits, image, parameters, compatibility=None, normalization="per_pixel"):
+    """Facts of the paper, word for word: algorithm 1, all pairs, float64."""
+    classes = logits.shape[-1]
+    unary = -np.log(_softmax(logits.reshape(-1, classes).astype(np.float64)))
+    mu = 1 - np.eye(classes) if compatibility is None else compatibility
+    kernels = []
+    for k in _kernels(image, parameters):
+        d = k.sum(1, keepdims=True)
+        kernels.append(
+            {"none": k, "per_pixel": k / d, "symmetric": k / np.sqrt(d * d.T)}[normalization]
+        )
+    q = _softmax(-unary)
+    for _ in range(parameters.iterations):
+        sums = parameters.w1 * kernels[0] @ q + parameters.w2 * kernels[1] @ q
+        q = _softmax(-unary - np.einsum("lm,im->il", mu, sums))
+    return q.reshape(logits.shape)
+
+
+@pytest.mark.parametrize("size", [(9, 13), (7, 1), (1, 1), (26, 25)])  # the last: two tiles
+@pytest.mark.parametrize("normalization", ["per_pixel", "symmetric"])
+def test_exact_is_the_sum_over_all_pairs(size, normalization):
+    logits, image = _picture(*size)
+    q = _mean_field(logits, image, SMALL, normalization=normalization)
+    assert q.dtype == jnp.float32
+    expected = _brute_force(logits, image, SMALL, normalization=normalization)
+    np.testing.assert_allclose(q, expected, atol=1e-4)
+    if size != (1, 1):
+        assert np.abs(expected - _softmax(logits)).max() > 0.1
+
+
+def test_without_normalisation_it_is_the_papers_sum():
+    logits, image = _picture(6, 7)
+    parameters = dataclasses.replace(SMALL, w1=0.3, w2=0.2)
+    q = _mean_field(logits, image, parameters, normalization="none")
+    expected = _brute_force(logits, image, parameters, normalization="none")
+    np.testing.assert_allclose(q, expected, atol=1e-4)
+
+
+def test_a_learned_compatibility_is_used_row_by_row():
+    """Not symmetric, so that a transposed one would not pass."""
+    logits, image = _picture(9, 13)
+    mu = np.random.default_rng(1).normal(0, 1, (CLASSES, CLASSES))
+    q = _mean_field(logits, image, SMALL, compatibility=mu)
+    np.testing.assert_allclose(q, _brute_force(logits, image, SMALL, mu), atol=1e-4)
+    potts = _mean_field(logits, image, SMALL, compatibility=1 - np.eye(CLASSES))
+    np.testing.assert_allclose(potts, _mean_field(logits, image, SMALL), atol=1e-5)
+
+
+def test_float32_keeps_the_kernels_digits_far_from_the_origin():
+    """Black and white at theta_beta 3, and a pair of colours that differ by less than theta."""
+    rng = np.random.default_rng(0)
+    features = rng.choice([-42.5, 42.5], (600, 5)) + rng.normal(0, 0.3, (600, 5))
+    features = features.astype(np.float32)
+    values = rng.random((600, 2)).astype(np.float32)
+    wide = features.astype(np.float64)
+    kernel = np.exp(-((wide[:, None] - wide[None]) ** 2).sum(-1) / 2)
+    sums = jax.jit(gaussian_sum, compiler_options=QUICK)(features, values)
+    np.testing.assert_allclose(sums, kernel @ values.astype(np.float64), rtol=3e-6)
+
+
+def test_permuted_classes_give_permuted_q():
+    logits, image = _picture(9, 13)
+    order = np.array([2, 0, 3, 1])
+    q = np.asarray(_mean_field(logits, image, SMALL))
+    np.testing.assert_allclose(
+        _mean_field(logits[..., order], image, SMALL), q[..., order], atol=1e-5
+    )
+    np.testing.assert_allclose(q.sum(-1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("filter", crf.FILTERS)
+def test_zero_weights_give_softmax(filter):
+    logits, image = _picture(9, 13)
+    parameters = dataclasses.replace(SMALL, w1=0, w2=0)
+    q = _mean_field(logits, image, parameters, filter=filter)
+    np.testing.assert_allclose(q, _softmax(logits), atol=1e-6)
+
+
+@pytest.mark.parametrize("filter", crf.FILTERS)
+def test_constant_logits_stay_constant_on_a_constant_image(filter):
+    """Per pixel the messages are means: softmax(logits + (w1 + w2) Q) everywhere."""
+    logits = np.broadcast_to(np.array([0.5, 0, -1, 0.2], np.float32), (9, 13, CLASSES))
+    image = np.full((9, 13, 3), 77, np.uint8)
+    q = _mean_field(logits, image, SMALL, filter=filter)
+    expected = _softmax(logits)
+    for _ in range(SMALL.iterations):
+        expected = _softmax(logits + (SMALL.w1 + SMALL.w2) * expected)
+    np.testing.assert_allclose(q, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("filter", crf.FILTERS)
+def test_a_batch_is_its_images_one_by_one(filter):
+    pairs = [_picture(9, 13, seed) for seed in range(2)]
+    logits, images = (np.stack(x) for x in zip(*pairs, strict=True))
+    q = _mean_field(logits, images, SMALL, filter=filter)
+    assert q.shape == logits.shape
+    for i, (one, image) in enumerate(pairs):
+        np.testing.assert_allclose(q[i], _mean_field(one, image, SMALL, filter=filter), atol=1e-6)
+
+
+def test_gradients_are_finite_differences():
+    """In float64: of logits, image, compatibility and each parameter, along random directions."""
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(3)
+        logits, image = _picture(4, 5)
+        image = np.clip(image, 1, 254).astype(np.float64)
+        target = rng.normal(size=logits.shape)
+        mu = 1 - np.eye(CLASSES) + rng.normal(0, 0.1, (CLASSES, CLASSES))
+        parameters = jax.tree.map(jnp.float64, SMALL)
+
+        def loss(point):
+            logits, image, mu, parameters = point
+            q = mean_field(logits, image, parameters, compatibility=mu, normalization="symmetric")
+            return jnp.sum(q * target)
+
+        point = (jnp.asarray(logits, jnp.float64), jnp.asarray(image), jnp.asarray(mu), parameters)
+        leaves, tree = jax.tree.flatten(point)
+        value = jax.jit(loss, compiler_options=QUICK)
+        gradients = jax.tree.leaves(jax.jit(jax.grad(loss), compiler_options=QUICK)(point))
+        for i, gradient in enumerate(gradients):
+            way = rng.normal(size=gradient.shape)
+            ends = []
+            for sign in (1, -1):
+                moved = [x + sign * 1e-5 * way if j == i else x for j, x in enumerate(leaves)]
+                ends.append(value(tree.unflatten(moved)))
+            slope = (ends[0] - ends[1]) / 2e-5
+            assert abs(slope) > 1e-6
+            np.testing.assert_allclose(np.sum(gradient * way), slope, rtol=1e-5, atol=1e-8)
+
+
+def test_as_a_layer_its_weights_and_compatibility_learn():
+    logits, image = _picture(12, 14)
+    labels = np.asarray(np.argmax(_picture(12, 14, seed=5)[0][..., :3], -1))
+
+    def loss(learned):
+        mu, w1, w2 = learned
+        parameters = dataclasses.replace(SMALL, w1=w1, w2=w2)
+        q = mean_field(logits, image, parameters, compatibility=mu)
+        chosen = jnp.take_along_axis(q, labels[..., None], axis=-1)
+        return -jnp.mean(jnp.log(chosen + 1e-6))
+
+    step = jax.jit(jax.value_and_grad(loss), compiler_options=QUICK)
+    learned = (1 - jnp.eye(CLASSES), jnp.float32(1), jnp.float32(1))
+    start = learned
+    losses = []
+    for _ in range(8):
+        value, gradient = step(learned)
+        losses.append(float(value))
+        learned = jax.tree.map(lambda x, g: x - 0.2 * g, learned, gradient)
+    assert losses[-1] < 0.9 * losses[0]
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(start, learned, strict=True))
+
+
+def test_parameter_sets_are_those_of_the_sources():
+    values = {name: dataclasses.astuple(p) for name, p in PARAMETERS.items()}
+    assert values == {
+        "deeplab_v1": (5, 50, 3, 3, 3, 10),
+        "deeplab_v2": (4, 49, 5, 3, 3, 10),
+        "kazuto": (4, 67, 3, 3, 1, 10),
+        "deconvnet": (5, 20, 3, 3, 3, 10),
+        "pydensecrf": (10, 80, 13, 3, 3, 5),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"logits": np.zeros((3, 4))}, ("logits", "[H, W, K]")),
+        ({"logits": np.zeros((0, 4, 2)), "image": np.zeros((0, 4, 3))}, ("logits", "empty")),
+        ({"image": np.zeros((5, 4, 3))}, ("image", "(3, 4, 3)")),
+        ({"image": np.full((3, 4, 3), -1.0)}, ("image", "0 to 255")),
+        ({"image": np.full((3, 4, 3), np.nan)}, ("image", "0 to 255")),
+        ({"compatibility": np.eye(3)}, ("compatibility", "(2, 2)")),
+        ({"normalization": "pixel"}, ("normalization", "per_pixel, symmetric")),
+        ({"filter": "fast"}, ("filter", "exact")),
+        ({"parameters": dataclasses.replace(SMALL, theta_beta=0)}, ("theta_beta", "above 0")),
+        ({"parameters": dataclasses.replace(SMALL, iterations=-1)}, ("iterations", "0, 1")),
+    ],
+)
+def test_bad_input_is_told_in_one_line(change, words):
+    given = {"logits": np.zeros((3, 4, 2)), "image": np.zeros((3, 4, 3)), "parameters": SMALL}
+    given |= change
+    call = functools.partial(mean_field, *(given.pop(n) for n in ("logits", "image", "parameters")))
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        call(**given)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(word in message for word in words)
