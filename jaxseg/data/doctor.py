@@ -65,20 +65,21 @@ def _published(published: pairs.Published) -> tuple[dict[str, survey.Looked], La
 
         def show(index: int, found: Sequence[pairs.Pair] = found) -> survey.Example:
             pair = found[index]
-            image = records.decode_image(pair.image.read_bytes(), str(pair.image))
-            return image, files.read_mask(pair.mask, published.colours)[0]
+            data = files.image_bytes(pair.image, pair.page)
+            image = records.decode_image(data, str(pair.image))
+            return image, files.read_mask(pair.mask, published.colours, pair.page)[0]
 
         def look(
             index: int, split: str = split, found: Sequence[pairs.Pair] = found
         ) -> survey.Finding:
             pair, path = found[index], found[index].image
             try:
-                files.image_size(path)
-                image = records.decode_image(path.read_bytes(), "")
+                files.image_size(path, pair.page)
+                image = records.decode_image(files.image_bytes(path, pair.page), "")
                 path = pair.mask
-                raw, kind = files.read_mask(path, published.colours)
+                raw, kind = files.read_mask(path, published.colours, pair.page)
             except ValueError as error:
-                return survey.Finding(pair.name, split, problem=f"{path} {error}")
+                return survey.Finding(pair.name, split, problem=f"{pair.where(path)} {error}")
             return survey.count(pair.name, split, kind, image, raw)
 
         looked[split] = survey.Looked(split, len(found), look, show)
@@ -129,7 +130,8 @@ def problems(surveys: Mapping[str, survey.Survey]) -> list[str]:
         if len(found.kinds()) > 1:
             lines.append(f"{split}: masks code their ids in several ways: {_kinds(found)}")
     for group in survey.duplicates(surveys):
-        roles = {"train" if f.split.startswith("train") else f.split for f in group}
+        apart = [f.split for f in group if f.split != "trainval"]  # the union of two others
+        roles = {"train" if split.startswith("train") else split for split in apart}
         within = {f.split for f in group}
         if len(roles) > 1 or any(sum(f.split == s for f in group) > 1 for s in within):
             lines.append(f"the same image: {_names([f'{f.split} {f.name}' for f in group])}")

@@ -1,17 +1,19 @@
 """Image and mask files as they are published: what can be used, and what is said of the rest.
 
 A mask file holds raw ids: as grey values or as palette indices; or, where the classes are given by
-colour, as colours. Lossy formats are refused, for their ids cannot be trusted. Errors are reasons
-without the file's name, which the caller puts before them.
+colour, as colours. Lossy formats are refused, for their ids cannot be trusted. A TIFF file may hold
+many images or masks, its pages. Errors are reasons without the file's name, which the caller puts
+before them.
 """
 
+import io
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
-IMAGE_FORMATS = ("JPEG", "MPO", "PNG")  # stored as they are; MPO: a phone's JPEG with extras
+IMAGE_FORMATS = ("JPEG", "MPO", "PNG", "TIFF")  # MPO: a phone's JPEG with extras
 MASK_FORMATS = ("PNG", "BMP", "TIFF", "GIF")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
@@ -19,8 +21,8 @@ _ORIENTATION = 274  # the EXIF tag
 Colours = Mapping[tuple[int, int, int], int]  # RGB -> raw id
 
 
-def _opened(path: pathlib.Path, formats: Sequence[str]) -> Image.Image:
-    """The decoded file.
+def _opened(path: pathlib.Path, formats: Sequence[str], page: int = 0) -> Image.Image:
+    """The decoded file, or a page of it.
 
     Raises:
       ValueError: the reason, without the file's name.
@@ -30,6 +32,9 @@ def _opened(path: pathlib.Path, formats: Sequence[str]) -> Image.Image:
             if image.format not in formats:
                 reason = "lossy, its ids cannot be trusted" if formats is MASK_FORMATS else "unread"
                 raise ValueError(f"is {image.format} ({reason}); use {', '.join(formats)}")
+            if page >= (pages := getattr(image, "n_frames", 1)):
+                raise ValueError(f"is missing: the file holds {pages} pages")
+            image.seek(page)
             image.load()
             return image
     except FileNotFoundError:
@@ -40,13 +45,33 @@ def _opened(path: pathlib.Path, formats: Sequence[str]) -> Image.Image:
         raise ValueError(f"is truncated or damaged: {error}") from None
 
 
-def image_size(path: pathlib.Path) -> tuple[int, int]:
+def pages(path: pathlib.Path) -> int:
+    """How many images a file holds; 0: it cannot be opened."""
+    try:
+        with Image.open(path) as image:
+            return getattr(image, "n_frames", 1)
+    except (OSError, SyntaxError):
+        return 0
+
+
+def image_bytes(path: pathlib.Path, page: int = 0) -> bytes:
+    """JPEG or PNG bytes of an image: the file as it is, or a page of a TIFF file as a PNG."""
+    data = b"" if page else path.read_bytes()
+    if data.startswith((b"\xff\xd8", b"\x89PNG")):
+        return data
+    image = _opened(path, IMAGE_FORMATS, page)
+    out = io.BytesIO()
+    (image if image.mode == "L" else image.convert("RGB")).save(out, "PNG")
+    return out.getvalue()
+
+
+def image_size(path: pathlib.Path, page: int = 0) -> tuple[int, int]:
     """(height, width) of an image that the loader can read, decoded to the last row.
 
     Raises:
       ValueError: the reason why it cannot be used, without the file's name.
     """
-    image = _opened(path, IMAGE_FORMATS)
+    image = _opened(path, IMAGE_FORMATS, page)
     if image.mode.startswith(("I", "F")):
         raise ValueError("has more than 8 bits a channel: convert it to 8")
     turned = image.getexif().get(_ORIENTATION, 1)
@@ -90,12 +115,15 @@ def _from_colours(rgb: np.ndarray, colours: Colours) -> np.ndarray:
     return np.array([raw for _, raw in known], np.uint8)[place]
 
 
-def read_mask(path: pathlib.Path, colours: Colours | None = None) -> tuple[np.ndarray, str]:
+def read_mask(
+    path: pathlib.Path, colours: Colours | None = None, page: int = 0
+) -> tuple[np.ndarray, str]:
     """Raw ids of a mask file and how it codes them.
 
     Args:
       path: the file.
       colours: RGB -> raw id: the mask is read by its colours; None: by its numbers.
+      page: of the file.
 
     Returns:
       uint8 or uint16 [H, W], and the kind: "grey 8 bit", "palette", "colours" ...
@@ -103,7 +131,7 @@ def read_mask(path: pathlib.Path, colours: Colours | None = None) -> tuple[np.nd
     Raises:
       ValueError: the reason why it cannot be used, without the file's name.
     """
-    image = _opened(path, MASK_FORMATS)
+    image = _opened(path, MASK_FORMATS, page)
     if colours is not None:
         return _from_colours(np.asarray(image.convert("RGB")), colours), "colours"
     if image.mode == "P":

@@ -29,11 +29,37 @@ def progress(items: Sequence[_T], what: str) -> Iterable[_T]:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """An image, its mask, and the name under which they are kept."""
+    """An image, its mask, and the name under which they are kept; of TIFF files, which page."""
 
     name: str
     image: pathlib.Path
     mask: pathlib.Path
+    page: int = 0
+
+    def where(self, path: pathlib.Path) -> str:
+        """One of the files, for messages."""
+        return f"{path} page {self.page}" if self.page else str(path)
+
+
+def beside(
+    images: pathlib.Path, masks: pathlib.Path, image_suffix: str, mask_suffix: str
+) -> list[Pair]:
+    """The files of two folders, by their paths below them without the suffixes.
+
+    A file without a partner is a pair too, so that `check` says what is missing; where one of the
+    folders is not there, there are no pairs.
+    """
+    if not images.is_dir() or not masks.is_dir():
+        return []
+    names = {
+        path.relative_to(root).as_posix().removesuffix(suffix)
+        for root, suffix in ((images, image_suffix), (masks, mask_suffix))
+        for path in root.rglob(f"*{suffix}")
+    }
+    return [
+        Pair(name, images / f"{name}{image_suffix}", masks / f"{name}{mask_suffix}")
+        for name in sorted(names)
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,14 +116,15 @@ def inspect(pair: Pair, colours: files.Colours | None = None) -> Facts:
     """
     try:
         path = pair.image
-        height, width = files.image_size(path)
+        height, width = files.image_size(path, pair.page)
         path = pair.mask
-        raw, kind = files.read_mask(path, colours)
+        raw, kind = files.read_mask(path, colours, pair.page)
     except ValueError as error:
-        raise ValueError(f"{path} {error}") from None
+        raise ValueError(f"{pair.where(path)} {error}") from None
     if raw.shape != (height, width):
         raise ValueError(
-            f"{pair.mask} is {raw.shape[0]} x {raw.shape[1]}, its image is {height} x {width}"
+            f"{pair.where(pair.mask)} is {raw.shape[0]} x {raw.shape[1]}, "
+            f"its image is {height} x {width}"
         )
     counts = np.bincount(raw.ravel())
     return Facts(height, width, kind, {int(k): int(counts[k]) for k in np.flatnonzero(counts)})
@@ -123,7 +150,7 @@ class _Journal:
 
     def stamp(self, pair: Pair) -> str:
         """Changes with either file."""
-        parts = [str(self._coding)]
+        parts = [str(self._coding), str(pair.page)]
         for path in (pair.image, pair.mask):
             stat = path.stat()
             parts += [str(path.resolve()), str(stat.st_size), str(stat.st_mtime_ns)]
@@ -149,14 +176,17 @@ class _Journal:
 
 
 def doubled(splits: Mapping[str, Iterable[Pair]]) -> list[str]:
-    """Images that are listed twice in a split, or both for training and for evaluation."""
+    """Images that are listed twice in a split, or both for training and for evaluation.
+
+    `trainval` is the union of two others by its name, and `train` a part of `trainaug`.
+    """
     problems = []
-    role: dict[pathlib.Path, str] = {}  # image -> "train" or the name of another split
+    role: dict[str, str] = {}  # image -> "train" or the name of another split
     for split, pairs in splits.items():
-        own = "train" if split.startswith("train") else split  # train is a part of trainaug
-        times = Counter(pair.image for pair in pairs)
+        own = "train" if split.startswith("train") else split
+        times = Counter(pair.where(pair.image) for pair in pairs)
         problems += [f"{image} stands {n} times in {split}" for image, n in times.items() if n > 1]
-        for image in times:
+        for image in times if split != "trainval" else ():
             if (other := role.setdefault(image, own)) != own:
                 problems.append(f"{image} stands both in {other} and in {own}")
     return problems
@@ -197,7 +227,7 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
                 }
                 if unknown:
                     ids = ", ".join(f"{k} ({n} pixels)" for k, n in unknown.items())
-                    problems.append(f"{pair.mask} holds ids that no class has: {ids}")
+                    problems.append(f"{pair.where(pair.mask)} holds ids that no class has: {ids}")
             largest[split] = (max(heights), max(widths))
     finally:
         pool.shutdown(cancel_futures=True)
@@ -218,9 +248,9 @@ def examples(published: Published, split: str) -> Iterator[tuple[int, dict[str, 
         if published.colours is None and files.png_header(pair.mask) == (16 if wide else 8, 0):
             label = pair.mask.read_bytes()
         else:
-            raw, _ = files.read_mask(pair.mask, published.colours)
+            raw, _ = files.read_mask(pair.mask, published.colours, pair.page)
             label = records.encode_label(raw.astype(np.uint16 if wide else np.uint8))
-        image = pair.image.read_bytes()
+        image = files.image_bytes(pair.image, pair.page)
         yield i, {"image": io.BytesIO(image), "label": io.BytesIO(label), "name": pair.name}
 
 

@@ -24,7 +24,13 @@ from absl import app, flags, logging
 
 from jaxseg.data import builders, pairs
 from jaxseg.data import source as sources
-from jaxseg.data.builders import camvid, cityscapes, shapes, voc2012
+from jaxseg.data.builders import (
+    camvid,
+    cityscapes,
+    isbi_em,
+    shapes,
+    voc2012,
+)
 from jaxseg.data.builders import folder as folders
 from jaxseg.errors import one_line
 
@@ -53,11 +59,13 @@ _FINDERS = {
     "camvid": camvid.find,
     "cityscapes": cityscapes.find,
     "cityscapes/coarse": cityscapes.find_coarse,
+    "isbi_em": isbi_em.find,
     "voc2012": voc2012.find,
 }
 _BUILDERS: Mapping[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "camvid": camvid.Camvid,
     "cityscapes": cityscapes.Cityscapes,
+    "isbi_em": isbi_em.IsbiEm,
     "voc2012": voc2012.Voc2012,
 }
 

@@ -168,3 +168,33 @@ def test_records_keep_every_pixel():
         records.decode_label(records.encode_image(image), "x 3")
     turned = records.decode_image(exif_image(), "")
     assert turned.shape == (2, 4, 3)  # as stored: masks are drawn on that
+
+
+def test_pages_of_a_tiff_image_become_png_without_loss(tmp_path):
+    rng = np.random.default_rng(0)
+    pages = [rng.integers(0, 256, (5, 7, 3), dtype=np.uint8), rng.integers(0, 256, (4, 6), "uint8")]
+    path = tmp_path / "a.tif"
+    first, second = (Image.fromarray(page) for page in pages)
+    first.save(path, save_all=True, append_images=[second])
+    assert files.pages(path) == 2
+    assert [files.image_size(path, k) for k in range(2)] == [(5, 7), (4, 6)]
+    for k, page in enumerate(pages):
+        data = files.image_bytes(path, k)
+        assert data[:4] == b"\x89PNG"
+        rgb = page if page.ndim == 3 else np.repeat(page[..., None], 3, -1)
+        np.testing.assert_array_equal(records.decode_image(data, ""), rgb)
+    np.testing.assert_array_equal(files.read_mask(path, page=1)[0], pages[1])
+    with pytest.raises(ValueError, match="is missing: the file holds 2 pages"):
+        files.image_size(path, 2)
+    first.save(tmp_path / "a.png")
+    assert files.image_bytes(tmp_path / "a.png") == (tmp_path / "a.png").read_bytes()
+    assert files.pages(tmp_path / "absent.tif") == 0
+
+
+def test_trainval_may_hold_what_is_in_val(tmp_path):
+    both = [pairs.Pair(str(k), tmp_path / "a.tif", tmp_path / "b.tif", page=k) for k in range(3)]
+    assert not pairs.doubled({"train": both[:2], "val": both[2:], "trainval": both})
+    assert pairs.doubled({"train": both, "val": both[2:]}) == [
+        f"{tmp_path / 'a.tif'} page 2 stands both in train and in val"
+    ]
+    assert len(pairs.doubled({"trainval": [*both, both[0]]})) == 1

@@ -7,6 +7,7 @@ VERSIONS = {
     "camvid": "1.0.0",
     "cityscapes": "1.0.0",
     "folder": "1.0.0",
+    "isbi_em": "1.0.0",
     "voc2012": "1.0.0",
 }
 # What may follow a name after a slash; shapes and folder take any name of one's own.

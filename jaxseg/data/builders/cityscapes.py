@@ -59,24 +59,19 @@ LABELS = LabelSpec(
 
 
 def _find(manual_dir: pathlib.Path, masks: str, official: Mapping[str, int]) -> pairs.Published:
-    """Splits of which there are images and masks; a file without its partner is kept as a pair."""
+    """The splits of which there are both images and masks."""
     for folder in (manual_dir, manual_dir / "cityscapes"):
-        found = {}
-        for split in official:
-            roots = {"leftImg8bit": folder / "leftImg8bit" / split, masks: folder / masks / split}
-            suffixes = {"leftImg8bit": "_leftImg8bit.png", masks: f"_{masks}_labelIds.png"}
-            names = {
-                path.relative_to(root).as_posix().removesuffix(suffixes[kind])
-                for kind, root in roots.items()
-                for path in root.glob(f"*/*{suffixes[kind]}")
-            }
-            if names and all(root.is_dir() for root in roots.values()):
-                found[split] = [
-                    pairs.Pair(name, *(roots[kind] / f"{name}{suffixes[kind]}" for kind in roots))
-                    for name in sorted(names)
-                ]
-        if found:
-            return pairs.Published(found, LABELS, official=official)
+        found = {
+            split: pairs.beside(
+                folder / "leftImg8bit" / split,
+                folder / masks / split,
+                "_leftImg8bit.png",
+                f"_{masks}_labelIds.png",
+            )
+            for split in official
+        }
+        if any(found.values()):
+            return pairs.Published({s: f for s, f in found.items() if f}, LABELS, official=official)
     raise FileNotFoundError(f"{manual_dir} holds no Cityscapes; the layout is: {LAYOUT}")
 
 

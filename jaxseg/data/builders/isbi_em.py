@@ -1,0 +1,73 @@
+"""ISBI 2012 EM: neurons of a fly's nerve cord, 30 slices of 512 x 512 with labels (1505.04597).
+
+Either the two volumes as published, or one file a slice. Labels are 0 on membranes and 255 in
+cells. The challenge keeps the labels of its 30 test slices, so the last four slices at hand are
+`val`, those before them `train`, and all of them `trainval`, on which U-Net was trained. They are
+slices of one block: neighbours of 50 nm.
+
+Volumes and terms: the challenge's page as quoted in MindSpore's U-Net notes. Licence: free for
+making and testing non-commercial segmentation software; publications cite Cardona et al., PLoS
+Biol. 8(10), 2010. Size: 15 MB; prepared 16 MB. Colours: there are no official ones; these are
+those of the published labels.
+"""
+
+import pathlib
+from collections.abc import Iterator
+
+import tensorflow_datasets as tfds
+
+from jaxseg.data import builders, files, pairs, records
+from jaxseg.data.labels import LabelSpec
+
+LAYOUT = "train-volume.tif, train-labels.tif; or image/NN.png, label/NN.png"
+OFFICIAL = {"trainval": 30}
+LAST = 4  # slices in val
+LABELS = LabelSpec(
+    names=("membrane", "cell"),
+    palette=((0, 0, 0), (255, 255, 255)),
+    raw_to_train={0: 0, 255: 1},
+)
+
+
+def _slices(folder: pathlib.Path) -> list[pairs.Pair]:
+    volume, labels = folder / "train-volume.tif", folder / "train-labels.tif"
+    if not volume.is_file() and not labels.is_file():
+        return pairs.beside(folder / "image", folder / "label", ".png", ".png")
+    count = max(files.pages(volume), files.pages(labels), 1)  # `check` names what one of them lacks
+    return [pairs.Pair(f"{i:02d}", volume, labels, page=i) for i in range(count)]
+
+
+def find(manual_dir: pathlib.Path) -> pairs.Published:
+    """The slices under `manual_dir` or its folder isbi_em.
+
+    Raises:
+      FileNotFoundError: none there.
+      ValueError: too few to keep some for val.
+    """
+    for folder in (manual_dir, manual_dir / "isbi_em"):
+        if slices := _slices(folder):
+            if len(slices) <= LAST:
+                raise ValueError(f"{folder} holds {len(slices)} slices, {LAST} of them are for val")
+            found = {"train": slices[:-LAST], "val": slices[-LAST:], "trainval": slices}
+            return pairs.Published(found, LABELS, official=OFFICIAL)
+    raise FileNotFoundError(f"{manual_dir} holds no ISBI 2012 EM; the layout is: {LAYOUT}")
+
+
+class IsbiEm(tfds.core.GeneratorBasedBuilder):
+    """The builder; `manual_dir` holds the published files."""
+
+    VERSION = tfds.core.Version(builders.VERSIONS["isbi_em"])
+    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return records.info(
+            self, LABELS, "https://imagej.net/events/isbi-2012-segmentation-challenge"
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        return pairs.generators(self, find(pathlib.Path(dl_manager.manual_dir)))
+
+    def _generate_examples(
+        self, published: pairs.Published, split: str
+    ) -> Iterator[tuple[int, dict[str, object]]]:
+        yield from pairs.examples(published, split)
