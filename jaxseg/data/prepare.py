@@ -25,8 +25,10 @@ from absl import app, flags, logging
 from jaxseg.data import builders, pairs
 from jaxseg.data import source as sources
 from jaxseg.data.builders import (
+    ade20k,
     camvid,
     cityscapes,
+    drive,
     isbi_em,
     shapes,
     voc2012,
@@ -56,15 +58,19 @@ _EXPORT_SPLIT = flags.DEFINE_string("export_split", "val", "--export: from this 
 _EXAMPLES = flags.DEFINE_integer("examples", 8, "--export: how many, evenly over the split.", 1)
 
 _FINDERS = {
+    "ade20k": ade20k.find,
     "camvid": camvid.find,
     "cityscapes": cityscapes.find,
     "cityscapes/coarse": cityscapes.find_coarse,
+    "drive": drive.find,
     "isbi_em": isbi_em.find,
     "voc2012": voc2012.find,
 }
 _BUILDERS: Mapping[str, type[tfds.core.GeneratorBasedBuilder]] = {
+    "ade20k": ade20k.Ade20k,
     "camvid": camvid.Camvid,
     "cityscapes": cityscapes.Cityscapes,
+    "drive": drive.Drive,
     "isbi_em": isbi_em.IsbiEm,
     "voc2012": voc2012.Voc2012,
 }

@@ -4,8 +4,10 @@
 # when the same published files would give other examples.
 VERSIONS = {
     "shapes": "1.0.0",
+    "ade20k": "1.0.0",
     "camvid": "1.0.0",
     "cityscapes": "1.0.0",
+    "drive": "1.0.0",
     "folder": "1.0.0",
     "isbi_em": "1.0.0",
     "voc2012": "1.0.0",
