@@ -96,6 +96,12 @@ def class_counts(confusion: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1), counts.sum(axis=-2)
 
 
+def class_iou(hits: ArrayLike, truth: ArrayLike, predicted: ArrayLike) -> np.ndarray:
+    """hits / (truth + predicted - hits) of each class, float64 [..., K]; nan for 0 / 0."""
+    hits, truth, predicted = (_wide(part) for part in (hits, truth, predicted))
+    return _ratio(hits, truth + predicted - hits)
+
+
 def mean_iou(
     hits: ArrayLike, truth: ArrayLike, predicted: ArrayLike, *, absent: str = "skip"
 ) -> np.ndarray:
@@ -116,10 +122,9 @@ def mean_iou(
     Raises:
       ValueError: an unknown rule.
     """
-    hits, truth, predicted = (_wide(part) for part in (hits, truth, predicted))
-    iou = _ratio(hits, truth + predicted - hits)
+    iou = class_iou(hits, truth, predicted)
     if absent in ("skip", "truth"):
-        counted = (truth > 0) if absent == "truth" else ~np.isnan(iou)
+        counted = (np.asarray(truth) > 0) if absent == "truth" else ~np.isnan(iou)
         return _ratio(np.where(counted, iou, 0).sum(axis=-1), counted.sum(axis=-1))
     if absent in ("zero", "one"):
         return np.nan_to_num(iou, nan=float(absent == "one")).mean(axis=-1)
@@ -183,7 +188,7 @@ def summarize(confusion: ArrayLike) -> Summary:
     if np.ndim(confusion) != 2:
         raise ValueError(f"one confusion matrix is [K, K], not {list(np.shape(confusion))}")
     hits, truth, predicted = class_counts(confusion)
-    iou = _ratio(hits, truth + predicted - hits)
+    iou = class_iou(hits, truth, predicted)
     dice = _ratio(2 * hits, truth + predicted)
     recall = _ratio(hits, truth)
     present = truth > 0
