@@ -11,6 +11,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy.io
 from PIL import Image
 
 IMAGE_FORMATS = ("JPEG", "MPO", "PNG", "TIFF")  # MPO: a phone's JPEG with extras
@@ -115,13 +116,28 @@ def _from_colours(rgb: np.ndarray, colours: Colours) -> np.ndarray:
     return np.array([raw for _, raw in known], np.uint8)[place]
 
 
+def _from_mat(path: pathlib.Path) -> np.ndarray:
+    """The ids of a MATLAB file as PASCAL-Context has them: one array named LabelMap."""
+    if not path.is_file():
+        raise ValueError("is missing")
+    try:
+        ids = scipy.io.loadmat(path)["LabelMap"]
+    except KeyError:
+        raise ValueError("holds no array named LabelMap") from None
+    except Exception as error:  # of damaged files, whatever the parser stumbles over
+        raise ValueError(f"is no MATLAB file or damaged: {error}") from None
+    if ids.ndim != 2 or ids.min() < 0 or ids.max() > 65535:
+        raise ValueError("holds no map of ids from 0 to 65535")
+    return ids.astype(np.uint16)
+
+
 def read_mask(
     path: pathlib.Path, colours: Colours | None = None, page: int = 0
 ) -> tuple[np.ndarray, str]:
     """Raw ids of a mask file and how it codes them.
 
     Args:
-      path: the file.
+      path: the file; a name that ends in .mat: a MATLAB file with an array LabelMap.
       colours: RGB -> raw id: the mask is read by its colours; None: by its numbers.
       page: of the file.
 
@@ -131,6 +147,8 @@ def read_mask(
     Raises:
       ValueError: the reason why it cannot be used, without the file's name.
     """
+    if path.suffix == ".mat":
+        return _from_mat(path), "MATLAB"
     image = _opened(path, MASK_FORMATS, page)
     if colours is not None:
         return _from_colours(np.asarray(image.convert("RGB")), colours), "colours"

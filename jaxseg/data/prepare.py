@@ -27,10 +27,14 @@ from jaxseg.data import source as sources
 from jaxseg.data.builders import (
     ade20k,
     camvid,
+    camvid32,
     cityscapes,
+    coco_stuff,
     drive,
     isbi_em,
+    pascal_context,
     shapes,
+    sun_rgbd,
     voc2012,
 )
 from jaxseg.data.builders import folder as folders
@@ -60,18 +64,27 @@ _EXAMPLES = flags.DEFINE_integer("examples", 8, "--export: how many, evenly over
 _FINDERS = {
     "ade20k": ade20k.find,
     "camvid": camvid.find,
+    "camvid32": camvid32.find,
     "cityscapes": cityscapes.find,
     "cityscapes/coarse": cityscapes.find_coarse,
+    "coco_stuff": coco_stuff.find,
     "drive": drive.find,
     "isbi_em": isbi_em.find,
+    "pascal_context": pascal_context.find,
+    "pascal_context/60": pascal_context.find_60,
+    "sun_rgbd": sun_rgbd.find,
     "voc2012": voc2012.find,
 }
 _BUILDERS: Mapping[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "ade20k": ade20k.Ade20k,
     "camvid": camvid.Camvid,
+    "camvid32": camvid32.Camvid32,
     "cityscapes": cityscapes.Cityscapes,
+    "coco_stuff": coco_stuff.CocoStuff,
     "drive": drive.Drive,
     "isbi_em": isbi_em.IsbiEm,
+    "pascal_context": pascal_context.PascalContext,
+    "sun_rgbd": sun_rgbd.SunRgbd,
     "voc2012": voc2012.Voc2012,
 }
 

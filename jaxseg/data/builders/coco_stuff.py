@@ -1,0 +1,99 @@
+"""COCO-Stuff 164k (Caesar et al., arXiv 1612.03716): COCO 2017 with 80 things and 91 stuffs.
+
+118,287 images for training, 5,000 for validation; masks are the "stuffthingmaps", which hold the
+number of the published list less one, and 255 for unlabelled. Eleven things of COCO's list, such as
+hat and door, were never drawn; they are no classes, so there are 171.
+
+Names and ids: github.com/nightrome/cocostuff, labels.txt and README; it says 118K and 5K images,
+the full counts are COCO's own. Colours: PASCAL VOC's by number of the list; the authors draw theirs
+by a shuffle of MATLAB. Licence: images by Flickr's terms, annotations CC BY 4.0. Size: 20 GB;
+prepared as much again.
+"""
+
+import pathlib
+from collections.abc import Iterator
+
+import tensorflow_datasets as tfds
+
+from jaxseg.data import builders, pairs, records
+from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.types import IGNORE
+
+LAYOUT = (
+    "images/{train2017,val2017}/NAME.jpg, annotations/{train2017,val2017}/NAME.png (of "
+    "stuffthingmaps_trainval2017.zip)"
+)
+OFFICIAL = {"train": 118287, "val": 5000}
+NAMES = (  # from 1; 0 is unlabelled
+    "person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire "
+    "hydrant, street sign, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, "
+    "elephant, bear, zebra, giraffe, hat, backpack, umbrella, shoe, eye glasses, handbag, tie, "
+    "suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, "
+    "skateboard, surfboard, tennis racket, bottle, plate, wine glass, cup, fork, knife, spoon, "
+    "bowl, banana, apple, sandwich, orange, broccoli, carrot, hot dog, pizza, donut, cake, chair, "
+    "couch, potted plant, bed, mirror, dining table, window, desk, toilet, door, tv, laptop, "
+    "mouse, remote, keyboard, cell phone, microwave, oven, toaster, sink, refrigerator, blender, "
+    "book, clock, vase, scissors, teddy bear, hair drier, toothbrush, hair brush, banner, "
+    "blanket, branch, bridge, building-other, bush, cabinet, cage, cardboard, carpet, "
+    "ceiling-other, ceiling-tile, cloth, clothes, clouds, counter, cupboard, curtain, desk-stuff, "
+    "dirt, door-stuff, fence, floor-marble, floor-other, floor-stone, floor-tile, floor-wood, "
+    "flower, fog, food-other, fruit, furniture-other, grass, gravel, ground-other, hill, house, "
+    "leaves, light, mat, metal, mirror-stuff, moss, mountain, mud, napkin, net, paper, pavement, "
+    "pillow, plant-other, plastic, platform, playingfield, railing, railroad, river, road, rock, "
+    "roof, rug, salad, sand, sea, shelf, sky-other, skyscraper, snow, solid-other, stairs, stone, "
+    "straw, structural-other, table, tent, textile-other, towel, tree, vegetable, wall-brick, "
+    "wall-concrete, wall-other, wall-panel, wall-stone, wall-tile, wall-wood, water-other, "
+    "waterdrops, window-blind, window-other, wood"
+)
+NEVER_DRAWN = (
+    "street sign, hat, shoe, eye glasses, plate, mirror, window, desk, door, blender, hair brush"
+)
+NUMBERS = {
+    name: number
+    for number, name in enumerate(NAMES.split(", "), 1)
+    if name not in NEVER_DRAWN.split(", ")
+}
+LABELS = LabelSpec(
+    names=tuple(NUMBERS),
+    palette=tuple(voc_palette(183)[number] for number in NUMBERS.values()),
+    raw_to_train={**{number - 1: k for k, number in enumerate(NUMBERS.values())}, 255: IGNORE},
+)
+
+
+def find(manual_dir: pathlib.Path) -> pairs.Published:
+    """The files under `manual_dir` or its folder dataset.
+
+    Raises:
+      FileNotFoundError: no split there.
+    """
+    for folder in (manual_dir, manual_dir / "dataset"):
+        found = {
+            split: pairs.beside(
+                folder / "images" / f"{split}2017",
+                folder / "annotations" / f"{split}2017",
+                ".jpg",
+                ".png",
+            )
+            for split in OFFICIAL
+        }
+        if any(found.values()):
+            return pairs.Published({s: f for s, f in found.items() if f}, LABELS, official=OFFICIAL)
+    raise FileNotFoundError(f"{manual_dir} holds no COCO-Stuff; the layout is: {LAYOUT}")
+
+
+class CocoStuff(tfds.core.GeneratorBasedBuilder):
+    """The builder; `manual_dir` holds the published files."""
+
+    VERSION = tfds.core.Version(builders.VERSIONS["coco_stuff"])
+    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return records.info(self, LABELS, "https://github.com/nightrome/cocostuff")
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        return pairs.generators(self, find(pathlib.Path(dl_manager.manual_dir)))
+
+    def _generate_examples(
+        self, published: pairs.Published, split: str
+    ) -> Iterator[tuple[int, dict[str, object]]]:
+        yield from pairs.examples(published, split)

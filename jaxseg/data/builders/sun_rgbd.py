@@ -1,0 +1,88 @@
+"""SUN RGB-D (Song et al., CVPR 2015): indoor scenes, 37 classes; the colour images only.
+
+5,285 images for training and 5,050 for testing, as Ankur Handa took them out of the MATLAB files.
+Labels are numbered through, the test images first: image 1 for training has label 5051. Masks hold
+0 for what has no label, which is void, and 1 to 37.
+
+Layout, counts and numbering: github.com/ankurhanda/sunrgbd-meta-data, README. Names: the toolbox's
+seg37list.mat. Colours: PASCAL VOC's, there are no official ones. Licence: terms on the homepage.
+Size: about 2 GB; prepared as much again (estimates).
+
+Unsure: that images are named img-000001.jpg in both archives is from notes on them, not seen.
+"""
+
+import pathlib
+from collections.abc import Iterator
+
+import tensorflow_datasets as tfds
+
+from jaxseg.data import builders, pairs, records
+from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.types import IGNORE
+
+LAYOUT = (
+    "SUNRGBD-train_images/img-NNNNNN.jpg, SUNRGBD-test_images/img-NNNNNN.jpg, "
+    "sunrgbd_train_test_labels/img-NNNNNN.png (test 1 to 5050, train 5051 to 10335)"
+)
+OFFICIAL = {"train": 5285, "test": 5050}
+OFFSETS = {"train": 5050, "test": 0}  # number of a label less that of its image
+NAMES = (
+    "wall floor cabinet bed chair sofa table door window bookshelf picture counter blinds desk "
+    "shelves curtain dresser pillow mirror floor_mat clothes ceiling books fridge tv paper towel "
+    "shower_curtain box whiteboard person night_stand toilet sink lamp bathtub bag"
+)
+LABELS = LabelSpec(
+    names=tuple(NAMES.split()),
+    palette=voc_palette(38)[1:],
+    raw_to_train={0: IGNORE, **{k + 1: k for k in range(37)}},
+)
+
+
+def _numbers(folder: pathlib.Path, suffix: str) -> set[int]:
+    paths = folder.glob(f"img-[0-9]*{suffix}")
+    return {int(path.stem.removeprefix("img-")) for path in paths}
+
+
+def _pairs(folder: pathlib.Path, split: str) -> list[pairs.Pair]:
+    """The images of a split; one that has only a label is kept, so that it is named as missing."""
+    images, labels = folder / f"SUNRGBD-{split}_images", folder / "sunrgbd_train_test_labels"
+    offset, count = OFFSETS[split], OFFICIAL[split]
+    labelled = {n - offset for n in _numbers(labels, ".png") if 1 <= n - offset <= count}
+    numbers = _numbers(images, ".jpg")
+    return [
+        pairs.Pair(
+            f"{split}/{n:06d}", images / f"img-{n:06d}.jpg", labels / f"img-{n + offset:06d}.png"
+        )
+        for n in sorted(numbers | labelled if numbers else ())
+    ]
+
+
+def find(manual_dir: pathlib.Path) -> pairs.Published:
+    """The files under `manual_dir` or its folder SUNRGBD.
+
+    Raises:
+      FileNotFoundError: no images there.
+    """
+    for folder in (manual_dir, manual_dir / "SUNRGBD"):
+        found = {split: _pairs(folder, split) for split in OFFICIAL}
+        if any(found.values()):
+            return pairs.Published({s: f for s, f in found.items() if f}, LABELS, official=OFFICIAL)
+    raise FileNotFoundError(f"{manual_dir} holds no SUN RGB-D; the layout is: {LAYOUT}")
+
+
+class SunRgbd(tfds.core.GeneratorBasedBuilder):
+    """The builder; `manual_dir` holds the published files."""
+
+    VERSION = tfds.core.Version(builders.VERSIONS["sun_rgbd"])
+    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return records.info(self, LABELS, "https://rgbd.cs.princeton.edu/")
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        return pairs.generators(self, find(pathlib.Path(dl_manager.manual_dir)))
+
+    def _generate_examples(
+        self, published: pairs.Published, split: str
+    ) -> Iterator[tuple[int, dict[str, object]]]:
+        yield from pairs.examples(published, split)
