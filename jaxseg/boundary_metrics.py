@@ -26,6 +26,7 @@ from jaxseg.boundary_maps import (
     first_within,
     id_maps,
     near_another,
+    percentile_of_roots,
     squared_diagonals,
     squared_distances,
     squared_distances_in_class,
@@ -245,26 +246,22 @@ def hausdorff(
       float32 [B, K]; inf where only one of the two has the class, nan where neither has.
 
     Raises:
-      ValueError: wrong shapes; a percentile outside 0..100.
+      ValueError: wrong shapes; a percentile outside 0..100 or finer than 0.01.
     """
-    if not 0 <= percentile <= 100:
-        raise ValueError(f"percentile {percentile}: 0 to 100")
+    part = round(percentile * 100)
+    if not 0 <= percentile <= 100 or abs(part - percentile * 100) > 1e-6:
+        raise ValueError(f"percentile {percentile}: 0 to 100, in steps of 0.01")
     maps = id_maps(labels, predictions, num_classes, sizes)  # [2, B, H, W]
     truth, predicted = jnp.where(edges(maps, frame=True), maps, VOID)
 
-    def quantile(values: Array) -> Array:
-        return jnp.nanpercentile(values, percentile, axis=(1, 2))
-
     def of_class(k: Array) -> Array:
         surfaces = (truth == k, predicted == k)
-        both = []
-        for own, other in (surfaces, surfaces[::-1]):
-            squares = squared_distances(other, queried=own)
-            both.append(jnp.where(own, jnp.sqrt(squares.astype(jnp.float32)), jnp.nan))
-        if pooled:
-            result = quantile(jnp.concatenate(both, axis=1))
-        else:
-            result = jnp.maximum(quantile(both[0]), quantile(both[1]))
+        both = [
+            jnp.where(own, squared_distances(other, queried=own), -1)
+            for own, other in (surfaces, surfaces[::-1])
+        ]
+        ways = [jnp.concatenate(both, axis=1)] if pooled else both
+        result = jnp.stack([percentile_of_roots(way, part) for way in ways]).max(axis=0)
         has, also = (surface.any(axis=(1, 2)) for surface in surfaces)
         return jnp.where(has & also, result, jnp.where(has | also, jnp.inf, jnp.nan))
 

@@ -82,6 +82,18 @@ def test_distances_in_class_equal_a_transform_per_class(limit):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("percentile", [0, 50, 95, 99.99, 100])
+@pytest.mark.parametrize("shape", [(3, 7, 9), (2, 1, 1), (1, 170, 150)])
+def test_percentile_of_roots_equals_numpy(shape, percentile):
+    rng = np.random.default_rng(2)
+    squares = rng.integers(0, 400, shape).astype(np.int32)
+    squares[rng.random(shape) < 0.4] = -1
+    squares[:, 0, 0] = 2**28
+    found = boundary_maps.percentile_of_roots(jnp.asarray(squares), round(percentile * 100))
+    expected = [np.percentile(np.sqrt(image[image >= 0]), percentile) for image in squares]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_bad_input_is_one_line():
     seeds = np.zeros((1, 2, 2), bool)
     for call, message in [

@@ -291,6 +291,7 @@ def test_bad_input_is_one_line():
         (lambda: boundary_metrics.boundary_f_counts(ids, ids, K, tolerances=()), "tolerances"),
         (lambda: boundary_metrics.boundary_f_counts(ids, ids, K, unit="mm"), "unit 'mm'"),
         (lambda: boundary_metrics.hausdorff(ids, ids, K, percentile=101), "percentile 101"),
+        (lambda: boundary_metrics.hausdorff(ids, ids, K, percentile=9.999), "steps of 0.01"),
         (lambda: boundary_metrics.hausdorff(ids[0], ids[0], K), r"\[B, H, W\]"),
     ]:
         with pytest.raises(ValueError, match=message) as caught:
