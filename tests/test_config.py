@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxseg import config, optim
-from jaxseg.data.builders import camvid, shapes, voc2012
+from jaxseg.data.builders import camvid, cityscapes, isbi_em, pascal_context, shapes, voc2012
 from tests.conftest import ROOT
 
 EXPERIMENTS = sorted(
@@ -21,7 +21,8 @@ SIZED = [
     for name in EXPERIMENTS
     if "def get_config(size" in (ROOT / "experiments" / f"{name}.py").read_text()
 ]
-LABELS = {module.__name__.split(".")[-1]: module.LABELS for module in (camvid, shapes, voc2012)}
+BUILDERS = (camvid, cityscapes, isbi_em, pascal_context, shapes, voc2012)
+LABELS = {module.__name__.split(".")[-1]: module.LABELS for module in BUILDERS}
 
 
 def experiment(name):

@@ -117,15 +117,19 @@ def _from_colours(rgb: np.ndarray, colours: Colours) -> np.ndarray:
 
 
 def _from_mat(path: pathlib.Path) -> np.ndarray:
-    """The ids of a MATLAB file as PASCAL-Context has them: one array named LabelMap."""
+    """The ids of a MATLAB file: LabelMap of PASCAL-Context or GTcls.Segmentation of SBD."""
     if not path.is_file():
         raise ValueError("is missing")
     try:
-        ids = scipy.io.loadmat(path)["LabelMap"]
-    except KeyError:
-        raise ValueError("holds no array named LabelMap") from None
+        content = scipy.io.loadmat(path)
+    except NotImplementedError:
+        raise ValueError("is a MATLAB file of version 7.3: save it as version 7") from None
     except Exception as error:  # of damaged files, whatever the parser stumbles over
         raise ValueError(f"is no MATLAB file or damaged: {error}") from None
+    try:
+        ids = content["GTcls"][0, 0]["Segmentation"] if "GTcls" in content else content["LabelMap"]
+    except (KeyError, IndexError, ValueError):
+        raise ValueError("holds neither LabelMap nor GTcls.Segmentation") from None
     if ids.ndim != 2 or ids.min() < 0 or ids.max() > 65535:
         raise ValueError("holds no map of ids from 0 to 65535")
     return ids.astype(np.uint16)
@@ -137,7 +141,7 @@ def read_mask(
     """Raw ids of a mask file and how it codes them.
 
     Args:
-      path: the file; a name that ends in .mat: a MATLAB file with an array LabelMap.
+      path: the file; a name that ends in .mat: MATLAB's, of PASCAL-Context or SBD.
       colours: RGB -> raw id: the mask is read by its colours; None: by its numbers.
       page: of the file.
 

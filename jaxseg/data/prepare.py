@@ -35,6 +35,7 @@ from jaxseg.data.builders import (
     pascal_context,
     shapes,
     sun_rgbd,
+    voc2011,
     voc2012,
 )
 from jaxseg.data.builders import folder as folders
@@ -73,6 +74,7 @@ _FINDERS = {
     "pascal_context": pascal_context.find,
     "pascal_context/60": pascal_context.find_60,
     "sun_rgbd": sun_rgbd.find,
+    "voc2011": voc2011.find,
     "voc2012": voc2012.find,
 }
 _BUILDERS: Mapping[str, type[tfds.core.GeneratorBasedBuilder]] = {
@@ -85,6 +87,7 @@ _BUILDERS: Mapping[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "isbi_em": isbi_em.IsbiEm,
     "pascal_context": pascal_context.PascalContext,
     "sun_rgbd": sun_rgbd.SunRgbd,
+    "voc2011": voc2011.Voc2011,
     "voc2012": voc2012.Voc2012,
 }
 

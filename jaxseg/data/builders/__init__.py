@@ -14,6 +14,7 @@ VERSIONS = {
     "isbi_em": "1.0.0",
     "pascal_context": "1.0.0",
     "sun_rgbd": "1.0.0",
+    "voc2011": "1.0.0",
     "voc2012": "1.0.0",
 }
 # What may follow a name after a slash; shapes and folder take any name of one's own.
