@@ -21,10 +21,11 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from jaxseg.postprocess.gaussian_sum import gaussian_sum, separable_gaussian_sum
+from jaxseg.postprocess.permutohedral import Lattice, build_lattice, lattice_sum
 from jaxseg.types import Array, ArrayLike
 
 NORMALIZATIONS = ("per_pixel", "symmetric", "none")
-FILTERS = ("exact",)
+FILTERS = ("exact", "lattice")
 
 Filter = Callable[[Array], Array]  # values [H, W, C] -> K values
 
@@ -126,6 +127,14 @@ def _check_parameters(parameters: CRFParameters) -> None:
         raise ValueError(f"parameters.iterations: {parameters.iterations}; 0, 1, 2, ... is allowed")
 
 
+def _check_lattice(parameters: CRFParameters, points: int | None) -> None:
+    if points is not None and points < 1:
+        raise ValueError(f"lattice_points: {points}; 1, 2, ... or None is allowed")
+    for name in ("theta_alpha", "theta_beta"):
+        if isinstance(getattr(parameters, name), jax.core.Tracer):
+            raise ValueError(f"parameters.{name}: traced; filter='lattice' needs a number")
+
+
 def mean_field(
     logits: ArrayLike,
     image: ArrayLike,
@@ -134,6 +143,7 @@ def mean_field(
     compatibility: ArrayLike | None = None,
     normalization: str = "per_pixel",
     filter: str = "exact",
+    lattice_points: int | None = None,
 ) -> Array:
     """Mean field of the fully connected CRF whose unary potentials are -log softmax(logits).
 
@@ -143,7 +153,8 @@ def mean_field(
         Q^(i, l) = sum_l' mu(l, l') sum_m w_m Q~_m(i, l')     compatibility transform
         Q(i, l) = softmax_l(logits(i, l) - Q^(i, l))          local update
 
-    Differentiable by reverse mode in logits, compatibility and the parameters.
+    Differentiable by reverse mode in logits, compatibility and the parameters, and with the exact
+    filter in the image.
 
     Args:
       logits: [H, W, K], or [B, H, W, K], whose images are done one after the other. DeepLab's CRF
@@ -153,7 +164,11 @@ def mean_field(
       compatibility: mu [K, K], for Q^(l) the row l; None is Potts, [l != l'].
       normalization: of each kernel, with D = K 1: "per_pixel", K Q / D (DeepLab); "symmetric",
         D^-1/2 K D^-1/2 Q (pydensecrf's default); or "none" (the paper's equations).
-      filter: "exact", all pairs of pixels: time proportional to (H W)^2.
+      filter: of the appearance kernel: "exact", all pairs of pixels, in time proportional to
+        (H W)^2, or "lattice", the permutohedral lattice, an approximation in linear time, without
+        gradients to the image, theta_alpha and theta_beta. The smoothness kernel is exact in both.
+      lattice_points: most points of the lattice, where the image is traced: a Q of NaN tells that
+        there are more. None: as many as there are of an image that is not traced, else 6 H W.
 
     Returns:
       Q, of the logits' shape, float32 at least; sums to 1 over the classes.
@@ -173,10 +188,18 @@ def mean_field(
             raise ValueError(
                 f"compatibility: shape {compatibility.shape}; {(classes, classes)} fits the logits"
             )
+    if filter == "lattice":
+        _check_lattice(parameters, lattice_points)
+        run = functools.partial(
+            _approximate, parameters, compatibility, normalization, lattice_points
+        )
+        if logits.ndim == 4:
+            return jnp.stack([run(*both) for both in zip(logits, image, strict=True)])
+        return run(logits, image)
+    exact = functools.partial(_exact, parameters, compatibility, normalization)
     if logits.ndim == 4:
-        one = functools.partial(_exact, parameters, compatibility, normalization)
-        return jax.lax.map(lambda both: one(*both), (logits, image))
-    return _exact(parameters, compatibility, normalization, logits, image)
+        return jax.lax.map(lambda both: exact(*both), (logits, image))
+    return exact(logits, image)
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -194,6 +217,38 @@ def _exact(
 
     def appearance(values: Array) -> Array:
         sums = gaussian_sum(features, values.reshape(height * width, -1))
+        return sums.reshape(values.shape)
+
+    return _iterate(parameters, compatibility, normalization, logits, appearance)
+
+
+def _approximate(
+    parameters: CRFParameters,
+    compatibility: Array | None,
+    normalization: str,
+    points: int | None,
+    logits: Array,
+    image: Array,
+) -> Array:
+    """Mean field of one image, on a permutohedral lattice."""
+    height, width, _ = logits.shape
+    alpha, beta = float(parameters.theta_alpha), float(parameters.theta_beta)
+    features = appearance_features(image, alpha, beta).reshape(height * width, -1)
+    bounds = (width / 2 / alpha, height / 2 / alpha, *[255 / beta] * 3)
+    lattice = build_lattice(jax.lax.stop_gradient(features), bounds, points)
+    return _on_lattice(parameters, compatibility, normalization, lattice, logits)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _on_lattice(
+    parameters: CRFParameters,
+    compatibility: Array | None,
+    normalization: str,
+    lattice: Lattice,
+    logits: Array,
+) -> Array:
+    def appearance(values: Array) -> Array:
+        sums = lattice_sum(lattice, values.reshape(-1, values.shape[-1]))
         return sums.reshape(values.shape)
 
     return _iterate(parameters, compatibility, normalization, logits, appearance)

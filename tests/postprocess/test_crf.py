@@ -154,6 +154,27 @@ def test_a_batch_is_its_images_one_by_one(filter):
         np.testing.assert_allclose(q[i], _mean_field(one, image, SMALL, filter=filter), atol=1e-6)
 
 
+@pytest.mark.parametrize("normalization", ["per_pixel", "symmetric"])
+def test_the_lattice_is_near_the_exact_sum(normalization):
+    """On a smooth picture: measured mean |dQ| 0.010, labels equal at 98 %."""
+    logits, image = _picture(24, 25)
+    how = {"normalization": normalization}
+    exact = _mean_field(logits, image, SMALL, **how)
+    lattice = _mean_field(logits, image, SMALL, filter="lattice", **how)
+    difference = np.abs(lattice - exact).mean()
+    agree = (lattice.argmax(-1) == exact.argmax(-1)).mean()
+    print(f"mean |dQ| {difference:.4f}, labels equal {agree:.3f}")
+    assert difference < 0.02
+    assert agree > 0.95
+    assert np.abs(exact - _softmax(logits)).mean() > 5 * difference
+
+
+def test_too_few_lattice_points_give_nan():
+    logits, image = _picture(9, 13)
+    q = _mean_field(logits, image, SMALL, filter="lattice", lattice_points=5)
+    assert np.isnan(q).all()
+
+
 def test_gradients_are_finite_differences():
     """In float64: of logits, image, compatibility and each parameter, along random directions."""
     with jax.enable_x64(True):
@@ -228,7 +249,8 @@ def test_parameter_sets_are_those_of_the_sources():
         ({"image": np.full((3, 4, 3), np.nan)}, ("image", "0 to 255")),
         ({"compatibility": np.eye(3)}, ("compatibility", "(2, 2)")),
         ({"normalization": "pixel"}, ("normalization", "per_pixel, symmetric")),
-        ({"filter": "fast"}, ("filter", "exact")),
+        ({"lattice_points": 0, "filter": "lattice"}, ("lattice_points", "1, 2")),
+        ({"filter": "fast"}, ("filter", "exact, lattice")),
         ({"parameters": dataclasses.replace(SMALL, theta_beta=0)}, ("theta_beta", "above 0")),
         ({"parameters": dataclasses.replace(SMALL, iterations=-1)}, ("iterations", "0, 1")),
     ],
