@@ -62,6 +62,11 @@ def beside(
     ]
 
 
+def nonempty(splits: Mapping[str, list[Pair]]) -> dict[str, list[Pair]]:
+    """The splits that have pairs."""
+    return {split: found for split, found in splits.items() if found}
+
+
 @dataclasses.dataclass(frozen=True)
 class Published:
     """A data set as it lies on the disk.
@@ -232,6 +237,7 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
     finally:
         pool.shutdown(cancel_futures=True)
         notes.close()
+    problems = list(dict.fromkeys(problems))  # of an image in several splits once
     if problems:
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise ValueError(

@@ -74,6 +74,7 @@ def test_faults_of_volumes_are_named_with_their_pages(command, volumes, tmp_path
     status, _, err = run(command, tmp_path, tmp_path / "d")
     assert status == 1
     assert "train-labels.tif page 5 is missing: the file holds 5 pages" in err
+    assert "2 problems" in err  # trainval, which holds them too, says nothing new
     assert "train-labels.tif page 1 holds ids that no class has: 7 (1 pixels)" in err
     (tmp_path / "train-labels.tif").unlink()
     status, _, err = run(command, tmp_path, tmp_path / "d")

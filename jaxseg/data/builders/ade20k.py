@@ -80,16 +80,16 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
       ValueError: objectInfo150.txt has other classes.
     """
     for folder in (manual_dir, manual_dir / "ADEChallengeData2016"):
-        found = {
+        splits = {
             split: pairs.beside(
                 folder / "images" / own, folder / "annotations" / own, ".jpg", ".png"
             )
             for split, own in FOLDERS.items()
         }
-        if any(found.values()):
+        if found := pairs.nonempty(splits):
             if (table := folder / "objectInfo150.txt").is_file():
                 _check_names(table)
-            return pairs.Published({s: f for s, f in found.items() if f}, LABELS, official=OFFICIAL)
+            return pairs.Published(found, LABELS, official=OFFICIAL)
     raise FileNotFoundError(f"{manual_dir} holds no ADE20K; the layout is: {LAYOUT}")
 
 

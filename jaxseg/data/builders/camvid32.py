@@ -93,11 +93,10 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
     """
     for folder in (manual_dir, manual_dir / "CamVid"):
         images, masks = folder / "701_StillsRaw_full", folder / "LabeledApproved_full"
-        found: dict[str, list[pairs.Pair]] = {split: [] for split in OFFICIAL}
+        splits: dict[str, list[pairs.Pair]] = {split: [] for split in OFFICIAL}
         for pair in pairs.beside(images, masks, ".png", "_L.png"):
-            found[split_of(pair.name)].append(pair)
-        if any(found.values()):
-            found = {split: each for split, each in found.items() if each}
+            splits[split_of(pair.name)].append(pair)
+        if found := pairs.nonempty(splits):
             return pairs.Published(found, LABELS, COLOURS, OFFICIAL)
     raise FileNotFoundError(f"{manual_dir} holds no CamVid; the layout is: {LAYOUT}")
 

@@ -61,7 +61,7 @@ LABELS = LabelSpec(
 def _find(manual_dir: pathlib.Path, masks: str, official: Mapping[str, int]) -> pairs.Published:
     """The splits of which there are both images and masks."""
     for folder in (manual_dir, manual_dir / "cityscapes"):
-        found = {
+        splits = {
             split: pairs.beside(
                 folder / "leftImg8bit" / split,
                 folder / masks / split,
@@ -70,8 +70,8 @@ def _find(manual_dir: pathlib.Path, masks: str, official: Mapping[str, int]) -> 
             )
             for split in official
         }
-        if any(found.values()):
-            return pairs.Published({s: f for s, f in found.items() if f}, LABELS, official=official)
+        if found := pairs.nonempty(splits):
+            return pairs.Published(found, LABELS, official=official)
     raise FileNotFoundError(f"{manual_dir} holds no Cityscapes; the layout is: {LAYOUT}")
 
 

@@ -67,7 +67,7 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
       FileNotFoundError: no split there.
     """
     for folder in (manual_dir, manual_dir / "dataset"):
-        found = {
+        splits = {
             split: pairs.beside(
                 folder / "images" / f"{split}2017",
                 folder / "annotations" / f"{split}2017",
@@ -76,8 +76,8 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
             )
             for split in OFFICIAL
         }
-        if any(found.values()):
-            return pairs.Published({s: f for s, f in found.items() if f}, LABELS, official=OFFICIAL)
+        if found := pairs.nonempty(splits):
+            return pairs.Published(found, LABELS, official=OFFICIAL)
     raise FileNotFoundError(f"{manual_dir} holds no COCO-Stuff; the layout is: {LAYOUT}")
 
 

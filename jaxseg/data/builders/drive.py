@@ -36,7 +36,7 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
       FileNotFoundError: no labelled split there.
     """
     for folder in (manual_dir, manual_dir / "DRIVE"):
-        found = {
+        splits = {
             split: pairs.beside(
                 folder / own / "images",
                 folder / own / "1st_manual",
@@ -45,8 +45,7 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
             )
             for split, own in FOLDERS.items()
         }
-        if any(found.values()):
-            found = {split: each for split, each in found.items() if each}
+        if found := pairs.nonempty(splits):
             return pairs.Published(found, LABELS, COLOURS, OFFICIAL)
     raise FileNotFoundError(f"{manual_dir} holds no DRIVE; the layout is: {LAYOUT}")
 

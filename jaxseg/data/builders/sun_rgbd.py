@@ -64,9 +64,9 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
       FileNotFoundError: no images there.
     """
     for folder in (manual_dir, manual_dir / "SUNRGBD"):
-        found = {split: _pairs(folder, split) for split in OFFICIAL}
-        if any(found.values()):
-            return pairs.Published({s: f for s, f in found.items() if f}, LABELS, official=OFFICIAL)
+        splits = {split: _pairs(folder, split) for split in OFFICIAL}
+        if found := pairs.nonempty(splits):
+            return pairs.Published(found, LABELS, official=OFFICIAL)
     raise FileNotFoundError(f"{manual_dir} holds no SUN RGB-D; the layout is: {LAYOUT}")
 
 
