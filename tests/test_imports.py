@@ -17,6 +17,8 @@ ALLOWED = {
     "boundary_maps": set(),
     "boundary_metrics": {"boundary_maps", "metrics"},
     "uncertainty": {"metrics"},
+    "probability_metrics": set(),
+    "em_metrics": set(),
     "sampling": set(),
     "optim": {"config"},
     "backbones": {"layers"},
