@@ -39,7 +39,7 @@ LABELS = LabelSpec(
 
 
 def _numbers(folder: pathlib.Path, suffix: str) -> set[int]:
-    paths = folder.glob(f"img-[0-9]*{suffix}")
+    paths = folder.glob(f"img-{'[0-9]' * 6}{suffix}")
     return {int(path.stem.removeprefix("img-")) for path in paths}
 
 
