@@ -147,8 +147,11 @@ def boundary_f_counts(
     """Boundary pixels of each class, and how many have one of the other map's near them.
 
     `f_scores` makes the F-score of Csurka et al. (BMVC 2013) from it. SegNet (arXiv 1511.00561)
-    takes 0.75 % of the diagonal as the tolerance. A class's boundary pixels are its
-    pixels with a 4-neighbour of another class; the edge of the image makes none.
+    takes 0.75 % of the diagonal as the tolerance. A class's boundary pixels are its pixels with a
+    4-neighbour of another class; the edge of the image makes none, nor does void, so that the truth
+    of VOC has next to none and its scores mean nothing.
+
+    Unsure: whether SegNet's boundaries hold the edge of the image and the border of void.
 
     Args:
       labels: [B, H, W].
