@@ -1,8 +1,9 @@
 """Dilation10 (arXiv 1511.07122) on Cityscapes, in three stages.
 
 Expected: 68.7 mIoU on val, 67.1 on test.
-Measured: not yet: this version has no builder for cityscapes; the first stage starts from VGG-16.
+Measured: not yet; the first stage starts from VGG-16.
 
+    python -m jaxseg.data.prepare --name=cityscapes --manual_dir=CITYSCAPES
     python -m jaxseg.main --config=experiments/dilation10_cityscapes.py:front_end \
         --workdir=runs/city_front_end --config.train.init_from=VGG16 \
         --config.train.init_partial=True

@@ -4,9 +4,9 @@ Expected: 51.7 mIoU on val with one scale, 52.6 with six and flip
 (--config.eval.scales=0.5,0.75,1,1.25,1.5,1.75 --config.eval.flip=True). Over 60 classes the authors
 count background as all wrong: 52.6 is 51.7 there, the same digits as with one scale by chance.
 ResNet-50 (--config.model.backbone.depth=50): 49.2, and 47.6 with --config.loss.presence=0.
-Measured: not yet; the recipe starts from an ImageNet backbone (--config.train.init_from=FOLDER),
-and this version has no builder for pascal_context yet.
+Measured: not yet; the recipe starts from an ImageNet backbone (--config.train.init_from=FOLDER).
 
+    python -m jaxseg.data.prepare --name=pascal_context --manual_dir=PASCAL_CONTEXT
     python -m jaxseg.main --config=experiments/encnet_pascal_context.py --workdir=runs/encnet
 """
 

@@ -147,7 +147,7 @@ def _convolve(x: Array, kernel: Array, contracted: int, rate: int, order: Sequen
     """Products of tiles and kernels, whose axis `contracted` meets x's channels, in an order."""
     b, height, width, _ = x.shape
     kernels = _mix(_KERNEL, kernel.reshape(9, *kernel.shape[2:]))  # [16, Cin, Cout]
-    bands = _Bands.of(x, kernel.shape[2:], rate)
+    bands = _Bands.of(x, (kernel.shape[2], kernel.shape[3]), rate)
     padded = bands.padded(x, rate)
     tall, wide, pixels = bands.tall, bands.wide, bands.pixels
 

@@ -1,0 +1,167 @@
+"""The dense CRF beside pydensecrf2, which is C++: time of an iteration and of a whole image.
+
+    python -m experiments.benchmarks.crf
+    python -m experiments.benchmarks.crf --image=photo.jpg --parameters=kazuto
+    python -m experiments.benchmarks.crf --output=experiments/results/crf.json
+
+Contenders take turns in one process, round after round. Each is called for one iteration and for
+eleven, lattices built anew each time: the difference over ten is the time of an iteration. The
+exact sum is timed on a small image, its time being proportional to the square of the pixels.
+Needs pydensecrf2 (requirements/peers.txt).
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import jax
+import numpy as np
+from absl import app, flags
+
+from experiments.benchmarks import timing
+from jaxseg import memory
+from jaxseg.postprocess import crf
+
+_IMAGE = flags.DEFINE_string("image", None, "A photograph; default is a drawn one of 500 x 375.")
+_CLASSES = flags.DEFINE_integer("classes", 21, "Classes.", 1)
+_PARAMETERS = flags.DEFINE_enum("parameters", "deeplab_v1", list(crf.PARAMETERS), "Which.")
+_SMALL = flags.DEFINE_integer("small", 64, "Height and width for the exact sum.", 1)
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds.", 2)
+_SECONDS = flags.DEFINE_float("seconds", 0.05, "Least length of a block of calls; 3 a round.", 0)
+_WAIT = flags.DEFINE_float("wait", 5, "Minutes to wait at most for a quiet machine.")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+
+_FEW, _MANY = 1, 11
+_TARGET = 4.0  # the most that an iteration may be of pydensecrf2's, on CPU
+
+Call = Callable[[int], object]  # iterations -> work
+
+
+def _picture(path: str | None) -> np.ndarray:
+    """RGB uint8 [H, W, 3]."""
+    if path:
+        image = cv2.imread(path, cv2.IMREAD_COLOR)
+        if image is None:
+            raise app.UsageError(f"--image={path} is no picture")
+        return np.ascontiguousarray(image[..., ::-1])
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    image = cv2.resize(coarse, (500, 375), interpolation=cv2.INTER_CUBIC).astype(np.int16)
+    grain = rng.integers(-25, 26, image.shape, dtype=np.int16)
+    return cv2.GaussianBlur(np.clip(image + grain, 0, 255).astype(np.uint8), (3, 3), 0.6)
+
+
+def _logits(height: int, width: int) -> np.ndarray:
+    """Regions with soft borders: [H, W, K]."""
+    noise = np.random.default_rng(1).normal(size=(height, width, _CLASSES.value))
+    planes = [cv2.GaussianBlur(noise[..., k], (0, 0), 15) for k in range(_CLASSES.value)]
+    return np.stack(planes, axis=-1).astype(np.float32) * 60
+
+
+def _ours(image: np.ndarray, parameters: crf.CRFParameters, filter: str) -> Call:
+    logits = jax.numpy.asarray(_logits(*image.shape[:2]))
+
+    def call(iterations: int) -> None:
+        p = dataclasses.replace(parameters, iterations=iterations)
+        q = crf.mean_field(logits, image, p, normalization="symmetric", filter=filter)
+        jax.block_until_ready(q)
+
+    return call
+
+
+def _pydensecrf(image: np.ndarray, parameters: crf.CRFParameters) -> Call:
+    from pydensecrf import densecrf
+
+    height, width, _ = image.shape
+    logits = _logits(height, width)
+    unary = -np.asarray(jax.nn.log_softmax(logits)).transpose(2, 0, 1)
+    unary = np.ascontiguousarray(unary.reshape(_CLASSES.value, -1))
+
+    def call(iterations: int) -> None:
+        p = parameters
+        model = densecrf.DenseCRF2D(width, height, _CLASSES.value)
+        model.setUnaryEnergy(unary)
+        model.addPairwiseGaussian(sxy=p.theta_gamma, compat=p.w2)
+        model.addPairwiseBilateral(sxy=p.theta_alpha, srgb=p.theta_beta, rgbim=image, compat=p.w1)
+        model.inference(iterations)
+
+    return call
+
+
+def _blocks(calls: dict[str, Call]) -> dict[str, Callable[[int], object]]:
+    """For `timing.take_turns`: each call with few and with many iterations."""
+
+    def block(call: Call, iterations: int) -> Callable[[int], object]:
+        return lambda count: [call(iterations) for _ in range(count)]
+
+    return {
+        f"{name}, {iterations}": block(call, iterations)
+        for name, call in calls.items()
+        for iterations in (_FEW, _MANY)
+    }
+
+
+def _iteration(times: dict[str, timing.Times], name: str) -> timing.Times:
+    """Of one iteration, round by round."""
+    few, many = times[f"{name}, {_FEW}"], times[f"{name}, {_MANY}"]
+
+    def each(less: list[float], more: list[float]) -> list[float]:
+        return [(b - a) / (_MANY - _FEW) for a, b in zip(less, more, strict=True)]
+
+    return timing.Times(each(few.wall, many.wall), each(few.cpu, many.cpu))
+
+
+def main(arguments: list[str]) -> None:
+    """Times, prints a line for each contender, and writes what was measured."""
+    if len(arguments) > 1:
+        raise app.UsageError(f"{arguments[1]!r} is no flag")
+    image, parameters = _picture(_IMAGE.value), crf.PARAMETERS[_PARAMETERS.value]
+    small = cv2.resize(image, (_SMALL.value, _SMALL.value), interpolation=cv2.INTER_AREA)
+    where, load = timing.environment(), timing.wait_until_quiet(_WAIT.value)
+    calls = {
+        "lattice": _ours(image, parameters, "lattice"),
+        "pydensecrf2": _pydensecrf(image, parameters),
+        "exact, small": _ours(small, parameters, "exact"),
+        "pydensecrf2, small": _pydensecrf(small, parameters),
+    }
+    times = timing.take_turns(_blocks(calls), _ROUNDS.value, _SECONDS.value)
+    iterations = {name: _iteration(times, name) for name in calls}
+    print(f"{where['processor']}, {where['cores']} cores, load at the start {load:.2f}")
+    print(f"{image.shape[1]} x {image.shape[0]}, small {small.shape[1]} x {small.shape[0]},")
+    print(f"{_CLASSES.value} classes, {_PARAMETERS.value}; milliseconds (CPU milliseconds)")
+    for name, t in iterations.items():
+        whole = times[f"{name}, {_MANY}"]
+        print(
+            f"{name:20} an iteration {1e3 * t.median:8.2f} ({1e3 * min(t.cpu):8.2f}), an image of"
+            f" {_MANY} iterations {1e3 * whole.median:8.1f} ({1e3 * min(whole.cpu):8.1f})"
+        )
+    record: dict[str, Any] = {
+        "environment": where,
+        "load": load,
+        "image": list(image.shape),
+        "small": list(small.shape),
+        "classes": _CLASSES.value,
+        "parameters": dataclasses.asdict(parameters),
+        "iteration": {name: t.to_json() for name, t in iterations.items()},
+        "calls": {name: t.to_json() for name, t in times.items()},
+        "compared": {},
+    }
+    target = _TARGET if jax.default_backend() == "cpu" else None
+    for what, of in (
+        ("an iteration", iterations),
+        (f"an image of {_MANY} iterations", {n: times[f"{n}, {_MANY}"] for n in calls}),
+    ):
+        ours, other = (("lattice", of["lattice"]), ("pydensecrf2", of["pydensecrf2"]))
+        compared = timing.Comparison.of(ours, other, load, target if of is iterations else None)
+        record["compared"][what] = compared.to_json()
+        cpu = min(ours[1].cpu) / min(other[1].cpu)
+        print(f"lattice / pydensecrf2, {what}: {compared}; of CPU time {cpu:.2f}")
+    if _OUTPUT.value:
+        timing.write(_OUTPUT.value, record)
+
+
+if __name__ == "__main__":
+    memory.keep_freed(os.environ.get("JAX_PLATFORMS"))
+    app.run(main)
