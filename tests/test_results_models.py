@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_every_model_has_a_row_and_every_row_its_experiments():
     assert {type(row.model).__module__.rsplit(".", 1)[-1] for row in ROWS} == files
     experiments = {path.stem for path in (ROOT / "experiments").glob("*.py")}
     for row in ROWS:
-        named = {name.removesuffix("_full") for name in row.runs} | {row.recipe} - {""}
+        named = {re.sub("_(full|300)$", "", name) for name in row.runs} | {row.recipe} - {""}
         assert named <= experiments, row.network
 
 
