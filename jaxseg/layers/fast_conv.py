@@ -2,7 +2,7 @@
 
 The passes are the forward one and the gradients to the input and to the kernel; the forms are the
 library's convolution, the sum over taps and Winograd's. The choice is made from static shapes by a
-model of their cost on XLA:CPU, fitted to experiments/benchmarks/operations.py (jax 0.10).
+model of their cost on XLA:CPU, fitted to experiments/benchmarks/convolution_costs.py (jax 0.10).
 """
 
 import dataclasses
@@ -61,7 +61,7 @@ def plan(x: Array, kernel: Array, windows: Windows, *, only_fast: bool = False) 
     return Plan(
         cheapest(_forward_cost),
         cheapest(lambda name, windows, channels: _forward_cost(name, windows, channels[::-1])),
-        cheapest(_kernel_cost),
+        cheapest(functools.partial(_kernel_cost, images=x.shape[0])),
     )
 
 
@@ -100,12 +100,16 @@ def _forward_cost(name: str, windows: Windows, channels: tuple[int, int]) -> flo
     return _products(name, windows) * per_product[name]
 
 
-def _kernel_cost(name: str, windows: Windows, channels: tuple[int, int]) -> float:
-    """Of the kernel's gradient, at which XLA:CPU's convolution is about half as fast."""
+def _kernel_cost(name: str, windows: Windows, channels: tuple[int, int], images: int) -> float:
+    """Of the kernel's gradient, at which XLA:CPU's convolution is about half as fast.
+
+    With at most 16 channels of output that takes as long for one image as for eight.
+    """
+    narrow = channels[1] <= 16
     per_product = {
-        "library": 0.95,
+        "library": 0.95 * (max(1, 8 / images) if narrow else 1),
         "taps": 0.65 + 24 / min(channels),
-        "winograd": 0.75 + 10 / channels[0] + 10 / channels[1],
+        "winograd": (0.75 + 10 / channels[0] + 10 / channels[1]) * (2.2 if narrow else 1),
     }
     return _products(name, windows) * per_product[name]
 
