@@ -26,7 +26,7 @@ def get_config(size: str = "full") -> config.Experiment:
     the doctor prints for the prepared set (--config.loss.class_weights=...).
 
     Args:
-      size: "full", the paper's; or "small", for a quarter of an hour on two CPU cores: see `_small`.
+      size: "full", the paper's; or "small", for a quarter of an hour on two CPU cores.
 
     Raises:
       ValueError: `size` is neither.
