@@ -2,9 +2,10 @@
 
     python -m jaxseg.main --mode=evaluate --workdir=runs/NAME --config.eval.output_stride=8
 
-writes eval/TAG.json and eval/TAG/{best,worst}_N_NAME.png into the run folder; TAG names the split
-and the protocol. Scores of a whole set are never held: see jaxseg.inference for the bound, which is
-that of one batch. Only counts [B, K, K] come back from the device.
+writes eval/TAG.json, eval/TAG.npz (the counts of each image: jaxseg.per_image) and
+eval/TAG/{best,worst}_N_NAME.png into the run folder; TAG names the split and the protocol. Scores
+of a whole set are never held: see jaxseg.inference for the bound, which is that of one batch. Only
+counts [B, K, K] come back from the device.
 """
 
 import collections
@@ -21,7 +22,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
-from jaxseg import config, distributed, log, results, trained
+from jaxseg import config, distributed, log, per_image, results, trained
 from jaxseg.data import loader, transforms
 from jaxseg.environment import environment
 from jaxseg.inference import Color, at_output_stride, make_predictions, make_probabilities
@@ -63,6 +64,7 @@ class _Tally:
     def __init__(self, num_classes: int) -> None:
         self.confusion = np.zeros((num_classes, num_classes), np.int64)
         self.images: dict[int, tuple[float, float]] = {}  # index -> (miou, pixel accuracy)
+        self.entries: dict[int, per_image.Entries] = {}  # index -> of `per_image.entries`
         self.broken: list[int] = []  # images with scores that are not finite
 
     def add(self, counts: Array, finite: Array, index: Array) -> int:
@@ -74,6 +76,7 @@ class _Tally:
                 continue
             self.confusion += confusion
             self.images[int(i)] = _image_numbers(confusion.astype(np.int64))
+            self.entries[int(i)] = per_image.entries(confusion)
             if not is_finite:
                 self.broken.append(int(i))
         return len(self.images) - before
@@ -174,7 +177,10 @@ def evaluate(
         {"index": i, "name": _name(source, i), "miou": miou, "pixel_accuracy": accuracy}
         for i, (miou, accuracy) in sorted(tally.images.items())
     ]
-    return Evaluation(tally.confusion, images, time.monotonic() - started)
+    names = [image["name"] for image in images]
+    kept = (tally.entries[image["index"]] for image in images)
+    counts = per_image.gather(names, num_classes, kept)
+    return Evaluation(tally.confusion, images, time.monotonic() - started, counts)
 
 
 def frame_of(source: loader.Source, protocol: config.Eval) -> tuple[int, int]:
@@ -280,9 +286,12 @@ def run(
         "environment": environment(),
     }
     record |= results.to_json(evaluation, source.labels)
+    if evaluation.per_image:
+        per_image.write(folder / f"{name}.npz", evaluation.per_image)
     log.write_json(folder / f"{name}.json", record)
     _draw(folder / name, evaluation, experiment, variables, source)
-    print(results.table(evaluation.confusion, source.labels.names))
+    interval = record["metrics"]["miou_interval"]
+    print(results.table(evaluation.confusion, source.labels.names, interval))
     print(
         f"\n{weights or f'step {step}'} on {len(evaluation.images)} images of {data.name} "
         f"{data.eval_split} in {evaluation.seconds:.1f} s; see {folder / name}.json, and "

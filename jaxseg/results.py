@@ -1,6 +1,7 @@
 """What an evaluation leaves in a run folder: numbers as JSON, a table, pictures of best and worst.
 
 eval/TAG.json                       step, protocol, confusion matrix, metrics, each image
+eval/TAG.npz                        the confusion matrix of each image; see jaxseg.per_image
 eval/TAG/{best,worst}_N_NAME.png    image | truth | prediction, with a legend
 """
 
@@ -14,12 +15,38 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxseg import config, draw
+from jaxseg import config, draw, uncertainty
 from jaxseg.data.labels import LabelSpec
 from jaxseg.metrics import summarize
+from jaxseg.per_image import PerImage
 
-_MEANS = ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")
-_PER_CLASS = ("iou", "precision", "recall")
+MEANS = {  # of `metrics.Summary`: what it is called, what it is
+    "miou": (
+        "mIoU",
+        "mean over the classes of IoU = hits / (truth + predicted - hits), in pixels; a class that "
+        "is in neither truth nor prediction is left out, one that is only predicted counts as 0",
+    ),
+    "pixel_accuracy": ("pixel accuracy", "share of the pixels that are right"),
+    "mean_accuracy": ("mean accuracy", "mean over the classes of the truth of hits / truth"),
+    "fwiou": ("frequency-weighted IoU", "mean of IoU weighted by the class's share of the truth"),
+    "mean_dice": (
+        "mean Dice",
+        "mean over the classes of Dice = 2 hits / (truth + predicted), which is the F1 of pixels; "
+        "classes are left out as in mIoU",
+    ),
+    "kappa": (
+        "Cohen's kappa",
+        "(a - e) / (1 - e), where a is the pixel accuracy and e what chance would give",
+    ),
+    "miou_truth": (
+        "mIoU of the truth's classes",
+        "mIoU over the classes of the truth alone: one that is only predicted is left out",
+    ),
+    "miou_zero": ("mIoU, absent as 0", "mIoU over all classes: one that is in neither counts as 0"),
+    "miou_one": ("mIoU, absent as 1", "mIoU over all classes: one that is in neither counts as 1"),
+}
+LEVEL = 0.95  # of the interval of mIoU over images
+_PER_CLASS = ("iou", "dice", "precision", "recall")
 _PICTURE = re.compile(r"(?P<kind>best|worst)_(?P<place>\d+)_(?P<name>.+)\.png")
 
 
@@ -30,6 +57,7 @@ class Evaluation:
     confusion: np.ndarray  # int64 [K, K]: rows truth, columns prediction
     images: list[dict[str, Any]]  # "index", "name", "miou", "pixel_accuracy" (nan: all is void)
     seconds: float
+    per_image: PerImage | None = None  # the confusion matrix of each image, in their order
 
 
 def tag(split: str, protocol: config.Eval) -> str:
@@ -58,9 +86,13 @@ def _number(value: float) -> float | None:
 
 
 def to_json(evaluation: Evaluation, labels: LabelSpec) -> dict[str, Any]:
-    """The numbers of an evaluation as JSON values, classes by name; null stands for 0 / 0."""
+    """The numbers of an evaluation as JSON values, classes by name; null stands for 0 / 0.
+
+    "miou_interval" is [low, high] over resampled images, null with fewer than two images.
+    """
     summary = summarize(evaluation.confusion)
-    metrics: dict[str, Any] = {name: _number(getattr(summary, name)) for name in _MEANS}
+    metrics: dict[str, Any] = {name: _number(getattr(summary, name)) for name in MEANS}
+    metrics["miou_interval"] = _interval(evaluation)
     for name in _PER_CLASS:
         values = map(_number, getattr(summary, name))
         metrics[name] = dict(zip(labels.names, values, strict=True))
@@ -78,30 +110,47 @@ def to_json(evaluation: Evaluation, labels: LabelSpec) -> dict[str, Any]:
     }
 
 
-def table(confusion: np.ndarray, names: Sequence[str]) -> str:
-    """One aligned line a class: IoU, precision, recall, share of the true pixels; then the means.
+def _interval(evaluation: Evaluation) -> list[float] | None:
+    counts = evaluation.per_image
+    if counts is None or len(counts.names) < 2 or not counts.count.size:
+        return None
+    found = uncertainty.bootstrap_miou(counts.class_counts(), level=LEVEL)
+    return [found.low, found.high]
+
+
+def interval_text(interval: Sequence[float] | None) -> str:
+    """[0.7011, 0.7442] -> "[70.1, 74.4]", of shares in percent; "" for None."""
+    return f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else ""
+
+
+def table(
+    confusion: np.ndarray, names: Sequence[str], interval: Sequence[float] | None = None
+) -> str:
+    """One aligned line a class, with its share of the true pixels; then the means.
 
     All in percent; "-" where a number is not defined.
+
+    Args:
+      confusion: integers [K, K].
+      names: of the classes.
+      interval: of mIoU over images, as (low, high).
     """
     summary = summarize(confusion)
     share = confusion.sum(axis=1) / max(confusion.sum(), 1)
-    means = {
-        "mIoU": summary.miou,
-        "pixel accuracy": summary.pixel_accuracy,
-        "mean accuracy": summary.mean_accuracy,
-        "frequency-weighted IoU": summary.fwiou,
-    }
-    width = max(map(len, [*names, *means]))
+    over_images = f" {interval_text(interval)} ({100 * LEVEL:.0f} %, over images)" * bool(interval)
+    width = max(map(len, [*names, *(label for label, _ in MEANS.values())]))
 
     def line(name: str, *values: float) -> str:
         cells = (f"{'-':>10}" if math.isnan(v) else f"{100 * v:10.2f}" for v in values)
         return f"{name:<{width}}" + "".join(cells)
 
-    heads = "".join(f"{head:>10}" for head in ("IoU", "precision", "recall", "share"))
-    columns = (summary.iou, summary.precision, summary.recall, share)
+    heads = "".join(f"{head:>10}" for head in ("IoU", "Dice", "precision", "recall", "share"))
+    columns = (summary.iou, summary.dice, summary.precision, summary.recall, share)
     lines = [f"{'class':<{width}}{heads}"]
     lines += [line(name, *values) for name, *values in zip(names, *columns, strict=True)]
-    lines += ["", *(line(name, value) for name, value in means.items())]
+    lines.append("")
+    for name, (label, _) in MEANS.items():
+        lines.append(line(label, getattr(summary, name)) + over_images * (name == "miou"))
     if summary.absent:
         absent = ", ".join(names[k] for k in summary.absent)
         lines += ["", f"absent from the truth: {absent}"]

@@ -13,6 +13,8 @@ from scipy import special
 
 from jaxseg.metrics import class_counts, mean_iou
 
+Counts = np.ndarray | tuple[np.ndarray, np.ndarray, np.ndarray]  # see `bootstrap_miou`
+
 _DRAWS = 4_000_000  # counts of images held at a time
 _EXACT = 2**53  # whole numbers below it are exact in float64, and so are their sums
 
@@ -44,7 +46,7 @@ def verdict(difference: Interval) -> str:
 
 
 def bootstrap_miou(
-    confusions: np.ndarray,
+    confusions: Counts,
     *,
     level: float = 0.95,
     resamples: int = 10_000,
@@ -59,7 +61,8 @@ def bootstrap_miou(
     Resamples without a valid pixel have no mIoU and are left out.
 
     Args:
-      confusions: integers [N, K, K], one confusion matrix an image, of N >= 2 images.
+      confusions: integers [N, K, K], one confusion matrix an image, of N >= 2 images; or what is
+        taken from them, the tuple (hits, truth, predicted) of `metrics.class_counts`, each [N, K].
       level: probability that the interval is to hold.
       resamples: how many.
       seed: of the draws.
@@ -75,8 +78,8 @@ def bootstrap_miou(
 
 
 def paired_difference(
-    first: np.ndarray,
-    second: np.ndarray,
+    first: Counts,
+    second: Counts,
     *,
     level: float = 0.95,
     resamples: int = 10_000,
@@ -165,16 +168,17 @@ def _t_interval(mean: float, error: float, degrees: float, level: float) -> Inte
     return Interval(mean, mean - half, mean + half, level)
 
 
-def _parts(confusions: np.ndarray) -> np.ndarray:
+def _parts(confusions: Counts) -> np.ndarray:
     """Hits, truth and predicted of each image, float64 [N, 3, K]: all that mIoU is made of."""
-    counts = np.asarray(confusions)
-    if counts.ndim != 3 or counts.shape[1] != counts.shape[2] or len(counts) < 2:
-        raise ValueError(
-            f"confusions {list(counts.shape)}: [N, K, K], one matrix for each of two images or more"
-        )
+    whole = not isinstance(confusions, tuple)
+    counts = np.asarray(confusions) if whole else np.stack(confusions, axis=1)
+    square = counts.ndim == 3 and counts.shape[1] == (counts.shape[2] if whole else 3)
+    if not square or len(counts) < 2:
+        wanted = "[N, K, K], one matrix for each of" if whole else "3 times [N, K], of"
+        raise ValueError(f"confusions {list(counts.shape)}: {wanted} two images or more")
     if not np.issubdtype(counts.dtype, np.integer) or counts.min(initial=0) < 0:
         raise ValueError(f"confusions of {counts.dtype}: counts are integers, none below 0")
-    parts = np.stack(class_counts(counts), axis=1)
+    parts = np.stack(class_counts(counts), axis=1) if whole else counts
     if len(parts) * int(parts.max(initial=0)) >= _EXACT:
         raise ValueError("confusions: more pixels than float64 adds up exactly (2^53)")
     return parts.astype(np.float64)

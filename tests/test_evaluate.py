@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import config, distributed, evaluate, results, state
+from jaxseg import config, distributed, evaluate, per_image, results, state, uncertainty
 from jaxseg.checkpoint import Checkpoints
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.metrics import summarize
@@ -112,6 +112,7 @@ def test_counts_are_those_of_numpy_image_by_image():
     np.testing.assert_array_equal(found.confusion, confusion)
     assert found.confusion.sum() == sum((e["label"] != IGNORE).sum() for e in source.examples)
     assert [image["name"] for image in found.images] == [f"picture {i}" for i in range(7)]
+    np.testing.assert_array_equal(found.per_image.confusion(), confusion)
     numbers = [(image["miou"], image["pixel_accuracy"]) for image in found.images]
     np.testing.assert_allclose(numbers, images, rtol=1e-12)
 
@@ -123,6 +124,8 @@ def test_batch_size_frame_and_fillers_change_nothing(batch_size):
         found = run(source, config.Eval(batch_size=batch_size, size=size))
         np.testing.assert_array_equal(found.confusion, oracle(source)[0])
         assert len(found.images) == 7
+        singles = np.stack([oracle([source[i]])[0] for i in range(7)])
+        np.testing.assert_array_equal(found.per_image.matrices(), singles)
 
 
 def test_only_the_first_examples_are_read_when_asked():
@@ -167,6 +170,7 @@ def test_an_image_that_is_void_altogether_has_no_number():
     record = json.loads(json.dumps(results.to_json(found, LABELS), allow_nan=False))
     assert record["images"][1]["miou"] is None
     assert record["metrics"]["absent"] == ["unicorn"]
+    assert not found.per_image.matrices()[1].any()
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -264,13 +268,21 @@ def test_run_writes_numbers_and_pictures_of_the_newest_checkpoint(run_folder, ca
     summary = summarize(confusion)
     assert record["metrics"]["miou"] == pytest.approx(summary.miou)
     assert record["metrics"]["recall"]["road"] == pytest.approx(summary.recall[1])
+    for name in ("mean_dice", "kappa", "miou_truth", "miou_zero", "miou_one"):
+        assert record["metrics"][name] == pytest.approx(getattr(summary, name))
+    counts = per_image.read(folder / "eval" / "val_no-ema.npz")
+    assert counts.names == tuple(image["name"] for image in record["images"])
+    np.testing.assert_array_equal(counts.confusion(), confusion)
+    interval = uncertainty.bootstrap_miou(counts.matrices())
+    assert record["metrics"]["miou_interval"] == [interval.low, interval.high]
     pictures = sorted(path.name for path in (folder / "eval" / "val_no-ema").iterdir())
     order = np.argsort([-miou for miou, _ in images])
     assert len(pictures) == 7  # four best, three worst, none twice, nothing old
     assert f"best_1_picture_{order[0]}.png" in pictures
     assert f"worst_1_picture_{order[-1]}.png" in pictures
     printed = capsys.readouterr().out
-    assert f"{100 * summary.miou:.2f}" in printed
+    between = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    assert f"{100 * summary.miou:.2f} {between} (95 %, over images)" in printed
     assert "absent from the truth: unicorn" in printed
     assert "step 2 on 7 images" in printed
 
@@ -281,46 +293,3 @@ def test_run_takes_the_average_unless_told_otherwise(run_folder):
     assert (found.confusion[:, 1:] == 0).all()  # averages are zero: all is class 0
     with pytest.raises(FileNotFoundError, match="no run has saved a checkpoint"):
         evaluate.run(experiment, folder / "nowhere", progress=False)
-
-
-def test_tags_tell_protocols_apart():
-    several = [
-        config.Eval(),
-        config.Eval(output_stride=8),
-        config.Eval(scales=(0.5, 1.0)),
-        config.Eval(scales=(0.5, 1.0), flip=True),
-        config.Eval(sliding=True),
-        config.Eval(sliding=True, stride=0.5),
-        config.Eval(size=(513, 513)),
-        config.Eval(examples=9),
-        config.Eval(use_ema=False),
-    ]
-    tags = [results.tag("val", protocol) for protocol in several]
-    assert len(set(tags)) == len(tags)
-    assert tags[0] == "val"
-    assert tags[3] == "val_ms0.5-1_flip"
-    assert results.tag("val", config.Eval(batch_size=3)) == "val"  # of no influence
-
-
-def test_the_table_is_aligned_and_says_what_is_not_defined():
-    confusion = np.array([[90, 10, 0], [0, 0, 0], [5, 0, 95]])
-    lines = results.table(confusion, ("road", "a long name of a class", "car")).splitlines()
-    assert [len(line) for line in lines[:4]] == [len(lines[0])] * 4
-    assert lines[1].split() == ["road", "85.71", "94.74", "90.00", "50.00"]
-    assert lines[2].split()[-3:] == ["0.00", "-", "0.00"]
-    assert lines[-1] == "absent from the truth: a long name of a class"
-
-
-def test_pictures_show_image_truth_and_prediction(tmp_path):
-    example = Pictures()[0]
-    path = tmp_path / results.picture_name("best", 1, "a/b c.png")
-    assert results.picture_parts(path) == ("best", 1, "a_b_c.png")
-    shape = (60, 80)
-    image = np.full((*shape, 3), 77, np.uint8)
-    truth, prediction = np.full(shape, 1, np.uint8), np.full(shape, 2, np.uint8)
-    results.write_picture(path, image, truth, prediction, LABELS)
-    drawn = np.asarray(results.Image.open(path))
-    seen = {tuple(colour) for colour in drawn.reshape(-1, 3)}
-    assert {(77, 77, 77), LABELS.palette[1], LABELS.palette[2]} <= seen
-    assert drawn.shape[1] >= 3 * 80
-    assert example["name"] == "picture 0"

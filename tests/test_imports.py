@@ -17,6 +17,7 @@ ALLOWED = {
     "boundary_maps": set(),
     "boundary_metrics": {"boundary_maps", "metrics"},
     "uncertainty": {"metrics"},
+    "per_image": set(),
     "probability_metrics": set(),
     "em_metrics": set(),
     "sampling": set(),

@@ -79,6 +79,21 @@ def test_difference_is_paired():
     assert uncertainty.verdict(back) == "first"
 
 
+@pytest.mark.parametrize("classes", [3, 4])
+def test_class_counts_do_for_matrices(classes):
+    first = confusions(2, classes=classes)
+    second = improved(first, 0.15)
+    one, two = (metrics.class_counts(counts) for counts in (first, second))
+    assert uncertainty.bootstrap_miou(one, resamples=50) == uncertainty.bootstrap_miou(
+        first, resamples=50
+    )
+    assert uncertainty.paired_difference(one, two, resamples=50) == uncertainty.paired_difference(
+        first, second, resamples=50
+    )
+    with pytest.raises(ValueError, match=r"\[1, 3, \d\]: 3 times \[N, K\]"):
+        uncertainty.bootstrap_miou(metrics.class_counts(first[:1]))
+
+
 def test_a_run_against_itself_is_not_distinguishable():
     counts = confusions(3)
     found = uncertainty.paired_difference(counts, counts, resamples=50)

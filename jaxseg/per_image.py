@@ -1,0 +1,102 @@
+"""The confusion matrix of each image of an evaluation, by its entries that are not zero.
+
+What intervals over images are made of. An image shows few of the classes, so 2000 images of 150
+classes take some megabytes where whole matrices take 360.
+"""
+
+import dataclasses
+import os
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+Entries = tuple[np.ndarray, np.ndarray, np.ndarray]  # truth, prediction, count
+
+_ARRAYS = ("image", "truth", "prediction", "count")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PerImage:
+    """Confusion matrices of N images by their M entries, in the order of the images."""
+
+    names: tuple[str, ...]  # of the images, [N]
+    num_classes: int  # K
+    image: np.ndarray  # int32 [M]: row of `names`
+    truth: np.ndarray  # uint8 [M]
+    prediction: np.ndarray  # uint8 [M]
+    count: np.ndarray  # int64 [M], pixels
+
+    def matrices(self) -> np.ndarray:
+        """int64 [N, K, K]: rows truth, columns prediction."""
+        k = self.num_classes
+        result = np.zeros((len(self.names), k, k), np.int64)
+        result[self.image, self.truth, self.prediction] = self.count
+        return result
+
+    def confusion(self) -> np.ndarray:
+        """Their sum, int64 [K, K]."""
+        result = np.zeros((self.num_classes, self.num_classes), np.int64)
+        np.add.at(result, (self.truth, self.prediction), self.count)
+        return result
+
+    def class_counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(hits, truth, predicted) of each image, int64 [N, K] each, as `metrics.class_counts`."""
+        hits, truth, predicted = np.zeros((3, len(self.names), self.num_classes), np.int64)
+        right = self.truth == self.prediction
+        np.add.at(hits, (self.image[right], self.truth[right]), self.count[right])
+        np.add.at(truth, (self.image, self.truth), self.count)
+        np.add.at(predicted, (self.image, self.prediction), self.count)
+        return hits, truth, predicted
+
+
+def entries(confusion: np.ndarray) -> Entries:
+    """(truth, prediction, count) of the entries of one matrix [K, K] that are not zero."""
+    truth, prediction = np.nonzero(confusion)
+    count = confusion[truth, prediction].astype(np.int64)
+    return truth.astype(np.uint8), prediction.astype(np.uint8), count
+
+
+def gather(
+    names: Sequence[str],
+    num_classes: int,
+    images: Iterable[Entries],
+) -> PerImage:
+    """The `entries` of images, in the order of their names, as one."""
+    kept = list(images)
+    image = np.repeat(np.arange(len(kept), dtype=np.int32), [len(part[0]) for part in kept])
+    none = (np.zeros(0, np.uint8), np.zeros(0, np.uint8), np.zeros(0, np.int64))
+    columns = [np.concatenate(column) for column in zip(none, *kept, strict=True)]
+    return PerImage(tuple(names), num_classes, image, *columns)
+
+
+def write(path: pathlib.Path, counts: PerImage) -> None:
+    """Writes an .npz at once: a reader, or a kill, meets the old or the new file whole."""
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    arrays = {name: getattr(counts, name) for name in _ARRAYS}
+    with scratch.open("wb") as file:
+        np.savez_compressed(
+            file, names=np.asarray(counts.names, str), num_classes=counts.num_classes, **arrays
+        )
+    scratch.replace(path)
+
+
+def read(path: pathlib.Path) -> PerImage:
+    """The inverse of `write`.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not a file of `write`, or one that was cut short.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names, k = tuple(map(str, file["names"])), int(file["num_classes"])
+            counts = PerImage(names, k, *(file[name] for name in _ARRAYS))
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} holds no confusion matrices of images ({error})") from error
+    ends = ((counts.image, len(names)), (counts.truth, k), (counts.prediction, k))
+    if any(len(part) and (part.min() < 0 or part.max() >= end) for part, end in ends):
+        raise ValueError(f"{path} holds entries beyond its {len(names)} images or {k} classes")
+    return counts
