@@ -177,8 +177,8 @@ def evaluate(
         {"index": i, "name": _name(source, i), "miou": miou, "pixel_accuracy": accuracy}
         for i, (miou, accuracy) in sorted(tally.images.items())
     ]
-    names = [image["name"] for image in images]
-    kept = (tally.entries[image["index"]] for image in images)
+    names = [str(image["name"]) for image in images]
+    kept = (tally.entries[i] for i in sorted(tally.entries))
     counts = per_image.gather(names, num_classes, kept)
     return Evaluation(tally.confusion, images, time.monotonic() - started, counts)
 

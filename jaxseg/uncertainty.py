@@ -170,8 +170,8 @@ def _t_interval(mean: float, error: float, degrees: float, level: float) -> Inte
 
 def _parts(confusions: Counts) -> np.ndarray:
     """Hits, truth and predicted of each image, float64 [N, 3, K]: all that mIoU is made of."""
-    whole = not isinstance(confusions, tuple)
-    counts = np.asarray(confusions) if whole else np.stack(confusions, axis=1)
+    whole = isinstance(confusions, np.ndarray)
+    counts = confusions if isinstance(confusions, np.ndarray) else np.stack(confusions, axis=1)
     square = counts.ndim == 3 and counts.shape[1] == (counts.shape[2] if whole else 3)
     if not square or len(counts) < 2:
         wanted = "[N, K, K], one matrix for each of" if whole else "3 times [N, K], of"
