@@ -12,17 +12,20 @@ Departure: a pixel's message to itself (j = i) is included, as in the authors' c
 was built on it; it adds w_m Q_i over the normalisation, which the published weights rely on.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
+from jaxseg.postprocess.crf_parameters import PARAMETERS, CRFParameters
 from jaxseg.postprocess.gaussian_sum import gaussian_sum, separable_gaussian_sum
 from jaxseg.postprocess.permutohedral import Lattice, build_lattice, lattice_sum
 from jaxseg.types import Array, ArrayLike
+
+__all__ = ["FILTERS", "NORMALIZATIONS", "PARAMETERS", "CRFParameters", "mean_field"]
 
 NORMALIZATIONS = ("per_pixel", "symmetric", "none")
 FILTERS = ("exact", "lattice")
@@ -30,51 +33,30 @@ FILTERS = ("exact", "lattice")
 Filter = Callable[[Array], Array]  # values [H, W, C] -> K values
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("w1", "theta_alpha", "theta_beta", "w2", "theta_gamma"),
-    meta_fields=("iterations",),
-)
-@dataclasses.dataclass(frozen=True)
-class CRFParameters:
-    """Weights and standard deviations of both kernels; arrays where they are learned.
-
-    As a pytree its leaves are all but `iterations`.
-    """
-
-    w1: ArrayLike | float  # of the appearance kernel
-    theta_alpha: ArrayLike | float  # pixels
-    theta_beta: ArrayLike | float  # of colour, in units of 0..255
-    w2: ArrayLike | float  # of the smoothness kernel
-    theta_gamma: ArrayLike | float  # pixels
-    iterations: int
+def _inside(size: Array, height: int, width: int) -> Array:
+    """Which pixels of a frame are the image's: bool [H, W, 1]."""
+    rows, columns = jnp.arange(height) < size[0], jnp.arange(width) < size[1]
+    return (rows[:, None] & columns)[..., None]
 
 
-PARAMETERS = {
-    # run_densecrf.sh of DeepLab v1's vgg128_noup. The paper fixes w2 = theta_gamma = 3, searches
-    # w1 in 5..10, theta_alpha in 50..100 and theta_beta in 3..10, and iterates 10 times.
-    "deeplab_v1": CRFParameters(5, 50, 3, 3, 3, 10),
-    # voc2012/run_densecrf.sh of DeepLab v2; the paper's search: w1 in 3..6, theta_alpha in 30..100,
-    # theta_beta in 3..6.
-    "deeplab_v2": CRFParameters(4, 49, 5, 3, 3, 10),
-    # configs/voc12.yaml of kazuto1011/deeplab-pytorch, DeepLab v2 on ResNet-101.
-    "kazuto": CRFParameters(4, 67, 3, 3, 1, 10),
-    # The published inference script of DeconvNet.
-    "deconvnet": CRFParameters(5, 20, 3, 3, 3, 10),
-    # The example in pydensecrf's README.
-    "pydensecrf": CRFParameters(10, 80, 13, 3, 3, 5),
-}
-
-
+@jax.jit
 def appearance_features(
-    image: ArrayLike, theta_alpha: ArrayLike | float, theta_beta: ArrayLike | float
+    image: ArrayLike,
+    theta_alpha: ArrayLike | float,
+    theta_beta: ArrayLike | float,
+    size: ArrayLike | None = None,
 ) -> Array:
-    """(x, y) / theta_alpha and (r, g, b) / theta_beta of each pixel, their means subtracted.
+    """(x, y) / theta_alpha and (r, g, b) / theta_beta of each pixel, about the image's centre.
+
+    Positions are centred, colours less their mean, rounded to a whole one: its last digits depend
+    on the order of a sum, and an image is to have the same features in any frame.
 
     Args:
       image: [H, W, 3], 0..255.
       theta_alpha: pixels.
       theta_beta: of colour.
+      size: of the image in the frame [H, W], int [2]; None is all of it. Pixels beyond get the
+        features of the first one.
 
     Returns:
       [H, W, 5].
@@ -82,19 +64,22 @@ def appearance_features(
     image = jnp.asarray(image)
     image = image.astype(jnp.promote_types(image.dtype, jnp.float32))
     height, width, _ = image.shape
+    extent = jnp.asarray((height, width) if size is None else size, jnp.int32)
+    inside = _inside(extent, height, width)
     y, x = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
-    positions = jnp.stack([x - (width - 1) / 2, y - (height - 1) / 2], axis=-1)
-    colours = image - jnp.mean(image, axis=(0, 1))
-    return jnp.concatenate(
-        [positions.astype(image.dtype) / theta_alpha, colours / theta_beta], axis=-1
-    )
+    positions = (2 * jnp.stack([x, y], axis=-1) - (extent[::-1] - 1)).astype(image.dtype) / 2
+    total = jnp.sum(jnp.where(inside, image, 0), axis=(0, 1))
+    mean = jnp.round(total / (extent[0] * extent[1]).astype(image.dtype))
+    colours = image - jax.lax.stop_gradient(mean)  # moving all features changes no kernel
+    features = jnp.concatenate([positions / theta_alpha, colours / theta_beta], axis=-1)
+    return features if size is None else jnp.where(inside, features, features[0, 0])
 
 
-def _normalised(total: Filter, shape: tuple[int, int], dtype: jnp.dtype, how: str) -> Filter:
-    """The filter with its normalisation; D = K 1."""
+def _normalised(total: Filter, inside: Array, how: str) -> Filter:
+    """The filter with its normalisation; D = K 1, where 1 is of the pixels inside."""
     if how == "none":
         return total
-    norm = total(jnp.ones((*shape, 1), dtype))  # [H, W, 1]
+    norm = jnp.where(inside > 0, total(inside), 1)  # [H, W, 1]
     if how == "per_pixel":
         return lambda values: total(values) / norm
     root = jax.lax.rsqrt(norm)
@@ -116,6 +101,16 @@ def _check(logits: Array, image: Array, normalization: str, filter: str) -> None
         low, high = float(jnp.min(image)), float(jnp.max(image))
         if not (low >= 0 and high <= 255):
             raise ValueError(f"image: values from {low:g} to {high:g}; 0 to 255 is allowed")
+
+
+def _check_size(size: Array, shape: tuple[int, ...]) -> None:
+    wanted = (*shape[:-3], 2)
+    if size.shape != wanted or not jnp.issubdtype(size.dtype, jnp.integer):
+        raise ValueError(f"size: {size.dtype} {size.shape}; integers {wanted} fit the logits")
+    if isinstance(size, jax.core.Tracer):
+        return
+    if np.any((np.asarray(size) < 1) | (np.asarray(size) > np.array(shape[-3:-1]))):
+        raise ValueError(f"size: {size.tolist()}; 1, 1 to {shape[-3]}, {shape[-2]} is allowed")
 
 
 def _check_parameters(parameters: CRFParameters) -> None:
@@ -144,6 +139,7 @@ def mean_field(
     normalization: str = "per_pixel",
     filter: str = "exact",
     lattice_points: int | None = None,
+    size: ArrayLike | None = None,
 ) -> Array:
     """Mean field of the fully connected CRF whose unary potentials are -log softmax(logits).
 
@@ -168,7 +164,11 @@ def mean_field(
         (H W)^2, or "lattice", the permutohedral lattice, an approximation in linear time, without
         gradients to the image, theta_alpha and theta_beta. The smoothness kernel is exact in both.
       lattice_points: most points of the lattice, where the image is traced: a Q of NaN tells that
-        there are more. None: as many as there are of an image that is not traced, else 6 H W.
+        there are more. None: as many as there are of an image that is not traced, rounded up so
+        that few programs are compiled, else 6 H W.
+      size: (height, width) of the image, where it is filled up below and to the right to a frame
+        that several share: int [2], or [B, 2]. What lies beyond takes no part, and Q there is
+        softmax(logits). One program then serves all images of a frame.
 
     Returns:
       Q, of the logits' shape, float32 at least; sums to 1 over the classes.
@@ -188,18 +188,23 @@ def mean_field(
             raise ValueError(
                 f"compatibility: shape {compatibility.shape}; {(classes, classes)} fits the logits"
             )
-    if filter == "lattice":
-        _check_lattice(parameters, lattice_points)
-        run = functools.partial(
-            _approximate, parameters, compatibility, normalization, lattice_points
-        )
+    if size is not None:
+        size = jnp.asarray(size)
+        _check_size(size, logits.shape)
+        size = size.astype(jnp.int32)
+    if filter == "exact":
+        exact = functools.partial(_exact, parameters, compatibility, normalization)
         if logits.ndim == 4:
-            return jnp.stack([run(*both) for both in zip(logits, image, strict=True)])
-        return run(logits, image)
-    exact = functools.partial(_exact, parameters, compatibility, normalization)
-    if logits.ndim == 4:
-        return jax.lax.map(lambda both: exact(*both), (logits, image))
-    return exact(logits, image)
+            return jax.lax.map(lambda one: exact(*one), (logits, image, size))
+        return exact(logits, image, size)
+    _check_lattice(parameters, lattice_points)
+    lattice = functools.partial(
+        _approximate, parameters, compatibility, normalization, lattice_points
+    )
+    if logits.ndim == 3:
+        return lattice(logits, image, size)
+    sizes = [None] * len(logits) if size is None else size
+    return jnp.stack([lattice(*one) for one in zip(logits, image, sizes, strict=True)])
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -209,17 +214,18 @@ def _exact(
     normalization: str,
     logits: Array,
     image: Array,
+    size: Array | None,
 ) -> Array:
     """Mean field of one image, over all pairs of pixels."""
     height, width, _ = logits.shape
-    features = appearance_features(image, parameters.theta_alpha, parameters.theta_beta)
+    features = appearance_features(image, parameters.theta_alpha, parameters.theta_beta, size)
     features = features.reshape(height * width, -1)
 
     def appearance(values: Array) -> Array:
         sums = gaussian_sum(features, values.reshape(height * width, -1))
         return sums.reshape(values.shape)
 
-    return _iterate(parameters, compatibility, normalization, logits, appearance)
+    return _iterate(parameters, compatibility, normalization, logits, size, appearance)
 
 
 def _approximate(
@@ -229,14 +235,15 @@ def _approximate(
     points: int | None,
     logits: Array,
     image: Array,
+    size: Array | None,
 ) -> Array:
     """Mean field of one image, on a permutohedral lattice."""
     height, width, _ = logits.shape
     alpha, beta = float(parameters.theta_alpha), float(parameters.theta_beta)
-    features = appearance_features(image, alpha, beta).reshape(height * width, -1)
+    features = appearance_features(image, alpha, beta, size).reshape(height * width, -1)
     bounds = (width / 2 / alpha, height / 2 / alpha, *[255 / beta] * 3)
     lattice = build_lattice(jax.lax.stop_gradient(features), bounds, points)
-    return _on_lattice(parameters, compatibility, normalization, lattice, logits)
+    return _on_lattice(parameters, compatibility, normalization, lattice, logits, size)
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -246,12 +253,13 @@ def _on_lattice(
     normalization: str,
     lattice: Lattice,
     logits: Array,
+    size: Array | None,
 ) -> Array:
     def appearance(values: Array) -> Array:
         sums = lattice_sum(lattice, values.reshape(-1, values.shape[-1]))
         return sums.reshape(values.shape)
 
-    return _iterate(parameters, compatibility, normalization, logits, appearance)
+    return _iterate(parameters, compatibility, normalization, logits, size, appearance)
 
 
 def _iterate(
@@ -259,25 +267,34 @@ def _iterate(
     compatibility: Array | None,
     normalization: str,
     logits: Array,
+    size: Array | None,
     appearance: Filter,
 ) -> Array:
     """All iterations, with the filter of the appearance kernel."""
     smoothness = functools.partial(separable_gaussian_sum, theta=parameters.theta_gamma)
-    size = (logits.shape[0], logits.shape[1])
+    height, width, _ = logits.shape
+    inside = jnp.ones((height, width, 1), bool) if size is None else _inside(size, height, width)
+    ones = inside.astype(logits.dtype)
     kernels = [
-        (parameters.w1, _normalised(appearance, size, logits.dtype, normalization)),
-        (parameters.w2, _normalised(smoothness, size, logits.dtype, normalization)),
+        (parameters.w1, _normalised(appearance, ones, normalization)),
+        (parameters.w2, _normalised(smoothness, ones, normalization)),
     ]
+
+    def softmax(scores: Array) -> Array:
+        """Zero beyond the image, so that nothing comes from there."""
+        q = jax.nn.softmax(scores)
+        return q if size is None else jnp.where(inside, q, 0)
 
     def step(q: Array, _: None) -> tuple[Array, None]:
         messages = [(w, checkpoint_name(k(q), "message")) for w, k in kernels]
         message = sum((w * m for w, m in messages), jnp.zeros((), q.dtype))  # [H, W, K]
         if compatibility is None:  # Potts: the sum over all classes is the same for each
-            return jax.nn.softmax(logits + message), None
+            return softmax(logits + message), None
         penalty = jnp.einsum("lm,hwm->hwl", compatibility, message, precision="highest")
-        return jax.nn.softmax(logits - penalty), None
+        return softmax(logits - penalty), None
 
     # The gradient keeps Q and the messages of each iteration, and makes the rest again.
     keep = jax.checkpoint_policies.save_only_these_names("message")
     step = jax.checkpoint(step, policy=keep)
-    return jax.lax.scan(step, jax.nn.softmax(logits), None, length=parameters.iterations)[0]
+    q, _ = jax.lax.scan(step, softmax(logits), None, length=parameters.iterations)
+    return q if size is None else jnp.where(inside, q, jax.nn.softmax(logits))

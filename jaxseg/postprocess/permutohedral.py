@@ -29,7 +29,7 @@ import numpy as np
 from jaxseg.types import Array, ArrayLike
 
 _WORD = np.uint32(2**32 - 1)  # the largest number, which stands for no point
-_STEPS = 8  # to which a share of the number of features a counted capacity is rounded up
+_STEPS = 4  # to twice the capacity, of those to which a counted one is rounded up
 
 
 class Simplices(NamedTuple):
@@ -180,6 +180,12 @@ def _connect(simplices: Simplices, bounds: tuple[float, ...], capacity: int) -> 
     )
 
 
+def _rounded(points: int, count: int) -> int:
+    """A capacity for so many points of `count` features, one of few."""
+    steps = math.ceil(_STEPS * math.log2(points / count))
+    return max(points, math.ceil(count * 2 ** (steps / _STEPS)))
+
+
 def build_lattice(
     features: ArrayLike, bounds: tuple[float, ...], capacity: int | None = None
 ) -> Lattice:
@@ -188,8 +194,9 @@ def build_lattice(
     Args:
       features: [N, D] in units of the kernel's standard deviation.
       bounds: the most that |features| may be, for each of D.
-      capacity: most points; None counts them, and where features are traced is (D+1) N, all that
-        there can be. The time of a sum grows with it.
+      capacity: most points; None counts them, rounded up by less than a fifth so that features of
+        one shape need few programs, and where features are traced is (D+1) N, all that there can
+        be. The time of a sum grows with it.
 
     Returns:
       A pytree; where bounds or capacity were too small its sums are NaN.
@@ -205,8 +212,7 @@ def build_lattice(
     if capacity is None and isinstance(features, jax.core.Tracer):
         capacity = most
     elif capacity is None:
-        step = -(-count // _STEPS)  # few sizes, so that few programs are compiled
-        capacity = step * -(-(int(simplices.points[-1]) + 1) // step)
+        capacity = _rounded(int(simplices.points[-1]) + 1, count)
     return _connect(simplices, bounds, min(capacity, most))
 
 

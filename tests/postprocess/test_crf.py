@@ -169,6 +169,53 @@ def test_the_lattice_is_near_the_exact_sum(normalization):
     assert np.abs(exact - _softmax(logits)).mean() > 5 * difference
 
 
+def _framed(x, frame, fill):
+    framed = np.full((*frame, x.shape[-1]), fill, x.dtype)
+    framed[: x.shape[0], : x.shape[1]] = x
+    return framed
+
+
+@pytest.mark.parametrize("filter", crf.FILTERS)
+@pytest.mark.parametrize("normalization", ["per_pixel", "symmetric"])
+def test_an_image_in_a_frame_is_that_image_alone(filter, normalization):
+    """What fills the frame up has other colours and logits, of which nothing may be seen."""
+    height, width = 9, 13
+    logits, image = _picture(height, width)
+    parameters = dataclasses.replace(SMALL, theta_alpha=3)
+    how = {"normalization": normalization, "filter": filter}
+    framed, frame = _framed(logits, (17, 16), 7), _framed(image, (17, 16), 250)
+    run = jax.jit(
+        lambda size: mean_field(framed, frame, parameters, size=size, **how),
+        compiler_options=QUICK,
+    )
+    q = np.asarray(run(np.array([height, width])))
+    alone = _mean_field(logits, image, parameters, **how)
+    np.testing.assert_allclose(q[:height, :width], alone, atol=2e-6)
+    np.testing.assert_allclose(q[height:], _softmax(framed[height:]), atol=1e-6)
+    np.testing.assert_allclose(q[:, width:], _softmax(framed[:, width:]), atol=1e-6)
+
+
+def test_images_of_several_sizes_in_a_batch():
+    """Where a kernel is 0 in float32 beyond the image gradients are finite all the same."""
+    sizes = [(5, 3), (3, 30)]
+    parameters = dataclasses.replace(SMALL, theta_alpha=0.5)
+    pictures = [_picture(*size, seed) for seed, size in enumerate(sizes)]
+    logits, images = (
+        np.stack([_framed(p[i], (5, 30), 0) for p in pictures]) for i in range(len(pictures[0]))
+    )
+
+    def first(parameters):
+        q = mean_field(logits, images, parameters, size=sizes)
+        return jnp.sum(q[..., 0]), q
+
+    run = jax.jit(jax.grad(first, has_aux=True), compiler_options=QUICK)
+    gradients, q = run(jax.tree.map(jnp.float32, parameters))
+    for one, (height, width), (x, image) in zip(q, sizes, pictures, strict=True):
+        expected = _brute_force(x, image, parameters)
+        np.testing.assert_allclose(one[:height, :width], expected, atol=1e-4)
+    assert all(np.isfinite(g) for g in jax.tree.leaves(gradients))
+
+
 def test_too_few_lattice_points_give_nan():
     logits, image = _picture(9, 13)
     q = _mean_field(logits, image, SMALL, filter="lattice", lattice_points=5)
@@ -250,6 +297,9 @@ def test_parameter_sets_are_those_of_the_sources():
         ({"compatibility": np.eye(3)}, ("compatibility", "(2, 2)")),
         ({"normalization": "pixel"}, ("normalization", "per_pixel, symmetric")),
         ({"lattice_points": 0, "filter": "lattice"}, ("lattice_points", "1, 2")),
+        ({"size": (3, 5)}, ("size", "1, 1 to 3, 4")),
+        ({"size": (3.0, 4.0)}, ("size", "integers (2,)")),
+        ({"size": ((3, 4),)}, ("size", "(2,)")),
         ({"filter": "fast"}, ("filter", "exact, lattice")),
         ({"parameters": dataclasses.replace(SMALL, theta_beta=0)}, ("theta_beta", "above 0")),
         ({"parameters": dataclasses.replace(SMALL, iterations=-1)}, ("iterations", "0, 1")),

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxseg.postprocess import permutohedral
 from jaxseg.postprocess.permutohedral import build_lattice, lattice_sum
 
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -108,6 +109,17 @@ def test_points_are_counted_where_features_are_at_hand():
     assert lattice.to_last.shape[0] < 3 * 40
     plain = jax.jit(lattice_sum, compiler_options=QUICK)(lattice, values)
     np.testing.assert_allclose(_sum(features, values, (3.0, 3.0)), plain, atol=1e-5)
+
+
+def test_features_of_one_shape_need_few_programs():
+    """A program is compiled for each capacity, which is larger than needed by less than a fifth."""
+    count = 5000
+    capacities = {}
+    for points in range(count // 10, 6 * count):
+        capacity = permutohedral._rounded(points, count)
+        assert points <= capacity < 1.2 * points
+        capacities[capacity] = points
+    assert len(capacities) < 26
 
 
 def test_features_beyond_the_bounds_give_nan_and_too_wide_bounds_are_told():

@@ -1,0 +1,44 @@
+"""Weights and standard deviations of the fully connected CRF, and the sets that were published."""
+
+import dataclasses
+import functools
+
+import jax
+
+from jaxseg.types import ArrayLike
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("w1", "theta_alpha", "theta_beta", "w2", "theta_gamma"),
+    meta_fields=("iterations",),
+)
+@dataclasses.dataclass(frozen=True)
+class CRFParameters:
+    """Weights and standard deviations of both kernels; arrays where they are learned.
+
+    As a pytree its leaves are all but `iterations`.
+    """
+
+    w1: ArrayLike | float  # of the appearance kernel
+    theta_alpha: ArrayLike | float  # pixels
+    theta_beta: ArrayLike | float  # of colour, in units of 0..255
+    w2: ArrayLike | float  # of the smoothness kernel
+    theta_gamma: ArrayLike | float  # pixels
+    iterations: int
+
+
+PARAMETERS = {
+    # run_densecrf.sh of DeepLab v1's vgg128_noup. The paper fixes w2 = theta_gamma = 3, searches
+    # w1 in 5..10, theta_alpha in 50..100 and theta_beta in 3..10, and iterates 10 times.
+    "deeplab_v1": CRFParameters(5, 50, 3, 3, 3, 10),
+    # voc2012/run_densecrf.sh of DeepLab v2; the paper's search: w1 in 3..6, theta_alpha in 30..100,
+    # theta_beta in 3..6.
+    "deeplab_v2": CRFParameters(4, 49, 5, 3, 3, 10),
+    # configs/voc12.yaml of kazuto1011/deeplab-pytorch, DeepLab v2 on ResNet-101.
+    "kazuto": CRFParameters(4, 67, 3, 3, 1, 10),
+    # The published inference script of DeconvNet.
+    "deconvnet": CRFParameters(5, 20, 3, 3, 3, 10),
+    # The example in pydensecrf's README.
+    "pydensecrf": CRFParameters(10, 80, 13, 3, 3, 5),
+}
