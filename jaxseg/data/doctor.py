@@ -67,7 +67,7 @@ def _published(published: pairs.Published) -> tuple[dict[str, survey.Looked], La
             pair = found[index]
             data = files.image_bytes(pair.image, pair.page)
             image = records.decode_image(data, str(pair.image))
-            return image, files.read_mask(pair.mask, published.colours, pair.page)[0]
+            return image, pair.read_mask(published.colours)[0]
 
         def look(
             index: int, split: str = split, found: Sequence[pairs.Pair] = found
@@ -77,7 +77,7 @@ def _published(published: pairs.Published) -> tuple[dict[str, survey.Looked], La
                 files.image_size(path, pair.page)
                 image = records.decode_image(files.image_bytes(path, pair.page), "")
                 path = pair.mask
-                raw, kind = files.read_mask(path, published.colours, pair.page)
+                raw, kind = pair.read_mask(published.colours)
             except ValueError as error:
                 return survey.Finding(pair.name, split, problem=f"{pair.where(path)} {error}")
             return survey.count(pair.name, split, kind, image, raw)

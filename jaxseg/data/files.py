@@ -6,20 +6,26 @@ many images or masks, its pages. Errors are reasons without the file's name, whi
 before them.
 """
 
+import hashlib
 import io
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import scipy.io
 from PIL import Image
 
-IMAGE_FORMATS = ("JPEG", "MPO", "PNG", "TIFF")  # MPO: a phone's JPEG with extras
+IMAGE_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "BMP", "GIF")  # MPO: a phone's JPEG with extras
 MASK_FORMATS = ("PNG", "BMP", "TIFF", "GIF")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 _ORIENTATION = 274  # the EXIF tag
 Colours = Mapping[tuple[int, int, int], int]  # RGB -> raw id
+
+
+def digest(names: Iterable[str]) -> str:
+    """SHA-256 of names, sorted, one a line: as `sort LIST.txt | sha256sum` of a list of them."""
+    return hashlib.sha256("".join(f"{name}\n" for name in sorted(names)).encode()).hexdigest()
 
 
 def _opened(path: pathlib.Path, formats: Sequence[str], page: int = 0) -> Image.Image:
@@ -56,7 +62,7 @@ def pages(path: pathlib.Path) -> int:
 
 
 def image_bytes(path: pathlib.Path, page: int = 0) -> bytes:
-    """JPEG or PNG bytes of an image: the file as it is, or a page of a TIFF file as a PNG."""
+    """JPEG or PNG bytes of an image: the file as it is; of another kind, a page of it as a PNG."""
     data = b"" if page else path.read_bytes()
     if data.startswith((b"\xff\xd8", b"\x89PNG")):
         return data
@@ -117,7 +123,7 @@ def _from_colours(rgb: np.ndarray, colours: Colours) -> np.ndarray:
 
 
 def _from_mat(path: pathlib.Path) -> np.ndarray:
-    """The ids of a MATLAB file: LabelMap of PASCAL-Context or GTcls.Segmentation of SBD."""
+    """The ids of a MATLAB file of PASCAL-Context (LabelMap), SBD (GTcls) or COCO-Stuff (S)."""
     if not path.is_file():
         raise ValueError("is missing")
     try:
@@ -127,9 +133,14 @@ def _from_mat(path: pathlib.Path) -> np.ndarray:
     except Exception as error:  # of damaged files, whatever the parser stumbles over
         raise ValueError(f"is no MATLAB file or damaged: {error}") from None
     try:
-        ids = content["GTcls"][0, 0]["Segmentation"] if "GTcls" in content else content["LabelMap"]
+        if "GTcls" in content:
+            ids = content["GTcls"][0, 0]["Segmentation"]
+        else:
+            ids = content["LabelMap"] if "LabelMap" in content else content["S"]
     except (KeyError, IndexError, ValueError):
-        raise ValueError("holds neither LabelMap nor GTcls.Segmentation") from None
+        raise ValueError("holds none of LabelMap, GTcls.Segmentation and S") from None
+    if "S" in content and np.size(content.get("names", ())) == 172:
+        raise ValueError("is of version 1.0 of COCO-Stuff, whose ids are others: take version 1.1")
     if ids.ndim != 2 or ids.min() < 0 or ids.max() > 65535:
         raise ValueError("holds no map of ids from 0 to 65535")
     return ids.astype(np.uint16)
@@ -141,7 +152,7 @@ def read_mask(
     """Raw ids of a mask file and how it codes them.
 
     Args:
-      path: the file; a name that ends in .mat: MATLAB's, of PASCAL-Context or SBD.
+      path: the file; a name that ends in .mat: MATLAB's, of PASCAL-Context, SBD, COCO-Stuff.
       colours: RGB -> raw id: the mask is read by its colours; None: by its numbers.
       page: of the file.
 

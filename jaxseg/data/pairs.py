@@ -8,7 +8,7 @@ import os
 import pathlib
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -29,16 +29,34 @@ def progress(items: Sequence[_T], what: str) -> Iterable[_T]:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """An image, its mask, and the name under which they are kept; of TIFF files, which page."""
+    """An image and its mask.
+
+    Attributes:
+      name: under which they are kept.
+      image: the file.
+      mask: the file; of a drawn mask, the file of the shapes.
+      page: of TIFF files.
+      draw: gives the raw ids, uint8 [H, W], or raises a ValueError without the file's name; None:
+        they are read from `mask`.
+    """
 
     name: str
     image: pathlib.Path
     mask: pathlib.Path
     page: int = 0
+    draw: Callable[[], np.ndarray] | None = None
 
     def where(self, path: pathlib.Path) -> str:
         """One of the files, for messages."""
+        if self.draw and path == self.mask and self.name not in str(path):
+            return f"{path} {self.name}"  # a file with the shapes of many images
         return f"{path} page {self.page}" if self.page else str(path)
+
+    def read_mask(self, colours: files.Colours | None = None) -> tuple[np.ndarray, str]:
+        """As `files.read_mask`, whether the mask is read or drawn."""
+        if self.draw:
+            return self.draw(), "drawn"
+        return files.read_mask(self.mask, colours, self.page)
 
 
 def beside(
@@ -76,15 +94,19 @@ class Published:
       labels: what the raw ids mean.
       colours: RGB -> raw id, where masks are coded by colour; else None.
       official: the published number of examples of each split; empty: there is none.
+      lists: `files.digest` of the published list of a split, where it is known.
+      remarks: lines that are said with the counts.
     """
 
     splits: Mapping[str, Sequence[Pair]]
     labels: LabelSpec
     colours: files.Colours | None = None
     official: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    lists: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    remarks: Sequence[str] = ()
 
     def counts(self) -> str:
-        """One line: how many examples were found, of how many published."""
+        """How many examples were found, of how many published; lines for what else differs."""
         parts = []
         for split in dict.fromkeys([*self.splits, *self.official]):
             found, official = len(self.splits.get(split, ())), self.official.get(split)
@@ -93,7 +115,16 @@ class Published:
                 if official is None or official == found
                 else f"{split} {found} of {official} published"
             )
-        return "found " + ", ".join(parts)
+        lines = ["found " + ", ".join(parts), *self.remarks]
+        for split, published in self.lists.items():
+            found = self.splits.get(split, ())
+            names = files.digest(pair.name for pair in found)
+            if len(found) == self.official.get(split) and names != published:
+                lines.append(
+                    f"WARNING: {split} has as many examples as published, but not the same: sha256 "
+                    f"of the sorted names {names}, published {published}"
+                )
+        return "\n".join(lines)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +154,7 @@ def inspect(pair: Pair, colours: files.Colours | None = None) -> Facts:
         path = pair.image
         height, width = files.image_size(path, pair.page)
         path = pair.mask
-        raw, kind = files.read_mask(path, colours, pair.page)
+        raw, kind = pair.read_mask(colours)
     except ValueError as error:
         raise ValueError(f"{pair.where(path)} {error}") from None
     if raw.shape != (height, width):
@@ -251,10 +282,11 @@ def examples(published: Published, split: str) -> Iterator[tuple[int, dict[str, 
     """What TFDS writes: image bytes as published, the mask as a grey PNG of raw ids, the name."""
     wide = max(published.labels.raw_to_train) > 255
     for i, pair in enumerate(progress(published.splits[split], f"writing {split}")):
-        if published.colours is None and files.png_header(pair.mask) == (16 if wide else 8, 0):
+        plain = published.colours is None and pair.draw is None
+        if plain and files.png_header(pair.mask) == (16 if wide else 8, 0):
             label = pair.mask.read_bytes()
         else:
-            raw, _ = files.read_mask(pair.mask, published.colours, pair.page)
+            raw, _ = pair.read_mask(published.colours)
             label = records.encode_label(raw.astype(np.uint16 if wide else np.uint8))
         image = files.image_bytes(pair.image, pair.page)
         yield i, {"image": io.BytesIO(image), "label": io.BytesIO(label), "name": pair.name}

@@ -1,5 +1,7 @@
 """Cityscapes in its published layout, small and real."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -107,6 +109,71 @@ def test_every_fault_is_named(command, root, tmp_path):
     assert f"{other} is missing" in err
     assert f"{small} is 5 x 5, its image is 24 x 32" in err
     assert f"{strange} holds ids that no class has: 34 (768 pixels)" in err
+    assert not source.is_prepared(source.prepared_folder("cityscapes", tmp_path / "d"))
+
+
+def polygons(*objects, size=(24, 32)):
+    """The text of a file of polygons; an object is label, corners and perhaps True: deleted."""
+    things = [
+        {"label": label, "polygon": corners, **({"deleted": 1} if rest else {})}
+        for label, corners, *rest in objects
+    ]
+    return json.dumps({"imgHeight": size[0], "imgWidth": size[1], "objects": things})
+
+
+def box(top, left, bottom, right):
+    return [[left, top], [right, top], [right, bottom], [left, bottom]]
+
+
+def test_polygons_are_drawn_where_ids_are_missing(command, root, tmp_path):
+    name = "traincity0/traincity0_000000_000019"
+    _, mask = files_of(root, "train", name)
+    mask.unlink()
+    path = mask.with_name(mask.name.replace("labelIds.png", "polygons.json"))
+    path.write_text(
+        polygons(
+            ("road", box(0, 0, 23, 31)),
+            ("cargroup", box(2, 2, 9, 9)),
+            ("polegroup", box(12, 2, 14, 4)),  # a label of its own
+            ("license plate", box(4, 4, 6, 6)),  # never drawn
+            ("sky", box(0, 0, 23, 31), True),
+            ("out of roi", box(20, -5, 40, 99)),
+        )
+    )
+    other = mask.parent.parent / "traincity0" / "traincity0_000002_000019_gtFine_polygons.json"
+    other.write_text("its label ids are there, so this is not read")
+    arguments = ["--name=cityscapes", f"--manual_dir={root}", f"--data_dir={tmp_path / 'd'}"]
+    status, _, err = command(prepare.main, *arguments)
+    assert status == 0, err
+    expected = np.full((24, 32), 7, np.uint8)
+    expected[2:10, 2:10] = 26
+    expected[12:15, 2:5] = 18
+    expected[20:] = 3
+    train = loader.open_split("cityscapes", "train", tmp_path / "d")
+    assert train[0]["name"] == name
+    np.testing.assert_array_equal(train[0]["label"], cityscapes.LABELS.encode(expected, "expected"))
+
+
+def test_faults_of_polygons_are_named(command, root, tmp_path):
+    texts = {
+        "train/traincity0/traincity0_000000_000019": polygons(("tree", box(0, 0, 3, 3))),
+        "train/traincity0/traincity0_000002_000019": polygons(("sky", box(0, 0, 3, 3)))[:-30],
+        "train/traincity1/traincity1_000001_000019": polygons(size=(9, 9)),
+        "val/valcity0/valcity0_000000_000019": polygons(("sky", [1, 2])),
+        "val/valcity1/valcity1_000001_000019": "[]",
+    }
+    for name, text in texts.items():
+        (root / "gtFine" / f"{name}_gtFine_labelIds.png").unlink()
+        (root / "gtFine" / f"{name}_gtFine_polygons.json").write_text(text)
+    arguments = ["--name=cityscapes", f"--manual_dir={root}", f"--data_dir={tmp_path / 'd'}"]
+    status, _, err = command(prepare.main, *arguments)
+    assert status == 1
+    assert "5 problems, nothing was prepared" in err
+    assert "city0_000000_000019_gtFine_polygons.json holds the label 'tree', which" in err
+    assert "city0_000002_000019_gtFine_polygons.json is no JSON or damaged" in err
+    assert "city1_000001_000019_gtFine_polygons.json is 9 x 9, its image is 24 x 32" in err
+    assert "valcity0_000000_000019_gtFine_polygons.json is no file of polygons" in err
+    assert "valcity1_000001_000019_gtFine_polygons.json is no file of polygons" in err
     assert not source.is_prepared(source.prepared_folder("cityscapes", tmp_path / "d"))
 
 

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import struct
 import zlib
@@ -130,7 +131,7 @@ def noise(kind):
         (b"not an image", "is no image"),
         (cut(noise("JPEG")), "truncated"),
         (cut(noise("PNG")), "truncated"),
-        (noise("GIF"), "is GIF"),
+        (noise("WEBP"), "is WEBP"),
         (exif_image(), "EXIF orientation 6"),
     ],
 )
@@ -140,6 +141,22 @@ def test_images_that_cannot_be_used_say_why(tmp_path, data, message):
         path.write_bytes(data)
     with pytest.raises(ValueError, match=message):
         files.image_size(path)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP"])
+def test_images_of_other_kinds_become_png_without_loss(tmp_path, kind):
+    (tmp_path / "a.jpg").write_bytes(noise(kind))  # as some of Oxford-IIIT Pet's are
+    assert files.image_size(tmp_path / "a.jpg") == (40, 50)
+    data = files.image_bytes(tmp_path / "a.jpg")
+    assert data.startswith(b"\x89PNG")
+    expected = np.asarray(Image.open(tmp_path / "a.jpg").convert("RGB"))
+    np.testing.assert_array_equal(records.decode_image(data, ""), expected)
+
+
+def test_the_digest_of_a_list_does_not_depend_on_its_order():
+    digest = files.digest(["b", "a"])
+    assert digest == hashlib.sha256(b"a\nb\n").hexdigest()  # sort LIST.txt | sha256sum
+    assert digest == files.digest(["a", "b"]) != files.digest(["a", "c"])
 
 
 def test_wide_images_are_refused(tmp_path):

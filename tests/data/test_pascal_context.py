@@ -72,7 +72,7 @@ def test_every_fault_is_named(command, root):
     assert "3 problems, nothing was prepared" in err
     assert "2008_000008.mat is missing" in err
     assert "2008_000015.mat is no MATLAB file or damaged" in err
-    assert "2008_000002.mat holds neither LabelMap nor GTcls.Segmentation" in err
+    assert "2008_000002.mat holds none of LabelMap, GTcls.Segmentation and S" in err
     scipy.io.savemat(labels / "2008_000002.mat", {"LabelMap": IDS + 2})
     assert "2008_000002.mat holds ids that no class has: 460 (1 pixels)" in run(command, root)[2]
     scipy.io.savemat(labels / "2008_000002.mat", {"LabelMap": IDS.astype(int) - 2})

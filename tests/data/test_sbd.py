@@ -5,7 +5,8 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from jaxseg.data import loader, prepare
+from jaxseg.data import files, loader, prepare
+from jaxseg.data.builders import voc2012
 from tests.data.conftest import save_pair
 
 TRAIN, VAL = ["a", "b"], ["c", "d"]  # of the challenge
@@ -83,9 +84,18 @@ def test_faults_are_named(command, root):
     assert "3 problems, nothing was prepared" in err
     assert "e.mat is missing" in err
     assert "b.mat holds ids that no class has: 21 (768 pixels)" in err
-    assert "c.mat holds neither LabelMap nor GTcls.Segmentation" in err
+    assert "c.mat holds none of LabelMap, GTcls.Segmentation and S" in err
     (cls.parent / "train.txt").unlink()
     status, _, err = run(command, root, "voc2011")
     assert status == 1
     assert err.startswith("jaxseg: ")
     assert "train.txt" in err
+
+
+def test_another_list_of_the_published_length_is_told(root, monkeypatch):
+    monkeypatch.setitem(voc2012.OFFICIAL, "trainaug", 4)
+    monkeypatch.setitem(voc2012.LISTS, "trainaug", files.digest(["a", "b", "e", "x"]))
+    published = voc2012.find(root)
+    assert "WARNING: trainaug has as many examples as published, but not" in published.counts()
+    monkeypatch.setitem(voc2012.LISTS, "trainaug", files.digest(["e", "a", "b", "f"]))
+    assert "WARNING" not in published.counts()

@@ -9,13 +9,15 @@ VERSIONS = {
     "camvid32": "1.0.0",
     "cityscapes": "1.0.0",
     "coco_stuff": "1.0.0",
+    "coco_voc": "1.0.0",
     "drive": "1.0.0",
     "folder": "1.0.0",
     "isbi_em": "1.0.0",
+    "oxford_iiit_pet": "1.0.0",
     "pascal_context": "1.0.0",
     "sun_rgbd": "1.0.0",
     "voc2011": "1.0.0",
     "voc2012": "1.0.0",
 }
 # What may follow a name after a slash; shapes and folder take any name of one's own.
-VARIANTS = {"cityscapes": ("coarse",), "pascal_context": ("60",)}
+VARIANTS = {"cityscapes": ("coarse",), "coco_stuff": ("10k",), "pascal_context": ("60",)}

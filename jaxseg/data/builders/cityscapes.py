@@ -1,20 +1,27 @@
 """Cityscapes (Cordts et al., arXiv 1604.01685): street scenes of 1024 x 2048, 19 of 34 ids.
 
 `cityscapes` has the fine labels; `cityscapes/coarse` the coarse ones, with 19,998 more images in
-`train_extra`. Masks are the files of label ids. A license plate has the id -1, which the official
-tools never draw; as a byte it would be 255, so that is void. The label files of `test` hold only
-void: the server has the others.
+`train_extra`. Masks are the files of label ids; where one is not there, it is drawn from the file
+of polygons, as the official tool does. A license plate has the id -1, which that never draws; as a
+byte it would be 255, so that is void. The label files of `test` hold only void: the server has the
+others.
 
-Names, ids, colours and counts: github.com/mcordts/cityscapesScripts, helpers/labels.py and README.
+Names, ids, colours and counts: github.com/mcordts/cityscapesScripts, helpers/labels.py and README;
+drawing: preparation/json2labelImg.py, without its lane lines, which no published file has.
 Licence: registration at cityscapes-dataset.com; for research and other non-commercial use; no
 redistribution. Size: about 12 GB, with train_extra about 55 GB; prepared as much again (estimates
 from 2.2 MB an image).
 """
 
+import dataclasses
+import functools
+import json
 import pathlib
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import tensorflow_datasets as tfds
+from PIL import Image, ImageDraw
 
 from jaxseg.data import builders, pairs, records
 from jaxseg.data.labels import LabelSpec
@@ -22,8 +29,8 @@ from jaxseg.types import IGNORE
 
 LAYOUT = (
     "leftImg8bit/{train,val,test}/CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png, "
-    "gtFine/{train,val,test}/CITY/CITY_SEQUENCE_FRAME_gtFine_labelIds.png; cityscapes/coarse: "
-    "{train,train_extra,val}, gtCoarse in place of gtFine"
+    "gtFine/{train,val,test}/CITY/CITY_SEQUENCE_FRAME_gtFine_{labelIds.png or polygons.json}; "
+    "cityscapes/coarse: {train,train_extra,val}, gtCoarse in place of gtFine"
 )
 OFFICIAL = {"train": 2975, "val": 500, "test": 1525}
 OFFICIAL_COARSE = {"train": 2975, "train_extra": 19998, "val": 500}
@@ -48,6 +55,25 @@ CLASSES = (  # raw id, name, colour, in the order of the train ids
     (32, "motorcycle", (0, 0, 230)),
     (33, "bicycle", (119, 11, 32)),
 )
+VOID = {
+    "unlabeled": 0,
+    "ego vehicle": 1,
+    "rectification border": 2,
+    "out of roi": 3,
+    "static": 4,
+    "dynamic": 5,
+    "ground": 6,
+    "parking": 9,
+    "rail track": 10,
+    "guard rail": 14,
+    "bridge": 15,
+    "tunnel": 16,
+    "polegroup": 18,
+    "caravan": 29,
+    "trailer": 30,
+    "license plate": -1,
+}
+IDS = {**VOID, **{name: raw for raw, name, _ in CLASSES}}
 LABELS = LabelSpec(
     names=tuple(name for _, name, _ in CLASSES),
     palette=tuple(colour for _, _, colour in CLASSES),
@@ -58,16 +84,60 @@ LABELS = LabelSpec(
 )
 
 
+def draw_polygons(path: pathlib.Path) -> np.ndarray:
+    """Raw ids, uint8 [H, W], of a file of polygons, drawn one over the other in their order.
+
+    A name that ends in "group" and is no label is its label without that; deleted objects and
+    those with a negative id are left out; the rest is "unlabeled".
+
+    Raises:
+      ValueError: the reason why it cannot be drawn, without the file's name.
+    """
+    try:
+        content = json.loads(path.read_text())
+        image = Image.new("L", (content["imgWidth"], content["imgHeight"]), IDS["unlabeled"])
+        drawing = ImageDraw.Draw(image)
+        for thing in content["objects"]:
+            name = thing["label"]
+            name = name if name in IDS else name.removesuffix("group")
+            if thing.get("deleted"):
+                continue
+            if name not in IDS:
+                raise ValueError(f"holds the label {thing['label']!r}, which there is not")
+            if IDS[name] >= 0:
+                drawing.polygon([(x, y) for x, y in thing["polygon"]], fill=IDS[name])
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"is no JSON or damaged: {error}") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"is no file of polygons: {error!r}") from None
+    return np.asarray(image)
+
+
+def _pairs(images: pathlib.Path, masks: pathlib.Path) -> list[pairs.Pair]:
+    """The images of a split with their label ids, or with their polygons where these are missing.
+
+    Args:
+      images: the folder of the split.
+      masks: its folder under gtFine or gtCoarse.
+    """
+    kind, image_suffix = masks.parent.name, "_leftImg8bit.png"
+    found = {
+        pair.name: pair
+        for pair in pairs.beside(images, masks, image_suffix, f"_{kind}_labelIds.png")
+    }
+    for pair in pairs.beside(images, masks, image_suffix, f"_{kind}_polygons.json"):
+        drawn = pair.name not in found or not found[pair.name].mask.is_file()
+        if drawn and pair.mask.is_file():
+            draw = functools.partial(draw_polygons, pair.mask)
+            found[pair.name] = dataclasses.replace(pair, draw=draw)
+    return [found[name] for name in sorted(found)]
+
+
 def _find(manual_dir: pathlib.Path, masks: str, official: Mapping[str, int]) -> pairs.Published:
     """The splits of which there are both images and masks."""
     for folder in (manual_dir, manual_dir / "cityscapes"):
         splits = {
-            split: pairs.beside(
-                folder / "leftImg8bit" / split,
-                folder / masks / split,
-                "_leftImg8bit.png",
-                f"_{masks}_labelIds.png",
-            )
+            split: _pairs(folder / "leftImg8bit" / split, folder / masks / split)
             for split in official
         }
         if found := pairs.nonempty(splits):

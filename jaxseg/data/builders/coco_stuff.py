@@ -1,13 +1,16 @@
-"""COCO-Stuff 164k (Caesar et al., arXiv 1612.03716): COCO 2017 with 80 things and 91 stuffs.
+"""COCO-Stuff (Caesar et al., arXiv 1612.03716): images of COCO with 80 things and 91 stuffs.
 
-118,287 images for training, 5,000 for validation; masks are the "stuffthingmaps", which hold the
-number of the published list less one, and 255 for unlabelled. Eleven things of COCO's list, such as
-hat and door, were never drawn; they are no classes, so there are 171.
+`coco_stuff` is the 164k: 118,287 images for training, 5,000 for validation; masks are the
+"stuffthingmaps", which hold the number of the published list less one, and 255 for unlabelled.
+`coco_stuff/10k` is the older 10k, version 1.1: 9,000 and 1,000 images; masks are MATLAB files,
+which hold the number itself, and 0 for unlabelled. Version 1.0, whose numbers are others, is
+refused. Eleven things of COCO's list, such as hat and door, were never drawn; they are no classes,
+so there are 171.
 
 Names and ids: github.com/nightrome/cocostuff, labels.txt and README; it says 118K and 5K images,
-the full counts are COCO's own. Colours: PASCAL VOC's by number of the list; the authors draw theirs
-by a shuffle of MATLAB. Licence: images by Flickr's terms, annotations CC BY 4.0. Size: 20 GB;
-prepared as much again.
+the full counts are COCO's own; for 10k: github.com/nightrome/cocostuff10k, README. Colours: PASCAL
+VOC's by number of the list; the authors draw theirs by a shuffle of MATLAB. Licence: images by
+Flickr's terms, annotations CC BY 4.0. Size: 20 GB, of 10k 2 GB; prepared as much again.
 """
 
 import pathlib
@@ -21,9 +24,11 @@ from jaxseg.types import IGNORE
 
 LAYOUT = (
     "images/{train2017,val2017}/NAME.jpg, annotations/{train2017,val2017}/NAME.png (of "
-    "stuffthingmaps_trainval2017.zip)"
+    "stuffthingmaps_trainval2017.zip); coco_stuff/10k: images/NAME.jpg, annotations/NAME.mat, "
+    "imageLists/{train,test}.txt"
 )
 OFFICIAL = {"train": 118287, "val": 5000}
+OFFICIAL_10K = {"train": 9000, "test": 1000}
 NAMES = (  # from 1; 0 is unlabelled
     "person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire "
     "hydrant, street sign, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, "
@@ -58,6 +63,11 @@ LABELS = LabelSpec(
     palette=tuple(voc_palette(183)[number] for number in NUMBERS.values()),
     raw_to_train={**{number - 1: k for k, number in enumerate(NUMBERS.values())}, 255: IGNORE},
 )
+LABELS_10K = LabelSpec(
+    names=LABELS.names,
+    palette=LABELS.palette,
+    raw_to_train={0: IGNORE, **{number: k for k, number in enumerate(NUMBERS.values())}},
+)
 
 
 def find(manual_dir: pathlib.Path) -> pairs.Published:
@@ -81,17 +91,42 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
     raise FileNotFoundError(f"{manual_dir} holds no COCO-Stuff; the layout is: {LAYOUT}")
 
 
+def find_10k(manual_dir: pathlib.Path) -> pairs.Published:
+    """As `find`, of the 10k.
+
+    Raises:
+      FileNotFoundError: no list there.
+    """
+    for folder in (manual_dir, manual_dir / "dataset"):
+        found = {}
+        for split in OFFICIAL_10K:
+            if (listed := folder / "imageLists" / f"{split}.txt").is_file():
+                found[split] = [
+                    pairs.Pair(
+                        name,
+                        folder / "images" / f"{name}.jpg",
+                        folder / "annotations" / f"{name}.mat",
+                    )
+                    for name in listed.read_text().split()
+                ]
+        if found:
+            return pairs.Published(found, LABELS_10K, official=OFFICIAL_10K)
+    raise FileNotFoundError(f"{manual_dir} holds no COCO-Stuff 10k; the layout is: {LAYOUT}")
+
+
 class CocoStuff(tfds.core.GeneratorBasedBuilder):
-    """The builder; `manual_dir` holds the published files."""
+    """The builder; `manual_dir` holds the published files; its only config is "10k"."""
 
     VERSION = tfds.core.Version(builders.VERSIONS["coco_stuff"])
     MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return records.info(self, LABELS, "https://github.com/nightrome/cocostuff")
+        labels = LABELS_10K if self.builder_config else LABELS
+        return records.info(self, labels, "https://github.com/nightrome/cocostuff")
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        return pairs.generators(self, find(pathlib.Path(dl_manager.manual_dir)))
+        look = find_10k if self.builder_config else find
+        return pairs.generators(self, look(pathlib.Path(dl_manager.manual_dir)))
 
     def _generate_examples(
         self, published: pairs.Published, split: str

@@ -25,6 +25,7 @@ LAYOUT = (
     "also SBD's benchmark_RELEASE/dataset/{cls/NAME.mat,train.txt,val.txt}"
 )
 OFFICIAL = {"train": 1464, "trainaug": 10582, "val": 1449}
+LISTS: dict[str, str] = {}
 MASKS = {
     "train": "SegmentationClass",
     "trainaug": "SegmentationClassAug",
@@ -88,7 +89,7 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
         if sbd and {"train", "val"} <= found.keys() and not (folder / MASKS["trainaug"]).is_dir():
             found["trainaug"] = _from_sbd(folder, sbd)
         if found:
-            return pairs.Published(found, LABELS, official=OFFICIAL)
+            return pairs.Published(found, LABELS, official=OFFICIAL, lists=LISTS)
     raise FileNotFoundError(f"{manual_dir} holds no VOC 2012; the layout is: {LAYOUT}")
 
 
