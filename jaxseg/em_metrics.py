@@ -1,11 +1,13 @@
-"""The errors of the ISBI 2012 challenge of neurons in EM: pixel error and Rand error; NumPy.
+"""The errors of the ISBI 2012 challenge of neurons in EM: pixel and Rand error; NumPy.
 
 Scores are probabilities that a pixel is inside a cell, not on a membrane. The cells of a score map
 are the connected pieces above a threshold; an error is the least over thresholds, which are the
 same for all slices (http://brainiac2.mit.edu/isbi_challenge/evaluation: "1 - the maximal F-score").
 
-Departure: no warping error. The challenge gave up all three later, for scores that thin the borders
-first; those are not here either.
+The third, the warping error, is in `warping_error`. The challenge gave up all three later, for
+scores that thin the borders first.
+
+Departure: those later scores are not here.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-_THRESHOLDS = tuple(np.arange(1, 20) / 20)
+THRESHOLDS = tuple(np.arange(1, 20) / 20)
 
 
 def cells(inside: np.ndarray) -> np.ndarray:
@@ -66,15 +68,18 @@ def rand_f_score(counts: np.ndarray) -> float:
     return float(2 * both / (truth + segmentation)) if truth > 0 else float("nan")
 
 
-def rand_error(
-    scores: np.ndarray, truth: np.ndarray, *, thresholds: Sequence[float] = _THRESHOLDS
-) -> float:
-    """1 - the greatest foreground-restricted Rand F-score over thresholds.
+def rand_errors(
+    scores: np.ndarray, truth: np.ndarray, *, thresholds: Sequence[float] = THRESHOLDS
+) -> np.ndarray:
+    """1 - the foreground-restricted Rand F-score at each threshold.
 
     Args:
       scores: [N, H, W], probability of being inside a cell.
       truth: [N, H, W]: 1 inside a cell, 0 on a membrane, anything else where void.
       thresholds: a pixel is inside above it.
+
+    Returns:
+      float64 [T]; nan where the truth has no foreground.
 
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
@@ -87,16 +92,26 @@ def rand_error(
         found = [cells(image > threshold) for image in inside]
         counts = np.sum([rand_counts(*pair) for pair in zip(own, found, strict=True)], axis=0)
         scored.append(rand_f_score(counts))
-    return 1 - max(scored)
+    return 1 - np.asarray(scored)
 
 
-def pixel_error(
-    scores: np.ndarray, truth: np.ndarray, *, thresholds: Sequence[float] = _THRESHOLDS
+def rand_error(
+    scores: np.ndarray, truth: np.ndarray, *, thresholds: Sequence[float] = THRESHOLDS
 ) -> float:
-    """1 - the greatest F-score of the pixels inside cells over thresholds; arguments as above.
+    """The least of `rand_errors`, which has the arguments."""
+    return float(rand_errors(scores, truth, thresholds=thresholds).min())
+
+
+def pixel_errors(
+    scores: np.ndarray, truth: np.ndarray, *, thresholds: Sequence[float] = THRESHOLDS
+) -> np.ndarray:
+    """1 - the F-score of the pixels inside cells at each threshold; arguments as of `rand_errors`.
 
     Unsure: the challenge names the mean squared difference of labels as well, and not which of the
     two its table holds. `squared_error` is that one.
+
+    Returns:
+      float64 [T]; nan where the truth has no foreground.
 
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
@@ -105,9 +120,16 @@ def pixel_error(
     valid = (truth == 0) | (truth == 1)
     own, score = truth[valid] == 1, scores[valid]
     if not own.any():
-        return float("nan")
-    best = max(2 * np.sum(own & (score > t)) / (own.sum() + np.sum(score > t)) for t in thresholds)
-    return float(1 - best)
+        return np.full(len(thresholds), np.nan)
+    both = [2 * np.sum(own & (score > t)) / (own.sum() + np.sum(score > t)) for t in thresholds]
+    return 1 - np.asarray(both)
+
+
+def pixel_error(
+    scores: np.ndarray, truth: np.ndarray, *, thresholds: Sequence[float] = THRESHOLDS
+) -> float:
+    """The least of `pixel_errors`, which has the arguments."""
+    return float(pixel_errors(scores, truth, thresholds=thresholds).min())
 
 
 def squared_error(scores: np.ndarray, truth: np.ndarray) -> float:

@@ -20,6 +20,7 @@ ALLOWED = {
     "per_image": set(),
     "probability_metrics": set(),
     "em_metrics": set(),
+    "warping_error": set(),
     "sampling": set(),
     "optim": {"config"},
     "backbones": {"layers"},
