@@ -16,6 +16,7 @@ ALLOWED = {
     "postprocess": set(),
     "boundary_maps": set(),
     "boundary_metrics": {"boundary_maps", "metrics"},
+    "boundary_suite": {"boundary_metrics", "distributed", "metrics"},
     "uncertainty": {"metrics"},
     "per_image": set(),
     "probability_metrics": set(),
