@@ -36,7 +36,13 @@ class Data:
     rotation_probability: float = 1.0
     elastic: float = 0.0  # deviation in pixels of U-Net's random displacements; 0: none
     blur: float = 0.0  # probability of PSPNet's blur
-    border: str = "mean"  # beyond the image: the mean colour and void, or "mirror"
+    photometric: bool = False  # SSD's random brightness, contrast, saturation and hue
+    class_crops: bool = False  # centred on a pixel of a random class of the image, as RefineNet's
+    class_limit: float = 1.0  # crops in which a class has this share are drawn anew; 1: none
+    class_limit_draws: int = 10  # of so many the last stands
+    duplicate: tuple[str, ...] = ()  # classes whose images stand twice in an epoch (DeepLab v3)
+    balance: bool = False  # images are drawn so that every class is as likely as the others
+    border: str = "mean"  # beyond the image: the mean colour or "zero", both void, or "mirror"
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)  # of uint8 RGB; also the pad value
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
     threads: int = 8  # reader threads of this process
@@ -119,9 +125,20 @@ class Eval:
     output_stride: int = 0  # 0: that of training
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    rotations: int = 1  # views turned by multiples of 360 / rotations degrees
+    fusion: str = "probabilities"  # their mean over views; "logits": of a view and its mirror image
+    # they are the softmax of the logits' sum (PSPNet); "max": the highest logits (DeepLab v2)
+    long_side: int = 0  # that each image is brought to, times the scale; 0: the frame is scaled
     sliding: bool = False  # crops of crop_size instead of whole images
     crop_size: tuple[int, int] = (513, 513)
-    stride: float = 2 / 3  # of the sliding window, as a share of crop_size
+    stride: float = 2 / 3  # of the sliding window, as a share of what is kept of a crop
+    margin: int = 0  # pixels around each crop, or image, that are seen and not kept
+    border: str = "mean"  # beyond the image: the mean colour, or "mirror"
+    crf: str = ""  # none; a name of postprocess.crf.PARAMETERS, or "w1,alpha,beta,w2,gamma,steps"
+    crf_filter: str = "lattice"  # or "exact", for small images
+    crf_normalization: str = "per_pixel"  # DeepLab's; "symmetric" (pydensecrf's) or "none"
+    boundary: bool = False  # trimap curve, boundary IoU and boundary F as well
+    hausdorff: bool = False  # with them the Hausdorff distance, which is slow
     use_ema: bool = True  # when an average was kept
     examples: int = 0  # 0: all of the split
 
@@ -201,8 +218,15 @@ def from_dict(values: Any) -> Any:
 
 _DTYPES = ("float32", "bfloat16", "float16")  # to compute in
 _INFINITE = float("inf")
-_CHOICES = {"loss.reduction": ("pixels", "images"), "data.border": ("mean", "mirror")}
-_SHARES = ("data.rotation_probability", "data.blur")  # 0 to 1, both included
+_CHOICES = {
+    "loss.reduction": ("pixels", "images"),
+    "data.border": ("mean", "zero", "mirror"),
+    "eval.border": ("mean", "mirror"),
+    "eval.fusion": ("probabilities", "logits", "max"),
+    "eval.crf_filter": ("lattice", "exact"),
+    "eval.crf_normalization": ("per_pixel", "symmetric", "none"),
+}
+_SHARES = ("data.rotation_probability", "data.blur", "data.class_limit")  # 0 to 1, both included
 _BOUNDS = {  # at least, and below
     "model.dropout": (0.0, 1.0),
     "data.batch_size": (1, _INFINITE),
@@ -211,17 +235,19 @@ _BOUNDS = {  # at least, and below
     "data.jitter": (0.0, 1.0),
     "data.rotation": (0.0, 360.0),
     "data.elastic": (0.0, 1000.0),
+    "data.class_limit_draws": (1, _INFINITE),
     "loss.label_smoothing": (0.0, 1.0),
     "loss.boundary_sigma": (1e-3, _INFINITE),
     "optim.momentum": (0.0, 1.0),
     "eval.batch_size": (1, _INFINITE),
+    "eval.rotations": (1, _INFINITE),
 } | dict.fromkeys(
     (
         *("data.threads", "data.prefetch", "loss.class_weights", "loss.cross_entropy"),
         *("loss.focal", "loss.dice", "loss.lovasz", "loss.coarse", "loss.aux_weight"),
         *("loss.presence", "loss.focal_gamma", "loss.boundary", "optim.learning_rate"),
         *("optim.weight_decay", "optim.clip_norm", "train.eval_every", "train.pictures"),
-        *("eval.size", "eval.examples"),
+        *("eval.size", "eval.examples", "eval.long_side", "eval.margin"),
     ),
     (0, _INFINITE),
 )

@@ -9,7 +9,6 @@ counts [B, K, K] come back from the device.
 """
 
 import collections
-import functools
 import math
 import pathlib
 import time
@@ -26,91 +25,29 @@ from jaxseg import config, distributed, log, per_image, results, trained
 from jaxseg.data import loader, transforms
 from jaxseg.environment import environment
 from jaxseg.inference import Color, at_output_stride, make_predictions, make_probabilities
-from jaxseg.metrics import confusion_matrix
 from jaxseg.results import Evaluation
-from jaxseg.types import Array, ArrayLike, Variables
+from jaxseg.tally import Tally, count, name_of
+from jaxseg.types import Array, Variables
 
 __all__ = ["Evaluation", "at_output_stride", "evaluate", "make_probabilities", "run"]
 
 _AHEAD = 2  # batches given to the device before the oldest one's counts are waited for
-_NAMED = 5  # images named in an error
 _PICTURES = 4  # best and worst ones drawn, of each
 
 
-@functools.partial(jax.jit, static_argnames=("num_classes", "mesh"))
-def _count(
-    labels: Array,
-    predictions: Array,
-    finite: Array,
-    index: Array,
-    *,
-    num_classes: int,
-    mesh: Mesh | None,
-) -> tuple[Array, Array, Array]:
-    """One confusion matrix per image, int32 [B, K, K], held by every process when done."""
-
-    def of_image(label: Array, prediction: Array) -> Array:
-        return confusion_matrix(label[None], prediction[None], num_classes)
-
-    result = jax.vmap(of_image)(labels, predictions), finite, index
-    if mesh is None:
-        return result
-    return jax.lax.with_sharding_constraint(result, distributed.replicated(mesh))
-
-
-class _Tally:
-    """The sums on the host: int64, because int32 ends before the pixels of a large set."""
-
-    def __init__(self, num_classes: int) -> None:
-        self.confusion = np.zeros((num_classes, num_classes), np.int64)
-        self.images: dict[int, tuple[float, float]] = {}  # index -> (miou, pixel accuracy)
-        self.entries: dict[int, per_image.Entries] = {}  # index -> of `per_image.entries`
-        self.broken: list[int] = []  # images with scores that are not finite
-
-    def add(self, counts: Array, finite: Array, index: Array) -> int:
-        """Takes one batch of `_count`; how many images were in it, fillers aside."""
-        before = len(self.images)
-        batch = zip(*map(np.asarray, (counts, finite, index)), strict=True)
-        for confusion, is_finite, i in batch:
-            if i < 0:
-                continue
-            self.confusion += confusion
-            self.images[int(i)] = _image_numbers(confusion.astype(np.int64))
-            self.entries[int(i)] = per_image.entries(confusion)
-            if not is_finite:
-                self.broken.append(int(i))
-        return len(self.images) - before
-
-    def refuse_broken(self, source: loader.Source) -> None:
-        """Stops an evaluation in which any score was not finite."""
-        if not self.broken:
-            return
-        names = [_name(source, i) for i in sorted(self.broken)[:_NAMED]]
-        more = ", ..." if len(self.broken) > _NAMED else ""
-        raise ValueError(
-            "the model's scores are not finite (NaN or infinite) on "
-            f"{len(self.broken)} of {len(self.images)} images: {', '.join(names)}{more}"
-        )
-
-
-def _image_numbers(confusion: np.ndarray) -> tuple[float, float]:
-    """(mIoU over the classes present in the image's truth, pixel accuracy) of one image [K, K]."""
-    hits, truth = np.diagonal(confusion), confusion.sum(axis=1)
-    present = truth > 0
-    if not present.any():
-        return math.nan, math.nan
-    union = truth + confusion.sum(axis=0) - hits
-    return float(np.mean(hits[present] / union[present])), float(hits.sum() / truth.sum())
-
-
 def _put(batch: Mapping[str, np.ndarray], mesh: Mesh | None) -> dict[str, Array]:
-    wanted = {name: np.asarray(batch[name]) for name in ("image", "label")}
-    index = np.asarray(batch["index"], np.int32)
+    """image [B, H, W, 3] and label [B, H, W] uint8, index [B] and size [B, 2] int32."""
+    maps = {name: np.asarray(batch[name]) for name in ("image", "label")}
+    numbers = {
+        "index": np.asarray(batch["index"], np.int32),
+        "size": np.stack([batch["height"], batch["width"]], axis=-1).astype(np.int32),
+    }
     if mesh is None:
-        return jax.device_put(wanted | {"index": index})
+        return jax.device_put(maps | numbers)
     rows = NamedSharding(mesh, PartitionSpec("data"))
-    return distributed.put_batch(wanted, mesh) | {
-        "index": jax.make_array_from_process_local_data(rows, index)
+    return distributed.put_batch(maps, mesh) | {
+        name: jax.make_array_from_process_local_data(rows, values)
+        for name, values in numbers.items()
     }
 
 
@@ -154,15 +91,15 @@ def evaluate(
         raise ValueError("the split to evaluate holds no image")
     batches = _batches(source, protocol, mean, total, threads, mesh)
     variables = jax.device_put(variables, distributed.replicated(mesh) if mesh else None)
-    tally = _Tally(num_classes)
+    tally = Tally(num_classes)
     pending: collections.deque[tuple[Array, Array, Array]] = collections.deque()
     hidden = not progress or not distributed.is_main()
     with tqdm(total=total, unit="image", desc="evaluate", disable=hidden, leave=False) as bar:
         for batch in batches:
             put = _put(batch, mesh)
-            labels, finite = predict(variables, put["image"])
+            labels, finite = predict(variables, put["image"], put["size"])
             pending.append(
-                _count(
+                count(
                     put["label"], labels, finite, put["index"], num_classes=num_classes, mesh=mesh
                 )
             )
@@ -174,7 +111,7 @@ def evaluate(
             bar.update(tally.add(*pending.popleft()))
     tally.refuse_broken(source)
     images = [
-        {"index": i, "name": _name(source, i), "miou": miou, "pixel_accuracy": accuracy}
+        {"index": i, "name": name_of(source, i), "miou": miou, "pixel_accuracy": accuracy}
         for i, (miou, accuracy) in sorted(tally.images.items())
     ]
     names = [str(image["name"]) for image in images]
@@ -190,7 +127,7 @@ def frame_of(source: loader.Source, protocol: config.Eval) -> tuple[int, int]:
 
 
 def predict_example(
-    predict: Callable[[Variables, ArrayLike], tuple[Array, Array]],
+    predict: Callable[..., tuple[Array, Array]],
     variables: Variables,
     example: Mapping[str, Any],
     frame: tuple[int, int],
@@ -199,14 +136,8 @@ def predict_example(
     """Train ids uint8 [H, W] of one example of a split, padded to `frame` as in an evaluation."""
     height, width = example["label"].shape
     padded, _ = transforms.pad_to(example["image"], example["label"], frame, mean)
-    ids, _ = predict(variables, padded[None])
+    ids, _ = predict(variables, padded[None], np.array([[height, width]]))
     return np.asarray(ids[0])[:height, :width].astype(np.uint8)
-
-
-def _name(source: loader.Source, index: int) -> str:
-    """The name of an example, without decoding its image where the source can."""
-    read = source.encoded if isinstance(source, loader.Source) else source.__getitem__
-    return read(index)["name"]
 
 
 def _batches(

@@ -166,11 +166,11 @@ def _of_one(
     probabilities_of = make_probabilities(model, protocol, mean, std)
     predictions_of = make_predictions(model, protocol, mean, std, labels.num_classes)
 
-    def scores(batch: np.ndarray) -> tuple[np.ndarray, bool, np.ndarray | None]:
+    def scores(batch: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, bool, np.ndarray | None]:
         if not with_probabilities:
-            ids, finite = predictions_of(variables, batch)
+            ids, finite = predictions_of(variables, batch, sizes)
             return np.asarray(ids[0]), bool(finite[0]), None
-        probabilities = np.asarray(probabilities_of(variables, batch)[0])  # [H, W, K]
+        probabilities = np.asarray(probabilities_of(variables, batch, sizes)[0])  # [H, W, K]
         if probabilities.shape[-1] != labels.num_classes:
             raise ValueError(
                 f"the model predicts {probabilities.shape[-1]} classes, "
@@ -184,7 +184,7 @@ def _of_one(
         batch[:] = np.rint(mean).astype(np.uint8)
         batch[0, :height, :width] = image
         try:
-            ids, finite, probabilities = scores(batch)
+            ids, finite, probabilities = scores(batch, np.array([[height, width]]))
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise

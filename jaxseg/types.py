@@ -12,7 +12,9 @@ import numpy as np
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray
 Batch = Mapping[str, ArrayLike]  # image uint8 [B, H, W, 3], label uint8 [B, H, W], index int64 [B]
-Outputs = dict[str, jax.Array]  # logits float32 [B, H, W, K], aux_logits, named features
+# logits float32 [B, H, W, K], aux_logits, named features; where there are coarse_logits and the
+# model has a field resize_convention, logits are coarse_logits enlarged so.
+Outputs = dict[str, jax.Array]
 Variables = Mapping[str, Any]  # {"params": ..., "batch_stats": ...}
 
 IGNORE = 255  # the train id of void: kept out of every loss and every count by a mask

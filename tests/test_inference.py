@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import config, inference
+from jaxseg import config, inference, windows
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
 
@@ -123,7 +123,7 @@ def test_averaging_over_flips_commutes_with_flipping():
     ],
 )
 def test_windows_are_those_of_pspnet(length, crop, share, starts):
-    assert inference.window_starts(length, crop, share) == starts
+    assert windows.window_starts(length, crop, share) == starts
 
 
 def test_windows_cover_every_pixel_for_any_size():
@@ -131,7 +131,7 @@ def test_windows_cover_every_pixel_for_any_size():
     for _ in range(300):
         length, crop = rng.integers(1, 200, 2)
         share = rng.uniform(0.05, 1)
-        starts = inference.window_starts(int(length), int(crop), share)
+        starts = windows.window_starts(int(length), int(crop), share)
         covered = np.zeros(max(length, crop), int)
         for i in starts:
             assert i + crop <= max(length, crop)
@@ -178,11 +178,11 @@ def test_sliding_changes_nothing_for_a_network_without_context():
 
 def test_scaled_sizes_keep_the_grid_of_deeplab():
     scales = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-    heights = [inference.scaled_size((513, 1), scale)[0] for scale in scales]
+    heights = [windows.scaled_size((513, 1), scale)[0] for scale in scales]
     assert heights == [257, 385, 513, 641, 769, 897]
-    assert all(inference.scaled_size((513, 769), s)[1] == 768 * s + 1 for s in scales)
+    assert all(windows.scaled_size((513, 769), s)[1] == 768 * s + 1 for s in scales)
     for tenth in range(1, 30):  # no size is lost to rounding of 0.1, 0.2, ...
-        assert inference.scaled_size((11, 1), tenth / 10) == (tenth + 1, 1)
+        assert windows.scaled_size((11, 1), tenth / 10) == (tenth + 1, 1)
 
 
 def test_one_view_needs_no_softmax():

@@ -156,7 +156,7 @@ def test_an_image_that_does_not_fit_into_memory_does_not_stop_the_others(tmp_pat
     Image.fromarray(_image(50, 20)).save(tmp_path / "b.png")
 
     def make(model, protocol, mean, std, num_classes):
-        def predictions(variables, batch):
+        def predictions(variables, batch, sizes):
             if batch.shape[1] > 33:
                 raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
             return np.zeros(batch.shape[:3], np.int32), np.ones(1, bool)

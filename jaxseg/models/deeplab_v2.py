@@ -109,6 +109,7 @@ class DeepLabV2(nn.Module):
     head_features: int = 0  # 1024 on VGG-16
     scales: tuple[float, ...] = (1.0,)
     dropout: float = 0.5  # after fc6 and fc7
+    resize_convention: str = "align_corners"  # see jaxseg/sampling.py
     dtype: str = "float32"  # of features; logits are float32
     form: str = "auto"
 
@@ -128,7 +129,9 @@ class DeepLabV2(nn.Module):
         if not self.scales or min(self.scales) <= 0:
             raise ValueError(f"scales is {self.scales}: at least one is needed, each above 0")
         height, width = images.shape[1:3]
-        resize = functools.partial(resize_bilinear, convention="align_corners", form=self.form)
+        resize = functools.partial(
+            resize_bilinear, convention=self.resize_convention, form=self.form
+        )
         aspp = SummedASPP(
             self.num_classes,
             rates_at(self.atrous_rates, self.backbone.output_stride, STATED_AT),

@@ -54,8 +54,9 @@ class DeepLabV3(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K]; with an auxiliary head "aux_logits" likewise; "features",
-          the backbone's, and "aspp", what is classified.
+          "logits" float32 [B, H, W, K], and "coarse_logits", which they enlarge; with an auxiliary
+          head "aux_logits" like the former; "features", the backbone's, and "aspp", what is
+          classified.
 
         Raises:
           ValueError: at this output stride a rate is no whole number; an auxiliary head is asked
@@ -89,7 +90,7 @@ class DeepLabV3(nn.Module):
                 x = block(self.aspp_features, 3, name=f"extra_conv{number}")(x, train=train)
             outputs["aspp"] = x
         x = classifier(name="classifier")(x)  # [B, H/16, W/16, K]
-        outputs["logits"] = upsample(x)  # [B, H, W, K]
+        outputs |= {"coarse_logits": x, "logits": upsample(x)}  # [B, H, W, K]
 
         if self.aux_features:
             if "stage3" not in ends:

@@ -87,8 +87,8 @@ class DeepLabV3Plus(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K]; "features" of the backbone, "aspp" of the encoder and
-          "decoder", what is classified.
+          "logits" float32 [B, H, W, K], and "coarse_logits" [B, H/4, W/4, K], which they enlarge;
+          "features" of the backbone, "aspp" of the encoder and "decoder", what is classified.
 
         Raises:
           ValueError: the backbone has no such end point as `low_level` or one of `middle_levels`,
@@ -114,6 +114,7 @@ class DeepLabV3Plus(nn.Module):
             name="classifier",
         )
         x = classifier(x)  # [B, H/4, W/4, K]
+        outputs["coarse_logits"] = x
         return outputs | {"logits": self._upsample(x, images)}  # [B, H, W, K]
 
     def _check(self, ends: dict[str, Array]) -> None:

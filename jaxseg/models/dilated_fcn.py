@@ -45,8 +45,8 @@ class DilatedFCN(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" and, with an auxiliary head, "aux_logits", float32 [B, H, W, K]; "features", the
-          backbone's.
+          "logits" and, with an auxiliary head, "aux_logits", float32 [B, H, W, K];
+          "coarse_logits" [B, H/8, W/8, K], which the former enlarge; "features", the backbone's.
 
         Raises:
           ValueError: an auxiliary head is asked for on a backbone without a stage 3.
@@ -71,7 +71,7 @@ class DilatedFCN(nn.Module):
         ends = self.backbone(images, train=train)
         features: Array = ends["features"]  # [B, H/8, W/8, 2048]
         x = head(self.head_features, self.dropout, name="head")(features, train=train)
-        outputs = {"features": features, "logits": upsample(x)}  # [B, H, W, K]
+        outputs = {"features": features, "coarse_logits": x, "logits": upsample(x)}
         if self.aux_features:
             if "stage3" not in ends:
                 raise ValueError(

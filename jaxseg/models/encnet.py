@@ -178,7 +178,8 @@ class EncNet(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" and, with an auxiliary head, "aux_logits", float32 [B, H, W, K]; with `se_loss`
+          "logits" and, with an auxiliary head, "aux_logits", float32 [B, H, W, K];
+          "coarse_logits" [B, H/8, W/8, K], which the former enlarge; with `se_loss`
           "presence_logits", float32 [B, K]; "features", the backbone's, "encoding" [B, 512], and
           "encoded", the map that is classified.
 
@@ -212,7 +213,7 @@ class EncNet(nn.Module):
             form=self.form,
             name="classifier",
         )(x)  # [B, H/8, W/8, K]
-        outputs["logits"] = upsample(x)  # [B, H, W, K]
+        outputs |= {"coarse_logits": x, "logits": upsample(x)}  # [B, H, W, K]
         if self.se_loss:
             presence = nn.Dense(self.num_classes, dtype=encoding.dtype, name="presence")
             outputs["presence_logits"] = presence(encoding)  # [B, K]

@@ -163,14 +163,14 @@ class PSPNet(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" and, with an auxiliary head, "aux_logits", float32 [B, H, W, K]; "features", the
+          "logits" and, with an auxiliary head, "aux_logits", float32 [B, H, W, K];
+          "coarse_logits" [B, H/8, W/8, K], which the former enlarge; "features", the
           backbone's, and "pyramid", the map beside its levels.
 
         Raises:
           ValueError: `bins` or `pooling` has a value without meaning; an auxiliary head is asked
             for on a backbone without a stage 3.
         """
-        height, width = images.shape[1:3]
         block = self._layer(ConvNorm)
         ends = self.backbone(images, train=train)
         features = ends["features"]  # [B, H/8, W/8, 2048]
@@ -180,7 +180,8 @@ class PSPNet(nn.Module):
         x = block(self.head_features, 3, name="head")(pyramid, train=train)  # [B, H/8, W/8, 512]
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         outputs = {"features": features, "pyramid": pyramid}
-        outputs["logits"] = self._classify(x, (height, width), "classifier")  # [B, H, W, K]
+        x = self._classifier("classifier")(x)  # [B, H/8, W/8, K]
+        outputs |= {"coarse_logits": x, "logits": self._upsample(x, images)}  # [B, H, W, K]
 
         if self.aux_features:
             if "stage3" not in ends:
@@ -190,13 +191,12 @@ class PSPNet(nn.Module):
                 )
             x = block(self.aux_features, 3, name="aux_conv")(ends["stage3"], train=train)
             x = nn.Dropout(self.aux_dropout, deterministic=not train)(x)  # [B, H/8, W/8, 256]
-            outputs["aux_logits"] = self._classify(
-                x, (height, width), "aux_classifier"
-            )  # [B, H, W, K]
+            x = self._classifier("aux_classifier")(x)
+            outputs["aux_logits"] = self._upsample(x, images)  # [B, H, W, K]
         return outputs
 
-    def _classify(self, x: Array, size: tuple[int, int], name: str) -> Array:
-        classifier = Conv(
+    def _classifier(self, name: str) -> Conv:
+        return Conv(
             self.num_classes,
             1,
             use_bias=True,
@@ -204,9 +204,11 @@ class PSPNet(nn.Module):
             form=self.form,
             name=name,
         )
-        return resize_bilinear(
-            classifier(x), size, convention=self.resize_convention, form=self.form
-        )
+
+    def _upsample(self, x: Array, like: Array) -> Array:
+        height, width = like.shape[1:3]
+        convention = self.resize_convention
+        return resize_bilinear(x, (height, width), convention=convention, form=self.form)
 
     def _layer(self, module: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         return functools.partial(

@@ -176,7 +176,8 @@ class RefineNet(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits", float32 [B, H, W, K]; "features", the backbone's last map; "refined1" ..
+          "logits", float32 [B, H, W, K]; "coarse_logits" [B, H/4, W/4, K], which they enlarge;
+          "features", the backbone's last map; "refined1" ..
           "refined4" (or as many as there are cascades), what each block gives.
 
         Raises:
@@ -216,6 +217,7 @@ class RefineNet(nn.Module):
             form=self.form,
             name="classifier",
         )(drop(x))  # [B, H/4, W/4, K]
+        outputs["coarse_logits"] = x
         outputs["logits"] = resize_bilinear(
             x, (height, width), convention=self.resize_convention, form=self.form
         )  # [B, H, W, K]

@@ -19,6 +19,7 @@ from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.vgg import VGG
 from jaxseg.backbones.xception import Xception
+from jaxseg.layers.resize import resize_bilinear
 from jaxseg.models.backbone_unet import BackboneUNet, smp_unet
 from jaxseg.models.deconvnet import DeconvNet
 from jaxseg.models.deeplab_v1 import DeepLabV1, large_fov_backbone, small_window_backbone
@@ -228,11 +229,17 @@ def _check_gradients(model):
                 jnp.mean(value * jnp.sin(jnp.arange(value.size)).reshape(value.shape))
                 for value in logits
             ]
-            return sum(of_each), updates.get("batch_stats", {})
+            coarse = {name: outputs.get(name) for name in ("logits", "coarse_logits")}
+            return sum(of_each), (updates.get("batch_stats", {}), coarse)
 
         return jax.grad(loss, has_aux=True)(params)
 
-    gradients, statistics = step(variables["params"], x)
+    gradients, (statistics, coarse) = step(variables["params"], x)
+    if hasattr(model, "resize_convention") and coarse["coarse_logits"] is not None:
+        enlarged = resize_bilinear(
+            coarse["coarse_logits"], (33, 42), convention=model.resize_convention
+        )
+        np.testing.assert_allclose(enlarged, coarse["logits"], rtol=1e-4, atol=1e-4)
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
         where = jax.tree_util.keystr(path)
         assert np.isfinite(leaf).all(), where

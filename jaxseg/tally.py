@@ -1,0 +1,87 @@
+"""What an evaluation adds up: confusion matrices of images, by the device, in int64 here."""
+
+import functools
+import math
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxseg import distributed, per_image
+from jaxseg.data import loader
+from jaxseg.metrics import confusion_matrix
+from jaxseg.types import Array
+
+_NAMED = 5  # images named in an error
+
+
+@functools.partial(jax.jit, static_argnames=("num_classes", "mesh"))
+def count(
+    labels: Array,
+    predictions: Array,
+    finite: Array,
+    index: Array,
+    *,
+    num_classes: int,
+    mesh: Mesh | None,
+) -> tuple[Array, Array, Array]:
+    """One confusion matrix per image, int32 [B, K, K], held by every process when done."""
+
+    def of_image(label: Array, prediction: Array) -> Array:
+        return confusion_matrix(label[None], prediction[None], num_classes)
+
+    result = jax.vmap(of_image)(labels, predictions), finite, index
+    if mesh is None:
+        return result
+    return jax.lax.with_sharding_constraint(result, distributed.replicated(mesh))
+
+
+class Tally:
+    """The sums on the host: int64, because int32 ends before the pixels of a large set."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.confusion = np.zeros((num_classes, num_classes), np.int64)
+        self.images: dict[int, tuple[float, float]] = {}  # index -> (miou, pixel accuracy)
+        self.entries: dict[int, per_image.Entries] = {}  # index -> of `per_image.entries`
+        self.broken: list[int] = []  # images with scores that are not finite
+
+    def add(self, counts: Array, finite: Array, index: Array) -> int:
+        """Takes one batch of `count`; how many images were in it, fillers aside."""
+        before = len(self.images)
+        batch = zip(*map(np.asarray, (counts, finite, index)), strict=True)
+        for confusion, is_finite, i in batch:
+            if i < 0:
+                continue
+            self.confusion += confusion
+            self.images[int(i)] = _image_numbers(confusion.astype(np.int64))
+            self.entries[int(i)] = per_image.entries(confusion)
+            if not is_finite:
+                self.broken.append(int(i))
+        return len(self.images) - before
+
+    def refuse_broken(self, source: loader.Source) -> None:
+        """Stops an evaluation in which any score was not finite."""
+        if not self.broken:
+            return
+        names = [name_of(source, i) for i in sorted(self.broken)[:_NAMED]]
+        more = ", ..." if len(self.broken) > _NAMED else ""
+        raise ValueError(
+            "the model's scores are not finite (NaN or infinite) on "
+            f"{len(self.broken)} of {len(self.images)} images: {', '.join(names)}{more}"
+        )
+
+
+def _image_numbers(confusion: np.ndarray) -> tuple[float, float]:
+    """(mIoU over the classes present in the image's truth, pixel accuracy) of one image [K, K]."""
+    hits, truth = np.diagonal(confusion), confusion.sum(axis=1)
+    present = truth > 0
+    if not present.any():
+        return math.nan, math.nan
+    union = truth + confusion.sum(axis=0) - hits
+    return float(np.mean(hits[present] / union[present])), float(hits.sum() / truth.sum())
+
+
+def name_of(source: loader.Source, index: int) -> str:
+    """The name of an example, without decoding its image where the source can."""
+    read = source.encoded if isinstance(source, loader.Source) else source.__getitem__
+    return read(index)["name"]

@@ -1,0 +1,208 @@
+"""One view of a batch: an image at a scale, mirrored or turned, whole or through windows.
+
+Memory: of a batch [B, H, W] one float32 map [B, H, W, K] stands between the views, the sum so far;
+of one view alone, none. What is added to it or chosen from it is made a band of rows at a time
+(`row_bands`), from the scores at the network's own resolution. Views run one after the other, so
+their number costs time only. Windows need a second such map, at the view's scale.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Self, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxseg import config, row_bands, windows
+from jaxseg.layers.resize import resize_bilinear
+from jaxseg.row_bands import Rows
+from jaxseg.types import Array, ArrayLike, Outputs, Variables
+
+Color = tuple[float, float, float]  # one number for each of R, G, B
+
+# DeepLab resizes images and logits so; a side s k + 1 keeps its grid at the scales it divides.
+_CONVENTION = "align_corners"
+
+
+def normalise(images: ArrayLike, mean: Color, std: Color) -> Array:
+    """uint8 [B, H, W, 3] -> float32 (images - mean) / std."""
+    return (jnp.asarray(images, jnp.float32) - jnp.asarray(mean)) / jnp.asarray(std)
+
+
+def at_output_stride(model: nn.Module, output_stride: int) -> nn.Module:
+    """The same network with denser or coarser features; its parameters stay as they are.
+
+    Args:
+      model: has a field `backbone` with a field `output_stride`, unless 0 is asked for.
+      output_stride: a power of two; 0 leaves the model as it is.
+
+    Raises:
+      ValueError: the model has no such field, or the value is no stride.
+    """
+    if output_stride == 0:
+        return model
+    if output_stride < 0 or output_stride & (output_stride - 1):
+        raise ValueError(f"eval.output_stride={output_stride} must be a power of two, or 0")
+    backbone = getattr(model, "backbone", None)
+    if not isinstance(backbone, nn.Module) or not hasattr(backbone, "output_stride"):
+        raise ValueError(
+            f"eval.output_stride={output_stride}: {type(model).__name__} has no backbone with an "
+            "output_stride; leave it 0"
+        )
+    return model.clone(backbone=backbone.clone(output_stride=output_stride))
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """What is fixed when a view is compiled; hashable, so equal protocols share the program."""
+
+    model: nn.Module
+    mean: Color
+    std: Color
+    fusion: str
+    flip: bool
+    long_side: int
+    crop: tuple[int, int] | None  # of the sliding window
+    share: float
+    margin: int
+    mirror: bool  # beyond the image
+
+    @classmethod
+    def of(cls, model: nn.Module, protocol: config.Eval, mean: Color, std: Color) -> Self:
+        """What a protocol says of its views."""
+        return cls(
+            at_output_stride(model, protocol.output_stride),
+            mean,
+            std,
+            protocol.fusion,
+            protocol.flip,
+            protocol.long_side,
+            protocol.crop_size if protocol.sliding else None,
+            protocol.stride,
+            protocol.margin,
+            protocol.border == "mirror",
+        )
+
+    @property
+    def windowed(self) -> bool:
+        """Whether the network sees parts of the image, or more than the image."""
+        return self.crop is not None or self.margin > 0
+
+    @property
+    def flips_inside(self) -> bool:
+        """Whether a view holds its own mirror image, else that is a view of its own."""
+        return self.flip and (self.windowed or self.fusion == "logits")
+
+    def prepared(self, images: Array, sizes: Array) -> Array:
+        """uint8 [B, H, W, 3], filled up with the mean colour, as the network sees them."""
+        images = normalise(images, self.mean, self.std)
+        if not self.mirror:
+            return images
+        height, width = images.shape[1:3]
+        return windows.mirrored_beyond(images, sizes, (0, height), (0, width))
+
+    def scores(self, variables: Variables, images: Array) -> tuple[Array, str]:
+        """The network's last map, float32 [B, h, w, K], and how logits are its enlargement."""
+        outputs = cast(Outputs, self.model.apply(variables, images, train=False))
+        convention = getattr(self.model, "resize_convention", None)
+        if convention and "coarse_logits" in outputs:
+            return outputs["coarse_logits"].astype(jnp.float32), convention
+        return outputs["logits"].astype(jnp.float32), _CONVENTION
+
+    def whole(
+        self, variables: Variables, view: Array, size: tuple[int, int], mirrored: Array | bool
+    ) -> Rows:
+        """Scores of a view at `size`: logits for the fusion "max", else probabilities."""
+        view = jnp.where(mirrored, view[:, :, ::-1], view)
+        x, convention = self.scores(variables, view)
+        rows = row_bands.enlarged(x, size, convention, mirrored=mirrored)
+        if self.flips_inside:
+            y, convention = self.scores(variables, view[:, :, ::-1])
+            other = row_bands.enlarged(y, size, convention, mirrored=True)
+            return lambda index: jax.nn.softmax(rows(index) + other(index))
+        return rows if self.fusion == "max" else lambda index: jax.nn.softmax(rows(index))
+
+    def of_window(self, variables: Variables, part: Array) -> Array:
+        """Probabilities [B, h, w, K] of windows [B, h, w, 3]."""
+
+        def logits(part: Array) -> Array:
+            outputs = cast(Outputs, self.model.apply(variables, part, train=False))
+            return outputs["logits"].astype(jnp.float32)
+
+        if not self.flip:
+            return jax.nn.softmax(logits(part))
+        both = logits(part), logits(part[:, :, ::-1])[:, :, ::-1]
+        if self.fusion == "logits":
+            return jax.nn.softmax(both[0] + both[1])
+        return (jax.nn.softmax(both[0]) + jax.nn.softmax(both[1])) / 2
+
+    def seen(
+        self, variables: Variables, x: Array, sizes: Array, mirrored: Array | bool, scale: float
+    ) -> Rows:
+        """Scores of normalised images [B, H, W, 3] seen at one scale, at their own size."""
+        size = (x.shape[1], x.shape[2])
+        if self.long_side:
+            side = round(self.long_side * scale)
+            canvas, new = (side, side), windows.with_long_side(sizes, side)
+            view = windows.resampled(x, sizes, new, canvas)
+        else:
+            canvas = windows.scaled_size(size, scale)
+            new = sizes if scale == 1 else jnp.floor((sizes - 1) * scale + 1 + 1e-4).astype(int)
+            view = x if canvas == size else resize_bilinear(x, canvas, convention=_CONVENTION)
+        if not self.windowed and not self.long_side:
+            return self.whole(variables, view, size, mirrored)
+        if self.windowed:
+            crop = self.crop or (canvas[0] + 2 * self.margin, canvas[1] + 2 * self.margin)
+            y = windows.slide(
+                functools.partial(self.of_window, variables),
+                view,
+                new,
+                crop=crop,
+                share=self.share,
+                margin=self.margin,
+                mirror=self.mirror,
+            )  # [B, h, w, K]
+        else:
+            y = _all_rows(self.whole(variables, view, canvas, mirrored), canvas[0])
+        if self.long_side:
+            y = windows.resampled(y, new, sizes, size)
+            return lambda index: jnp.take(y, index, axis=1)
+        return row_bands.enlarged(y, size, _CONVENTION)
+
+
+def _all_rows(rows: Rows, height: int) -> Array:
+    return rows(jnp.arange(height))
+
+
+@functools.partial(jax.jit, static_argnames=("views", "scale", "turn"), donate_argnums=0)
+def with_view(
+    total: Array | None,
+    variables: Variables,
+    images: Array,
+    sizes: Array,
+    mirrored: Array,
+    *,
+    views: Views,
+    scale: float,
+    turn: float,
+) -> Array:
+    """The sum (or, for the fusion "max", the highest logits) [B, H, W, K] with one view more."""
+    size = (images.shape[1], images.shape[2])
+    x = views.prepared(images, sizes)
+    if turn:
+        side = math.ceil(math.hypot(*size))
+        x = windows.turned(x, sizes, turn, (side, side))
+        whole = jnp.full_like(sizes, side)
+        y = _all_rows(views.seen(variables, x, whole, mirrored, scale), side)
+        y = windows.turned_back(y, sizes, turn, size)  # [B, H, W, K]
+        rows: Rows = lambda index: jnp.take(y, index, axis=1)  # noqa: E731
+    else:
+        rows = views.seen(variables, x, sizes, mirrored, scale)
+    highest = views.fusion == "max"
+    if total is None:
+        classes = jax.eval_shape(rows, jnp.arange(1)).shape[-1]
+        start = -jnp.inf if highest else 0.0
+        total = jnp.full((x.shape[0], *size, classes), start, jnp.float32)
+    return row_bands.joined(total, rows, jnp.maximum if highest else jnp.add)
