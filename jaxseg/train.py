@@ -31,7 +31,7 @@ from jaxseg import (
     reach,
     validation,
 )
-from jaxseg.data import loader, transforms
+from jaxseg.data import class_sampling, loader, transforms
 from jaxseg.environment import describe_run
 from jaxseg.state import TrainState
 from jaxseg.step import init_state, init_variables, make_optimizer, make_train_step
@@ -71,6 +71,9 @@ def fit(
     train_source, eval_source = data or _open_data(experiment.data)
     mesh = distributed.make_mesh(train.rows)
     _check(experiment, train_source, eval_source, mesh)
+    plan = class_sampling.make_plan(
+        train_source, duplicate=experiment.data.duplicate, balance=experiment.data.balance
+    )
     optimizer, rate = make_optimizer(experiment)
     place = distributed.replicated(mesh)
     init = jax.jit(functools.partial(init_state, experiment, optimizer), out_shardings=place)
@@ -116,7 +119,7 @@ def fit(
         if start >= train.steps:
             progress.say(f"{workdir}: all {train.steps} steps are done")
             return state
-        batches = _batches(experiment, train_source, mesh, position)
+        batches = _batches(experiment, train_source, plan, mesh, position)
         train_step = jax.jit(make_train_step(experiment, optimizer, rate), donate_argnums=0)
         recent, speed = log.Recent(), log.Rate()
         batch, position = next(batches)
@@ -199,7 +202,7 @@ def _check_loss(loss: config.Loss, outputs: Outputs, name: str, num_classes: int
         raise ValueError(f"loss.hardest={loss.hardest} needs loss.reduction=pixels")
     if loss.coarse and not losses.coarse_names(outputs):
         raise ValueError(
-            f"loss.coarse={loss.coarse} needs a model with coarse logits (DeepLab v1 and v2), "
+            f"loss.coarse={loss.coarse} needs a model with coarse logits (DeepLab, PSPNet, ...), "
             "this one has none: set --config.loss.coarse=0"
         )
     labels = jax.ShapeDtypeStruct(outputs["logits"].shape[:-1], np.uint8)
@@ -217,7 +220,11 @@ def _seen_at_once(experiment: config.Experiment, source: loader.Source) -> tuple
 
 
 def _batches(
-    experiment: config.Experiment, source: loader.Source, mesh: Mesh, position: Any
+    experiment: config.Experiment,
+    source: loader.Source,
+    plan: class_sampling.Plan,
+    mesh: Mesh,
+    position: Any,
 ) -> Iterator[tuple[dict[str, Array], Any]]:
     """Batches on the devices, each with the loader's place after it."""
     data, loss = experiment.data, experiment.loss
@@ -234,6 +241,10 @@ def _batches(
             rotation_probability=data.rotation_probability,
             elastic=data.elastic,
             blur=data.blur,
+            photometric=data.photometric,
+            class_crops=data.class_crops,
+            class_limit=data.class_limit,
+            class_limit_draws=data.class_limit_draws,
             border=data.border,
             mean=data.mean,
             boundary=loss.boundary,
@@ -242,6 +253,7 @@ def _batches(
         seed=experiment.train.seed,
         threads=data.threads,
         prefetch=data.prefetch,
+        plan=plan,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )

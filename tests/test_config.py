@@ -7,9 +7,11 @@ import json
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from jaxseg import config, optim
+from jaxseg import config, optim, train
+from jaxseg.data import class_sampling, transforms
 from jaxseg.data.builders import camvid, cityscapes, isbi_em, pascal_context, shapes, voc2012
 from tests.conftest import ROOT
 
@@ -106,7 +108,15 @@ def test_full_size_is_a_whole_experiment_and_other_sizes_are_refused(name):
         ("train.eval_every", -1, "at least 0"),
         ("loss.reduction", "sum", "one of pixels, images"),
         ("loss.coarse", -1.0, "at least 0"),
-        ("data.border", "edge", "one of mean, mirror"),
+        ("data.border", "edge", "one of mean, zero, mirror"),
+        ("data.photometric", 0.5, "True or False"),
+        ("data.class_crops", None, "True or False"),
+        ("data.class_limit", 1.25, "at least 0 and at most 1"),
+        ("data.class_limit_draws", 0, "at least 1"),
+        ("data.class_limit_draws", 2.5, "a whole number"),
+        ("data.duplicate", "car", "a list, each of it a text"),
+        ("data.duplicate", (3,), "a list, each of it a text"),
+        ("data.balance", "yes", "True or False"),
         ("data.rotation", 360.0, "at least 0 and below 360"),
         ("data.rotation_probability", 1.5, "at least 0 and at most 1"),
         ("data.elastic", float("inf"), "at least 0 and below 1000"),
@@ -125,6 +135,35 @@ def test_a_value_of_another_kind_is_refused_with_its_field(path, value, words):
 
     with pytest.raises(ValueError, match=f"{path}=.*must be .*{words}"):
         config.check(changed(built, path.split(".")))
+
+
+def test_the_transforms_defaults_are_the_configs():
+    """`Augment` stands alone, for the doctor's picture too, and still is what a run does."""
+    data = {field.name: field.default for field in dataclasses.fields(config.Data)}
+    for field in dataclasses.fields(transforms.Augment):
+        if field.name in data and field.name != "crop_size":
+            assert field.default == data[field.name], field.name
+
+
+def test_every_setting_of_the_views_reaches_the_loader(monkeypatch):
+    given = {}
+    monkeypatch.setattr(
+        train.loader, "train_iterator", lambda *_, **settings: given.update(settings) or iter(())
+    )
+    built = experiment("quickstart")
+    plan = class_sampling.Plan(np.arange(3))
+    other = {bool: True, int: 7, float: 0.5, str: "zero", tuple: (0.5, 0.75)}
+    fields = {field.name: field for field in dataclasses.fields(transforms.Augment)}
+    for name in set(fields) & {field.name for field in dataclasses.fields(config.Data)}:
+        value = getattr(built.data, name)
+        changed = (90.0, 80.0, 70.0) if name == "mean" else other[type(value)]
+        setattr(built.data, name, not value if isinstance(value, bool) else changed)
+    built.data.crop_size = (33, 65)
+    list(train._batches(built, None, plan, None, None))
+    assert given["plan"] is plan
+    for name in fields:
+        if hasattr(built.data, name):
+            assert getattr(given["augment"], name) == getattr(built.data, name), name
 
 
 def test_an_unknown_field_is_refused_by_name():

@@ -1,10 +1,13 @@
-"""Training transforms that leave every pixel where it is: colour jitter and blur."""
+"""Training transforms that leave every pixel where it is: colour jitter, distortion and blur."""
+
+import dataclasses
 
 import cv2
 import numpy as np
 
 BLUR_RADIUS = 2  # a kernel of 5 x 5
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, of red, green, blue
+_BRIGHTNESS, _FACTOR, _HUE = 32.0, 0.5, 36.0  # of SSD: grey levels, about 1, degrees
 
 
 def jitter_colour(image: np.ndarray, factors: tuple[float, float, float]) -> np.ndarray:
@@ -24,6 +27,65 @@ def jitter_colour(image: np.ndarray, factors: tuple[float, float, float]) -> np.
     matrix = brightness * contrast * matrix
     offset = np.full((3, 1), (1 - contrast) * grey)  # each row of `matrix` sums to the same
     return cv2.transform(image, np.hstack([matrix, offset]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Distortion:
+    """What chance has decided for the photometric distortion of SSD; these defaults do nothing."""
+
+    brightness: float = 0.0  # grey levels that are added
+    contrast: float = 1.0  # factor of red, green and blue
+    saturation: float = 1.0  # factor of the S of HSV
+    hue: float = 0.0  # degrees that are added to the H of HSV
+    contrast_last: bool = False
+
+
+def draw_distortion(rng: np.random.Generator) -> Distortion:
+    """Each of the four in half of the cases, uniform in its range; the order by chance too.
+
+    SSD (Liu et al., arXiv 1512.02325, section 2.2) has it from its released code
+    (weiliu89/caffe, im_transforms.cpp and ssd_pascal.py): brightness +-32, contrast and saturation
+    0.5 to 1.5, hue +-18 steps of OpenCV's 8-bit hue, which has 180: +-36 degrees. (Ports to
+    floating point read the 18 as degrees.)
+    """
+    off = (rng.random(4) >= 0.5).tolist()
+    brightness, contrast, saturation, hue = np.where(off, 0.0, 2 * rng.random(4) - 1).tolist()
+    return Distortion(
+        brightness=_BRIGHTNESS * brightness,
+        contrast=1 + _FACTOR * contrast,
+        saturation=1 + _FACTOR * saturation,
+        hue=_HUE * hue,
+        contrast_last=bool(rng.random() < 0.5),
+    )
+
+
+def _levels(values: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+
+
+def distort(image: np.ndarray, by: Distortion) -> np.ndarray:
+    """Brightness, contrast, saturation and hue; or contrast after the other three.
+
+    Rounded and clipped to 0 ... 255 after brightness, after each contrast and after HSV.
+    Departure: hue goes round the circle and is not rounded to steps of two degrees.
+
+    Args:
+      image: uint8 [H, W, 3].
+      by: as drawn.
+
+    Returns:
+      uint8 [H, W, 3].
+    """
+    first = _levels(np.arange(256) + by.brightness)
+    contrast = _levels(np.arange(256) * by.contrast)
+    image = cv2.LUT(image, first if by.contrast_last else contrast[first])
+    if by.saturation != 1 or by.hue:
+        hsv = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2HSV)  # degrees, 0-1, 0-255
+        change = np.diag([1.0, by.saturation, 1.0])
+        hsv = cv2.transform(hsv, np.hstack([change, [[by.hue % 360], [0.0], [0.0]]]))
+        np.minimum(hsv[..., 1], 1, out=hsv[..., 1])
+        image = cv2.convertScaleAbs(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
+    return cv2.LUT(image, contrast) if by.contrast_last else image
 
 
 def blur(image: np.ndarray) -> np.ndarray:

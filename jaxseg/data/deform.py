@@ -15,7 +15,11 @@ from jaxseg.types import IGNORE
 
 NODES = 3  # of the grid of displacement vectors, each way
 _INT16 = (-(1 << 15), (1 << 15) - 1)  # what OpenCV holds whole positions in
-BORDERS = {"mean": cv2.BORDER_CONSTANT, "mirror": cv2.BORDER_REFLECT_101}
+BORDERS = {
+    "mean": cv2.BORDER_CONSTANT,
+    "zero": cv2.BORDER_CONSTANT,
+    "mirror": cv2.BORDER_REFLECT_101,
+}
 
 
 def displacements(vectors: Sequence[float], size: tuple[int, int]) -> np.ndarray:
@@ -83,35 +87,48 @@ def positions(
     return at[0], at[1]
 
 
-def look_up(
+def look_up_image(
     image: np.ndarray,
-    label: np.ndarray,
     at: tuple[np.ndarray, np.ndarray],
     *,
-    margin: int,
     fill: tuple[int, int, int],
     border: str,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The image at `positions`, and the label there without the margin.
+) -> np.ndarray:
+    """The image at `positions`.
 
     Args:
       image: uint8 [H, W, 3].
-      label: uint8 [H, W].
-      at: rows and columns, each [h + 2 margin, w + 2 margin].
-      margin: in pixels of the view.
-      fill: the colour beyond the image, where the label is void, if `border` is "mean".
-      border: or "mirror": image and label go on mirrored at their outer pixels' centres.
+      at: rows and columns, each [h, w].
+      fill: the colour beyond the image, unless it is mirrored there.
+      border: "mirror": the image goes on mirrored at its outer pixels' centres; or "mean", "zero".
 
     Returns:
-      uint8 [h + 2 margin, w + 2 margin, 3] and uint8 [h, w].
+      uint8 [h, w, 3].
     """
     rows, columns = at
     mode = BORDERS[border]
-    view = cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=mode, borderValue=fill)
+    return cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=mode, borderValue=fill)
+
+
+def look_up_label(
+    label: np.ndarray, at: tuple[np.ndarray, np.ndarray], *, border: str, margin: int = 0
+) -> np.ndarray:
+    """The label at `positions` without their margin: of the pixel whose square holds the point.
+
+    Args:
+      label: uint8 [H, W].
+      at: rows and columns, each [h + 2 margin, w + 2 margin].
+      border: as of `look_up_image`; the label beyond is void where it is not mirrored.
+      margin: in pixels of the view.
+
+    Returns:
+      uint8 [h, w].
+    """
+    rows, columns = at
     inside = tuple(slice(margin, side - margin) for side in rows.shape)
-    nearest = np.empty((*rows[inside].shape, 2), np.int16)  # (x, y), the pixel around the point
+    nearest = np.empty((*rows[inside].shape, 2), np.int16)  # (x, y)
     for axis, values in enumerate((columns, rows)):
         nearest[..., axis] = np.floor(values[inside] + np.float32(0.5)).clip(*_INT16)
     none = np.empty(0, np.uint16)  # fractions, which whole positions have not
-    ids = cv2.remap(label, nearest, none, cv2.INTER_NEAREST, borderMode=mode, borderValue=[IGNORE])
-    return view, ids
+    mode = BORDERS[border]
+    return cv2.remap(label, nearest, none, cv2.INTER_NEAREST, borderMode=mode, borderValue=[IGNORE])

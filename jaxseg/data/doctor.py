@@ -3,6 +3,7 @@
     python -m jaxseg.data.doctor --name=camvid                         # as prepared in data/
     python -m jaxseg.data.doctor --name=camvid --manual_dir=CAMVID     # as published
     python -m jaxseg.data.doctor --name=folder/mine --images=IMAGES --masks=MASKS [--classes=FILE]
+    python -m jaxseg.data.doctor --name=camvid --augment=rotation=10 --augment=scale_range=0.5,2
 
 Exit status: 0 nothing wrong, 1 something is wrong (all of it is said), 2 a wrong flag.
 """
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from absl import app, flags, logging
 
-from jaxseg.data import doctor_picture, files, pairs, prepare, records, survey
+from jaxseg.data import doctor_picture, doctor_views, files, pairs, prepare, records, survey
 from jaxseg.data import source as sources
 from jaxseg.data.builders import folder as folders
 from jaxseg.data.labels import LabelSpec
@@ -26,6 +27,10 @@ from jaxseg.types import IGNORE
 _SPLITS = flags.DEFINE_list("split", [], "Splits to look at; all of them without.")
 _PICTURE = flags.DEFINE_string("picture", "", "PNG to write; NAME.png without, none: no picture.")
 _PREVIEW = flags.DEFINE_integer("preview", 12, "Examples shown in the picture.", 0)
+_VIEWS = flags.DEFINE_integer("views", 3, "Augmented views of each of them.", 0)
+_AUGMENT = flags.DEFINE_multi_string(
+    "augment", [], "FIELD=VALUE of the views, a field of config.Data such as rotation=10."
+)
 _MUCH_VOID = 0.5  # share that is doubted
 _SHOWN = 12  # names listed for one problem
 
@@ -213,6 +218,11 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     logging.set_verbosity(logging.ERROR)
     try:
+        doctor_views.augment_of(_AUGMENT.value, (1, 1))  # refused before anything is read
+    except ValueError as error:
+        print(f"jaxseg: {one_line(error)}", file=sys.stderr)
+        return 2
+    try:
         if prepare.names_published_files():
             looked, labels = _published(prepare.find(name, need_classes=False))
         else:
@@ -224,7 +234,12 @@ def main(arguments: Sequence[str]) -> int:
         print(text(name, surveys))
         if _PICTURE.value != "none":
             path = pathlib.Path(_PICTURE.value or f"{name.replace('/', '_')}.png")
-            doctor_picture.draw(name, looked, surveys, path, _PREVIEW.value)
+            sizes = [size for each in surveys.values() for size in each.sizes()]
+            crop = survey.training_crop(sizes) if sizes else (1, 1)
+            augment = doctor_views.augment_of(_AUGMENT.value, crop)
+            doctor_picture.draw(
+                name, looked, surveys, path, _PREVIEW.value, augment=augment, views=_VIEWS.value
+            )
             print(f"Picture: {path}")
     except (ValueError, OSError) as error:
         print(f"jaxseg: {one_line(error)}", file=sys.stderr)

@@ -1,12 +1,13 @@
-"""The doctor's picture of a data set: shares of the classes, examples with their labels."""
+"""The doctor's picture of a data set: shares of the classes, examples and augmented views."""
 
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 
-from jaxseg.data import survey
+from jaxseg.data import doctor_views, survey
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.transforms import Augment
 from jaxseg.types import IGNORE
 
 _HATCHES = ("", "//", "..")  # tell the splits apart where the colours tell the classes
@@ -19,8 +20,21 @@ def draw(
     surveys: Mapping[str, survey.Survey],
     path: pathlib.Path,
     preview: int,
+    *,
+    augment: Augment,
+    views: int,
 ) -> None:
-    """One PNG: bars of the class shares of each split, and examples with their labels over them."""
+    """One PNG: bars of the class shares of each split, and examples with their labels over them.
+
+    Args:
+      name: of the set.
+      looked: its splits.
+      surveys: what was found in them.
+      path: of the PNG.
+      preview: how many examples, of all splits together.
+      augment: the transform of the views.
+      views: of each example, beside it.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -38,9 +52,11 @@ def draw(
         )
         if not surveys[split].findings[int(i)].problem
     ]
-    columns = 3
-    rows = -(-len(chosen) // columns)
-    figure = plt.figure(figsize=(14, 4 + 2.2 * rows), dpi=90, layout="constrained")
+    columns = 1 + views if views else 3
+    rows = -(-len(chosen) * (1 + views) // columns)
+    figure = plt.figure(
+        figsize=(max(14, 4.6 * columns), 4 + 2.2 * rows), dpi=90, layout="constrained"
+    )
     grid = figure.add_gridspec(1 + rows, columns, height_ratios=[4, *[2.2] * rows])
     bars = figure.add_subplot(grid[0, :])
     width = 0.8 / len(surveys)
@@ -73,21 +89,32 @@ def draw(
         bars.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     bars.spines[["top", "right"]].set_visible(False)
     bars.legend(handles=legend)
-    for place, (split, index) in enumerate(chosen):
+    place = columns  # below the bars
+    for split, index in chosen:
         image, raw = looked[split].show(index)
-        axes = figure.add_subplot(grid[1 + place // columns, place % columns])
-        axes.imshow(_overlay(image, raw, labels))
-        axes.set_title(f"{split} {surveys[split].findings[index].name}", fontsize=8)
-        axes.axis("off")
+        shown_pairs = [(image, _train_ids(raw, labels))]
+        shown_pairs += [doctor_views.view(augment, *shown_pairs[0], index, i) for i in range(views)]
+        for number, (view, label) in enumerate(shown_pairs):
+            axes = figure.add_subplot(grid[place // columns, place % columns])
+            axes.imshow(_overlay(view, label, labels))
+            title = f"view {number}" if number else f"{split} {surveys[split].findings[index].name}"
+            axes.set_title(title, fontsize=8)
+            axes.axis("off")
+            place += 1
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     plt.close(figure)
 
 
-def _overlay(image: np.ndarray, raw: np.ndarray, labels: LabelSpec) -> np.ndarray:
-    """Image beside image with the classes over it; ids that no class has are drawn as void."""
+def _train_ids(raw: np.ndarray, labels: LabelSpec) -> np.ndarray:
+    """Train ids of a mask; ids that no class has become void."""
     table = np.full(65536, IGNORE, np.uint8)
     for raw_id, train_id in labels.raw_to_train.items():
         table[raw_id] = train_id
-    colour = labels.colour(table[raw])
-    return np.concatenate([image, (0.4 * image + 0.6 * colour).astype(np.uint8)], axis=1)
+    return table[raw]
+
+
+def _overlay(image: np.ndarray, label: np.ndarray, labels: LabelSpec) -> np.ndarray:
+    """Image beside image with the classes over it."""
+    mixed = (0.4 * image + 0.6 * labels.colour(label)).astype(np.uint8)
+    return np.concatenate([image, mixed], axis=1)

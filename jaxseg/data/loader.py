@@ -1,9 +1,10 @@
 """Prepared sets -> batches of uint8, for training and for evaluation.
 
 Training is one endless stream of examples, a pure function of (seed, position): position p is
-example p % N of epoch p // N, epochs are shuffled anew, and chance is drawn from the position.
-Batch i is positions i B ... i B + B - 1, dealt out to the processes in turn, so that neither the
-number of processes nor of threads changes what a step sees. The state is the position.
+example p % N of epoch p // N, epochs are shuffled anew, and chance is drawn from the position; or,
+where classes are balanced, chance draws the example too (`class_sampling.Plan`). Batch i is
+positions i B ... i B + B - 1, dealt out to the processes in turn, so that neither the number of
+processes nor of threads changes what a step sees. The state is the position.
 """
 
 import math
@@ -15,8 +16,10 @@ import grain
 import numpy as np
 
 from jaxseg.data.boundaries import boundary_weights
+from jaxseg.data.class_sampling import Plan
+from jaxseg.data.padding import pad_to
 from jaxseg.data.source import Source, open_split
-from jaxseg.data.transforms import Augment, pad_to
+from jaxseg.data.transforms import Augment
 from jaxseg.types import IGNORE
 
 __all__ = ["Source", "TrainIterator", "eval_batches", "open_split", "train_iterator"]
@@ -91,7 +94,9 @@ class TrainIterator:
         self._batches = None
 
 
-def train_stream(source: Sequence | Source, augment: Augment, seed: int) -> grain.MapDataset:
+def train_stream(
+    source: Sequence | Source, augment: Augment, seed: int, plan: Plan | None = None
+) -> grain.MapDataset:
     """The endless stream: element p is a pure function of (seed, p), whoever asks for it.
 
     Elements are "image" and "label", and "weight" float32 [h, w] where `augment.boundary` asks.
@@ -99,7 +104,14 @@ def train_stream(source: Sequence | Source, augment: Augment, seed: int) -> grai
     if len(source) == 0:
         raise ValueError(f"{source!r} is empty")
 
-    def view(example: Mapping[str, Any], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    plan = plan or Plan(np.arange(len(source)))
+
+    def drawn(_: int, rng: np.random.Generator) -> int:
+        examples = plan.classes[rng.integers(len(plan.classes))]
+        return examples[rng.integers(len(examples))]
+
+    def view(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        example = source[index]
         image, label = augment.apply(rng, example["image"], example["label"])
         example = {"image": image, "label": label}
         if augment.boundary:
@@ -108,8 +120,9 @@ def train_stream(source: Sequence | Source, augment: Augment, seed: int) -> grai
             )
         return example
 
-    dataset = grain.MapDataset.source(source).seed(seed)
-    return dataset.shuffle().repeat().random_map(view)
+    indices = grain.MapDataset.source(plan.epoch).seed(seed)
+    chosen = indices.repeat().random_map(drawn) if plan.classes else indices.shuffle().repeat()
+    return chosen.random_map(view)
 
 
 def train_iterator(
@@ -120,6 +133,7 @@ def train_iterator(
     seed: int,
     threads: int,
     prefetch: int,
+    plan: Plan | None = None,
     process_index: int = 0,
     process_count: int = 1,
 ) -> TrainIterator:
@@ -132,6 +146,7 @@ def train_iterator(
       seed: of order and transforms, 0 to 2^32 - 1.
       threads: readers of this process; 0: read in the caller's thread.
       prefetch: examples read ahead.
+      plan: of `class_sampling.make_plan`; without, every example once an epoch.
       process_index: which process this is.
       process_count: of so many.
 
@@ -139,7 +154,7 @@ def train_iterator(
       ValueError: the batch cannot be shared equally, or the source is empty.
     """
     return TrainIterator(
-        train_stream(source, augment, seed),
+        train_stream(source, augment, seed, plan),
         batch_size=batch_size,
         threads=threads,
         prefetch=prefetch,

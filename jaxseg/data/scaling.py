@@ -19,6 +19,24 @@ import numpy as np
 MAX_DENOMINATOR = 64  # of a scale: "uniform" is uniform over multiples of 1/64
 
 
+def factors(scale_range: tuple[float, float], step: float) -> tuple[Fraction, ...]:
+    """The factors that are drawn from, each as likely as the others.
+
+    Args:
+      scale_range: smallest and largest.
+      step: 0: uniform in the range; else linspace(smallest, largest, step).
+    """
+    low, high = scale_range
+    if step:
+        values = np.linspace(low, high, round((high - low) / step) + 1)
+        return tuple(Fraction(v).limit_denominator(MAX_DENOMINATOR) for v in values)
+    first = math.ceil(low * MAX_DENOMINATOR - 1e-9)
+    last = math.floor(high * MAX_DENOMINATOR + 1e-9)
+    if first >= last:  # one factor, or a range narrower than 1/64
+        return (Fraction((low + high) / 2).limit_denominator(MAX_DENOMINATOR),)
+    return tuple(Fraction(n, MAX_DENOMINATOR) for n in range(first, last + 1))
+
+
 def scaled(length: int, scale: Fraction) -> int:
     """Rows or columns after scaling, rounded down as the released code does."""
     return max(1, length * scale.numerator // scale.denominator)

@@ -2,8 +2,10 @@
 
 import difflib
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
@@ -65,6 +67,7 @@ class Source:
     Attributes:
       name: of the set.
       split: of it.
+      folder: where it lies.
       labels: its LabelSpec.
       largest: the largest height and the largest width of the split.
     """
@@ -74,7 +77,7 @@ class Source:
         if split not in info.splits:
             there = ", ".join(sorted(info.splits))
             raise ValueError(f"{name} has no split {split!r}; it has: {there}")
-        self.name, self.split = name, split
+        self.name, self.split, self.folder = name, split, folder
         self.labels = LabelSpec.from_json(info.metadata["labels"])
         height, width = info.metadata["largest"][split]
         self.largest = (height, width)
@@ -111,13 +114,22 @@ class Source:
         )
         return example | {"name": example["name"].decode()}
 
+    def _where(self, example: Mapping[str, Any]) -> str:
+        return f"{self.name} {self.split} {example['name']}"
+
+    def _label(self, example: Mapping[str, Any]) -> np.ndarray:
+        where = self._where(example)
+        return self.labels.encode(records.decode_label(example["label"], where), where)
+
+    def label(self, index: int) -> np.ndarray:
+        """The train ids of example `index`, uint8 [H, W], without decoding its image."""
+        return self._label(self.encoded(int(index)))
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         example = self.encoded(int(index))
-        where = f"{self.name} {self.split} {example['name']}"
-        raw = records.decode_label(example["label"], where)
         return {
-            "image": records.decode_image(example["image"], where),
-            "label": self.labels.encode(raw, where),
+            "image": records.decode_image(example["image"], self._where(example)),
+            "label": self._label(example),
             "name": example["name"],
         }
 

@@ -1,24 +1,32 @@
-"""Training transforms of an image and its label: scale, turn, bend, crop, flip, blur, jitter.
+"""Training transforms of an image and its label: scale, turn, bend, crop, flip, blur, colours.
 
 Order as DeepLab's released code (input_preprocess.py): random scale, pad below and to the right
-with the mean colour and void, random crop, flip. PSPNet's rotation and blur follow the scale.
-Evaluation only pads (`pad_to`).
+with the mean colour and void, random crop, flip. PSPNet's rotation and blur follow the scale; what
+changes colours comes last, before the padding.
+Evaluation only pads (`padding.pad_to`).
 
 `scaling` says where the pixels of a scaled image lie, and why a crop can be cut first.
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from fractions import Fraction
 
-import cv2
 import numpy as np
 
-from jaxseg.data import deform
-from jaxseg.data.colour import BLUR_RADIUS, blur, jitter_colour
-from jaxseg.data.scaling import MAX_DENOMINATOR, nearest, resize, scaled, window_of
-from jaxseg.types import IGNORE
+from jaxseg.data import crops, deform
+from jaxseg.data.colour import (
+    BLUR_RADIUS,
+    Distortion,
+    blur,
+    distort,
+    draw_distortion,
+    jitter_colour,
+)
+from jaxseg.data.padding import frame, pad_to
+from jaxseg.data.scaling import MAX_DENOMINATOR, factors, nearest, resize, scaled, window_of
+
+__all__ = ["Augment", "Draw", "pad_to"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,25 +41,9 @@ class Draw:
     angle: float = 0.0  # degrees, counter-clockwise
     vectors: tuple[float, ...] = ()  # of `deform.displacements`
     blurred: bool = False
-
-
-def _frame(
-    image: np.ndarray,
-    label: np.ndarray,
-    size: tuple[int, int],
-    fill: tuple[int, int, int],
-    mirror: bool,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pads below and to the right to `size`; mirrors image, label and their padding."""
-    below, beside = size[0] - image.shape[0], size[1] - image.shape[1]
-    if mirror:
-        image, label = cv2.flip(image, 1), cv2.flip(label, 1)
-    left, right = (beside, 0) if mirror else (0, beside)
-    if below or beside:
-        constant = cv2.BORDER_CONSTANT
-        image = cv2.copyMakeBorder(image, 0, below, left, right, constant, value=fill)
-        label = cv2.copyMakeBorder(label, 0, below, left, right, constant, value=[IGNORE])
-    return image, label
+    distortion: Distortion | None = None
+    towards: tuple[float, float] | None = None  # chance for `crops.pixel_of_a_class`
+    others: tuple[tuple[int, int], ...] = ()  # top and left of crops that may take its place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +60,14 @@ class Augment:
       rotation_probability: of an angle other than 0.
       elastic: deviation in pixels of the vectors of `deform.displacements`; 0: none.
       blur: probability of `colour.blur`.
-      border: what lies beyond the image: "mean" with a void label, or both mirrored ("mirror").
+      photometric: whether `colour.draw_distortion` has a say.
+      class_crops: whether the crop is centred on `crops.pixel_of_a_class`, as far as there is room;
+        an angle turns that pixel about the image's centre.
+      class_limit: another crop is drawn while one class has this share of the valid pixels or more
+        (mmsegmentation's `cat_max_ratio`, mmseg/datasets/transforms/transforms.py); 1: never.
+      class_limit_draws: of so many crops the last stands.
+      border: what lies beyond the image: "mean" or "zero" (black) with a void label, or both
+        mirrored ("mirror").
       mean: RGB that pads the image, rounded to whole numbers.
       boundary: w0 of the weight map that comes with each view; 0: none does.
       boundary_sigma: see `boundaries.boundary_weights`.
@@ -83,6 +82,10 @@ class Augment:
     rotation_probability: float = 1.0
     elastic: float = 0.0
     blur: float = 0.0
+    photometric: bool = False
+    class_crops: bool = False
+    class_limit: float = 1.0
+    class_limit_draws: int = 10
     border: str = "mean"
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     boundary: float = 0.0
@@ -90,7 +93,7 @@ class Augment:
 
     def __post_init__(self) -> None:
         low, high = self.scale_range
-        if not 1 / MAX_DENOMINATOR <= low <= high:
+        if not 1 / MAX_DENOMINATOR <= low <= high < math.inf:
             raise ValueError(
                 f"data.scale_range={self.scale_range} needs 1/64 <= smallest <= largest"
             )
@@ -105,32 +108,25 @@ class Augment:
                 raise ValueError(
                     f"data.{name}={getattr(self, name)} must be at least 0 and below {end}"
                 )
-        for name in ("rotation_probability", "blur"):
+        for name in ("rotation_probability", "blur", "class_limit"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"data.{name}={getattr(self, name)} must be 0 to 1")
         if self.border not in deform.BORDERS:
-            raise ValueError(f"data.border={self.border!r} must be one of mean, mirror")
+            raise ValueError(
+                f"data.border={self.border!r} must be one of {', '.join(deform.BORDERS)}"
+            )
+        if self.class_limit_draws < 1:
+            raise ValueError(f"data.class_limit_draws={self.class_limit_draws} must be at least 1")
         if not all(0 <= value <= 255 for value in self.mean):
             raise ValueError(f"data.mean={self.mean} must be in uint8 units, 0 to 255")
 
     @property
     def fill(self) -> tuple[int, int, int]:
         """The padding colour."""
+        if self.border == "zero":
+            return 0, 0, 0
         red, green, blue = (round(value) for value in self.mean)
         return red, green, blue
-
-    def scales(self) -> tuple[Fraction, ...]:
-        """The factors that are drawn from, each as likely as the others."""
-        low, high = self.scale_range
-        if self.scale_step:
-            count = round((high - low) / self.scale_step) + 1
-            values = np.linspace(low, high, count)
-            return tuple(Fraction(v).limit_denominator(MAX_DENOMINATOR) for v in values)
-        first = math.ceil(low * MAX_DENOMINATOR - 1e-9)
-        last = math.floor(high * MAX_DENOMINATOR + 1e-9)
-        if first >= last:  # one factor, or a range narrower than 1/64
-            return (Fraction((low + high) / 2).limit_denominator(MAX_DENOMINATOR),)
-        return tuple(Fraction(n, MAX_DENOMINATOR) for n in range(first, last + 1))
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Draw:
         """Decides for an example of this size.
@@ -140,25 +136,38 @@ class Augment:
         """
         choice, vertical, horizontal, mirror = rng.random(4)
         brightness, contrast, saturation = 1 + self.jitter * (2 * rng.random(3) - 1)
-        scales = self.scales()
+        scales = factors(self.scale_range, self.scale_step)
         scale = scales[int(choice * len(scales))]
-        sides = zip((height, width), self.crop_size, strict=True)
-        room = [max(0, scaled(n, scale) - c) for n, c in sides]
+        room = crops.room((height, width), scale, self.crop_size)
+
+        def place(vertical: float, horizontal: float) -> tuple[int, int]:
+            return int(vertical * (room[0] + 1)), int(horizontal * (room[1] + 1))
+
         angle, vectors, blurred = 0.0, np.zeros(0), False
-        if self.rotation or self.elastic or self.blur:
+        limited = self.class_limit < 1
+        latest = self.photometric or self.class_crops or limited
+        if self.rotation or self.elastic or self.blur or latest:
             turned, turn, blurring = rng.random(3)
             angle = self.rotation * (2 * turn - 1) if turned < self.rotation_probability else 0.0
             blurred = blurring < self.blur
             vectors = self.elastic * rng.normal(size=2 * deform.NODES**2)
+        distortion, chance, others = None, (0.0, 0.0), np.zeros((0, 2))
+        if latest:
+            distortion, chance = draw_distortion(rng), (rng.random(), rng.random())
+            others = rng.random((self.class_limit_draws - 1, 2))
+        top, left = place(vertical, horizontal)
         return Draw(
             scale=scale,
-            top=int(vertical * (room[0] + 1)),
-            left=int(horizontal * (room[1] + 1)),
+            top=top,
+            left=left,
             mirror=bool(self.flip and mirror < 0.5),
             colour=(float(brightness), float(contrast), float(saturation)),
             angle=float(angle),
             vectors=tuple(vectors.tolist()) if self.elastic else (),
             blurred=bool(blurred),
+            distortion=distortion if self.photometric else None,
+            towards=chance if self.class_crops else None,
+            others=tuple(place(*each) for each in others.tolist()) if limited else (),
         )
 
     def apply(
@@ -174,34 +183,76 @@ class Augment:
         Returns:
           uint8 [h, w, 3] and uint8 [h, w], of `crop_size`; label 255 where there is no image.
         """
-        draw = self.draw(rng, *label.shape)
-        if draw.angle or draw.vectors or self.border != "mean":
+        draw = self.placed(self.draw(rng, *label.shape), label)
+        if self._bends(draw):
             return self.deformed(draw, image, label)
         return self.crop_then_scale(draw, image, label)
 
-    def deformed(
-        self, draw: Draw, image: np.ndarray, label: np.ndarray
+    def placed(self, draw: Draw, label: np.ndarray) -> Draw:
+        """The draw with its crop where `class_crops` and `class_limit` want it."""
+        pixel = crops.pixel_of_a_class(label, draw.towards) if draw.towards else None
+        if pixel:
+            top, left = crops.centred_on(
+                pixel, label.shape, scale=draw.scale, angle=draw.angle, crop_size=self.crop_size
+            )
+            draw = dataclasses.replace(draw, top=top, left=left)
+        for top, left in draw.others:
+            if crops.largest_share(self._label_of(draw, label)) < self.class_limit:
+                break
+            draw = dataclasses.replace(draw, top=top, left=left)
+        return draw
+
+    def _bends(self, draw: Draw) -> bool:
+        return bool(draw.angle or draw.vectors or self.border == "mirror")
+
+    def _positions(
+        self, draw: Draw, size: tuple[int, ...], margin: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The view of any draw, each pixel looked up by itself; without angle and displacements it
-        is that of `crop_then_scale`. Jitter takes the mean grey of the whole image.
-        """
-        if self.jitter:
-            image = jitter_colour(image, draw.colour)
-        margin = BLUR_RADIUS if draw.blurred else 0
-        at = deform.positions(
+        return deform.positions(
             (draw.top, draw.left, *self.crop_size),
-            (label.shape[0], label.shape[1]),
+            (size[0], size[1]),
             scale=float(draw.scale),
             angle=draw.angle,
             vectors=draw.vectors,
             margin=margin,
         )
-        image, label = deform.look_up(
-            image, label, at, margin=margin, fill=self.fill, border=self.border
-        )
+
+    def _label_of(self, draw: Draw, label: np.ndarray) -> np.ndarray:
+        """The label of the view, neither padded nor mirrored."""
+        if self._bends(draw):
+            at = self._positions(draw, label.shape)
+            return deform.look_up_label(label, at, border=self.border)
+        return self._label_crop(draw, label)
+
+    def _label_crop(self, draw: Draw, label: np.ndarray) -> np.ndarray:
+        for axis, (first, crop) in enumerate(
+            zip((draw.top, draw.left), self.crop_size, strict=True)
+        ):
+            side = label.shape[axis]
+            count = min(crop, scaled(side, draw.scale) - first)
+            label = label.take(nearest(first, count, draw.scale, side), axis=axis)
+        return label
+
+    def _coloured(self, draw: Draw, image: np.ndarray) -> np.ndarray:
+        if self.jitter:
+            image = jitter_colour(image, draw.colour)
+        return distort(image, draw.distortion) if draw.distortion else image
+
+    def deformed(
+        self, draw: Draw, image: np.ndarray, label: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The view of any draw, each pixel looked up by itself; without angle and displacements it
+        is that of `crop_then_scale`. Colours are changed first, which leaves the padding alone;
+        jitter takes the mean grey of the whole image.
+        """
+        image = self._coloured(draw, image)
+        margin = BLUR_RADIUS if draw.blurred else 0
+        at = self._positions(draw, label.shape, margin)
+        image = deform.look_up_image(image, at, fill=self.fill, border=self.border)
+        label = deform.look_up_label(label, at, border=self.border, margin=margin)
         if draw.blurred:
             image = blur(image)[margin:-margin, margin:-margin]
-        return _frame(image, label, self.crop_size, self.fill, draw.mirror)
+        return frame(image, label, self.crop_size, self.fill, draw.mirror)
 
     def crop_then_scale(
         self, draw: Draw, image: np.ndarray, label: np.ndarray
@@ -223,11 +274,8 @@ class Augment:
         if draw.blurred:
             image = blur(image)
         image = image[above : above + rows, beside : beside + columns]
-        label = label.take(nearest(draw.top, rows, scale, height), axis=0)
-        label = label.take(nearest(draw.left, columns, scale, width), axis=1)
-        if self.jitter:
-            image = jitter_colour(image, draw.colour)
-        return _frame(image, label, self.crop_size, self.fill, draw.mirror)
+        image, label = self._coloured(draw, image), self._label_crop(draw, label)
+        return frame(image, label, self.crop_size, self.fill, draw.mirror)
 
     def scale_then_crop(
         self, draw: Draw, image: np.ndarray, label: np.ndarray
@@ -244,28 +292,5 @@ class Augment:
         image = resize(image, scale)[:rows, :columns]
         if draw.blurred:
             image = blur(image)
-        image, label = image[crop], label[crop]
-        if self.jitter:
-            image = jitter_colour(image, draw.colour)
-        return _frame(image, label, self.crop_size, self.fill, draw.mirror)
-
-
-def pad_to(
-    image: np.ndarray, label: np.ndarray, size: tuple[int, int], mean: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pads below and to the right: the image with `mean`, rounded, the label with void.
-
-    Args:
-      image: uint8 [H, W, 3].
-      label: uint8 [H, W].
-      size: (height, width) of the result.
-      mean: RGB in uint8 units.
-
-    Raises:
-      ValueError: the image is larger than `size`.
-    """
-    height, width = label.shape
-    if height > size[0] or width > size[1]:
-        raise ValueError(f"an image of {height} x {width} does not fit in {size[0]} x {size[1]}")
-    red, green, blue = (round(value) for value in mean)
-    return _frame(image, label, size, (red, green, blue), mirror=False)
+        image, label = self._coloured(draw, image[crop]), label[crop]
+        return frame(image, label, self.crop_size, self.fill, draw.mirror)

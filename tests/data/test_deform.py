@@ -166,15 +166,32 @@ def test_runs_without_the_later_transforms_draw_as_ever():
     assert rng.random() == 0.7294965609839984  # nothing more was drawn
 
 
-@pytest.mark.parametrize("on", [{"rotation": 10.0}, {"elastic": 3.0}, {"blur": 1.0}])
+EVERYTHING = {
+    "rotation": 10.0,
+    "elastic": 3.0,
+    "blur": 1.0,
+    "photometric": True,
+    "class_crops": True,
+    "class_limit": 0.75,
+}
+PARTS = {
+    "rotation": "angle",
+    "elastic": "vectors",
+    "blur": "blurred",
+    "photometric": "distortion",
+    "class_crops": "towards",
+    "class_limit": "others",
+}
+
+
+@pytest.mark.parametrize("on", EVERYTHING)
 def test_turning_one_thing_on_moves_nothing_else(on):
-    everything = {"rotation": 10.0, "elastic": 3.0, "blur": 1.0}
-    parts = {"rotation": "angle", "elastic": "vectors", "blur": "blurred"}
     for seed in range(5):
-        plain = Augment((32, 32), jitter=0.1).draw(np.random.default_rng(seed), 90, 90)
-        one = Augment((32, 32), jitter=0.1, **on).draw(np.random.default_rng(seed), 90, 90)
-        full = Augment((32, 32), jitter=0.1, **everything).draw(np.random.default_rng(seed), 90, 90)
-        changed = parts[next(iter(on))]
+        plain, one, full = (
+            Augment((32, 32), jitter=0.1, **more).draw(np.random.default_rng(seed), 90, 90)
+            for more in ({}, {on: EVERYTHING[on]}, EVERYTHING)
+        )
+        changed = PARTS[on]
         assert one == dataclasses.replace(plain, **{changed: getattr(full, changed)})
         assert one != plain
 

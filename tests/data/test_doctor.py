@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from sklearn.utils.class_weight import compute_class_weight
 
-from jaxseg.data import doctor
+from jaxseg.data import doctor, doctor_views
+from jaxseg.data.transforms import Augment
 from tests.data.conftest import save_pair
 
 SIZE = (24, 32)
@@ -203,13 +204,74 @@ def test_the_picture(examine, own, tmp_path):
     mask_of(own, "train", 1).write_bytes(b"")  # what cannot be read is left out
     change(mask_of(own, "train", 2), lambda ids: ids[0].fill(99))
     path = tmp_path / "new" / "folder" / "own.png"
-    status, text, _ = examine(f"--picture={path}", "--preview=6")
+    status, text, _ = examine(f"--picture={path}", "--preview=4", "--views=1")
     assert status == 1
     assert f"Picture: {path}" in text
     picture = np.asarray(Image.open(path).convert("RGB"))
     assert picture.shape[1] >= 1000
     drawn = len(np.unique(picture.reshape(-1, 3), axis=0))
     assert drawn > 500  # the random images are in it
+
+
+def test_the_picture_shows_augmented_views_that_are_always_the_same(examine, tmp_path):
+    def drawn(name, *flags):
+        path = tmp_path / f"{name}.png"
+        status, _, _ = examine(f"--picture={path}", "--preview=2", *flags)
+        assert status == 0
+        return np.asarray(Image.open(path).convert("RGB"))
+
+    flags = ("--views=1", "--augment=rotation=30", "--augment=crop_size=20,40")
+    one, two = drawn("one", *flags), drawn("two", *flags)
+    np.testing.assert_array_equal(one, two)
+    other = drawn("other", *flags, "--augment=photometric=True")
+    assert one.shape == other.shape
+    assert (one != other).any()
+    plain = drawn("plain", "--views=0")
+    assert plain.shape[0] < one.shape[0]  # two examples in one row instead of two
+
+
+def test_views_are_those_of_the_transform():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    label = rng.integers(0, 3, (40, 50), dtype=np.uint8)
+    settings = ["scale_range=1,1", "flip=False", "border=zero", "jitter=0", "class_limit_draws=3"]
+    augment = doctor_views.augment_of(settings, (20, 30))
+    assert augment == Augment(
+        (20, 30), (1.0, 1.0), flip=False, border="zero", jitter=0.0, class_limit_draws=3
+    )
+    views = [doctor_views.view(augment, image, label, 4, number) for number in (0, 1, 0)]
+    for view, ids in views:
+        assert view.shape == (20, 30, 3)
+        assert any(  # a crop of both at the same place
+            np.array_equal(view, image[y : y + 20, x : x + 30])
+            and np.array_equal(ids, label[y : y + 20, x : x + 30])
+            for y in range(21)
+            for x in range(21)
+        )
+    np.testing.assert_array_equal(views[0][0], views[2][0])
+    assert (views[0][0] != views[1][0]).any()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("rotaton=10", "rotaton=10: there is no field 'rotaton'; near it: rotation"),
+        ("boundary=1", "there is no field 'boundary'"),
+        ("rotation", "--augment=rotation: a number is wanted"),
+        ("rotation=ten", "a number is wanted"),
+        ("class_limit_draws=1.5", "a whole number is wanted"),
+        ("flip=perhaps", "True or False is wanted"),
+        ("scale_range=1", "2 values with commas between are wanted"),
+        ("crop_size=10,x", "a whole number is wanted"),
+        ("rotation=400", "rotation=400.0 must be at least 0 and below 360"),
+        ("border=edge", "border='edge' must be one of mean, zero, mirror"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_anything_is_read(examine, setting, message):
+    status, text, _ = examine(f"--augment={setting}")
+    assert status == 2
+    assert message in text
+    assert text.count("\n") == 1
 
 
 def test_a_picture_of_a_set_without_one_readable_pair(examine, own, tmp_path):

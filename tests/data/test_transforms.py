@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from jaxseg.data import colour
-from jaxseg.data.transforms import Augment, Draw, pad_to
+from jaxseg.data.transforms import Augment, Draw
 
 PLAIN = (1.0, 1.0, 1.0)
 
@@ -109,6 +109,19 @@ def test_padding_is_mean_and_void_and_mirrors_with_the_image():
     np.testing.assert_array_equal(back, ids[:, ::-1])
 
 
+@pytest.mark.parametrize("rotation", [0.0, 30.0])
+def test_padding_may_be_black(rotation):
+    """The same view in all else, with a mean that is not used."""
+    image, label = example(np.random.default_rng(1), 10, 12)
+    views = {}
+    for border, mean in (("mean", (0, 0, 0)), ("zero", (90, 80, 70))):
+        augment = Augment((20, 30), (0.5, 1.0), rotation=rotation, border=border, mean=mean)
+        views[border] = augment.apply(np.random.default_rng(3), image, label)
+    for black, zero in zip(views["mean"], views["zero"], strict=True):
+        np.testing.assert_array_equal(black, zero)
+    assert (views["zero"][1] == 255).any()
+
+
 def test_draws_have_the_stated_distribution():
     augment = Augment((40, 40), (0.5, 2.0))
     rng = np.random.default_rng(0)
@@ -190,16 +203,6 @@ def test_jitter_leaves_the_padding_at_the_mean():
     assert (view[ids == 255] == (100, 110, 120)).all()
 
 
-def test_pad_to():
-    image, label = example(np.random.default_rng(5), 5, 6)
-    padded, ids = pad_to(image, label, (7, 6), (1.5, 2, 3))
-    assert (padded[5:] == (2, 2, 3)).all()
-    assert (ids[5:] == 255).all()
-    np.testing.assert_array_equal(padded[:5], image)
-    with pytest.raises(ValueError, match="5 x 6 does not fit in 5 x 5"):
-        pad_to(image, label, (5, 5), (0, 0, 0))
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -212,7 +215,11 @@ def test_pad_to():
         ({"rotation_probability": 2.0}, "rotation_probability=2.0 must be 0 to 1"),
         ({"elastic": float("nan")}, "elastic=nan"),
         ({"blur": -0.5}, "blur=-0.5 must be 0 to 1"),
-        ({"border": "edge"}, "border='edge' must be one of mean, mirror"),
+        ({"border": "edge"}, "border='edge' must be one of mean, zero, mirror"),
+        ({"scale_range": (1.0, float("inf"))}, "scale_range"),
+        ({"class_limit": 1.5}, "class_limit=1.5 must be 0 to 1"),
+        ({"class_limit": float("nan")}, "class_limit=nan"),
+        ({"class_limit_draws": 0}, "class_limit_draws=0 must be at least 1"),
         ({"mean": (0.5, 300.0, 0.0)}, "mean"),
     ],
 )

@@ -1,0 +1,123 @@
+"""Training examples chosen by the classes that they hold.
+
+Which image holds which class is read from the masks once and kept beside the prepared set, whose
+folder is named after its version and replaced when the set is prepared anew.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import difflib
+import os
+import pathlib
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxseg.data import pairs
+from jaxseg.data.labels import LabelSpec
+from jaxseg.data.source import Source
+from jaxseg.types import IGNORE
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What the training stream draws from.
+
+    Attributes:
+      epoch: int64 [M], the examples of one epoch; those that stand twice are shown twice.
+      classes: of each class that occurs, which of `epoch` hold it; empty: epochs are shuffled, else
+        a class is drawn and then one of these.
+    """
+
+    epoch: np.ndarray
+    classes: tuple[np.ndarray, ...] = ()
+
+
+def make_plan(source: Source, *, duplicate: Sequence[str] = (), balance: bool = False) -> Plan:
+    """The plan of `config.Data`.
+
+    Args:
+      source: a split; its masks are read only if one of the others is on.
+      duplicate: classes whose images stand twice in an epoch: the bootstrapping of DeepLab v3
+        (arXiv 1706.05587, section 4.1, for the test server): bicycle, chair, table, potted plant
+        and sofa of PASCAL VOC. An image with several of them stands twice too. The command line
+        gives "bicycle,chair" as one text.
+      balance: every class that occurs is as likely as the others to be the one for which an image
+        is drawn. RefineNet's released code (main/my_epoch_run_config.m) fills each epoch with
+        images until every class has had its number. Departure: drawn, so that an epoch has no end.
+
+    Raises:
+      ValueError: there is no such class, or no image holds it.
+    """
+    epoch = np.arange(len(source))
+    if not duplicate and not balance:
+        return Plan(epoch)
+    wanted = [
+        _class_id(name, source.labels, source.name)
+        for given in duplicate
+        for name in ([given] if given in source.labels.names else given.split(","))
+    ]
+    held = held_classes(source)
+    for train_id in wanted:
+        if not held[:, train_id].any():
+            name = source.labels.names[train_id]
+            raise ValueError(f"data.duplicate: no image of {source.name} {source.split} has {name}")
+    epoch = np.concatenate([epoch, np.flatnonzero(held[:, wanted].any(axis=1))])
+    if not balance:
+        return Plan(epoch)
+    there = np.flatnonzero(held.any(axis=0))
+    if not there.size:
+        raise ValueError(f"data.balance: no image of {source.name} {source.split} has a class")
+    return Plan(epoch, tuple(epoch[held[epoch, train_id]] for train_id in there))
+
+
+def _class_id(name: str, labels: LabelSpec, where: str) -> int:
+    if name in labels.names:
+        return labels.names.index(name)
+    near = difflib.get_close_matches(name, labels.names, n=2, cutoff=0.5)
+    hint = f"; near it: {', '.join(near)}" if near else ""
+    raise ValueError(
+        f"data.duplicate: {where} has no class {name!r}{hint} "
+        f"(there are: {', '.join(labels.names)})"
+    )
+
+
+def held_classes(source: Source) -> np.ndarray:
+    """Which classes are in which image: bool [N, K]; void is none.
+
+    Raises:
+      ValueError: a mask that cannot be read, or holds an unknown id; its example is named.
+    """
+    path = source.folder / f"classes_{source.split}.npy"
+    shape = (len(source), source.labels.num_classes)
+    with contextlib.suppress(OSError, ValueError, EOFError):  # not there, or half of it
+        kept = np.load(path)
+        if kept.dtype == bool and kept.shape == shape:
+            return kept
+
+    def row(index: int) -> np.ndarray:
+        there = np.bincount(source.label(index).ravel(), minlength=IGNORE + 1)
+        return there[: shape[1]] > 0
+
+    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        tasks = [pool.submit(row, index) for index in range(len(source))]
+        bar = pairs.progress(tasks, f"classes of {source.split}")
+        held = np.array([task.result() for task in bar], bool).reshape(shape)
+    _keep(path, held)
+    return held
+
+
+def _keep(path: pathlib.Path, held: np.ndarray) -> None:
+    """Writes the file whole or, where the folder cannot be written to, not at all."""
+    with contextlib.suppress(OSError):
+        number, part = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".npy", dir=path.parent)
+        try:
+            with os.fdopen(number, "wb") as file:
+                np.save(file, held)
+            os.chmod(part, 0o644)  # a temporary file is its owner's alone
+            os.replace(part, path)
+        except OSError:
+            os.unlink(part)
+            raise
