@@ -241,8 +241,11 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
     Raises:
       ValueError: what is wrong, a line each, with file names; of very much the first part.
     """
-    problems = doubled(published.splits)
-    largest = {}
+    problems = [
+        f"{split} lists no images" for split, found in published.splits.items() if not found
+    ]
+    problems += doubled(published.splits)
+    largest, known = {}, published.labels.raw_to_train
     notes = _Journal(journal, published.colours)
     pool = concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
@@ -258,18 +261,14 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
                     continue
                 heights.append(facts.height)
                 widths.append(facts.width)
-                unknown = {
-                    k: n for k, n in facts.counts.items() if k not in published.labels.raw_to_train
-                }
-                if unknown:
+                if unknown := {k: n for k, n in facts.counts.items() if k not in known}:
                     ids = ", ".join(f"{k} ({n} pixels)" for k, n in unknown.items())
                     problems.append(f"{pair.where(pair.mask)} holds ids that no class has: {ids}")
             largest[split] = (max(heights), max(widths))
     finally:
         pool.shutdown(cancel_futures=True)
         notes.close()
-    problems = list(dict.fromkeys(problems))  # of an image in several splits once
-    if problems:
+    if problems := list(dict.fromkeys(problems)):  # of an image in several splits once
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise ValueError(
             f"{len(problems)} problems, nothing was prepared; mend the files (or the classes) and "

@@ -69,7 +69,8 @@ def test_every_fault_is_named(command, root):
     assert "0016E5_07959_L.png is missing" in err
     assert not source.is_prepared(source.prepared_folder("camvid32", root / "d"))
     odd.rename(odd.with_name("other_L.png"))
-    assert "jaxseg: other is no image of CamVid" in run(command, root)[2]
+    odd.with_name("more_L.png").write_bytes(b"")
+    assert ": more is no image of CamVid, other is no image of CamVid\n" in run(command, root)[2]
 
 
 def test_splits_are_those_of_segnets_lists(shared):

@@ -159,7 +159,7 @@ def test_faults_of_polygons_are_named(command, root, tmp_path):
         "train/traincity0/traincity0_000000_000019": polygons(("tree", box(0, 0, 3, 3))),
         "train/traincity0/traincity0_000002_000019": polygons(("sky", box(0, 0, 3, 3)))[:-30],
         "train/traincity1/traincity1_000001_000019": polygons(size=(9, 9)),
-        "val/valcity0/valcity0_000000_000019": polygons(("sky", [1, 2])),
+        "val/valcity0/valcity0_000000_000019": polygons(("sky", [[1, 2, 3]])),
         "val/valcity1/valcity1_000001_000019": "[]",
     }
     for name, text in texts.items():
@@ -169,7 +169,7 @@ def test_faults_of_polygons_are_named(command, root, tmp_path):
     status, _, err = command(prepare.main, *arguments)
     assert status == 1
     assert "5 problems, nothing was prepared" in err
-    assert "city0_000000_000019_gtFine_polygons.json holds the label 'tree', which" in err
+    assert "city0_000000_000019_gtFine_polygons.json holds the label 'tree', which is none" in err
     assert "city0_000002_000019_gtFine_polygons.json is no JSON or damaged" in err
     assert "city1_000001_000019_gtFine_polygons.json is 9 x 9, its image is 24 x 32" in err
     assert "valcity0_000000_000019_gtFine_polygons.json is no file of polygons" in err

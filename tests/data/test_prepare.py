@@ -305,3 +305,12 @@ def test_real_files(command, shared, tmp_path, name):
             assert opened.encoded(i)["image"] == pair.image.read_bytes()
     assert command(doctor.main, *arguments, "--picture=none")[0] == 0
     json.loads((source.prepared_folder(name, tmp_path / "d") / "metadata.json").read_text())
+
+
+def test_an_empty_list_is_a_problem(command, camvid_dir, tmp_path):
+    (camvid_dir / "val.txt").write_text("\n")
+    arguments = ["--name=camvid", f"--manual_dir={camvid_dir}", f"--data_dir={tmp_path / 'd'}"]
+    status, _, err = command(prepare.main, *arguments)
+    assert status == 1
+    assert "1 problems, nothing was prepared" in err
+    assert "val lists no images" in err

@@ -89,13 +89,19 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
 
     Raises:
       FileNotFoundError: no images there.
-      ValueError: an image of another set among them.
+      ValueError: images of another set among them, all of them named.
     """
     for folder in (manual_dir, manual_dir / "CamVid"):
         images, masks = folder / "701_StillsRaw_full", folder / "LabeledApproved_full"
         splits: dict[str, list[pairs.Pair]] = {split: [] for split in OFFICIAL}
+        strange = []
         for pair in pairs.beside(images, masks, ".png", "_L.png"):
-            splits[split_of(pair.name)].append(pair)
+            try:
+                splits[split_of(pair.name)].append(pair)
+            except ValueError as error:
+                strange.append(str(error))
+        if strange:
+            raise ValueError(f"{folder}: {', '.join(strange)}")
         if found := pairs.nonempty(splits):
             return pairs.Published(found, LABELS, COLOURS, OFFICIAL)
     raise FileNotFoundError(f"{manual_dir} holds no CamVid; the layout is: {LAYOUT}")

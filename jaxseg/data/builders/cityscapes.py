@@ -93,6 +93,7 @@ def draw_polygons(path: pathlib.Path) -> np.ndarray:
     Raises:
       ValueError: the reason why it cannot be drawn, without the file's name.
     """
+    unknown = ""
     try:
         content = json.loads(path.read_text())
         image = Image.new("L", (content["imgWidth"], content["imgHeight"]), IDS["unlabeled"])
@@ -103,13 +104,17 @@ def draw_polygons(path: pathlib.Path) -> np.ndarray:
             if thing.get("deleted"):
                 continue
             if name not in IDS:
-                raise ValueError(f"holds the label {thing['label']!r}, which there is not")
-            if IDS[name] >= 0:
+                unknown = unknown or name
+            elif IDS[name] >= 0:
                 drawing.polygon([(x, y) for x, y in thing["polygon"]], fill=IDS[name])
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"is no JSON or damaged: {error}") from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"is no file of polygons: {error!r}") from None
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise ValueError(
+            "is no file of polygons: imgHeight, imgWidth and objects with label and polygon"
+        ) from None
+    if unknown:
+        raise ValueError(f"holds the label {unknown!r}, which is none of Cityscapes")
     return np.asarray(image)
 
 
