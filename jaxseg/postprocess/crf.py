@@ -20,8 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
+from jaxseg.postprocess.appearance import appearance_features, inside_frame
 from jaxseg.postprocess.crf_parameters import PARAMETERS, CRFParameters
-from jaxseg.postprocess.gaussian_sum import gaussian_sum, separable_gaussian_sum
+from jaxseg.postprocess.gaussian_sum import gaussian_sum, rounding_radius, separable_gaussian_sum
 from jaxseg.postprocess.permutohedral import Lattice, build_lattice, lattice_sum
 from jaxseg.types import Array, ArrayLike
 
@@ -31,48 +32,6 @@ NORMALIZATIONS = ("per_pixel", "symmetric", "none")
 FILTERS = ("exact", "lattice")
 
 Filter = Callable[[Array], Array]  # values [H, W, C] -> K values
-
-
-def _inside(size: Array, height: int, width: int) -> Array:
-    """Which pixels of a frame are the image's: bool [H, W, 1]."""
-    rows, columns = jnp.arange(height) < size[0], jnp.arange(width) < size[1]
-    return (rows[:, None] & columns)[..., None]
-
-
-@jax.jit
-def appearance_features(
-    image: ArrayLike,
-    theta_alpha: ArrayLike | float,
-    theta_beta: ArrayLike | float,
-    size: ArrayLike | None = None,
-) -> Array:
-    """(x, y) / theta_alpha and (r, g, b) / theta_beta of each pixel, about the image's centre.
-
-    Positions are centred, colours less their mean, rounded to a whole one: its last digits depend
-    on the order of a sum, and an image is to have the same features in any frame.
-
-    Args:
-      image: [H, W, 3], 0..255.
-      theta_alpha: pixels.
-      theta_beta: of colour.
-      size: of the image in the frame [H, W], int [2]; None is all of it. Pixels beyond get the
-        features of the first one.
-
-    Returns:
-      [H, W, 5].
-    """
-    image = jnp.asarray(image)
-    image = image.astype(jnp.promote_types(image.dtype, jnp.float32))
-    height, width, _ = image.shape
-    extent = jnp.asarray((height, width) if size is None else size, jnp.int32)
-    inside = _inside(extent, height, width)
-    y, x = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
-    positions = (2 * jnp.stack([x, y], axis=-1) - (extent[::-1] - 1)).astype(image.dtype) / 2
-    total = jnp.sum(jnp.where(inside, image, 0), axis=(0, 1))
-    mean = jnp.round(total / (extent[0] * extent[1]).astype(image.dtype))
-    colours = image - jax.lax.stop_gradient(mean)  # moving all features changes no kernel
-    features = jnp.concatenate([positions / theta_alpha, colours / theta_beta], axis=-1)
-    return features if size is None else jnp.where(inside, features, features[0, 0])
 
 
 def _normalised(total: Filter, inside: Array, how: str) -> Filter:
@@ -192,14 +151,15 @@ def mean_field(
         size = jnp.asarray(size)
         _check_size(size, logits.shape)
         size = size.astype(jnp.int32)
+    radius = _radius(parameters.theta_gamma, logits.dtype)
     if filter == "exact":
-        exact = functools.partial(_exact, parameters, compatibility, normalization)
+        exact = functools.partial(_exact, parameters, compatibility, normalization, radius)
         if logits.ndim == 4:
             return jax.lax.map(lambda one: exact(*one), (logits, image, size))
         return exact(logits, image, size)
     _check_lattice(parameters, lattice_points)
     lattice = functools.partial(
-        _approximate, parameters, compatibility, normalization, lattice_points
+        _approximate, parameters, compatibility, normalization, radius, lattice_points
     )
     if logits.ndim == 3:
         return lattice(logits, image, size)
@@ -207,11 +167,19 @@ def mean_field(
     return jnp.stack([lattice(*one) for one in zip(logits, image, sizes, strict=True)])
 
 
-@functools.partial(jax.jit, static_argnums=2)
+def _radius(theta: ArrayLike | float, dtype: jnp.dtype) -> int | None:
+    """Of the smoothness kernel: cut where that saves time and theta needs no gradient."""
+    if isinstance(theta, jax.core.Tracer) or dtype != jnp.float32:
+        return None
+    return rounding_radius(float(theta)) if jax.default_backend() == "cpu" else None
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def _exact(
     parameters: CRFParameters,
     compatibility: Array | None,
     normalization: str,
+    radius: int | None,
     logits: Array,
     image: Array,
     size: Array | None,
@@ -225,13 +193,14 @@ def _exact(
         sums = gaussian_sum(features, values.reshape(height * width, -1))
         return sums.reshape(values.shape)
 
-    return _iterate(parameters, compatibility, normalization, logits, size, appearance)
+    return _iterate(parameters, compatibility, normalization, radius, logits, size, appearance)
 
 
 def _approximate(
     parameters: CRFParameters,
     compatibility: Array | None,
     normalization: str,
+    radius: int | None,
     points: int | None,
     logits: Array,
     image: Array,
@@ -243,14 +212,15 @@ def _approximate(
     features = appearance_features(image, alpha, beta, size).reshape(height * width, -1)
     bounds = (width / 2 / alpha, height / 2 / alpha, *[255 / beta] * 3)
     lattice = build_lattice(jax.lax.stop_gradient(features), bounds, points)
-    return _on_lattice(parameters, compatibility, normalization, lattice, logits, size)
+    return _on_lattice(parameters, compatibility, normalization, radius, lattice, logits, size)
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def _on_lattice(
     parameters: CRFParameters,
     compatibility: Array | None,
     normalization: str,
+    radius: int | None,
     lattice: Lattice,
     logits: Array,
     size: Array | None,
@@ -259,21 +229,24 @@ def _on_lattice(
         sums = lattice_sum(lattice, values.reshape(-1, values.shape[-1]))
         return sums.reshape(values.shape)
 
-    return _iterate(parameters, compatibility, normalization, logits, size, appearance)
+    return _iterate(parameters, compatibility, normalization, radius, logits, size, appearance)
 
 
 def _iterate(
     parameters: CRFParameters,
     compatibility: Array | None,
     normalization: str,
+    radius: int | None,
     logits: Array,
     size: Array | None,
     appearance: Filter,
 ) -> Array:
     """All iterations, with the filter of the appearance kernel."""
-    smoothness = functools.partial(separable_gaussian_sum, theta=parameters.theta_gamma)
-    height, width, _ = logits.shape
-    inside = jnp.ones((height, width, 1), bool) if size is None else _inside(size, height, width)
+    smoothness = functools.partial(
+        separable_gaussian_sum, theta=parameters.theta_gamma, radius=radius
+    )
+    frame = (logits.shape[0], logits.shape[1])
+    inside = jnp.ones((*frame, 1), bool) if size is None else inside_frame(size, *frame)
     ones = inside.astype(logits.dtype)
     kernels = [
         (parameters.w1, _normalised(appearance, ones, normalization)),

@@ -10,7 +10,6 @@ import pytest
 
 from jaxseg.postprocess import crf
 from jaxseg.postprocess.crf import PARAMETERS, CRFParameters, mean_field
-from jaxseg.postprocess.gaussian_sum import gaussian_sum
 
 CLASSES = 4
 # Compiling takes far longer than running here.
@@ -100,18 +99,6 @@ def test_a_learned_compatibility_is_used_row_by_row():
     np.testing.assert_allclose(q, _brute_force(logits, image, SMALL, mu), atol=1e-4)
     potts = _mean_field(logits, image, SMALL, compatibility=1 - np.eye(CLASSES))
     np.testing.assert_allclose(potts, _mean_field(logits, image, SMALL), atol=1e-5)
-
-
-def test_float32_keeps_the_kernels_digits_far_from_the_origin():
-    """Black and white at theta_beta 3, and a pair of colours that differ by less than theta."""
-    rng = np.random.default_rng(0)
-    features = rng.choice([-42.5, 42.5], (600, 5)) + rng.normal(0, 0.3, (600, 5))
-    features = features.astype(np.float32)
-    values = rng.random((600, 2)).astype(np.float32)
-    wide = features.astype(np.float64)
-    kernel = np.exp(-((wide[:, None] - wide[None]) ** 2).sum(-1) / 2)
-    sums = jax.jit(gaussian_sum, compiler_options=QUICK)(features, values)
-    np.testing.assert_allclose(sums, kernel @ values.astype(np.float64), rtol=3e-6)
 
 
 def test_permuted_classes_give_permuted_q():
