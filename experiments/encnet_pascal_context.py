@@ -26,7 +26,7 @@ def get_config() -> config.Experiment:
     quoted from memory in the facts at hand.
 
     Departure: scales are of the image as it is, which the authors first enlarge from 500 to 520
-    pixels; crops are padded with the mean, not with black.
+    pixels.
     """
     return config.Experiment(
         model=encnet.EncNet(num_classes=59, backbone=encnet.encnet_backbone(101)),
@@ -36,6 +36,7 @@ def get_config() -> config.Experiment:
             crop_size=(480, 480),
             scale_range=(0.5, 2.0),
             rotation=10.0,
+            border="zero",
             mean=(123.675, 116.28, 103.53),
             std=(58.395, 57.12, 57.375),
         ),
