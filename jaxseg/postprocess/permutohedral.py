@@ -20,7 +20,8 @@ It is an approximation, for three reasons:
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -75,30 +76,47 @@ def _reach(bounds: tuple[float, ...]) -> list[int]:
     return [int(r / axes) + 3 for r in reach]
 
 
-def _words(q: list[Array], remainder: Array, axis: int, reach: list[int]) -> tuple[Array, Array]:
+def _radices(reach: Sequence[Any], axis: int) -> list[Any]:
+    """How many values each digit of `_words` has, of numbers or of arrays."""
+    first, *others = (a for a in range(len(reach)) if a != axis)
+    sizes = [2 * (reach[a] + reach[first]) + 1 for a in others]
+    return [*sizes, len(reach) * (2 * reach[first] + 1) + 1]
+
+
+def _breaks(reach: list[int]) -> tuple[int, ...]:
+    """For each axis, how many digits of `_words` the first word holds, the second having the rest.
+
+    It alone of the bounds is part of a program's shape, and hardly varies.
+    """
+    breaks = []
+    for axis in range(len(reach)):
+        sizes = _radices(reach, axis)
+        rest = next(i for i in range(len(sizes) + 1) if math.prod(sizes[i:]) < int(_WORD))
+        if math.prod(sizes[:rest]) >= int(_WORD):
+            raise ValueError(
+                f"bounds: features up to {max(reach)} lattice cells from their mean; 64 bits hold "
+                "fewer"
+            )
+        breaks.append(rest)
+    return tuple(breaks)
+
+
+def _words(
+    q: list[Array], remainder: Array, axis: int, reach: Array, breaks: tuple[int, ...]
+) -> tuple[Array, Array]:
     """Two uint32 by which points sort along an axis: equal but for +1 in the second are neighbours.
 
     A step along the axis adds 1 to all other coordinates, so their differences name the line and
     one of them the place on it. Coordinates are (D+1) q + remainder, the same remainder in all.
     """
     first, *others = (a for a in range(len(q)) if a != axis)
-    digits = [(q[a] - q[first] + reach[a] + reach[first], a) for a in others]
-    sizes = [2 * (reach[a] + reach[first]) + 1 for a in others]
-    place = len(q) * (q[first] + reach[first]) + remainder
-    sizes.append(len(q) * (2 * reach[first] + 1) + 1)
-    words = [jnp.zeros_like(remainder, jnp.uint32)]
-    size = 1
-    for digit, radix in zip([d for d, _ in digits] + [place], sizes, strict=True):
-        if size * radix >= int(_WORD):
-            words.append(jnp.zeros_like(remainder, jnp.uint32))
-            size = 1
-        size *= radix
-        words[-1] = words[-1] * np.uint32(radix) + digit.astype(jnp.uint32)
-    if len(words) > 2 or size >= int(_WORD):
-        raise ValueError(
-            f"bounds: features up to {max(reach)} lattice cells from their mean; 64 bits hold fewer"
-        )
-    return (jnp.zeros_like(words[0]), words[0]) if len(words) == 1 else (words[0], words[1])
+    digits = [q[a] - q[first] + reach[a] + reach[first] for a in others]
+    digits.append(len(q) * (q[first] + reach[first]) + remainder)
+    words = [jnp.zeros_like(remainder, jnp.uint32)] * 2
+    for i, (digit, radix) in enumerate(zip(digits, _radices(list(reach), axis), strict=True)):
+        word = int(i >= breaks[axis])
+        words[word] = words[word] * radix.astype(jnp.uint32) + digit.astype(jnp.uint32)
+    return words[0], words[1]
 
 
 def _corners(coordinates: Array, ranks: Array, remainder: ArrayLike) -> list[Array]:
@@ -108,8 +126,8 @@ def _corners(coordinates: Array, ranks: Array, remainder: ArrayLike) -> list[Arr
     return [(coordinates - lower)[..., a] for a in range(axes)]
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _embed(features: Array, bounds: tuple[float, ...]) -> Simplices:
+@functools.partial(jax.jit, static_argnums=3)
+def _embed(features: Array, bounds: Array, reach: Array, breaks: tuple[int, ...]) -> Simplices:
     count, dimensions = features.shape
     axes = dimensions + 1
     matrix = jnp.asarray(_embedding(dimensions), features.dtype)
@@ -132,17 +150,16 @@ def _embed(features: Array, bounds: tuple[float, ...]) -> Simplices:
     remainders = np.arange(axes, dtype=np.int32)
     q = [x.reshape(-1) for x in _corners(coordinates[:, None], ranks[:, None], remainders)]
     sources = jnp.arange(count * axes, dtype=jnp.int32)
-    words = _words(q, sources % axes, 0, _reach(bounds))
+    words = _words(q, sources % axes, 0, reach, breaks)
     high, low, sources = jax.lax.sort((*words, sources), num_keys=2)
     starts = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
     points = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(starts, dtype=jnp.int32)])
-    limits = jnp.asarray(bounds, features.dtype) * (1 + 1e-5) + 1e-5
-    fits = jnp.all(jnp.abs(features) <= limits)
+    fits = jnp.all(jnp.abs(features) <= bounds * (1 + 1e-5) + 1e-5)
     return Simplices(coordinates, ranks, weights, sources, points, fits)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _connect(simplices: Simplices, bounds: tuple[float, ...], capacity: int) -> Lattice:
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _connect(simplices: Simplices, reach: Array, breaks: tuple[int, ...], capacity: int) -> Lattice:
     coordinates, ranks, weights, sources, points, fits = simplices
     axes = coordinates.shape[1]
     features, remainders = sources // axes, sources % axes
@@ -154,7 +171,7 @@ def _connect(simplices: Simplices, bounds: tuple[float, ...], capacity: int) -> 
     row = jnp.arange(capacity, dtype=jnp.int32)
     orders, places, adjacent = [row], [row], []
     for axis in range(axes):
-        words = _words(corner, remainders[first], axis, _reach(bounds))
+        words = _words(corner, remainders[first], axis, reach, breaks)
         high, low = (jnp.where(there, word, _WORD) for word in words)
         if axis:  # the first order is that of the contributions
             high, low, order = jax.lax.sort((high, low, row), num_keys=2)
@@ -207,13 +224,15 @@ def build_lattice(
     features = jnp.asarray(features)
     features = features.astype(jnp.promote_types(features.dtype, jnp.float32))
     count, dimensions = features.shape
-    simplices = _embed(features, bounds)
+    cells = _reach(bounds)
+    reach, breaks = jnp.array(cells, jnp.int32), _breaks(cells)
+    simplices = _embed(features, jnp.array(bounds, features.dtype), reach, breaks)
     most = count * (dimensions + 1)
     if capacity is None and isinstance(features, jax.core.Tracer):
         capacity = most
     elif capacity is None:
         capacity = _rounded(int(simplices.points[-1]) + 1, count)
-    return _connect(simplices, bounds, min(capacity, most))
+    return _connect(simplices, reach, breaks, min(capacity, most))
 
 
 def _blur(x: Array, adjacent: Array) -> Array:
