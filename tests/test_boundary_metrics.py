@@ -295,5 +295,5 @@ def test_bad_input_is_one_line():
         (lambda: boundary_metrics.hausdorff(ids[0], ids[0], K), r"\[B, H, W\]"),
     ]:
         with pytest.raises(ValueError, match=message) as caught:
-            call()
+            jax.eval_shape(call)
         assert "\n" not in str(caught.value)

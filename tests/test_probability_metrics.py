@@ -8,6 +8,9 @@ from sklearn import metrics as judge
 from jaxseg import probability_metrics
 from jaxseg.types import IGNORE
 
+QUICK = {"xla_backend_optimization_level": 0}  # compiling takes far longer than running here
+count = jax.jit(probability_metrics.score_histogram, static_argnames="bins", compiler_options=QUICK)
+
 
 def scored(seed, shape=(2, 30, 40)):
     rng = np.random.default_rng(seed)
@@ -19,7 +22,6 @@ def scored(seed, shape=(2, 30, 40)):
 
 def test_auc_equals_scikit_learn():
     scores, outcomes = scored(0)
-    count = jax.jit(probability_metrics.score_histogram, static_argnames="bins")
     valid = outcomes != IGNORE
     found = probability_metrics.roc_auc(count(scores, outcomes))
     np.testing.assert_allclose(
@@ -32,14 +34,12 @@ def test_auc_equals_scikit_learn():
 
 def test_histogram_adds_up_and_leaves_void_out():
     scores, outcomes = scored(1)
-    whole = np.asarray(probability_metrics.score_histogram(scores, outcomes))
-    parts = [probability_metrics.score_histogram(scores[i : i + 1], outcomes[i : i + 1]) for i in
+    whole = np.asarray(count(scores, outcomes))
+    parts = [count(scores[i : i + 1], outcomes[i : i + 1]) for i in
              range(2)]  # fmt: skip
     np.testing.assert_array_equal(np.sum(parts, axis=0), whole)
     assert whole.sum() == (outcomes != IGNORE).sum()
-    ends = probability_metrics.score_histogram(
-        np.array([[[0, 0.25, 0.26, 1]]]), np.array([[[0, 0, 1, 1]]]), bins=4
-    )
+    ends = count(np.array([[[0, 0.25, 0.26, 1]]]), np.array([[[0, 0, 1, 1]]]), bins=4)
     np.testing.assert_array_equal(ends, [[2, 0, 0, 0], [0, 1, 0, 1]])
 
 
@@ -59,7 +59,8 @@ def test_calibration_error_equals_its_definition(bins):
     labels = rng.integers(0, 3, (2, 30, 40))
     labels[rng.random(labels.shape) < 0.3] = IGNORE
     labels[0, 0, :2] = 3, -1
-    histogram = jax.jit(probability_metrics.confidence_histogram)(probabilities, labels)
+    confident = jax.jit(probability_metrics.confidence_histogram, compiler_options=QUICK)
+    histogram = confident(probabilities, labels)
     valid = (labels >= 0) & (labels < 3)
     right = probabilities.argmax(axis=-1) == labels
     expected = calibration_by_loop(probabilities.max(axis=-1)[valid], right[valid], bins)
@@ -71,9 +72,9 @@ def test_calibrated_scores_have_no_calibration_error():
     rng = np.random.default_rng(3)
     scores = rng.random((1, 500, 500))
     right = (rng.random(scores.shape) < scores).astype(int)
-    histogram = probability_metrics.score_histogram(scores, right)
+    histogram = count(scores, right)
     assert probability_metrics.calibration_error(histogram) < 0.01
-    surer = probability_metrics.score_histogram(np.sqrt(scores), right)
+    surer = count(np.sqrt(scores), right)
     assert probability_metrics.calibration_error(surer) > 0.1
 
 
