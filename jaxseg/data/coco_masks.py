@@ -37,7 +37,7 @@ def _outline(polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(flat[which], stepped, sloped), np.where(flat[which], sloped, stepped)
 
 
-def fill_polygon(polygon: Sequence[float], height: int, width: int) -> np.ndarray:
+def fill_polygon(polygon: Sequence[float] | np.ndarray, height: int, width: int) -> np.ndarray:
     """The pixels inside a polygon.
 
     Args:

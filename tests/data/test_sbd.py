@@ -5,7 +5,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from jaxseg.data import files, loader, prepare
+from jaxseg.data import doctor, files, loader, prepare
 from jaxseg.data.builders import voc2012
 from tests.data.conftest import save_pair
 
@@ -99,3 +99,11 @@ def test_another_list_of_the_published_length_is_told(root, monkeypatch):
     assert "WARNING: trainaug has as many examples as published, but not" in published.counts()
     monkeypatch.setitem(voc2012.LISTS, "trainaug", files.digest(["e", "a", "b", "f"]))
     assert "WARNING" not in published.counts()
+
+
+def test_labels_of_both_sources_are_no_problem_to_the_doctor(command, root):
+    arguments = [f"--manual_dir={root}", "--split=trainaug", "--picture=none"]
+    status, out, _ = command(doctor.main, "--name=voc2012", *arguments)
+    assert "MATLAB (2)" in out
+    assert "ids in several ways" not in out
+    assert status == 0

@@ -3,7 +3,10 @@
 `train` and `val` are the challenge's own (SegmentationClass, palette PNGs with a void border of
 255); `trainaug` is the 10,582 images of SegmentationClassAug, with no image of `val` in it. Where
 that folder is not there but SBD's own archive is, trainaug is put together from it: the challenge's
-labels of `train`, SBD's of its other images, none of `val`.
+labels of `train`, SBD's of its other images, none of `val`. A list of as many other images is told.
+
+The digest of the list is of voc12/train_aug.txt of IRN's code, sorted; code derived from CIRKD
+states the same SHA-256 of its own dataset/list/voc/train_aug.txt.
 
 Licence: images by Flickr's terms; SBD: publications cite the paper. Size: 2 GB, of SBD 1.6 GB;
 prepared 1.6 GB (estimates).
@@ -25,7 +28,7 @@ LAYOUT = (
     "also SBD's benchmark_RELEASE/dataset/{cls/NAME.mat,train.txt,val.txt}"
 )
 OFFICIAL = {"train": 1464, "trainaug": 10582, "val": 1449}
-LISTS: dict[str, str] = {}
+LISTS = {"trainaug": "d1326bd532648d73bc4b1bd275434eba81930982dc7401a65a8cecb26c028e24"}
 MASKS = {
     "train": "SegmentationClass",
     "trainaug": "SegmentationClassAug",
