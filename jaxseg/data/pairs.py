@@ -117,9 +117,9 @@ class Published:
             )
         lines = ["found " + ", ".join(parts), *self.remarks]
         for split, published in self.lists.items():
-            found = self.splits.get(split, ())
-            names = files.digest(pair.name for pair in found)
-            if len(found) == self.official.get(split) and names != published:
+            listed = self.splits.get(split, ())
+            names = files.digest(pair.name for pair in listed)
+            if len(listed) == self.official.get(split) and names != published:
                 lines.append(
                     f"WARNING: {split} has as many examples as published, but not the same: sha256 "
                     f"of the sorted names {names}, published {published}"
