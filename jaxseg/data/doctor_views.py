@@ -39,7 +39,10 @@ def augment_of(settings: Sequence[str], crop_size: tuple[int, int]) -> Augment:
             values[name] = _value(text, values[name])
         except ValueError as error:
             raise ValueError(f"--augment={setting}: {error}") from None
-    return Augment(**values)
+    try:
+        return Augment(**values)
+    except ValueError as error:
+        raise ValueError(str(error).replace("data.", "--augment=", 1)) from None
 
 
 def _value(text: str, like: Any) -> Any:

@@ -263,7 +263,7 @@ def test_views_are_those_of_the_transform():
         ("flip=perhaps", "True or False is wanted"),
         ("scale_range=1", "2 values with commas between are wanted"),
         ("crop_size=10,x", "a whole number is wanted"),
-        ("rotation=400", "rotation=400.0 must be at least 0 and below 360"),
+        ("rotation=400", "jaxseg: --augment=rotation=400.0 must be at least 0 and below 360"),
         ("border=edge", "border='edge' must be one of mean, zero, mirror"),
     ],
 )
