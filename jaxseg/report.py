@@ -9,9 +9,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jaxseg import report_page, runs
+from jaxseg import report_boundary, report_evaluation, report_page, report_uncertainty, runs
 from jaxseg.errors import one_line
+from jaxseg.results import MEANS
 from jaxseg.runs import Run
+
+_HEADLINE = ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")
 
 
 def percent(value: Any) -> str:
@@ -36,24 +39,14 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> l
 
 
 def markdown(loaded: Sequence[Run]) -> str:
-    """Two tables: every evaluation of every run, and the config fields in which runs differ."""
-    heads = ("run", "model", "measured on", "mIoU", "pixel acc.", "mean acc.", "fw IoU", "images/s")
-    rows = []
-    for run in loaded:
-        model = str(run.config.get("model.class", "-"))
-        rate = f"{run.images_per_second:.1f}" if run.images_per_second else "-"
-        for metrics, measured_on in measurements(run):
-            numbers = (
-                percent(metrics.get(name))
-                for name in ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")
-            )
-            rows.append((run.name, model, measured_on, *numbers, rate))
-    lines = _table(heads, rows, texts=3)
+    """Tables: every evaluation, differences, all means, boundaries, and what differs in configs."""
+    lines = _numbers(loaded)
     for run in loaded:
         if run.expected:
             lines += ["", f"{run.name}, expected: {run.expected}"]
     for run in loaded:
         lines += [line for note in run.notes for line in ("", f"{run.name}: {note}")]
+    lines += _compared(loaded) + _other_means(loaded) + _boundaries(loaded)
     if len(loaded) > 1:
         different = [
             (path, *("-" if value is None else str(value) for value in values))
@@ -64,14 +57,87 @@ def markdown(loaded: Sequence[Run]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def measurements(run: Run) -> list[tuple[dict[str, Any], str]]:
-    """(metrics, what they are of) of each evaluation; of the last one in training if none."""
-    if not run.evaluations:
-        return [(run.metrics, run.measured_on)]
-    return [
-        (e.record["metrics"], f"{e.record.get('data', '')} {e.tag}".strip())
-        for e in run.evaluations
+def _numbers(loaded: Sequence[Run]) -> list[str]:
+    """A line each evaluation: the headline numbers, the intervals in columns of their own."""
+    seeds = report_uncertainty.over_seeds(loaded)
+    heads = ["run", "model", "measured on", "mIoU", report_uncertainty.OVER_IMAGES]
+    heads += [report_uncertainty.OVER_SEEDS] * bool(seeds)
+    heads += ["pixel acc.", "mean acc.", "fw IoU", "images/s"]
+    rows = []
+    for run in loaded:
+        model = str(run.config.get("model.class", "-"))
+        rate = f"{run.images_per_second:.1f}" if run.images_per_second else "-"
+        for metrics, measured_on, tag in measurements(run):
+            over = [report_uncertainty.over_images(metrics) or "-"]
+            over += [seeds.get((run.folder, tag), "-")] * bool(seeds)
+            first, *others = (percent(metrics.get(name)) for name in _HEADLINE)
+            rows.append((run.name, model, measured_on, first, *over, *others, rate))
+    return _table(heads, rows, texts=3)
+
+
+def _compared(loaded: Sequence[Run]) -> list[str]:
+    """Differences of runs against the first one of the same protocol."""
+    found, without = report_uncertainty.differences(loaded)
+    lines = []
+    if found:
+        head = f"difference of mIoU, {report_uncertainty.OVER_IMAGES}"
+        rows = [
+            (one.measured_on, one.second, one.first, one.verdict, one.text or "-") for one in found
+        ]
+        lines += ["", *_table(("evaluation", "run", "against", "verdict", head), rows, texts=4)]
+    if without:
+        lines += ["", f"Without counts of single images, so without the interval of a difference: "
+                  f"{', '.join(without)}. Evaluating again writes them."]  # fmt: skip
+    return lines
+
+
+def _other_means(loaded: Sequence[Run]) -> list[str]:
+    """What the first table leaves out of the numbers of a confusion matrix, and what they are."""
+    evaluations = [(run.name, e) for run in loaded for e in run.evaluations]
+    if not evaluations:
+        return []
+    others = [name for name in MEANS if name not in _HEADLINE]
+    rows = []
+    for name, evaluation in evaluations:
+        values = report_evaluation.means(evaluation)
+        rows.append((name, _measured(evaluation), *(percent(values[other]) for other in others)))
+    heads = ("run", "measured on", *(MEANS[name][0] for name in others))
+    definitions = [f"- {label}: {definition}." for label, definition in MEANS.values()]
+    return ["", *_table(heads, rows, texts=2), "", *definitions]
+
+
+def _boundaries(loaded: Sequence[Run]) -> list[str]:
+    """The means of the boundary suite, and mIoU within the trimap's bands."""
+    found = [
+        (run.name, _measured(evaluation), suite)
+        for run in loaded
+        for evaluation, suite in report_boundary.measured(run)
     ]
+    lines = []
+    for numbers, texts in (
+        (report_boundary.means, "boundaries of"),
+        (report_boundary.trimap, "mIoU near boundaries of"),
+    ):
+        values = [numbers(suite) for _, _, suite in found]
+        heads = list(dict.fromkeys(head for one in values for head in one))
+        rows = [
+            (name, measured_on, *(one.get(head, "-") for head in heads))
+            for (name, measured_on, _), one in zip(found, values, strict=True)
+        ]
+        if rows:
+            lines += ["", *_table(("run", texts, *heads), rows, texts=2)]
+    return lines
+
+
+def _measured(evaluation: runs.Evaluation) -> str:
+    return f"{evaluation.record.get('data', '')} {evaluation.tag}".strip()
+
+
+def measurements(run: Run) -> list[tuple[dict[str, Any], str, str]]:
+    """(metrics, what they are of, tag) of each evaluation; of the last one in training if none."""
+    if not run.evaluations:
+        return [(run.metrics, run.measured_on, "")]
+    return [(e.record["metrics"], _measured(e), e.tag) for e in run.evaluations]
 
 
 def write(folders: Sequence[pathlib.Path | str], output: pathlib.Path | str | None = None) -> str:

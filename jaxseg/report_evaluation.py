@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 
 from jaxseg.metrics import summarize
+from jaxseg.report_uncertainty import over_images
+from jaxseg.results import MEANS
 from jaxseg.runs import Evaluation, Picture, Run
 
 _PICTURE_WIDTH = 1280  # pixels; wider pictures are shrunk to it
@@ -45,6 +47,7 @@ def classes(evaluation: Evaluation) -> list[dict[str, Any]]:
                 "name": name,
                 "color": "#{:02x}{:02x}{:02x}".format(*palette[k]),
                 "iou": _defined(summary.iou[k]),
+                "dice": percent(_defined(summary.dice[k]), 1),
                 "precision": percent(_defined(summary.precision[k]), 1),
                 "recall": percent(_defined(summary.recall[k]), 1),
                 "share": percent(share[k], 2),
@@ -55,9 +58,15 @@ def classes(evaluation: Evaluation) -> list[dict[str, Any]]:
     )
 
 
+def means(evaluation: Evaluation) -> dict[str, float | None]:
+    """Every number of the confusion matrix as a whole, in the order of `results.MEANS`."""
+    summary = summarize(np.asarray(evaluation.record["confusion"], np.int64))
+    return {name: _defined(getattr(summary, name)) for name in MEANS}
+
+
 def classes_in_training(line: Mapping[str, Any]) -> list[dict[str, Any]]:
     """As `classes`, of an evaluation during training: its log line has IoU only."""
-    unknown = dict.fromkeys(("precision", "recall", "share"), "–")
+    unknown = dict.fromkeys(("dice", "precision", "recall", "share"), "–")
     absent = line.get("absent") or []
     ious = line.get("iou")
     return _best_first(
@@ -109,6 +118,7 @@ def protocols(run: Run) -> list[dict[str, Any]]:
                 "tag": evaluation.tag,
                 "of": record.get("weights") or f"step {record.get('step')}",
                 "metrics": record["metrics"],
+                "interval": over_images(record["metrics"]) or "–",
                 "images": len(record["images"]),
                 "rate": f"{rate:.3g}" if rate else "–",
             }

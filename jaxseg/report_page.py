@@ -7,8 +7,9 @@ from typing import Any
 
 import jinja2
 
-from jaxseg import report_evaluation, report_plots, runs
+from jaxseg import report_boundary, report_evaluation, report_plots, report_uncertainty, runs
 from jaxseg.report_evaluation import percent
+from jaxseg.results import MEANS
 from jaxseg.runs import Run
 
 
@@ -48,6 +49,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     """What else is known at a glance, as (label, text)."""
     images = len(run.evaluations[0].record["images"]) if run.evaluations else 0
     facts = [
+        (f"mIoU, {report_uncertainty.OVER_IMAGES}", report_uncertainty.over_images(run.metrics)),
         ("training steps", f"{run.steps:,}" if run.train else ""),
         ("from first to last log line", duration(run.seconds) if run.train else ""),
         ("images a second in training", rate(run) if run.train else ""),
@@ -138,7 +140,9 @@ def _details(run: Run, index: int) -> dict[str, Any]:
         "notes": run.notes,
         "tiles": _tiles(run),
         "facts": _facts(run),
+        "interval": report_uncertainty.over_images(run.metrics) or "–",
         "protocols": report_evaluation.protocols(run),
+        "boundary": report_boundary.section(run),
         "classes": _classes(run),
         "matrix": report_evaluation.matrix(main) if main else None,
         "pictures": report_evaluation.pictures(main) if main else [],
@@ -159,10 +163,12 @@ def _plots(loaded: Sequence[Run]) -> list[dict[str, str]]:
     first = [run.evaluations[0].record["images"] if run.evaluations else [] for run in loaded]
     images = [[i["miou"] for i in found if i["miou"] is not None] for found in first]
     speed, rates = of("train", "images_per_second"), of("train", "learning_rate")
+    trimap, around = report_boundary.lines(loaded)
     plots = {
         "Training loss": report_plots.curves(of("train", "loss")),
         "mIoU while training, %": report_plots.curves(of("eval", "miou"), percent=True),
         "Images by their mIoU": report_plots.histogram(images),
+        "mIoU near boundaries, %": report_plots.trimap(trimap, around),
         "Gradient norm before clipping": report_plots.curves(of("train", "gradient_norm")),
         "Learning rate": report_plots.curves(rates, zero=True, exact=True),
         "Images a second in training": report_plots.curves(speed, zero=True),
@@ -186,6 +192,29 @@ def _side_by_side(details: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for name in names
     ]
+
+
+def _means(loaded: Sequence[Run]) -> list[tuple[str, list[float | None], str]]:
+    """(label, value of each run's main evaluation, definition) of every number but per class."""
+    found = [
+        report_evaluation.means(run.evaluations[0]) if run.evaluations else {} for run in loaded
+    ]
+    if not any(found):
+        return []
+    return [
+        (label, [values.get(name) for values in found], definition)
+        for name, (label, definition) in MEANS.items()
+    ]
+
+
+def _over_seeds(loaded: Sequence[Run]) -> list[str]:
+    """Mean and interval over seeds of each run's main evaluation; nothing where no run has them."""
+    texts = report_uncertainty.over_seeds(loaded)
+    found = [
+        texts.get((run.folder, run.evaluations[0].tag), "") if run.evaluations else ""
+        for run in loaded
+    ]
+    return [text or "–" for text in found] if any(found) else []
 
 
 def _best(details: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -214,8 +243,15 @@ def html(loaded: Sequence[Run]) -> str:
     differing = [
         (path, [shown(value) for value in values]) for path, values in runs.differences(loaded)
     ]
+    differences, without = report_uncertainty.differences(loaded)
     return environment.get_template("report.html").render(
         runs=details,
+        over_images=report_uncertainty.OVER_IMAGES,
+        over_seeds=_over_seeds(loaded),
+        seeds_head=report_uncertainty.OVER_SEEDS,
+        compared=differences,
+        without_counts=without,
+        means=_means(loaded),
         best=_best(details),
         plots=_plots(loaded),
         differences=differing,

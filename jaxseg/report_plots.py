@@ -6,19 +6,32 @@ matplotlib draws with colours that stand for the page's variables; they are repl
 import io
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-_INK, _GRID = "#010203", "#040506"
+_INK, _GRID, _PAPER = "#010203", "#040506", "#070809"
 _SERIES = tuple(f"#0a0b{i:02x}" for i in range(6))
 _SIZE = (5.2, 2.7)  # inches; the page scales it
 _LEAST_SPAN = 0.1  # of an axis of shares: ten points of percent
 _SMOOTHED_FROM = 60  # points: below, a curve is drawn as it is
 _WINDOWS = 20  # of the running mean in the length of a curve
 
+_DASHES = ("-", "--", ":", "-.")
+
 Series = tuple[Sequence[float], Sequence[float | None]]
+
+
+class Line(NamedTuple):
+    """One trimap curve."""
+
+    label: str
+    widths: Sequence[float]  # pixels
+    values: Sequence[float | None]  # shares
+    colour: int  # of the series
+    dash: int
 
 
 def svg(figure: Figure, title: str, prefix: str) -> str:
@@ -48,6 +61,7 @@ def svg(figure: Figure, title: str, prefix: str) -> str:
     for placeholder, variable in [
         (_INK, "--muted"),
         (_GRID, "--line"),
+        (_PAPER, "--card"),
         *((color, f"--series-{i}") for i, color in enumerate(_SERIES)),
     ]:
         text = text.replace(placeholder, f"var({variable})")
@@ -154,4 +168,42 @@ def histogram(series: Sequence[Sequence[float]]) -> Figure | None:
     axes.set_xlabel("mIoU of an image, %", color=_INK, fontsize=8.5, loc="right", labelpad=0)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlim(0, 100)
+    return figure
+
+
+def trimap(lines: Sequence[Line], around: str) -> Figure | None:
+    """mIoU within bands of growing width, one line an evaluation, named in the plot.
+
+    Args:
+      lines: in the order of the legend.
+      around: "void" or "classes": what the bands are around.
+
+    Returns:
+      None when there is nothing to draw.
+    """
+    if not any(value is not None for line in lines for value in line.values):
+        return None
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    axes = _axes(figure)
+    for i, line in enumerate(lines):
+        axes.plot(
+            line.widths,
+            [float("nan") if value is None else value for value in line.values],
+            color=_SERIES[line.colour % len(_SERIES)],
+            linestyle=_DASHES[line.dash % len(_DASHES)],
+            linewidth=1.8,
+            marker="o",
+            markersize=3.5,
+            label=str(i),
+        )
+    what = "void" if around == "void" else "the boundaries of classes"
+    axes.set_xlabel(f"width of the band around {what}, px", color=_INK, fontsize=8.5, loc="right")
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.3g}"))
+    axes.set_xlim(left=0)
+    legend = axes.legend(fontsize=8.5, loc="lower right", labelcolor=_INK)
+    legend.get_frame().set(facecolor=_PAPER, edgecolor="none", alpha=0.85)
+    for text, line in zip(legend.get_texts(), lines, strict=True):
+        text.set_parse_math(False)  # a name is drawn as it is, be there "_" or "$" in it
+        text.set_text(line.label)
     return figure

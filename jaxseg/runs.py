@@ -13,7 +13,9 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxseg import log, results
+import numpy as np
+
+from jaxseg import log, per_image, results
 
 _EXPECTED = re.compile(r"Expected(?: and measured)?:\s*(.+?)(?=\n\s*\n|\bMeasured:|$)", re.DOTALL)
 
@@ -31,11 +33,12 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """One eval/TAG.json with its pictures."""
+    """One eval/TAG.json with its pictures and eval/TAG.npz."""
 
     tag: str
     record: dict[str, Any]  # "confusion", "names", "metrics", "images", "step", ...
     pictures: list[Picture]
+    per_image: per_image.PerImage | None  # None: not kept, or of another evaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +161,27 @@ def _is_whole(record: Mapping[str, Any]) -> bool:
     return square and len(rows) == len(names) and colours and named
 
 
+def _per_image(
+    path: pathlib.Path, record: Mapping[str, Any], notes: list[str]
+) -> per_image.PerImage | None:
+    """The counts of single images, if they are those of the record."""
+    if not path.exists():
+        return None
+    try:
+        counts = per_image.read(path)
+    except (OSError, ValueError) as error:
+        notes.append(f"eval/{path.name} cannot be read ({error}).")
+        return None
+    named = list(counts.names) == [image["name"] for image in record["images"]]
+    if named and np.array_equal(counts.confusion(), record["confusion"]):
+        return counts
+    notes.append(
+        f"eval/{path.name} is of another evaluation than eval/{path.stem}.json; it is left out. "
+        "Evaluating again writes both."
+    )
+    return None
+
+
 def _evaluations(folder: pathlib.Path, notes: list[str]) -> list[Evaluation]:
     """The newest step first; of one step, the plainest protocol first."""
     found = []
@@ -167,7 +191,8 @@ def _evaluations(folder: pathlib.Path, notes: list[str]) -> list[Evaluation]:
             notes.append(f"eval/{path.name} is no evaluation of this version; it is left out.")
         elif record:
             pictures = _pictures(path.with_suffix(""), record["images"])
-            found.append(Evaluation(path.stem, record, pictures))
+            counts = _per_image(path.with_suffix(".npz"), record, notes)
+            found.append(Evaluation(path.stem, record, pictures, counts))
     return sorted(found, key=lambda e: (-(e.record.get("step") or 0), len(e.tag), e.tag))
 
 

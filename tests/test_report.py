@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg import report, report_evaluation, report_plots
+from jaxseg import report, report_evaluation
 from tests.test_runs import CONFUSION, LABELS, write_evaluation, write_run
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "path", "use", "rect", "circle", "line"}
@@ -120,6 +120,9 @@ def test_a_page_of_one_run(one_run):
     assert "DeepLabV3 · streets val, step 100" in text
     for part in ("python -m jaxseg.main --workdir=one", "git checkout abc", "0.10.2", "2 x cpu"):
         assert part in text
+    rows = {row[0]: row[1] for row in parsed.table("what it is")}
+    assert rows["Cohen's kappa"] == two(metrics["kappa"])
+    assert len(rows) == 9
     assert parsed.drawn == 5  # loss, mIoU, learning rate, speed, images
 
 
@@ -129,7 +132,7 @@ def test_class_rows_are_those_of_the_evaluation(one_run):
     order = sorted(LABELS.names, key=lambda name: -metrics["iou"][name])
     share = dict(zip(LABELS.names, CONFUSION.sum(1) / CONFUSION.sum(), strict=True))
     assert rows == [
-        [name, "", *(one(metrics[key][name]) for key in ("iou", "precision", "recall")),
+        [name, "", *(one(metrics[key][name]) for key in ("iou", "dice", "precision", "recall")),
          two(share[name])]
         for name in order
     ]  # fmt: skip
@@ -179,8 +182,9 @@ def test_several_runs_and_what_differs(tmp_path):
     for row, folder in zip(rows, (first, second), strict=True):
         metrics = metrics_of(folder)
         names = ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")
-        assert row[3:7] == [two(metrics[name]) for name in names]
-    assert [row[7:] for row in rows] == [["100", "91 s", "12.5"], ["100", "91 s", "3.25"]]
+        assert [row[3], *row[5:8]] == [two(metrics[name]) for name in names]
+        assert row[4] == "–", "an evaluation without counts of images"
+    assert [row[8:] for row in rows] == [["100", "91 s", "12.5"], ["100", "91 s", "3.25"]]
     assert parsed.table("field") == [
         ["model.backbone.output_stride", "16", "8"],
         ["model.atrous_rates", "6, 12, 18", "12, 24"],
@@ -253,14 +257,21 @@ def test_the_markdown_table(tmp_path, monkeypatch):
     write_evaluation(first, "val_flip", confusion=CONFUSION.T)
     text = report.write([first, second], tmp_path)
     assert (tmp_path / "report.md").read_text() == text
-    numbers, fields = tables(text)
-    names = ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")
+    numbers, means, fields = tables(text)
+    names = ("pixel_accuracy", "mean_accuracy", "fwiou")
     assert numbers[1:] == [
         ["a\\|b", "DeepLabV3", f"streets {tag}",
+         two(metrics_of(first, tag)["miou"]), "-",
          *(two(metrics_of(first, tag)[name]) for name in names), "12.5"]
         for tag in ("val", "val_flip")
     ] + [["second", "DeepLabV3", "streets val, step 50, during training",
-          "25.00", "50.00", "40.00", "30.00", "12.5"]]  # fmt: skip
+          "25.00", "-", "50.00", "40.00", "30.00", "12.5"]]  # fmt: skip
+    others = ("mean_dice", "kappa", "miou_truth", "miou_zero", "miou_one")
+    assert means[1:] == [
+        ["a\\|b", f"streets {tag}", *(two(metrics_of(first, tag)[name]) for name in others)]
+        for tag in ("val", "val_flip")
+    ]
+    assert "- mean Dice: mean over the classes of Dice = 2 hits" in text
     assert fields == [["field", "a\\|b", "second"], ["model.backbone.output_stride", "16", "8"]]
     assert "second: The training stands at step 60 of 100." in text
 
@@ -288,13 +299,3 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
     (tmp_path / "file").write_text("")
     assert report.main([str(folder), f"--output={tmp_path / 'file'}"]) == 1
     assert capsys.readouterr().err.startswith(f"jaxseg: {tmp_path / 'file'}")
-
-
-@pytest.mark.parametrize("missing", [0, 3, 59])
-def test_smoothing_keeps_straight_lines_and_gaps(missing):
-    values = [2.0 + i for i in range(60)]
-    values[missing] = None
-    smooth = report_plots.smoothed(values)
-    assert smooth[missing] is None
-    far = [i for i in range(60) if abs(i - missing) > 2]
-    np.testing.assert_allclose([smooth[i] for i in far], [values[i] for i in far])

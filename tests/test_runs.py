@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxseg import config, log, results, runs
+from jaxseg import config, log, per_image, results, runs
 from jaxseg.backbones import mobilenet_v2, resnet
 from jaxseg.data.labels import LabelSpec
 from jaxseg.models import deeplab_v3
@@ -18,12 +18,12 @@ LABELS = LabelSpec(
 CONFUSION = np.array([[900, 20, 10], [30, 60, 15], [5, 0, 160]])
 
 
-def experiment(output_stride=16, rates=(6, 12, 18), backbone=None):
+def experiment(output_stride=16, rates=(6, 12, 18), backbone=None, seed=0):
     backbone = backbone or resnet.ResNet(depth=18, output_stride=output_stride)
     return config.Experiment(
         model=deeplab_v3.DeepLabV3(num_classes=3, backbone=backbone, atrous_rates=rates),
         data=config.Data(name="streets"),
-        train=config.Train(steps=100),
+        train=config.Train(steps=100, seed=seed),
     )
 
 
@@ -38,18 +38,32 @@ def training(steps, *, rate=12.5):
                    "iou": {"sky": 0.9, "pole | sign": None, "<car>": 0.1}}  # fmt: skip
 
 
-def write_evaluation(folder, tag="val", *, confusion=CONFUSION, step=100, weights=None, data=True):
-    """eval/TAG.json as evaluation writes it, with two pictures."""
+def write_evaluation(
+    folder, tag="val", *, confusion=CONFUSION, counts=None, boundary=None, step=100, weights=None,
+    data="streets", names=("a/1", "b 2", "void"),
+):  # fmt: skip
+    """eval/TAG.json as evaluation writes it, with two pictures.
+
+    With `counts` [3, K, K], the matrices of the images, eval/TAG.npz and an interval too.
+    """
     images = [
-        {"index": 0, "name": "a/1", "miou": 0.75, "pixel_accuracy": 0.9},
-        {"index": 1, "name": "b 2", "miou": 0.25, "pixel_accuracy": 0.5},
-        {"index": 2, "name": "void", "miou": float("nan"), "pixel_accuracy": float("nan")},
+        {"index": 0, "name": names[0], "miou": 0.75, "pixel_accuracy": 0.9},
+        {"index": 1, "name": names[1], "miou": 0.25, "pixel_accuracy": 0.5},
+        {"index": 2, "name": names[2], "miou": float("nan"), "pixel_accuracy": float("nan")},
     ]
-    evaluation = results.Evaluation(np.asarray(confusion, np.int64), images, 1.5)
-    record = {"step": step, "weights": weights, "data": "streets", "split": "val"} if data else {}
+    kept = None
+    if counts is not None:
+        confusion = counts.sum(axis=0)
+        kept = per_image.gather(names, len(confusion), map(per_image.entries, counts))
+    evaluation = results.Evaluation(np.asarray(confusion, np.int64), images, 1.5, kept)
+    record = {"step": step, "weights": weights, "data": data, "split": "val"}
+    if boundary:
+        record["boundary"] = boundary
     path = folder / "eval" / f"{tag}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     log.write_json(path, record | results.to_json(evaluation, LABELS))
+    if kept:
+        per_image.write(path.with_suffix(".npz"), kept)
     rng = np.random.default_rng(0)
     for kind, name in (("best", "a/1"), ("worst", "b 2")):
         picture = path.with_suffix("") / results.picture_name(kind, 1, name)
@@ -60,10 +74,10 @@ def write_evaluation(folder, tag="val", *, confusion=CONFUSION, step=100, weight
     return path
 
 
-def write_run(folder, *, steps=100, evaluated=True, rate=12.5, **changes):
+def write_run(folder, *, steps=100, evaluated=True, rate=12.5, seed=0, **changes):
     """A run folder without the run."""
     folder.mkdir(parents=True)
-    log.write_json(folder / "config.json", config.to_dict(experiment(**changes)))
+    log.write_json(folder / "config.json", config.to_dict(experiment(seed=seed, **changes)))
     start = {"command": f"python -m jaxseg.main --workdir={folder.name}", "git": "abc-dirty",
              "versions": {"jax": "0.10.2"}, "devices": ["cpu"] * 2, "processes": 1,
              "python": "3.11.9", "host": "here", "started": "2026-01-01T00:00:00"}  # fmt: skip
@@ -154,6 +168,27 @@ def test_an_evaluation_whose_parts_do_not_fit_is_left_out(tmp_path, change):
     run = runs.load(tmp_path / "one")
     assert [e.tag for e in run.evaluations] == ["val"]
     assert "eval/odd.json" in run.notes[0]
+
+
+def test_counts_of_images_are_read_if_they_are_of_the_evaluation(tmp_path):
+    folder = write_run(tmp_path / "one", evaluated=False)
+    counts = np.stack([CONFUSION, 2 * CONFUSION, 0 * CONFUSION])
+    path = write_evaluation(folder, "val_ms0.5-1.75_flip", counts=counts)
+    run = runs.load(folder)
+    np.testing.assert_array_equal(run.evaluations[0].per_image.matrices(), counts)
+    assert run.notes == []
+    kept = path.with_suffix(".npz").read_bytes()
+    write_evaluation(folder, path.stem, counts=counts[::-1], names=("a/1", "b 2", "other"))
+    path.with_suffix(".npz").write_bytes(kept)
+    run = runs.load(folder)
+    assert run.evaluations[0].per_image is None
+    assert "flip.npz is of another evaluation than eval/val_ms0.5-1.75_flip.json" in run.notes[0]
+    path.with_suffix(".npz").write_bytes(kept[:99])
+    run = runs.load(folder)
+    assert run.evaluations[0].per_image is None
+    assert "flip.npz cannot be read" in run.notes[0]
+    path.with_suffix(".npz").unlink()
+    assert runs.load(folder).evaluations[0].per_image is None
 
 
 def test_the_main_evaluation_is_the_newest_and_plainest(tmp_path):

@@ -1,0 +1,127 @@
+"""What a report says of chance: intervals over images, over seeds, and of differences of runs.
+
+Intervals over images and over seeds answer different questions and stand in columns of their own;
+see `jaxseg.uncertainty`.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxseg import uncertainty
+from jaxseg.results import LEVEL, interval_text
+from jaxseg.runs import Evaluation, Run
+from jaxseg.uncertainty import Interval
+
+OVER_IMAGES = f"{100 * LEVEL:.0f} % over images"
+OVER_SEEDS = f"mean and {100 * LEVEL:.0f} % over seeds"
+
+
+def over_images(metrics: Mapping[str, Any]) -> str:
+    """The interval of mIoU over images in percent, "[70.1, 74.4]"; "" where none was kept."""
+    interval = metrics.get("miou_interval")
+    return interval_text(interval) if isinstance(interval, list) and len(interval) == 2 else ""
+
+
+def over_seeds(loaded: Sequence[Run]) -> dict[tuple[pathlib.Path, str], str]:
+    """Mean mIoU and its t-interval over the runs whose configs differ in train.seed alone.
+
+    Evaluations go together if data, tag and step are the same as well. Those of a weight file are
+    left out, as it is of no seed. Of runs of one seed, the first counts.
+
+    Returns:
+      (run folder, tag) -> "72.31 [70.1, 74.4], 3 seeds", for each evaluation of each such run.
+    """
+    groups: dict[str, dict[Any, list[tuple[tuple[pathlib.Path, str], float]]]] = {}
+    for run in loaded:
+        recipe = {path: value for path, value in run.config.items() if path != "train.seed"}
+        for evaluation in run.evaluations:
+            record, seed = evaluation.record, run.config.get("train.seed")
+            miou = record["metrics"].get("miou")
+            if seed is None or miou is None or record.get("weights"):
+                continue
+            same = [recipe, record.get("data"), evaluation.tag, record.get("step")]
+            group = groups.setdefault(json.dumps(same, sort_keys=True), {})
+            group.setdefault(seed, []).append(((run.folder, evaluation.tag), miou))
+    texts = {}
+    for group in groups.values():
+        if len(group) < 2:
+            continue
+        found = uncertainty.seed_interval([of[0][1] for of in group.values()], level=LEVEL)
+        text = f"{100 * found.estimate:.2f} {interval_text([found.low, found.high])}"
+        for key, _ in (member for of in group.values() for member in of):
+            texts[key] = f"{text}, {len(group)} seeds"
+    return texts
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """mIoU of one run minus that of the first, on the same images."""
+
+    measured_on: str
+    first: str
+    second: str
+    interval: Interval | None
+    note: str  # why there is no interval
+
+    @property
+    def text(self) -> str:
+        """In points of percent, "+1.20 [+0.40, +2.10]"; "" without an interval."""
+        if self.interval is None:
+            return ""
+        points = (self.interval.estimate, self.interval.low, self.interval.high)
+        estimate, low, high = (f"{100 * value:+.2f}" for value in points)
+        return f"{estimate} [{low}, {high}]"
+
+    @property
+    def verdict(self) -> str:
+        """Which run is better, "not distinguishable", or the note."""
+        if self.interval is None:
+            return self.note
+        verdict = uncertainty.verdict(self.interval)
+        better = {"first": self.first, "second": self.second}
+        return f"{better[verdict]} is better" if verdict in better else verdict
+
+
+def differences(loaded: Sequence[Run]) -> tuple[list[Difference], list[str]]:
+    """Each run against the first one that was evaluated on the same data, split and protocol.
+
+    Returns:
+      the differences, and the names of runs that keep no counts of single images for it.
+    """
+    groups: dict[str, list[tuple[Run, Evaluation]]] = {}
+    for run in loaded:
+        for evaluation in run.evaluations:
+            data = evaluation.record.get("data") or run.config.get("data.name", "")
+            groups.setdefault(f"{data} {evaluation.tag}", []).append((run, evaluation))
+    found: list[Difference] = []
+    without: list[str] = []
+    for measured_on, members in groups.items():
+        if len(members) < 2:
+            continue
+        without += [run.name for run, evaluation in members if evaluation.per_image is None]
+        kept = [member for member in members if member[1].per_image]
+        found += [_difference(measured_on, kept[0], other) for other in kept[1:]]
+    return found, list(dict.fromkeys(without))
+
+
+def _difference(
+    measured_on: str, first: tuple[Run, Evaluation], second: tuple[Run, Evaluation]
+) -> Difference:
+    interval, note = None, ""
+    one, two = first[1].per_image, second[1].per_image
+    if one is None or two is None or one.names != two.names:
+        note = "other images, so no difference is taken"
+    elif one.num_classes != two.num_classes:
+        note = f"{two.num_classes} classes, not {one.num_classes}: no difference is taken"
+    elif len(one.names) < 2:
+        note = "one image has no interval"
+    else:
+        counts = one.class_counts(), two.class_counts()
+        if (counts[0][1] != counts[1][1]).any():
+            note = "another truth of the same images, so no difference is taken"
+        else:
+            interval = uncertainty.paired_difference(*counts, level=LEVEL)
+    return Difference(measured_on, first[0].name, second[0].name, interval, note)
