@@ -2,9 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from experiments.results import collect
+from experiments.results import collect, run_table
+from jaxseg import metrics, uncertainty
+from tests.test_report_boundary import suite as report_suite
+from tests.test_runs import CONFUSION, write_evaluation
 
 
 def test_numbers_are_kept_and_paths_are_not(tmp_path):
@@ -31,7 +35,22 @@ def test_numbers_are_kept_and_paths_are_not(tmp_path):
     assert kept["metrics"] == {"miou": 0.25}
     assert kept["iou"] == {"road": 0.5, "sky": None}
     assert (kept["weights"], kept["images"]) == ("a.tflite", 1)
-    assert "confusion" not in kept
+    assert not {"confusion", "boundary"} & kept.keys()
+
+
+def test_intervals_new_means_and_boundaries_are_kept(tmp_path):
+    suite = report_suite()
+    counts = np.stack([CONFUSION, CONFUSION.T, 0 * CONFUSION])
+    write_evaluation(tmp_path, counts=counts, boundary=suite)
+    kept = collect.collect(tmp_path)["evaluations"]["val"]
+    interval = uncertainty.bootstrap_miou(counts)
+    assert kept["metrics"]["miou_interval"] == [interval.low, interval.high]
+    summary = metrics.summarize(counts.sum(axis=0))
+    for name in ("mean_dice", "kappa", "miou_truth", "miou_zero", "miou_one"):
+        assert kept["metrics"][name] == pytest.approx(getattr(summary, name))
+    assert kept["boundary"] == suite
+    shown = f"{100 * summary.miou:.2f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    assert run_table._miou(kept["metrics"]) == shown
 
 
 def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path, capsys):

@@ -3,7 +3,8 @@
     python -m experiments.results.collect NAME RUN_FOLDER
 
 Keeps command, commit, versions and devices, the training's length and rate, and of each evaluation
-the metrics and IoU of each class; leaves out pictures, images and confusion matrices.
+the means, the interval of mIoU over images, IoU of each class and the boundary suite; leaves out
+pictures, images and confusion matrices.
 """
 
 import json
@@ -33,6 +34,9 @@ def _evaluation(evaluation: runs.Evaluation) -> dict[str, Any]:
     record = evaluation.record
     metrics = record["metrics"]
     kept = {key: value for key, value in metrics.items() if not isinstance(value, list | dict)}
+    if metrics.get("miou_interval"):
+        kept["miou_interval"] = metrics["miou_interval"]
+    boundary = {"boundary": record["boundary"]} if record.get("boundary") else {}
     return {
         "split": record["split"],
         "weights": _without_paths(record.get("weights") or ""),
@@ -43,7 +47,7 @@ def _evaluation(evaluation: runs.Evaluation) -> dict[str, Any]:
         "iou": dict(zip(record["names"], metrics["iou"], strict=True))
         if isinstance(metrics.get("iou"), list)
         else metrics.get("iou"),
-    }
+    } | boundary
 
 
 def collect(folder: pathlib.Path | str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from experiments.results.models import DATA, HERE, ROOT, with_table
+from jaxseg.results import interval_text
 
 BEGIN, END = "<!-- runs -->", "<!-- /runs -->"
 EXPECTED = {  # (record, evaluation) -> mIoU in per cent, as the experiment's docstring has it
@@ -57,6 +58,12 @@ def _start(record: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     return given[1].rpartition("/")[2] if given else "random"
 
 
+def _miou(metrics: Mapping[str, Any]) -> str:
+    """In percent, with its 95 % interval over images where the record has one."""
+    interval = interval_text(metrics.get("miou_interval"))
+    return f"{100 * metrics['miou']:.2f} {interval}".rstrip()
+
+
 def _cells(name: str, record: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     training = record.get("training")
     for tag, evaluation in record["evaluations"].items():
@@ -68,7 +75,7 @@ def _cells(name: str, record: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             f"{training['steps']:,} x {training['batch_size']}" if training else "",
             f"{training['seconds'] / 60:.1f}" if training else "",
             protocol(tag),
-            f"{100 * evaluation['metrics']['miou']:.2f}",
+            _miou(evaluation["metrics"]),
             EXPECTED.get((name, tag), ""),
         )
 
