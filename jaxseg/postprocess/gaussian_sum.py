@@ -2,8 +2,9 @@
 
 `gaussian_sum` takes any features: tiles of the N x N kernel are made, used and dropped, as in
 attention, so memory does not grow with N^2; nor does that of its gradients, which make the tiles
-again. `separable_gaussian_sum` is for pixels' positions, where the kernel is a product of one of
-rows and one of columns.
+again. On GPU and TPU a Pallas kernel does it, where it works (jaxseg.postprocess.gaussian_pallas).
+`separable_gaussian_sum` is for pixels' positions, where the kernel is a product of one of rows and
+one of columns.
 """
 
 import functools
@@ -14,6 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxseg.types import Array, ArrayLike
+
+FORMS = ("auto", "tiles", "triton", "mosaic")
 
 # Rows and columns of a tile: 1 MB in float32, which stays in the cache of a CPU's core.
 _TILE = 512
@@ -83,8 +86,7 @@ def _over_tiles(
     return total.reshape(-1, total.shape[-1])[: rows[0].shape[0]]
 
 
-@jax.custom_vjp
-def _gaussian_sum(features: Array, values: Array) -> Array:
+def _tiled_sum(features: Array, values: Array) -> Array:
     def of_tile(rows: tuple[Array, ...], columns: tuple[Array, ...]) -> Array:
         return jnp.dot(_kernel(rows, columns[:2]), columns[2], precision="highest")
 
@@ -92,11 +94,36 @@ def _gaussian_sum(features: Array, values: Array) -> Array:
     return _over_tiles(of_tile, split, (*split, values))
 
 
-def _forward(features: Array, values: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _gaussian_sum(features, values), (features, values)
+def _kernel_of_backend(features: Array, values: Array) -> str | None:
+    """The Pallas kernel that works here for these shapes; never on a CPU."""
+    if jax.default_backend() == "cpu" or features.dtype != jnp.float32:
+        return None
+    try:
+        from jaxseg.postprocess import gaussian_pallas
+    except ImportError:  # Pallas is experimental, and not built for every system
+        return None
+    return gaussian_pallas.works(features.shape[1], values.shape[1])
 
 
-def _backward(residuals: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _gaussian_sum(features: Array, values: Array, form: str) -> Array:
+    kernel = _kernel_of_backend(features, values) if form == "auto" else form
+    if kernel is None or kernel == "tiles":
+        return _tiled_sum(features, values)
+    from jaxseg.postprocess import gaussian_pallas
+
+    interpreted = form != "auto" and jax.default_backend() == "cpu"
+    of_kernel = functools.partial(gaussian_pallas.kernel_sum, kernel=kernel, interpret=interpreted)
+    if form != "auto":
+        return of_kernel(features, values)
+    return jax.lax.platform_dependent(features, values, cpu=_tiled_sum, default=of_kernel)
+
+
+def _forward(features: Array, values: Array, form: str) -> tuple[Array, tuple[Array, Array]]:
+    return _gaussian_sum(features, values, form), (features, values)
+
+
+def _backward(form: str, residuals: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
     """The kernel is symmetric: dv = K g; df_i = sum_j k_ij (g_i.v_j + v_i.g_j) (f_j - f_i)."""
     features, values = residuals
     split = _split(features)
@@ -110,13 +137,13 @@ def _backward(residuals: tuple[Array, Array], cotangent: Array) -> tuple[Array, 
         return pulled - jnp.sum(weights, axis=1, keepdims=True) * rows[3]
 
     of_features = _over_tiles(of_tile, (*split, pairs, features), (*split, swapped, features))
-    return of_features, _gaussian_sum(features, cotangent)
+    return of_features, _gaussian_sum(features, cotangent, form)
 
 
 _gaussian_sum.defvjp(_forward, _backward)
 
 
-def gaussian_sum(features: ArrayLike, values: ArrayLike) -> Array:
+def gaussian_sum(features: ArrayLike, values: ArrayLike, form: str = "auto") -> Array:
     """sum_j exp(-|f_i - f_j|^2 / 2) v_j for each i, j = i included; no approximation.
 
     The time is proportional to N^2, the memory to N. It has first reverse-mode derivatives.
@@ -124,13 +151,20 @@ def gaussian_sum(features: ArrayLike, values: ArrayLike) -> Array:
     Args:
       features: [N, D], in units of the kernel's standard deviation; best centred.
       values: [N, C].
+      form: "auto", the Pallas kernel of a GPU or TPU where it works and XLA's tiles elsewhere;
+        "tiles"; or one of the kernels, "triton" or "mosaic", for float32, which a CPU interprets.
 
     Returns:
       [N, C].
+
+    Raises:
+      ValueError: no such form.
     """
+    if form not in FORMS:
+        raise ValueError(f"form: {form!r}; allowed: {', '.join(FORMS)}")
     features, values = jnp.asarray(features), jnp.asarray(values)
     dtype = jnp.promote_types(jnp.promote_types(features.dtype, values.dtype), jnp.float32)
-    return _gaussian_sum(features.astype(dtype), values.astype(dtype))
+    return _gaussian_sum(features.astype(dtype), values.astype(dtype), form)
 
 
 def _gaussian(distances: Array, theta: ArrayLike | float) -> Array:

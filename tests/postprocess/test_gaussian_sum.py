@@ -3,7 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from jaxseg.postprocess import gaussian_pallas
 from jaxseg.postprocess.gaussian_sum import (
     gaussian_sum,
     rounding_radius,
@@ -23,6 +25,60 @@ def test_float32_keeps_the_kernels_digits_far_from_the_origin():
     kernel = np.exp(-((wide[:, None] - wide[None]) ** 2).sum(-1) / 2)
     sums = jax.jit(gaussian_sum, compiler_options=QUICK)(features, values)
     np.testing.assert_allclose(sums, kernel @ values.astype(np.float64), rtol=3e-6)
+
+
+@pytest.mark.parametrize("kernel", ["triton", "mosaic"])
+def test_a_pallas_kernel_gives_what_tiles_do_in_value_and_gradient(kernel, monkeypatch):
+    """Interpreted; of a number of pixels that fills no block, in blocks of two rows and columns."""
+    for blocks in (gaussian_pallas._ROWS, gaussian_pallas._COLUMNS):
+        monkeypatch.setitem(blocks, kernel, 16)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(27, 5)).astype(np.float32) * 2
+    values, way = rng.normal(size=(2, 27, 3)).astype(np.float32)
+
+    def both(features, values, form):
+        sums, pull = jax.vjp(lambda f, v: gaussian_sum(f, v, form), features, values)
+        return sums, *pull(way)
+
+    run = jax.jit(both, static_argnums=2, compiler_options=QUICK)
+    for x, y in zip(run(features, values, kernel), run(features, values, "tiles"), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kernel", "platform"), [("triton", "cuda"), ("mosaic", "tpu")])
+def test_a_pallas_kernel_is_lowered_for_its_machine(kernel, platform):
+    """With 21 classes and the features of a CRF; which needs no such machine."""
+    shapes = [jax.ShapeDtypeStruct((5000, n), jnp.float32) for n in (5, 21)]
+    traced = jax.jit(lambda f, v: gaussian_pallas.kernel_sum(f, v, kernel)).trace(*shapes)
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert {"triton": "triton", "mosaic": "tpu_custom_call"}[kernel] in text
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("no such instruction"), 1.01])
+def test_a_kernel_that_does_not_work_is_not_used(fault, monkeypatch):
+    """On a backend called a GPU; one that fails, and one whose sums are wrong, are told."""
+    rng = np.random.default_rng(0)
+    features, values = rng.normal(size=(2, 30, 3)).astype(np.float32)
+
+    def broken(features, values, kernel, interpret=False):
+        if isinstance(fault, Exception):
+            raise fault
+        weights = np.exp(-((features[:, None] - features) ** 2).sum(-1) / 2)
+        return fault * weights @ values
+
+    weights = np.exp(-((features[:, None] - features) ** 2).sum(-1) / 2)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(gaussian_pallas, "kernel_sum", broken)
+    gaussian_pallas.works.cache_clear()
+    with pytest.warns(UserWarning, match="triton kernel .* does not work here"):
+        sums = jax.jit(lambda *x: gaussian_sum(*x), compiler_options=QUICK)(features, values)
+    gaussian_pallas.works.cache_clear()
+    np.testing.assert_allclose(sums, weights @ values, rtol=1e-4, atol=1e-5)
+
+
+def test_an_unknown_form_is_told():
+    with pytest.raises(ValueError, match="form: 'fast'; allowed: auto, tiles"):
+        gaussian_sum(np.zeros((2, 1)), np.zeros((2, 1)), "fast")
 
 
 def test_a_banded_kernel_is_the_whole_one_in_value_and_gradient():

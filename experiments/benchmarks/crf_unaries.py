@@ -1,0 +1,83 @@
+"""What programs that try a CRF start from: a network's log-probabilities of some images."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from jaxseg import config, evaluate, inference
+from jaxseg.data import loader, transforms
+from jaxseg.types import Variables
+
+_STEP = 128  # frames are multiples of it, so that few programs are compiled
+
+
+@dataclasses.dataclass(frozen=True)
+class Unary:
+    """An image, its truth and what the network says of it."""
+
+    name: str
+    image: np.ndarray  # uint8 [H, W, 3]
+    label: np.ndarray  # uint8 [H, W]
+    log_probabilities: np.ndarray  # float32 [H, W, K]
+
+    def framed(self) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+        """Log-probabilities and image in a frame that others have too, and their size in it."""
+        height, width = self.label.shape
+        down, right = -height % _STEP, -width % _STEP
+        pads = ((0, down), (0, right), (0, 0))
+        return np.pad(self.log_probabilities, pads), np.pad(self.image, pads), (height, width)
+
+
+def chosen(source: loader.Source, count: int) -> list[int]:
+    """So many images, spread evenly over a split; all of it where it has no more."""
+    count = min(count, len(source))
+    return [i * len(source) // count for i in range(count)]
+
+
+class Unaries:
+    """Those of some images, computed when they are asked for and kept as float16 in a folder."""
+
+    def __init__(
+        self,
+        experiment: config.Experiment,
+        variables: Variables,
+        source: loader.Source,
+        folder: pathlib.Path | None = None,
+    ) -> None:
+        """The experiment's protocol without its CRF; the folder is this network's alone."""
+        self.source, self.folder = source, folder
+        self._mean, protocol = experiment.data.mean, dataclasses.replace(experiment.eval, crf="")
+        self._frame = evaluate.frame_of(source, protocol)
+        self._variables = jax.device_put(variables)
+        self._probabilities = inference.make_probabilities(
+            experiment.model, protocol, experiment.data.mean, experiment.data.std
+        )
+
+    def _compute(self, image: np.ndarray, label: np.ndarray) -> np.ndarray:
+        height, width = label.shape
+        padded, _ = transforms.pad_to(image, label, self._frame, self._mean)
+        size = np.array([[height, width]], np.int32)
+        whole = np.asarray(self._probabilities(self._variables, padded[None], size))[0]
+        probabilities = whole[:height, :width]
+        return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+
+    def __call__(self, index: int) -> Unary:
+        """Of the image of that index of the split."""
+        example = self.source[index]
+        file = None if self.folder is None else self.folder / f"{index:06d}.npy"
+        if file is not None and file.is_file():
+            found = np.load(file).astype(np.float32)
+        else:
+            found = self._compute(example["image"], example["label"])
+            if file is not None:
+                new = file.with_suffix(".new.npy")
+                np.save(new, found.astype(np.float16))
+                new.replace(file)
+        return Unary(example["name"], example["image"], example["label"], found)
+
+    def of(self, indices: list[int]) -> Iterator[Unary]:
+        """One after the other."""
+        return map(self, indices)
