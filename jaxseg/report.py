@@ -76,15 +76,16 @@ def _numbers(loaded: Sequence[Run]) -> list[str]:
 
 
 def _compared(loaded: Sequence[Run]) -> list[str]:
-    """Differences of runs against the first one of the same protocol."""
+    """Runs against the first one of the same protocol, and protocols against a run's first one."""
     found, without = report_uncertainty.differences(loaded)
+    found += [one for run in loaded for one in report_uncertainty.between_protocols(run)]
     lines = []
     if found:
         head = f"difference of mIoU, {report_uncertainty.OVER_IMAGES}"
         rows = [
             (one.measured_on, one.second, one.first, one.verdict, one.text or "-") for one in found
         ]
-        lines += ["", *_table(("evaluation", "run", "against", "verdict", head), rows, texts=4)]
+        lines += ["", *_table(("on", "compared", "against", "verdict", head), rows, texts=4)]
     if without:
         lines += ["", f"Without counts of single images, so without the interval of a difference: "
                   f"{', '.join(without)}. Evaluating again writes them."]  # fmt: skip

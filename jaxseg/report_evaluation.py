@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from jaxseg.metrics import summarize
-from jaxseg.report_uncertainty import over_images
+from jaxseg.report_uncertainty import between_protocols, over_images
 from jaxseg.results import MEANS
 from jaxseg.runs import Evaluation, Picture, Run
 
@@ -109,6 +109,7 @@ def matrix(evaluation: Evaluation) -> dict[str, Any]:
 def protocols(run: Run) -> list[dict[str, Any]]:
     """One row an evaluation of the run, the main one first."""
     rows = []
+    against_first = {difference.second: difference for difference in between_protocols(run)}
     for evaluation in run.evaluations:
         record = evaluation.record
         seconds = record.get("seconds") or 0
@@ -119,6 +120,7 @@ def protocols(run: Run) -> list[dict[str, Any]]:
                 "of": record.get("weights") or f"step {record.get('step')}",
                 "metrics": record["metrics"],
                 "interval": over_images(record["metrics"]) or "–",
+                "difference": against_first.get(evaluation.tag),
                 "images": len(record["images"]),
                 "rate": f"{rate:.3g}" if rate else "–",
             }

@@ -5,18 +5,21 @@ see `jaxseg.uncertainty`.
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxseg import uncertainty
+from jaxseg.per_image import PerImage
 from jaxseg.results import LEVEL, interval_text
 from jaxseg.runs import Evaluation, Run
 from jaxseg.uncertainty import Interval
 
 OVER_IMAGES = f"{100 * LEVEL:.0f} % over images"
 OVER_SEEDS = f"mean and {100 * LEVEL:.0f} % over seeds"
+_SAME = ("data", "split", "step", "weights")  # of evaluations that differ in their protocol alone
 
 
 def over_images(metrics: Mapping[str, Any]) -> str:
@@ -58,10 +61,10 @@ def over_seeds(loaded: Sequence[Run]) -> dict[tuple[pathlib.Path, str], str]:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """mIoU of one run minus that of the first, on the same images."""
+    """mIoU of one evaluation minus that of the first, on the same images."""
 
     measured_on: str
-    first: str
+    first: str  # name of the run, or tag
     second: str
     interval: Interval | None
     note: str  # why there is no interval
@@ -77,7 +80,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """Which run is better, "not distinguishable", or the note."""
+        """Which one is better, "not distinguishable", or the note."""
         if self.interval is None:
             return self.note
         verdict = uncertainty.verdict(self.interval)
@@ -91,37 +94,57 @@ def differences(loaded: Sequence[Run]) -> tuple[list[Difference], list[str]]:
     Returns:
       the differences, and the names of runs that keep no counts of single images for it.
     """
-    groups: dict[str, list[tuple[Run, Evaluation]]] = {}
+    groups: dict[str, list[tuple[str, Evaluation]]] = {}
     for run in loaded:
         for evaluation in run.evaluations:
             data = evaluation.record.get("data") or run.config.get("data.name", "")
-            groups.setdefault(f"{data} {evaluation.tag}", []).append((run, evaluation))
+            groups.setdefault(f"{data} {evaluation.tag}", []).append((run.name, evaluation))
     found: list[Difference] = []
     without: list[str] = []
     for measured_on, members in groups.items():
         if len(members) < 2:
             continue
-        without += [run.name for run, evaluation in members if evaluation.per_image is None]
         kept = [member for member in members if member[1].per_image]
+        without += [name for name, evaluation in members if not evaluation.per_image]
         found += [_difference(measured_on, kept[0], other) for other in kept[1:]]
     return found, list(dict.fromkeys(without))
 
 
+def between_protocols(run: Run) -> list[Difference]:
+    """Each evaluation of a run against its main one, if weights, data and images are the same."""
+    if not run.evaluations:
+        return []
+    main, *others = run.evaluations
+    same = [main.record.get(name) for name in _SAME]
+    found = [
+        _difference(
+            f"{run.name}, {main.record.get('data', '')}", (main.tag, main), (other.tag, other)
+        )
+        for other in others
+        if [other.record.get(name) for name in _SAME] == same
+    ]
+    return [difference for difference in found if difference.interval]
+
+
 def _difference(
-    measured_on: str, first: tuple[Run, Evaluation], second: tuple[Run, Evaluation]
+    measured_on: str, first: tuple[str, Evaluation], second: tuple[str, Evaluation]
 ) -> Difference:
-    interval, note = None, ""
     one, two = first[1].per_image, second[1].per_image
     if one is None or two is None or one.names != two.names:
-        note = "other images, so no difference is taken"
-    elif one.num_classes != two.num_classes:
-        note = f"{two.num_classes} classes, not {one.num_classes}: no difference is taken"
-    elif len(one.names) < 2:
-        note = "one image has no interval"
+        interval, note = None, "other images, so no difference is taken"
     else:
-        counts = one.class_counts(), two.class_counts()
-        if (counts[0][1] != counts[1][1]).any():
-            note = "another truth of the same images, so no difference is taken"
-        else:
-            interval = uncertainty.paired_difference(*counts, level=LEVEL)
-    return Difference(measured_on, first[0].name, second[0].name, interval, note)
+        interval, note = _paired(one, two)
+    return Difference(measured_on, first[0], second[0], interval, note)
+
+
+@functools.lru_cache(maxsize=512)  # the page and the Markdown ask for the same
+def _paired(one: PerImage, two: PerImage) -> tuple[Interval | None, str]:
+    """The interval of the difference, or why there is none."""
+    if one.num_classes != two.num_classes:
+        return None, f"{two.num_classes} classes, not {one.num_classes}: no difference is taken"
+    if len(one.names) < 2:
+        return None, "one image has no interval"
+    counts = one.class_counts(), two.class_counts()
+    if (counts[0][1] != counts[1][1]).any():
+        return None, "another truth of the same images, so no difference is taken"
+    return uncertainty.paired_difference(*counts, level=LEVEL), ""

@@ -58,6 +58,7 @@ def bootstrap_miou(
     Each resample draws N of the N images with replacement, adds up their matrices and takes the
     mIoU of the sum, as the set's own number is taken (Efron and Tibshirani, An Introduction to the
     Bootstrap, 1993, section 13.3). Images are resampled, not pixels: those of one image are alike.
+    So are frames of one video, which this takes for independent: their interval is too narrow.
     Resamples without a valid pixel have no mIoU and are left out.
 
     Args:

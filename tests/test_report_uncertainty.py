@@ -66,6 +66,27 @@ def test_each_is_held_against_the_first_of_its_protocol(tmp_path):
     assert found[1].text == "+0.00 [+0.00, +0.00]"
 
 
+def test_protocols_of_a_run_are_held_against_its_main_one(tmp_path):
+    folder = scored(tmp_path / "a", COUNTS)
+    write_evaluation(folder, "val_crf", counts=BETTER)
+    write_evaluation(folder, "val_os8", counts=COUNTS)
+    write_evaluation(folder, "val_old", counts=BETTER, step=50)
+    write_evaluation(folder, "val_without")
+    write_evaluation(folder, "val_first3", counts=COUNTS, names=("c", "d", "e"))
+    found = report_uncertainty.between_protocols(loaded(folder)[0])
+    assert [(d.measured_on, d.first, d.second, d.verdict) for d in found] == [
+        ("a, streets", "val", "val_crf", "val_crf is better"),
+        ("a, streets", "val", "val_os8", "not distinguishable"),
+    ]
+    parsed = page(folder, output=tmp_path)
+    rows = {row[0]: row[5] for row in parsed.table("against the first")}
+    for difference in found:
+        assert rows[difference.second] == difference.text + difference.verdict
+    assert {rows[tag] for tag in ("val", "val_old", "val_without", "val_first3")} == {""}
+    compared = tables((tmp_path / "report.md").read_text())[1]
+    assert [row[1:4] for row in compared[1:]] == [[d.second, d.first, d.verdict] for d in found]
+
+
 @pytest.mark.parametrize(
     ("counts", "options", "note"),
     [
