@@ -21,7 +21,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
-from jaxseg import config, distributed, log, per_image, results, trained
+from jaxseg import boundary_suite, config, distributed, log, per_image, results, trained
 from jaxseg.data import loader, transforms
 from jaxseg.environment import environment
 from jaxseg.inference import Color, at_output_stride, make_predictions, make_probabilities
@@ -81,10 +81,12 @@ def evaluate(
 
     Raises:
       ValueError: scores that are not finite (the images are named), a class count that is not the
-        data set's, a protocol without meaning, an empty split.
+        data set's, a protocol without meaning, an empty split, a CRF on several processes.
     """
     started = time.monotonic()
     num_classes = source.labels.num_classes
+    if protocol.crf and jax.process_count() > 1:
+        raise ValueError(f"eval.crf={protocol.crf}: one process at a time runs a CRF, not several")
     predict = make_predictions(model, protocol, mean, std, num_classes)
     total = min(len(source), protocol.examples or len(source))
     if total == 0:
@@ -92,6 +94,7 @@ def evaluate(
     batches = _batches(source, protocol, mean, total, threads, mesh)
     variables = jax.device_put(variables, distributed.replicated(mesh) if mesh else None)
     tally = Tally(num_classes)
+    suite = boundary_suite.start(num_classes, hausdorff=protocol.hausdorff, mesh=mesh)
     pending: collections.deque[tuple[Array, Array, Array]] = collections.deque()
     hidden = not progress or not distributed.is_main()
     with tqdm(total=total, unit="image", desc="evaluate", disable=hidden, leave=False) as bar:
@@ -103,6 +106,8 @@ def evaluate(
                     put["label"], labels, finite, put["index"], num_classes=num_classes, mesh=mesh
                 )
             )
+            if protocol.boundary:
+                suite.add(put["label"], labels, put["index"], put["size"])
             if len(pending) > _AHEAD:
                 bar.update(tally.add(*pending.popleft()))
             if tally.broken:
@@ -117,7 +122,8 @@ def evaluate(
     names = [str(image["name"]) for image in images]
     kept = (tally.entries[i] for i in sorted(tally.entries))
     counts = per_image.gather(names, num_classes, kept)
-    return Evaluation(tally.confusion, images, time.monotonic() - started, counts)
+    boundary = suite.to_json(source.labels.names) if protocol.boundary else None
+    return Evaluation(tally.confusion, images, time.monotonic() - started, counts, boundary)
 
 
 def frame_of(source: loader.Source, protocol: config.Eval) -> tuple[int, int]:

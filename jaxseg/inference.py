@@ -8,7 +8,7 @@ says otherwise. See `jaxseg.views` for the memory.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxseg import config, row_bands
-from jaxseg.row_bands import Rows
+from jaxseg.postprocess import crf
 from jaxseg.types import Array, ArrayLike, Variables
 from jaxseg.views import Color, Views, at_output_stride, normalise, with_view
 
@@ -56,6 +56,7 @@ def check_protocol(protocol: config.Eval) -> None:
             "eval.fusion=max takes the highest logit over views of whole images: leave "
             "eval.sliding and eval.margin off"
         )
+    crf_parameters(protocol)
 
 
 def _sizes_of(images: ArrayLike, sizes: ArrayLike | None) -> Array:
@@ -86,11 +87,17 @@ def make_probabilities(
     """
     check_protocol(protocol)
     views = Views.of(model, protocol, mean, std)
+    highest = protocol.fusion == "max"
     mirrored = (False, True) if views.flip and not views.flips_inside else (False,)
     turns = [360 * i / protocol.rotations for i in range(protocol.rotations)]
     each: list[dict[str, Any]] = [
-        {"mirrored": np.bool_(flip), "scale": scale, "turn": turn}
-        for turn in turns
+        {
+            "mirrored": np.bool_(flip),
+            "degrees": np.float32(degrees),
+            "scale": scale,
+            "turned": degrees > 0,
+        }
+        for degrees in turns
         for scale in protocol.scales
         for flip in mirrored
     ]
@@ -103,7 +110,8 @@ def make_probabilities(
         for view in each:
             total = with_view(total, variables, images, sizes, views=views, **view)
         assert total is not None
-        return jax.nn.softmax(total) if protocol.fusion == "max" else total / len(each)
+        mean = jax.nn.softmax(total) if highest else total / len(each)
+        return _refined(mean, jnp.asarray(images), sizes, protocol)
 
     return probabilities
 
@@ -116,13 +124,52 @@ def _check_classes(found: int, num_classes: int) -> None:
         )
 
 
+def crf_parameters(protocol: config.Eval) -> crf.CRFParameters | None:
+    """What `eval.crf` names; None where it is empty.
+
+    Raises:
+      ValueError: it is neither a name nor six numbers.
+    """
+    if not protocol.crf:
+        return None
+    if protocol.crf in crf.PARAMETERS:
+        return crf.PARAMETERS[protocol.crf]
+    try:
+        *kernels, iterations = map(float, protocol.crf.split(","))
+        w1, theta_alpha, theta_beta, w2, theta_gamma = kernels
+    except ValueError:
+        raise ValueError(
+            f"eval.crf={protocol.crf!r} must be one of {', '.join(crf.PARAMETERS)}, or six numbers "
+            "w1,theta_alpha,theta_beta,w2,theta_gamma,iterations"
+        ) from None
+    return crf.CRFParameters(w1, theta_alpha, theta_beta, w2, theta_gamma, int(iterations))
+
+
+def _refined(probabilities: Array, images: Array, sizes: Array, protocol: config.Eval) -> Array:
+    """Probabilities [B, H, W, K] after the CRF; of scores that are not finite, NaN."""
+    parameters = crf_parameters(protocol)
+    if parameters is None:
+        return probabilities
+    each: Sequence[Array] = [
+        crf.mean_field(
+            jnp.log(jnp.maximum(one, jnp.finfo(one.dtype).tiny)),
+            image,
+            parameters,
+            normalization=protocol.crf_normalization,
+            filter=protocol.crf_filter,
+            size=jnp.maximum(size, 1),
+        )
+        for one, image, size in zip(probabilities, images, sizes, strict=True)
+    ]
+    return jnp.stack(each)
+
+
 @functools.partial(jax.jit, static_argnums=1)
 def _classes_of_scores(scores: Array, num_classes: int) -> tuple[Array, Array]:
     """[B, H, W, K] -> the best class int32 [B, H, W], and whether all of an image is finite [B]."""
     _check_classes(scores.shape[-1], num_classes)
-    rows: Rows = lambda index: jnp.take(scores, index, axis=1)  # noqa: E731
-    finite = jnp.all(jnp.isfinite(scores), axis=(1, 2, 3))
-    return row_bands.best_classes(rows, scores.shape), finite
+    best = row_bands.best_classes(row_bands.of_map(scores), scores.shape)
+    return best, jnp.all(jnp.isfinite(scores), axis=(1, 2, 3))
 
 
 @functools.partial(jax.jit, static_argnames=("views", "num_classes"))
@@ -132,8 +179,9 @@ def _classes_of_one_view(
     """As above, of the logits of the whole image."""
     x, convention = views.scores(variables, views.prepared(images, sizes))
     _check_classes(x.shape[-1], num_classes)
-    shape = (*images.shape[:3], num_classes)
-    best = row_bands.best_classes(row_bands.enlarged(x, shape[1:3], convention), shape)
+    height, width = images.shape[1:3]
+    rows = row_bands.enlarged(x, (height, width), convention)
+    best = row_bands.best_classes(rows, (len(images), height, width, num_classes))
     return best, jnp.all(jnp.isfinite(x), axis=(1, 2, 3))
 
 
@@ -152,13 +200,14 @@ def make_predictions(
     """
     check_protocol(protocol)
     views = Views.of(model, protocol, mean, std)
-    several = len(protocol.scales) > 1 or protocol.flip or protocol.rotations > 1
+    plain = tuple(protocol.scales) == (1.0,) and not (protocol.flip or protocol.crf)
+    plain &= protocol.rotations == 1 and not (views.windowed or views.long_side)
     probabilities = make_probabilities(model, protocol, mean, std)
 
     def predictions(
         variables: Variables, images: ArrayLike, sizes: ArrayLike | None = None
     ) -> tuple[Array, Array]:
-        if several or views.windowed or views.long_side or protocol.scales != (1.0,):
+        if not plain:
             return _classes_of_scores(probabilities(variables, images, sizes), num_classes)
         sizes = _sizes_of(images, sizes)
         return _classes_of_one_view(variables, images, sizes, views=views, num_classes=num_classes)

@@ -2,6 +2,7 @@
 
     python -m jaxseg.main --config=experiments/quickstart.py --workdir=runs/quickstart
     python -m jaxseg.main --mode=evaluate --workdir=runs/quickstart --config.eval.flip=True
+    python -m jaxseg.main --mode=evaluate --workdir=runs/quickstart --protocol=deeplab_v3_multi
     python -m jaxseg.main --mode=predict --workdir=runs/quickstart --inputs=photos
     python -m jaxseg.main --mode=summary --config=experiments/deeplab_v3_voc.py
 
@@ -12,6 +13,7 @@ Exit status: 0 done; 1 refused or failed, with one line that says why; 2 a wrong
 a signal with everything saved, to be started again.
 """
 
+import dataclasses
 import pathlib
 import sys
 import traceback
@@ -20,7 +22,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from jaxseg import command_line, config
+from jaxseg import command_line, config, protocols
 from jaxseg.errors import one_line
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -28,6 +30,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run folder: made by train, read by the rest.")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "predict", "summary"], "To do.")
+_PROTOCOL = flags.DEFINE_string("protocol", None, "A paper's evaluation: jaxseg/protocols.py.")
 _INPUTS = flags.DEFINE_list("inputs", [], "predict: images or folders of images.")
 _OUTPUT = flags.DEFINE_string("output", None, "predict: where to write; WORKDIR/predictions.")
 _PROBABILITIES = flags.DEFINE_bool("probabilities", False, "predict: write probabilities as well.")
@@ -46,8 +49,13 @@ def _experiment() -> config.Experiment:
     if _CONFIG.value is None:
         where = f"{_WORKDIR.value}/config.json is missing and " if _WORKDIR.value else ""
         raise ValueError(f"{where}no --config=experiments/NAME.py is given")
-    config.check(_CONFIG.value)
-    return _CONFIG.value
+    experiment = _CONFIG.value
+    if _PROTOCOL.value:
+        overrides = config_flags.get_override_values(flags.FLAGS["config"])
+        given = [path.removeprefix("eval.") for path in overrides if path.startswith("eval.")]
+        experiment.eval = protocols.named(_PROTOCOL.value, experiment.eval, given)
+    config.check(experiment)
+    return experiment
 
 
 def _workdir() -> pathlib.Path:

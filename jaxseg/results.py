@@ -58,6 +58,7 @@ class Evaluation:
     images: list[dict[str, Any]]  # "index", "name", "miou", "pixel_accuracy" (nan: all is void)
     seconds: float
     per_image: PerImage | None = None  # the confusion matrix of each image, in their order
+    boundary: dict[str, Any] | None = None  # of `boundary_suite`, where it was asked for
 
 
 def tag(split: str, protocol: config.Eval) -> str:
@@ -71,9 +72,23 @@ def tag(split: str, protocol: config.Eval) -> str:
         parts.append("ms" + "-".join(f"{scale:g}" for scale in protocol.scales))
     if protocol.flip:
         parts.append("flip")
+    if protocol.rotations > 1:
+        parts.append(f"turn{protocol.rotations}")
+    if protocol.fusion != "probabilities":
+        parts.append(f"by-{protocol.fusion}")
+    if protocol.long_side:
+        parts.append(f"long{protocol.long_side}")
     if protocol.sliding:
         crop = "x".join(map(str, protocol.crop_size))
         parts.append(f"slide{crop}-{protocol.stride:.3g}")
+    if protocol.margin:
+        parts.append(f"margin{protocol.margin}")
+    if protocol.border != "mean":
+        parts.append(protocol.border)
+    if protocol.crf:
+        parts.append("crf-" + protocol.crf.replace(",", "-"))
+        parts += [protocol.crf_filter] * (protocol.crf_filter != "lattice")
+        parts += [protocol.crf_normalization] * (protocol.crf_normalization != "per_pixel")
     if not protocol.use_ema:
         parts.append("no-ema")
     if protocol.examples:
@@ -97,7 +112,8 @@ def to_json(evaluation: Evaluation, labels: LabelSpec) -> dict[str, Any]:
         values = map(_number, getattr(summary, name))
         metrics[name] = dict(zip(labels.names, values, strict=True))
     metrics["absent"] = [labels.names[k] for k in summary.absent]
-    return {
+    boundary = {} if evaluation.boundary is None else {"boundary": evaluation.boundary}
+    return boundary | {
         "names": list(labels.names),
         "palette": [list(map(int, colour)) for colour in labels.palette],
         "confusion": evaluation.confusion.tolist(),

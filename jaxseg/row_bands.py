@@ -56,6 +56,11 @@ def _between(x: Array, low: Array, share: Array, axis: int) -> Array:
     return before + (after - before) * share
 
 
+def of_map(x: Array) -> Rows:
+    """The rows of a map [B, H, W, K]."""
+    return lambda index: jnp.take(x, index, axis=1)
+
+
 def bands(height: int, row: int) -> tuple[int, int]:
     """(how many bands, rows of each) for rows of so many numbers; the last may overlap."""
     most = _NUMBERS["cpu" if jax.default_backend() == "cpu" else "other"]
@@ -64,7 +69,7 @@ def bands(height: int, row: int) -> tuple[int, int]:
     return -(-height // tall), tall
 
 
-def best_classes(rows: Rows, shape: tuple[int, int, int, int]) -> Array:
+def best_classes(rows: Rows, shape: tuple[int, ...]) -> Array:
     """The class of the greatest score of each pixel, int32 [B, H, W].
 
     Args:

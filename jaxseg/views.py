@@ -168,7 +168,7 @@ class Views:
             y = _all_rows(self.whole(variables, view, canvas, mirrored), canvas[0])
         if self.long_side:
             y = windows.resampled(y, new, sizes, size)
-            return lambda index: jnp.take(y, index, axis=1)
+            return row_bands.of_map(y)
         return row_bands.enlarged(y, size, _CONVENTION)
 
 
@@ -176,28 +176,41 @@ def _all_rows(rows: Rows, height: int) -> Array:
     return rows(jnp.arange(height))
 
 
-@functools.partial(jax.jit, static_argnames=("views", "scale", "turn"), donate_argnums=0)
+@functools.partial(jax.jit, static_argnames=("views", "scale", "turned"), donate_argnums=0)
 def with_view(
     total: Array | None,
     variables: Variables,
     images: Array,
     sizes: Array,
     mirrored: Array,
+    degrees: Array,
     *,
     views: Views,
     scale: float,
-    turn: float,
+    turned: bool,
 ) -> Array:
-    """The sum (or, for the fusion "max", the highest logits) [B, H, W, K] with one view more."""
+    """The sum (or, for the fusion "max", the highest logits) [B, H, W, K] with one view more.
+
+    Args:
+      total: without it; None: this is the first.
+      variables: of the network.
+      images: uint8 [B, H, W, 3].
+      sizes: int32 [B, 2].
+      mirrored: bool; whether the view is, left to right.
+      degrees: by which it is turned, where it is `turned`.
+      views: of the protocol.
+      scale: of the view.
+      turned: whether it is.
+    """
     size = (images.shape[1], images.shape[2])
     x = views.prepared(images, sizes)
-    if turn:
+    if turned:
         side = math.ceil(math.hypot(*size))
-        x = windows.turned(x, sizes, turn, (side, side))
+        x = windows.turned(x, sizes, degrees, (side, side))
         whole = jnp.full_like(sizes, side)
         y = _all_rows(views.seen(variables, x, whole, mirrored, scale), side)
-        y = windows.turned_back(y, sizes, turn, size)  # [B, H, W, K]
-        rows: Rows = lambda index: jnp.take(y, index, axis=1)  # noqa: E731
+        y = windows.turned_back(y, sizes, degrees, size)  # [B, H, W, K]
+        rows = row_bands.of_map(y)
     else:
         rows = views.seen(variables, x, sizes, mirrored, scale)
     highest = views.fusion == "max"

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jaxseg.types import Array
@@ -93,7 +92,7 @@ def slide(
     beyond its image, unless that is smaller than a window.
 
     Args:
-      apply: [B, h, w, 3] -> [B, h, w, K] of one window, without its last axis being known before.
+      apply: [B, h, w, 3] -> [B, h, w, K] of one window, or of what is kept of it.
       images: normalised, the mean colour being 0.
       sizes: int32 [B, 2] of the images.
       crop: (h, w).
@@ -124,7 +123,8 @@ def slide(
         row, column = i // columns, i % columns
         top, left = tops[row], lefts[column]
         part = apply(jax.vmap(cut)(images, top, left))  # [B, h, w, K]
-        part = part[:, margin : crop[0] - margin, margin : crop[1] - margin]
+        if part.shape[1:3] != kept:  # else a network without padding, as U-Net's, has cut it
+            part = part[:, margin : crop[0] - margin, margin : crop[1] - margin]
         part = jnp.where((there[row] & here[column])[:, None, None, None], part, 0)
         return jax.vmap(paste)(total, part, top, left)
 
@@ -177,7 +177,7 @@ def resampled(x: Array, sizes: Array, to: Array, frame: tuple[int, int]) -> Arra
     return jax.vmap(of_one)(x, sizes, to)
 
 
-def turned(x: Array, sizes: Array, degrees: float, frame: tuple[int, int]) -> Array:
+def turned(x: Array, sizes: Array, degrees: Array | float, frame: tuple[int, int]) -> Array:
     """Each image turned counter-clockwise about its centre, which is put on the frame's centre.
 
     What the frame shows beyond the image is the image mirrored; between pixels it is bilinear.
@@ -188,19 +188,18 @@ def turned(x: Array, sizes: Array, degrees: float, frame: tuple[int, int]) -> Ar
       degrees: of the turn.
       frame: (height, width) of the result [B, *frame, C].
     """
-    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    y, x_ = np.meshgrid(
-        *(np.arange(n) - (n - 1) / 2 for n in frame), indexing="ij"
-    )  # of the frame's pixels, from its centre
-    return _looked_up(
-        x,
-        sizes,
-        (sine * x_ + cosine * y).astype(np.float32),
-        (cosine * x_ - sine * y).astype(np.float32),
-    )
+    down, right = _from(frame[0], frame[0]), _from(frame[1], frame[1])
+    cosine, sine = jnp.cos(jnp.deg2rad(degrees)), jnp.sin(jnp.deg2rad(degrees))
+
+    def of_one(image: Array, size: Array) -> Array:
+        row = sine * right + cosine * down[:, None] + (size[0] - 1) / 2  # [h, w]
+        column = cosine * right - sine * down[:, None] + (size[1] - 1) / 2
+        return _bilinear(image, row, column, size)
+
+    return jax.vmap(of_one)(x, sizes)
 
 
-def turned_back(x: Array, sizes: Array, degrees: float, frame: tuple[int, int]) -> Array:
+def turned_back(x: Array, sizes: Array, degrees: Array | float, frame: tuple[int, int]) -> Array:
     """The inverse of `turned`: maps [B, h, w, C] of turned images in the images' own frame.
 
     Args:
@@ -209,34 +208,29 @@ def turned_back(x: Array, sizes: Array, degrees: float, frame: tuple[int, int]) 
       degrees: by which they were turned.
       frame: (height, width) that the images lie in.
     """
-    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    height, width = x.shape[1:3]
+    cosine, sine = jnp.cos(jnp.deg2rad(degrees)), jnp.sin(jnp.deg2rad(degrees))
 
     def of_one(image: Array, size: Array) -> Array:
-        height, width = image.shape[:2]
-        y = (jnp.arange(frame[0]) - (size[0] - 1) / 2)[:, None]
-        x_ = (jnp.arange(frame[1]) - (size[1] - 1) / 2)[None]
-        row = cosine * y - sine * x_ + (height - 1) / 2
-        column = sine * y + cosine * x_ + (width - 1) / 2
+        down, right = _from(frame[0], size[0])[:, None], _from(frame[1], size[1])
+        row = cosine * down - sine * right + (height - 1) / 2
+        column = sine * down + cosine * right + (width - 1) / 2
         return _bilinear(image, row, column, jnp.array([height, width]))
 
     return jax.vmap(of_one)(x, sizes)
 
 
-def _looked_up(x: Array, sizes: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
-    """x at places counted from the centre of each image."""
-
-    def of_one(image: Array, size: Array) -> Array:
-        return _bilinear(image, rows + (size[0] - 1) / 2, columns + (size[1] - 1) / 2, size)
-
-    return jax.vmap(of_one)(x, sizes)
+def _from(count: int, length: Array | int) -> Array:
+    """So many places of an axis, counted from the centre of the first `length`."""
+    return jnp.arange(count) - (length - 1) / 2
 
 
 def _bilinear(image: Array, rows: Array, columns: Array, size: Array) -> Array:
     """An image [H, W, C] at places [h, w], mirrored beyond its size."""
-    low_row, low_column = jnp.floor(rows), jnp.floor(columns)
-    down, right = (rows - low_row)[..., None], (columns - low_column)[..., None]
-    first, second = (_reflected(low_row.astype(jnp.int32) + step, size[0]) for step in (0, 1))
-    left, next_ = (_reflected(low_column.astype(jnp.int32) + step, size[1]) for step in (0, 1))
-    above = image[first, left] * (1 - right) + image[first, next_] * right
-    below = image[second, left] * (1 - right) + image[second, next_] * right
-    return above * (1 - down) + below * down
+    top, left = jnp.floor(rows), jnp.floor(columns)
+    down, right = (rows - top)[..., None], (columns - left)[..., None]
+    above, below = (_reflected(top.astype(jnp.int32) + step, size[0]) for step in (0, 1))
+    first, last = (_reflected(left.astype(jnp.int32) + step, size[1]) for step in (0, 1))
+    upper = image[above, first] * (1 - right) + image[above, last] * right
+    lower = image[below, first] * (1 - right) + image[below, last] * right
+    return upper * (1 - down) + lower * down
