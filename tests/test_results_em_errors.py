@@ -73,6 +73,10 @@ def test_numbers_table_and_picture(source, predictions, capsys, tmp_path):
     drawn = np.asarray(Image.open(files["picture"]))
     assert drawn.shape[1] == 4 * 64 + 3 * 6
     assert drawn.shape[0] > 2 * 48
+    few = [*flags, "--width=64", "--without_data", "--shown=1"]
+    assert em_errors.main([f"--predictions={predictions}", "--pixels_only", *few]) == 0
+    less = np.asarray(Image.open(files["picture"]))
+    assert less.shape == (drawn.shape[0] // 2, 2 * 64 + 6, 3)
 
 
 def test_a_merged_cell_has_the_colour_of_the_larger_and_a_new_one_is_grey():

@@ -145,19 +145,35 @@ def coloured(cells: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def picture(
-    images: Sequence[np.ndarray], scores: np.ndarray, truth: np.ndarray, at: float, width: int
+    images: Sequence[np.ndarray] | None,
+    scores: np.ndarray,
+    truth: np.ndarray,
+    at: float,
+    width: int,
 ) -> np.ndarray:
-    """A row for each slice: image, true cells, probability, cells above a threshold; uint8 RGB."""
+    """A row for each slice: image, true cells, probability, cells above a threshold; uint8 RGB.
+
+    Args:
+      images: uint8 [H, W, 3] each. None: leaves out what is of the data set, images and true cells.
+      scores: [N, H, W].
+      truth: train ids [N, H, W]; they give cells their colours.
+      at: the threshold.
+      width: of a slice.
+    """
     rows = []
-    for image, score, label in zip(images, scores, truth, strict=True):
+    for index, (score, label) in enumerate(zip(scores, truth, strict=True)):
         own, found = em_metrics.cells(label == 1), em_metrics.cells(score > at)
         grey = np.repeat(np.rint(255 * score).astype(np.uint8)[..., None], 3, axis=-1)
-        parts = [image, coloured(own, own), grey, coloured(found, own)]
-        size = (width, round(width * image.shape[0] / image.shape[1]))
-        ways = [cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_AREA, cv2.INTER_NEAREST]
-        small = [cv2.resize(p, size, interpolation=w) for p, w in zip(parts, ways, strict=True)]
-        titles = ("image", "true cells", "probability", f"cells above {at:.2f}")
-        rows.append(draw.strip(small, titles))
+        parts = [
+            ("probability", grey, cv2.INTER_AREA),
+            (f"cells above {at:.2f}", coloured(found, own), cv2.INTER_NEAREST),
+        ]
+        if images is not None:
+            cells = ("true cells", coloured(own, own), cv2.INTER_NEAREST)
+            parts = [("image", images[index], cv2.INTER_AREA), cells, *parts]
+        size = (width, round(width * label.shape[0] / label.shape[1]))
+        small = [cv2.resize(part, size, interpolation=way) for _, part, way in parts]
+        rows.append(draw.strip(small, [title for title, _, _ in parts]))
     return np.concatenate(rows)
 
 
@@ -170,6 +186,7 @@ def _flags() -> argparse.ArgumentParser:
     parser.add_argument("--pixels_only", action="store_true", help="no Rand and warping error")
     parser.add_argument("--output", help="JSON file to write")
     parser.add_argument("--picture", help="PNG or JPEG file to draw")
+    parser.add_argument("--without_data", action="store_true", help="in it: no image, no truth")
     parser.add_argument("--shown", type=int, default=2, help="slices in it, from the first")
     parser.add_argument("--width", type=int, default=256, help="pixels of a slice in it")
     return parser
@@ -189,9 +206,10 @@ def run(options: argparse.Namespace) -> None:
         write_json(pathlib.Path(options.output), record)
     if options.picture:
         at = errors.get("Rand error", errors["pixel error"])["threshold"]
-        images = [source[index]["image"] for index in range(min(options.shown, len(names)))]
-        few = slice(len(images))
-        drawn = picture(images, scores[few], truth[few], at, options.width)
+        few = slice(min(options.shown, len(names)))
+        images = [source[index]["image"] for index in range(len(names))[few]]
+        given = None if options.without_data else images
+        drawn = picture(given, scores[few], truth[few], at, options.width)
         Image.fromarray(drawn).save(options.picture, quality=85)
 
 

@@ -21,7 +21,7 @@ ROOT = HERE.parent.parent
 CACHE = HERE / "models.json"
 BEGIN, END = "<!-- models -->", "<!-- /models -->"
 SIZE = (513, 513)  # of the image whose multiply-adds are counted
-DATA = {"shapes": "Shapes", "camvid": "CamVid", "voc2012": "VOC"}
+DATA = {"shapes": "Shapes", "camvid": "CamVid", "voc2012": "VOC", "isbi_em": "ISBI EM"}
 
 _HEADS = (
     *("network", "paper", "there", "parameters", "G multiply-adds", "output stride"),
