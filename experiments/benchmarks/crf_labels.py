@@ -10,6 +10,7 @@ jaxseg.postprocess.permutohedral. Needs pydensecrf2 (requirements/peers.txt).
 """
 
 import dataclasses
+import functools
 import pathlib
 import sys
 from typing import Any
@@ -47,8 +48,8 @@ def _most_different(different: np.ndarray, side: int) -> tuple[slice, slice]:
 def _compare(unary: crf_unaries.Unary, parameters: crf.CRFParameters) -> dict[str, Any]:
     """Shares of pixels and mean |Q - Q'| of one image."""
     logits, image, size = unary.framed()
-    how = {"normalization": "symmetric"}
-    q = crf.mean_field(logits, image, parameters, filter="lattice", size=size, **how)
+    field = functools.partial(crf.mean_field, parameters=parameters, normalization="symmetric")
+    q = field(logits, image, filter="lattice", size=size)
     ours = np.asarray(q)[: size[0], : size[1]].argmax(-1)
     peer = crf_peer.mean_field(
         crf_peer.energies(unary.log_probabilities), unary.image, parameters
@@ -57,8 +58,8 @@ def _compare(unary: crf_unaries.Unary, parameters: crf.CRFParameters) -> dict[st
     window = _most_different(ours != peer, _CROP.value)
     logits, image = unary.log_probabilities[window], np.ascontiguousarray(unary.image[window])
     qs = {
-        "exact": np.asarray(crf.mean_field(logits, image, parameters, filter="exact", **how)),
-        "lattice": np.asarray(crf.mean_field(logits, image, parameters, filter="lattice", **how)),
+        "exact": np.asarray(field(logits, image, filter="exact")),
+        "lattice": np.asarray(field(logits, image, filter="lattice")),
         "pydensecrf2": crf_peer.mean_field(crf_peer.energies(logits), image, parameters),
     }
     labels = {name: q.argmax(-1) for name, q in qs.items()}

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
@@ -78,6 +78,6 @@ class Unaries:
                 new.replace(file)
         return Unary(example["name"], example["image"], example["label"], found)
 
-    def of(self, indices: list[int]) -> Iterator[Unary]:
+    def of(self, indices: Sequence[int]) -> Iterator[Unary]:
         """One after the other."""
         return map(self, indices)

@@ -98,7 +98,7 @@ def mean_field(
     normalization: str = "per_pixel",
     filter: str = "exact",
     lattice_points: int | None = None,
-    size: ArrayLike | None = None,
+    size: ArrayLike | tuple[int, int] | None = None,
 ) -> Array:
     """Mean field of the fully connected CRF whose unary potentials are -log softmax(logits).
 
