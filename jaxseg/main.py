@@ -13,7 +13,6 @@ Exit status: 0 done; 1 refused or failed, with one line that says why; 2 a wrong
 a signal with everything saved, to be started again.
 """
 
-import dataclasses
 import pathlib
 import sys
 import traceback
