@@ -7,7 +7,8 @@
 prints pixel, Rand, warping and squared error of a prepared split, with the threshold at which each
 is least, of all slices and at that threshold of each; and the area under the ROC curve and the
 calibration error, which are those of any set of two classes (--pixels_only --name=drive). The
-second class is what is found: the cells, the vessels.
+second class is what is found: the cells, the vessels. Thresholds are chosen on the very slices that
+are counted, as the challenge does.
 """
 
 import argparse
@@ -60,25 +61,17 @@ def read(folder: pathlib.Path, source: loader.Source) -> tuple[np.ndarray, np.nd
     return np.stack(scores), np.stack([example["label"] for example in examples]), names
 
 
-def _warping(column: int) -> Errors:
-    def errors(scores: np.ndarray, truth: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
-        found = warping_error.warping_errors(scores, truth, thresholds=thresholds)
-        return found[:, column]
-
-    return errors
-
-
-def searched(cells: bool) -> dict[str, tuple[Errors, Sequence[float]]]:
-    """The errors that are the least over thresholds, with those."""
+def searched(cells: bool) -> dict[tuple[str, ...], tuple[Errors, Sequence[float]]]:
+    """The errors that are searched over thresholds: names, values [T] or [T, names], thresholds."""
     fine, coarse = em_metrics.THRESHOLDS, warping_error.THRESHOLDS
-    found: dict[str, tuple[Errors, Sequence[float]]] = {
-        "pixel error": (lambda s, t, at: em_metrics.pixel_errors(s, t, thresholds=at), fine)
+    found: dict[tuple[str, ...], tuple[Errors, Sequence[float]]] = {
+        ("pixel error",): (lambda s, t, at: em_metrics.pixel_errors(s, t, thresholds=at), fine)
     }
     if cells:
+        warping = ("warping error, splits and mergers", "warping error, all differences")
         found |= {
-            "Rand error": (lambda s, t, at: em_metrics.rand_errors(s, t, thresholds=at), fine),
-            "warping error, splits and mergers": (_warping(0), coarse),
-            "warping error, all differences": (_warping(1), coarse),
+            ("Rand error",): (lambda s, t, at: em_metrics.rand_errors(s, t, thresholds=at), fine),
+            warping: (lambda s, t, at: warping_error.warping_errors(s, t, thresholds=at), coarse),
         }
     return found
 
@@ -89,11 +82,14 @@ def measure(
     """{error: {"all": of all slices, "threshold": or None, "slices": {name: value}}}."""
     result: dict[str, Any] = {}
     each = [slice(index, index + 1) for index in range(len(names))]
-    for name, (errors, thresholds) in searched(cells).items():
-        values = errors(scores, truth, thresholds)
-        best = thresholds[int(values.argmin())]
-        slices = [float(errors(scores[one], truth[one], [best])[0]) for one in each]
-        result[name] = {"all": float(values.min()), "threshold": float(best), "slices": slices}
+    for titles, (errors, thresholds) in searched(cells).items():
+        values = errors(scores, truth, thresholds).reshape(len(thresholds), -1)
+        for column, title in enumerate(titles):
+            best = thresholds[int(values[:, column].argmin())]
+            ones = [errors(scores[one], truth[one], [best]).ravel()[column] for one in each]
+            least = float(values[:, column].min())
+            slices = list(map(float, ones))
+            result[title] = {"all": least, "threshold": float(best), "slices": slices}
     for name, number in (
         ("squared error", em_metrics.squared_error),
         ("area under the ROC curve", _auc),
