@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -41,19 +42,21 @@ _AHEAD = 2  # batches given to the device before the oldest one's counts are wai
 def _count(
     labels: Array,
     predictions: Array,
+    index: Array,
     sizes: Array,
     *,
     num_classes: int,
     distances: bool,
     mesh: Mesh | None,
 ) -> dict[str, Array]:
-    """The counts of one batch, held by every process when done."""
+    """The counts of one batch and its index, held by every process when done."""
     given = (labels, predictions, num_classes)
     counts = {
         "void": trimap_confusions(*given, WIDTHS, around="void", sizes=sizes),
         "classes": trimap_confusions(*given, WIDTHS, around="classes", sizes=sizes),
         "iou": boundary_iou_counts(*given, ratio=RATIO, sizes=sizes),
         "f": boundary_f_counts(*given, tolerances=TOLERANCES, sizes=sizes),
+        "index": jnp.asarray(index),
     }
     if distances:
         counts["hausdorff"] = hausdorff(*given, percentile=PERCENTILE, sizes=sizes)
@@ -77,7 +80,7 @@ class Suite:
         }
         self._f: dict[int, np.ndarray] = {}  # index -> int32 [tolerances, 4, K]
         self._hausdorff: dict[int, np.ndarray] = {}  # index -> float32 [K]
-        self._pending: collections.deque[tuple[dict[str, Array], Array]] = collections.deque()
+        self._pending: collections.deque[dict[str, Array]] = collections.deque()
 
     def add(self, labels: Array, predictions: Array, index: Array, sizes: Array) -> None:
         """Counts one batch; returns before the device is done with it.
@@ -88,17 +91,18 @@ class Suite:
           index: [B] of the images; -1 for a filler, whose size is 0.
           sizes: [B, 2] heights and widths of the images in their frame.
         """
-        self._pending.append((self._count(labels, predictions, sizes), index))
+        self._pending.append(self._count(labels, predictions, index, sizes))
         if len(self._pending) > _AHEAD:
-            self._take(*self._pending.popleft())
+            self._take(self._pending.popleft())
 
-    def _take(self, counts: dict[str, Array], index: Array) -> None:
+    def _take(self, counts: dict[str, Array]) -> None:
         for name, total in self._sums.items():
             total += np.asarray(counts[name])
         for name, kept in (("f", self._f), ("hausdorff", self._hausdorff)):
             if name in counts:
                 values = np.asarray(counts[name])
-                kept.update({int(i): values[b] for b, i in enumerate(np.asarray(index)) if i >= 0})
+                index = enumerate(np.asarray(counts["index"]))
+                kept.update({int(i): values[b] for b, i in index if i >= 0})
 
     def to_json(self, names: Sequence[str]) -> dict[str, Any]:
         """The numbers as JSON values, classes by name; null stands for 0 / 0.
@@ -117,7 +121,7 @@ class Suite:
             have it in one of them alone, where the distance is infinite; "mean" over the classes.
         """
         while self._pending:
-            self._take(*self._pending.popleft())
+            self._take(self._pending.popleft())
         result = {
             "images": len(self._f),
             "trimap": self._trimap(),

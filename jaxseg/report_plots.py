@@ -201,7 +201,7 @@ def trimap(lines: Sequence[Line], around: str) -> Figure | None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.3g}"))
     axes.set_xlim(left=0)
-    legend = axes.legend(fontsize=8.5, loc="lower right", labelcolor=_INK)
+    legend = axes.legend(fontsize=8.5, loc="lower right", labelcolor=_INK, handlelength=3.2)
     legend.get_frame().set(facecolor=_PAPER, edgecolor="none", alpha=0.85)
     for text, line in zip(legend.get_texts(), lines, strict=True):
         text.set_parse_math(False)  # a name is drawn as it is, be there "_" or "$" in it

@@ -1,13 +1,19 @@
 """The boundary suite gives the metrics' own numbers, whatever the batches, padding and fillers."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from jaxseg import boundary_metrics, boundary_suite, metrics
+from jaxseg import boundary_metrics, boundary_suite, config, metrics
 from jaxseg.types import IGNORE
+from tests.conftest import ROOT
 from tests.test_boundary_metrics import QUICK, K, blobs, compiled
+from tests.test_evaluate import Pictures, run
 
 NAMES = ("sky", "road", "car", "unicorn")  # no map shows the last
 FRAME = (28, 34)
@@ -122,3 +128,40 @@ def test_a_suite_without_images_has_no_numbers():
     assert found["images"] == 0
     assert found["boundary_iou"]["mean"] is None
     assert found["boundary_f"]["mean"] == [None] * len(boundary_suite.TOLERANCES)
+
+
+WORKER = """
+import json, sys
+from jaxseg import distributed
+process, port = map(int, sys.argv[1:])
+distributed.initialize(f"127.0.0.1:{port}", 2, process)
+from jaxseg import config
+from tests.test_evaluate import Pictures, run
+protocol = config.Eval(batch_size=3, size=(12, 14), boundary=True)  # 3 becomes 4
+result = run(Pictures(), protocol, mesh=distributed.make_mesh(rows=2))
+print(json.dumps(result.boundary))
+"""
+
+
+@pytest.mark.slow
+def test_evaluation_by_two_processes_gives_the_same():
+    """Images over processes, their rows over the two devices of each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    flags = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    pipe = subprocess.PIPE
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(i), port],
+            cwd=ROOT, env=flags, stdout=pipe, stderr=pipe, text=True,
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    done = [worker.communicate(timeout=300) for worker in workers]
+    protocol = config.Eval(batch_size=7, size=(12, 14), boundary=True)
+    here = run(Pictures(), protocol).boundary
+    assert here["images"] == 7
+    for out, error in done:
+        assert out.strip(), error
+        assert json.loads(out.splitlines()[-1]) == here
