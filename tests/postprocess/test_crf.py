@@ -10,10 +10,9 @@ import pytest
 
 from jaxseg.postprocess import crf
 from jaxseg.postprocess.crf import PARAMETERS, CRFParameters, mean_field
+from tests.postprocess.quick import QUICK
 
 CLASSES = 4
-# Compiling takes far longer than running here.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 SMALL = CRFParameters(w1=4, theta_alpha=6, theta_beta=20, w2=3, theta_gamma=1.5, iterations=3)
 
 
@@ -27,9 +26,27 @@ def _picture(height, width, seed=0):
     return logits.astype(np.float32), np.clip(image, 0, 255).round().astype(np.uint8)
 
 
-def _mean_field(logits, image, parameters, **how):
-    run = jax.jit(lambda x, i: mean_field(x, i, parameters, **how), compiler_options=QUICK)
-    return np.asarray(run(logits, image))
+@functools.cache
+def _program(filter, thetas, how):
+    """Compiled once for each shape; only the lattice needs to know both thetas."""
+
+    def run(logits, image, parameters, compatibility):
+        if thetas:
+            alpha, beta = thetas
+            parameters = dataclasses.replace(parameters, theta_alpha=alpha, theta_beta=beta)
+        return mean_field(
+            logits, image, parameters, compatibility=compatibility, filter=filter, **dict(how)
+        )
+
+    return jax.jit(run, compiler_options=QUICK)
+
+
+def _mean_field(logits, image, parameters, compatibility=None, filter="exact", **how):
+    how.setdefault("normalization", "per_pixel")
+    thetas = (parameters.theta_alpha, parameters.theta_beta) if filter == "lattice" else None
+    run = _program(filter, thetas, tuple(how.items()))
+    parameters = jax.tree.map(np.float32, parameters)
+    return np.asarray(run(logits, image, parameters, compatibility))
 
 
 def _softmax(x):
@@ -144,7 +161,7 @@ def test_a_batch_is_its_images_one_by_one(filter):
 @pytest.mark.parametrize("normalization", ["per_pixel", "symmetric"])
 def test_the_lattice_is_near_the_exact_sum(normalization):
     """On a smooth picture: measured mean |dQ| 0.010, labels equal at 98 %."""
-    logits, image = _picture(24, 25)
+    logits, image = _picture(26, 25)
     how = {"normalization": normalization}
     exact = _mean_field(logits, image, SMALL, **how)
     lattice = _mean_field(logits, image, SMALL, filter="lattice", **how)
@@ -168,15 +185,14 @@ def test_an_image_in_a_frame_is_that_image_alone(filter, normalization):
     """What fills the frame up has other colours and logits, of which nothing may be seen."""
     height, width = 9, 13
     logits, image = _picture(height, width)
-    parameters = dataclasses.replace(SMALL, theta_alpha=3)
     how = {"normalization": normalization, "filter": filter}
     framed, frame = _framed(logits, (17, 16), 7), _framed(image, (17, 16), 250)
     run = jax.jit(
-        lambda size: mean_field(framed, frame, parameters, size=size, **how),
+        lambda size: mean_field(framed, frame, SMALL, size=size, **how),
         compiler_options=QUICK,
     )
     q = np.asarray(run(np.array([height, width])))
-    alone = _mean_field(logits, image, parameters, **how)
+    alone = _mean_field(logits, image, SMALL, **how)
     np.testing.assert_allclose(q[:height, :width], alone, atol=2e-6)
     np.testing.assert_allclose(q[height:], _softmax(framed[height:]), atol=1e-6)
     np.testing.assert_allclose(q[:, width:], _softmax(framed[:, width:]), atol=1e-6)
@@ -226,14 +242,14 @@ def test_gradients_are_finite_differences():
 
         point = (jnp.asarray(logits, jnp.float64), jnp.asarray(image), jnp.asarray(mu), parameters)
         leaves, tree = jax.tree.flatten(point)
-        value = jax.jit(loss, compiler_options=QUICK)
-        gradients = jax.tree.leaves(jax.jit(jax.grad(loss), compiler_options=QUICK)(point))
+        both = jax.jit(jax.value_and_grad(loss), compiler_options=QUICK)
+        gradients = jax.tree.leaves(both(point)[1])
         for i, gradient in enumerate(gradients):
             way = rng.normal(size=gradient.shape)
             ends = []
             for sign in (1, -1):
                 moved = [x + sign * 1e-5 * way if j == i else x for j, x in enumerate(leaves)]
-                ends.append(value(tree.unflatten(moved)))
+                ends.append(both(tree.unflatten(moved))[0])
             slope = (ends[0] - ends[1]) / 2e-5
             assert abs(slope) > 1e-6
             np.testing.assert_allclose(np.sum(gradient * way), slope, rtol=1e-5, atol=1e-8)

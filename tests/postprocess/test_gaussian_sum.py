@@ -11,8 +11,7 @@ from jaxseg.postprocess.gaussian_sum import (
     rounding_radius,
     separable_gaussian_sum,
 )
-
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+from tests.postprocess.quick import QUICK
 
 
 def test_float32_keeps_the_kernels_digits_far_from_the_origin():
@@ -108,5 +107,6 @@ def test_all_rows_count_where_the_image_is_smaller_than_a_band():
     x = np.arange(40)
     rows, columns = (np.exp(-((x[:n, None] - x[:n]) ** 2) / (2 * 4.0**2)) for n in (5, 40))
     expected = np.einsum("hH,wW,HWc->hwc", rows, columns, values.astype(np.float64))
-    sums = jnp.asarray(separable_gaussian_sum(values, 4.0, rounding_radius(4.0)))
-    np.testing.assert_allclose(sums, expected, rtol=1e-6)
+    run = jax.jit(lambda v: separable_gaussian_sum(v, 4.0, 24), compiler_options=QUICK)
+    assert rounding_radius(4.0) == 24
+    np.testing.assert_allclose(run(values), expected, rtol=1e-6)

@@ -10,8 +10,8 @@ import pytest
 
 from jaxseg.postprocess import permutohedral
 from jaxseg.postprocess.permutohedral import build_lattice, lattice_sum
+from tests.postprocess.quick import QUICK
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 BOUNDS = (4.0, 3.0, 5.0)
 
 
@@ -23,11 +23,14 @@ def _features(dimensions, count=40, seed=0):
     return np.clip(f, -2.9, 2.9).astype(np.float32)
 
 
+@functools.cache
+def _program(bounds, capacity):
+    run = lambda f, v: lattice_sum(build_lattice(f, bounds, capacity), v)
+    return jax.jit(run, compiler_options=QUICK)
+
+
 def _sum(features, values, bounds, capacity=None):
-    run = jax.jit(
-        lambda f, v: lattice_sum(build_lattice(f, bounds, capacity), v), compiler_options=QUICK
-    )
-    return np.asarray(run(features, values))
+    return np.asarray(_program(bounds, capacity)(features, values))
 
 
 def _oracle(features, values):
