@@ -30,6 +30,8 @@ def test_every_recorded_run_is_of_an_experiment():
         ("val", "whole image"),
         ("val_360x480", "360 x 480"),
         ("val_360x480_ms0.5", "360 x 480, scale 0.5"),
+        ("val_slide713x713-0.667", "crops of 713 x 713, stride 0.667"),
+        ("val_turn7_crf-v3_first9", "7 rotations, CRF v3, the first 9 images"),
         (
             "val_os8_513x513_ms0.5-1-1.75_flip",
             "output stride 8, 513 x 513, 3 scales of 0.5 to 1.75, flip",

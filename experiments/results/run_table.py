@@ -41,11 +41,19 @@ def protocol(tag: str) -> str:
         if stride := re.fullmatch(r"os(\d+)", part):
             words.append(f"output stride {stride[1]}")
         elif scales := re.fullmatch(r"ms([\d.-]+)", part):
-            first, *others = scales[1].split("-")
-            several = f"{len(others) + 1} scales of {first} to {others[-1]}" if others else ""
-            words.append(several or f"scale {first}")
+            least, *others = scales[1].split("-")
+            several = f"{len(others) + 1} scales of {least} to {others[-1]}" if others else ""
+            words.append(several or f"scale {least}")
         elif size := re.fullmatch(r"(\d+)x(\d+)", part):
             words.append(f"{size[1]} x {size[2]}")
+        elif crops := re.fullmatch(r"slide(\d+)x(\d+)-([\d.]+)", part):
+            words.append(f"crops of {crops[1]} x {crops[2]}, stride {crops[3]}")
+        elif turns := re.fullmatch(r"turn(\d+)", part):
+            words.append(f"{turns[1]} rotations")
+        elif crf := re.fullmatch(r"crf-(.+)", part):
+            words.append(f"CRF {crf[1]}")
+        elif first := re.fullmatch(r"first(\d+)", part):
+            words.append(f"the first {first[1]} images")
         else:
             words.append(part)
     return ", ".join(words) or "whole image"
