@@ -224,7 +224,7 @@ def test_the_experiments_of_this_project_promise_something():
     from tests.conftest import ROOT
 
     for path in sorted((ROOT / "experiments").glob("*_*.py")):
-        if path.stem != "__init__":
+        if "def get_config" in path.read_text():  # else a program
             assert runs._expected(path), path
 
 
