@@ -9,8 +9,6 @@ evaluated, resumed or used for prediction.
 
 import dataclasses
 import importlib
-import types
-import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -155,7 +153,7 @@ class Experiment:
     eval: Eval = dataclasses.field(default_factory=Eval)
 
 
-def _fields(node: Any) -> list[dataclasses.Field]:
+def fields_of(node: Any) -> list[dataclasses.Field]:
     """The settable fields of a dataclass or linen module (without linen's own parent and name)."""
     hidden = {"parent", "name"} if isinstance(node, nn.Module) else set()
     return [f for f in dataclasses.fields(node) if f.init and f.name not in hidden]
@@ -167,7 +165,7 @@ def with_fields(module: nn.Module, values: Mapping[str, Any]) -> nn.Module:
     with_fields(model, {"form": "plain"}) is the model in plain forms throughout.
     """
     changes: dict[str, Any] = {}
-    for field in _fields(module):
+    for field in fields_of(module):
         value = getattr(module, field.name)
         if field.name in values:
             changes[field.name] = values[field.name]
@@ -180,7 +178,7 @@ def to_dict(node: Any) -> Any:
     """A config tree as JSON values; each dataclass names its class under "class"."""
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
         cls = type(node)
-        values = {f.name: to_dict(getattr(node, f.name)) for f in _fields(node)}
+        values = {f.name: to_dict(getattr(node, f.name)) for f in fields_of(node)}
         return {"class": f"{cls.__module__}:{cls.__qualname__}"} | values
     if isinstance(node, tuple | list):
         return [to_dict(value) for value in node]
@@ -216,110 +214,12 @@ def from_dict(values: Any) -> Any:
     return cls(**given)
 
 
-_DTYPES = ("float32", "bfloat16", "float16")  # to compute in
-_INFINITE = float("inf")
-_CHOICES = {
-    "loss.reduction": ("pixels", "images"),
-    "data.border": ("mean", "zero", "mirror"),
-    "eval.border": ("mean", "mirror"),
-    "eval.fusion": ("probabilities", "logits", "max"),
-    "eval.crf_filter": ("lattice", "exact"),
-    "eval.crf_normalization": ("per_pixel", "symmetric", "none"),
-}
-_SHARES = ("data.rotation_probability", "data.blur", "data.class_limit")  # 0 to 1, both included
-_BOUNDS = {  # at least, and below
-    "model.dropout": (0.0, 1.0),
-    "data.batch_size": (1, _INFINITE),
-    "data.crop_size": (1, _INFINITE),
-    "data.std": (1e-6, _INFINITE),
-    "data.jitter": (0.0, 1.0),
-    "data.rotation": (0.0, 360.0),
-    "data.elastic": (0.0, 1000.0),
-    "data.class_limit_draws": (1, _INFINITE),
-    "loss.label_smoothing": (0.0, 1.0),
-    "loss.boundary_sigma": (1e-3, _INFINITE),
-    "optim.momentum": (0.0, 1.0),
-    "eval.batch_size": (1, _INFINITE),
-    "eval.rotations": (1, _INFINITE),
-} | dict.fromkeys(
-    (
-        *("data.threads", "data.prefetch", "loss.class_weights", "loss.cross_entropy"),
-        *("loss.focal", "loss.dice", "loss.lovasz", "loss.coarse", "loss.aux_weight"),
-        *("loss.presence", "loss.focal_gamma", "loss.boundary", "optim.learning_rate"),
-        *("optim.weight_decay", "optim.clip_norm", "train.eval_every", "train.pictures"),
-        *("eval.size", "eval.examples", "eval.long_side", "eval.margin"),
-    ),
-    (0, _INFINITE),
-)
-_KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value is of the annotated kind; of kinds that no config value has, anything is."""
-    arguments = typing.get_args(kind)
-    if isinstance(kind, types.UnionType):
-        return any(_fits(value, one) for one in arguments)
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, tuple | list):
-            return False
-        kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
-        return len(value) == len(kinds) and all(map(_fits, value, kinds))
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind) if kind in (str, bool, types.NoneType) else True
-
-
-def _kind(kind: Any) -> str:
-    """An annotated kind in words."""
-    arguments = typing.get_args(kind)
-    if isinstance(kind, types.UnionType):
-        return " or ".join(map(_kind, arguments))
-    if typing.get_origin(kind) is not tuple:
-        return "None" if kind is types.NoneType else _KINDS[kind]
-    if arguments[-1] is Ellipsis:
-        return f"a list, each of it {_kind(arguments[0])}"
-    if len(set(arguments)) == 1:
-        return f"{len(arguments)} values, each {_kind(arguments[0])}"
-    return f"{len(arguments)} values: {', '.join(map(_kind, arguments))}"
-
-
-def check(node: Any, prefix: str = "") -> None:
-    """Refuses a config tree with a value of another kind than its field declares, or out of range.
-
-    The command line cannot see it: it takes `6,x` for a tuple of numbers, and any number of them;
-    a flag that is given twice makes one long tuple.
-
-    Raises:
-      ValueError: the field, its value and what it must be.
-    """
-    for field in _fields(node):
-        path, value = f"{prefix}{field.name}", getattr(node, field.name)
-        if dataclasses.is_dataclass(value):
-            check(value, f"{path}.")
-        elif not _fits(value, field.type):
-            raise ValueError(f"{path}={value!r} must be {_kind(field.type)}")
-        elif field.name == "dtype" and value not in _DTYPES:
-            raise ValueError(f"{path}={value!r} must be one of {', '.join(_DTYPES)}")
-        elif path in _CHOICES and value not in _CHOICES[path]:
-            raise ValueError(f"{path}={value!r} must be one of {', '.join(_CHOICES[path])}")
-        elif path in _SHARES and not 0 <= value <= 1:
-            raise ValueError(f"{path}={value!r} must be at least 0 and at most 1")
-        elif path in _BOUNDS:
-            least, end = _BOUNDS[path]
-            numbers = value if isinstance(value, tuple | list) else (value,)
-            if not all(least <= number < end for number in numbers):
-                below = f" and below {end:g}" if end < _INFINITE else ""
-                raise ValueError(f"{path}={value!r} must be at least {least:g}{below}")
-
-
 def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Each field of a config tree as ("optim.learning_rate", 0.007), classes included."""
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
         if isinstance(node, nn.Module):
             yield f"{prefix}.class" if prefix else "class", type(node).__name__
-        for field in _fields(node):
+        for field in fields_of(node):
             path = f"{prefix}.{field.name}" if prefix else field.name
             yield from flatten(getattr(node, field.name), path)
     else:

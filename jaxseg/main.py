@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from jaxseg import command_line, config, protocols
+from jaxseg import command_line, config, config_check, protocols
 from jaxseg.errors import one_line
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -53,7 +53,7 @@ def _experiment() -> config.Experiment:
         overrides = config_flags.get_override_values(flags.FLAGS["config"])
         given = [path.removeprefix("eval.") for path in overrides if path.startswith("eval.")]
         experiment.eval = protocols.named(_PROTOCOL.value, experiment.eval, given)
-    config.check(experiment)
+    config_check.check(experiment)
     return experiment
 
 

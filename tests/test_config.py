@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import config, optim, train
+from jaxseg import config, config_check, optim, train
 from jaxseg.data import class_sampling, transforms
 from jaxseg.data.builders import camvid, cityscapes, isbi_em, pascal_context, shapes, voc2012
 from tests.conftest import ROOT
@@ -70,15 +70,15 @@ def test_every_experiment_names_its_paper_numbers_and_command(name):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_keeps_to_its_declared_kinds(name):
     built = experiment(name)
-    config.check(built)
-    config.check(config.from_dict(json.loads(json.dumps(config.to_dict(built)))))
+    config_check.check(built)
+    config_check.check(config.from_dict(json.loads(json.dumps(config.to_dict(built)))))
 
 
 @pytest.mark.parametrize("name", SIZED)
 def test_full_size_is_a_whole_experiment_and_other_sizes_are_refused(name):
     get_config = importlib.import_module(f"experiments.{name}").get_config
     full = get_config("full")
-    config.check(full)
+    config_check.check(full)
     again = config.from_dict(json.loads(json.dumps(config.to_dict(full))))
     assert config.to_dict(again) == config.to_dict(full)
     assert config.to_dict(full) != config.to_dict(get_config("small"))
@@ -134,7 +134,7 @@ def test_a_value_of_another_kind_is_refused_with_its_field(path, value, words):
         return dataclasses.replace(node, **{name: inner})
 
     with pytest.raises(ValueError, match=f"{path}=.*must be .*{words}"):
-        config.check(changed(built, path.split(".")))
+        config_check.check(changed(built, path.split(".")))
 
 
 def test_the_transforms_defaults_are_the_configs():

@@ -29,13 +29,18 @@ ALLOWED = {
     "data": set(),
     "weights": set(),
     "config": set(),
+    "config_check": {"config"},
+    "protocols": {"config"},
+    "row_bands": set(),
+    "windows": set(),
+    "views": {"config", "layers", "row_bands", "windows"},
     "state": set(),
     "distributed": set(),
     "draw": {"data"},
     "stored": {"config"},
 }
 # A command stands beside what it is about and may know experiments, as what it calls may not.
-COMMANDS = {"weights/convert.py": {"command_line", "config", "initial"}}
+COMMANDS = {"weights/convert.py": {"command_line", "config", "config_check", "initial"}}
 
 
 def imports_of(path):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import config, inference, protocols, windows
+from jaxseg import config, config_check, inference, protocols, windows
 from tests.conftest import ROOT
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
@@ -90,7 +90,7 @@ def test_each_kind_gives_probabilities_whatever_the_batch(network, name):
 def test_every_protocol_has_values_that_go_together():
     for name, protocol in protocols.PROTOCOLS.items():
         inference.check_protocol(protocol)
-        config.check(config.Experiment(model=Context(), eval=protocol))
+        config_check.check(config.Experiment(model=Context(), eval=protocol))
         assert protocols.named(name, config.Eval()) == protocol
 
 

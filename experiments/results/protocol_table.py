@@ -123,8 +123,8 @@ def measure(experiment: config.Experiment, table: str, workdir: pathlib.Path) ->
 
 def _reset(experiment: config.Experiment) -> None:
     """The protocol of a line must not leak into the next one."""
-    kept = {"batch_size": experiment.eval.batch_size, "use_ema": experiment.eval.use_ema}
-    experiment.eval = config.Eval(**kept)
+    own = experiment.eval
+    experiment.eval = config.Eval(batch_size=own.batch_size, use_ema=own.use_ema)
 
 
 def _line(
@@ -173,7 +173,7 @@ def markdown(record: Mapping[str, Any]) -> str:
 
 
 def draw(record: Mapping[str, Any], path: pathlib.Path) -> None:
-    """The trimap curve of each line that has one: mIoU in a band around boundaries, by its width."""
+    """The trimap curve of each line that has one: mIoU in the band, over its width."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     for name, line in record["lines"].items():

@@ -40,7 +40,7 @@ import tqdm
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from jaxseg import command_line, config, initial
+from jaxseg import command_line, config, config_check, initial
 from jaxseg.errors import one_line
 from jaxseg.weights import load
 from jaxseg.weights.origins import Origins
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     logging.set_verbosity(logging.WARNING)
     try:
-        config.check(values.config)
+        config_check.check(values.config)
         command_line.prepare_jax(values.config)
         wishes = Wishes(
             tuple(values.leave),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import dilation8_camvid, dilation10_cityscapes
-from jaxseg import config, optim, summary
+from jaxseg import config_check, optim, summary
 from jaxseg.models.dilation import (
     CONTEXT_7,
     CONTEXT_8,
@@ -61,7 +61,7 @@ def test_the_stages_of_the_recipes():
     stages = [dilation10_cityscapes.get_config(stage) for stage in dilation10_cityscapes.STAGES]
     stages += [dilation8_camvid.get_config(stage) for stage in ("front_end", "joint")]
     for experiment in stages:
-        config.check(experiment)
+        config_check.check(experiment)
         assert all(side % 8 == 1 for side in experiment.data.crop_size)
     context = stages[1]
     params = shapes_of(context.model, (8, 8))["params"]

@@ -1,0 +1,178 @@
+"""What an evaluation costs beside its network: reading, enlarging, choosing, counting; and memory.
+
+    python -m experiments.benchmarks.evaluation --name=voc2012 --data_dir=data
+    python -m experiments.benchmarks.evaluation --network=resnet50 --output=X.json
+    python -m experiments.benchmarks.evaluation --memory
+
+Contenders take turns over the same images of a prepared set, padded to 513 x 513: the whole path
+(`evaluate.evaluate` from the files to the confusion matrix), the network alone to logits at the
+image's size, and to the map that they enlarge, images being on the device already. The target is
+that the whole path takes at most 1.1 of the first. `--memory` evaluates one image of 1024 x 2048
+with 150 classes in a process of its own and tells the most memory that it held, beside that of a
+training step of the same size as it was compiled.
+"""
+
+import dataclasses
+import functools
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from experiments.benchmarks import timing
+from jaxseg import config, evaluate, memory
+from jaxseg.backbones.mobilenet_v2 import MobileNetV2
+from jaxseg.backbones.resnet import ResNet
+from jaxseg.data import loader
+from jaxseg.inference import normalise
+from jaxseg.models.deeplab_v3 import DeepLabV3
+from jaxseg.types import Array, Outputs
+
+_NAME = flags.DEFINE_string("name", "voc2012", "A prepared set.")
+_SPLIT = flags.DEFINE_string("split", "val", "Of it.")
+_DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where it is.")
+_NETWORK = flags.DEFINE_enum("network", "mobilenet", ["mobilenet", "resnet50"], "DeepLab v3 on it.")
+_IMAGES = flags.DEFINE_integer("images", 16, "Images of a turn.", 1)
+_BATCH = flags.DEFINE_integer("batch", 4, "Images of a batch.", 1)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds.", 2)
+_WAIT = flags.DEFINE_float("wait", 5, "Minutes to wait at most for a quiet machine.")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+_MEMORY = flags.DEFINE_bool("memory", False, "Measure memory instead of time.")
+_ALONE = flags.DEFINE_string("alone", None, "Used by --memory: what this process is to do.")
+
+_SIDE = 513
+_TARGET = 1.1
+_LARGE, _CLASSES = (1024, 2048), 150
+_COLOUR = (127.5, 127.5, 127.5)
+
+Call = Callable[[], object]
+
+
+def _network(num_classes: int) -> DeepLabV3:
+    if _NETWORK.value == "resnet50":
+        return DeepLabV3(num_classes, ResNet(depth=50, output_stride=16), dropout=0.0)
+    return DeepLabV3(num_classes, MobileNetV2(output_stride=16), atrous_rates=(), dropout=0.0)
+
+
+def _contenders(source: loader.Source) -> dict[str, Call]:
+    model = _network(source.labels.num_classes)
+    variables = jax.jit(functools.partial(model.init, train=False))(
+        jax.random.key(0), np.zeros((1, 65, 65, 3), np.float32)
+    )
+    protocol = config.Eval(batch_size=_BATCH.value, size=(_SIDE, _SIDE), examples=_IMAGES.value)
+    batches = [
+        jax.device_put(batch["image"])
+        for batch in loader.eval_batches(
+            source,
+            batch_size=_BATCH.value,
+            size=(_SIDE, _SIDE),
+            pad_value=_COLOUR,
+            limit=_IMAGES.value,
+        )
+    ]
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def forward(images: Array, output: str) -> Array:
+        x = normalise(images, _COLOUR, _COLOUR)
+        return cast(Outputs, model.apply(variables, x, train=False))[output]
+
+    def network(output: str) -> Call:
+        return lambda: [jax.block_until_ready(forward(images, output)) for images in batches]
+
+    def whole() -> None:
+        evaluate.evaluate(
+            model, variables, source, protocol=protocol, mean=_COLOUR, std=_COLOUR, progress=False
+        )
+
+    return {
+        "whole path": whole,
+        "network to logits": network("logits"),
+        "network to its own map": network("coarse_logits"),
+    }
+
+
+def measure_time() -> dict[str, Any]:
+    """Prints a line for each contender; what was measured, as JSON values."""
+    source = loader.open_split(_NAME.value, _SPLIT.value, _DATA_DIR.value)
+    calls = _contenders(source)
+    load = timing.wait_until_quiet(_WAIT.value)
+    blocks = {name: lambda count, call=call: [call() for _ in range(count)]
+              for name, call in calls.items()}  # fmt: skip
+    times = timing.take_turns(blocks, _ROUNDS.value, 0.0)
+    print(f"{_NETWORK.value}, {_IMAGES.value} images of {_SIDE}, load at the start {load:.2f}")
+    record: dict[str, Any] = {"environment": timing.environment(), "load": load, "compared": {}}
+    for name, t in times.items():
+        each = t.median / _IMAGES.value
+        compared = timing.Comparison.of(
+            ("whole path", times["whole path"]), (name, t), load,
+            _TARGET if name == "network to logits" else None,
+        )  # fmt: skip
+        print(f"{name:24} {1 / each:6.2f} images/s; whole path / {name} {compared}")
+        record["compared"][name] = compared.to_json() | {"times": t.to_json()}
+    return record | {"network": _NETWORK.value, "images": _IMAGES.value, "batch": _BATCH.value}
+
+
+def _alone() -> None:
+    """One image through the evaluation's program, or a training step, in this process."""
+    from jaxseg import summary
+    from jaxseg.inference import make_predictions
+
+    model = _network(_CLASSES)
+    experiment = config.Experiment(
+        model=model,
+        data=config.Data(batch_size=1, crop_size=_LARGE),
+        eval=config.Eval(batch_size=1, size=_LARGE),
+    )
+    if _ALONE.value == "compiled":
+        for name, part in summary.step_memory(experiment, _LARGE).items():
+            print(f"{name}: {part['peak'] / 2**20:.0f} MiB as compiled")
+        return
+    protocol = experiment.eval
+    if _ALONE.value == "six scales":
+        scales = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+        protocol = dataclasses.replace(protocol, scales=scales, flip=True)
+    variables = jax.jit(functools.partial(model.init, train=False))(
+        jax.random.key(0), np.zeros((1, 65, 65, 3), np.float32)
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    predict = make_predictions(model, protocol, _COLOUR, _COLOUR, _CLASSES)
+    images = np.random.default_rng(0).integers(0, 256, (1, *_LARGE, 3), dtype=np.uint8)
+    jax.block_until_ready(predict(variables, images))
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"{_ALONE.value}: {(after - before) / 2**10:.0f} MiB more than before")
+
+
+def measure_memory() -> dict[str, Any]:
+    """Prints and returns what each process says."""
+    record: dict[str, Any] = {"environment": timing.environment(), "told": []}
+    for what in ("compiled", "one view", "six scales"):
+        command = [sys.executable, "-m", "experiments.benchmarks.evaluation", f"--alone={what}"]
+        command.append(f"--network={_NETWORK.value}")
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        print(done.stdout, end="", flush=True)
+        record["told"] += done.stdout.splitlines()
+    size = {"size": list(_LARGE), "classes": _CLASSES, "network": _NETWORK.value}
+    return record | size
+
+
+def main(arguments: list[str]) -> None:
+    """Times, or memory."""
+    if len(arguments) > 1:
+        raise app.UsageError(f"{arguments[1]!r} is no flag")
+    if _ALONE.value:
+        _alone()
+        return
+    record = measure_memory() if _MEMORY.value else measure_time()
+    if _OUTPUT.value:
+        timing.write(_OUTPUT.value, record)
+
+
+if __name__ == "__main__":
+    memory.keep_freed(os.environ.get("JAX_PLATFORMS"))
+    app.run(main)
