@@ -15,7 +15,6 @@ import pathlib
 import sys
 from typing import Any
 
-import cv2
 import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
@@ -35,16 +34,6 @@ _CROP = flags.DEFINE_integer("crop", 128, "Height and width for the exact sum.",
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 
-def _most_different(different: np.ndarray, side: int) -> tuple[slice, slice]:
-    """The window of a map bool [H, W] with the most in it."""
-    height, width = (min(side, n) for n in different.shape)
-    sums = cv2.integral(different.astype(np.uint8))
-    counts = sums[height:, width:] - sums[:-height, width:]
-    counts = counts - (sums[height:, :-width] - sums[:-height, :-width])
-    y, x = np.unravel_index(counts.argmax(), counts.shape)
-    return slice(int(y), int(y) + height), slice(int(x), int(x) + width)
-
-
 def _compare(unary: crf_unaries.Unary, parameters: crf.CRFParameters) -> dict[str, Any]:
     """Shares of pixels and mean |Q - Q'| of one image."""
     logits, image, size = unary.framed()
@@ -55,7 +44,7 @@ def _compare(unary: crf_unaries.Unary, parameters: crf.CRFParameters) -> dict[st
         crf_peer.energies(unary.log_probabilities), unary.image, parameters
     ).argmax(-1)
     network = unary.log_probabilities.argmax(-1)
-    window = _most_different(ours != peer, _CROP.value)
+    window = crf_unaries.most_different(ours != peer, _CROP.value)
     logits, image = unary.log_probabilities[window], np.ascontiguousarray(unary.image[window])
     qs = {
         "exact": np.asarray(field(logits, image, filter="exact")),

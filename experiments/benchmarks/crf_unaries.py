@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Iterator, Sequence
 
+import cv2
 import jax
 import numpy as np
 
@@ -35,6 +36,16 @@ def chosen(source: loader.Source, count: int) -> list[int]:
     """So many images, spread evenly over a split; all of it where it has no more."""
     count = min(count, len(source))
     return [i * len(source) // count for i in range(count)]
+
+
+def most_different(different: np.ndarray, side: int) -> tuple[slice, slice]:
+    """The window of a map bool [H, W] with the most in it."""
+    height, width = (min(side, n) for n in different.shape)
+    sums = cv2.integral(different.astype(np.uint8))
+    counts = sums[height:, width:] - sums[:-height, width:]
+    counts = counts - (sums[height:, :-width] - sums[:-height, :-width])
+    y, x = np.unravel_index(counts.argmax(), counts.shape)
+    return slice(int(y), int(y) + height), slice(int(x), int(x) + width)
 
 
 class Unaries:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments import crf_search
+from experiments.benchmarks import crf_grid, crf_unaries
 from experiments.benchmarks.crf_unaries import Unary
 
 AXES = [[3.0, 5.0], [30.0, 50.0, 70.0], [3.0]]
@@ -11,9 +11,9 @@ WHAT = {"images": [0, 2], "normalization": "per_pixel", "fixed": [3, 3, 10]}
 
 
 def test_a_finer_grid_lies_around_the_best_at_half_the_step():
-    assert crf_search.refined(AXES, (5.0, 30.0, 3.0)) == [[4, 5, 6], [20, 30, 40], [3]]
-    assert crf_search.refined([[1.0, 9.0]], (1.0,)) == [[1, 5]]  # nothing at or below 0
-    assert len(crf_search.grid(AXES)) == 6
+    assert crf_grid.refined(AXES, (5.0, 30.0, 3.0)) == [[4, 5, 6], [20, 30, 40], [3]]
+    assert crf_grid.refined([[1.0, 9.0]], (1.0,)) == [[1, 5]]  # nothing at or below 0
+    assert len(crf_grid.grid(AXES)) == 6
 
 
 class _Unaries:
@@ -39,9 +39,9 @@ def test_a_search_finds_the_best_and_goes_on_from_its_file(tmp_path, monkeypatch
         framed[: 5 - int(abs(parameters.theta_alpha - 45)) // 10, :2] = 0
         return framed
 
-    monkeypatch.setattr(crf_search, "_refined_labels", labels)
+    monkeypatch.setattr(crf_grid, "_refined_labels", labels)
     output = tmp_path / "search.json"
-    record = crf_search.search(_Unaries(), WHAT, output, AXES, 1)
+    record = crf_grid.search(_Unaries(), WHAT, output, AXES, 1)
     assert len(set(tried)) == len(tried) / 2 == 6 + 8  # one of the 9 was done
     best = record["settings"][0]
     assert best["w1 theta_alpha theta_beta"][1] == 50
@@ -49,14 +49,35 @@ def test_a_search_finds_the_best_and_goes_on_from_its_file(tmp_path, monkeypatch
     assert record["without"]["miou"] == pytest.approx(1 / 4)
     assert best["gain"] == pytest.approx(3 / 4)
     assert best["gain_interval"] == [pytest.approx(3 / 4)] * 2  # both images are the same
-    assert "| no CRF | | | 25.00" in crf_search.table(record)
+    assert "| no CRF | | | 25.00" in crf_grid.table(record)
 
     tried.clear()
-    again = crf_search.search(_Unaries(), WHAT, output, AXES, 1)
+    again = crf_grid.search(_Unaries(), WHAT, output, AXES, 1)
     assert not tried
     assert again["settings"] == record["settings"]
     with pytest.raises(ValueError, match="is of another search"):
-        crf_search.search(_Unaries(), WHAT | {"images": [0, 3]}, output, AXES, 1)
+        crf_grid.search(_Unaries(), WHAT | {"images": [0, 3]}, output, AXES, 1)
     output.write_text("{}")
     with pytest.raises(ValueError, match="is not of a search"):
-        crf_search.search(_Unaries(), WHAT, output, AXES, 1)
+        crf_grid.search(_Unaries(), WHAT, output, AXES, 1)
+
+
+def test_the_crop_is_where_most_pixels_differ():
+    different = np.zeros((9, 12), bool)
+    different[[5, 8, 6], [7, 9, 11]] = True
+    different[0, 0] = True
+    rows, columns = crf_unaries.most_different(different, 4)
+    assert different[rows, columns].shape == (4, 4)
+    assert different[rows, columns].sum() == 2
+    rows, columns = crf_unaries.most_different(different, 5)
+    assert (rows, columns) == (slice(4, 9), slice(7, 12))
+    assert crf_unaries.most_different(different, 20) == (slice(0, 9), slice(0, 12))
+
+
+def test_an_image_in_its_frame_is_at_the_top_left():
+    label = np.zeros((5, 130), np.uint8)
+    unary = Unary("a", np.ones((5, 130, 3), np.uint8), label, np.ones((5, 130, 2), np.float32))
+    logits, image, size = unary.framed()
+    assert (logits.shape, image.shape, size) == ((128, 256, 2), (128, 256, 3), (5, 130))
+    assert image[:5, :130].all()
+    assert image.sum() == 5 * 130 * 3

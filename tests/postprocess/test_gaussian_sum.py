@@ -1,5 +1,7 @@
 """The forms of sums with a Gaussian against each other and against NumPy in float64."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,6 +75,20 @@ def test_a_kernel_that_does_not_work_is_not_used(fault, monkeypatch):
         sums = jax.jit(lambda *x: gaussian_sum(*x), compiler_options=QUICK)(features, values)
     gaussian_pallas.works.cache_clear()
     np.testing.assert_allclose(sums, weights @ values, rtol=1e-4, atol=1e-5)
+
+
+def test_a_kernel_that_works_is_found_while_tracing(monkeypatch):
+    """Interpreted, on a backend called a TPU."""
+    interpreted = functools.partial(gaussian_pallas.kernel_sum, interpret=True)
+    monkeypatch.setattr(gaussian_pallas, "kernel_sum", interpreted)
+    for blocks in (gaussian_pallas._ROWS, gaussian_pallas._COLUMNS):
+        monkeypatch.setitem(blocks, "mosaic", 16)
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    gaussian_pallas.works.cache_clear()
+    found = []
+    jax.make_jaxpr(lambda x: found.append(gaussian_pallas.works(5, 21)) or x)(0.0)
+    gaussian_pallas.works.cache_clear()
+    assert found == ["mosaic"]
 
 
 def test_an_unknown_form_is_told():

@@ -1,0 +1,178 @@
+"""The search of experiments/crf_search.py itself: grids, results that are kept, the table."""
+
+import functools
+import itertools
+import json
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from experiments.benchmarks.crf_unaries import Unaries, Unary
+from jaxseg import log, uncertainty
+from jaxseg.environment import environment
+from jaxseg.metrics import class_counts, confusion_matrix
+from jaxseg.postprocess import crf
+from jaxseg.types import IGNORE
+
+_SHOWN = 10  # settings in the table
+
+Setting = tuple[float, float, float]  # w1, theta_alpha, theta_beta
+Counts = tuple[np.ndarray, np.ndarray, np.ndarray]  # of each image, as `uncertainty` takes them
+
+
+def grid(axes: Sequence[Sequence[float]]) -> list[Setting]:
+    """All combinations, sorted."""
+    w1, alpha, beta = axes
+    return sorted(set(itertools.product(w1, alpha, beta)))
+
+
+def refined(axes: Sequence[Sequence[float]], best: Setting) -> list[list[float]]:
+    """For each axis the best value and both neighbours at half the step; nothing at or below 0.
+
+    The step is the smaller one to the neighbours in the coarser axis; an axis of one value stays.
+    """
+    finer = []
+    for axis, value in zip(axes, best, strict=True):
+        steps = [abs(other - value) for other in axis if other != value]
+        half = min(steps) / 2 if steps else 0.0
+        finer.append(sorted({v for v in (value - half, value, value + half) if v > 0}))
+    return finer
+
+
+def _counts(labels: np.ndarray, unary: Unary, classes: int) -> Counts:
+    """Of labels [H', W'] that may reach beyond the image, in a frame."""
+    down, right = (a - b for a, b in zip(labels.shape, unary.label.shape, strict=True))
+    truth = np.pad(unary.label, ((0, down), (0, right)), constant_values=IGNORE)
+    return class_counts(confusion_matrix(truth[None], labels[None], classes))
+
+
+def _refined_labels(unary: Unary, parameters: crf.CRFParameters, normalization: str) -> np.ndarray:
+    logits, image, size = unary.framed()
+    q = crf.mean_field(
+        logits,
+        image,
+        parameters,
+        normalization=normalization,
+        filter="lattice",
+        size=size,
+    )
+    return np.asarray(jax.numpy.argmax(q, axis=-1))
+
+
+def _over_images(
+    unaries: Unaries,
+    indices: Sequence[int],
+    labels_of: Callable[[Unary], np.ndarray],
+    bar: tqdm,
+) -> Counts:
+    """Counts [N, K] of what is predicted for each image."""
+    found = []
+    for unary in unaries.of(indices):
+        found.append(_counts(labels_of(unary), unary, unary.log_probabilities.shape[-1]))
+        bar.update()
+    hits, truth, predicted = (np.stack(x) for x in zip(*found, strict=True))
+    return hits, truth, predicted
+
+
+def _interval(interval: uncertainty.Interval) -> list[float]:
+    return [interval.low, interval.high]
+
+
+def _grids(
+    axes: Sequence[Sequence[float]], refinements: int, done: dict[Setting, dict[str, Any]]
+) -> Iterator[list[Setting]]:
+    """The coarse grid, then finer ones around the best of all that was done."""
+    yield grid(axes)
+    for _ in range(refinements):
+        best = max(done, key=lambda setting: done[setting]["miou"])
+        axes = refined(axes, best)
+        yield grid(axes)
+
+
+def _earlier(path: pathlib.Path, what: dict[str, Any]) -> dict[Setting, dict[str, Any]]:
+    """Settings that a run of the same search has written.
+
+    Raises:
+      ValueError: the file is of another search, or of none.
+    """
+    if not path.exists():
+        return {}
+    try:
+        record = json.loads(path.read_text())
+        same = record["search"] == json.loads(json.dumps(what))
+        settings = {tuple(s["w1 theta_alpha theta_beta"]): s for s in record["settings"]}
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"--output={path} is not of a search: name another file") from None
+    if not same:
+        raise ValueError(f"--output={path} is of another search: remove it, or name another file")
+    return settings
+
+
+def search(
+    unaries: Unaries,
+    what: dict[str, Any],
+    output: pathlib.Path,
+    axes: Sequence[Sequence[float]],
+    refinements: int,
+) -> dict[str, Any]:
+    """Tries the settings and writes each result; the record of all.
+
+    Args:
+      unaries: of the split.
+      what: makes it this search and no other: "images", "normalization", "fixed" and more.
+      output: JSON file, whose settings are not tried again if it is of this search.
+      axes: values of w1, theta_alpha and theta_beta of the coarse grid.
+      refinements: finer grids after it.
+
+    Raises:
+      ValueError: the file is of another search.
+    """
+    done = _earlier(output, what)
+    indices = what["images"]
+    with tqdm(total=len(indices), desc="no CRF", unit="image") as bar:
+        plain = _over_images(unaries, indices, lambda u: u.log_probabilities.argmax(-1), bar)
+    without = uncertainty.bootstrap_miou(plain)
+    record: dict[str, Any] = {"search": what, "environment": environment()}
+    record["without"] = {"miou": without.estimate, "interval": _interval(without)}
+    for settings in _grids(axes, refinements, done):
+        missing = [setting for setting in settings if setting not in done]
+        with tqdm(total=len(missing) * len(indices), unit="image") as bar:
+            for setting in missing:
+                bar.set_description("w1 {:g} alpha {:g} beta {:g}".format(*setting))
+                parameters = crf.CRFParameters(*setting, *what["fixed"])
+                labels_of = functools.partial(
+                    _refined_labels, parameters=parameters, normalization=what["normalization"]
+                )
+                counts = _over_images(unaries, indices, labels_of, bar)
+                miou = uncertainty.bootstrap_miou(counts)
+                gain = uncertainty.paired_difference(plain, counts)
+                done[setting] = {
+                    "w1 theta_alpha theta_beta": list(setting),
+                    "miou": miou.estimate,
+                    "interval": _interval(miou),
+                    "gain": gain.estimate,
+                    "gain_interval": _interval(gain),
+                }
+                ranked = sorted(done.values(), key=lambda s: -s["miou"])
+                log.write_json(output, record | {"best": ranked[0], "settings": ranked})
+    return record | {"settings": sorted(done.values(), key=lambda s: -s["miou"])}
+
+
+def table(record: dict[str, Any]) -> str:
+    """Markdown: the best settings and no CRF, mIoU in percent with intervals over images."""
+
+    def cell(value: float, interval: Sequence[float]) -> str:
+        return f"{100 * value:.2f} ({100 * interval[0]:.2f} to {100 * interval[1]:.2f})"
+
+    lines = ["| w1 | theta_alpha | theta_beta | mIoU | against no CRF |", "|---|---|---|---|---|"]
+    without = record["without"]
+    lines.append(f"| no CRF | | | {cell(without['miou'], without['interval'])} | |")
+    for s in record["settings"][:_SHOWN]:
+        values = " | ".join(f"{v:g}" for v in s["w1 theta_alpha theta_beta"])
+        gain = cell(s["gain"], s["gain_interval"])
+        lines.append(f"| {values} | {cell(s['miou'], s['interval'])} | {gain} |")
+    return "\n".join(lines)
