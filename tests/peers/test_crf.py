@@ -14,6 +14,7 @@ import pytest
 
 from jaxseg.postprocess.crf import PARAMETERS, CRFParameters, mean_field
 from jaxseg.postprocess.permutohedral import build_lattice, lattice_sum
+from tests.postprocess.quick import QUICK
 
 pytestmark = pytest.mark.peers
 
@@ -85,10 +86,14 @@ def test_our_lattice_is_its_lattice(judge, picture, kernel, normalization):
     else:
         p = dataclasses.replace(p, w1=0)
         features = positions / p.theta_gamma
-    lattice = build_lattice(features, tuple(float(f) for f in features.max(0)))
-    q = jax.nn.softmax(logits).reshape(-1, CLASSES)
-    message = _normalised(lattice, q, normalization).reshape(logits.shape)
-    ours = jax.nn.softmax(logits + w * message)
+    bounds = tuple(float(f) for f in features.max(0))
+
+    def iteration(features, logits):
+        q = jax.nn.softmax(logits).reshape(-1, CLASSES)
+        message = _normalised(build_lattice(features, bounds), q, normalization)
+        return jax.nn.softmax(logits + w * message.reshape(logits.shape))
+
+    ours = np.asarray(jax.jit(iteration, compiler_options=QUICK)(features, logits))
     difference = np.abs(ours - _judged(judge, logits, image, p, normalization))
     print(f"largest difference {difference.max():.1e}")
     assert difference.max() < 1e-5
@@ -99,7 +104,13 @@ def test_our_lattice_is_its_lattice(judge, picture, kernel, normalization):
 def test_mean_field(judge, picture, filter):
     logits, image = picture
     p = dataclasses.replace(PARAMETERS["deeplab_v1"], theta_alpha=20, theta_beta=10, iterations=5)
-    ours = np.asarray(mean_field(logits, image, p, normalization="symmetric", filter=filter))
+    run = jax.jit(
+        lambda logits, image: mean_field(
+            logits, image, p, normalization="symmetric", filter=filter
+        ),
+        compiler_options=QUICK,
+    )
+    ours = np.asarray(run(logits, image))
     judged = _judged(judge, logits, image, p)
     agree = (ours.argmax(-1) == judged.argmax(-1)).mean()
     changed = (logits.argmax(-1) != judged.argmax(-1)).mean()
