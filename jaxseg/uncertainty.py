@@ -59,7 +59,9 @@ def bootstrap_miou(
     mIoU of the sum, as the set's own number is taken (Efron and Tibshirani, An Introduction to the
     Bootstrap, 1993, section 13.3). Images are resampled, not pixels: those of one image are alike.
     So are frames of one video, which this takes for independent: their interval is too narrow.
-    Resamples without a valid pixel have no mIoU and are left out.
+    A class of the set's truth that no drawn image shows is, in that resample, a class without a
+    pixel in either map: what is predicted as it elsewhere would count as an IoU of 0, by chance of
+    the draw. Resamples without a valid pixel have no mIoU and are left out.
 
     Args:
       confusions: integers [N, K, K], one confusion matrix an image, of N >= 2 images; or what is
@@ -201,6 +203,7 @@ def _resampled(runs: list[np.ndarray], resamples: int, seed: int, absent: str) -
         raise ValueError(f"resamples {resamples}: one or more")
     rng = np.random.default_rng(seed)
     images = len(runs[0])
+    wholes = [run[:, 1].sum(axis=0) > 0 for run in runs]
     at_once = max(1, _DRAWS // images)
     values = []
     for start in range(0, resamples, at_once):
@@ -209,8 +212,15 @@ def _resampled(runs: list[np.ndarray], resamples: int, seed: int, absent: str) -
         weights = np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images)
         weights = weights.astype(np.float64)
         sums = [(weights @ run.reshape(images, -1)).reshape(-1, *run.shape[1:]) for run in runs]
-        values.append([_miou(parts, absent) for parts in sums])
+        values.append([_miou(_without_missed(parts, found), absent) for parts, found in
+                       zip(sums, wholes, strict=True)])  # fmt: skip
     return np.concatenate(values, axis=1)
+
+
+def _without_missed(parts: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Resamples [R, 3, K] without the classes that are in the set's truth and not in their own."""
+    missed = found & (parts[:, 1] == 0)
+    return np.where(missed[:, None], 0, parts)
 
 
 def _percentiles(estimate: float, values: np.ndarray, level: float) -> Interval:

@@ -132,6 +132,17 @@ def test_absent_classes_follow_the_rule():
     np.testing.assert_allclose(zero.estimate, skip.estimate * 2 / 3)
 
 
+def test_a_class_that_no_drawn_image_shows_is_no_error_of_the_draw():
+    """It is predicted in every image, and in the truth of one: else its IoU would fall to 0."""
+    counts = np.zeros((30, 2, 2), int)
+    counts[:, 0, 0], counts[:, 0, 1] = 1_000_000, 1
+    counts[0, 1, 1] = 1_000_000
+    found = uncertainty.bootstrap_miou(counts, resamples=500)
+    np.testing.assert_allclose([found.low, found.estimate, found.high], 1, atol=1e-4)
+    never = uncertainty.bootstrap_miou(counts[1:], resamples=500)  # not in the truth at all
+    np.testing.assert_allclose([never.low, never.high], 0.5, atol=1e-4)
+
+
 @pytest.mark.filterwarnings("error")
 def test_images_without_a_valid_pixel():
     counts = confusions(6, images=3)

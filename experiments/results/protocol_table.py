@@ -133,13 +133,14 @@ def _line(
     first: per_image.PerImage,
     cost: float | None,
 ) -> dict[str, Any]:
+    own = uncertainty.bootstrap_miou(counts.class_counts())
     gain = uncertainty.paired_difference(first.class_counts(), counts.class_counts())
     images = len(record["images"])
     line = {
         "protocol": record["protocol"],
         "images": images,
         "miou": record["metrics"]["miou"],
-        "miou_interval": record["metrics"]["miou_interval"],
+        "miou_interval": [own.low, own.high],
         "pixel_accuracy": record["metrics"]["pixel_accuracy"],
         "gain": [gain.estimate, gain.low, gain.high],
         "verdict": uncertainty.verdict(gain),
