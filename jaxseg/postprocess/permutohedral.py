@@ -30,6 +30,7 @@ import numpy as np
 from jaxseg.types import Array, ArrayLike
 
 _WORD = np.uint32(2**32 - 1)  # the largest number, which stands for no point
+_LANES = 32  # channels of a vectorised loop
 _STEPS = 4  # to twice the capacity, of those to which a counted one is rounded up
 
 
@@ -93,10 +94,7 @@ def _breaks(reach: list[int]) -> tuple[int, ...]:
         sizes = _radices(reach, axis)
         rest = next(i for i in range(len(sizes) + 1) if math.prod(sizes[i:]) < int(_WORD))
         if math.prod(sizes[:rest]) >= int(_WORD):
-            raise ValueError(
-                f"bounds: features up to {max(reach)} lattice cells from their mean; 64 bits hold "
-                "fewer"
-            )
+            raise ValueError(f"bounds: up to {max(reach)} lattice cells; 64 bits hold fewer")
         breaks.append(rest)
     return tuple(breaks)
 
@@ -243,11 +241,18 @@ def _blur(x: Array, adjacent: Array) -> Array:
     return x + half * around[2:] + before * around[:-2]
 
 
+def _lanes(channels: int) -> int:
+    """Columns that blurs take for so many: on a CPU two thirds of the time for 32 as for 21."""
+    fill = -channels % _LANES if jax.default_backend() == "cpu" else 0
+    return channels + fill if channels > fill else channels
+
+
 def _sum(lattice: Lattice, values: Array, transposed: bool) -> Array:
     gather = functools.partial(jnp.take, axis=0, mode="clip")
     splatted = gather(values, lattice.features) * lattice.shares[:, None]
     size = lattice.to_last.shape[0]
     x = jax.ops.segment_sum(splatted, lattice.points, size, indices_are_sorted=True)  # [M, C]
+    x = jnp.pad(x, ((0, 0), (0, _lanes(values.shape[1]) - values.shape[1])))
     axes = lattice.adjacent.shape[0]
     if transposed:  # the blurs do not commute, points being missing
         x = _blur(gather(x, lattice.to_last), lattice.adjacent[-1])
@@ -262,7 +267,7 @@ def _sum(lattice: Lattice, values: Array, transposed: bool) -> Array:
         gather(x, lattice.corners[:, i]) * lattice.weights[:, i, None] for i in range(axes)
     )
     alpha = 1 / (1 + 2.0 ** (1 - axes))
-    return jnp.where(lattice.fits, alpha, jnp.nan).astype(x.dtype) * sliced
+    return jnp.where(lattice.fits, alpha, jnp.nan).astype(x.dtype) * sliced[:, : values.shape[1]]
 
 
 @jax.custom_vjp
