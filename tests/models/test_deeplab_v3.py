@@ -179,7 +179,7 @@ def test_the_heads_written_out(few_units):
             return model.apply(variables, x, train=False), dict(ends)
 
     outputs, kept = run(variables, x)
-    assert sorted(outputs) == ["aspp", "aux_logits", "features", "logits"]
+    assert sorted(outputs) == ["aspp", "aux_logits", "coarse_logits", "features", "logits"]
     refined = _conv_norm(kept["aspp"], params["extra_conv1"], stats["extra_conv1"])
     np.testing.assert_allclose(outputs["aspp"], refined, rtol=1e-4, atol=1e-4)
     aux = _conv_norm(kept["stage3"], params["aux_conv"], stats["aux_conv"])
@@ -211,7 +211,7 @@ def test_the_cascade_has_no_aspp_and_no_dropout():
     outputs, _ = jax.eval_shape(
         lambda v: model.apply(v, images((33, 33)), train=True, mutable=["batch_stats"]), variables
     )  # needs no rng
-    assert sorted(outputs) == ["features", "logits"]
+    assert sorted(outputs) == ["coarse_logits", "features", "logits"]
 
 
 def test_one_image_trains_and_leaves_the_pooled_statistics(few_units):
