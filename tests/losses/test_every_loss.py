@@ -9,6 +9,7 @@ import pytest
 
 from jaxseg import losses
 from jaxseg.types import IGNORE
+from tests.models.networks import QUICK
 
 B, H, W, K = 2, 5, 7, 4
 
@@ -114,6 +115,14 @@ CASES = {
 every_loss = pytest.mark.parametrize("name", CASES)
 
 
+@functools.cache
+def both(name):
+    """Value and gradient of (logits, labels, valid): one program of each case serves all tests."""
+    ours, _, options = CASES[name]
+    run = jax.value_and_grad(lambda *arguments: ours(*arguments, **options))
+    return jax.jit(run, compiler_options=QUICK)
+
+
 @pytest.fixture(params=["all classes", "absent class", "void image"])
 def batch(request):
     rng = np.random.default_rng(0)
@@ -130,8 +139,8 @@ def batch(request):
 @every_loss
 def test_value_is_the_definition(name, batch):
     logits, labels = batch
-    ours, oracle, options = CASES[name]
-    value = jax.jit(functools.partial(ours, **options))(logits, labels, labels != IGNORE)
+    _, oracle, options = CASES[name]
+    value, _ = both(name)(logits, labels, labels != IGNORE)
     np.testing.assert_allclose(value, oracle(logits, labels, **options), rtol=3e-6)
     assert value.dtype == jnp.float32
 
@@ -139,11 +148,10 @@ def test_value_is_the_definition(name, batch):
 @every_loss
 def test_gradient_is_the_slope(name, batch):
     logits, labels = batch
-    ours, oracle, options = CASES[name]
+    _, oracle, options = CASES[name]
     with jax.enable_x64(True):
         x = logits.astype(np.float64)
-        valid = labels != IGNORE
-        gradient = jax.jit(jax.grad(lambda x: ours(x, labels, valid, **options)))(x)
+        _, gradient = both(name)(x, labels, labels != IGNORE)
         direction = np.random.default_rng(1).normal(size=x.shape)
         ends = [oracle(x + step * direction, labels, **options) for step in (1e-6, -1e-6)]
         np.testing.assert_allclose(np.sum(gradient * direction), (ends[0] - ends[1]) / 2e-6, 1e-6)
@@ -153,12 +161,11 @@ def test_gradient_is_the_slope(name, batch):
 def test_void_pixels_leak_nothing(name, batch):
     logits, labels = batch
     valid = labels != IGNORE
-    ours, _, options = CASES[name]
-    both = jax.jit(jax.value_and_grad(lambda x: ours(x, labels, valid, **options)))
-    expected, clean = both(logits)
+    expected, clean = both(name)(logits, labels, valid)
     assert np.any(clean[valid])
     for poison in (np.nan, np.inf, -np.inf, 1e38):
-        value, gradient = both(np.where(valid[..., None], logits, np.float32(poison)))
+        poisoned = np.where(valid[..., None], logits, np.float32(poison))
+        value, gradient = both(name)(poisoned, labels, valid)
         np.testing.assert_array_equal(value, expected)
         np.testing.assert_array_equal(gradient, clean)
         assert not np.any(gradient[~valid])
@@ -168,10 +175,7 @@ def test_void_pixels_leak_nothing(name, batch):
 def test_all_void_is_zero_with_zero_gradient(name):
     labels = np.full((B, H, W), IGNORE, np.uint8)
     logits = np.full((B, H, W, K), np.nan, np.float32)
-    ours, _, options = CASES[name]
-    value, gradient = jax.value_and_grad(
-        lambda x: ours(x, labels, np.zeros((B, H, W), bool), **options)
-    )(logits)
+    value, gradient = both(name)(logits, labels, np.zeros((B, H, W), bool))
     assert value == 0
     assert not np.any(gradient)
 
@@ -180,7 +184,7 @@ def test_all_void_is_zero_with_zero_gradient(name):
 def test_a_valid_label_outside_the_classes_is_nan(name):
     ours, _, options = CASES[name]
     options = options | ({"share": 1.0} if name == "hardest" else {})
-    run = jax.jit(functools.partial(ours, **options))
+    run = jax.jit(functools.partial(ours, **options), compiler_options=QUICK)
     for label in (K, IGNORE, -1):
         labels = np.zeros((1, 2, 2), np.int32)
         labels[0, 1, 0] = label
@@ -190,13 +194,10 @@ def test_a_valid_label_outside_the_classes_is_nan(name):
 @every_loss
 def test_certain_and_right_has_a_finite_gradient(name):
     """Logits so far apart that probabilities are exactly 0 and 1 in float32."""
-    labels = np.array([[[0, 1], [2, 3]]])
+    labels = np.resize(np.arange(K, dtype=np.uint8), (B, H, W))
     logits = 1e4 * np.eye(K, dtype=np.float32)[labels]
-    ours, _, options = CASES[name]
-    valid = np.ones_like(labels, bool)
-    both = jax.jit(jax.value_and_grad(lambda x: ours(x, labels, valid, **options)))
     for flip in (1, -1):  # certain and wrong too
-        value, gradient = both(flip * logits)
+        value, gradient = both(name)(flip * logits, labels, np.ones_like(labels, bool))
         assert np.isfinite(value)
         assert np.isfinite(gradient).all()
         assert value == 0 or flip == -1 or name == "cross_entropy"  # smoothed: never certain
