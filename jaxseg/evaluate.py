@@ -24,7 +24,13 @@ from tqdm import tqdm
 from jaxseg import boundary_suite, config, distributed, log, per_image, results, trained
 from jaxseg.data import loader, transforms
 from jaxseg.environment import environment
-from jaxseg.inference import Color, at_output_stride, make_predictions, make_probabilities
+from jaxseg.inference import (
+    Color,
+    at_output_stride,
+    check_protocol,
+    make_predictions,
+    make_probabilities,
+)
 from jaxseg.results import Evaluation
 from jaxseg.tally import Tally, count, name_of
 from jaxseg.types import Array, Variables
@@ -194,6 +200,7 @@ def run(
       ValueError: weights that do not fit the model; see also `evaluate`.
     """
     workdir, data, protocol = pathlib.Path(workdir), experiment.data, experiment.eval
+    check_protocol(protocol)  # before any waiting
     source = loader.open_split(data.name, data.eval_split, data.data_dir)
     variables, step = trained.restore(experiment, workdir, weights)
     evaluation = evaluate(

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from jaxseg import config, draw, photos, trained
 from jaxseg.data import loader
 from jaxseg.data.labels import LabelSpec
-from jaxseg.inference import Color, make_predictions, make_probabilities
+from jaxseg.inference import Color, check_protocol, make_predictions, make_probabilities
 from jaxseg.types import Variables
 
 STEP = 128  # sizes above that of the crops go up by this, so that few are compiled
@@ -257,7 +257,8 @@ def main(
       ValueError: no image, or weights that do not fit.
     """
     folder = pathlib.Path(workdir) if workdir else None
-    photos.find(inputs, without=pathlib.Path(output))  # a wrong path is said before any waiting
+    photos.find(inputs, without=pathlib.Path(output))  # what is wrong is said before any waiting
+    check_protocol(experiment.eval)
     variables, _ = trained.restore(experiment, folder, weights)
     done = run(
         variables,

@@ -33,6 +33,7 @@ from jaxseg import (
 )
 from jaxseg.data import class_sampling, loader, transforms
 from jaxseg.environment import describe_run
+from jaxseg.inference import check_protocol
 from jaxseg.state import TrainState
 from jaxseg.step import init_state, init_variables, make_optimizer, make_train_step
 from jaxseg.types import Array, Outputs
@@ -169,6 +170,7 @@ def _check(
 ) -> None:
     """Refuses, before anything is computed, settings that do not fit the data or the devices."""
     data, k = experiment.data, train.labels.num_classes
+    check_protocol(experiment.eval)
     outputs, _ = jax.eval_shape(functools.partial(init_variables, experiment))
     if outputs["logits"].shape[-1] != k:
         raise ValueError(

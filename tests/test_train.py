@@ -274,6 +274,7 @@ def with_fields(experiment, part, **fields):
         (lambda e: with_fields(e, "loss", hardest=0.0), "loss.hardest=0.0 must be above 0"),
         (lambda e: with_fields(e, "loss", cross_entropy=0.0), "the loss has no term"),
         (lambda e: with_fields(e, "loss", coarse=1.0), "needs a model with coarse logits"),
+        (lambda e: with_fields(e, "eval", crf="deeplab"), "eval.crf='deeplab' must be one of"),
         (
             lambda e: with_fields(e, "loss", hardest=0.5, reduction="images"),
             "hardest=0.5 needs loss.reduction=pixels",
