@@ -259,6 +259,22 @@ def test_describe_tells_of_both_strides_and_of_memory():
         summary.describe(experiment, (33,))
 
 
+@pytest.mark.parametrize("scales", [(1.0,), (1.0, 1.75)])
+def test_an_evaluation_holds_less_than_a_training_step(scales):
+    """Of many classes, one view never makes their map at the image's size; several hold one."""
+    model = DeepLabV3(150, ResNet(depth=18, width=16, output_stride=16), aspp_features=32)
+    experiment = config.Experiment(
+        model=model,
+        data=config.Data(batch_size=1),
+        eval=config.Eval(batch_size=1, scales=scales, flip=len(scales) > 1),
+    )
+    found = summary.step_memory(experiment, (257, 321))
+    one_map = 4 * 257 * 321 * 150
+    assert found["train step"]["temporary"] > one_map
+    assert found["eval step"]["temporary"] < (1.5 if len(scales) > 1 else 0.6) * one_map
+    assert found["eval step"]["peak"] < found["train step"]["peak"]
+
+
 def test_describe_tells_the_cost_at_the_stride_of_evaluation():
     model = DeepLabV3(3, ResNet(depth=18, width=4, output_stride=16), aspp_features=8)
     experiment = config.Experiment(model=model, eval=config.Eval(output_stride=8))
