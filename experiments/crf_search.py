@@ -52,7 +52,26 @@ _SCRATCH = flags.DEFINE_string("scratch", None, "Folder for log-probabilities; n
 _OUTPUT = flags.DEFINE_string("output", "crf_search.json", "JSON file to write.")
 
 
+def _axes() -> list[list[float]]:
+    """The coarse grid.
+
+    Raises:
+      ValueError: a list without numbers, or one that is not above 0.
+    """
+    axes = []
+    for flag in (_W1, _ALPHA, _BETA):
+        try:
+            axes.append([float(value) for value in flag.value])
+        except ValueError:
+            axes.append([])
+        if not axes[-1] or not min(axes[-1]) > 0:
+            raise ValueError(f"--{flag.name}={','.join(flag.value)}: numbers above 0 are allowed")
+    return axes
+
+
 def _run(experiment: config.Experiment, output: pathlib.Path) -> None:
+    axes = _axes()
+    output.parent.mkdir(parents=True, exist_ok=True)
     command_line.prepare_jax(experiment)
     data = experiment.data
     source = loader.open_split(data.name, data.eval_split, data.data_dir)
@@ -75,7 +94,6 @@ def _run(experiment: config.Experiment, output: pathlib.Path) -> None:
         digest = hashlib.sha256(json.dumps(network, sort_keys=True).encode()).hexdigest()[:12]
         folder = pathlib.Path(scratch) / f"{data.name}_{digest}"
         folder.mkdir(parents=True, exist_ok=True)
-        axes = [[float(v) for v in flag.value] for flag in (_W1, _ALPHA, _BETA)]
         unaries = Unaries(experiment, variables, source, folder)
         record = crf_grid.search(unaries, what, output, axes, _REFINEMENTS.value)
     print(crf_grid.table(record))

@@ -263,11 +263,10 @@ def _sum(lattice: Lattice, values: Array, transposed: bool) -> Array:
         x = _blur(x, lattice.adjacent[0])
         for axis in range(1, axes):
             x = _blur(gather(x, lattice.forward[axis - 1]), lattice.adjacent[axis])
-    sliced = sum(
-        gather(x, lattice.corners[:, i]) * lattice.weights[:, i, None] for i in range(axes)
-    )
+    corners = [gather(x, lattice.corners[:, i]) * lattice.weights[:, i, None] for i in range(axes)]
+    sliced = sum(corners, jnp.zeros((), x.dtype))[:, : values.shape[1]]
     alpha = 1 / (1 + 2.0 ** (1 - axes))
-    return jnp.where(lattice.fits, alpha, jnp.nan).astype(x.dtype) * sliced[:, : values.shape[1]]
+    return jnp.where(lattice.fits, alpha, jnp.nan).astype(x.dtype) * sliced
 
 
 @jax.custom_vjp
