@@ -66,13 +66,13 @@ TABLES: dict[str, list[Line]] = {
         *_grid(**_513),
         ("output stride 16, CRF", {**_513, "output_stride": 16, **_CRF}),
         ("output stride 8, CRF", {**_513, "output_stride": 8, **_CRF}),
+        _paper("fcn", "FCN: whole image", output_stride=8),
+        _paper("deeplab_v2", "DeepLab v2: highest of three scales", output_stride=8, crf=""),
+        _paper("pspnet", "PSPNet: windows of 473, logits of both sides added", output_stride=8),
         (
             "output stride 8, six scales, flip, CRF",
             {**_513, "output_stride": 8, "scales": SIX, "flip": True, **_CRF},
         ),
-        _paper("fcn", "FCN: whole image", output_stride=8),
-        _paper("deeplab_v2", "DeepLab v2: highest of three scales", output_stride=8, crf=""),
-        _paper("pspnet", "PSPNet: windows of 473, logits of both sides added", output_stride=8),
     ],
     "camvid": [
         *_grid(size=(360, 480)),

@@ -22,6 +22,19 @@ EXPECTED = {  # (record, evaluation) -> mIoU in per cent, as the experiment's do
     ("quickstart", "val"): "at least 70",
     ("deeplab_v3_plus_camvid", "val_360x480"): "above 49.8",
 }
+_WORDS = {  # a part of a tag, and what it says
+    r"os(\d+)": r"output stride \1",
+    r"(\d+)x(\d+)": r"\1 x \2",
+    r"turn(\d+)": r"\1 rotations",
+    r"by-logits": "logits of both sides added",
+    r"by-max": "highest of all views",
+    r"long(\d+)": r"long side \1",
+    r"slide(\d+)x(\d+)-([\d.]+)": r"crops of \1 x \2, stride \3",
+    r"margin(\d+)": r"margins of \1",
+    r"mirror": "mirrored borders",
+    r"crf-(.+)": r"CRF \1",
+    r"first(\d+)": r"the first \1 images",
+}
 _HEADS = ("run", "data", "start", "steps x batch", "minutes", "protocol", "mIoU", "expected")
 _RIGHT = {"steps x batch", "minutes", "mIoU"}
 
@@ -38,24 +51,14 @@ def protocol(tag: str) -> str:
     """A tag of an evaluation in words: "val_os8_ms0.5-1_flip" is "output stride 8, scales ..."."""
     words = []
     for part in tag.split("_")[1:]:
-        if stride := re.fullmatch(r"os(\d+)", part):
-            words.append(f"output stride {stride[1]}")
-        elif scales := re.fullmatch(r"ms([\d.-]+)", part):
+        if scales := re.fullmatch(r"ms([\d.-]+)", part):
             least, *others = scales[1].split("-")
             several = f"{len(others) + 1} scales of {least} to {others[-1]}" if others else ""
             words.append(several or f"scale {least}")
-        elif size := re.fullmatch(r"(\d+)x(\d+)", part):
-            words.append(f"{size[1]} x {size[2]}")
-        elif crops := re.fullmatch(r"slide(\d+)x(\d+)-([\d.]+)", part):
-            words.append(f"crops of {crops[1]} x {crops[2]}, stride {crops[3]}")
-        elif turns := re.fullmatch(r"turn(\d+)", part):
-            words.append(f"{turns[1]} rotations")
-        elif crf := re.fullmatch(r"crf-(.+)", part):
-            words.append(f"CRF {crf[1]}")
-        elif first := re.fullmatch(r"first(\d+)", part):
-            words.append(f"the first {first[1]} images")
-        else:
-            words.append(part)
+            continue
+        found = ((re.fullmatch(pattern, part), text) for pattern, text in _WORDS.items())
+        told = [match.expand(text) for match, text in found if match]
+        words.append(told[0] if told else part)
     return ", ".join(words) or "whole image"
 
 
