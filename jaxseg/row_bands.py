@@ -12,11 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxseg.layers.forms import on_cpu, use_fast
 from jaxseg.sampling import sample_positions
 from jaxseg.types import Array
 
 Rows = Callable[[Array], Array]  # numbers of rows int32 [R] -> scores [B, R, W, K] of these rows
 
+_GROUP = 32  # classes in one step of a loop, of more than twice as many
 _NUMBERS = {"cpu": 1 << 19, "other": 1 << 26}  # of a band, in float32: 2 and 256 MB
 
 
@@ -69,6 +71,34 @@ def bands(height: int, row: int) -> tuple[int, int]:
     return -(-height // tall), tall
 
 
+def first_best(scores: Array, *, form: str = "auto") -> Array:
+    """The class of the greatest score, of equal ones the first: [..., K] -> int32 [...].
+
+    Args:
+      scores: float [..., K], none of them NaN.
+      form: "plain" (`jnp.argmax`), "fast" (class after class is held against the best so far; a
+        fifth of the time on CPU, where XLA's argmax goes number by number), or "auto".
+    """
+    if not use_fast(form, on_cpu()):
+        return jnp.argmax(scores, axis=-1).astype(jnp.int32)
+    classes = scores.shape[-1]
+
+    def against(held: tuple[Array, Array], start: Array | int, count: int) -> tuple[Array, Array]:
+        best, number = held
+        for k in range(count):
+            score = lax.dynamic_index_in_dim(scores, start + k, axis=-1, keepdims=False)
+            higher = score > best
+            best, number = jnp.where(higher, score, best), jnp.where(higher, start + k, number)
+        return best, number
+
+    groups, rest = divmod(classes, _GROUP)
+    held = scores[..., 0], jnp.zeros(scores.shape[:-1], jnp.int32)
+    if groups > 1:
+        held = lax.fori_loop(0, groups, lambda i, h: against(h, i * _GROUP, _GROUP), held)
+        return against(held, groups * _GROUP, rest)[1]
+    return against(held, 0, classes)[1]
+
+
 def best_classes(rows: Rows, shape: tuple[int, ...]) -> Array:
     """The class of the greatest score of each pixel, int32 [B, H, W].
 
@@ -81,11 +111,11 @@ def best_classes(rows: Rows, shape: tuple[int, ...]) -> Array:
 
     def add(i: Array, result: Array) -> Array:
         start = jnp.minimum(i * tall, height - tall)
-        best = jnp.argmax(rows(start + jnp.arange(tall)), axis=-1).astype(jnp.int32)
+        best = first_best(rows(start + jnp.arange(tall)))
         return lax.dynamic_update_slice(result, best, (0, start, 0))
 
     if count == 1:
-        return jnp.argmax(rows(jnp.arange(height)), axis=-1).astype(jnp.int32)
+        return first_best(rows(jnp.arange(height)))
     return lax.fori_loop(0, count, add, jnp.zeros((b, height, width), jnp.int32))
 
 

@@ -31,7 +31,7 @@ ALLOWED = {
     "config": set(),
     "config_check": {"config"},
     "protocols": {"config"},
-    "row_bands": set(),
+    "row_bands": {"layers"},
     "windows": set(),
     "views": {"config", "layers", "row_bands", "windows"},
     "state": set(),

@@ -191,7 +191,6 @@ def test_one_view_needs_no_softmax():
     predict = inference.make_predictions(model, config.Eval(), MEAN, STD, 4)
     plain = str(jax.make_jaxpr(predict)(variables, images))
     assert " exp " not in plain
-    assert "argmax" in plain
     flipped = inference.make_predictions(model, config.Eval(flip=True), MEAN, STD, 4)
     assert " exp " in str(jax.make_jaxpr(flipped)(variables, images))
     labels, _ = predict(variables, images)

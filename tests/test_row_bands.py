@@ -42,6 +42,16 @@ def test_the_best_class_does_not_depend_on_the_bands(narrow_bands):
     np.testing.assert_array_equal(found, np.argmax(whole, -1))
 
 
+@pytest.mark.parametrize("classes", [1, 2, 21, 64, 77])
+def test_the_first_of_equal_scores_is_the_best(classes):
+    x = jnp.round(_scores(2, 3, 5, classes))  # many are equal
+    run = jax.jit(row_bands.first_best, static_argnames="form")
+    fast, plain = (run(x, form=form) for form in ("fast", "plain"))
+    assert fast.dtype == plain.dtype == jnp.int32
+    np.testing.assert_array_equal(fast, np.argmax(x, -1))
+    np.testing.assert_array_equal(plain, np.argmax(x, -1))
+
+
 @pytest.mark.parametrize("join", [jnp.add, jnp.maximum])
 def test_each_row_is_joined_once(narrow_bands, join):
     """Also those that two bands hold: a sum would tell."""

@@ -25,7 +25,8 @@ def _without_paths(text: str) -> str:
     return re.sub(r"(?<![\w./-])(?:/|(?:\.\./)+)(?:[^\s/'\"=,]+/)*([^\s/'\"=,]+)", r"\1", text)
 
 
-def _environment(values: Mapping[str, Any]) -> dict[str, Any]:
+def kept_environment(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of where a run took place, what says something elsewhere."""
     kept = {key: values[key] for key in _KEPT if key in values}
     return kept | {"command": _without_paths(kept.get("command", ""))}
 
@@ -63,7 +64,7 @@ def collect(folder: pathlib.Path | str) -> dict[str, Any]:
     record: dict[str, Any] = {
         "data": run.config.get("data.name"),
         "model": run.config.get("model.class"),
-        "environment": _environment(environment),
+        "environment": kept_environment(environment),
     }
     if run.train:
         record["training"] = {

@@ -25,6 +25,7 @@ from absl import app, flags
 from matplotlib.figure import Figure
 from ml_collections import config_flags
 
+from experiments.results.collect import kept_environment
 from experiments.results.models import HERE, ROOT, with_table
 from jaxseg import command_line, config, evaluate, log, per_image, protocols, results, uncertainty
 
@@ -115,8 +116,13 @@ def measure(experiment: config.Experiment, table: str, workdir: pathlib.Path) ->
         record, counts = json.loads(files[0].read_text()), per_image.read(files[1])
         first = first or counts
         lines[name] = _line(record, counts, first, cost)
-        log.write_json(path, {"data": record["data"], "environment": record["environment"],
-                              "load": os.getloadavg()[0], "lines": lines})  # fmt: skip
+        written = {
+            "data": record["data"],
+            "environment": kept_environment(record["environment"]),
+            "load": os.getloadavg()[0],
+            "lines": lines,
+        }
+        log.write_json(path, written)
         _reset(experiment)
     return json.loads(path.read_text())
 
