@@ -179,6 +179,36 @@ def markdown(record: Mapping[str, Any]) -> str:
     return "\n".join(rows)
 
 
+def boundaries(record: Mapping[str, Any]) -> str:
+    """Of the first line with distances: each class near its boundaries; "" where none has them."""
+    suites = ((name, line.get("boundary", {})) for name, line in record["lines"].items())
+    found = next((both for both in suites if "hausdorff_95" in both[1]), None)
+    if found is None:
+        return ""
+    name, suite = found
+    at = suite["boundary_f"]["tolerances"].index(0.0075)
+    rows = [
+        f"| {name} | boundary IoU | boundary F, 0.75 % | Hausdorff 95, pixels |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for title, own in suite["boundary_iou"]["classes"].items():
+        f, far = suite["boundary_f"]["classes"][title][at], suite["hausdorff_95"]["classes"][title]
+        rows.append(f"| {title} | {_cell(own)} | {_cell(f)} | {_cell(far, 1, 1)} |")
+    means = suite["boundary_iou"]["mean"], suite["boundary_f"]["mean"][at]
+    far = suite["hausdorff_95"]["mean"]
+    rows.append(f"| mean | {_cell(means[0])} | {_cell(means[1])} | {_cell(far, 1, 1)} |")
+    return "\n".join(rows)
+
+
+def _cell(value: float | None, factor: int = 100, digits: int = 2) -> str:
+    return "" if value is None else f"{factor * value:.{digits}f}"
+
+
+def block(record: Mapping[str, Any]) -> str:
+    """What stands between the marks in README.md."""
+    return "\n\n".join(filter(None, (markdown(record), boundaries(record))))
+
+
 def draw(record: Mapping[str, Any], path: pathlib.Path) -> None:
     """The trimap curve of each line that has one: mIoU in the band, over its width."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
@@ -198,14 +228,14 @@ def draw(record: Mapping[str, Any], path: pathlib.Path) -> None:
 
 
 def write_readme() -> None:
-    """All tables that there are, between their marks."""
+    """All tables that there are, between their marks; see `block`."""
     readme = ROOT / "README.md"
     text = readme.read_text()
     for table in TABLES:
         path = HERE / f"protocols_{table}.json"
         if path.is_file():
             marks = f"<!-- protocols {table} -->", f"<!-- /protocols {table} -->"
-            text = with_table(text, markdown(json.loads(path.read_text())), *marks)
+            text = with_table(text, block(json.loads(path.read_text())), *marks)
     readme.write_text(text)
 
 
