@@ -91,6 +91,7 @@ TABLES: dict[str, list[Line]] = {
                 "fusion": "logits",
             },
         ),
+        ("output stride 16, CRF", {"size": (360, 480), "output_stride": 16, **_CRF}),
     ],
 }
 _PLAIN = {"voc": (0, 4, 8, 9), "camvid": (0, 4)}  # lines whose boundaries are measured too
