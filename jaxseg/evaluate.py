@@ -4,7 +4,7 @@
 
 writes eval/TAG.json, eval/TAG.npz (the counts of each image: jaxseg.per_image) and
 eval/TAG/{best,worst}_N_NAME.png into the run folder; TAG names the split and the protocol. Scores
-of a whole set are never held: see jaxseg.inference for the bound, which is that of one batch. Only
+of a whole set are never held: see jaxseg.views for the bound, which is that of one batch. Only
 counts [B, K, K] come back from the device.
 """
 
@@ -22,7 +22,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from jaxseg import boundary_suite, config, distributed, log, per_image, results, trained
-from jaxseg.data import loader, transforms
+from jaxseg.data import loader
+from jaxseg.data.padding import pad_to
 from jaxseg.environment import environment
 from jaxseg.inference import (
     Color,
@@ -32,7 +33,7 @@ from jaxseg.inference import (
     make_probabilities,
 )
 from jaxseg.results import Evaluation
-from jaxseg.tally import Tally, count, name_of
+from jaxseg.tally import Tally, count
 from jaxseg.types import Array, Variables
 
 __all__ = ["Evaluation", "at_output_stride", "evaluate", "make_probabilities", "run"]
@@ -91,8 +92,6 @@ def evaluate(
     """
     started = time.monotonic()
     num_classes = source.labels.num_classes
-    if protocol.crf and jax.process_count() > 1:
-        raise ValueError(f"eval.crf={protocol.crf}: one process at a time runs a CRF, not several")
     predict = make_predictions(model, protocol, mean, std, num_classes)
     total = min(len(source), protocol.examples or len(source))
     if total == 0:
@@ -121,13 +120,7 @@ def evaluate(
         while pending:
             bar.update(tally.add(*pending.popleft()))
     tally.refuse_broken(source)
-    images = [
-        {"index": i, "name": name_of(source, i), "miou": miou, "pixel_accuracy": accuracy}
-        for i, (miou, accuracy) in sorted(tally.images.items())
-    ]
-    names = [str(image["name"]) for image in images]
-    kept = (tally.entries[i] for i in sorted(tally.entries))
-    counts = per_image.gather(names, num_classes, kept)
+    images, counts = tally.of_images(source)
     boundary = suite.to_json(source.labels.names) if protocol.boundary else None
     return Evaluation(tally.confusion, images, time.monotonic() - started, counts, boundary)
 
@@ -147,7 +140,7 @@ def predict_example(
 ) -> np.ndarray:
     """Train ids uint8 [H, W] of one example of a split, padded to `frame` as in an evaluation."""
     height, width = example["label"].shape
-    padded, _ = transforms.pad_to(example["image"], example["label"], frame, mean)
+    padded, _ = pad_to(example["image"], example["label"], frame, mean)
     ids, _ = predict(variables, padded[None], np.array([[height, width]]))
     return np.asarray(ids[0])[:height, :width].astype(np.uint8)
 

@@ -56,7 +56,8 @@ def check_protocol(protocol: config.Eval) -> None:
             "eval.fusion=max takes the highest logit over views of whole images: leave "
             "eval.sliding and eval.margin off"
         )
-    crf_parameters(protocol)
+    if crf_parameters(protocol) and jax.process_count() > 1:
+        raise ValueError(f"eval.crf={protocol.crf}: one process at a time runs a CRF, not several")
 
 
 def _sizes_of(images: ArrayLike, sizes: ArrayLike | None) -> Array:

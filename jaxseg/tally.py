@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -58,6 +59,16 @@ class Tally:
             if not is_finite:
                 self.broken.append(int(i))
         return len(self.images) - before
+
+    def of_images(self, source: loader.Source) -> tuple[list[dict[str, Any]], per_image.PerImage]:
+        """What is told of each image, and its counts, both in the order of the split."""
+        images: list[dict[str, Any]] = [
+            {"index": i, "name": name_of(source, i), "miou": miou, "pixel_accuracy": accuracy}
+            for i, (miou, accuracy) in sorted(self.images.items())
+        ]
+        kept = (self.entries[i] for i in sorted(self.entries))
+        names = [image["name"] for image in images]
+        return images, per_image.gather(names, len(self.confusion), kept)
 
     def refuse_broken(self, source: loader.Source) -> None:
         """Stops an evaluation in which any score was not finite."""

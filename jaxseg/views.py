@@ -73,16 +73,16 @@ class Views:
     def of(cls, model: nn.Module, protocol: config.Eval, mean: Color, std: Color) -> Self:
         """What a protocol says of its views."""
         return cls(
-            at_output_stride(model, protocol.output_stride),
-            mean,
-            std,
-            protocol.fusion,
-            protocol.flip,
-            protocol.long_side,
-            protocol.crop_size if protocol.sliding else None,
-            protocol.stride,
-            protocol.margin,
-            protocol.border == "mirror",
+            model=at_output_stride(model, protocol.output_stride),
+            mean=mean,
+            std=std,
+            fusion=protocol.fusion,
+            flip=protocol.flip,
+            long_side=protocol.long_side,
+            crop=protocol.crop_size if protocol.sliding else None,
+            share=protocol.stride,
+            margin=protocol.margin,
+            mirror=protocol.border == "mirror",
         )
 
     @property
@@ -104,8 +104,19 @@ class Views:
         return windows.mirrored_beyond(images, sizes, (0, height), (0, width))
 
     def scores(self, variables: Variables, images: Array) -> tuple[Array, str]:
-        """The network's last map, float32 [B, h, w, K], and how logits are its enlargement."""
+        """The network's last map, float32 [B, h, w, K], and how logits are its enlargement.
+
+        Raises:
+          ValueError: logits of another size than the image's: the network cuts borders off.
+        """
         outputs = cast(Outputs, self.model.apply(variables, images, train=False))
+        (given, found) = images.shape[1:3], outputs["logits"].shape[1:3]
+        if found != given:
+            raise ValueError(
+                f"{type(self.model).__name__} gives {found[0]} x {found[1]} scores for "
+                f"{given[0]} x {given[1]} pixels, having no padding: set eval.margin to what it "
+                "cuts off on each side"
+            )
         convention = getattr(self.model, "resize_convention", None)
         if convention and "coarse_logits" in outputs:
             return outputs["coarse_logits"].astype(jnp.float32), convention
@@ -149,7 +160,7 @@ class Views:
             view = windows.resampled(x, sizes, new, canvas)
         else:
             canvas = windows.scaled_size(size, scale)
-            new = sizes if scale == 1 else jnp.floor((sizes - 1) * scale + 1 + 1e-4).astype(int)
+            new = windows.scaled_sizes(sizes, scale)
             view = x if canvas == size else resize_bilinear(x, canvas, convention=_CONVENTION)
         if not self.windowed and not self.long_side:
             return self.whole(variables, view, size, mirrored)

@@ -23,6 +23,12 @@ def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return height, width
 
 
+def scaled_sizes(sizes: Array, scale: float) -> Array:
+    """`scaled_size` of each image, int32 [B, 2], by whole numbers: scales of up to three digits."""
+    thousandths = round(1000 * scale)
+    return sizes if scale == 1 else (sizes - 1) * thousandths // 1000 + 1
+
+
 def window_starts(length: int, crop: int, share: float) -> tuple[int, ...]:
     """Where the crops along one axis begin; the last one ends where the image does.
 
@@ -99,6 +105,9 @@ def slide(
       share: the step from window to window, as a share of the part that is kept.
       margin: pixels on each side of a window that it sees and does not keep.
       mirror: what lies beyond an image is the image mirrored, else its mean colour.
+
+    Raises:
+      ValueError: a window's scores are neither of its size nor of what is kept of it.
     """
     b, h, w, channels = images.shape
     kept = (crop[0] - 2 * margin, crop[1] - 2 * margin)
@@ -123,8 +132,13 @@ def slide(
         row, column = i // columns, i % columns
         top, left = tops[row], lefts[column]
         part = apply(jax.vmap(cut)(images, top, left))  # [B, h, w, K]
-        if part.shape[1:3] != kept:  # else a network without padding, as U-Net's, has cut it
+        if part.shape[1:3] == crop:  # else a network without padding, as U-Net's, has cut it
             part = part[:, margin : crop[0] - margin, margin : crop[1] - margin]
+        if part.shape[1:3] != kept:
+            raise ValueError(
+                f"a window of {crop[0]} x {crop[1]} has {part.shape[1]} x {part.shape[2]} scores: "
+                f"eval.margin={margin} is not what the network cuts off on each side"
+            )
         part = jnp.where((there[row] & here[column])[:, None, None, None], part, 0)
         return jax.vmap(paste)(total, part, top, left)
 

@@ -198,6 +198,30 @@ def test_what_does_not_go_together_is_refused(fields, words):
         inference.make_probabilities(Context(), config.Eval(**fields), MEAN, STD)
 
 
+class Valid(nn.Module):
+    """Cuts two pixels off on each side, as a network without padding."""
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        return {"logits": nn.Conv(3, (5, 5), padding="VALID")(images)}
+
+
+def test_a_network_that_cuts_borders_off_needs_the_margin_that_it_cuts():
+    """Else its scores would be stretched over the image."""
+    model, image = Valid(), pictures()[0][None]
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), train=False)
+    found = inference.make_probabilities(model, config.Eval(margin=2, border="mirror"), MEAN, STD)(
+        variables, image
+    )
+    x = np.pad((image - np.array(MEAN)) / STD, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
+    logits = model.apply(variables, x.astype(np.float32), train=False)["logits"]
+    np.testing.assert_allclose(found, _softmax(np.asarray(logits)), atol=1e-5)
+    for margin, words in ((0, "Valid gives 9 x 16 scores for 13 x 20"), (1, "eval.margin=1")):
+        predict = inference.make_probabilities(model, config.Eval(margin=margin), MEAN, STD)
+        with pytest.raises(ValueError, match=words):
+            predict(variables, image)
+
+
 def test_a_name_replaces_what_a_paper_says_and_keeps_the_rest():
     own = config.Eval(batch_size=3, examples=7, boundary=True, flip=False, scales=(2.0,))
     found = protocols.named("deeplab_v3_multi", own)

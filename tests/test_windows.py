@@ -45,6 +45,13 @@ def slid(images, sizes, network=blurred, **how):
     return jax.jit(run, compiler_options=QUICK)(jnp.asarray(images), jnp.asarray(sizes))
 
 
+def test_sizes_of_images_scale_as_those_of_frames():
+    sizes = np.array([(n, 3 * n) for n in range(1, 700, 7)])
+    for scale in (0.5, 0.7, 0.75, 1.0, 1.25, 1.75, 2.0):
+        expected = [windows.scaled_size(tuple(map(int, size)), scale) for size in sizes]
+        np.testing.assert_array_equal(windows.scaled_sizes(jnp.asarray(sizes), scale), expected)
+
+
 def test_reflection_is_numpys():
     for length in (1, 2, 5):
         place = jnp.arange(-9, length + 9)

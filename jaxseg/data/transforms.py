@@ -23,10 +23,10 @@ from jaxseg.data.colour import (
     draw_distortion,
     jitter_colour,
 )
-from jaxseg.data.padding import frame, pad_to
+from jaxseg.data.padding import frame
 from jaxseg.data.scaling import MAX_DENOMINATOR, factors, nearest, resize, scaled, window_of
 
-__all__ = ["Augment", "Draw", "pad_to"]
+__all__ = ["Augment", "Draw"]
 
 
 @dataclasses.dataclass(frozen=True)
