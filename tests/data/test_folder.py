@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxseg.data import pairs
 from jaxseg.data.builders import folder
 from jaxseg.data.builders.folder import FolderConfig, read_classes
 from tests.data.conftest import save_pair
@@ -109,20 +110,25 @@ def test_masks_are_found_by_stem_in_other_folders_and_suffixes_come_off(tmp_path
     ]
 
 
-def test_files_without_a_partner_are_all_named(tmp_path, config):
-    save_pair(tmp_path / "images/a.jpg", tmp_path / "masks/a.png", 0)
+def test_all_faults_are_named_together(tmp_path, config):
+    """Files without a partner beside those that cannot be read or do not fit."""
+    for i in range(4):
+        save_pair(tmp_path / f"images/a{i}.jpg", tmp_path / f"masks/a{i}.png", i)
     save_pair(tmp_path / "images/b.jpg", tmp_path / "masks/c.png", 1)
-    with pytest.raises(ValueError, match="2 files") as error:
-        folder.find(config)
-    assert "b.jpg: no mask" in str(error.value)
-    assert "c.png: no image" in str(error.value)
+    (tmp_path / "images/a1.jpg").write_bytes(b"")
+    Image.fromarray(np.zeros((3, 5), np.uint8)).save(tmp_path / "masks/a2.png")
+    with pytest.raises(ValueError, match="4 problems, nothing was prepared") as error:
+        pairs.check(folder.find(config), tmp_path / "journal")
+    for words in ("masks/b.png is missing", "images/c.jpg is missing", "a1.jpg is no image",
+                  "a2.png is 3 x 5"):  # fmt: skip
+        assert words in str(error.value)
 
 
 def test_a_stem_that_two_masks_share_is_not_guessed(tmp_path, config):
     save_pair(tmp_path / "images/a.jpg", tmp_path / "masks/one/a.png", 0)
     save_pair(tmp_path / "images/a.jpg", tmp_path / "masks/two/a.png", 0)
-    with pytest.raises(ValueError, match=r"one/a\.png and .*two/a\.png"):
-        folder.find(config)
+    with pytest.raises(ValueError, match=r"several masks .*one/a\.png and .*two/a\.png"):
+        pairs.check(folder.find(config), tmp_path / "journal")
 
 
 def test_the_drawn_share_is_stable(tmp_path, config):

@@ -15,12 +15,14 @@ the CSV column `split`; else a share is drawn for val, the same whatever the ord
 
 import csv
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from jaxseg.data import builders, files, pairs, records
@@ -163,27 +165,39 @@ def _files(folder: str, kinds: Sequence[str], suffix: str) -> dict[pathlib.PureP
 
 
 def _matched(config: FolderConfig) -> list[pairs.Pair]:
+    """The images with their masks; a file without a partner is a pair too, for `pairs.check`."""
     images = _files(config.images, files.IMAGE_SUFFIXES, config.image_suffix)
     masks = _files(config.masks, files.MASK_SUFFIXES, config.mask_suffix)
     by_name: dict[str, list[pathlib.Path]] = {}
     for key, path in masks.items():
         by_name.setdefault(key.name, []).append(path)
-    found, problems = [], []
+
+    def partner(
+        key: pathlib.PurePath, folder: str, suffix: str, like: pathlib.Path
+    ) -> pathlib.Path:
+        name = f"{key.name}{suffix}{like.suffix}"
+        return pathlib.Path(folder).expanduser() / key.with_name(name)
+
+    found, used = [], set()
     for key, image in images.items():
         candidates = [masks[key]] if key in masks else by_name.get(key.name, [])
-        if len(candidates) == 1:
-            found.append(pairs.Pair(key.as_posix(), image, candidates[0]))
-        else:
-            several = " and ".join(map(str, candidates))
-            problems.append(f"{image}: {f'masks {several}' if candidates else 'no mask'}")
-    used = {pair.mask for pair in found}
-    problems += [f"{path}: no image" for path in masks.values() if path not in used]
-    if problems:
-        raise ValueError(
-            f"{len(problems)} files have no partner, nothing was prepared:\n  "
-            + "\n  ".join(problems)
-        )
+        used.update(candidates)
+        mask, draw = candidates[0] if candidates else None, None
+        if len(candidates) > 1:
+            draw = functools.partial(_refuse, " and ".join(map(str, candidates)))
+        mask = mask or partner(key, config.masks, config.mask_suffix, next(iter(masks.values())))
+        found.append(pairs.Pair(key.as_posix(), image, mask, draw=draw))
+    like = next(iter(images.values()))
+    found += [
+        pairs.Pair(key.as_posix(), partner(key, config.images, config.image_suffix, like), mask)
+        for key, mask in masks.items()
+        if mask not in used
+    ]
     return found
+
+
+def _refuse(several: str) -> np.ndarray:
+    raise ValueError(f"is one of several masks with this name: {several}")
 
 
 def _listed(config: FolderConfig) -> tuple[list[pairs.Pair], list[str]]:
@@ -245,7 +259,7 @@ def find(config: FolderConfig, *, need_classes: bool = True) -> pairs.Published:
 
     Raises:
       FileNotFoundError: a folder or file that is not there.
-      ValueError: files without a partner, all of them named, or a classes file that is wrong.
+      ValueError: a classes file or table that is wrong, files of which some tell a split.
     """
     named = config.classes or not need_classes
     if not named or not (config.table or (config.images and config.masks)):
