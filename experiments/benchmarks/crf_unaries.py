@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from jaxseg import config, evaluate, inference
-from jaxseg.data import loader, transforms
+from jaxseg.data import loader
+from jaxseg.data.padding import pad_to
 from jaxseg.types import Variables
 
 _STEP = 128  # frames are multiples of it, so that few programs are compiled
@@ -69,7 +70,7 @@ class Unaries:
 
     def _compute(self, image: np.ndarray, label: np.ndarray) -> np.ndarray:
         height, width = label.shape
-        padded, _ = transforms.pad_to(image, label, self._frame, self._mean)
+        padded, _ = pad_to(image, label, self._frame, self._mean)
         size = np.array([[height, width]], np.int32)
         whole = np.asarray(self._probabilities(self._variables, padded[None], size))[0]
         probabilities = whole[:height, :width]

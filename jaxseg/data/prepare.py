@@ -17,7 +17,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import tensorflow_datasets as tfds
 from absl import app, flags, logging
@@ -64,38 +64,23 @@ _EXPORT = flags.DEFINE_string("export", None, "Also write images as files to thi
 _EXPORT_SPLIT = flags.DEFINE_string("export_split", "val", "--export: from this split.")
 _EXAMPLES = flags.DEFINE_integer("examples", 8, "--export: how many, evenly over the split.", 1)
 
-_FINDERS = {
-    "ade20k": ade20k.find,
-    "camvid": camvid.find,
-    "camvid32": camvid32.find,
-    "cityscapes": cityscapes.find,
-    "cityscapes/coarse": cityscapes.find_coarse,
-    "coco_stuff": coco_stuff.find,
-    "coco_stuff/10k": coco_stuff.find_10k,
-    "coco_voc": coco_voc.find,
-    "drive": drive.find,
-    "isbi_em": isbi_em.find,
-    "oxford_iiit_pet": oxford_iiit_pet.find,
-    "pascal_context": pascal_context.find,
-    "pascal_context/60": pascal_context.find_60,
-    "sun_rgbd": sun_rgbd.find,
-    "voc2011": voc2011.find,
-    "voc2012": voc2012.find,
-}
-_BUILDERS: Mapping[str, type[tfds.core.GeneratorBasedBuilder]] = {
-    "ade20k": ade20k.Ade20k,
-    "camvid": camvid.Camvid,
-    "camvid32": camvid32.Camvid32,
-    "cityscapes": cityscapes.Cityscapes,
-    "coco_stuff": coco_stuff.CocoStuff,
-    "coco_voc": coco_voc.CocoVoc,
-    "drive": drive.Drive,
-    "isbi_em": isbi_em.IsbiEm,
-    "oxford_iiit_pet": oxford_iiit_pet.OxfordIiitPet,
-    "pascal_context": pascal_context.PascalContext,
-    "sun_rgbd": sun_rgbd.SunRgbd,
-    "voc2011": voc2011.Voc2011,
-    "voc2012": voc2012.Voc2012,
+_SETS = {
+    module.SET.kind: module.SET
+    for module in (
+        ade20k,
+        camvid,
+        camvid32,
+        cityscapes,
+        coco_stuff,
+        coco_voc,
+        drive,
+        isbi_em,
+        oxford_iiit_pet,
+        pascal_context,
+        sun_rgbd,
+        voc2011,
+        voc2012,
+    )
 }
 
 
@@ -110,7 +95,7 @@ def _manual_dir(kind: str) -> pathlib.Path:
         what = f"--manual_dir={given} is no folder" if given else "--manual_dir is missing"
         raise FileNotFoundError(
             f"{kind}: {what}; it names the folder with the published files (nothing is "
-            f"downloaded): {_BUILDERS[kind].MANUAL_DOWNLOAD_INSTRUCTIONS}"
+            f"downloaded): {_SETS[kind].layout}"
         )
     return pathlib.Path(given).expanduser()
 
@@ -148,9 +133,9 @@ def find(name: str, *, need_classes: bool = True) -> pairs.Published:
     kind = sources.check_name(name)
     if kind == "folder":
         return folders.find(_folder_config(name), need_classes=need_classes)
-    if name not in _FINDERS:
+    if kind not in _SETS:
         raise ValueError(f"{name} has no published files")
-    return _FINDERS[name](_manual_dir(kind))
+    return _SETS[kind].find(name.partition("/")[2], _manual_dir(kind))
 
 
 def _build(name: str, data_dir: pathlib.Path) -> None:
@@ -171,9 +156,8 @@ def _build(name: str, data_dir: pathlib.Path) -> None:
                 data_dir=data_dir, config=_folder_config(name), file_format="array_record"
             )
         else:
-            variant = tfds.core.BuilderConfig(name=own) if own else None
-            builder = _BUILDERS[kind](data_dir=data_dir, config=variant, file_format="array_record")
-    manual = _manual_dir(kind) if kind in _FINDERS else None
+            builder = _SETS[kind].builder(own, data_dir)
+    manual = _manual_dir(kind) if kind in _SETS else None
     options = tfds.download.DownloadConfig(manual_dir=manual)
     with tempfile.TemporaryDirectory() as nowhere, contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(download_dir=nowhere, download_config=options)

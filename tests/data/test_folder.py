@@ -6,7 +6,8 @@ from PIL import Image
 
 from jaxseg.data import pairs
 from jaxseg.data.builders import folder
-from jaxseg.data.builders.folder import FolderConfig, read_classes
+from jaxseg.data.builders.folder import FolderConfig
+from jaxseg.data.class_file import read_classes
 from tests.data.conftest import save_pair
 
 

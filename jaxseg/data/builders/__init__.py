@@ -1,4 +1,4 @@
-"""One TFDS builder per data set: published files -> array_record."""
+"""One file per data set: where its published files are and what their ids mean."""
 
 # The names that can be prepared and the version that this code writes and reads. A version grows
 # when the same published files would give other examples.

@@ -11,12 +11,10 @@ again.
 """
 
 import pathlib
-from collections.abc import Iterator
 
-import tensorflow_datasets as tfds
-
-from jaxseg.data import builders, pairs, records
+from jaxseg.data import pairs
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
 
 LAYOUT = (
@@ -93,19 +91,9 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
     raise FileNotFoundError(f"{manual_dir} holds no ADE20K; the layout is: {LAYOUT}")
 
 
-class Ade20k(tfds.core.GeneratorBasedBuilder):
-    """The builder; `manual_dir` holds the published files."""
-
-    VERSION = tfds.core.Version(builders.VERSIONS["ade20k"])
-    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return records.info(self, LABELS, "http://sceneparsing.csail.mit.edu/")
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        return pairs.generators(self, find(pathlib.Path(dl_manager.manual_dir)))
-
-    def _generate_examples(
-        self, published: pairs.Published, split: str
-    ) -> Iterator[tuple[int, dict[str, object]]]:
-        yield from pairs.examples(published, split)
+SET = PublishedSet(
+    kind="ade20k",
+    variants={"": (find, LABELS)},
+    layout=LAYOUT,
+    homepage="http://sceneparsing.csail.mit.edu/",
+)

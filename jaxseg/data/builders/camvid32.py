@@ -10,12 +10,10 @@ which asks to cite the paper. Size: 0.6 GB; prepared as much again (estimates).
 """
 
 import pathlib
-from collections.abc import Iterator
 
-import tensorflow_datasets as tfds
-
-from jaxseg.data import builders, pairs, records
+from jaxseg.data import pairs
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
 
 LAYOUT = "701_StillsRaw_full/NAME.png, LabeledApproved_full/NAME_L.png"
@@ -107,21 +105,9 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
     raise FileNotFoundError(f"{manual_dir} holds no CamVid; the layout is: {LAYOUT}")
 
 
-class Camvid32(tfds.core.GeneratorBasedBuilder):
-    """The builder; `manual_dir` holds the published files."""
-
-    VERSION = tfds.core.Version(builders.VERSIONS["camvid32"])
-    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return records.info(
-            self, LABELS, "http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/"
-        )
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        return pairs.generators(self, find(pathlib.Path(dl_manager.manual_dir)))
-
-    def _generate_examples(
-        self, published: pairs.Published, split: str
-    ) -> Iterator[tuple[int, dict[str, object]]]:
-        yield from pairs.examples(published, split)
+SET = PublishedSet(
+    kind="camvid32",
+    variants={"": (find, LABELS)},
+    layout=LAYOUT,
+    homepage="http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/",
+)

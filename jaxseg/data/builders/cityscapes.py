@@ -19,14 +19,14 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-import tensorflow_datasets as tfds
 from PIL import Image, ImageDraw
 
-from jaxseg.data import builders, pairs, records
+from jaxseg.data import pairs
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
 
 LAYOUT = (
@@ -166,20 +166,9 @@ def find_coarse(manual_dir: pathlib.Path) -> pairs.Published:
     return _find(manual_dir, "gtCoarse", OFFICIAL_COARSE)
 
 
-class Cityscapes(tfds.core.GeneratorBasedBuilder):
-    """The builder; `manual_dir` holds the published files; its only config is "coarse"."""
-
-    VERSION = tfds.core.Version(builders.VERSIONS["cityscapes"])
-    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return records.info(self, LABELS, "https://www.cityscapes-dataset.com/")
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        look = find_coarse if self.builder_config else find
-        return pairs.generators(self, look(pathlib.Path(dl_manager.manual_dir)))
-
-    def _generate_examples(
-        self, published: pairs.Published, split: str
-    ) -> Iterator[tuple[int, dict[str, object]]]:
-        yield from pairs.examples(published, split)
+SET = PublishedSet(
+    kind="cityscapes",
+    variants={"": (find, LABELS), "coarse": (find_coarse, LABELS)},
+    layout=LAYOUT,
+    homepage="https://www.cityscapes-dataset.com/",
+)

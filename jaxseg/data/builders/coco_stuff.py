@@ -14,12 +14,10 @@ Flickr's terms, annotations CC BY 4.0. Size: 20 GB, of 10k 2 GB; prepared as muc
 """
 
 import pathlib
-from collections.abc import Iterator
 
-import tensorflow_datasets as tfds
-
-from jaxseg.data import builders, pairs, records
+from jaxseg.data import pairs
 from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
 
 LAYOUT = (
@@ -114,21 +112,9 @@ def find_10k(manual_dir: pathlib.Path) -> pairs.Published:
     raise FileNotFoundError(f"{manual_dir} holds no COCO-Stuff 10k; the layout is: {LAYOUT}")
 
 
-class CocoStuff(tfds.core.GeneratorBasedBuilder):
-    """The builder; `manual_dir` holds the published files; its only config is "10k"."""
-
-    VERSION = tfds.core.Version(builders.VERSIONS["coco_stuff"])
-    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        labels = LABELS_10K if self.builder_config else LABELS
-        return records.info(self, labels, "https://github.com/nightrome/cocostuff")
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        look = find_10k if self.builder_config else find
-        return pairs.generators(self, look(pathlib.Path(dl_manager.manual_dir)))
-
-    def _generate_examples(
-        self, published: pairs.Published, split: str
-    ) -> Iterator[tuple[int, dict[str, object]]]:
-        yield from pairs.examples(published, split)
+SET = PublishedSet(
+    kind="coco_stuff",
+    variants={"": (find, LABELS), "10k": (find_10k, LABELS_10K)},
+    layout=LAYOUT,
+    homepage="https://github.com/nightrome/cocostuff",
+)

@@ -17,14 +17,14 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 
-from jaxseg.data import builders, coco_masks, pairs, records
+from jaxseg.data import coco_masks, pairs
 from jaxseg.data.builders.voc2012 import LABELS
+from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
 
 LAYOUT = (
@@ -191,19 +191,9 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
     raise FileNotFoundError(f"{manual_dir} holds no COCO 2017; the layout is: {LAYOUT}")
 
 
-class CocoVoc(tfds.core.GeneratorBasedBuilder):
-    """The builder; `manual_dir` holds the published files."""
-
-    VERSION = tfds.core.Version(builders.VERSIONS["coco_voc"])
-    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return records.info(self, LABELS, "https://cocodataset.org/")
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        return pairs.generators(self, find(pathlib.Path(dl_manager.manual_dir)))
-
-    def _generate_examples(
-        self, published: pairs.Published, split: str
-    ) -> Iterator[tuple[int, dict[str, object]]]:
-        yield from pairs.examples(published, split)
+SET = PublishedSet(
+    kind="coco_voc",
+    variants={"": (find, LABELS)},
+    layout=LAYOUT,
+    homepage="https://cocodataset.org/",
+)

@@ -10,12 +10,10 @@ are no official ones; these are those of the published labels.
 """
 
 import pathlib
-from collections.abc import Iterator
 
-import tensorflow_datasets as tfds
-
-from jaxseg.data import builders, pairs, records
+from jaxseg.data import pairs
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.published_set import PublishedSet
 
 LAYOUT = (
     "training/images/NN_training.tif, training/1st_manual/NN_manual1.gif, test/images/NN_test.tif, "
@@ -50,19 +48,9 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
     raise FileNotFoundError(f"{manual_dir} holds no DRIVE; the layout is: {LAYOUT}")
 
 
-class Drive(tfds.core.GeneratorBasedBuilder):
-    """The builder; `manual_dir` holds the published files."""
-
-    VERSION = tfds.core.Version(builders.VERSIONS["drive"])
-    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return records.info(self, LABELS, "https://drive.grand-challenge.org/")
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        return pairs.generators(self, find(pathlib.Path(dl_manager.manual_dir)))
-
-    def _generate_examples(
-        self, published: pairs.Published, split: str
-    ) -> Iterator[tuple[int, dict[str, object]]]:
-        yield from pairs.examples(published, split)
+SET = PublishedSet(
+    kind="drive",
+    variants={"": (find, LABELS)},
+    layout=LAYOUT,
+    homepage="https://drive.grand-challenge.org/",
+)

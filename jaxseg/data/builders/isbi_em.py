@@ -12,12 +12,10 @@ those of the published labels.
 """
 
 import pathlib
-from collections.abc import Iterator
 
-import tensorflow_datasets as tfds
-
-from jaxseg.data import builders, files, pairs, records
+from jaxseg.data import files, pairs
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.published_set import PublishedSet
 
 LAYOUT = "train-volume.tif, train-labels.tif; or image/NN.png, label/NN.png"
 OFFICIAL = {"trainval": 30}
@@ -53,21 +51,9 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
     raise FileNotFoundError(f"{manual_dir} holds no ISBI 2012 EM; the layout is: {LAYOUT}")
 
 
-class IsbiEm(tfds.core.GeneratorBasedBuilder):
-    """The builder; `manual_dir` holds the published files."""
-
-    VERSION = tfds.core.Version(builders.VERSIONS["isbi_em"])
-    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return records.info(
-            self, LABELS, "https://imagej.net/events/isbi-2012-segmentation-challenge"
-        )
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        return pairs.generators(self, find(pathlib.Path(dl_manager.manual_dir)))
-
-    def _generate_examples(
-        self, published: pairs.Published, split: str
-    ) -> Iterator[tuple[int, dict[str, object]]]:
-        yield from pairs.examples(published, split)
+SET = PublishedSet(
+    kind="isbi_em",
+    variants={"": (find, LABELS)},
+    layout=LAYOUT,
+    homepage="https://imagej.net/events/isbi-2012-segmentation-challenge",
+)

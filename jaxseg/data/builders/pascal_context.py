@@ -12,12 +12,10 @@ with VOC 2010; prepared 1 GB (estimates).
 """
 
 import pathlib
-from collections.abc import Iterator
 
-import tensorflow_datasets as tfds
-
-from jaxseg.data import builders, pairs, records
+from jaxseg.data import pairs
 from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
 
 LAYOUT = (
@@ -89,24 +87,9 @@ def find_60(manual_dir: pathlib.Path) -> pairs.Published:
     return find(manual_dir, LABELS_60)
 
 
-class PascalContext(tfds.core.GeneratorBasedBuilder):
-    """The builder; `manual_dir` holds the published files; its only config is "60"."""
-
-    VERSION = tfds.core.Version(builders.VERSIONS["pascal_context"])
-    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return records.info(
-            self,
-            LABELS_60 if self.builder_config else LABELS,
-            "https://cs.stanford.edu/~roozbeh/pascal-context/",
-        )
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        look = find_60 if self.builder_config else find
-        return pairs.generators(self, look(pathlib.Path(dl_manager.manual_dir)))
-
-    def _generate_examples(
-        self, published: pairs.Published, split: str
-    ) -> Iterator[tuple[int, dict[str, object]]]:
-        yield from pairs.examples(published, split)
+SET = PublishedSet(
+    kind="pascal_context",
+    variants={"": (find, LABELS), "60": (find_60, LABELS_60)},
+    layout=LAYOUT,
+    homepage="https://cs.stanford.edu/~roozbeh/pascal-context/",
+)

@@ -12,12 +12,10 @@ Unsure: that images are named img-000001.jpg in both archives is from notes on t
 """
 
 import pathlib
-from collections.abc import Iterator
 
-import tensorflow_datasets as tfds
-
-from jaxseg.data import builders, pairs, records
+from jaxseg.data import pairs
 from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
 
 LAYOUT = (
@@ -70,19 +68,9 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
     raise FileNotFoundError(f"{manual_dir} holds no SUN RGB-D; the layout is: {LAYOUT}")
 
 
-class SunRgbd(tfds.core.GeneratorBasedBuilder):
-    """The builder; `manual_dir` holds the published files."""
-
-    VERSION = tfds.core.Version(builders.VERSIONS["sun_rgbd"])
-    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return records.info(self, LABELS, "https://rgbd.cs.princeton.edu/")
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        return pairs.generators(self, find(pathlib.Path(dl_manager.manual_dir)))
-
-    def _generate_examples(
-        self, published: pairs.Published, split: str
-    ) -> Iterator[tuple[int, dict[str, object]]]:
-        yield from pairs.examples(published, split)
+SET = PublishedSet(
+    kind="sun_rgbd",
+    variants={"": (find, LABELS)},
+    layout=LAYOUT,
+    homepage="https://rgbd.cs.princeton.edu/",
+)

@@ -8,12 +8,10 @@ Flickr's terms; SBD: publications cite the paper. Size: 3.3 GB; prepared 1 GB (e
 """
 
 import pathlib
-from collections.abc import Iterator
 
-import tensorflow_datasets as tfds
-
-from jaxseg.data import builders, pairs, records
+from jaxseg.data import pairs
 from jaxseg.data.builders.voc2012 import LABELS, sbd_folder
+from jaxseg.data.published_set import PublishedSet
 
 LAYOUT = (
     "VOC2011/{JPEGImages/NAME.jpg,SegmentationClass/NAME.png,ImageSets/Segmentation/val.txt}, "
@@ -53,19 +51,9 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
     raise FileNotFoundError(f"{manual_dir} holds no VOC 2011 with SBD; the layout is: {LAYOUT}")
 
 
-class Voc2011(tfds.core.GeneratorBasedBuilder):
-    """The builder; `manual_dir` holds both archives, unpacked."""
-
-    VERSION = tfds.core.Version(builders.VERSIONS["voc2011"])
-    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return records.info(self, LABELS, "http://host.robots.ox.ac.uk/pascal/VOC/voc2011/")
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        return pairs.generators(self, find(pathlib.Path(dl_manager.manual_dir)))
-
-    def _generate_examples(
-        self, published: pairs.Published, split: str
-    ) -> Iterator[tuple[int, dict[str, object]]]:
-        yield from pairs.examples(published, split)
+SET = PublishedSet(
+    kind="voc2011",
+    variants={"": (find, LABELS)},
+    layout=LAYOUT,
+    homepage="http://host.robots.ox.ac.uk/pascal/VOC/voc2011/",
+)

@@ -13,12 +13,10 @@ prepared 1.6 GB (estimates).
 """
 
 import pathlib
-from collections.abc import Iterator
 
-import tensorflow_datasets as tfds
-
-from jaxseg.data import builders, pairs, records
+from jaxseg.data import pairs
 from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
 
 LAYOUT = (
@@ -96,19 +94,9 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
     raise FileNotFoundError(f"{manual_dir} holds no VOC 2012; the layout is: {LAYOUT}")
 
 
-class Voc2012(tfds.core.GeneratorBasedBuilder):
-    """The builder; `manual_dir` is VOCdevkit."""
-
-    VERSION = tfds.core.Version(builders.VERSIONS["voc2012"])
-    MANUAL_DOWNLOAD_INSTRUCTIONS = LAYOUT
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return records.info(self, LABELS, "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/")
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        return pairs.generators(self, find(pathlib.Path(dl_manager.manual_dir)))
-
-    def _generate_examples(
-        self, published: pairs.Published, split: str
-    ) -> Iterator[tuple[int, dict[str, object]]]:
-        yield from pairs.examples(published, split)
+SET = PublishedSet(
+    kind="voc2012",
+    variants={"": (find, LABELS)},
+    layout=LAYOUT,
+    homepage="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
+)
