@@ -137,6 +137,7 @@ class Eval:
     crf_normalization: str = "per_pixel"  # DeepLab's; "symmetric" (pydensecrf's) or "none"
     boundary: bool = False  # trimap curve, boundary IoU and boundary F as well
     hausdorff: bool = False  # with them the Hausdorff distance, which is slow
+    calibration: bool = False  # calibration error, and of two classes the area under the ROC curve
     use_ema: bool = True  # when an average was kept
     examples: int = 0  # 0: all of the split
 

@@ -29,11 +29,12 @@ from jaxseg.inference import (
     Color,
     at_output_stride,
     check_protocol,
+    classes_of_scores,
     make_predictions,
     make_probabilities,
 )
 from jaxseg.results import Evaluation
-from jaxseg.tally import Tally, count
+from jaxseg.tally import Calibration, Tally, count
 from jaxseg.types import Array, Variables
 
 __all__ = ["Evaluation", "at_output_stride", "evaluate", "make_probabilities", "run"]
@@ -92,7 +93,8 @@ def evaluate(
     """
     started = time.monotonic()
     num_classes = source.labels.num_classes
-    predict = make_predictions(model, protocol, mean, std, num_classes)
+    calibration = Calibration(mesh) if protocol.calibration else None
+    predict = _predictor(model, protocol, mean, std, num_classes, calibration)
     total = min(len(source), protocol.examples or len(source))
     if total == 0:
         raise ValueError("the split to evaluate holds no image")
@@ -105,7 +107,7 @@ def evaluate(
     with tqdm(total=total, unit="image", desc="evaluate", disable=hidden, leave=False) as bar:
         for batch in batches:
             put = _put(batch, mesh)
-            labels, finite = predict(variables, put["image"], put["size"])
+            labels, finite = predict(variables, put)
             pending.append(
                 count(
                     put["label"], labels, finite, put["index"], num_classes=num_classes, mesh=mesh
@@ -122,7 +124,32 @@ def evaluate(
     tally.refuse_broken(source)
     images, counts = tally.of_images(source)
     boundary = suite.to_json(source.labels.names) if protocol.boundary else None
-    return Evaluation(tally.confusion, images, time.monotonic() - started, counts, boundary)
+    seconds = time.monotonic() - started
+    numbers = calibration.numbers() if calibration else {}
+    return Evaluation(tally.confusion, images, seconds, counts, boundary, numbers)
+
+
+def _predictor(
+    model: nn.Module,
+    protocol: config.Eval,
+    mean: Color,
+    std: Color,
+    num_classes: int,
+    calibration: Calibration | None,
+) -> Callable[[Variables, Mapping[str, Array]], tuple[Array, Array]]:
+    """`make_predictions` of a batch of `_put`; its probabilities are counted on the way."""
+    if calibration is None:
+        predict = make_predictions(model, protocol, mean, std, num_classes)
+        return lambda variables, put: predict(variables, put["image"], put["size"])
+    probabilities = make_probabilities(model, protocol, mean, std)
+
+    def counted(variables: Variables, put: Mapping[str, Array]) -> tuple[Array, Array]:
+        scores = probabilities(variables, put["image"], put["size"])
+        found = classes_of_scores(scores, num_classes)
+        calibration.add(scores, put["label"])
+        return found
+
+    return counted
 
 
 def frame_of(source: loader.Source, protocol: config.Eval) -> tuple[int, int]:
@@ -229,6 +256,8 @@ def run(
     _draw(folder / name, evaluation, experiment, variables, source)
     interval = record["metrics"]["miou_interval"]
     print(results.table(evaluation.confusion, source.labels.names, interval))
+    for number, value in evaluation.probabilities.items():
+        print(f"{results.PROBABILITIES[number][0]}: {100 * value:.2f} %")
     print(
         f"\n{weights or f'step {step}'} on {len(evaluation.images)} images of {data.name} "
         f"{data.eval_split} in {evaluation.seconds:.1f} s; see {folder / name}.json, and "

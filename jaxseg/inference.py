@@ -25,6 +25,7 @@ __all__ = [
     "Color",
     "at_output_stride",
     "check_protocol",
+    "classes_of_scores",
     "make_predictions",
     "make_probabilities",
     "normalise",
@@ -166,7 +167,7 @@ def _refined(probabilities: Array, images: Array, sizes: Array, protocol: config
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _classes_of_scores(scores: Array, num_classes: int) -> tuple[Array, Array]:
+def classes_of_scores(scores: Array, num_classes: int) -> tuple[Array, Array]:
     """[B, H, W, K] -> the best class int32 [B, H, W], and whether all of an image is finite [B]."""
     _check_classes(scores.shape[-1], num_classes)
     best = row_bands.best_classes(row_bands.of_map(scores), scores.shape)
@@ -209,7 +210,7 @@ def make_predictions(
         variables: Variables, images: ArrayLike, sizes: ArrayLike | None = None
     ) -> tuple[Array, Array]:
         if not plain:
-            return _classes_of_scores(probabilities(variables, images, sizes), num_classes)
+            return classes_of_scores(probabilities(variables, images, sizes), num_classes)
         sizes = _sizes_of(images, sizes)
         return _classes_of_one_view(variables, images, sizes, views=views, num_classes=num_classes)
 

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from jaxseg.config import Eval
 
 _SIX = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-_KEPT = ("batch_size", "use_ema", "examples", "boundary", "hausdorff")
+_KEPT = ("batch_size", "use_ema", "examples", "boundary", "hausdorff", "calibration")
 
 PROTOCOLS: dict[str, Eval] = {
     # FCN (arXiv 1411.4038): the whole image, once.

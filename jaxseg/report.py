@@ -11,7 +11,7 @@ from typing import Any
 
 from jaxseg import report_boundary, report_evaluation, report_page, report_uncertainty, runs
 from jaxseg.errors import one_line
-from jaxseg.results import MEANS
+from jaxseg.results import MEANS, PROBABILITIES
 from jaxseg.runs import Run
 
 _HEADLINE = ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")
@@ -97,13 +97,16 @@ def _other_means(loaded: Sequence[Run]) -> list[str]:
     evaluations = [(run.name, e) for run in loaded for e in run.evaluations]
     if not evaluations:
         return []
-    others = [name for name in MEANS if name not in _HEADLINE]
+    asked = [n for n in PROBABILITIES if any(n in e.record["metrics"] for _, e in evaluations)]
+    every = MEANS | {name: PROBABILITIES[name] for name in asked}
+    others = [name for name in every if name not in _HEADLINE]
     rows = []
     for name, evaluation in evaluations:
-        values = report_evaluation.means(evaluation)
+        metrics = evaluation.record["metrics"]
+        values = report_evaluation.means(evaluation) | {n: metrics.get(n) for n in asked}
         rows.append((name, _measured(evaluation), *(percent(values[other]) for other in others)))
-    heads = ("run", "measured on", *(MEANS[name][0] for name in others))
-    definitions = [f"- {label}: {definition}." for label, definition in MEANS.values()]
+    heads = ("run", "measured on", *(every[name][0] for name in others))
+    definitions = [f"- {label}: {definition}." for label, definition in every.values()]
     return ["", *_table(heads, rows, texts=2), "", *definitions]
 
 

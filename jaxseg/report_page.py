@@ -9,7 +9,7 @@ import jinja2
 
 from jaxseg import report_boundary, report_evaluation, report_plots, report_uncertainty, runs
 from jaxseg.report_evaluation import percent
-from jaxseg.results import MEANS
+from jaxseg.results import MEANS, PROBABILITIES
 from jaxseg.runs import Run
 
 
@@ -56,6 +56,11 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("batch", shown(run.config.get("data.batch_size")) if run.train else ""),
         ("devices", _devices(_environment_of(run))),
         ("images evaluated", f"{images:,}" if images else ""),
+    ]
+    facts += [
+        (f"{label}, %", percent(run.metrics[name]))
+        for name, (label, _) in PROBABILITIES.items()
+        if name in run.metrics
     ]
     return [(label, text) for label, text in facts if text]
 

@@ -45,6 +45,17 @@ MEANS = {  # of `metrics.Summary`: what it is called, what it is
     "miou_zero": ("mIoU, absent as 0", "mIoU over all classes: one that is in neither counts as 0"),
     "miou_one": ("mIoU, absent as 1", "mIoU over all classes: one that is in neither counts as 1"),
 }
+PROBABILITIES = {  # of `tally.Calibration`, where they were asked for
+    "calibration_error": (
+        "calibration error",
+        "mean over pixels of |share that is right - mean confidence| of the pixel's bin of "
+        "confidence, of 15",
+    ),
+    "roc_auc": (
+        "area under the ROC curve",
+        "how often a pixel of the second class scores above one of the first",
+    ),
+}
 LEVEL = 0.95  # of the interval of mIoU over images
 _PER_CLASS = ("iou", "dice", "precision", "recall")
 _PICTURE = re.compile(r"(?P<kind>best|worst)_(?P<place>\d+)_(?P<name>.+)\.png")
@@ -59,6 +70,7 @@ class Evaluation:
     seconds: float
     per_image: PerImage | None = None  # the confusion matrix of each image, in their order
     boundary: dict[str, Any] | None = None  # of `boundary_suite`, where it was asked for
+    probabilities: Mapping[str, float] = dataclasses.field(default_factory=dict)  # see below
 
 
 def tag(split: str, protocol: config.Eval) -> str:
@@ -107,6 +119,7 @@ def to_json(evaluation: Evaluation, labels: LabelSpec) -> dict[str, Any]:
     """
     summary = summarize(evaluation.confusion)
     metrics: dict[str, Any] = {name: _number(getattr(summary, name)) for name in MEANS}
+    metrics |= {name: _number(value) for name, value in evaluation.probabilities.items()}
     metrics["miou_interval"] = _interval(evaluation)
     for name in _PER_CLASS:
         values = map(_number, getattr(summary, name))

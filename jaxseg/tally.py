@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxseg import distributed, per_image
+from jaxseg import distributed, per_image, probability_metrics
 from jaxseg.data import loader
 from jaxseg.metrics import confusion_matrix
 from jaxseg.types import Array
@@ -90,6 +90,37 @@ def _image_numbers(confusion: np.ndarray) -> tuple[float, float]:
         return math.nan, math.nan
     union = truth + confusion.sum(axis=0) - hits
     return float(np.mean(hits[present] / union[present])), float(hits.sum() / truth.sum())
+
+
+@functools.partial(jax.jit, static_argnames="mesh")
+def _histograms(scores: Array, labels: Array, *, mesh: Mesh | None) -> list[Array]:
+    """Of the confidence and, of two classes, of class 1: int32 [2, bins], held by every process."""
+    found = [probability_metrics.confidence_histogram(scores, labels)]
+    if scores.shape[-1] == 2:
+        found.append(probability_metrics.score_histogram(scores[..., 1], labels))
+    if mesh is None:
+        return found
+    return jax.lax.with_sharding_constraint(found, distributed.replicated(mesh))
+
+
+class Calibration:
+    """The sums of histograms of probabilities, in int64."""
+
+    def __init__(self, mesh: Mesh | None) -> None:
+        self._mesh = mesh
+        self._sums: list[np.ndarray] = []
+
+    def add(self, scores: Array, labels: Array) -> None:
+        """Counts one batch: probabilities [B, H, W, K] and labels [B, H, W]."""
+        found = [np.asarray(h, np.int64) for h in _histograms(scores, labels, mesh=self._mesh)]
+        before = self._sums or [np.zeros(())] * len(found)
+        self._sums = [a + b for a, b in zip(before, found, strict=True)]
+
+    def numbers(self) -> dict[str, float]:
+        """By name: calibration_error and, of two classes, roc_auc; nan where nothing is counted."""
+        confidence, *of_class = self._sums
+        found = {"calibration_error": probability_metrics.calibration_error(confidence)}
+        return found | ({"roc_auc": probability_metrics.roc_auc(of_class[0])} if of_class else {})
 
 
 def name_of(source: loader.Source, index: int) -> str:

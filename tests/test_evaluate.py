@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import config, distributed, evaluate, per_image, results, state, uncertainty
+from jaxseg import config, distributed, evaluate, inference, per_image, results, state, uncertainty
 from jaxseg.checkpoint import Checkpoints
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.metrics import summarize
@@ -66,9 +66,9 @@ def start(model=None):
     return (model or Local()).init(jax.random.key(1), jnp.zeros((1, 8, 8, 3)), train=False)
 
 
-def run(source, protocol=None, *, variables=None, mesh=None):
+def run(source, protocol=None, *, variables=None, mesh=None, model=None):
     return evaluate.evaluate(
-        Local(),
+        model or Local(),
         variables or start(),
         source,
         protocol=protocol or config.Eval(batch_size=3),
@@ -126,6 +126,48 @@ def test_batch_size_frame_and_fillers_change_nothing(batch_size):
         assert len(found.images) == 7
         singles = np.stack([oracle([source[i]])[0] for i in range(7)])
         np.testing.assert_array_equal(found.per_image.matrices(), singles)
+
+
+class TwoClasses(Pictures):
+    labels = LabelSpec(NAMES[:2], voc_palette(2), {0: 0, 1: 1, 255: IGNORE})
+
+    def __init__(self):
+        super().__init__()
+        for example in self.examples:
+            label = example["label"]
+            label[label == 2] = 1
+
+
+@pytest.mark.parametrize("source", [Pictures(), TwoClasses()])
+def test_calibration_error_and_area_are_numpys_whatever_the_batch(source):
+    """Pixels of images in another frame, sorted into bins by their own scores."""
+    model = Local(source.labels.num_classes)
+    variables = start(model)
+    scores, truth = [], []
+    predict = inference.make_probabilities(model, config.Eval(), MEAN, STD)
+    for example in source.examples:
+        valid = example["label"] != IGNORE
+        scores.append(np.asarray(predict(variables, example["image"][None])[0])[valid])
+        truth.append(example["label"][valid])
+    scores, truth = np.concatenate(scores), np.concatenate(truth)
+    confidence, right = scores.max(-1), scores.argmax(-1) == truth
+    place = np.ceil(confidence * 15)
+    gaps = [abs(np.sum(right[place == b] - confidence[place == b])) for b in range(1, 16)]
+    for batch_size in (2, 7):
+        protocol = config.Eval(batch_size=batch_size, size=(12, 14), calibration=True)
+        found = run(source, protocol, variables=variables, model=model)
+        numbers = found.probabilities
+        np.testing.assert_allclose(numbers["calibration_error"], sum(gaps) / len(truth), atol=2e-4)
+        if len(variables["params"]["Conv_0"]["bias"]) == 2:
+            ones, zeros = scores[truth == 1, 1], scores[truth == 0, 1]
+            area = np.mean(ones[:, None] > zeros) + np.mean(ones[:, None] == zeros) / 2
+            np.testing.assert_allclose(numbers["roc_auc"], area, atol=1e-3)
+            assert len(numbers) == 2
+        else:
+            assert len(numbers) == 1
+        plain = run(source, config.Eval(batch_size=7), variables=variables, model=model)
+        np.testing.assert_array_equal(found.confusion, plain.confusion)
+        assert not plain.probabilities
 
 
 def test_only_the_first_examples_are_read_when_asked():
@@ -196,9 +238,10 @@ distributed.initialize(f"127.0.0.1:{port}", processes, process)
 import jax, numpy as np
 from jaxseg import config
 from tests.test_evaluate import Pictures, run
-protocol = config.Eval(batch_size=3, size=(12, 14), flip=True)  # 3 becomes 4
+protocol = config.Eval(batch_size=3, size=(12, 14), flip=True, calibration=True)  # 3 becomes 4
 result = run(Pictures(), protocol, mesh=distributed.make_mesh(rows=2))
 told = {"devices": jax.device_count(), "images": result.images}
+told["calibration"] = result.probabilities["calibration_error"]
 print(json.dumps(told | {"confusion": result.confusion.tolist()}))
 """
 
@@ -221,13 +264,15 @@ def test_two_processes_of_two_devices_count_the_same():
         for i in range(2)
     ]
     done = [worker.communicate(timeout=300) for worker in workers]
-    here = run(Pictures(), config.Eval(batch_size=7, size=(12, 14), flip=True))
+    protocol = config.Eval(batch_size=7, size=(12, 14), flip=True, calibration=True)
+    here = run(Pictures(), protocol)
     for worker, (out, error) in zip(workers, done, strict=True):
         assert worker.returncode == 0, error
         told = json.loads(out.splitlines()[-1])
         assert told["devices"] == 4
         assert told["confusion"] == here.confusion.tolist()
         assert told["images"] == here.images
+        assert told["calibration"] == here.probabilities["calibration_error"]
 
 
 def test_a_mesh_of_one_device_counts_the_same():
@@ -256,7 +301,7 @@ def run_folder(tmp_path, monkeypatch):
 
 def test_run_writes_numbers_and_pictures_of_the_newest_checkpoint(run_folder, capsys):
     experiment, folder = run_folder
-    experiment.eval.use_ema = False
+    experiment.eval.use_ema, experiment.eval.calibration = False, True
     (folder / "eval" / "val_no-ema").mkdir(parents=True)
     (folder / "eval" / "val_no-ema" / "best_9_old.png").touch()
     evaluate.run(experiment, folder, progress=False)
@@ -285,6 +330,8 @@ def test_run_writes_numbers_and_pictures_of_the_newest_checkpoint(run_folder, ca
     assert f"{100 * summary.miou:.2f} {between} (95 %, over images)" in printed
     assert "absent from the truth: unicorn" in printed
     assert "step 2 on 7 images" in printed
+    error = record["metrics"]["calibration_error"]
+    assert f"calibration error: {100 * error:.2f} %" in printed
 
 
 def test_run_takes_the_average_unless_told_otherwise(run_folder):

@@ -125,6 +125,21 @@ def test_a_page_of_one_run(one_run):
     assert parsed.drawn == 5  # loss, mIoU, learning rate, speed, images
 
 
+def test_numbers_of_probabilities_are_shown_where_they_were_asked_for(tmp_path, one_run):
+    assert "calibration error" not in one_run[1].text
+    folder = write_run(tmp_path / "asked")
+    path = folder / "eval" / "val.json"
+    record = json.loads(path.read_text())
+    record["metrics"] |= {"calibration_error": 0.0321, "roc_auc": None}
+    path.write_text(json.dumps(record))
+    parsed = page(folder, output=folder)
+    assert "calibration error, %3.21" in parsed.text
+    text = (folder / "report.md").read_text()
+    assert re.search(r"calibration error \| +area under the ROC curve \|", text)
+    assert re.search(r" 3\.21 \| +- \|", text)
+    assert "- calibration error: mean over pixels" in text
+
+
 def test_class_rows_are_those_of_the_evaluation(one_run):
     folder, parsed = one_run
     metrics, rows = metrics_of(folder), parsed.table("precision")
