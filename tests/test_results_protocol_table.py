@@ -13,8 +13,7 @@ def test_the_readme_has_the_recorded_numbers(table):
     record = json.loads((protocol_table.HERE / f"protocols_{table}.json").read_text())
     block = protocol_table.block(record)
     readme = (ROOT / "README.md").read_text()
-    assert block in readme, "python -m experiments.results.protocol_table --readme"
-    assert set(record["lines"]) <= {name for name, _ in protocol_table.TABLES[table]}
+    assert block in readme, "python -m experiments.results.protocol_table"
 
 
 def test_a_line_tells_what_is_not_distinguishable():
