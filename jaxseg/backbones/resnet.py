@@ -110,15 +110,17 @@ class ResNet(nn.Module):
     """
 
     depth: int = 50  # 18, 34, 50, 101, 152
-    output_stride: int = 16  # 4 .. 32, and twice that for each extra block
+    stage_units: tuple[int, ...] = ()  # of small versions: in place of the depth's; any number
+    output_stride: int = 16  # 4 .. 32, and twice that for each extra block or stage
     stem: str = "7x7"  # or "3x3x3": 64, 64, 128 channels, DeepLab's "beta" (also named stem C or D)
     stride_at: str = "first_3x3"  # or "first_1x1", "last_3x3"; see above
     ceil_pooling: bool = False  # of the stem by Caffe's rule: 160 pixels give 81, not 80
     # Departure from the law, for PSPNet and smp: the unit whose stride is left out takes the new
     # rate at once. Their trained weights expect it; the theorem does not hold with it.
     dilate_first: bool = False
-    multi_grid: tuple[int, ...] = (1, 1, 1)  # DeepLab v3, 3.2.1: factors on stage 4 and later ones
-    extra_blocks: int = 0  # copies of stage 4 after it: 3 is DeepLab v3's cascade up to block7
+    # DeepLab v3, 3.2.1: factors on the last stage (4, if stage_units has no other) and its copies.
+    multi_grid: tuple[int, ...] = (1, 1, 1)
+    extra_blocks: int = 0  # copies of the last stage: 3 is DeepLab v3's cascade up to block7
     width: int = 64  # features of stage 1; the papers' is 64
     norm: str = "batch"
     norm_epsilon: float = 1e-5
@@ -185,8 +187,9 @@ class ResNet(nn.Module):
           ValueError: as `__call__`.
         """
         self._check()
-        grids = self.multi_grid if set(self.multi_grid) != {1} else (1,) * UNITS[self.depth][-1]
-        counts = UNITS[self.depth] + UNITS[self.depth][-1:] * self.extra_blocks
+        own = self._own_counts()
+        grids = self.multi_grid if set(self.multi_grid) != {1} else (1,) * own[-1]
+        counts = own + own[-1:] * self.extra_blocks
         law = AtrousLaw(self.output_stride, nominal=STEM_STRIDE, actual=STEM_STRIDE)
         for stage, count in enumerate(counts, start=1):
             for number in range(1, count + 1):
@@ -194,16 +197,20 @@ class ResNet(nn.Module):
                 (stride1, rate1), (stride2, rate2) = law.step(nominal[0]), law.step(nominal[1])
                 if self.dilate_first and stride1 * stride2 < nominal[0] * nominal[1]:
                     rate1 = rate2 = law.rate
-                grid = grids[number - 1] if stage >= 4 else 1
+                grid = grids[number - 1] if stage >= len(own) else 1
                 strides_after = self.stride_at == "last_3x3" and stage < len(counts)
                 yield Unit(
                     stage,
                     number,
-                    self.width * 2 ** (min(stage, 4) - 1),
+                    self.width * 2 ** (min(stage, len(own)) - 1),
                     (stride1, stride2),
                     (rate1 * grid, rate2 * grid),
                     number == (count - 1 if strides_after else count),
                 )
+
+    def _own_counts(self) -> tuple[int, ...]:
+        """Units of each stage, without extra blocks."""
+        return self.stage_units or UNITS[self.depth]
 
     def _nominal_strides(self, stage: int, number: int, counts: tuple[int, ...]) -> tuple[int, int]:
         """Strides of a unit's first and second convolution in the network as it was designed."""
@@ -226,16 +233,20 @@ class ResNet(nn.Module):
                 raise ValueError(f"ResNet {field} is {value!r}: it must be one of {names}")
         if self.depth in BASIC and self.stride_at == "first_1x1":
             raise ValueError(f"ResNet-{self.depth} has no 1x1 convolution to put the stride at")
-        strides = [2**n for n in range(2, 6 + self.extra_blocks)]
+        own = self._own_counts()
+        if min(own) < 1:
+            raise ValueError(f"stage_units is {own}: a stage has at least one unit")
+        strides = [2**n for n in range(2, 2 + len(own) + self.extra_blocks)]
         if self.output_stride not in strides:
             raise ValueError(
                 f"output_stride is {self.output_stride}: a ResNet with {self.extra_blocks} extra "
                 f"blocks has {', '.join(map(str, strides))}"
             )
-        count = UNITS[self.depth][-1]
+        count = own[-1]
         if set(self.multi_grid) != {1} and len(self.multi_grid) != count:
             raise ValueError(
-                f"multi_grid is {self.multi_grid}: stage 4 of ResNet-{self.depth} has {count} units"
+                f"multi_grid is {self.multi_grid}: stage {len(own)} of ResNet-{self.depth} has "
+                f"{count} units"
             )
 
 

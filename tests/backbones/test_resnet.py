@@ -136,6 +136,24 @@ def test_dilate_first_breaks_the_identity(small):
     assert _difference(dense, strided, 2) > 0.05
 
 
+def test_fewer_stages_with_units_of_their_own():
+    """The last of them has the multi-grid, is copied, and its copies go on with the law."""
+    fields = {"stage_units": (1, 3), "stride_at": "last_3x3", "multi_grid": (1, 2, 4)}
+    assert _rates(output_stride=4, **fields) == [(1,), (2, 4, 8)]
+    assert _rates(output_stride=4, extra_blocks=1, **fields)[2] == (4, 8, 16)
+    widths = [unit.features for unit in ResNet(output_stride=8, extra_blocks=1, **fields).units()]
+    assert widths == [64] + [128] * 6
+    same = ResNet(stage_units=resnet.UNITS[50], multi_grid=(1, 2, 4))
+    assert list(same.units()) == list(ResNet(depth=50, multi_grid=(1, 2, 4)).units())
+    of_two = ResNet(depth=18, width=8, stage_units=(2, 1), output_stride=8)
+    ends = jax.eval_shape(
+        lambda: of_two.init_with_output(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False)
+    )[0]
+    assert ends["features"].shape == (1, 8, 8, 16)
+    assert "stage2" in ends
+    assert "stage3" not in ends
+
+
 @pytest.mark.parametrize("extra_blocks", [0, 3])
 def test_parameters_do_not_depend_on_stride_or_rates(small, extra_blocks):
     fields = small | {"extra_blocks": extra_blocks}
@@ -219,6 +237,12 @@ def test_remat_changes_neither_tree_nor_values(monkeypatch):
         ({"depth": 18, "stride_at": "first_1x1"}, "ResNet-18 has no 1x1 convolution"),
         ({"output_stride": 12}, "output_stride is 12: .* 4, 8, 16, 32"),
         ({"output_stride": 64}, "0 extra blocks has 4, 8, 16, 32"),
+        ({"stage_units": (1, 1), "output_stride": 16}, "0 extra blocks has 4, 8$"),
+        ({"stage_units": (1, 0), "output_stride": 4}, r"stage_units is \(1, 0\)"),
+        (
+            {"stage_units": (1, 2), "output_stride": 4, "multi_grid": (1, 2, 4)},
+            "stage 2 of ResNet-50 has 2 units",
+        ),
         ({"output_stride": 256, "extra_blocks": 2}, "2 extra blocks has 4, 8, 16, 32, 64, 128"),
         ({"multi_grid": (1, 2)}, r"multi_grid is \(1, 2\): stage 4 of ResNet-50 has 3 units"),
     ],

@@ -1,0 +1,147 @@
+"""The small experiments that tables of papers vary at their sizes "shapes" and "camvid".
+
+The shapes size has images of 64 x 64 pixels, an eighth of the papers' 513, and networks of which
+the stem alone takes a stride of 4: what is measured on them is an effect with a known cause, not a
+paper's number. Each set of `shapes/` (jaxseg/data/builders/shapes.py) asks for one thing:
+
+    shapes/thin    resolution: strokes that a coarse output stride loses
+    shapes/far     receptive field: inside of a frame, or outside, and its walls are far away
+    shapes/scene   global context: is there a frame anywhere in the image?
+    shapes/rare    imbalance
+    shapes/cells   borders between objects that nearly touch
+
+    python -m launch.sweep --ablation=deeplab_v3_table1 --size=shapes
+"""
+
+import flax.linen as nn
+
+from experiments import deeplab_v3_plus_camvid, deeplab_v3_plus_voc, deeplab_v3_voc
+from jaxseg import config
+from jaxseg.backbones import resnet
+from jaxseg.models import deeplab_v3, deeplab_v3_plus
+
+CLASSES = 7
+SIDE = 64  # pixels
+NORM_DECAY = 0.95  # short runs: the papers' 0.9997 would leave the averages unusable
+
+
+def shapes(name: str, model: nn.Module, *, steps: int = 300) -> config.Experiment:
+    """The recipe of the quick start (AdamW, flips) on 64 x 64 pixels, for any network of 7 classes.
+
+    Plain cross-entropy without class weights, so that a table about the loss has its base here.
+
+    Args:
+      name: of a drawn set, "shapes/thin".
+      model: with norm decays for short runs, such as NORM_DECAY.
+      steps: of batches of 16; 50 are a pass over the 800 training images.
+    """
+    return config.Experiment(
+        model=model,
+        data=config.Data(name=name, batch_size=16, crop_size=(SIDE, SIDE), scale_range=(1.0, 1.0)),
+        optim=config.Optim(
+            name="adamw", learning_rate=4e-3, warmup_steps=30, weight_decay=0.01, clip_norm=5.0
+        ),
+        train=config.Train(
+            steps=steps,
+            log_every=50,
+            eval_every=0,
+            checkpoint_every=steps,
+            ema_decay=0.98,
+            pictures=0,
+        ),
+        eval=config.Eval(batch_size=20),
+    )
+
+
+def resnet18(output_stride: int = 16) -> resnet.ResNet:
+    """A quarter-width ResNet-18, all four stages: it sees the whole image of 64 pixels."""
+    return resnet.ResNet(
+        depth=18,
+        width=16,
+        output_stride=output_stride,
+        stem="3x3x3",
+        stride_at="last_3x3",
+        multi_grid=(1, 1),
+        norm_decay=NORM_DECAY,
+    )
+
+
+def short_sighted(stage_units: tuple[int, ...] = (1, 2), width: int = 16) -> resnet.ResNet:
+    """A ResNet cut off after its first stages, at output stride 4: maps of 16 x 16.
+
+    A whole ResNet's receptive field, 435 pixels and more, is larger than images of 64 pixels, so
+    rates and pooling would have nothing to add. Bottleneck units have one 3x3 convolution each,
+    which adds 4 pixels to each side in stage 1 and 8 in stage 2.
+    """
+    return resnet.ResNet(
+        depth=50,
+        stage_units=stage_units,
+        width=width,
+        output_stride=4,
+        stem="3x3x3",
+        stride_at="last_3x3",
+        multi_grid=(1,) * stage_units[-1],
+        norm_decay=NORM_DECAY,
+    )
+
+
+def shapes_v3(name: str, output_stride: int = 16) -> config.Experiment:
+    """DeepLab v3 without ASPP, as in its cascade, on a quarter-width ResNet-18."""
+    return shapes(
+        name,
+        deeplab_v3.DeepLabV3(CLASSES, resnet18(output_stride), aspp=False, norm_decay=NORM_DECAY),
+    )
+
+
+def shapes_v3_plus(name: str, output_stride: int = 16) -> config.Experiment:
+    """DeepLab v3+ on a quarter-width ResNet-18, head of 64 features; rates fit a map of 4 x 4."""
+    return shapes(
+        name,
+        deeplab_v3_plus.DeepLabV3Plus(
+            CLASSES,
+            resnet18(output_stride),
+            atrous_rates=(1, 2),
+            aspp_features=64,
+            low_level_features=16,
+            decoder_features=64,
+            norm_decay=NORM_DECAY,
+        ),
+    )
+
+
+def _on_camvid(model: nn.Module) -> config.Experiment:
+    """CamVid at full resolution, for a GPU: the recipe of the small runs, whole images, longer.
+
+    8,000 steps of 8 whole images are 174 passes; random scales of 0.5 to 2 as in the papers.
+    """
+    experiment = deeplab_v3_plus_camvid.get_config()
+    experiment.model = model
+    experiment.data.crop_size = (360, 480)
+    experiment.data.scale_range = (0.5, 2.0)
+    experiment.optim.learning_rate = 1e-3
+    experiment.optim.warmup_steps = 500
+    experiment.train = config.Train(
+        steps=8_000, log_every=50, eval_every=2_000, checkpoint_every=2_000, ema_decay=0.99
+    )
+    return experiment
+
+
+def camvid_v3(depth: int = 50) -> config.Experiment:
+    """DeepLab v3 as published, on ResNet-50, from random initialisation unless train.init_from."""
+    model = deeplab_v3_voc.get_config().model
+    return _on_camvid(
+        model.clone(
+            num_classes=11,
+            backbone=model.backbone.clone(depth=depth, norm_decay=0.97),
+            norm_decay=0.97,  # averages shorter than the paper's: far fewer images
+        )
+    )
+
+
+def camvid_v3_plus(depth: int = 50) -> config.Experiment:
+    """DeepLab v3+ as published, on ResNet-50; see `camvid_v3`."""
+    model = deeplab_v3_plus_voc.get_config().model
+    encoder = camvid_v3(depth).model
+    return _on_camvid(
+        model.clone(num_classes=11, backbone=encoder.backbone, norm_decay=encoder.norm_decay)
+    )
