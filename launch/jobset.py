@@ -1,0 +1,136 @@
+"""The trainings of a sweep on Kubernetes: one JobSet, an index of its job for each training.
+
+The manifest is made from the GPU variant of launch/gke.yaml, so that image, volume and nodes are
+set in one place. Each training gets one GPU, and is found where the sweep has put it: the volume
+that holds checkout, data and runs is mounted at the path that the checkout has here.
+"""
+
+import copy
+import hashlib
+import pathlib
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from jaxseg.train import STOPPED
+from launch.pool import Task
+
+TEMPLATE = pathlib.Path(__file__).with_name("gke.yaml")
+RETRIES = 2  # of a training that fails; stops and lost nodes do not count
+WRONG_FLAG = 2
+_MOST_NAME = 40  # letters: names of pods add to it and may have 63
+_GPU = "nvidia.com/gpu"
+# Of the command lines that are this script's arguments, the one of this pod's number.
+_SCRIPT = 'shift "$JOB_COMPLETION_INDEX" && exec bash -c "exec $1"'
+
+
+def manifest(tasks: Sequence[Task], jobs: int, image: str, name: str) -> dict[str, Any]:
+    """A JobSet that runs each task once.
+
+    Args:
+      tasks: at least one; their folders lie under the working directory.
+      jobs: how many run beside each other.
+      image: of the container; Python with requirements.txt.
+      name: for the JobSet, as in a folder's name.
+
+    Raises:
+      ValueError: a folder that lies elsewhere.
+    """
+    here = pathlib.Path.cwd()
+    for task in tasks:
+        if not task.folder.resolve().is_relative_to(here):
+            raise ValueError(
+                f"--backend=gke: {task.folder} lies outside of {here}, which the shared volume "
+                "holds: set --workdir to a folder in it"
+            )
+    made = copy.deepcopy(_gpu_variant())
+    made["metadata"] = {"name": _dns_name(name)}
+    made["spec"]["failurePolicy"] = {"maxRestarts": 0}  # what is to be tried again, the job tries
+    (job,) = made["spec"]["replicatedJobs"]
+    spec = job["template"]["spec"]
+    spec |= {
+        "completions": len(tasks),
+        "parallelism": min(jobs, len(tasks)),
+        "backoffLimitPerIndex": RETRIES,
+        "maxFailedIndexes": len(tasks),  # the others go on
+        "podFailurePolicy": {"rules": _pod_rules()},
+    }
+    del spec["backoffLimit"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    lines = [shlex.join(["python", *task.command[1:]]) for task in tasks]
+    container |= {
+        "image": image,
+        "workingDir": str(here),
+        "command": ["bash", "-c", _SCRIPT, "sweep"],
+        "args": lines,
+    }
+    del container["env"]
+    container["resources"]["limits"][_GPU] = 1
+    for mount in container["volumeMounts"]:
+        if mount["name"] == "shared":
+            mount["mountPath"] = str(here)
+    return made
+
+
+def write(tasks: Sequence[Task], jobs: int, image: str | None) -> int:
+    """Writes jobset.yaml beside the folders of the tasks and says how to start it.
+
+    Returns:
+      0, the exit status.
+
+    Raises:
+      ValueError: no image; a folder that the shared volume cannot hold.
+    """
+    if not image:
+        raise ValueError(
+            "--backend=gke needs --image=REGISTRY/NAME:TAG: Python with requirements.txt"
+        )
+    sweep = tasks[0].folder.parent
+    name = _dns_name(sweep.name)
+    path = sweep / "jobset.yaml"
+    sweep.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        yaml.safe_dump(manifest(tasks, jobs, image, sweep.name), sort_keys=False, width=100)
+    )
+    file = shlex.quote(str(path))
+    print(
+        f"{len(tasks)} trainings, {min(jobs, len(tasks))} beside each other: {file}\n"
+        f"kubectl delete jobset {name} --ignore-not-found && kubectl apply -f {file}\n"
+        f"kubectl get jobs,pods -l jobset.sigs.k8s.io/jobset-name={name}\n"
+        "When it is through, the same launch.sweep command writes the table, and the JobSet of "
+        "what is still to be done."
+    )
+    return 0
+
+
+def _gpu_variant() -> dict[str, Any]:
+    for document in yaml.safe_load_all(TEMPLATE.read_text()):
+        if document["metadata"]["labels"].get("variant") == "gpu":
+            return document
+    raise ValueError(f"{TEMPLATE} has no JobSet with the label variant: gpu")
+
+
+def _pod_rules() -> list[dict[str, Any]]:
+    """What was stopped or has lost its node starts again, what is called wrongly does not."""
+    return [
+        {"action": "Ignore", "onExitCodes": _exit_codes(STOPPED)},
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailIndex", "onExitCodes": _exit_codes(WRONG_FLAG)},
+    ]
+
+
+def _exit_codes(status: int) -> dict[str, Any]:
+    return {"containerName": "jaxseg", "operator": "In", "values": [status]}
+
+
+def _dns_name(name: str) -> str:
+    """A name as Kubernetes allows it; cut names keep apart by a hash."""
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "sweep"
+    if len(plain) > _MOST_NAME:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:6]
+        plain = f"{plain[: _MOST_NAME - 7].strip('-')}-{digest}"
+    return f"s-{plain}" if plain[0].isdigit() else plain

@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# N processes of one run on this machine: bash launch/local.sh --help
+set -uo pipefail
+
+STOPPED=75 # saved after a signal: jaxseg.train.STOPPED
+
+usage() {
+  cat <<'END'
+usage: bash launch/local.sh [--gpus=N] [--grace=SECONDS] PROCESSES COMMAND [ARGUMENTS]
+
+Starts COMMAND so many times, each with --coordinator, --processes and --process added, which is all
+that the processes of one run need to find each other. From the root of the checkout:
+
+    bash launch/local.sh 2 .venv/bin/python -m jaxseg.main \
+        --config=experiments/quickstart.py --workdir=runs/quickstart
+
+  --gpus=N         GPUs to share out, each to one process; without it all that CUDA_VISIBLE_DEVICES
+                   or nvidia-smi names, none where JAX_PLATFORMS is cpu
+  --grace=SECONDS  from asking the others to stop, after a failure, to killing them; 30
+
+What process 0 writes is shown as it is, what the others write with [1], [2] .. before each line.
+SIGTERM and SIGINT (Ctrl-C) are passed on as SIGTERM: a training saves and ends with 75. The second
+kills. If a process fails, the others are ended too, since they would wait for it.
+
+Exit status: 0 when all ended well; 75 when all were stopped and have saved; else that of the first
+that failed; 2 for a wrong argument.
+END
+}
+
+refuse() {
+  echo "local.sh: $* (--help)" >&2
+  exit 2
+}
+
+free_port() {
+  local port
+  while true; do
+    port=$((20000 + RANDOM % 12000)) # below those that Linux gives to outgoing connections
+    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+      echo "$port"
+      return
+    fi
+  done
+}
+
+# The GPUs to share out, one a line.
+gpus_here() {
+  if [ -n "$gpus" ]; then
+    seq 0 $((gpus - 1))
+  elif [ "${JAX_PLATFORMS:-}" = cpu ]; then
+    return
+  elif [ -n "${CUDA_VISIBLE_DEVICES:-}" ]; then
+    tr , '\n' <<<"$CUDA_VISIBLE_DEVICES"
+  elif command -v nvidia-smi >/dev/null 2>&1; then
+    nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null
+  fi
+}
+
+with_number() {
+  trap '' INT TERM # what is said while stopping is shown too
+  local line
+  while IFS= read -r line || [ -n "$line" ]; do
+    printf '[%s] %s\n' "$1" "$line"
+  done
+}
+
+gpus="" grace=30
+while [ $# -gt 0 ]; do
+  case "$1" in
+    -h | --help) usage && exit 0 ;;
+    --gpus=*) gpus="${1#*=}" ;;
+    --grace=*) grace="${1#*=}" ;;
+    -*) refuse "$1 is unknown" ;;
+    *) break ;;
+  esac
+  shift
+done
+[ $# -ge 2 ] || refuse "the number of processes and a command are needed"
+processes="$1"
+shift
+[[ "$processes" =~ ^[1-9][0-9]*$ ]] || refuse "the number of processes is '$processes': 1 or more"
+[[ "$gpus" =~ ^[0-9]*$ ]] || refuse "--gpus=$gpus: a whole number is wanted"
+[[ "$grace" =~ ^[0-9]+$ ]] || refuse "--grace=$grace: whole seconds are wanted"
+mapfile -t devices < <(gpus_here)
+if ((${#devices[@]} % processes)); then
+  refuse "${#devices[@]} GPUs cannot be shared out equally to $processes processes: set --gpus"
+fi
+
+port="$(free_port)"
+share=$((${#devices[@]} / processes))
+declare -A running=() # number -> process id
+readers=()
+for ((i = 0; i < processes; i++)); do
+  flags=("--coordinator=127.0.0.1:$port" "--processes=$processes" "--process=$i")
+  if ((share)); then
+    own="$(IFS=,; echo "${devices[*]:i*share:share}")"
+    export CUDA_VISIBLE_DEVICES="$own"
+  fi
+  if ((i)); then
+    exec {output}> >(with_number "$i")
+    readers+=("$!")
+    "$@" "${flags[@]}" >&"$output" 2>&1 &
+    running[$i]=$!
+    exec {output}>&-
+  else
+    "$@" "${flags[@]}" &
+    running[$i]=$!
+  fi
+done
+
+result=0 deadline="" told=""
+tell() { # SIGNAL
+  local pid
+  for pid in "${running[@]}"; do
+    kill "-$1" "$pid" 2>/dev/null
+  done
+}
+# shellcheck disable=SC2329 # the trap calls it
+stop() {
+  if [ -n "$told" ]; then
+    tell KILL
+  else
+    told=yes
+    tell TERM
+  fi
+}
+trap stop INT TERM
+
+while ((${#running[@]})); do
+  for i in "${!running[@]}"; do
+    pid="${running[$i]}"
+    if kill -0 "$pid" 2>/dev/null; then
+      continue
+    fi
+    wait "$pid"
+    status=$?
+    unset "running[$i]"
+    if ((status == 0)); then
+      continue
+    fi
+    if ((status == STOPPED)); then
+      ((result)) || result=$STOPPED # the others were told as well, and are saving
+    elif ((result == 0 || result == STOPPED)); then
+      result=$status
+      if [ -z "$told" ] && ((${#running[@]})); then
+        echo "local.sh: process $i ended with $status: the others are told to stop" >&2
+        tell TERM
+      fi
+      deadline=$((SECONDS + grace))
+    fi
+  done
+  if [ -n "$deadline" ] && ((SECONDS > deadline && ${#running[@]})); then
+    echo "local.sh: killing what has not stopped $grace s after the failure" >&2
+    tell KILL
+    deadline=""
+  fi
+  sleep 0.2
+done
+for reader in "${readers[@]:-}"; do
+  wait "$reader" 2>/dev/null
+done
+exit "$result"
