@@ -1,6 +1,7 @@
 """Prepares a data set once: published files -> array_record under DATA_DIR/NAME/VERSION.
 
     python -m jaxseg.data.prepare --name=shapes
+    python -m jaxseg.data.prepare --name=shapes/thin
     python -m jaxseg.data.prepare --name=camvid --manual_dir=CAMVID
     python -m jaxseg.data.prepare --name=voc2012 --manual_dir=VOCDEVKIT
     python -m jaxseg.data.prepare --name=cityscapes/coarse --manual_dir=CITYSCAPES
@@ -41,10 +42,14 @@ from jaxseg.data.builders import (
     voc2012,
 )
 from jaxseg.data.builders import folder as folders
+from jaxseg.data.shapes_variants import VARIANTS
 from jaxseg.errors import one_line
 
 _NAME = flags.DEFINE_string(
-    "name", None, f"Of the set: {', '.join(builders.VERSIONS)}; as folder/NAME or shapes/NAME."
+    "name",
+    None,
+    f"Of the set: {', '.join(builders.VERSIONS)}; as folder/NAME or shapes/NAME; variants drawn "
+    f"for one cause each: {', '.join(f'shapes/{name}' for name in VARIANTS)}.",
 )
 _DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where prepared sets are kept.")
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Named sets: the published files.")
@@ -56,9 +61,15 @@ _IMAGE_SUFFIX = flags.DEFINE_string("image_suffix", "", "folder/NAME: ending of 
 _MASK_SUFFIX = flags.DEFINE_string("mask_suffix", "", "folder/NAME: ending of mask names.")
 _VAL_SHARE = flags.DEFINE_float("val_share", 0.1, "folder/NAME: of files that tell no split.")
 _SEED = flags.DEFINE_integer("data_seed", 0, "shapes/NAME, folder/NAME: of what is drawn.", 0)
-_SIZE = flags.DEFINE_integer("shapes_size", 128, "shapes/NAME: height and width.", 32)
-_TRAIN = flags.DEFINE_integer("shapes_train", 1600, "shapes/NAME: training examples.", 1)
-_VAL = flags.DEFINE_integer("shapes_val", 200, "shapes/NAME: validation examples.", 1)
+_SIZE = flags.DEFINE_integer(
+    "shapes_size", None, "shapes/NAME: height and width; unless given 128, 64 of a variant.", 32
+)
+_TRAIN = flags.DEFINE_integer(
+    "shapes_train", None, "shapes/NAME: training examples; unless given 1600, 800 of a variant.", 1
+)
+_VAL = flags.DEFINE_integer(
+    "shapes_val", None, "shapes/NAME: validation examples; unless given 200.", 1
+)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Prepare again what is there.")
 _EXPORT = flags.DEFINE_string("export", None, "Also write images as files to this folder.")
 _EXPORT_SPLIT = flags.DEFINE_string("export_split", "val", "--export: from this split.")
@@ -114,6 +125,19 @@ def _folder_config(name: str) -> folders.FolderConfig:
     )
 
 
+def shapes_config(own: str) -> shapes.ShapesConfig:
+    """A variant, or the default drawing under a name of one's own; flags that are given win."""
+    standard = VARIANTS.get(own, shapes.ShapesConfig(name=own))
+    return shapes.ShapesConfig(
+        name=own,
+        size=_SIZE.value or standard.size,
+        train=_TRAIN.value or standard.train,
+        val=_VAL.value or standard.val,
+        seed=_SEED.value,
+        draw=standard.draw,
+    )
+
+
 def names_published_files() -> bool:
     """Whether the flags name published files, not only a prepared set."""
     return any(flag.value for flag in (_MANUAL_DIR, _IMAGES, _MASKS, _TABLE))
@@ -143,12 +167,8 @@ def _build(name: str, data_dir: pathlib.Path) -> None:
     kind, _, own = name.partition("/")
     builder: tfds.core.DatasetBuilder
     if kind == "shapes":
-        config = shapes.ShapesConfig(
-            name=own, size=_SIZE.value, train=_TRAIN.value, val=_VAL.value, seed=_SEED.value
-        )
-        builder = shapes.Shapes(
-            data_dir=data_dir, config=config if own else None, file_format="array_record"
-        )
+        config = shapes_config(own) if own else None
+        builder = shapes.Shapes(data_dir=data_dir, config=config, file_format="array_record")
     else:
         print(f"{name}: {find(name).counts()}")
         if kind == "folder":

@@ -12,7 +12,7 @@ is a pure function of (seed, split, i).
 
 import dataclasses
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -38,22 +38,13 @@ LABELS = LabelSpec(
 )
 DISC, SQUARE, TRIANGLE, FRAME, CAPTIVE, CROSS = range(1, 7)
 SPLITS = ("train", "val")
+Draw = Callable[[int, str, int, int], tuple[np.ndarray, np.ndarray]]
 RADII = (3.5, 42.0)  # of discs, squares and triangles, at 128 pixels
 _SUBPIXEL = 4  # bits of fraction in OpenCV's drawing coordinates
 _CONTRAST = 70.0  # least distance in RGB between an object and what it lies on
 
 
-@dataclasses.dataclass(eq=False)
-class ShapesConfig(tfds.core.BuilderConfig):
-    """How many examples, how large, from which seed."""
-
-    size: int = 128
-    train: int = 1600
-    val: int = 200
-    seed: int = 0
-
-
-class _Canvas:
+class Canvas:
     """An image in the making: colours, labels and which pixels are taken."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
@@ -72,7 +63,7 @@ class _Canvas:
             texture += cv2.resize(noise, shape[::-1], interpolation=cv2.INTER_LINEAR)
         return texture
 
-    def _colour(self, mask: np.ndarray) -> np.ndarray:
+    def colour(self, mask: np.ndarray) -> np.ndarray:
         """A random colour that can be told from what is now under `mask`."""
         under = np.array(cv2.mean(self.image, mask)[:3])
         while True:
@@ -80,20 +71,47 @@ class _Canvas:
             if np.linalg.norm(colour - under) > _CONTRAST:
                 return colour
 
-    def place(self, mask: np.ndarray, train_id: int) -> bool:
-        """Paints `mask` (uint8, 0 or 1) unless it, with a border, touches another object."""
+    def place(
+        self,
+        mask: np.ndarray,
+        train_id: int,
+        *,
+        void: bool = True,
+        colour: np.ndarray | None = None,
+    ) -> bool:
+        """Paints an object unless it touches another one.
+
+        Args:
+          mask: uint8 [size, size], 0 or 1.
+          train_id: of the object.
+          void: with a border of one pixel of void, which may not touch another one's either;
+            without, one pixel of background stays between two objects.
+          colour: float32 [3]; None: a random one.
+
+        Returns:
+          Whether there was room for it.
+        """
         border = cv2.dilate(mask, np.ones((3, 3), np.uint8))
-        if not mask.any() or (self.label * cv2.dilate(border, np.ones((3, 3), np.uint8))).any():
+        clear = cv2.dilate(border, np.ones((3, 3), np.uint8)) if void else border
+        if not mask.any() or (self.label * clear).any():
             return False
         x, y, width, height = cv2.boundingRect(border)
         part = slice(y, y + height), slice(x, x + width)
         alpha = cv2.GaussianBlur(mask[part].astype(np.float32), (3, 3), 0.6)[..., None]
         spread = float(self.rng.uniform(4, 14))
-        paint = self._texture((height, width), {3: spread, 8: spread}) + self._colour(mask)
+        texture = self._texture((height, width), {3: spread, 8: spread})
+        paint = texture + (self.colour(mask) if colour is None else colour)
         self.image[part] += alpha * (paint - self.image[part])
-        self.label[border > 0] = IGNORE
+        if void:
+            self.label[border > 0] = IGNORE
         self.label[mask > 0] = train_id
         return True
+
+    def finished(self) -> tuple[np.ndarray, np.ndarray]:
+        """The example with the noise of a camera: image uint8 [size, size, 3] and label."""
+        image = cv2.GaussianBlur(self.image, (3, 3), 0.5)
+        image = image + np.float32(7) * self.rng.standard_normal(image.shape, np.float32)
+        return np.clip(np.rint(image), 0, 255).astype(np.uint8), self.label
 
     def polygon(self, corners: np.ndarray) -> np.ndarray:
         """The mask of a filled polygon, corners [N, 2] as (x, y) in pixels."""
@@ -124,7 +142,7 @@ class _Canvas:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Frame:
+class Frame:
     """Where a frame stands: its centre, half sides and direction."""
 
     centre: np.ndarray
@@ -132,6 +150,7 @@ class _Frame:
     turn: np.ndarray  # [2, 2], rotation
 
     def corners(self) -> np.ndarray:
+        """Of the middle of the walls, [4, 2] as (x, y), one after the other around."""
         signs = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
         return self.centre + (signs * self.half) @ self.turn.T
 
@@ -142,12 +161,12 @@ class _Frame:
         return float(inside.min()) if (inside >= 0).all() else -float(np.linalg.norm(outside))
 
 
-def _add_frame(canvas: _Canvas) -> _Frame | None:
+def _add_frame(canvas: Canvas) -> Frame | None:
     rng, unit, size = canvas.rng, canvas.unit, canvas.size
     angle = rng.uniform(-0.3, 0.3)
     turn = np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
     half = rng.uniform(20, 55, 2) * unit
-    frame = _Frame(rng.uniform(half, size - half), half, turn)
+    frame = Frame(rng.uniform(half, size - half), half, turn)
     corners = frame.corners()
     mask = np.zeros((size, size), np.uint8)
     width = rng.uniform(2.5, 3.3) * unit
@@ -156,7 +175,7 @@ def _add_frame(canvas: _Canvas) -> _Frame | None:
     return frame if canvas.place(mask, FRAME) else None
 
 
-def _add_disc(canvas: _Canvas, frame: _Frame | None, inside: bool) -> None:
+def _add_disc(canvas: Canvas, frame: Frame | None, inside: bool) -> None:
     """A disc wholly inside the frame or wholly outside, of the same sizes on both sides."""
     rng, unit = canvas.rng, canvas.unit
     for _ in range(12):
@@ -172,7 +191,7 @@ def _add_disc(canvas: _Canvas, frame: _Frame | None, inside: bool) -> None:
             return
 
 
-def _add_any(canvas: _Canvas, kind: int, radii: tuple[float, float], margin: float) -> None:
+def _add_any(canvas: Canvas, kind: int, radii: tuple[float, float], margin: float) -> None:
     rng, unit = canvas.rng, canvas.unit
     for _ in range(12):
         radius = float(np.exp(rng.uniform(*np.log(radii)))) * unit
@@ -185,7 +204,7 @@ def _add_any(canvas: _Canvas, kind: int, radii: tuple[float, float], margin: flo
             return
 
 
-def _add_cross(canvas: _Canvas) -> None:
+def _add_cross(canvas: Canvas) -> None:
     rng, unit = canvas.rng, canvas.unit
     for _ in range(12):
         centre = rng.uniform(9 * unit, canvas.size - 9 * unit, 2)
@@ -201,7 +220,7 @@ def _add_cross(canvas: _Canvas) -> None:
 def draw_example(seed: int, split: str, index: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Example `index` of a split: image uint8 [size, size, 3] and label uint8 [size, size]."""
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
-    canvas = _Canvas(rng, size)
+    canvas = Canvas(rng, size)
     frame = _add_frame(canvas) if rng.random() < 0.75 else None
     if frame is None:  # only where no frame has to be kept free is there room for the largest
         _add_any(canvas, int(rng.choice([DISC, SQUARE, TRIANGLE])), (14.0, RADII[1]), 0.3)
@@ -214,9 +233,22 @@ def draw_example(seed: int, split: str, index: int, size: int) -> tuple[np.ndarr
         _add_any(canvas, int(rng.choice([SQUARE, TRIANGLE])), (RADII[0], 24.0), 0.0)
     if rng.random() < 0.3:
         _add_cross(canvas)
-    image = cv2.GaussianBlur(canvas.image, (3, 3), 0.5)
-    image = image + np.float32(7) * rng.standard_normal(image.shape, np.float32)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8), canvas.label
+    return canvas.finished()
+
+
+@dataclasses.dataclass(eq=False)
+class ShapesConfig(tfds.core.BuilderConfig):
+    """How many examples, how large, from which seed, and how one is drawn.
+
+    Attributes:
+      draw: `draw_example`, or that of a variant (jaxseg/data/shapes_variants.py).
+    """
+
+    size: int = 128
+    train: int = 1600
+    val: int = 200
+    seed: int = 0
+    draw: Draw = draw_example
 
 
 class Shapes(tfds.core.GeneratorBasedBuilder):
@@ -240,7 +272,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
         config = self._config
         count = config.train if split == "train" else config.val
         for i in tqdm(range(count), desc=f"shapes {split}", unit="image", dynamic_ncols=True):
-            image, label = draw_example(config.seed, split, i, config.size)
+            image, label = config.draw(config.seed, split, i, config.size)
             yield (
                 i,
                 {
