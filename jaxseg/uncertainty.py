@@ -106,21 +106,64 @@ def paired_difference(
       ValueError: as `bootstrap_miou`; images that are not the same: their true pixels of each
         class differ, and the first such row is named.
     """
-    both = [_parts(first), _parts(second)]
-    if both[0].shape != both[1].shape:
+    return paired_mean_difference(
+        [first], [second], level=level, resamples=resamples, seed=seed, absent=absent
+    )
+
+
+def paired_mean_difference(
+    first: Sequence[Counts],
+    second: Sequence[Counts],
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    absent: str = "skip",
+) -> Interval:
+    """Mean mIoU of the runs of `second` minus that of `first`, by the same resampled images of all.
+
+    For two recipes that were trained from several seeds each. As in `paired_difference` the
+    interval is over images alone, the trained networks being what they are.
+
+    Args:
+      first: integers [N, K, K] of each run; see `bootstrap_miou`.
+      second: integers [N, K, K] of each run, row n of the image of `first`'s rows n.
+      level: probability that the interval is to hold.
+      resamples: how many.
+      seed: of the draws.
+      absent: the rule for absent classes, of `metrics.mean_iou`.
+
+    Raises:
+      ValueError: as `paired_difference`; no run on either side.
+    """
+    if not first or not second:
+        raise ValueError("a difference of means needs a run on both sides")
+    runs = [_parts(counts) for counts in (*first, *second)]
+    for run in runs[1:]:
+        _check_same_images(runs[0], run)
+    means = _difference_of_means(np.array([_miou(run.sum(axis=0), absent) for run in runs]), first)
+    values = _difference_of_means(_resampled(runs, resamples, seed, absent), first)
+    return _percentiles(float(means), values, level)
+
+
+def _difference_of_means(values: np.ndarray, first: Sequence[Counts]) -> np.ndarray:
+    """[runs, ...] -> [...]: the mean of those after `first`'s minus the mean of `first`'s."""
+    return values[len(first) :].mean(axis=0) - values[: len(first)].mean(axis=0)
+
+
+def _check_same_images(one: np.ndarray, other: np.ndarray) -> None:
+    images, classes = one.shape[0], one.shape[2]
+    if one.shape != other.shape:
         raise ValueError(
-            f"confusions of the same images: {list(np.shape(first))} against "
-            f"{list(np.shape(second))}"
+            f"confusions of the same images: {images} of {classes} classes against "
+            f"{other.shape[0]} of {other.shape[2]}"
         )
-    truths = both[0][:, 1] != both[1][:, 1]
+    truths = one[:, 1] != other[:, 1]
     if truths.any():
         raise ValueError(
             f"confusions of the same images: the truth of row {int(truths.any(axis=1).argmax())} "
             "has other pixels in the one than in the other"
         )
-    estimates = [_miou(parts.sum(axis=0), absent) for parts in both]
-    values = _resampled(both, resamples, seed, absent)
-    return _percentiles(float(estimates[1] - estimates[0]), values[1] - values[0], level)
 
 
 def seed_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:

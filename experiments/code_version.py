@@ -1,0 +1,105 @@
+"""Which code and which data an experiment runs on, each as a short hash.
+
+The code is what training and evaluation import, from `jaxseg.train` and `jaxseg.evaluate` and from
+the classes and the data set that the experiment names; other models, the report and the docs are no
+part of it. Comments, docstrings and layout do not count.
+"""
+
+import ast
+import functools
+import hashlib
+import pathlib
+from collections.abc import Iterator
+
+import jaxseg
+from jaxseg import config
+
+_ROOT = pathlib.Path(jaxseg.__file__).resolve().parent.parent
+_STARTS = ("jaxseg.train", "jaxseg.evaluate")
+_DIGITS = 10
+
+
+def of(experiment: config.Experiment) -> str:
+    """Hash of the modules that an experiment runs on."""
+    classes = set(_classes(config.to_dict(experiment)))
+    builder = f"jaxseg.data.builders.{experiment.data.name.partition('/')[0]}"
+    return _digest(tuple(sorted({*_STARTS, *classes, builder})))
+
+
+def of_data(data: config.Data) -> str:
+    """Hash of what the preparation wrote of a set: splits, sizes, checksums; "" if it is not there.
+
+    A set that is prepared later gives another hash: a plan is made after the preparation.
+    """
+    found = sorted(pathlib.Path(data.data_dir).glob(f"{data.name}/**/dataset_info.json"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in found))
+    return digest.hexdigest()[:_DIGITS] if found else ""
+
+
+def modules(starts: tuple[str, ...]) -> list[str]:
+    """All modules of jaxseg that these import, directly or through others, and they themselves."""
+    seen: set[str] = set()
+    ahead = [name for name in starts if _file(name)]
+    while ahead:
+        name = ahead.pop()
+        if name not in seen:
+            seen.add(name)
+            package = name.rpartition(".")[0]
+            ahead += [*_imports(name), *([package] if package else [])]
+    return sorted(seen)
+
+
+def _classes(values: object) -> Iterator[str]:
+    """The modules of the classes in a config as JSON."""
+    if isinstance(values, dict):
+        for key, value in values.items():
+            if key == "class":
+                yield value.partition(":")[0]
+            else:
+                yield from _classes(value)
+    elif isinstance(values, list):
+        for value in values:
+            yield from _classes(value)
+
+
+@functools.cache
+def _digest(starts: tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    for name in modules(starts):
+        digest.update(f"{name}\n{ast.dump(_parsed(name))}\n".encode())
+    return digest.hexdigest()[:_DIGITS]
+
+
+def _file(module: str) -> pathlib.Path | None:
+    """The source of a module of this project; None of any other."""
+    path = _ROOT.joinpath(*module.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if module.partition(".")[0] == "jaxseg" and file.is_file():
+            return file
+    return None
+
+
+@functools.cache
+def _parsed(module: str) -> ast.Module:
+    """The syntax tree without docstrings."""
+    file = _file(module)
+    assert file is not None
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            value = first.value if isinstance(first, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                node.body = node.body[1:]
+    return tree
+
+
+@functools.cache
+def _imports(module: str) -> list[str]:
+    names: set[str] = set()
+    for node in ast.walk(_parsed(module)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return sorted(name for name in names if _file(name))

@@ -1,0 +1,181 @@
+"""What came of an ablation: a record with each row's numbers, from the finished runs of a sweep."""
+
+import dataclasses
+import json
+import pathlib
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from experiments import ablation
+from jaxseg import environment, log, per_image, uncertainty
+from jaxseg.per_image import PerImage
+from jaxseg.results import LEVEL
+from jaxseg.uncertainty import Interval
+from launch import job
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """One evaluation of one training."""
+
+    seed: int
+    miou: float
+    classes: dict[str, float | None]  # IoU
+    counts: PerImage
+    outcome: dict[str, Any]
+    images_per_second: float
+
+
+def measure(
+    table: ablation.Ablation,
+    name: str,
+    size: str,
+    jobs: Sequence[ablation.Job],
+    folder: pathlib.Path,
+) -> dict[str, Any]:
+    """The record of a table, as JSON values; rows without a finished run have no numbers.
+
+    Args:
+      table: the ablation.
+      name: of its file.
+      size: of ablation.SIZES.
+      jobs: of `ablation.plan`; runs of other code, data or settings are none of them.
+      folder: of the sweep, which holds their run folders.
+
+    Raises:
+      ValueError: two runs that were not evaluated on the same images.
+    """
+    rows = ablation.rows_of(table, size)
+    runs = {row.name: _runs(row.name, jobs, folder) for row in rows}
+    base = runs[rows[0].name]
+    measured = [_row(row, runs[row.name], base if row is not rows[0] else []) for row in rows]
+    return {
+        "ablation": name,
+        "size": size,
+        "title": table.title,
+        "source": table.source,
+        "cause": table.cause,
+        "rows": measured,
+        "agreement": agreement(measured),
+        "seeds": sorted({one.seed for one in jobs}),
+        "unfinished": sorted(one.name for one in jobs if not _finished(one, folder)),
+        "stale": stale(jobs, folder),
+        "environment": environment.environment(),
+    }
+
+
+def stale(jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[str]:
+    """Run folders of a sweep that are of other code, data or settings than the plan."""
+    planned = {one.name for one in jobs}
+    found = (path.parent.name for path in folder.glob(f"*/{job.JOB}"))
+    return sorted(set(found) - planned)
+
+
+def _finished(one: ablation.Job, folder: pathlib.Path) -> bool:
+    return job.outcome(folder / one.name, list(one.protocols)) is not None
+
+
+def _runs(row: str, jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[_Run]:
+    runs = []
+    for one in jobs:
+        outcome = job.outcome(folder / one.name, [row]) if row in one.protocols else None
+        if outcome is None:
+            continue
+        path = folder / one.name / "eval" / outcome["protocols"][row]
+        record = json.loads(path.with_name(f"{path.name}.json").read_text())["metrics"]
+        lines = log.read_lines(folder / one.name / "metrics.jsonl")
+        rates = [rate for line in lines if (rate := line.get("images_per_second"))]
+        runs.append(
+            _Run(
+                one.seed,
+                record["miou"],
+                record["iou"],
+                per_image.read(path.with_name(f"{path.name}.npz")),
+                outcome,
+                statistics.median(rates),
+            )
+        )
+    return runs
+
+
+def _row(row: ablation.Row, runs: Sequence[_Run], base: Sequence[_Run]) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "name": row.name,
+        "change": {path: _text(value) for path, value in row.change.items()},
+        "paper": row.paper,
+        "seeds": [run.seed for run in runs],
+        "miou": [run.miou for run in runs],
+    }
+    if not runs:
+        return values
+    mious = [run.miou for run in runs]
+    classes = {name: _mean([run.classes[name] for run in runs]) for name in runs[0].classes}
+    values |= {
+        "mean": statistics.mean(mious),
+        "interval": _ends(uncertainty.seed_interval(mious, level=LEVEL)) if runs[1:] else None,
+        "classes": classes,
+        "parameters": runs[0].outcome["parameters"],
+        "multiply_adds": runs[0].outcome["multiply_adds"][row.name],
+        "memory": runs[0].outcome["memory"],
+        "images_per_second": statistics.median(run.images_per_second for run in runs),
+    }
+    return values | (_gain(base, runs) if base else {})
+
+
+def _gain(base: Sequence[_Run], runs: Sequence[_Run]) -> dict[str, Any]:
+    """Mean mIoU minus that of the base row: with the interval over images and that over seeds."""
+    if len({run.counts.names for run in (*base, *runs)}) > 1:
+        raise ValueError("runs of one table were evaluated on other images; delete their eval/")
+    counts = [[run.counts.class_counts() for run in group] for group in (base, runs)]
+    images = uncertainty.paired_mean_difference(*counts, level=LEVEL)
+    values: dict[str, Any] = {"gain": images.estimate, "gain_over_images": _ends(images)}
+    if base[1:] and runs[1:]:
+        mious = [[run.miou for run in group] for group in (base, runs)]
+        values["gain_over_seeds"] = _ends(uncertainty.seed_difference(*mious, level=LEVEL))
+    return values
+
+
+def _ends(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if known else None
+
+
+def _text(value: object) -> str:
+    """A value of an override as it stands in a table; of a whole part its class."""
+    return type(value).__name__ if dataclasses.is_dataclass(value) else str(value)
+
+
+def agreement(rows: Sequence[dict[str, Any]]) -> str:
+    """Whether the rows differ from the first in the paper's direction, as a sentence.
+
+    A difference is certain where its interval over seeds leaves out zero. Rows that the paper has
+    no value for, or the same as for its first row, are not counted.
+    """
+    kinds: dict[str, list[str]] = {"agrees": [], "opposite": [], "not distinguishable": []}
+    for row in rows[1:]:
+        interval = row.get("gain_over_seeds")
+        if interval is None or row["paper"] is None or rows[0]["paper"] is None:
+            continue
+        paper = row["paper"] - rows[0]["paper"]
+        if paper == 0:
+            continue
+        text = f"{row['name']} ({100 * row['gain']:+.1f}, the paper {paper:+.1f})"
+        if interval[0] <= 0 <= interval[1]:
+            kinds["not distinguishable"].append(text)
+        else:
+            kinds["agrees" if row["gain"] * paper > 0 else "opposite"].append(text)
+    total = sum(map(len, kinds.values()))
+    if not total:
+        return "No row can be held against a value of the paper."
+    parts = [f"{len(kinds['agrees'])} of {total} differences agree in direction with the paper"]
+    parts[0] += f": {'; '.join(kinds['agrees'])}" * bool(kinds["agrees"])
+    if kinds["not distinguishable"]:
+        parts.append(f"not distinguishable over seeds: {'; '.join(kinds['not distinguishable'])}")
+    if kinds["opposite"]:
+        parts.append(f"the other way round: {'; '.join(kinds['opposite'])}")
+    return ". ".join(part[0].upper() + part[1:] for part in parts) + "."

@@ -1,0 +1,161 @@
+"""One job of a sweep: trains what is not trained, evaluates what is not evaluated, says it is done.
+
+    python -m launch.job FOLDER
+
+FOLDER holds the job.json that `launch.sweep` wrote, and becomes the run folder. The same command
+goes on after any stop. Under `srun` with several tasks, all of them are the processes of one run.
+
+Exit status: that of `jaxseg.main`: 0 done, 1 failed, 75 saved after a signal and to be started
+again.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from absl import app, flags
+
+from jaxseg import command_line, config, results
+from jaxseg.errors import one_line
+from jaxseg.log import write_json
+
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, outside SLURM.")
+_PROCESSES = flags.DEFINE_integer("processes", 1, "With --coordinator: how many there are.")
+_PROCESS = flags.DEFINE_integer("process", 0, "With --coordinator: which one this is.")
+_CORES = flags.DEFINE_list("cores", [], "Processor cores to keep to.")
+_PARENT = flags.DEFINE_integer("parent", 0, "Stop, with all saved, when this process is gone.")
+
+JOB, OUTCOME = "job.json", "outcome.json"
+
+
+def write_job(
+    folder: pathlib.Path,
+    experiment: config.Experiment,
+    protocols: dict[str, config.Eval],
+    start: str,
+) -> None:
+    """job.json of a folder: what is to be trained, how it is to be evaluated.
+
+    Args:
+      folder: made if it is not there.
+      experiment: of the training.
+      protocols: row -> how its number is measured.
+      start: name of the folder beside it that holds the run to start from, or "".
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {
+        "experiment": config.to_dict(experiment),
+        "protocols": {row: config.to_dict(protocol) for row, protocol in protocols.items()},
+        "start": start,
+    }
+    write_json(folder / JOB, values)
+
+
+def outcome(folder: pathlib.Path, rows: Sequence[str]) -> dict[str, Any] | None:
+    """outcome.json of a finished job; None while these rows are not all measured."""
+    try:
+        values = json.loads((folder / OUTCOME).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return values if set(rows) <= set(values["protocols"]) else None
+
+
+def run(folder: pathlib.Path) -> None:
+    """Trains and evaluates, as far as it is not done yet.
+
+    Raises:
+      ValueError: the folder holds no job, or the run that it starts from is not finished.
+      SystemExit: with 75, after a signal.
+    """
+    from jaxseg import distributed, evaluate, train
+
+    try:
+        job = json.loads((folder / JOB).read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{folder} holds no {JOB}: launch.sweep writes it") from None
+    experiment: config.Experiment = config.from_dict(job["experiment"])
+    protocols = {row: config.from_dict(values) for row, values in job["protocols"].items()}
+    if job["start"]:
+        first = folder.parent / job["start"]
+        if not (first / OUTCOME).is_file():
+            raise ValueError(f"{folder.name} starts from {first}, which is not finished")
+        experiment.train.init_from = str(first)
+    command_line.prepare_jax(experiment)
+    distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    train.fit(experiment, folder)
+    tags = {}
+    for row, protocol in protocols.items():
+        tags[row] = results.tag(experiment.data.eval_split, protocol)
+        if not _is_evaluated(folder, tags[row], experiment.train.steps):
+            evaluate.run(dataclasses.replace(experiment, eval=protocol), folder)
+    if distributed.is_main():
+        write_json(folder / OUTCOME, {"protocols": tags, **_costs(experiment, protocols)})
+
+
+def _is_evaluated(folder: pathlib.Path, tag: str, step: int) -> bool:
+    try:
+        record = json.loads((folder / "eval" / f"{tag}.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return record.get("step") == step and (folder / "eval" / f"{tag}.npz").is_file()
+
+
+def _costs(experiment: config.Experiment, protocols: dict[str, config.Eval]) -> dict[str, Any]:
+    """Parameters, multiply-adds of one image as each row evaluates it, memory of a training step.
+
+    Multiply-adds are of one view of the evaluated size at scale 1, or of one window.
+    """
+    from jaxseg import inference, summary
+
+    crop = experiment.data.crop_size
+    counts: dict[str, int] = {}
+    for row, protocol in protocols.items():
+        size = protocol.crop_size if protocol.sliding else protocol.size
+        model = experiment.model
+        if protocol.output_stride:
+            model = inference.at_output_stride(model, protocol.output_stride)
+        counts[row] = summary.summarize(model, size if any(size) else crop).multiply_adds
+    trained = summary.summarize(experiment.model, crop)
+    return {
+        "steps": experiment.train.steps,
+        "parameters": trained.parameters,
+        "multiply_adds": counts,
+        "memory": summary.step_memory(experiment, crop)["train step"]["peak"],
+    }
+
+
+def _stop_with(parent: int) -> None:
+    """Asks this process to stop, as a scheduler would, when `parent` is gone."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the job; an error becomes one line, and the traceback goes to the log before it."""
+    if len(arguments) != 2:
+        print("usage: python -m launch.job FOLDER", file=sys.stderr)
+        return 2
+    if _CORES.value:
+        os.sched_setaffinity(0, [int(core) for core in _CORES.value])
+    if _PARENT.value:
+        threading.Thread(target=_stop_with, args=(_PARENT.value,), daemon=True).start()
+    try:
+        run(pathlib.Path(arguments[1]))
+    except (ValueError, OSError, KeyError) as error:
+        traceback.print_exc()
+        print(f"jaxseg: {one_line(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,187 @@
+"""A table of a paper from one command: the plan, the runs that are not done yet, the table.
+
+    python -m launch.sweep --ablation=deeplab_v3_table1 --size=shapes --jobs=2
+    python -m launch.sweep --ablation=deeplab_v3_table1 --size=shapes --backend=plan
+    python -m launch.sweep --ablation=deeplab_v3_table1 --size=camvid --backend=slurm --jobs=8
+
+The folder of the sweep, WORKDIR/ABLATION_SIZE, holds one run folder a training, named by the hash
+of what decides its outcome, and table.{md,tex,csv,html,png}. The same command goes on after any
+stop, runs nothing twice, and shows nothing of other code or data as current.
+
+Exit status: 0 all rows are there; 1 some failed, or a wrong argument; 75 stopped by a signal with
+everything saved.
+"""
+
+import ast
+import functools
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags, logging
+
+from experiments import ablation
+from experiments.results import ablation_measure, ablation_table
+from jaxseg import config, summary
+from jaxseg.errors import one_line
+from launch import job, pool
+
+_ABLATION = flags.DEFINE_string("ablation", None, "NAME of experiments/ablations, or a file.")
+_SIZE = flags.DEFINE_enum("size", "shapes", ablation.SIZES, "As published, or smaller.")
+_BACKEND = flags.DEFINE_enum(
+    "backend", "local", ["local", "slurm", "gke", "plan", "table"],
+    "Where to run; or only the plan, or only the table of what is there.",
+)  # fmt: skip
+_JOBS = flags.DEFINE_integer("jobs", 1, "Trainings beside each other.", 1)
+_RETRIES = flags.DEFINE_integer("retries", 1, "How often a failed training is started again.", 0)
+_SEEDS = flags.DEFINE_list("seeds", [], "Instead of the table's own.")
+_WORKDIR = flags.DEFINE_string("workdir", "runs/ablations", "Folder of the sweeps.")
+_DATA_DIR = flags.DEFINE_string("data_dir", "data", "Prepared data sets.")
+_CHANGE = flags.DEFINE_multi_string("change", [], "FIELD=VALUE for all rows: train.steps=100.")
+_SPEED = flags.DEFINE_float(
+    "speed", 50.0, "Billion multiply-adds a second, to estimate hours before anything was run.", 0
+)
+_SBATCH = flags.DEFINE_list("sbatch", [], "slurm: more options for sbatch.")
+_IMAGE = flags.DEFINE_string("image", None, "gke: the container image.")
+
+_BACKWARD = 3  # a training step computes forward, and twice as much backward
+
+
+def _changes() -> dict[str, object]:
+    changes: dict[str, object] = {"data.data_dir": _DATA_DIR.value}
+    for text in _CHANGE.value:
+        path, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--change={text}: FIELD=VALUE is wanted, as train.steps=100")
+        try:
+            changes[path] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            changes[path] = value
+    return changes
+
+
+def _seeds() -> tuple[int, ...]:
+    try:
+        return tuple(int(seed) for seed in _SEEDS.value)
+    except ValueError:
+        raise ValueError(f"--seeds={','.join(_SEEDS.value)}: whole numbers are wanted") from None
+
+
+def _prepare(table: ablation.Ablation) -> None:
+    """Draws the data set of a table where it is a drawn one and is not there."""
+    rows = ablation.rows_of(table, _SIZE.value)
+    sets = {ablation.experiment_of(table, _SIZE.value, row).data.name for row in rows}
+    for name in sorted(sets):
+        if (pathlib.Path(_DATA_DIR.value) / name).is_dir():
+            continue
+        if name.partition("/")[0] != "shapes":
+            raise ValueError(
+                f"{_DATA_DIR.value}/{name} is not there: prepare it with python -m "
+                f"jaxseg.data.prepare --name={name} --data_dir={_DATA_DIR.value} --manual_dir=FILES"
+            )
+        command = ["-m", "jaxseg.data.prepare", f"--name={name}", f"--data_dir={_DATA_DIR.value}"]
+        subprocess.run([sys.executable, *command], check=True)
+
+
+@functools.cache
+def _multiply_adds(model: str, size: tuple[int, int]) -> int:
+    return summary.summarize(config.from_dict(json.loads(model)), size).multiply_adds
+
+
+def cost(experiment: config.Experiment) -> float:
+    """Multiply-adds of a training."""
+    one = _multiply_adds(json.dumps(config.to_dict(experiment.model)), experiment.data.crop_size)
+    images = experiment.data.batch_size * experiment.train.steps
+    return float(_BACKWARD * one * images)
+
+
+def describe(table: ablation.Ablation, jobs: Sequence[ablation.Job], folder: pathlib.Path) -> str:
+    """The plan: what each row changes, what is done, what the rest will cost."""
+    lines = [f"{table.title} ({_SIZE.value})", table.source, ""]
+    left = 0.0
+    for row in ablation.rows_of(table, _SIZE.value):
+        own = [one for one in jobs if row.name in one.protocols]
+        done = [one for one in own if job.outcome(folder / one.name, [row.name])]
+        todo = [one for one in own if not job.outcome(folder / one.name, list(one.protocols))]
+        changes = ", ".join(f"{path}={_short(value)}" for path, value in row.change.items())
+        price = cost(own[0].experiment)
+        lines.append(f"  {row.name}: {changes or 'the base'}")
+        lines.append(f"    {len(done)} of {len(own)} seeds done; {price:.3g} multiply-adds a seed")
+        left += sum(cost(one.experiment) for one in todo if next(iter(one.protocols)) == row.name)
+    waiting = sum(not job.outcome(folder / one.name, list(one.protocols)) for one in jobs)
+    hours = left / (_SPEED.value * 1e9) / 3600
+    lines += [
+        "",
+        f"{waiting} of {len(jobs)} trainings to run: {left:.3g} multiply-adds, about {hours:.2g} h "
+        f"at {_SPEED.value:g} billion a second (--speed)",
+    ]
+    return "\n".join(lines)
+
+
+def _short(value: object) -> str:
+    return type(value).__name__ if hasattr(value, "__dataclass_fields__") else str(value)
+
+
+def _tasks(jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[pool.Task]:
+    return [
+        pool.Task(
+            one.name,
+            folder / one.name,
+            (sys.executable, "-m", "launch.job", str(folder / one.name)),
+            one.experiment.train.steps,
+        )
+        for one in jobs
+        if not job.outcome(folder / one.name, list(one.protocols))
+    ]
+
+
+def run(name: str) -> int:
+    """Plans, runs, and writes the table; returns the exit status."""
+    table = ablation.named(name)
+    _prepare(table)
+    jobs = ablation.plan(table, _SIZE.value, seeds=_seeds(), shared=_changes())
+    folder = pathlib.Path(_WORKDIR.value) / f"{pathlib.Path(name).stem}_{_SIZE.value}"
+    print(describe(table, jobs, folder), flush=True)
+    if _BACKEND.value == "plan":
+        return 0
+    for one in jobs:
+        job.write_job(folder / one.name, one.experiment, one.protocols, one.start)
+    failed: list[str] = []
+    for wave in sorted({one.wave for one in jobs}):
+        tasks = _tasks([one for one in jobs if one.wave == wave], folder)
+        if tasks and _BACKEND.value == "local":
+            failed += pool.Pool(_JOBS.value, _RETRIES.value, pool.gpus()).run(tasks)
+        elif tasks and _BACKEND.value == "slurm":
+            from launch import slurm
+
+            failed += slurm.run(tasks, _JOBS.value, _SBATCH.value)
+        elif tasks and _BACKEND.value == "gke":
+            from launch import jobset
+
+            return jobset.write(tasks, _JOBS.value, _IMAGE.value)
+    record = ablation_measure.measure(
+        table, folder.name.removesuffix(f"_{_SIZE.value}"), _SIZE.value, jobs, folder
+    )
+    ablation_table.write(record, folder)
+    print(f"\n{ablation_table.markdown(record)}\n\n{folder}/table.{{md,tex,csv,html,png,json}}")
+    return 1 if failed or record["unfinished"] else 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line; an error that the user can mend becomes one line."""
+    logging.set_verbosity(logging.WARNING)
+    try:
+        if len(arguments) > 1:
+            raise ValueError(f"{arguments[1]!r} is no flag; see --help")
+        if not _ABLATION.value:
+            raise ValueError(f"--ablation=NAME is needed: {', '.join(ablation.names())}")
+        return run(_ABLATION.value)
+    except (ValueError, OSError, subprocess.CalledProcessError) as error:
+        print(f"jaxseg: {one_line(error)}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    app.run(main)
