@@ -26,7 +26,7 @@ from experiments import ablation
 from experiments.results import ablation_measure, ablation_table
 from jaxseg import config, summary
 from jaxseg.errors import one_line
-from launch import job, pool
+from launch import job, jobset, pool
 
 _ABLATION = flags.DEFINE_string("ablation", None, "NAME of experiments/ablations, or a file.")
 _SIZE = flags.DEFINE_enum("size", "shapes", ablation.SIZES, "As published, or smaller.")
@@ -142,7 +142,8 @@ def run(name: str) -> int:
     table = ablation.named(name)
     _prepare(table)
     jobs = ablation.plan(table, _SIZE.value, seeds=_seeds(), shared=_changes())
-    folder = pathlib.Path(_WORKDIR.value) / f"{pathlib.Path(name).stem}_{_SIZE.value}"
+    short = pathlib.Path(name).stem
+    folder = pathlib.Path(_WORKDIR.value) / f"{short}_{_SIZE.value}"
     print(describe(table, jobs, folder), flush=True)
     if _BACKEND.value == "plan":
         return 0
@@ -158,12 +159,8 @@ def run(name: str) -> int:
 
             failed += slurm.run(tasks, _JOBS.value, _SBATCH.value)
         elif tasks and _BACKEND.value == "gke":
-            from launch import jobset
-
             return jobset.write(tasks, _JOBS.value, _IMAGE.value)
-    record = ablation_measure.measure(
-        table, folder.name.removesuffix(f"_{_SIZE.value}"), _SIZE.value, jobs, folder
-    )
+    record = ablation_measure.measure(table, short, _SIZE.value, jobs, folder)
     ablation_table.write(record, folder)
     print(f"\n{ablation_table.markdown(record)}\n\n{folder}/table.{{md,tex,csv,html,png,json}}")
     return 1 if failed or record["unfinished"] else 0
