@@ -1,0 +1,223 @@
+"""The trainings of a sweep as one SLURM array: submitted once, waited for, found again.
+
+SLURM holds all that has to be remembered. The list of folders is a file named by the hash of what
+is in it, and the array bears that hash in its name; so the same command after a stop finds the
+elements that are still queued or running and waits for them, and submits only what is missing.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Sequence
+
+from jaxseg.train import STOPPED
+from launch import pool
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+_SECONDS_BETWEEN_LOOKS = 5.0
+_SECONDS_OF_FILES = 60.0  # after which a file of another node is seen here, with NFS's caches
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Element:
+    """What SLURM says of an element of an array that has not ended."""
+
+    number: str  # "12_3", as scontrol and scancel take it
+    state: str  # PENDING, RUNNING, COMPLETING, ...
+    reason: str  # why it is pending
+
+
+def run(tasks: Sequence[pool.Task], jobs: int, options: Sequence[str]) -> list[str]:
+    """Submits what SLURM does not have yet, and waits for all.
+
+    Args:
+      tasks: their folders, in one folder, hold the job.json of launch.job.
+      jobs: elements of the array that run beside each other.
+      options: more options for sbatch; one may take the place of an option of launch/slurm.sh.
+
+    Returns:
+      The names of the tasks that ended without all that was wanted of them.
+
+    Raises:
+      ValueError: SLURM is not there, or refuses the array.
+      SystemExit: with 75, after a signal; SLURM goes on with the array.
+    """
+    sweep = tasks[0].folder.absolute().parent
+    there = _live(sweep)
+    if there is None:
+        raise ValueError("squeue does not answer: SLURM must, to see what is running already")
+    missing = [task for task in tasks if str(task.folder.absolute()) not in there]
+    if missing:
+        array = _submit(sweep, missing, jobs, options)
+        found = f", {len(there)} were in the queue before" * bool(there)
+        _say(f"array {array} of {len(missing)} jobs is submitted{found}")
+    else:
+        _say(f"all {len(tasks)} jobs are in the queue already")
+    return _Wait(sweep, tasks).run()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _slurm(*command: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command of SLURM, which a Ctrl-C does not reach.
+
+    Raises:
+      ValueError: it is not installed.
+    """
+    try:
+        return subprocess.run(
+            command, cwd=_ROOT, capture_output=True, text=True, start_new_session=True
+        )
+    except FileNotFoundError:
+        raise ValueError(
+            f"{command[0]} is not on PATH: start the sweep where jobs are submitted to SLURM, "
+            "or with --backend=local"
+        ) from None
+
+
+def _submit(
+    sweep: pathlib.Path, tasks: Sequence[pool.Task], jobs: int, options: Sequence[str]
+) -> str:
+    """Submits the array; returns its number."""
+    text = "".join(f"{task.folder.absolute()}\n" for task in tasks)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    listing = sweep / f"slurm-{digest}.txt"
+    listing.write_text(text)
+    done = _slurm(
+        "sbatch",
+        "--parsable",
+        f"--array=0-{len(tasks) - 1}%{jobs}",
+        f"--job-name={_name(listing)}",
+        f"--output={sweep / 'slurm.log'}",
+        *options,
+        "launch/slurm.sh",
+        f"--folders={listing}",
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"it ends with {done.returncode}"]
+        raise ValueError(f"sbatch {' '.join(options)}: {lines[-1].removeprefix('sbatch: error: ')}")
+    return done.stdout.strip().partition(";")[0]
+
+
+def _name(listing: pathlib.Path) -> str:
+    return f"jaxseg-{listing.stem}"
+
+
+def _live(sweep: pathlib.Path) -> dict[str, _Element] | None:
+    """Run folder -> its element, of all arrays of a sweep; None when SLURM does not answer."""
+    lists = {_name(path): path.read_text().splitlines() for path in sweep.glob("slurm-*.txt")}
+    if not lists:
+        return {}
+    form = "%i|%j|%T|%r"
+    done = _slurm(
+        "squeue", "--noheader", "--array", f"--name={','.join(lists)}", f"--format={form}"
+    )
+    if done.returncode:
+        return None
+    elements = {}
+    for line in done.stdout.splitlines():
+        number, name, state, reason = line.strip().split("|", 3)
+        index = int(number.rpartition("_")[2])
+        elements[lists[name][index]] = _Element(number, state, reason)
+    return elements
+
+
+def is_done(folder: pathlib.Path) -> bool:
+    """Whether all that job.json wants is in outcome.json."""
+    try:
+        wanted, found = (
+            json.loads((folder / name).read_text())["protocols"]
+            for name in ("job.json", "outcome.json")
+        )
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return set(wanted) <= set(found)
+
+
+class _Wait:
+    """Looks at the queue and at the run folders until all tasks have ended."""
+
+    def __init__(self, sweep: pathlib.Path, tasks: Sequence[pool.Task]) -> None:
+        self._sweep = sweep
+        self._waiting = {str(task.folder.absolute()): task for task in tasks}
+        self._gone: dict[str, float] = {}  # since when SLURM does not have it any more
+        self._failed: list[str] = []
+        self._told: set[str] = set()
+        self._stopping = False
+
+    def run(self) -> list[str]:
+        """Returns the names of the failed."""
+        before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
+        line = pool._Line(list(self._waiting.values()))
+        try:
+            while self._waiting:
+                there = _live(self._sweep)
+                if there is None:
+                    self._once(line, "squeue does not answer; waiting goes on")
+                else:
+                    self._look(line, there)
+                until = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+                while self._waiting and not self._stopping and time.monotonic() < until:
+                    time.sleep(min(0.2, _SECONDS_BETWEEN_LOOKS))
+                if self._stopping:
+                    self._leave(line, there or {})
+        finally:
+            line.close()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return self._failed
+
+    def _stop(self, number: int, frame: types.FrameType | None) -> None:
+        self._stopping = True
+
+    def _once(self, line: pool._Line, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            line.say(text)
+
+    def _look(self, line: pool._Line, there: dict[str, _Element]) -> None:
+        running = []
+        for folder, task in list(self._waiting.items()):
+            element = there.get(folder)
+            if element is not None:
+                self._gone.pop(folder, None)
+                if element.state != "PENDING":
+                    running.append(task)
+                elif "held" in element.reason.lower():
+                    self._once(
+                        line,
+                        f"{task.name} is held ({element.reason}): scontrol release "
+                        f"{element.number} lets it run, scancel {element.number} gives it up",
+                    )
+            elif is_done(task.folder):
+                del self._waiting[folder]
+                line.finished(task)
+            elif time.monotonic() - self._gone.setdefault(folder, time.monotonic()) >= (
+                _SECONDS_OF_FILES
+            ):
+                del self._waiting[folder]
+                self._failed.append(task.name)
+                line.say(f"{task.name} failed: {self._reason(task)}")
+        line.show(running, len(self._failed))
+
+    def _reason(self, task: pool.Task) -> str:
+        if (task.folder / "log.txt").is_file():
+            return pool._last_line(task)
+        return f"it did not start; see {self._sweep / 'slurm.log'}"
+
+    def _leave(self, line: pool._Line, there: dict[str, _Element]) -> None:
+        arrays = sorted({element.number.partition("_")[0] for element in there.values()})
+        line.say(
+            f"stopped waiting; SLURM goes on with {len(there)} jobs. The same command waits for "
+            f"them again" + f"; scancel {' '.join(arrays)} ends them" * bool(arrays)
+        )
+        sys.exit(STOPPED)
