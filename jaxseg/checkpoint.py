@@ -6,12 +6,11 @@ the config is refused, with the list of differences. Nothing is ever cast.
 """
 
 import contextlib
-import fcntl
 import logging
 import os
 import pathlib
+import re
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -20,48 +19,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
+from jaxseg import orbax_noise
 from jaxseg.state import TrainState
 
 _SHOWN = 20  # differences listed in one refusal
 _log = logging.getLogger(__name__)
-
-
-def _not_orbax(record: logging.LogRecord) -> bool:
-    """Drops what Orbax says of each file: our own lines name what the user must know."""
-    return record.levelno >= logging.CRITICAL or "orbax" not in record.pathname
-
-
-logging.getLogger("absl").addFilter(_not_orbax)
-
-
-@contextlib.contextmanager
-def lock(workdir: pathlib.Path) -> Iterator[None]:
-    """Keeps a second run out of a run folder; the kernel lets go when the process ends, however.
-
-    Raises:
-      ValueError: another process holds the folder, it is named; or it cannot be written to.
-    """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        opened = (workdir / ".lock").open("a+")
-    except OSError as error:
-        reason = "it is a file" if workdir.is_file() else error.strerror
-        raise ValueError(
-            f"{workdir} cannot be a run folder: {reason}; choose another --workdir"
-        ) from None
-    with opened as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise ValueError(
-                f"{workdir} is in use by {file.read().strip() or 'another process'}: "
-                "two runs cannot share a folder; stop that one or choose another --workdir"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        yield
 
 
 def leaf_types(tree: Any) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -101,6 +63,14 @@ def refuse_differences(expected: Any, found: Any, where: str, way_out: str) -> N
         raise ValueError(f"{where} does not fit the config ({way_out}):\n  {listing}")
 
 
+def _system_reason(error: BaseException) -> str:
+    """What the operating system said, where tensorstore passes on its number; else `_reason`."""
+    number = re.search(r"os_error_code='(\d+)'", str(error))
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return os.strerror(int(number[1])).lower() if number else _reason(error)
+
+
 def _reason(error: BaseException) -> str:
     first_line = (str(error).strip() or "no message").splitlines()[0]
     return f"{type(error).__name__}: {first_line[:160]}"
@@ -119,12 +89,20 @@ class Checkpoints:
             raise ValueError(f"train.keep={keep} must be at least 1")
         self.folder = folder.absolute()
         self._manager = _manager(self.folder, keep)
+        self._quiet = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        self._quiet.enter_context(orbax_noise.dropped())
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._manager.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        with (
+            self._quiet,
+            self._saying_what_is_left() if error is None else contextlib.suppress(Exception),
+        ):
+            self._manager.close()
 
     @property
     def latest(self) -> int | None:
@@ -143,23 +121,40 @@ class Checkpoints:
           state: of any sharding.
           iterator: the loader's place, a JSON object that is the same in all processes.
           wait: return only when everything is on disk.
+
+        Raises:
+          OSError: this step, or one whose save went on since the last call, cannot be written; the
+            newest good one is named.
         """
         if step != self.latest:
-            saved = self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state), iterator=ocp.args.JsonSave(dict(iterator))
-                ),
-                force=True,
+            args = ocp.args.Composite(
+                state=ocp.args.StandardSave(state), iterator=ocp.args.JsonSave(dict(iterator))
             )
+            with self._saying_what_is_left():
+                saved = self._manager.save(step, args=args, force=True)
             if not saved:  # Orbax says so by a False, when a newer step lies in the folder
                 raise OSError(f"{self.folder}: step {step} was not saved; newest is {self.latest}")
         if wait:
             self.wait()
 
     def wait(self) -> None:
-        """Returns when everything is on disk."""
-        self._manager.wait_until_finished()
+        """Returns when everything is on disk; raises what `save` does."""
+        with self._saying_what_is_left():
+            self._manager.wait_until_finished()
+
+    @contextlib.contextmanager
+    def _saying_what_is_left(self) -> Iterator[None]:
+        """Turns whatever a failed save raises into one line: the reason, and what is good."""
+        try:
+            yield
+        except Exception as error:  # Orbax and tensorstore each raise their own
+            # Not Orbax's list of steps: that holds the one that failed too.
+            good = max((int(p.name) for p in self.folder.glob("*") if p.name.isdigit()), default=0)
+            left = f"the last good one is {self.folder / str(good)}" if good else "there is none"
+            raise OSError(
+                f"a checkpoint cannot be saved in {self.folder}: {_system_reason(error)}; {left}. "
+                "Mend that (make room, say), and the same command goes on from there"
+            ) from error
 
     def restore(self, abstract: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
         """The newest step that can be read, or None when there is none at all.

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxseg import checkpoint, config
+from jaxseg import checkpoint, config, run_lock
 from jaxseg.log import write_json
 from jaxseg.state import TrainState
 from jaxseg.step import init_variables
@@ -221,7 +221,7 @@ def save(
     """
     check_new(folder)
     scratch = folder.with_name(f"{folder.name}.incomplete")
-    with checkpoint.lock(scratch):
+    with run_lock.lock(scratch):
         shutil.rmtree(scratch / "checkpoints", ignore_errors=True)
         try:
             _write(scratch, experiment, variables, report)

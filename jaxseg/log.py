@@ -1,6 +1,7 @@
 """What a run tells while it goes on: progress, metrics.jsonl, TensorBoard."""
 
 import collections
+import contextlib
 import datetime
 import json
 import math
@@ -13,9 +14,10 @@ from typing import Any
 
 import jax
 import numpy as np
-import tensorboardX
 import tqdm
 
+from jaxseg.errors import naming
+from jaxseg.event_file import EventFile
 from jaxseg.types import Array
 
 _SECONDS_BETWEEN_LINES = 10.0  # of progress where there is no terminal
@@ -37,8 +39,12 @@ def json_ready(value: Any) -> Any:
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Writes a file of JSON at once: a reader, or a kill, meets the old or the new file whole."""
     scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    scratch.write_text(json.dumps(json_ready(value), indent=1, allow_nan=False) + "\n")
-    scratch.replace(path)
+    try:
+        with naming(path):
+            scratch.write_text(json.dumps(json_ready(value), indent=1, allow_nan=False) + "\n")
+            scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def read_lines(path: pathlib.Path, *, up_to: int | None = None) -> list[dict[str, Any]]:
@@ -196,11 +202,10 @@ class Writer:
         self.lines = read_lines(self._path, up_to=step)
         if main:
             scratch = self._path.with_suffix(".tmp")
-            scratch.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
-            scratch.replace(self._path)
-            self._events = tensorboardX.SummaryWriter(
-                str(workdir / "tensorboard"), purge_step=step + 1 if step else None
-            )
+            with naming(self._path):
+                scratch.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
+                scratch.replace(self._path)
+            self._events = EventFile(workdir / "tensorboard", step + 1 if step else None)
 
     def has(self, kind: str, step: int) -> bool:
         """Whether a line of this kind and step is there."""
@@ -213,28 +218,37 @@ class Writer:
           kind: "train" or "eval".
           step: updates done.
           values: numbers, and mappings of names to numbers.
+
+        Raises:
+          OSError: the disk is full, say; the file is named.
         """
         line = {"kind": kind, "step": step, **values, "time": round(time.time(), 3)}
         line = json_ready(line)
         self.lines.append(line)
         if not self._main:
             return
-        with self._path.open("a") as file:
+        with naming(self._path), self._path.open("a") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
+        with naming(self._path.with_name("tensorboard")):
+            self._add_scalars(kind, step, line)
+
+    def _add_scalars(self, kind: str, step: int, line: Mapping[str, Any]) -> None:
         for name, value in line.items():
             parts = value if isinstance(value, dict) else {"": value}
             for part, number in parts.items():
                 if isinstance(number, int | float) and name not in ("step", "time"):
                     tag = f"{kind}/{name}/{part}" if part else f"{kind}/{name}"
-                    self._events.add_scalar(tag, number, step)
+                    self._events.scalar(tag, number, step)
         self._events.flush()
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
         """A picture uint8 [H, W, 3] for TensorBoard."""
         if self._main:
-            self._events.add_image(name, image, step, dataformats="HWC")
+            with naming(self._path.with_name("tensorboard")):
+                self._events.picture(name, image, step)
 
     def close(self) -> None:
-        """Closes the files."""
+        """Closes the files; every line is on disk before."""
         if self._main:
-            self._events.close()
+            with contextlib.suppress(OSError):
+                self._events.close()

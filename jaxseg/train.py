@@ -27,16 +27,16 @@ from jaxseg import (
     evaluate,
     initial,
     log,
-    losses,
     reach,
+    run_lock,
+    train_check,
     validation,
 )
 from jaxseg.data import class_sampling, loader, transforms
 from jaxseg.environment import describe_run
-from jaxseg.inference import check_protocol
 from jaxseg.state import TrainState
-from jaxseg.step import init_state, init_variables, make_optimizer, make_train_step
-from jaxseg.types import Array, Outputs
+from jaxseg.step import init_state, make_optimizer, make_train_step
+from jaxseg.types import Array
 
 STOPPED = os.EX_TEMPFAIL  # 75: saved after a signal, to be started again
 
@@ -69,28 +69,30 @@ def fit(
     """
     workdir = pathlib.Path(workdir)
     train, main = experiment.train, distributed.is_main()
-    train_source, eval_source = data or _open_data(experiment.data)
-    mesh = distributed.make_mesh(train.rows)
-    _check(experiment, train_source, eval_source, mesh)
-    plan = class_sampling.make_plan(
-        train_source, duplicate=experiment.data.duplicate, balance=experiment.data.balance
-    )
-    optimizer, rate = make_optimizer(experiment)
-    place = distributed.replicated(mesh)
-    init = jax.jit(functools.partial(init_state, experiment, optimizer), out_shardings=place)
-    abstract = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-        jax.eval_shape(init),
-    )
     with contextlib.ExitStack() as stack:
+        stack.enter_context(distributed.watch(train.peer_timeout, workdir / "checkpoints"))
+        train_source, eval_source = data or _open_data(experiment.data)
+        mesh = distributed.make_mesh(train.rows)
+        train_check.check(experiment, train_source, eval_source, mesh)
+        plan = class_sampling.make_plan(
+            train_source, duplicate=experiment.data.duplicate, balance=experiment.data.balance
+        )
+        optimizer, rate = make_optimizer(experiment)
+        start_state = functools.partial(init_state, experiment, optimizer)
+        abstract = distributed.placed(jax.eval_shape(start_state), mesh, shard=train.shard_params)
+        places = jax.tree.map(lambda leaf: leaf.sharding, abstract)
+        # What a start from weights is put into is whole on every device, and spread afterwards.
+        at_start = distributed.replicated(mesh) if train.init_from else places
+        init = jax.jit(start_state, out_shardings=at_start)
         if main:
-            stack.enter_context(checkpoint.lock(workdir))
+            stack.enter_context(run_lock.lock(workdir))
         stopping = stack.enter_context(distributed.StopRequest())
         saved = stack.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", train.keep))
         state, position = saved.restore(abstract) or (
             initial.state(experiment, init, abstract, workdir if main else None),
             None,
         )
+        state = jax.device_put(state, places)
         start = int(state.step)
         if main:
             describe_run(experiment, workdir, source, start)
@@ -107,6 +109,7 @@ def fit(
             return step == train.steps or bool(train.eval_every and step % train.eval_every == 0)
 
         def evaluate_now(state: TrainState, step: int) -> None:
+            state = distributed.whole(state.replace(opt_state=None), mesh)
             try:
                 with stopping.interrupting():
                     validation.validate(
@@ -121,7 +124,11 @@ def fit(
             progress.say(f"{workdir}: all {train.steps} steps are done")
             return state
         batches = _batches(experiment, train_source, plan, mesh, position)
-        train_step = jax.jit(make_train_step(experiment, optimizer, rate), donate_argnums=0)
+        train_step = jax.jit(
+            make_train_step(experiment, optimizer, rate, places if train.shard_params else None),
+            out_shardings=(places, None),
+            donate_argnums=0,
+        )
         recent, speed = log.Recent(), log.Rate()
         batch, position = next(batches)
         for step in range(start + 1, train.steps + 1):
@@ -163,56 +170,6 @@ def fit(
 def _open_data(data: config.Data) -> tuple[loader.Source, loader.Source]:
     train = loader.open_split(data.name, data.train_split, data.data_dir)
     return train, loader.open_split(data.name, data.eval_split, data.data_dir)
-
-
-def _check(
-    experiment: config.Experiment, train: loader.Source, test: loader.Source, mesh: Mesh
-) -> None:
-    """Refuses, before anything is computed, settings that do not fit the data or the devices."""
-    data, k = experiment.data, train.labels.num_classes
-    check_protocol(experiment.eval)
-    outputs, _ = jax.eval_shape(functools.partial(init_variables, experiment))
-    if outputs["logits"].shape[-1] != k:
-        raise ValueError(
-            f"the model predicts {outputs['logits'].shape[-1]} classes, {data.name} has {k}: "
-            f"set --config.model.num_classes={k}"
-        )
-    if train.labels != test.labels:
-        raise ValueError(f"{data.name}: {data.train_split} and {data.eval_split} differ in labels")
-    _check_loss(experiment.loss, outputs, data.name, k)
-    if len(train) == 0:
-        raise ValueError(f"{data.name}: the split {data.train_split} holds no image")
-    for name in ("steps", "log_every", "checkpoint_every"):
-        if getattr(experiment.train, name) < 1:
-            raise ValueError(f"train.{name}={getattr(experiment.train, name)} must be at least 1")
-    if not 0 <= experiment.train.ema_decay < 1:
-        raise ValueError(f"train.ema_decay={experiment.train.ema_decay} must be 0 to below 1")
-    distributed.check_split(
-        mesh, data.batch_size, data.crop_size[0], accumulate=experiment.train.accumulate
-    )
-
-
-def _check_loss(loss: config.Loss, outputs: Outputs, name: str, num_classes: int) -> None:
-    if len(loss.class_weights) not in (0, num_classes):
-        raise ValueError(
-            f"loss.class_weights has {len(loss.class_weights)} numbers, "
-            f"{name} has {num_classes} classes"
-        )
-    if not 0 < loss.hardest <= 1:
-        raise ValueError(f"loss.hardest={loss.hardest} must be above 0 and at most 1")
-    if loss.hardest < 1 and loss.reduction == "images":
-        raise ValueError(f"loss.hardest={loss.hardest} needs loss.reduction=pixels")
-    if loss.coarse and not losses.coarse_names(outputs):
-        raise ValueError(
-            f"loss.coarse={loss.coarse} needs a model with coarse logits (DeepLab, PSPNet, ...), "
-            "this one has none: set --config.loss.coarse=0"
-        )
-    labels = jax.ShapeDtypeStruct(outputs["logits"].shape[:-1], np.uint8)
-    terms = jax.eval_shape(functools.partial(losses.segmentation, loss=loss), outputs, labels)
-    if set(terms) == {"loss"}:
-        raise ValueError(
-            "the loss has no term: give one a weight, as --config.loss.cross_entropy=1"
-        )
 
 
 def _seen_at_once(experiment: config.Experiment, source: loader.Source) -> tuple[int, int]:

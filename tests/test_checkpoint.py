@@ -1,10 +1,8 @@
-"""Checkpoints: exact round trips, broken newest steps, misfits, donation, and the lock."""
+"""Checkpoints: exact round trips, broken newest steps, misfits, donation, and a full disk."""
 
 import logging
-import pathlib
+import resource
 import shutil
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -188,20 +186,30 @@ def test_donated_arrays_are_saved_as_they_were(tmp_path):
     np.testing.assert_array_equal(variables["params"]["kernel"], np.arange(2_000_000))
 
 
-def test_a_second_run_in_a_folder_is_refused_by_name(tmp_path):
-    code = (
-        "import sys, pathlib; from jaxseg import checkpoint\n"
-        "try:\n  with checkpoint.lock(pathlib.Path(sys.argv[1])): print('taken')\n"
-        "except ValueError as error: print(error)"
-    )
-    root = pathlib.Path(__file__).resolve().parent.parent
+@pytest.fixture
+def no_room():
+    """No file can grow past a kilobyte, as where a disk is full; error 27 instead of 28."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    def other():
-        command = [sys.executable, "-c", code, str(tmp_path)]
-        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
 
-    with checkpoint.lock(tmp_path):
-        message = other()
-        assert "in use by process" in message
-        assert "--workdir" in message
-    assert other() == "taken\n"
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_save_without_room_is_one_line_and_the_older_step_stays(tmp_path, request, capfd, wait):
+    """Also where the save goes on in the background and only the end of the run hears of it."""
+    folder = tmp_path / "checkpoints"
+
+    def save():
+        with checkpoint.Checkpoints(folder, keep=3) as checkpoints:
+            checkpoints.save(1, make_state(1), {"next": 1}, wait=True)
+            wide = make_state(2, width=999)
+            request.getfixturevalue("no_room")
+            checkpoints.save(2, wide, {"next": 2}, wait=wait)
+
+    with pytest.raises(OSError, match=r"cannot be saved in .*: file too large; the last") as error:
+        save()
+    assert str(folder / "1") in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "Traceback" not in capfd.readouterr().err
+    assert checkpoint.restore_variables(folder)[1] == 1

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from jaxseg import checkpoint, distributed, initial, train
+from jaxseg import checkpoint, distributed, initial, run_lock, train
 from jaxseg.backbones.vgg import VGG
 from jaxseg.layers.conv_norm import ConvNorm
 from jaxseg.models.fcn import FCN
@@ -150,7 +150,7 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, file, monkeypatch
 
 def test_two_conversions_into_one_folder_do_not_meet(tmp_path, file):
     with (
-        checkpoint.lock(tmp_path / "converted.incomplete"),
+        run_lock.lock(tmp_path / "converted.incomplete"),
         pytest.raises(ValueError, match="in use by process"),
     ):
         converted(tiny.experiment(), file, tmp_path / "converted")

@@ -1,0 +1,55 @@
+"""TensorBoard's event file, written in the thread that writes.
+
+tensorboardX's own SummaryWriter has a thread for it, with a queue of ten: a full disk ends the
+thread, and once the queue is full the run waits for ever.
+"""
+
+import os
+import pathlib
+import time
+
+import numpy as np
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+
+class EventFile:
+    """A new event file in a folder.
+
+    Args:
+      folder: made where it is missing.
+      purge_step: events of this step and later ones, in older files, are not shown; None: all are.
+    """
+
+    def __init__(self, folder: pathlib.Path, purge_step: int | None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The name has the second of the clock, which may have been put back since the last start.
+        self._events = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+        if purge_step is not None:
+            start = SessionLog(status=SessionLog.START)
+            self._events.write_event(Event(step=purge_step, file_version="brain.Event:2"))
+            self._events.write_event(Event(step=purge_step, session_log=start))
+
+    def scalar(self, tag: str, value: float, step: int) -> None:
+        """One number."""
+        self._add(summary.scalar(tag, value), step)
+
+    def picture(self, tag: str, image: np.ndarray, step: int) -> None:
+        """A picture uint8 [H, W, 3]."""
+        self._add(summary.image(tag, image, dataformats="HWC"), step)
+
+    def _add(self, what: object, step: int) -> None:
+        self._events.write_event(Event(wall_time=time.time(), step=step, summary=what))
+
+    def flush(self) -> None:
+        """All of it is on disk.
+
+        Raises:
+          OSError: the disk is full.
+        """
+        self._events.flush()
+
+    def close(self) -> None:
+        """Closes the file; raises what `flush` does."""
+        self._events.close()

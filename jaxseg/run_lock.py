@@ -1,0 +1,51 @@
+"""One run at a time in a run folder."""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import pathlib
+import socket
+from collections.abc import Iterator
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system mounted without them
+_log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def lock(workdir: pathlib.Path) -> Iterator[None]:
+    """Keeps a second run out of a run folder; evaluation and prediction do not ask for it.
+
+    The kernel lets go when the process ends, however it ends: the file `.lock` that is left behind
+    keeps nobody out. Where the file system knows no locks, a warning says so and the run goes on.
+
+    Raises:
+      ValueError: another process holds the folder, it is named; or it cannot be written to.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        opened = (workdir / ".lock").open("a+")
+    except OSError as error:
+        reason = "it is a file" if workdir.is_file() else error.strerror
+        raise ValueError(
+            f"{workdir} cannot be a run folder: {reason}; choose another --workdir"
+        ) from None
+    with opened as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(
+                f"{workdir} is in use by {file.read().strip() or 'another process'}: "
+                "two runs cannot share a folder; stop that one or choose another --workdir"
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            _log.warning("%s cannot be locked: see to it that no second run uses it", workdir)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        with contextlib.suppress(OSError):  # of a full disk: the name is for messages only
+            file.flush()
+        yield
