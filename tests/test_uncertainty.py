@@ -101,6 +101,21 @@ def test_a_run_against_itself_is_not_distinguishable():
     assert uncertainty.verdict(found) == "not distinguishable"
 
 
+def test_difference_of_means_takes_the_same_images_of_all_runs():
+    first = [confusions(6, images=30), improved(confusions(6, images=30), 0.02)]
+    second = [improved(confusions(6, images=30), share) for share in (0.1, 0.15, 0.2)]
+    found = uncertainty.paired_mean_difference(first, second, resamples=400, seed=1)
+    loops = [np.array(list(resampled_by_loop(run, 400, 1))) for run in (*first, *second)]
+    differences = np.mean(loops[2:], axis=0) - np.mean(loops[:2], axis=0)
+    np.testing.assert_allclose([found.low, found.high], np.quantile(differences, [0.025, 0.975]))
+    alone = uncertainty.paired_difference(first[0], second[0], resamples=50)
+    assert uncertainty.paired_mean_difference(first[:1], second[:1], resamples=50) == alone
+    with pytest.raises(ValueError, match="a run on both sides"):
+        uncertainty.paired_mean_difference([], second)
+    with pytest.raises(ValueError, match="truth of row"):
+        uncertainty.paired_mean_difference(first, [second[0], second[1][::-1]])
+
+
 def test_seeded():
     counts = confusions(4)
     one, same, other = (
@@ -212,7 +227,7 @@ def test_bad_input_is_one_line():
         with pytest.raises(ValueError, match=message) as caught:
             uncertainty.bootstrap_miou(bad)
         assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match=r"\[12, 4, 4\] against \[11, 4, 4\]"):
+    with pytest.raises(ValueError, match="12 of 4 classes against 11 of 4"):
         uncertainty.paired_difference(good, good[1:])
     with pytest.raises(ValueError, match="truth of row 3 has other pixels"):
         uncertainty.paired_difference(good, np.concatenate([good[:3], good[3:][::-1]]))

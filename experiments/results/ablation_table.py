@@ -103,9 +103,14 @@ def _columns(lines: Sequence[Sequence[str]]) -> list[int]:
     return [k for k in range(len(_HEADS)) if any(line[k] for line in lines)]
 
 
-def _tabulated(record: Mapping[str, Any], style: str) -> str:
+def short(record: Mapping[str, Any]) -> str:
+    """The table as markdown without the columns of memory and speed."""
+    return _tabulated(record, "github", leave_out=("training memory, MB", "images/s"))
+
+
+def _tabulated(record: Mapping[str, Any], style: str, leave_out: Sequence[str] = ()) -> str:
     lines = cells(record)
-    kept = _columns(lines)
+    kept = [k for k in _columns(lines) if _HEADS[k] not in leave_out]
     heads = [_HEADS[k].strip() for k in kept]
     align = ["left", *["right"] * (len(kept) - 1)]
     body = [[line[k] for k in kept] for line in lines]

@@ -1,0 +1,154 @@
+"""The plan of a table: overrides, which rows share a training, what tells trainings apart."""
+
+import dataclasses
+import pathlib
+import runpy
+
+import pytest
+
+from experiments import ablation, code_version
+from jaxseg import config
+
+PROGRAM = pathlib.Path(__file__).parent / "programs" / "tiny_ablation.py"
+
+
+@pytest.fixture
+def tiny():
+    return runpy.run_path(str(PROGRAM))["get_ablation"]()
+
+
+def base():
+    return runpy.run_path(str(PROGRAM))["_base"]()
+
+
+def test_change_reaches_dataclasses_and_modules_and_leaves_the_rest():
+    before = base()
+    after = ablation.with_change(
+        before, {"model.backbone.width": 4, "optim.power": 0.5, "loss": config.Loss(dice=2.0)}
+    )
+    assert (after.model.backbone.width, after.optim.power, after.loss.dice) == (4, 0.5, 2.0)
+    assert (before.model.backbone.width, before.optim.power) == (2, 0.9)
+    assert after.model.head_features == before.model.head_features
+
+
+def test_later_changes_reach_into_earlier_ones():
+    wider = base().model.clone(stride=16)
+    after = ablation.with_change(base(), {"model": wider, "model.stride": 32})
+    assert after.model.stride == 32
+
+
+@pytest.mark.parametrize("path", ["model.backbone.widht", "optim.powr", "lose"])
+def test_unknown_field_is_named_with_those_that_are_there(path):
+    with pytest.raises(ValueError, match=f"{path}: .* has no field {path.rpartition('.')[2]}: "):
+        ablation.with_change(base(), {path: 1})
+
+
+def test_rows_that_differ_in_evaluation_share_a_training(tiny):
+    jobs = ablation.plan(tiny, "shapes")
+    assert len(jobs) == 4, "two trainings of two seeds"
+    assert list(jobs[0].protocols) == ["stride 8", "stride 8, flip"]
+    assert [protocol.flip for protocol in jobs[0].protocols.values()] == [False, True]
+    assert [job.seed for job in jobs] == [0, 1, 0, 1], "what others start from comes first"
+
+
+def test_a_row_starts_from_the_run_of_its_own_seed(tiny):
+    jobs = {job.name: job for job in ablation.plan(tiny, "shapes")}
+    for job in jobs.values():
+        if job.start:
+            assert jobs[job.start].seed == job.seed
+            assert "stride 8" in jobs[job.start].protocols
+    assert sum(bool(job.start) for job in jobs.values()) == 2
+
+
+def test_start_from_a_row_that_is_left_out_is_refused(tiny):
+    size = dataclasses.replace(tiny.shapes, leave_out=("stride 8", "stride 8, flip"))
+    with pytest.raises(ValueError, match="stride 32 starts from stride 8, which is not trained"):
+        ablation.plan(dataclasses.replace(tiny, shapes=size), "shapes")
+
+
+def test_a_size_has_its_own_changes(tiny):
+    size = dataclasses.replace(
+        tiny.shapes,
+        change={"train.steps": 7},
+        rows={"stride 32": {"model.stride": 16}},
+        leave_out=("stride 8, flip",),
+        seeds=(5,),
+    )
+    found = ablation.plan(dataclasses.replace(tiny, shapes=size), "shapes")
+    assert [job.experiment.model.stride for job in found] == [8, 16]
+    assert {job.experiment.train.steps for job in found} == {7}
+    assert [job.seed for job in found] == [5, 5]
+
+
+@pytest.mark.parametrize("field", ["rows", "leave_out"])
+def test_size_with_a_row_that_there_is_not(tiny, field):
+    size = dataclasses.replace(tiny.shapes, **{field: {"stride 9": {}}})
+    with pytest.raises(ValueError, match="Tiny, shapes: no row stride 9"):
+        ablation.plan(dataclasses.replace(tiny, shapes=size), "shapes")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "same"),
+    [
+        ("train.log_every", 3, True),
+        ("eval.flip", True, True),
+        ("data.threads", 3, True),
+        ("data.data_dir", "elsewhere", True),
+        ("train.seed", 3, False),
+        ("train.steps", 5, False),
+        ("model.stride", 16, False),
+        ("loss.dice", 1.0, False),
+    ],
+)
+def test_key_tells_apart_what_has_another_outcome(path, value, same):
+    key = ablation.training_key(base())
+    assert (ablation.training_key(ablation.with_change(base(), {path: value})) == key) is same
+
+
+def test_key_follows_code_data_and_start(monkeypatch):
+    keys = {ablation.training_key(base()), ablation.training_key(base(), start="another")}
+    monkeypatch.setattr(code_version, "of_data", lambda data: "other")
+    keys.add(ablation.training_key(base()))
+    monkeypatch.setattr(code_version, "of", lambda experiment: "other")
+    keys.add(ablation.training_key(base()))
+    assert len(keys) == 4
+
+
+def test_code_of_an_experiment_is_what_it_imports():
+    found = code_version.modules(("jaxseg.models.fcn",))
+    assert {"jaxseg.models.fcn", "jaxseg.layers.bilinear", "jaxseg"} <= set(found)
+    assert not {"jaxseg.models.unet", "jaxseg.report"} & set(found)
+
+
+def test_code_version_is_of_the_code_and_not_of_its_comments(tmp_path, monkeypatch):
+    def version(text):
+        package = tmp_path / "jaxseg"
+        package.mkdir(exist_ok=True)
+        (package / "__init__.py").write_text("")
+        (package / "train.py").write_text(text)
+        monkeypatch.setattr(code_version, "_ROOT", tmp_path)
+        for cached in (code_version._parsed, code_version._imports, code_version._digest):
+            cached.cache_clear()
+        return code_version._digest(("jaxseg.train",))
+
+    try:
+        plain = version("def f(x):\n    return x + 1\n")
+        told = version('"""Adds."""\n\n\ndef f(x):\n    """One more."""\n    return x+1  # one\n')
+        other = version("def f(x):\n    return x + 2\n")
+    finally:
+        for cached in (code_version._parsed, code_version._imports, code_version._digest):
+            cached.cache_clear()
+    assert plain == told
+    assert plain != other
+
+
+def test_unknown_name_and_size(tiny, tmp_path):
+    with pytest.raises(ValueError, match="--ablation=deeplab_v3_tabel1: there is none; there are"):
+        ablation.named("deeplab_v3_tabel1")
+    with pytest.raises(ValueError, match=r"nowhere\.py: no such file"):
+        ablation.named("nowhere.py")
+    (tmp_path / "empty.py").write_text("")
+    with pytest.raises(ValueError, match=r"empty\.py: the file has no get_ablation\(\)"):
+        ablation.named(str(tmp_path / "empty.py"))
+    with pytest.raises(ValueError, match="--size=big: there are paper, camvid, shapes"):
+        ablation.plan(tiny, "big")

@@ -1,0 +1,168 @@
+"""The table of an ablation from finished runs: its numbers, its formats, what it must not show."""
+
+import csv
+import io
+import json
+import pathlib
+import re
+import runpy
+
+import numpy as np
+import pytest
+
+from experiments import ablation
+from experiments.results import ablation_measure, ablation_table
+from jaxseg import log, metrics, per_image, uncertainty
+from launch import job
+
+PROGRAM = pathlib.Path(__file__).parent / "programs" / "tiny_ablation.py"
+NAMES = tuple(f"image_{n}" for n in range(20))
+
+
+@pytest.fixture
+def tiny():
+    return runpy.run_path(str(PROGRAM))["get_ablation"]()
+
+
+def counts_of(share, seed):
+    """Confusion matrices [20, 2, 2] of which about `share` is right, on the same true pixels."""
+    rng = np.random.default_rng(seed)
+    truth = np.random.default_rng(0).integers(50, 100, (20, 2))
+    right = rng.binomial(truth, share)
+    matrices = np.zeros((20, 2, 2), np.int64)
+    for k in range(2):
+        matrices[:, k, k], matrices[:, k, 1 - k] = right[:, k], truth[:, k] - right[:, k]
+    return matrices
+
+
+def finish(folder, one, matrices):
+    """What a finished job of this table leaves, as far as the table reads it."""
+    job.write_job(folder / one.name, one.experiment, one.protocols, one.start)
+    (folder / one.name / "eval").mkdir()
+    tags = {}
+    for row in one.protocols:
+        counts = matrices[row]
+        tag = tags[row] = row.replace(" ", "")
+        kept = per_image.gather(NAMES, 2, [per_image.entries(matrix) for matrix in counts])
+        per_image.write(folder / one.name / "eval" / f"{tag}.npz", kept)
+        summary = metrics.summarize(counts.sum(axis=0))
+        iou = dict(zip("ab", map(float, summary.iou), strict=True))
+        record = {"metrics": {"miou": float(summary.miou), "iou": iou}, "step": 4}
+        log.write_json(folder / one.name / "eval" / f"{tag}.json", record)
+    line = {"kind": "train", "step": 4, "images_per_second": 10.0 + one.seed}
+    (folder / one.name / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    costs = {"parameters": 2_000_000, "multiply_adds": dict.fromkeys(tags, 3e9), "memory": 4e6}
+    log.write_json(folder / one.name / job.OUTCOME, {"protocols": tags, "steps": 4, **costs})
+
+
+@pytest.fixture
+def finished(tiny, tmp_path):
+    """All jobs but the last one are finished: mIoU is about 0.5, 0.8 and 0.3."""
+    jobs = ablation.plan(tiny, "shapes")
+    shares = {"stride 8": 0.67, "stride 8, flip": 0.9, "stride 32": 0.45}
+    kept = {}
+    for one in jobs:
+        kept[one.name] = {row: counts_of(shares[row], 1 + one.seed) for row in one.protocols}
+    for one in jobs[:-1]:
+        finish(tmp_path, one, kept[one.name])
+    return jobs, kept
+
+
+def measured(tiny, jobs, folder):
+    return ablation_measure.measure(tiny, "tiny", "shapes", jobs, folder)
+
+
+def test_numbers_are_those_of_the_runs(tiny, tmp_path, finished):
+    jobs, kept = finished
+    record = measured(tiny, jobs, tmp_path)
+    base, flip, coarse = record["rows"]
+    own = [metrics.summarize(kept[one.name]["stride 8"].sum(axis=0)).miou for one in jobs[:2]]
+    assert base["miou"] == pytest.approx(own)
+    assert base["mean"] == pytest.approx(np.mean(own))
+    interval = uncertainty.seed_interval(own)
+    assert base["interval"] == pytest.approx([interval.low, interval.high])
+    assert "gain" not in base
+    two = [[kept[one.name][row] for one in jobs[:2]] for row in ("stride 8", "stride 8, flip")]
+    gain = uncertainty.paired_mean_difference(*two)
+    assert flip["gain"] == pytest.approx(flip["mean"] - base["mean"])
+    assert flip["gain_over_images"] == pytest.approx([gain.low, gain.high])
+    assert flip["gain_over_seeds"][0] < flip["gain"] < flip["gain_over_seeds"][1]
+    assert (coarse["seeds"], coarse["interval"]) == ([0], None)
+    assert "gain_over_seeds" not in coarse
+    assert base["images_per_second"] == pytest.approx(10.5)
+    assert record["unfinished"] == [jobs[-1].name]
+
+
+def test_runs_of_other_code_or_settings_are_named_and_not_shown(tiny, tmp_path, finished):
+    jobs, _ = finished
+    others = ablation.plan(tiny, "shapes", shared={"train.steps": 5})
+    record = measured(tiny, others, tmp_path)
+    assert all(not row["seeds"] for row in record["rows"])
+    assert record["stale"] == sorted(one.name for one in jobs[:-1])
+    text = ablation_table.markdown(record)
+    assert f"not shown: {', '.join(record['stale'])}" in text
+
+
+def test_rows_evaluated_on_other_images_are_refused(tiny, tmp_path, finished):
+    jobs, kept = finished
+    path = tmp_path / jobs[0].name / "eval" / "stride8,flip.npz"
+    names = tuple(reversed(NAMES))
+    matrices = [per_image.entries(matrix) for matrix in kept[jobs[0].name]["stride 8, flip"]]
+    per_image.write(path, per_image.gather(names, 2, matrices))
+    with pytest.raises(ValueError, match="evaluated on other images"):
+        measured(tiny, jobs, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("gain", "interval", "paper", "word"),
+    [
+        (
+            0.1,
+            [0.05, 0.15],
+            62.0,
+            "1 of 1 differences agree in direction with the paper: x \\(\\+10.0",
+        ),
+        (0.1, [0.05, 0.15], 58.0, "0 of 1 .*The other way round: x \\(\\+10.0, the paper -2.0"),
+        (0.1, [-0.05, 0.15], 62.0, "0 of 1 .*Not distinguishable over seeds: x"),
+        (0.1, [0.05, 0.15], None, "No row can be held against"),
+        (0.1, [0.05, 0.15], 60.0, "No row can be held against"),
+    ],
+)
+def test_agreement(gain, interval, paper, word):
+    rows = [
+        {"name": "base", "paper": 60.0},
+        {"name": "x", "paper": paper, "gain": gain, "gain_over_seeds": interval},
+    ]
+    assert re.search(word, ablation_measure.agreement(rows))
+
+
+def test_every_format_has_every_row(tiny, tmp_path, finished):
+    jobs, _ = finished
+    record = measured(tiny, jobs, tmp_path)
+    ablation_table.write(record, tmp_path / "out")
+    for suffix in ("md", "tex", "csv", "html"):
+        text = (tmp_path / "out" / f"table.{suffix}").read_text()
+        assert all(row["name"] in text for row in record["rows"] if row["seeds"]), suffix
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "out" / "table.csv").read_text())))
+    assert len(lines) == 5, "one of the six is not finished"
+    assert float(lines[0]["miou"]) == pytest.approx(record["rows"][0]["miou"][0])
+    assert (tmp_path / "out" / "table.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "out" / "table.json").read_text())["rows"][0]["seeds"] == [0, 1]
+
+
+def test_markdown_cells(tiny, tmp_path, finished):
+    jobs, _ = finished
+    record = measured(tiny, jobs, tmp_path)
+    base, flip, coarse = record["rows"]
+    lines = [
+        line.split("|") for line in ablation_table.markdown(record).splitlines() if "|" in line
+    ]
+    cells = [[cell.strip() for cell in line[1:-1]] for line in lines]
+    heads = cells[0]
+    first, second, third = (dict(zip(heads, line, strict=True)) for line in cells[2:])
+    assert first["mIoU"] == f"{100 * base['mean']:.2f}"
+    assert first["gain"] == ""
+    assert second["gain"] == f"{100 * flip['gain']:+.2f}"
+    assert second["paper's gain"] == "+1.00"
+    assert third["mIoU"] == f"{100 * coarse['mean']:.2f} (1 of 2 seeds)"
+    assert (first["parameters, M"], first["multiply-adds, G"]) == ("2", "3")
