@@ -1,0 +1,71 @@
+"""DeepLab v3+ (arXiv 1802.02611), Table 3: output strides of training and evaluation, decoder.
+
+    python -m launch.sweep --ablation=deeplab_v3_plus_table3 --size=shapes
+
+Four trainings; the other rows are evaluations of them. The paper's size starts from an ImageNet
+ResNet-101: --change=train.init_from=FILE.
+
+Multiply-adds of the paper, in billions, in the order of the rows: 81.02, 276.18, 2435.37, 4870.59;
+101.28, 898.69, 1797.23; 297.92, 2623.61, 5247.07; 52.43; 74.20, 101.28, 297.92. TensorFlow counted
+them with the padding that its space-to-batch adds to atrous convolutions: 2 to 9 % more than the
+convolutions need, and than the table of a sweep has, which is of one view at scale 1. The decoder
+costs 21.76 in all pairs but that of 81.02, where the printed 101.28 should be 102.78.
+"""
+
+from experiments import ablation_bases, deeplab_v3_plus_voc
+from experiments.ablation import Ablation, Change, Row, Size
+from experiments.ablations.deeplab_v3_table4 import FLIP, SCALES, STRIDE8
+from jaxseg import config
+
+AT_16 = {"eval.scales": ablation_bases.SCALES}
+COARSE = {"model.backbone.output_stride": 32}
+PAPER = (
+    *(77.21, 78.51, 79.45, 79.77),
+    *(78.85, 80.09, 80.22, 79.35, 80.43, 80.57),
+    *(75.43, 77.37, 77.80, 77.92),
+)
+
+
+def _changes(base: config.Experiment) -> dict[str, Change]:
+    """All rows over an experiment with the decoder."""
+    alone: Change = {"model": ablation_bases.encoder_alone(base)}
+    return {
+        "train 16, eval 16": alone,
+        "train 16, eval 8": {**alone, **STRIDE8},
+        "train 16, eval 8, six scales": {**alone, **SCALES},
+        "train 16, eval 8, six scales, flip": {**alone, **FLIP},
+        "train 16, eval 16, decoder": {},
+        "train 16, eval 16, decoder, six scales": AT_16,
+        "train 16, eval 16, decoder, six scales, flip": {**AT_16, "eval.flip": True},
+        "train 16, eval 8, decoder": STRIDE8,
+        "train 16, eval 8, decoder, six scales": SCALES,
+        "train 16, eval 8, decoder, six scales, flip": FLIP,
+        "train 32, eval 32": {**alone, **COARSE},
+        "train 32, eval 32, decoder": COARSE,
+        "train 32, eval 16, decoder": {**COARSE, "eval.output_stride": 16},
+        "train 32, eval 8, decoder": {**COARSE, **STRIDE8},
+    }
+
+
+def _thin() -> config.Experiment:
+    return ablation_bases.shapes_v3_plus("shapes/thin")
+
+
+def get_ablation() -> Ablation:
+    """Rates follow the output stride: (12, 24, 36) at 8, (3, 6, 9) at 32."""
+    paper = _changes(deeplab_v3_plus_voc.get_config())
+    return Ablation(
+        title="DeepLab v3+, Table 3: output stride of training and evaluation, decoder",
+        source="arXiv 1802.02611, Table 3: PASCAL VOC 2012 val, mIoU, ResNet-101.",
+        rows=tuple(
+            Row(name, change, miou)
+            for (name, change), miou in zip(paper.items(), PAPER, strict=True)
+        ),
+        paper=Size(deeplab_v3_plus_voc.get_config),
+        camvid=Size(ablation_bases.camvid_v3_plus, rows=_changes(ablation_bases.camvid_v3_plus())),
+        shapes=Size(_thin, rows=_changes(_thin())),
+        cause="Strokes are 1.5 to 2.5 pixels wide, objects 5 to 10. The encoder's map is 2 x 2 "
+        "cells at output stride 32, 4 x 4 at 16 and 8 x 8 at 8, the decoder's 16 x 16 at all of "
+        "them. So the decoder must gain most at 32 and much at 16, and a smaller stride in "
+        "evaluation more without decoder than with it.",
+    )

@@ -1,0 +1,47 @@
+"""DeepLab v3+ (arXiv 1802.02611), Table 7: decoder, image-level features, Xception-71, Cityscapes.
+
+    python -m launch.sweep --ablation=deeplab_v3_plus_table7 --size=shapes
+
+The paper's size starts from an ImageNet Xception-65: --change=train.init_from=FILE; the last row
+needs one of its own, of Xception-71.
+"""
+
+from experiments import ablation_bases
+from experiments.ablation import Ablation, Change, Row, Size
+from jaxseg import config
+
+PAPER = (77.33, 78.79, 79.14, 79.55)
+
+
+def _changes(base: config.Experiment) -> dict[str, Change]:
+    plain: Change = {"model.image_pooling": False}
+    return {
+        "no decoder": {"model": ablation_bases.encoder_alone(base)},
+        "decoder": {},
+        "decoder, no image pooling": plain,
+        "decoder, no image pooling, Xception-71": {
+            **plain,
+            "model.backbone.depth": 71,
+            "model.low_level": "entry3_pointwise2",
+        },
+    }
+
+
+def get_ablation() -> Ablation:
+    """Trained on the 2,975 images with fine labels."""
+    paper = _changes(ablation_bases.cityscapes_v3_plus())
+    return Ablation(
+        title="DeepLab v3+, Table 7: decoder, image-level features, Xception-71",
+        source="arXiv 1802.02611, Table 7: Cityscapes val, mIoU, one scale, output stride 16.",
+        rows=tuple(Row(*cells) for cells in zip(paper, paper.values(), PAPER, strict=True)),
+        paper=Size(ablation_bases.cityscapes_v3_plus),
+        camvid=Size(
+            ablation_bases.camvid_xception, rows=_changes(ablation_bases.camvid_xception())
+        ),
+        shapes=Size(
+            ablation_bases.shapes_xception, rows=_changes(ablation_bases.shapes_xception())
+        ),
+        cause="Strokes are 1.5 to 2.5 pixels wide, the encoder's map is 4 x 4 cells: the decoder "
+        "must gain much. What an object is does not depend on the rest of the image, so image "
+        "pooling must gain nothing, as in the paper.",
+    )

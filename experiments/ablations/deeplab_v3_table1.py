@@ -1,0 +1,41 @@
+"""DeepLab v3 (arXiv 1706.05587), Table 1: the output stride of a cascade up to block7.
+
+    python -m launch.sweep --ablation=deeplab_v3_table1 --size=shapes
+
+The paper's size starts from an ImageNet ResNet-50: --change=train.init_from=FILE.
+"""
+
+from experiments import ablation_bases, deeplab_v3_voc
+from experiments.ablation import Ablation, Row, Size
+
+PAPER = {8: 75.18, 16: 73.88, 32: 70.06, 64: 59.99, 128: 42.34, 256: 20.29}
+CASCADE = {
+    "model.aspp": False,
+    "model.backbone.depth": 50,
+    "model.backbone.extra_blocks": 3,
+    "model.backbone.multi_grid": (1, 1, 1),
+}
+
+
+def get_ablation() -> Ablation:
+    """Each row is trained and evaluated at its own output stride."""
+    return Ablation(
+        title="DeepLab v3, Table 1: output stride of ResNet-50 with block7",
+        source="arXiv 1706.05587, Table 1: PASCAL VOC 2012 val, mIoU, one scale.",
+        rows=tuple(
+            Row(f"output stride {stride}", {"model.backbone.output_stride": stride}, miou)
+            for stride, miou in PAPER.items()
+        ),
+        paper=Size(deeplab_v3_voc.get_config, CASCADE),
+        camvid=Size(ablation_bases.camvid_v3, CASCADE),
+        shapes=Size(
+            lambda: ablation_bases.shapes_v3("shapes/thin"),
+            {"model.backbone.extra_blocks": 1},
+            leave_out=("output stride 128", "output stride 256"),
+        ),
+        cause="Strokes are 1.5 to 2.5 pixels wide, objects 5 to 10. A map of 64 x 64 pixels is 8 x "
+        "8 at output stride 8, 4 x 4 at 16, 2 x 2 at 32 and one pixel at 64, and there is no "
+        "decoder: from 16 on two objects share a cell and bilinear upsampling cannot draw either, "
+        "at 64 all pixels have the same scores. From 64 on the network would compute the same, so "
+        "the other strides are left out: 513 / 256 leaves 3 x 3, which is 32 here.",
+    )

@@ -1,0 +1,41 @@
+"""DeepLab v3 (arXiv 1706.05587), Table 4: inference of the best cascade.
+
+    python -m launch.sweep --ablation=deeplab_v3_table4 --size=shapes
+
+All rows are evaluations of one training. The paper's size starts from an ImageNet ResNet-101:
+--change=train.init_from=FILE.
+"""
+
+from experiments import ablation_bases, deeplab_v3_voc
+from experiments.ablation import Ablation, Row, Size
+
+CASCADE = {
+    "model.aspp": False,
+    "model.backbone.multi_grid": (1, 2, 1),
+    "model.backbone.extra_blocks": 3,
+}
+STRIDE8 = {"eval.output_stride": 8}
+SCALES = {**STRIDE8, "eval.scales": ablation_bases.SCALES}
+FLIP = {**SCALES, "eval.flip": True}
+
+
+def get_ablation() -> Ablation:
+    """Trained at output stride 16, with multi-grid (1, 2, 1) and blocks up to block7."""
+    return Ablation(
+        title="DeepLab v3, Table 4: inference of the cascade, ResNet-101",
+        source="arXiv 1706.05587, Table 4: PASCAL VOC 2012 val, mIoU.",
+        rows=(
+            Row("output stride 16", {}, 76.66),
+            Row("output stride 8", STRIDE8, 78.05),
+            Row("output stride 8, six scales", SCALES, 78.93),
+            Row("output stride 8, six scales, flip", FLIP, 79.35),
+        ),
+        paper=Size(deeplab_v3_voc.get_config, CASCADE),
+        camvid=Size(ablation_bases.camvid_v3, CASCADE),
+        shapes=Size(
+            lambda: ablation_bases.shapes_v3("shapes/thin"), {"model.backbone.extra_blocks": 1}
+        ),
+        cause="Strokes are 1.5 to 2.5 pixels wide. The map has 4 x 4 cells at output stride 16 and "
+        "8 x 8 at 8, by the same weights; six scales add maps of up to 14 x 14. The a trous law "
+        "gives the same scores where the grids meet, so what changes is what lies between.",
+    )
