@@ -113,6 +113,8 @@ class Train:
     pictures: int = 4  # predictions drawn for TensorBoard at each evaluation
     compile_cache: str = "~/.cache/jaxseg/xla"  # "": none
 
+    shard_params: bool = False  # parameters, averages and the optimiser's state over all devices
+    peer_timeout: float = 100.0  # seconds without a sign of another process; then the run ends
 
 @dataclasses.dataclass
 class Eval:

@@ -30,6 +30,8 @@ _BOUNDS = {  # at least, and below
     "loss.label_smoothing": (0.0, 1.0),
     "loss.boundary_sigma": (1e-3, _INFINITE),
     "optim.momentum": (0.0, 1.0),
+    "train.rows": (1, _INFINITE),
+    "train.peer_timeout": (1.0, _INFINITE),
     "eval.batch_size": (1, _INFINITE),
     "eval.rotations": (1, _INFINITE),
 } | dict.fromkeys(
@@ -42,7 +44,13 @@ _BOUNDS = {  # at least, and below
     ),
     (0, _INFINITE),
 )
-_KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "a text",
+    types.NoneType: "None",
+}
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -59,7 +67,7 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind) if kind in (str, bool, types.NoneType) else True
+    return not isinstance(kind, type) or isinstance(value, kind)
 
 
 def _kind(kind: Any) -> str:
@@ -68,7 +76,7 @@ def _kind(kind: Any) -> str:
     if isinstance(kind, types.UnionType):
         return " or ".join(map(_kind, arguments))
     if typing.get_origin(kind) is not tuple:
-        return "None" if kind is types.NoneType else _KINDS[kind]
+        return _KINDS.get(kind, kind.__name__)
     if arguments[-1] is Ellipsis:
         return f"a list, each of it {_kind(arguments[0])}"
     if len(set(arguments)) == 1:
@@ -87,10 +95,10 @@ def check(node: Any, prefix: str = "") -> None:
     """
     for field in fields_of(node):
         path, value = f"{prefix}{field.name}", getattr(node, field.name)
-        if dataclasses.is_dataclass(value):
+        if not _fits(value, field.type):
+            raise ValueError(f"{path}={repr(value)[:200]} must be {_kind(field.type)}")
+        elif dataclasses.is_dataclass(value):
             check(value, f"{path}.")
-        elif not _fits(value, field.type):
-            raise ValueError(f"{path}={value!r} must be {_kind(field.type)}")
         elif field.name == "dtype" and value not in _DTYPES:
             raise ValueError(f"{path}={value!r} must be one of {', '.join(_DTYPES)}")
         elif path in _CHOICES and value not in _CHOICES[path]:

@@ -1,4 +1,4 @@
-"""Processes, the device mesh, how arrays lie on it, and being asked to stop.
+"""Processes, the device mesh, how arrays lie on it, and how a run of several comes to its end.
 
 One program runs in every process and `jax.jit` splits it over the mesh. Because the program sees
 whole (global) arrays, the statistics of batch norm are those of the whole batch, on any number of
@@ -7,19 +7,23 @@ devices, and so is every sum and mean: there is nothing to synchronise by hand.
 
 import contextlib
 import os
+import pathlib
 import signal
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping
-from typing import Self
+from typing import Any, Self
 
 import jax
 import numpy as np
+from jax._src import distributed as jax_distributed  # its key-value store has no public name
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from jaxseg import peers
 from jaxseg.types import Array
 
+_LEAST_SPREAD = 1024  # numbers of an array: to send for less takes longer than it saves memory
 AUTO = "auto"  # as coordinator: JAX finds it by itself (TPU pods, Kubernetes, MPI)
 
 
@@ -63,6 +67,29 @@ def _launched_together(environment: Mapping[str, str]) -> bool:
     return slurm or mpi or tpu or "MEGASCALE_COORDINATOR_ADDRESS" in environment
 
 
+def watch(timeout: float, checkpoints: pathlib.Path) -> contextlib.AbstractContextManager:
+    """Around a run: it ends with a line that says why when another process dies (`peers.Watch`).
+
+    Args:
+      timeout: seconds without a sign of a process after which it is given up.
+      checkpoints: the folder of those of the run, to name the newest.
+    """
+    if not jax.distributed.is_initialized() or jax.process_count() == 1:
+        return contextlib.nullcontext()
+    state = jax_distributed.global_state
+    assert state.client is not None
+    assert state.coordinator_address is not None
+    return peers.Watch(
+        jax.process_index(),
+        jax.process_count(),
+        state.coordinator_address.rpartition(":")[0].strip("[]"),
+        state.client,
+        timeout=timeout,
+        checkpoints=checkpoints,
+        explained=(jax.errors.JaxRuntimeError,),
+    )
+
+
 def is_main() -> bool:
     """Whether this process is the one that writes logs and pictures."""
     return jax.process_index() == 0
@@ -93,6 +120,39 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Of images and labels [B, H, ...]: B over "data", H over "rows"."""
     return NamedSharding(mesh, PartitionSpec("data", "rows"))
+
+
+def placed(abstract: Any, mesh: Mesh, *, shard: bool) -> Any:
+    """Where each array of a train state lies.
+
+    With `shard` an array lies in equal parts over "data", along the longest of its dimensions that
+    can be so divided (the last of several), as in ZeRO (Rajbhandari et al., arXiv 1910.02054) and
+    FSDP. Arrays below 1024 numbers, and those without such a dimension, stay whole on every device.
+
+    Args:
+      abstract: a tree of shapes, as of `jax.eval_shape`.
+      mesh: of `make_mesh`.
+      shard: whether arrays are spread; else all are whole on every device.
+
+    Returns:
+      The same tree of jax.ShapeDtypeStruct, with shardings.
+    """
+    parts = mesh.shape["data"] if shard else 1
+
+    def place(leaf: Any) -> jax.ShapeDtypeStruct:
+        axes: list[str | None] = [None] * leaf.ndim
+        fits = [a for a, n in enumerate(leaf.shape) if n % parts == 0]
+        if parts > 1 and leaf.size >= _LEAST_SPREAD and fits:
+            axes[max(fits, key=lambda a: (leaf.shape[a], a))] = "data"
+        sharding = NamedSharding(mesh, PartitionSpec(*axes))
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(place, abstract)
+
+
+def whole(tree: Any, mesh: Mesh) -> Any:
+    """The arrays of `placed` on every device; nothing is copied that is there already."""
+    return jax.device_put(tree, replicated(mesh))
 
 
 def check_split(mesh: Mesh, batch_size: int, height: int, *, accumulate: int = 1) -> None:

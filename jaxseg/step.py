@@ -13,6 +13,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxseg import config, losses, optim
 from jaxseg.inference import normalise
@@ -102,8 +103,23 @@ def _in_parts(gradient_of: Callable[..., Any], accumulate: int) -> Callable[...,
     return summed
 
 
+def _of_whole(gradient_of: Callable[..., Any], places: Any) -> Callable[..., Any]:
+    """The same of parameters that lie as `places` says, in which their gradient is left."""
+    gathered = jax.tree.map(lambda place: NamedSharding(place.mesh, PartitionSpec()), places)
+
+    def of_whole(params: Any, *rest: Any) -> Any:
+        params = jax.lax.with_sharding_constraint(params, gathered)
+        gradient, aux = gradient_of(params, *rest)
+        return jax.lax.with_sharding_constraint(gradient, places), aux
+
+    return of_whole
+
+
 def make_train_step(
-    experiment: config.Experiment, optimizer: optax.GradientTransformation, rate: optax.Schedule
+    experiment: config.Experiment,
+    optimizer: optax.GradientTransformation,
+    rate: optax.Schedule,
+    places: TrainState | None = None,
 ) -> Step:
     """The function (state, batch) -> (state, metrics) of one update; jit it, donating the state.
 
@@ -115,6 +131,11 @@ def make_train_step(
     pixels, presence), which are those of each micro-batch, weighted by its pixels.
     Micro-batch i holds the images i, i + A, ... of A micro-batches, so that every device has an
     equal part of each.
+
+    Where the state is spread over devices (train.shard_params), `places` are its shardings
+    (`distributed.placed`). The parameters are then gathered for the passes through the network,
+    each device keeps the part of the gradient that is of its parameters, and updates these: the
+    numbers are those of a step on the whole state, but for the order of sums.
 
     Metrics: the terms of `losses.segmentation`, learning_rate of this update, and gradient_norm
     before clipping.
@@ -143,6 +164,8 @@ def make_train_step(
         return terms["loss"], (terms, stats)
 
     gradient_of = jax.grad(objective, has_aux=True)
+    if places is not None:
+        gradient_of = _of_whole(gradient_of, places.params)
     if train.accumulate > 1:
         gradient_of = _in_parts(gradient_of, train.accumulate)
 

@@ -35,7 +35,8 @@ ALLOWED = {
     "windows": set(),
     "views": {"config", "layers", "row_bands", "windows"},
     "state": set(),
-    "distributed": set(),
+    "distributed": {"peers"},
+    "peers": set(),
     "draw": {"data"},
     "stored": {"config"},
 }

@@ -1,0 +1,248 @@
+"""Notices that another process of the run has died, and ends this one with a line that says so.
+
+All processes wait in every step for what each computes, so one that dies leaves the others waiting.
+JAX ends them too, but late (100 s, the `heartbeat_timeout_seconds` of jax.distributed.initialize)
+or by an abort that knows nothing of the run. Here the processes hold a star of TCP connections
+around process 0. The kernel closes those of a process that has ended, however it did; a process
+that is stopped, or whose machine is lost, is missed, since each sends a beat every quarter of the
+time limit. A process whose main thread alone hangs, as in a read that never returns, still beats.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import os
+import pathlib
+import secrets
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import NoReturn, Protocol, Self
+
+from jaxseg.errors import one_line
+
+_JOIN = 300  # seconds; as long as jax.distributed waits for processes that are still to come
+_KEY = "jaxseg/peers"
+_BEAT, _DONE = "", "done"  # lines; any other is the reason for which the run ends
+_LONGEST = 500  # characters of a reason
+_GRACE = 5.0  # seconds in which the death of a process explains a collective that failed
+_FAREWELL = 0.5  # seconds for the last line of process 0 to arrive
+
+
+class Store(Protocol):
+    """What is used of the key-value store that the processes share."""
+
+    def key_value_set(self, key: str, value: str) -> None:
+        """Once for each key."""
+
+    def blocking_key_value_get(self, key: str, timeout_in_ms: int) -> str:
+        """Waits for the key."""
+
+    def key_value_delete(self, key: str) -> None:
+        """So that it can be set again."""
+
+
+def last_good(checkpoints: pathlib.Path) -> str:
+    """Names the newest checkpoint that is complete; one that is being written has another name."""
+    steps = [int(path.name) for path in checkpoints.glob("[0-9]*") if path.name.isdigit()]
+    if not steps:
+        return "no checkpoint was saved"
+    return f"the last good checkpoint is {checkpoints / str(max(steps))}"
+
+
+class _Link:
+    """The connection to one process."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.index: int | None = None  # not known before its first line
+        self.heard = time.monotonic()
+        self._rest = b""
+
+    def lines(self) -> list[str] | None:
+        """What has come, to be called when something has; None: the other end is no more."""
+        try:
+            data = self.socket.recv(4096)
+        except OSError:
+            data = b""
+        if not data:
+            return None
+        self.heard = time.monotonic()
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        return [line.decode(errors="replace") for line in whole]
+
+    def send(self, line: str) -> None:
+        """Whether the other end is still there is told by `lines`."""
+        with contextlib.suppress(OSError):
+            self.socket.sendall(f"{line}\n".encode())
+
+
+class Watch:
+    """The watch of one process over the others; a context manager around the run.
+
+    Left in order, it tells the others that this process is done; left by an error, it tells them
+    why, and they end. The status of those that end is 1.
+
+    Args:
+      index: of this process.
+      count: of the processes.
+      host: where process 0 is reached.
+      store: shared by the processes; process 0 says in it where it listens.
+      timeout: seconds without a beat after which a process is given up.
+      checkpoints: the last line of a process that ends names the newest one in this folder.
+      explained: errors that the death of another process may be the cause of.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        count: int,
+        host: str,
+        store: Store,
+        *,
+        timeout: float,
+        checkpoints: pathlib.Path,
+        explained: tuple[type[BaseException], ...] = (),
+    ) -> None:
+        self._index, self._count, self._host, self._store = index, count, host, store
+        self._timeout, self._checkpoints, self._explained = timeout, checkpoints, explained
+        self._links: list[_Link] = []
+        self._selector = selectors.DefaultSelector()
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="peers", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._index == 0:
+            self._token = secrets.token_hex(8)
+            both = socket.has_dualstack_ipv6()
+            self._listener = socket.create_server(
+                ("", 0), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both
+            )
+            self._selector.register(self._listener, selectors.EVENT_READ)
+            address = f"{self._listener.getsockname()[1]} {self._token}"
+            self._store.key_value_set(_KEY, address)
+        else:
+            port, token = self._store.blocking_key_value_get(_KEY, 1000 * _JOIN).split()
+            link = _Link(socket.create_connection((self._host, int(port)), _JOIN))
+            link.index = 0
+            link.send(f"{token} {self._index}")
+            self._watch_over(link)
+        self._handler = _sleep_before_abort()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if error is None or kind is SystemExit:
+            self._leave(_DONE)
+            _set_abort(self._handler)
+            return
+        if isinstance(error, self._explained):
+            self._thread.join(_GRACE)  # ends this process if it finds that one has died
+        reason = " ".join(one_line(error).split())[:_LONGEST] or type(error).__name__
+        self._leave(f"process {self._index} of {self._count} failed: {reason}")
+        # At exit JAX would wait minutes for the others, which have ended.
+        atexit.register(_exit)
+
+    def _leave(self, line: str) -> None:
+        self._leaving.set()
+        for link in self._links:
+            link.send(line)
+
+    def _watch_over(self, link: _Link) -> None:
+        link.socket.settimeout(self._timeout)  # of a send to a process that reads no more
+        self._links.append(link)
+        self._selector.register(link.socket, selectors.EVENT_READ, link)
+
+    def _run(self) -> None:
+        """The life of the thread: listens, beats, and looks who is silent."""
+        pause = self._timeout / 4
+        beat = time.monotonic()
+        while not self._leaving.is_set():
+            for key, _ in self._selector.select(max(0.0, beat - time.monotonic())):
+                if key.data is None:
+                    self._watch_over(_Link(self._listener.accept()[0]))
+                else:
+                    self._hear(key.data)
+            if time.monotonic() >= beat:
+                beat = time.monotonic() + pause
+                self._beat()
+
+    def _hear(self, link: _Link) -> None:
+        lines = link.lines()
+        if lines is None and link.index is not None:
+            self._end(f"{self._name(link)} has died (it was killed, or is out of memory)")
+        if lines and link.index is None:
+            token, _, index = lines.pop(0).partition(" ")
+            if token != self._token:  # not one of us
+                lines = None
+            else:
+                link.index = int(index)
+                if sum(link.index is not None for link in self._links) == self._count - 1:
+                    self._store.key_value_delete(_KEY)
+        for line in lines or ():
+            if line == _DONE:
+                lines = None
+            elif line != _BEAT:
+                self._end(line)
+        if lines is None:
+            self._selector.unregister(link.socket)
+            self._links.remove(link)
+            link.socket.close()
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        for link in self._links:
+            link.send(_BEAT)
+            if link.index is not None and now - link.heard > self._timeout:
+                self._end(
+                    f"{self._name(link)} has not been heard of for {self._timeout:g} s (its "
+                    "machine is lost, or it hangs)"
+                )
+
+    def _name(self, link: _Link) -> str:
+        return f"process {link.index} of {self._count}"
+
+    def _end(self, reason: str) -> NoReturn:
+        """Passes the reason on, and says it as the last line of this process."""
+        if self._leaving.is_set():
+            sys.exit()  # of this thread
+        for link in self._links:
+            link.send(reason)
+        line = (
+            f"\njaxseg: {reason}; {last_good(self._checkpoints)}. The same command goes on from "
+            "there, with any number of processes that divides the batch\n"
+        )
+        os.write(2, line.encode())  # the main thread may hold the lock of sys.stderr
+        time.sleep(_FAREWELL)
+        os._exit(1)
+
+
+def _exit() -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _set_abort(handler: int | None) -> int | None:
+    """Sets what SIGABRT calls, an address in C, and returns what it called before."""
+    library = ctypes.CDLL(None)
+    library.signal.restype = ctypes.c_void_p
+    library.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
+    return library.signal(signal.SIGABRT, handler)
+
+
+def _sleep_before_abort() -> int | None:
+    """Gives the watch six seconds to speak before an abort by JAX ends the process.
+
+    When process 0 dies, a thread of JAX's aborts within milliseconds. abort() first calls what
+    stands for SIGABRT, with the signal's number: the C library's own sleep makes that thread wait
+    6 s, and is allowed in a signal handler. The other threads run on; then abort() ends the process
+    as it would have.
+    """
+    return _set_abort(ctypes.cast(ctypes.CDLL(None).sleep, ctypes.c_void_p).value)
