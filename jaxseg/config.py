@@ -9,10 +9,13 @@ evaluated, resumed or used for prediction.
 
 import dataclasses
 import importlib
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
@@ -110,11 +113,11 @@ class Train:
     init_from: str = ""  # a run, a converted file or a weight file; see jaxseg/initial.py
     init_partial: bool = False  # of a related model: take what both have, the rest starts anew
     rows: int = 1  # devices over which the height of an image is split
+    shard_params: bool = False  # parameters, averages and the optimiser's state over all devices
+    peer_timeout: float = 100.0  # seconds without a sign of another process; then the run ends
     pictures: int = 4  # predictions drawn for TensorBoard at each evaluation
     compile_cache: str = "~/.cache/jaxseg/xla"  # "": none
 
-    shard_params: bool = False  # parameters, averages and the optimiser's state over all devices
-    peer_timeout: float = 100.0  # seconds without a sign of another process; then the run ends
 
 @dataclasses.dataclass
 class Eval:
@@ -157,8 +160,9 @@ class Experiment:
 
 
 def fields_of(node: Any) -> list[dataclasses.Field]:
-    """The settable fields of a dataclass or linen module (without linen's own parent and name)."""
-    hidden = {"parent", "name"} if isinstance(node, nn.Module) else set()
+    """The settable fields of a dataclass, linen module or class of these, without linen's own."""
+    cls = node if isinstance(node, type) else type(node)
+    hidden = {"parent", "name"} if issubclass(cls, nn.Module) else set()
     return [f for f in dataclasses.fields(node) if f.init and f.name not in hidden]
 
 
@@ -195,26 +199,54 @@ def to_dict(node: Any) -> Any:
 def from_dict(values: Any) -> Any:
     """The inverse of `to_dict`.
 
+    What an older version of this code did not know is not in its configs: such a field gets its
+    default, and a warning names it.
+
     Raises:
-      ValueError: a class or a field that this version of the code does not have; it is named.
+      ValueError: a class or a field that this version of the code does not have, or a field that
+        cannot be left out; it is named.
     """
     if isinstance(values, list):
         return tuple(from_dict(value) for value in values)
     if not isinstance(values, Mapping):
         return values
-    module, _, qualname = values["class"].partition(":")
-    try:
-        cls = getattr(importlib.import_module(module), qualname)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"this code has no {module}.{qualname}: {error}") from error
-    known = {f.name for f in dataclasses.fields(cls) if f.init}
+    cls = _class_of(values)
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
     given = {name: from_dict(value) for name, value in values.items() if name != "class"}
-    if unknown := sorted(set(given) - known):
+    if unknown := sorted(set(given) - set(fields)):
         raise ValueError(
-            f"{qualname} has no field {', '.join(unknown)}: "
+            f"{cls.__name__} has no field {', '.join(unknown)}: "
             "the config was written by another version of jaxseg"
         )
+    for name in [f.name for f in fields_of(cls) if f.name not in given]:
+        default = fields[name].default
+        if fields[name].default_factory is not dataclasses.MISSING:
+            default = fields[name].default_factory()
+        if default is dataclasses.MISSING:
+            raise ValueError(
+                f"{cls.__name__} needs the field {name}, which the config lacks: "
+                "it was written by another version of jaxseg"
+            )
+        _log.warning(
+            "the config lacks %s.%s, as one of an older version: its default %.60r is taken",
+            *(cls.__name__, name, default),
+        )
     return cls(**given)
+
+
+def _class_of(values: Mapping[str, Any]) -> type:
+    """The dataclass that a part of a config names."""
+    named = values.get("class")
+    module, _, qualname = named.partition(":") if isinstance(named, str) else ("", "", "")
+    if not module or not qualname:
+        raise ValueError(f"a part names no class, as MODULE:NAME: {str(dict(values))[:80]}")
+    try:
+        cls = getattr(importlib.import_module(module), qualname)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"this code has no {module}.{qualname}: {error}") from error
+    if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
+        raise ValueError(f"{module}.{qualname} is no part of a config")
+    return cls
 
 
 def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

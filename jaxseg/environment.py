@@ -39,7 +39,11 @@ def describe_run(
     path = workdir / "config.json"
     start = environment() | {"step": step}
     if step and path.is_file():
-        start["changed"] = changes(json.loads(path.read_text()), values)
+        try:
+            before = json.loads(path.read_text())
+        except ValueError:  # damaged: it is written anew
+            before = {}
+        start["changed"] = changes(before, values) if before else ["config.json was unreadable"]
         for line in start["changed"]:
             print(f"changed since the last start: {line}", file=sys.stderr)
     write_json(path, values)

@@ -18,6 +18,15 @@ def get_config(workdir: str) -> config.Experiment:
         raise FileNotFoundError(f"{path} is missing: {workdir} is not the folder of a run")
     try:
         values = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
-    return config.from_dict(values)
+    try:
+        experiment = config.from_dict(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: {error}; {path.parent}/environment.json names its commit, and "
+            "--config=experiments/NAME.py stands in for this file"
+        ) from error
+    if not isinstance(experiment, config.Experiment):
+        raise ValueError(f"{path} holds no experiment: --config=experiments/NAME.py stands in")
+    return experiment

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import logging
 
 import flax.linen as nn
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import config, config_check, optim, train
+from jaxseg import config, config_check, optim, stored, train
 from jaxseg.data import class_sampling, transforms
 from jaxseg.data.builders import camvid, cityscapes, isbi_em, pascal_context, shapes, voc2012
 from tests.conftest import ROOT
@@ -186,3 +187,52 @@ def test_an_unknown_class_is_refused_by_name():
 def test_what_json_cannot_hold_is_refused():
     with pytest.raises(TypeError, match="cannot stand in a config"):
         config.to_dict(config.Loss(class_weights=(jnp.ones(3),)))
+
+
+def test_a_field_that_an_older_version_lacked_gets_its_default_and_a_warning(caplog):
+    values = config.to_dict(experiment("quickstart"))
+    del values["data"]["jitter"], values["eval"]
+    with caplog.at_level(logging.WARNING):
+        again = config.from_dict(values)
+    assert again.data.jitter == config.Data.jitter
+    assert again.eval == config.Eval()
+    assert [record.getMessage()[:40].split(",")[0] for record in caplog.records] == [
+        "the config lacks Data.jitter",
+        "the config lacks Experiment.eval",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda values: values["model"].pop("num_classes"), "needs the field num_classes"),
+        (lambda values: values["model"].pop("class"), "names no class, as MODULE:NAME"),
+        (lambda values: values["data"].update({"class": 3}), "names no class, as MODULE:NAME"),
+        (lambda values: values["data"].update({"class": ".a:b"}), "this code has no .a.b"),
+        (lambda values: values["data"].update({"class": "os:path"}), "is no part of a config"),
+        (lambda values: values["model"].update(speed=1), "has no field speed"),
+    ],
+)
+def test_the_config_of_another_version_is_one_line_with_its_file(tmp_path, change, says):
+    values = config.to_dict(experiment("quickstart"))
+    change(values)
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=says) as error:
+        stored.get_config(str(tmp_path))
+    assert str(error.value).startswith(f"{tmp_path}/config.json: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '"text"', "null", "{", "\xff"])
+def test_what_is_no_config_is_refused(tmp_path, text):
+    (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"holds no experiment|is not JSON"):
+        stored.get_config(str(tmp_path))
+
+
+def test_a_part_of_another_kind_is_refused():
+    built = dataclasses.replace(experiment("quickstart"), data=config.Loss())
+    with pytest.raises(ValueError, match=r"^data=.* must be Data"):
+        config_check.check(built)
+    with pytest.raises(ValueError, match=r"^model=3 must be Module"):
+        config_check.check(dataclasses.replace(built, model=3))

@@ -1,6 +1,7 @@
 """A prepared split as a sequence of decoded examples; needs no builder code."""
 
 import difflib
+import operator
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -56,7 +57,26 @@ def is_prepared(folder: pathlib.Path) -> bool:
 
 def splits(folder: pathlib.Path) -> list[str]:
     """The splits of a prepared folder, in the order in which they were written."""
-    return list(tfds.builder_from_directory(folder).info.splits)
+    return list(_info(folder).splits)
+
+
+def _info(folder: pathlib.Path) -> tfds.core.DatasetInfo:
+    """What TFDS knows of a prepared folder.
+
+    Raises:
+      ValueError: one of its JSON files is missing or damaged.
+    """
+    try:
+        info = tfds.builder_from_directory(folder).info
+        LabelSpec.from_json(info.metadata["labels"])
+        for height, width in info.metadata["largest"].values():
+            operator.index(height + width)
+        return info
+    except Exception as error:  # TFDS, protobuf and JSON each raise their own
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{folder} is damaged ({line[:200]}): prepare the set with --overwrite"
+        ) from error
 
 
 class Source:
@@ -73,7 +93,7 @@ class Source:
     """
 
     def __init__(self, name: str, split: str, folder: pathlib.Path) -> None:
-        info = tfds.builder_from_directory(folder).info
+        info = _info(folder)
         if split not in info.splits:
             there = ", ".join(sorted(info.splits))
             raise ValueError(f"{name} has no split {split!r}; it has: {there}")
@@ -87,6 +107,7 @@ class Source:
         files = [str(path) for path in info.splits[split].filepaths]
         if missing := [path for path in files if not pathlib.Path(path).is_file()]:
             raise FileNotFoundError(f"{missing[0]} is missing: prepare {name} with --overwrite")
+        self._file = files[0] if len(files) == 1 else f"one of {len(files)} files in {folder}"
         try:
             self._records = ArrayRecordDataSource(files)
             count = len(self._records)
@@ -108,11 +129,21 @@ class Source:
         return f"Source({self.name!r}, {self.split!r}, {len(self)} examples)"
 
     def encoded(self, index: int) -> dict[str, Any]:
-        """Example `index` before decoding: "image" and "label" bytes, "name" str."""
-        example = self._features.deserialize_example_np(
-            self._records[index], decoders=self._decoders
-        )
-        return example | {"name": example["name"].decode()}
+        """Example `index` before decoding: "image" and "label" bytes, "name" str.
+
+        Raises:
+          ValueError: it cannot be read, or what is read is no example; the file is named.
+        """
+        try:
+            record = self._records[index]
+            example = self._features.deserialize_example_np(record, decoders=self._decoders)
+            return example | {"name": example["name"].decode()}
+        except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+            reason = str(error) if isinstance(error, RuntimeError) else "it is no example"
+            raise ValueError(
+                f"{self._file}: example {index} of {self.split} cannot be read ({reason}); if the "
+                f"disk is well, prepare {self.name} with --overwrite"
+            ) from error
 
     def _where(self, example: Mapping[str, Any]) -> str:
         return f"{self.name} {self.split} {example['name']}"
@@ -149,7 +180,7 @@ def open_split(name: str, split: str, data_dir: str | pathlib.Path) -> Source:
     folder = prepared_folder(name, data_dir)
     if not is_prepared(folder):
         others = [p.parent for p in sorted(folder.parent.glob("*/dataset_info.json"))]
-        versions = [p.name for p in others if p.name.replace(".", "").isdigit()]
+        versions = [p.name for p in others if p != folder and p.name.replace(".", "").isdigit()]
         found = (
             f"{folder.parent} holds version {', '.join(versions)}, this code reads {folder.name}"
             if versions
