@@ -219,9 +219,9 @@ def from_dict(values: Any) -> Any:
             "the config was written by another version of jaxseg"
         )
     for name in [f.name for f in fields_of(cls) if f.name not in given]:
-        default = fields[name].default
-        if fields[name].default_factory is not dataclasses.MISSING:
-            default = fields[name].default_factory()
+        default, factory = fields[name].default, fields[name].default_factory
+        if factory is not dataclasses.MISSING:
+            default = factory()
         if default is dataclasses.MISSING:
             raise ValueError(
                 f"{cls.__name__} needs the field {name}, which the config lacks: "

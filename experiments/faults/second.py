@@ -1,0 +1,29 @@
+"""A second run in the folder of one that goes on is refused; an evaluation of it is not."""
+
+from typing import Any
+
+from experiments.faults import ends, process, small
+from experiments.faults.process import Place
+
+
+def drill(place: Place) -> dict[str, Any]:
+    """Starts the same command twice, and evaluates between."""
+    run = place.folder / "second"
+    command = place.training(run, "--config.train.eval_every=0")
+    first = process.start(command)
+    process.wait_until(first, lambda: bool(ends.steps(run)))
+    refused = process.finish(process.start(command), place)
+    evaluated = process.finish(process.start([*command, "--mode=evaluate"]), place)
+    goes_on = first.poll() is None
+    ended = process.finish(first, place)
+    end = ends.compare(run, place.undisturbed(small.STEPS)) if not ended.status else {}
+    return {
+        "passed": refused.one_error
+        and "in use by" in refused.errors[0]
+        and evaluated.status == 0
+        and bool(end.get("same_bits")),
+        "said": refused.errors,
+        "evaluation_status": evaluated.status,
+        "first_still_went_on": goes_on,
+        "end": end,
+    }
