@@ -108,6 +108,7 @@ def shapes_cascade(stage_units: tuple[int, ...] = (1,)) -> config.Experiment:
         deeplab_v3.DeepLabV3(
             CLASSES, short_sighted(stage_units), aspp=False, norm_decay=NORM_DECAY
         ),
+        steps=600,
     )
 
 
