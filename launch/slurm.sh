@@ -33,7 +33,7 @@ cd "$SLURM_SUBMIT_DIR" # $0 is a copy that SLURM made
 [ -f launch/environment.sh ] || fail "$PWD is not the root of the checkout: submit from there"
 . launch/environment.sh
 [ -x "$PYTHON" ] ||
-  fail "there is no .venv; once: bash -c '. launch/environment.sh; environment_ready requirements.txt'"
+  fail "there is no .venv: make it as the first lines of launch/slurm.sh say"
 PATH="$(dirname "$PYTHON"):$PATH"
 [ $# -gt 0 ] || fail "no command: see the first lines of launch/slurm.sh"
 
