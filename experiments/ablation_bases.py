@@ -148,7 +148,7 @@ def shapes_v3_plus(name: str, output_stride: int = 16) -> config.Experiment:
 
 def shapes_xception() -> config.Experiment:
     """DeepLab v3+ on a small Xception: 0.15 of its width, two modules in the middle flow."""
-    experiment = shapes_v3_plus("shapes/thin")
+    experiment = shapes_v3_plus("shapes/cells")
     experiment.model = experiment.model.clone(
         backbone=xception.Xception(
             depth=41, width=0.15, middle_modules=2, output_stride=16, norm_decay=NORM_DECAY

@@ -16,7 +16,7 @@ def get_ablation() -> Ablation:
     """Logits enlarged to the labels, against labels reduced to the map, as DeepLab v1 and v2."""
     reduced = {"loss": config.Loss(cross_entropy=0.0, coarse=1.0)}
     frozen = {"model.norm": "frozen", "model.backbone.norm": "frozen"}
-    drawn = ablation_bases.shapes_v3("shapes/thin").loss
+    drawn = ablation_bases.shapes_v3("shapes/cells").loss
     return Ablation(
         title="DeepLab v3, appendix: labels and batch norm",
         source="arXiv 1706.05587, appendix: PASCAL VOC 2012 val, mIoU, one scale, output stride "
@@ -36,15 +36,15 @@ def get_ablation() -> Ablation:
             leave_out=(FROZEN,),
         ),
         shapes=Size(
-            lambda: ablation_bases.shapes_v3("shapes/thin", 8),
+            lambda: ablation_bases.shapes_v3("shapes/cells", 8),
             {"loss": config.Loss(class_weights=drawn.class_weights)},  # no term but cross-entropy
             rows={
                 "labels reduced to the map": {"loss.cross_entropy": 0.0, "loss.coarse": 1.0},
             },
             leave_out=(FROZEN,),
         ),
-        cause="Strokes are 1.5 to 2.5 pixels wide. At output stride 8 the reduced labels keep one "
-        "pixel of 64: a network learns what is at that pixel, and nothing says what lies between "
-        "them. Statistics of norms that are not trained mean nothing in a network that starts from "
-        "random values, so that row is of the paper's size alone.",
+        cause="Discs are 8 to 17 pixels wide, 1 to 3 pixels apart. At output stride 8 the reduced "
+        "labels keep one pixel of 64: a network learns what is at that pixel, and nothing says "
+        "what lies between two of them. Statistics of norms that are not trained mean nothing in a "
+        "network that starts from random values, so that row is of the paper's size alone.",
     )

@@ -43,8 +43,8 @@ def get_ablation() -> Ablation:
         cause="All discs of an image are captive where a frame stands anywhere in it, at least 16 "
         "pixels from their centres. The backbone, a stem and one bottleneck at output stride 4, "
         "sees 11 pixels to each side: without rate and pooling it must tell one disc in two. The "
-        "first rate reads features 16 pixels away, the others 32, 48 and 64, each in eight "
-        "directions alone; of 64 x 64 pixels a rate of 64 reads nothing but padding, so a fourth "
-        "one must add nothing. Image pooling sees every frame from everywhere: it must gain most, "
-        "also without any rate, and make the rates superfluous.",
+        "rates read features 16, 32, 48 and 64 pixels away, in eight directions alone, so between "
+        "them they miss most frames, and of 64 x 64 pixels a rate of 64 reads nothing but padding: "
+        "a fourth one must add nothing. Image pooling sees every frame from everywhere: it alone "
+        "must tell discs, also without any rate.",
     )

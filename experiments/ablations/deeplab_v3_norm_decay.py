@@ -28,7 +28,7 @@ def get_ablation() -> Ablation:
         ),
         paper=Size(deeplab_v3_voc.get_config),
         camvid=Size(ablation_bases.camvid_v3),
-        shapes=Size(lambda: ablation_bases.shapes_v3_plus("shapes/thin")),
+        shapes=Size(lambda: ablation_bases.shapes_v3_plus("shapes/cells")),
         cause="After 300 steps an average of decay d still has a share d ** 300 of what it started "
         "from: 0.0000002 at 0.95, 0.05 at 0.99, 0.41 at 0.997 and 0.91 at 0.9997. Training does "
         "not use the averages, evaluation does: the last two must fail there.",

@@ -47,8 +47,8 @@ def _changes(base: config.Experiment) -> dict[str, Change]:
     }
 
 
-def _thin() -> config.Experiment:
-    return ablation_bases.shapes_v3_plus("shapes/thin")
+def _cells() -> config.Experiment:
+    return ablation_bases.shapes_v3_plus("shapes/cells")
 
 
 def get_ablation() -> Ablation:
@@ -63,8 +63,8 @@ def get_ablation() -> Ablation:
         ),
         paper=Size(deeplab_v3_plus_voc.get_config),
         camvid=Size(ablation_bases.camvid_v3_plus, rows=_changes(ablation_bases.camvid_v3_plus())),
-        shapes=Size(_thin, rows=_changes(_thin())),
-        cause="Strokes are 1.5 to 2.5 pixels wide, objects 5 to 10. The encoder's map is 2 x 2 "
+        shapes=Size(_cells, rows=_changes(_cells())),
+        cause="Discs are 8 to 17 pixels wide, 1 to 3 pixels apart. The encoder's map is 2 x 2 "
         "cells at output stride 32, 4 x 4 at 16 and 8 x 8 at 8, the decoder's 16 x 16 at all of "
         "them. So the decoder must gain most at 32 and much at 16, and a smaller stride in "
         "evaluation more without decoder than with it.",

@@ -29,13 +29,14 @@ def get_ablation() -> Ablation:
         paper=Size(deeplab_v3_voc.get_config, CASCADE),
         camvid=Size(ablation_bases.camvid_v3, CASCADE),
         shapes=Size(
-            lambda: ablation_bases.shapes_v3("shapes/thin"),
+            lambda: ablation_bases.shapes_v3("shapes/cells"),
             {"model.backbone.extra_blocks": 1},
             leave_out=("output stride 128", "output stride 256"),
         ),
-        cause="Strokes are 1.5 to 2.5 pixels wide, objects 5 to 10. A map of 64 x 64 pixels is 8 x "
-        "8 at output stride 8, 4 x 4 at 16, 2 x 2 at 32 and one pixel at 64, and there is no "
-        "decoder: from 16 on two objects share a cell and bilinear upsampling cannot draw either, "
-        "at 64 all pixels have the same scores. From 64 on the network would compute the same, so "
-        "the other strides are left out: 513 / 256 leaves 3 x 3, which is 32 here.",
+        cause="Discs of one class are 8 to 17 pixels wide in a crowd, 1 to 3 pixels of background "
+        "between them. A map of 64 x 64 pixels is 8 x 8 at output stride 8, about a disc in a "
+        "cell, 4 x 4 at 16, 2 x 2 at 32 and one pixel at 64, and there is no decoder: from 16 on "
+        "discs share a cell, at 32 only the crowd's place is left, at 64 all pixels have the same "
+        "scores. From 64 on the network would compute the same, so the other strides are left out: "
+        "513 / 256 leaves 3 x 3, which is 32 here.",
     )

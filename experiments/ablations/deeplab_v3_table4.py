@@ -33,9 +33,10 @@ def get_ablation() -> Ablation:
         paper=Size(deeplab_v3_voc.get_config, CASCADE),
         camvid=Size(ablation_bases.camvid_v3, CASCADE),
         shapes=Size(
-            lambda: ablation_bases.shapes_v3("shapes/thin"), {"model.backbone.extra_blocks": 1}
+            lambda: ablation_bases.shapes_v3("shapes/cells"), {"model.backbone.extra_blocks": 1}
         ),
-        cause="Strokes are 1.5 to 2.5 pixels wide. The map has 4 x 4 cells at output stride 16 and "
-        "8 x 8 at 8, by the same weights; six scales add maps of up to 14 x 14. The a trous law "
-        "gives the same scores where the grids meet, so what changes is what lies between.",
+        cause="Discs are 8 to 17 pixels wide, 1 to 3 pixels apart. The map has 4 x 4 cells at "
+        "output stride 16 and 8 x 8 at 8, by the same weights; six scales add maps of up to 14 x "
+        "14. The a trous law gives the same scores where the grids meet, so what changes is what "
+        "lies between: scores there were never trained.",
     )

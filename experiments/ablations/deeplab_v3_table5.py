@@ -48,7 +48,7 @@ def get_ablation() -> Ablation:
         ),
         cause="All discs of an image are captive where a frame stands anywhere in it, at least 16 "
         "pixels from their centres. The backbone sees 19, 23 or 35 pixels to each side by "
-        "multi-grid; the rates reach 16, 32 and 48 pixels further, each at eight places alone; a "
-        "fourth one of 64 reads padding at every pixel of 64 x 64, so it must add nothing. Image "
-        "pooling sees every frame from everywhere.",
+        "multi-grid; the rates read features 16, 32 and 48 pixels away, in eight directions alone; "
+        "a fourth one of 64 reads nothing but padding of 64 x 64 pixels, so it must add nothing. "
+        "Image pooling sees every frame from everywhere and must gain most.",
     )
