@@ -70,18 +70,21 @@ depthwise_conv.defvjp(_forward, _backward)
 def _input_gradient(dy: Array, kernel: Array, windows: Windows) -> Array:
     """[B, h, w, C] with [kh, kw, 1, C] -> [B, H, W, C]."""
     wide = dy.astype(accumulator(dy))
-    shape = (dy.shape[0], windows[0].inputs, windows[1].inputs, dy.shape[3])
-    dx = jnp.zeros(shape, wide.dtype)
+    # On the map with its padding, which is cut off once: XLA (jax 0.10) cannot split a lax.pad over
+    # devices that spreads and cuts at the same time.
+    shape = [w.inputs + 2 * w.padding for w in windows]
+    dx = jnp.zeros((dy.shape[0], *shape, dy.shape[3]), wide.dtype)
     for i, j in _seen_taps(windows):
         edges = []
-        for tap, w in zip((i, j), windows, strict=True):
-            before = tap * w.rate - w.padding  # negative: lax.pad cuts it off
+        for tap, size, w in zip((i, j), shape, windows, strict=True):
+            before = tap * w.rate
             reach = (w.outputs - 1) * w.stride + 1
-            edges.append((before, w.inputs - before - reach, w.stride - 1))
+            edges.append((before, size - before - reach, w.stride - 1))
         dx += lax.pad(
             wide * kernel[i, j, 0], jnp.zeros((), wide.dtype), [(0, 0, 0), *edges, (0, 0, 0)]
         )
-    return dx.astype(dy.dtype)
+    (top, left), (rows, columns) = (w.padding for w in windows), (w.inputs for w in windows)
+    return dx[:, top : top + rows, left : left + columns].astype(dy.dtype)
 
 
 def _kernel_gradient(x: Array, dy: Array, windows: Windows) -> Array:

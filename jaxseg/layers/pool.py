@@ -49,15 +49,19 @@ def _sliced_max_backward(windows: Windows, first: Array, dy: Array) -> tuple[Arr
     rows, columns = windows
     wide = dy.astype(accumulator(dy))
     zero = jnp.zeros((), wide.dtype)
-    dx = jnp.zeros((dy.shape[0], rows.inputs, columns.inputs, dy.shape[3]), wide.dtype)
+    # On the map with its padding, which is cut off once: XLA (jax 0.10) cannot split a lax.pad over
+    # devices that spreads and cuts at the same time.
+    shape = [w.inputs + 2 * w.padding for w in windows]
+    dx = jnp.zeros((dy.shape[0], *shape, dy.shape[3]), wide.dtype)
     for place, tap in enumerate(itertools.product(range(rows.kernel), range(columns.kernel))):
         edges = []
-        for offset, w in zip(tap, windows, strict=True):
-            before = offset - w.padding  # negative: lax.pad cuts it off
+        for offset, size, w in zip(tap, shape, windows, strict=True):
             reach = (w.outputs - 1) * w.stride + 1
-            edges.append((before, w.inputs - before - reach, w.stride - 1))
+            edges.append((offset, size - offset - reach, w.stride - 1))
         here = jnp.where(first == place, wide, zero)
         dx += lax.pad(here, zero, [(0, 0, 0), *edges, (0, 0, 0)])
+    top, left = (w.padding for w in windows)
+    dx = dx[:, top : top + rows.inputs, left : left + columns.inputs]
     return (dx.astype(dy.dtype),)
 
 
