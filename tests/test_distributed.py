@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import time
 
 import jax
 import numpy as np
@@ -25,6 +26,44 @@ def test_four_devices_take_the_same_step_as_one():
     # Over "data", only sums cross devices: no image, label or feature map is ever gathered.
     for name in ("tiny (4, 1)", "accumulated (4, 1)", "coarse (4, 1)", "deeplab (4, 1)"):
         assert cases[name]["collectives"] == ["all-reduce"], name
+
+
+def sharding(tmp_path, **settings):
+    settings = {"folder": str(tmp_path), "size": [64, 128], "rows": []} | settings
+    out, _ = finish(start_program("sharding.py", settings))
+    return json.loads(out)
+
+
+def test_rows_and_states_over_devices_give_the_step_of_one(tmp_path):
+    """DeepLab's parts on whole images by rows; a train state in eight parts; in float64.
+
+    Each device holds a part: of the maps, and of parameters, averages and optimiser state. A
+    checkpoint of the one placement is read into the other.
+    """
+    cases = sharding(tmp_path, rows=[4], spread=[[8, 1]])
+    assert cases["rows 4"]["difference"] < 1e-10
+    assert cases["rows 4"]["temporary"] < 0.6 * cases["rows 1"]["temporary"]
+    assert cases["spread (8, 1)"]["difference"] < 1e-12
+    # 16 of the 32 kB of a device's arguments are its images, which are 8 of all at "whole".
+    assert cases["spread (8, 1)"]["arguments"] < 0.5 * cases["whole"]["arguments"]
+    assert cases["whole to spread"] == cases["spread to whole"] == 0
+
+
+@pytest.mark.slow
+def test_rows_over_any_number_of_devices_and_mixed_meshes(tmp_path):
+    cases = sharding(tmp_path, rows=[2, 8], spread=[[4, 2], [2, 1]])
+    assert all(cases[f"rows {n}"]["difference"] < 1e-10 for n in (2, 8))
+    assert all(cases[f"spread {shape}"]["difference"] < 1e-12 for shape in ("(4, 2)", "(2, 1)"))
+    fast = sharding(tmp_path, rows=[2], form="auto")
+    assert fast["rows 2"]["difference"] < 1e-10
+
+
+@pytest.mark.slow
+def test_an_image_of_1024_x_2048_by_its_rows(tmp_path):
+    cases = sharding(tmp_path, size=[1024, 2048], rows=[2, 4, 8])
+    for n in (2, 4, 8):
+        assert cases[f"rows {n}"]["difference"] < 1e-10
+        assert cases[f"rows {n}"]["temporary"] < 1.5 / n * cases["rows 1"]["temporary"]
 
 
 def free_port():
@@ -63,6 +102,68 @@ def test_two_processes_train_and_evaluate_to_the_numbers_of_one(tmp_path):
         assert [line["step"] for line in lines[0]] == [line["step"] for line in lines[1]]
         for a, b in zip(*lines, strict=True):
             assert [a[name] for name in names] == pytest.approx([b[name] for name in names], 1e-12)
+
+
+def run_settings(folder, steps=12):
+    return {
+        "train": {"steps": steps, "eval_every": 2, "checkpoint_every": 2, "log_every": 1,
+                  "ema_decay": 0.9},
+        "model": {"dtype": "float64", "dropout": 0.0, "features": 64},
+        "workdir": str(folder),
+        "out": f"{folder}.npz",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    finish(start_program("fit.py", run_settings(folder), JAX_ENABLE_X64="1"))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_ends_the_other_and_one_process_goes_on(tmp_path, undisturbed, victim):
+    """Two processes with a state spread over both; one is killed; one process ends the run.
+
+    The end is that of a run of one process, in float64: the batches are the same, and losses and
+    state differ by the order of sums.
+    """
+    settings = run_settings(tmp_path / "run")
+    spread = settings | {"train": settings["train"] | {"shard_params": True}, "pause": 0.1}
+    together = {"coordinator": f"127.0.0.1:{free_port()}", "processes": 2}
+    pair = [
+        start_program("fit.py", spread | together | {"process": i}, JAX_ENABLE_X64="1")
+        for i in (0, 1)
+    ]
+
+    def saved():
+        return [int(p.name) for p in (tmp_path / "run").glob("checkpoints/*") if p.name.isdigit()]
+
+    def starting():
+        return len(lines_of(tmp_path / "run", "train")) < 4 or not saved()
+
+    while starting() and all(p.poll() is None for p in pair):
+        time.sleep(0.05)
+    pair[victim].kill()
+    _, err = pair[1 - victim].communicate(timeout=60)  # JAX's own limit is 100 s
+    pair[victim].communicate()
+    assert pair[1 - victim].returncode == 1, err
+    line = next(line for line in err.splitlines() if line.startswith("jaxseg: "))
+    assert line.startswith(f"jaxseg: process {victim} of 2 has died")
+    assert f"the last good checkpoint is {tmp_path}/run/checkpoints/{max(saved())}." in line
+
+    finish(start_program("fit.py", settings, JAX_ENABLE_X64="1"))
+    one, both = (dict(np.load(f"{folder}.npz")) for folder in (undisturbed, tmp_path / "run"))
+    for path, expected in one.items():
+        rounding = 1e-6 if expected.dtype == np.float32 else 1e-9
+        np.testing.assert_allclose(both[path], expected, rtol=rounding, atol=1e-12, err_msg=path)
+    for kind, name in (("train", "loss"), ("eval", "miou")):
+        expected, found = (
+            {line["step"]: line[name] for line in lines_of(folder, kind)}
+            for folder in (undisturbed, tmp_path / "run")
+        )
+        assert found == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_signal_is_noted_and_the_second_acts_as_before():
