@@ -4,11 +4,12 @@ A k x k convolution of rate r reaches the offsets -r (k-1)/2, ..., -r, 0, r, ...
 A stack reaches all sums of one offset of each layer, and the number of ways to a sum is what it
 weighs where all weights are equal. Rows and columns do the same, so one axis tells all.
 
-With equal rates r, r, r all offsets are multiples of r: (r^2 - 1) / r^2 of the pixels between them
-are never seen, and neighbouring outputs see pixels that have nothing in common. The cures: rates
-without a common factor ((1, 2, 3); Wang et al., "Understanding convolution for semantic
-segmentation", arXiv 1702.08502, section 3.2), or the multi-grid of DeepLab v3 (section 3.2.1),
-whose units of one block have different rates.
+With equal rates r, r, r all offsets are multiples of r: of r^2 positions one is seen, and outputs
+beside each other see nothing in common. The cure are rates without a common factor, as (1, 2, 3)
+(Wang et al., "Understanding convolution for semantic segmentation", arXiv 1702.08502, section 3.2)
+or (1, 2, 4), the multi-grid of DeepLab v3 (section 3.2.1). But multi-grid multiplies the rate of
+its block: (2, 4, 8) at rate 2 has the holes of that rate again. In a ResNet the layers of rate 1
+that stand before it on the same map fill them.
 """
 
 import dataclasses

@@ -88,9 +88,10 @@ def gridding(chains: Sequence[Chain]) -> Figure:
             extent=(-half - 0.5, half + 0.5) * 2,
         )
         rates = ",".join(map(str, chain.rates))
-        rates = rates if len(rates) < 24 else f"{len(chain.rates)}, up to {max(chain.rates)}"
+        short = len(rates) < 24
+        rates = f"rates {rates}" if short else f"{len(chain.rates)} rates up to {max(chain.rates)}"
         axes.set_title(
-            f"{chain.name.replace(' to ', chr(10) + 'to ')}\nrates {rates}\n"
+            f"{chain.name.replace(' to ', chr(10) + 'to ')}\n{rates}\n"
             f"{chain.untouched:.0%} untouched, roughness {chain.roughness:.2f}",
             fontsize=8,
         )
