@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from experiments.faults import clock, disk, kills, older, peers, reads, second
 from experiments.faults.process import Place
@@ -54,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     folder.mkdir(parents=True, exist_ok=True)
     output = pathlib.Path(_OUTPUT.value or folder / "fault_drill.json")
+    logging.set_verbosity(logging.WARNING)
     place = Place(folder.resolve())
     place.prepare()
     versions = environment()["versions"]

@@ -36,24 +36,35 @@ def read(path: pathlib.Path) -> np.ndarray:
             warnings.simplefilter("ignore")  # Pillow's remarks on odd tags and large sizes
             with Image.open(path, formats=FORMATS) as opened:
                 opened.load()
-                return _rgb(ImageOps.exif_transpose(opened))
+                image = ImageOps.exif_transpose(opened)
+                reason = _undefined(image)
+                if reason is None:
+                    return _rgb(image)
     except UnidentifiedImageError:
         raise ValueError(f"no image of a known kind ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError as error:
         raise ValueError(f"too many pixels: {error}") from None
     except FileNotFoundError:
         raise ValueError("no such file") from None
-    except (OSError, SyntaxError, IndexError, TypeError) as error:  # decoders raise them all
+    except Exception as error:  # of damaged files, whatever the decoder stumbles over
         raise ValueError(f"truncated or damaged: {error}") from None
+    raise ValueError(reason)
+
+
+def _undefined(image: Image.Image) -> str | None:
+    """Why it cannot be said which of its values is white."""
+    if image.mode == "F":
+        return "pixels are floating-point numbers: save it with 8 or 16 bits"
+    if image.mode in _SIXTEEN_BIT:
+        wide = np.asarray(image)
+        if wide.min() < 0 or wide.max() > 65535:
+            return "pixels have over 16 bits: save it with 8 or 16 bits"
+    return None
 
 
 def _rgb(image: Image.Image) -> np.ndarray:
-    if image.mode == "F":
-        raise ValueError("pixels are floating-point numbers: save it with 8 or 16 bits")
     if image.mode in _SIXTEEN_BIT:
         wide = np.asarray(image).astype(np.int64)
-        if wide.min() < 0 or wide.max() > 65535:
-            raise ValueError("pixels have over 16 bits: save it with 8 or 16 bits")
         grey = np.rint(wide / 257).astype(np.uint8)  # 65535 = 257 * 255
         return np.repeat(grey[..., None], 3, axis=2)
     if image.has_transparency_data:

@@ -27,7 +27,9 @@ def leaves(run: pathlib.Path) -> dict[str, np.ndarray]:
     """Parameters, statistics, the optimiser's state and the average of the last checkpoint."""
     folder = (run / "checkpoints" / str(steps(run)[-1])).absolute()
     with ocp.PyTreeCheckpointer() as reader:
-        tree = reader.restore(folder / "state")
+        shapes = reader.metadata(folder / "state").item_metadata.tree
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+        tree = reader.restore(folder / "state", restore_args=as_numpy)
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(k, simple=True, separator="/"): np.asarray(v) for k, v in flat}
 

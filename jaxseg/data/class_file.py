@@ -56,11 +56,14 @@ def _json_line(value: Any, where: str) -> _Line:
         raise ValueError(f"{where}: {value!r}: a class is a name, or name, id, color, ignore")
     colour = value.get("color", value.get("colour"))
     if colour is not None:
-        if len(colour) != 3 or not all(isinstance(c, int) and 0 <= c <= 255 for c in colour):
+        numbers = colour if isinstance(colour, list) else []
+        if len(numbers) != 3 or not all(type(c) is int and 0 <= c <= 255 for c in numbers):
             raise ValueError(f"{where}: {value!r}: a colour has three numbers from 0 to 255")
         colour = tuple(colour)
-    name = str(value["name"])
-    return _Line(name, value.get("id"), colour, value.get("ignore", name.lower() in _VOID))
+    raw, name = value.get("id"), str(value["name"])
+    if raw is not None and type(raw) is not int:
+        raise ValueError(f"{where}: {value!r}: an id is a whole number")
+    return _Line(name, raw, colour, value.get("ignore", name.lower() in _VOID))
 
 
 def read_classes(path: pathlib.Path) -> tuple[LabelSpec, files.Colours | None]:
@@ -72,14 +75,19 @@ def read_classes(path: pathlib.Path) -> tuple[LabelSpec, files.Colours | None]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file: --classes names one, a class a line")
-    text = path.read_text()
     try:
+        text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
-            lines = [_json_line(value, str(path)) for value in json.loads(text)]
+            values = json.loads(text)
+            if not isinstance(values, list):
+                raise ValueError(f"{path} holds no list of classes")
+            lines = [_json_line(value, str(path)) for value in values]
         else:
             rows = [row.partition("#")[0].strip() for row in text.splitlines()]
             lines = [_text_line(row, str(path)) for row in rows if row]
-    except json.JSONDecodeError as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text (UTF-8): {error}") from None
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
     given = [line.raw is not None for line in lines]
     if any(given) and not all(given):

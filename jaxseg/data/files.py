@@ -9,6 +9,7 @@ before them.
 import hashlib
 import io
 import pathlib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -35,21 +36,30 @@ def _opened(path: pathlib.Path, formats: Sequence[str], page: int = 0) -> Image.
       ValueError: the reason, without the file's name.
     """
     try:
-        with Image.open(path) as image:
-            if image.format not in formats:
-                reason = "lossy, its ids cannot be trusted" if formats is MASK_FORMATS else "unread"
-                raise ValueError(f"is {image.format} ({reason}); use {', '.join(formats)}")
-            if page >= (pages := getattr(image, "n_frames", 1)):
-                raise ValueError(f"is missing: the file holds {pages} pages")
-            image.seek(page)
-            image.load()
-            return image
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd tags and large sizes
+            with Image.open(path) as image:
+                reason = _unusable(image, formats, page)
+                if reason is None:
+                    image.seek(page)
+                    image.load()
+                    return image
     except FileNotFoundError:
         raise ValueError("is missing") from None
     except Image.UnidentifiedImageError:
         raise ValueError("is no image") from None
-    except (OSError, SyntaxError, IndexError, EOFError, Image.DecompressionBombError) as error:
+    except Exception as error:  # of damaged files, whatever the decoder stumbles over
         raise ValueError(f"is truncated or damaged: {error}") from None
+    raise ValueError(reason)
+
+
+def _unusable(image: Image.Image, formats: Sequence[str], page: int) -> str | None:
+    if image.format not in formats:
+        reason = "lossy, its ids cannot be trusted" if formats is MASK_FORMATS else "unread"
+        return f"is {image.format} ({reason}); use {', '.join(formats)}"
+    if page >= (pages := getattr(image, "n_frames", 1)):
+        return f"is missing: the file holds {pages} pages"
+    return None
 
 
 def pages(path: pathlib.Path) -> int:
@@ -57,7 +67,7 @@ def pages(path: pathlib.Path) -> int:
     try:
         with Image.open(path) as image:
             return getattr(image, "n_frames", 1)
-    except (OSError, SyntaxError):
+    except Exception:  # as in `_opened`
         return 0
 
 

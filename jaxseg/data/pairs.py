@@ -153,6 +153,10 @@ def inspect(pair: Pair, colours: files.Colours | None = None) -> Facts:
     try:
         path = pair.image
         height, width = files.image_size(path, pair.page)
+        # OpenCV, which reads it in training, refuses some files that Pillow takes.
+        image = records.decode_image(files.image_bytes(path, pair.page), "as OpenCV reads it")
+        if image.shape[:2] != (height, width):
+            raise ValueError("is damaged: Pillow and OpenCV read it in different sizes")
         path = pair.mask
         raw, kind = pair.read_mask(colours)
     except ValueError as error:

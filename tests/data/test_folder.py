@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -191,3 +192,42 @@ def test_every_id_is_a_class_where_there_is_no_file_of_classes():
     raw = np.arange(256, dtype=np.uint8)
     np.testing.assert_array_equal(labels.encode(raw, ""), [*range(254), 255, 255])
     assert Image.fromarray(labels.colour(raw[None])).size == (256, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("classes.txt", b"sky\n\xff\xfe road\n", "is no text"),
+        ("classes.json", b'{"names": ["sky"]}', "holds no list of classes"),
+        ("classes.json", b"3", "holds no list of classes"),
+        ("classes.json", b'[{"name": "sky", "id": "0"}]', "an id is a whole number"),
+        ("classes.json", b'[{"name": "sky", "color": 5}]', "a colour has three numbers"),
+        ("classes.json", b'[{"name": "sky", "color": [true, 2, 3]}]', "a colour has three numbers"),
+    ],
+)
+def test_what_the_fuzz_found_in_files_of_classes(tmp_path, name, text, message):
+    path = tmp_path / name
+    path.write_bytes(text)
+    with pytest.raises(ValueError, match=message) as error:
+        read_classes(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("text", [b"image,mask\n\xff,b.png\n", b"image,mask\na\0.png,b.png\n"])
+def test_what_the_fuzz_found_in_tables(tmp_path, config, text):
+    table = tmp_path / "pairs.csv"
+    table.write_bytes(text)
+    with pytest.raises(ValueError, match=r"pairs.csv"):
+        folder.find(dataclasses.replace(config, images="", masks="", table=str(table)))
+
+
+def test_an_image_that_only_pillow_reads_is_found_before_it_is_written(tmp_path):
+    """Without its last chunk: Pillow is content, OpenCV, which reads it in training, is not."""
+    save_pair(tmp_path / "a.png", tmp_path / "mask.png", 0)
+    data = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(data[:-12])
+    with Image.open(tmp_path / "a.png") as image:
+        image.load()
+    pair = pairs.Pair("a", tmp_path / "a.png", tmp_path / "mask.png")
+    with pytest.raises(ValueError, match=r"a.png as OpenCV reads it: the image cannot be decoded"):
+        pairs.inspect(pair)

@@ -110,15 +110,19 @@ def _listed(config: FolderConfig) -> tuple[list[pairs.Pair], list[str]]:
     masks = pathlib.Path(config.masks).expanduser() if config.masks else table.parent
     if not table.is_file():
         raise FileNotFoundError(f"{table}: no such file: --table names a CSV file")
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file, skipinitialspace=True))
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, skipinitialspace=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{table} is no table (CSV in UTF-8): {error}") from None
     if not rows or not {"image", "mask"} <= set(rows[0]):
-        columns = ", ".join(rows[0]) if rows else "no rows"
+        columns = ", ".join(filter(None, rows[0])) if rows else "no rows"
         raise ValueError(f"{table} needs the columns image, mask (and perhaps split): {columns}")
     found, splits = [], []
     for number, row in enumerate(rows, 2):
         split = row.get("split") or ""
-        if not row["image"] or not row["mask"] or ("split" in row and split not in _SPLITS):
+        whole = row["image"] and row["mask"] and "\0" not in row["image"] + row["mask"]
+        if not whole or ("split" in row and split not in _SPLITS):
             raise ValueError(
                 f"{table} line {number}: needs an image, a mask, and train, val or test"
             )

@@ -1,0 +1,52 @@
+"""Bad input without end: each case ends in a result or in one clear line, or is a fault.
+
+    python -m experiments.fuzz --cases=10000 --output=experiments/results/fuzz.json
+
+Of ten cases one is an experiment with fields of any value, brought to its first step (shapes in
+place of most arrays); seven are files of images, masks, classes and pairs, with any bytes, through
+the preparation of folder/NAME and the reader; two are files to predict. A clear line is a
+ValueError or an OSError that jaxseg itself raises; where it is about a file, it names it. Needs
+requirements/dev.txt (hypothesis). Exit status: 0 no fault, 1 there is one.
+"""
+
+import json
+import logging as python_logging
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Sequence
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+from absl import app, flags
+
+from experiments.fuzzing import fuzz
+
+_CASES = flags.DEFINE_integer("cases", 10_000, "How many.", 10)
+_SEED = flags.DEFINE_integer("seed", 0, "Of what is drawn.")
+_KINDS = flags.DEFINE_list("kinds", list(fuzz.SHARES), "Of cases.")
+_OUTPUT = flags.DEFINE_string("output", None, "Where to write the counts.")
+
+
+def main(arguments: Sequence[str]) -> int:
+    python_logging.disable(python_logging.WARNING)
+    with tempfile.TemporaryDirectory() as scratch:
+        tallies = {}
+        for kind in _KINDS.value:
+            count = round(_CASES.value * fuzz.SHARES[kind])
+            tallies[kind] = fuzz.run(kind, count, _SEED.value, pathlib.Path(scratch))
+            found = dict(tallies[kind].outcomes)
+            print(f"{kind}: {found}, {len(tallies[kind].refusals)} kinds of refusal", flush=True)
+    figures = {kind: tally.to_json() for kind, tally in tallies.items()}
+    if _OUTPUT.value:
+        pathlib.Path(_OUTPUT.value).write_text(json.dumps(figures, indent=1) + "\n")
+    for tally in tallies.values():
+        for fault in tally.faults:
+            print(json.dumps(fault, indent=1), file=sys.stderr)
+    return 1 if any(tally.faults for tally in tallies.values()) else 0
+
+
+if __name__ == "__main__":
+    app.run(main)

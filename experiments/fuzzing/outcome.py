@@ -1,0 +1,106 @@
+"""How a case ends: in a result, in one clear line of our own, or in a fault."""
+
+import collections
+import contextlib
+import dataclasses
+import pathlib
+import re
+import signal
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jaxseg
+
+RESULT, REFUSED, FAULT = "result", "refused", "fault"
+_OURS = pathlib.Path(jaxseg.__file__).resolve().parent
+_LONGEST = 60.0  # seconds of the processor that a case may take
+_KEPT = 40  # kinds of faults that are told in full
+
+
+class Hang(Exception):
+    """A case took too long."""
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    def stop(number: int, frame: types.FrameType | None) -> None:
+        raise Hang(f"more than {seconds:g} s")
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    """Whether jaxseg itself has raised it; what a library says of it is no clear line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and _OURS in pathlib.Path(frames[-1].filename).resolve().parents
+
+
+def _kind(message: str) -> str:
+    """The message without what differs from case to case: values, numbers, paths."""
+    text = re.sub(r"=\S.*? (?=must|needs|has|is|leaves|cannot|:)", "=... ", message.split("\n")[0])
+    text = re.sub(r"'[^']*'|\"[^\"]*\"", "...", text)
+    text = re.sub(r"-?\d[\d.e+-]*", "N", text)
+    return text[:90]
+
+
+@dataclasses.dataclass
+class Tally:
+    """Counts of all cases."""
+
+    outcomes: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    refusals: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    faults: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    def run(self, case: Callable[[], object], told: str, plain: Callable[[str], str]) -> None:
+        """Runs a case and counts how it ends; nothing is raised.
+
+        Args:
+          case: does it.
+          told: what is done, for a fault.
+          plain: takes paths out of a message.
+        """
+        try:
+            with _limited(_LONGEST):
+                case()
+            self.outcomes[RESULT] += 1
+        except (ValueError, OSError) as error:
+            message = plain(str(error))
+            lines = message.splitlines()
+            if lines and len(lines[0]) < 600 and _raised_by_us(error):
+                self.outcomes[REFUSED] += 1
+                self.refusals[_kind(message)] += 1
+            else:
+                self._fault(error, told, plain)
+        except Exception as error:
+            self._fault(error, told, plain)
+
+    def _fault(self, error: Exception, told: str, plain: Callable[[str], str]) -> None:
+        self.outcomes[FAULT] += 1
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [f for f in frames if _OURS in pathlib.Path(f.filename).resolve().parents]
+        where = f"{pathlib.Path(ours[-1].filename).name} {ours[-1].name}" if ours else ""
+        what = f"{type(error).__name__}: {plain(str(error))}"[:400]
+        for fault in self.faults:
+            if fault["where"] == where and _kind(fault["error"]) == _kind(what):
+                fault["times"] += 1
+                return
+        if len(self.faults) < _KEPT:
+            told = plain(told)[:600]
+            self.faults.append({"case": told, "where": where, "error": what, "times": 1})
+
+    def to_json(self) -> dict[str, Any]:
+        """Counts by outcome and by kind of refusal, the most frequent first; faults in full."""
+        return {
+            "cases": self.outcomes.total(),
+            "outcomes": dict(self.outcomes.most_common()),
+            "refusals": dict(self.refusals.most_common()),
+            "faults": self.faults,
+        }
