@@ -95,6 +95,7 @@ class Place:
         """Text without what is different on each machine and at each start."""
         text = text.replace(str(self.folder.resolve()), "DRILL").replace(str(self.folder), "DRILL")
         text = re.sub(r"\bprocess \d{2,}", "process N", text.replace(socket.gethostname(), "HOST"))
+        text = re.sub(r"(?m)^[IWE]\d{4} [\d:.]+ +\d+ [\w.]+:\d+\] ", "", text)
         return re.sub(r"0x[0-9a-f]{8,}", "0x...", text)
 
 
