@@ -2,7 +2,7 @@
 # launch/slurm.sh and `launch.sweep --backend=slurm` on a real SLURM of one node:
 #
 #   apt-get install -y --no-install-recommends slurm-wlm munge
-#   bash tests/slurm_proof.sh FOLDER [ABLATION]
+#   bash tests/slurm_proof.sh FOLDER [training|ablation]
 #
 # As root; ten minutes on two quiet cores. It starts munged, slurmctld and slurmd with keys, ports
 # and folders of their own, without systemd or cgroups, and ends them. What a line with "ok:" says
@@ -12,10 +12,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . launch/environment.sh
 
-[ $# -ge 1 ] || { echo "usage: bash tests/slurm_proof.sh FOLDER [ABLATION]" >&2; exit 2; }
+[ $# -ge 1 ] || { echo "usage: bash tests/slurm_proof.sh FOLDER [training|ablation]" >&2; exit 2; }
 mkdir -p "$1"
 folder="$(cd "$1" && pwd)"
-ablation="${2:-deeplab_v3_appendix_labels}"
+part="${2:-training and ablation}"
+ablation=deeplab_v3_appendix_labels
+waiting="" # the command in the background, while there is one
 home="$(mktemp -d /tmp/jaxseg-slurm.XXXXXX)" # a socket's path has to be short
 export SLURM_CONF="$home/slurm.conf" JAX_PLATFORMS=cpu
 export XLA_FLAGS=--xla_backend_optimization_level=0 # small programs: compilation is the most of it
@@ -88,6 +90,7 @@ has_node() { sinfo --noheader --format=%T 2>/dev/null | grep -qx "$1"; }
 
 end_slurm() {
   local name pid
+  [ -z "$waiting" ] || kill "$waiting" 2>/dev/null || true
   scancel --user=root 2>/dev/null || true
   sleep 2
   for name in slurmd slurmctld munged; do
@@ -132,37 +135,34 @@ train() { # NAME OPTIONS...: a training in two processes
     --config.train.eval_every=0 --config.train.pictures=0
 }
 
-trap end_slurm EXIT
-start_slurm
-say "$(sinfo --version): one node, started from $SLURM_CONF"
-sinfo
-"$PYTHON" -m jaxseg.data.prepare --name=shapes/small --data_dir="$folder/data" \
-  --shapes_size=64 --shapes_train=64 --shapes_val=16 2>/dev/null
+prove_training() {
+  "$PYTHON" -m jaxseg.data.prepare --name=shapes/small --data_dir="$folder/data" \
+    --shapes_size=64 --shapes_train=64 --shapes_val=16 2>/dev/null
 
-say "a training in two processes, undisturbed"
-job="$(train undisturbed)"
-within 900 "the end" is "$job" JobState COMPLETED
-is "$job" Restarts 0 || fail "it was restarted"
-ok "job $job ended, $(grep -c . "$folder/undisturbed/metrics.jsonl") lines of metrics"
+  say "a training in two processes, undisturbed"
+  job="$(train undisturbed)"
+  within 900 "the end" is "$job" JobState COMPLETED
+  is "$job" Restarts 0 || fail "it was restarted"
+  ok "job $job ended, $(grep -c . "$folder/undisturbed/metrics.jsonl") lines of metrics"
 
-say "the same training, told to stop by scancel --signal=TERM, then driven out by another job"
-job="$(train disturbed)"
-within 900 "step 10" reached disturbed 10
-scancel --signal=TERM "$job"
-within 120 "to be queued again" is "$job" Restarts 1
-ok "job $job saved after step $(stops disturbed) and is queued again"
-within 900 "step 40" reached disturbed 40
-urgent="$(submit urgent --partition=urgent --ntasks=2 --wrap='sleep 1')"
-within 120 "to be queued again" is "$job" Restarts 2
-within 60 "the end of the urgent job" is "$urgent" JobState COMPLETED
-ok "job $urgent drove job $job out, which had saved: steps $(stops disturbed)"
-[ "$(stops disturbed | wc -w)" -eq 2 ] || fail "job $job did not save twice"
-within 900 "the end" is "$job" JobState COMPLETED
-ok "job $job ended after $(field "$job" Restarts) restarts"
-echo "--- its log"
-tr '\r' '\n' <"$folder/disturbed.log" | grep -v '^evaluate:' | grep .
-echo "---"
-"$PYTHON" - "$folder/undisturbed" "$folder/disturbed" <<'PYTHON'
+  say "the same training, told to stop by scancel --signal=TERM, then driven out by another job"
+  job="$(train disturbed)"
+  within 900 "step 10" reached disturbed 10
+  scancel --signal=TERM "$job"
+  within 120 "to be queued again" is "$job" Restarts 1
+  ok "job $job saved after step $(stops disturbed) and is queued again"
+  within 900 "step 40" reached disturbed 40
+  urgent="$(submit urgent --partition=urgent --ntasks=2 --wrap='sleep 1')"
+  within 120 "to be queued again" is "$job" Restarts 2
+  within 60 "the end of the urgent job" is "$urgent" JobState COMPLETED
+  ok "job $urgent drove job $job out, which had saved: steps $(stops disturbed)"
+  [ "$(stops disturbed | wc -w)" -eq 2 ] || fail "job $job did not save twice"
+  within 900 "the end" is "$job" JobState COMPLETED
+  ok "job $job ended after $(field "$job" Restarts) restarts"
+  echo "--- its log"
+  tr '\r' '\n' <"$folder/disturbed.log" | grep -v '^evaluate:' | grep .
+  echo "---"
+  "$PYTHON" - "$folder/undisturbed" "$folder/disturbed" <<'PYTHON'
 import sys
 
 import jax
@@ -178,61 +178,64 @@ assert not different, f"{len(different)} of {len(one)} arrays differ: {different
 numbers = sum(array.size for array in one.values())
 print(f"ok: all {len(one)} arrays ({numbers} numbers) of both runs are equal bit for bit")
 PYTHON
-
-say "the time limit"
-# A program that ends with 75 when it is told, and with 0 when it was told before.
-# shellcheck disable=SC2016
-patient='[ -e "$1" ] && exit 0; trap "touch $1; exit 75" TERM; while :; do sleep 1; done'
-job="$(submit limit --time=1 --signal=TERM@20 launch/slurm.sh bash -c "$patient" - "$folder/told")"
-within 240 "the end" is "$job" JobState COMPLETED
-is "$job" Restarts 1 || fail "job $job was restarted $(field "$job" Restarts) times"
-ok "job $job was told before its limit, queued itself again and ended"
-
-say "what must not be queued again"
-job="$(submit cancelled --ntasks=2 launch/slurm.sh bash -c "$patient" - "$folder/cancelled.told")"
-within 60 "to run" is "$job" JobState RUNNING
-sleep 3
-scancel "$job"
-within 60 "the end" is "$job" JobState CANCELLED
-sleep 8
-is "$job" JobState CANCELLED || fail "job $job is $(field "$job" JobState)"
-is "$job" Restarts 0 || fail "job $job was restarted"
-ok "job $job is cancelled for good, though its processes ended with 75"
-# shellcheck disable=SC2016
-broken='[ $SLURM_PROCID = 0 ] || exit 1; sleep 600'
-job="$(submit failing --ntasks=2 launch/slurm.sh bash -c "$broken")"
-within 90 "the end" is "$job" JobState FAILED
-is "$job" Restarts 0 || fail "job $job was restarted"
-ok "job $job failed, and with it the process that had not: status $(field "$job" ExitCode)"
-
-say "an ablation, on this machine and as an array"
-sweep() { # NAME FLAGS...
-  local name="$1"
-  shift
-  "$PYTHON" -m launch.sweep --ablation="$ablation" --size=shapes --seeds=0,1 \
-    --workdir="$folder/$name" --data_dir="$folder/data" --change=train.steps=20 \
-    --change=optim.warmup_steps=0 "$@"
 }
-sweep local || fail "the sweep on this machine"
-sweep array --backend=slurm --jobs=2 --sbatch=--time=30 &
-waiting=$!
-in_queue() { [ "$(squeue --noheader --array | grep -c .)" -ge 2 ]; }
-within 300 "an array" in_queue
-has_running() { squeue --noheader --states=RUNNING | grep -q .; }
-within 60 "an element to run" has_running
-sleep 15
-kill -TERM "$waiting"
-status=0
-wait "$waiting" || status=$?
-[ "$status" -eq 75 ] || fail "stopped, the sweep ended with $status"
-ok "the command was stopped; SLURM goes on: $(squeue --noheader --array | grep -c .) elements"
-urgent="$(submit urgent --partition=urgent --ntasks=2 --wrap='sleep 1')"
-within 120 "the end of the urgent job" is "$urgent" JobState COMPLETED
-ok "job $urgent drove out what was running"
-sweep array --backend=slurm --jobs=2 --sbatch=--time=30 || fail "the sweep as an array"
-[ "$(find "$folder/array" -name 'slurm-*.txt' | grep -c .)" -eq 1 ] || fail "more than one array"
-ok "the same command found the array and waited for it"
-"$PYTHON" - "$folder/local/${ablation}_shapes" "$folder/array/${ablation}_shapes" <<'PYTHON'
+
+prove_ends() {
+  say "the time limit"
+  # A program that ends with 75 when it is told, and with 0 when it was told before.
+  # shellcheck disable=SC2016
+  patient='[ -e "$1" ] && exit 0; trap "touch $1; exit 75" TERM; while :; do sleep 1; done'
+  job="$(submit limit --time=1 --signal=TERM@20 launch/slurm.sh bash -c "$patient" - "$folder/told")"
+  within 240 "the end" is "$job" JobState COMPLETED
+  is "$job" Restarts 1 || fail "job $job was restarted $(field "$job" Restarts) times"
+  ok "job $job was told before its limit, queued itself again and ended"
+
+  say "what must not be queued again"
+  job="$(submit cancelled --ntasks=2 launch/slurm.sh bash -c "$patient" - "$folder/cancelled.told")"
+  within 60 "to run" is "$job" JobState RUNNING
+  sleep 3
+  scancel "$job"
+  within 60 "the end" is "$job" JobState CANCELLED
+  sleep 8
+  is "$job" JobState CANCELLED || fail "job $job is $(field "$job" JobState)"
+  is "$job" Restarts 0 || fail "job $job was restarted"
+  ok "job $job is cancelled for good, though its processes ended with 75"
+  # shellcheck disable=SC2016
+  broken='[ $SLURM_PROCID = 0 ] || exit 1; sleep 600'
+  job="$(submit failing --ntasks=2 launch/slurm.sh bash -c "$broken")"
+  within 90 "the end" is "$job" JobState FAILED
+  is "$job" Restarts 0 || fail "job $job was restarted"
+  ok "job $job failed, and with it the process that had not: status $(field "$job" ExitCode)"
+}
+
+prove_ablation() {
+  say "an ablation, on this machine and as an array"
+  sweep=("$PYTHON" -m launch.sweep --ablation="$ablation" --size=shapes --seeds="0,1"
+    --data_dir="$folder/data" --change=train.steps=20 --change=optim.warmup_steps=0
+    --change=train.ema_decay=0.0 --change=model.norm_decay=0.8
+    --change=model.backbone.norm_decay=0.8)
+  as_array=(--workdir="$folder/array" --backend=slurm --jobs=2 --sbatch=--time=30)
+  "${sweep[@]}" --workdir="$folder/local" || fail "the sweep on this machine"
+  "${sweep[@]}" "${as_array[@]}" &
+  waiting=$!
+  in_queue() { [ "$(squeue --noheader --array | grep -c .)" -ge 2 ]; }
+  within 300 "an array" in_queue
+  has_running() { squeue --noheader --states=RUNNING | grep -q .; }
+  within 60 "an element to run" has_running
+  sleep 15
+  kill -TERM "$waiting"
+  status=0
+  wait "$waiting" || status=$?
+  waiting=""
+  [ "$status" -eq 75 ] || fail "stopped, the sweep ended with $status"
+  ok "the command was stopped; SLURM goes on: $(squeue --noheader --array | grep -c .) elements"
+  urgent="$(submit urgent --partition=urgent --ntasks=2 --wrap='sleep 1')"
+  within 120 "the end of the urgent job" is "$urgent" JobState COMPLETED
+  ok "job $urgent drove out what was running"
+  "${sweep[@]}" "${as_array[@]}" || fail "the sweep as an array"
+  [ "$(find "$folder/array" -name 'slurm-*.txt' | grep -c .)" -eq 1 ] || fail "more than one array"
+  ok "the same command found the array and waited for it"
+  "$PYTHON" - "$folder/local/${ablation}_shapes" "$folder/array/${ablation}_shapes" <<'PYTHON'
 import json
 import pathlib
 import sys
@@ -247,6 +250,13 @@ assert local == array, (local, array)
 cells = sum(len(row) for row in local["rows"])
 print(f"ok: both tables are equal in all {cells} cells but images a second, to the last digit")
 PYTHON
+}
 
-say "the proof is complete"
+trap end_slurm EXIT
+start_slurm
+say "$(sinfo --version): one node, started from $SLURM_CONF"
+sinfo
+[[ "$part" != *training* ]] || { prove_training; prove_ends; }
+[[ "$part" != *ablation* ]] || prove_ablation
+say "$part: the proof is complete"
 sleep 0.5 # for the log
