@@ -113,7 +113,7 @@ class Train:
     init_from: str = ""  # a run, a converted file or a weight file; see jaxseg/initial.py
     init_partial: bool = False  # of a related model: take what both have, the rest starts anew
     rows: int = 1  # devices over which the height of an image is split
-    shard_params: bool = False  # parameters, averages and the optimiser's state over all devices
+    shard_params: bool = False  # parameters, averages, optimiser's state spread over the data axis
     peer_timeout: float = 100.0  # seconds without a sign of another process; then the run ends
     pictures: int = 4  # predictions drawn for TensorBoard at each evaluation
     compile_cache: str = "~/.cache/jaxseg/xla"  # "": none

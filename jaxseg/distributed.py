@@ -9,6 +9,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ from jaxseg import peers
 from jaxseg.types import Array
 
 _LEAST_SPREAD = 1024  # numbers of an array: to send for less takes longer than it saves memory
+_PATIENCE = 30.0  # seconds of waiting for the others after which it is said
 AUTO = "auto"  # as coordinator: JAX finds it by itself (TPU pods, Kubernetes, MPI)
 
 
@@ -44,15 +46,31 @@ def initialize(coordinator: str | None = None, processes: int = 1, process: int 
     if jax.distributed.is_initialized():
         return
     if coordinator == AUTO:
-        jax.distributed.initialize()
+        with _waiting("the processes that JAX finds"):
+            jax.distributed.initialize()
     elif coordinator:
         if not 0 <= process < processes:
             raise ValueError(f"--process={process} must be from 0 to below --processes={processes}")
-        jax.distributed.initialize(coordinator, processes, process)
+        with _waiting(f"all {processes} processes to meet at {coordinator}"):
+            jax.distributed.initialize(coordinator, processes, process)
     elif processes > 1:
         raise ValueError(f"--processes={processes} needs --coordinator=HOST:PORT of process 0")
     elif _launched_together(os.environ):
-        jax.distributed.initialize()
+        with _waiting("the tasks that the launcher started"):
+            jax.distributed.initialize()
+
+
+@contextlib.contextmanager
+def _waiting(whom: str) -> Iterator[None]:
+    """Says after a while what is waited for: JAX, which aborts at last, does not."""
+    line = f"jaxseg: waiting for {whom}; JAX gives up after 5 minutes"
+    timer = threading.Timer(_PATIENCE, print, [line], {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _launched_together(environment: Mapping[str, str]) -> bool:

@@ -127,7 +127,15 @@ class Watch:
             self._store.key_value_set(_KEY, address)
         else:
             port, token = self._store.blocking_key_value_get(_KEY, 1000 * _JOIN).split()
-            link = _Link(socket.create_connection((self._host, int(port)), _JOIN))
+            try:
+                link = _Link(socket.create_connection((self._host, int(port)), _JOIN))
+            except OSError as error:
+                print(
+                    f"jaxseg: process 0 cannot be reached at {self._host}:{port} "
+                    f"({one_line(error)}): should a process die, only JAX will notice, late",
+                    file=sys.stderr,
+                )
+                return self
             link.index = 0
             link.send(f"{token} {self._index}")
             self._watch_over(link)
@@ -138,6 +146,8 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        if not self._thread.is_alive():
+            return
         if error is None or kind is SystemExit:
             self._leave(_DONE)
             _set_abort(self._handler)

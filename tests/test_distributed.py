@@ -30,7 +30,9 @@ def test_four_devices_take_the_same_step_as_one():
 
 def sharding(tmp_path, **settings):
     settings = {"folder": str(tmp_path), "size": [64, 128], "rows": []} | settings
-    out, _ = finish(start_program("sharding.py", settings))
+    process = start_program("sharding.py", settings)
+    out, err = process.communicate(timeout=1500)
+    assert process.returncode == 0, err
     return json.loads(out)
 
 
@@ -60,7 +62,7 @@ def test_rows_over_any_number_of_devices_and_mixed_meshes(tmp_path):
 
 @pytest.mark.slow
 def test_an_image_of_1024_x_2048_by_its_rows(tmp_path):
-    cases = sharding(tmp_path, size=[1024, 2048], rows=[2, 4, 8])
+    cases = sharding(tmp_path, size=[1024, 2048], rows=[2, 4, 8], images=1, quick=False)
     for n in (2, 4, 8):
         assert cases[f"rows {n}"]["difference"] < 1e-10
         assert cases[f"rows {n}"]["temporary"] < 1.5 / n * cases["rows 1"]["temporary"]
@@ -225,6 +227,34 @@ def test_flags_that_do_not_fit_together_are_refused():
         distributed.initialize("localhost:1", 2, 2)
     distributed.initialize()
     assert not jax.distributed.is_initialized()
+
+
+def test_waiting_for_other_processes_is_said_after_a_while(monkeypatch, capfd):
+    monkeypatch.setattr(distributed, "_PATIENCE", 0.01)
+    err = ""
+    with distributed._waiting("all 2 processes to meet at host:1"):
+        while not err:
+            err = capfd.readouterr().err
+    assert err.startswith("jaxseg: waiting for all 2 processes to meet at host:1;")
+
+
+def test_arrays_of_a_state_are_spread_by_their_longest_side():
+    mesh = jax.sharding.AbstractMesh((4, 2), ("data", "rows"))
+    shapes = {
+        "kernel": (3, 3, 64, 128),
+        "square": (64, 64),
+        "odd": (3, 3, 66, 130),
+        "bias": (128,),
+        "step": (),
+    }
+    state = {name: jax.ShapeDtypeStruct(s, np.float32) for name, s in shapes.items()}
+    spread = distributed.placed(state, mesh, shard=True)
+    spec = {name: tuple(leaf.sharding.spec) for name, leaf in spread.items()}
+    assert spec["kernel"] == (None, None, None, "data")
+    assert spec["square"] == (None, "data")
+    assert not any(spec["odd"] + spec["bias"] + spec["step"])
+    whole = distributed.placed(state, mesh, shard=False)
+    assert not any(any(leaf.sharding.spec) for leaf in whole.values())
 
 
 def test_a_batch_is_placed_by_images_and_rows():

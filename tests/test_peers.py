@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from jaxseg import peers
 from tests.conftest import ROOT
+from tests.programs.peers import Files
 
 COUNT = 3
 LIMIT = 3.0  # seconds; a busy machine has to wake a thread within them
@@ -86,6 +88,16 @@ def test_a_stopped_process_is_missed(trio, tmp_path):
     for process in (trio[0], trio[2]):
         reason = "process 1 of 3 has not been heard of for 3 s (its machine is lost, or it hangs)"
         assert_told(process, reason, tmp_path)
+
+
+def test_a_run_goes_on_where_process_0_cannot_be_reached(tmp_path, capfd):
+    store = Files(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens
+        store.key_value_set("jaxseg/peers", f"{taken.getsockname()[1]} token")
+        with peers.Watch(1, 2, "127.0.0.1", store, timeout=1.0, checkpoints=tmp_path):
+            pass
+    assert "jaxseg: process 0 cannot be reached at 127.0.0.1:" in capfd.readouterr().err
 
 
 def test_without_a_checkpoint_the_line_says_so(tmp_path):

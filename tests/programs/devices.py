@@ -49,9 +49,10 @@ def run(experiment, batch, mesh):
     return tiny.leaves({"state": state, "terms": found}), kinds
 
 
-def difference(a, b):
+def difference(a, b, least=1e-12):
+    """Of two dictionaries of arrays; those whose numbers are below `least` have no smaller scale."""
     assert a.keys() == b.keys()
-    scale = {path: np.abs(b[path]).max(initial=1e-12) for path in b}
+    scale = {path: np.abs(b[path]).max(initial=least) for path in b}
     return float(max(np.abs(a[path] - b[path]).max(initial=0) / scale[path] for path in b))
 
 
