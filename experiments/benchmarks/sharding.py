@@ -1,0 +1,139 @@
+"""Memory of a device when rows of an image, or a train state, are spread over devices.
+
+    python -m experiments.benchmarks.sharding
+    python -m experiments.benchmarks.sharding --parts=rows --output=X.json
+    python -m experiments.benchmarks.sharding --parts=state --devices=8 --output=X.json
+
+Compiles the train step of DeepLab v3 for virtual devices and computes nothing: what a device holds
+is the compiler's own account (`memory_analysis`). Rows: ResNet-50 at output stride 16 on one image
+of 1024 x 2048, whole. State: ResNet-101 with AdamW and an average, an image of 129 x 129 on each
+device, the state whole on all or spread by train.shard_params. The operations are in their plain
+forms, as on accelerators: the fast ones of the CPU sum over all pixels as one axis, and gather them
+for that. `arguments` are the state and the batch, `temporary` is what the step needs beside them.
+"""
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from absl import app, flags
+from jax.sharding import AxisType
+
+from experiments.benchmarks import timing
+from jaxseg import config, distributed, step
+from jaxseg.backbones.resnet import ResNet
+from jaxseg.models.deeplab_v3 import DeepLabV3
+
+_DEVICES = flags.DEFINE_list("devices", ["1", "2", "4", "8"], "Numbers of devices.")
+_PARTS = flags.DEFINE_list("parts", ["rows", "state"], "What is spread.")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+
+_CLASSES = 19
+_MOVED = re.compile(
+    r"= \(?(\w+)\[([\d,]*)\]\S* (all-gather|all-reduce|all-to-all|collective-permute)(?:-start)?\("
+)
+_BITS = re.compile(r"\d+")
+
+
+def _experiment(depth: int) -> config.Experiment:
+    model = DeepLabV3(_CLASSES, ResNet(depth=depth, output_stride=16))
+    return config.Experiment(model=config.with_fields(model, {"form": "plain"}))
+
+
+def _large() -> config.Experiment:
+    experiment = _experiment(50)
+    experiment.data.crop_size = (1024, 2048)
+    return experiment
+
+
+def _deep(shard: bool) -> config.Experiment:
+    experiment = _experiment(101)
+    experiment.data.crop_size = (129, 129)
+    experiment.optim.name = "adamw"
+    experiment.train.ema_decay = 0.999
+    experiment.train.shard_params = shard
+    return experiment
+
+
+def _bytes_moved(program: str) -> dict[str, int]:
+    """Bytes of the results of the collectives of one device in one step, by kind."""
+    moved: dict[str, int] = {}
+    for line in program.splitlines():
+        if found := _MOVED.search(line):
+            kind, shape, name = found.groups()
+            bits = _BITS.search(kind)
+            size = int(bits.group()) // 8 if bits else 1
+            for n in filter(None, shape.split(",")):
+                size *= int(n)
+            moved[name] = moved.get(name, 0) + size
+    return moved
+
+
+def measure(experiment: config.Experiment, data: int, rows: int) -> dict[str, Any]:
+    """What a device holds of the step, in bytes, for one image on each group of devices."""
+    devices = jax.devices()[: data * rows]
+    kinds = (AxisType.Auto,) * 2
+    mesh = jax.make_mesh((data, rows), ("data", "rows"), axis_types=kinds, devices=devices)
+    optimizer, rate = step.make_optimizer(experiment)
+    shard = experiment.train.shard_params
+    state = distributed.placed(
+        jax.eval_shape(functools.partial(step.init_state, experiment, optimizer)),
+        mesh,
+        shard=shard,
+    )
+    places = jax.tree.map(lambda leaf: leaf.sharding, state)
+    batch = {
+        name: jax.ShapeDtypeStruct(
+            (data, *experiment.data.crop_size, *channels),
+            np.uint8,
+            sharding=distributed.batch_sharding(mesh),
+        )
+        for name, channels in (("image", (3,)), ("label", ()))
+    }
+    train_step = step.make_train_step(experiment, optimizer, rate, places if shard else None)
+    jitted = jax.jit(train_step, out_shardings=(places, None), donate_argnums=0)
+    compiled = jitted.lower(state, batch).compile()
+    memory, program = compiled.memory_analysis(), compiled.as_text()
+    assert memory is not None
+    assert program is not None
+    return {
+        "devices": data * rows,
+        "arguments": memory.argument_size_in_bytes,
+        "temporary": memory.temp_size_in_bytes,
+        "moved": _bytes_moved(program),
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prints a line for each number of devices; with --output writes all of it."""
+    del arguments
+    numbers = [int(n) for n in _DEVICES.value]
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={max(numbers)}"
+    cases = []
+    for n in numbers:
+        if "rows" in _PARTS.value:
+            cases.append(("rows", _large(), 1, n))
+        if "state" in _PARTS.value:
+            cases += [("state whole", _deep(False), n, 1), ("state spread", _deep(True), n, 1)]
+    results: dict[str, list[dict[str, Any]]] = {}
+    for name, experiment, data, rows in cases:
+        found = measure(experiment, data, rows)
+        results.setdefault(name, []).append(found)
+        moved = ", ".join(f"{kind} {size / 1e6:.0f}" for kind, size in found["moved"].items())
+        print(
+            f"{name}, {found['devices']} devices: arguments {found['arguments'] / 1e6:.0f} MB, "
+            f"temporary {found['temporary'] / 1e6:.0f} MB a device; moved: {moved or 'nothing'} MB",
+            file=sys.stderr,
+            flush=True,
+        )
+        if _OUTPUT.value:
+            timing.write(_OUTPUT.value, {"bytes": results})
+
+
+if __name__ == "__main__":
+    app.run(main)
