@@ -50,7 +50,7 @@ def run(experiment, batch, mesh):
 
 
 def difference(a, b, least=1e-12):
-    """Of two dictionaries of arrays; those whose numbers are below `least` have no smaller scale."""
+    """Of dictionaries of arrays, relative to the largest of each array, or to `least`."""
     assert a.keys() == b.keys()
     scale = {path: np.abs(b[path]).max(initial=least) for path in b}
     return float(max(np.abs(a[path] - b[path]).max(initial=0) / scale[path] for path in b))
