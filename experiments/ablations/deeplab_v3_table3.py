@@ -46,7 +46,8 @@ def get_ablation() -> Ablation:
         cause="A disc is captive or not by a frame whose walls are 12 to 28 pixels from its "
         "centre. The network is a stem and one stage of three bottlenecks at output stride 4: it "
         "sees 7 pixels to each side, and 4 more for each unit of the factors' sum. (1, 1, 1) sees "
-        "19, (1, 2, 1) 23, (1, 2, 3) and (2, 2, 2) 31, (1, 2, 4) 35 pixels. So the order of the "
-        "paper's block4, which is that of the sums, must show. (2, 2, 2) against (1, 2, 3) is "
-        "gridding alone: one field of view, but equal rates read every second cell only.",
+        "19, (1, 2, 1) 23, (1, 2, 3) and (2, 2, 2) 31, (1, 2, 4) 35 pixels. So (1, 1, 1) must be "
+        "worst, (1, 2, 1) next, and the last three must tell nearly all discs: the order of the "
+        "paper's block4, which is that of the sums. Gridding must not show: rate 2 reads cells 8 "
+        "pixels apart, and each sees 15.",
     )
