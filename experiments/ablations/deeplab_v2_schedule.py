@@ -13,7 +13,7 @@ from jaxseg import config
 
 PAPER = (62.25, 63.42, 64.90, 64.71, 65.88)
 SGD = config.Optim(
-    learning_rate=0.02, schedule="poly", power=0.9, momentum=0.9, weight_decay=5e-4, clip_norm=5.0
+    learning_rate=0.1, schedule="poly", power=0.9, momentum=0.9, weight_decay=5e-4, clip_norm=5.0
 )
 SMALL: Change = {"optim": SGD, "train.ema_decay": 0.0}
 
@@ -54,7 +54,7 @@ def get_ablation() -> Ablation:
         ),
         paper=Size(deeplab_v1_voc.get_config, {"optim.power": 0.9}),
         camvid=Size(deeplab_v1_field_of_view.camvid, SMALL, rows=_rows(12, 4, 600)),
-        shapes=Size(deeplab_v1_field_of_view.shapes, SMALL, rows=_rows(24, 8, 25)),
+        shapes=Size(deeplab_v1_field_of_view.shapes, SMALL, rows=_rows(12, 4, 40)),
         cause=(
             "Nothing in the images: it is a matter of the rate over time. The step schedule "
             "spends its last third at a hundredth of the rate, where it learns next to nothing; "
