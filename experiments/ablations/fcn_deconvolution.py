@@ -36,7 +36,7 @@ def get_ablation() -> Ablation:
             seeds=(0,),
         ),
         camvid=Size(fcn_strides.camvid, at_once | {"train.steps": 8_000}),
-        shapes=Size(fcn_strides.shapes, at_once | {"train.steps": 400}),
+        shapes=Size(fcn_strides.shapes, at_once | {"train.steps": 3 * fcn_strides.STAGE}),
         cause=(
             "A bilinear kernel of 16 taps cannot draw a stroke of 4 pixels from scores of stride 8 "
             "(the images are enlarged to 128 x 128). A learned last one, 16 x 16 from each class "

@@ -15,14 +15,16 @@ from jaxseg.backbones import vgg
 from jaxseg.models import fcn
 
 ON = {"train.init_partial": True}  # of the stage before, all but the new scores
-STAGE, CAMVID_STAGE = 200, 4_000  # steps of each of the three stages
+STAGE, CAMVID_STAGE = 110, 4_000  # steps of each of the three stages
 BIAS = (r"/bias$", 2.0)
 
 
 def shapes() -> config.Experiment:
     """FCN-32s on an eighth of VGG-11's width; images enlarged to 128 x 128, a map of 4 x 4.
 
-    On 64 x 64 pixels, of which the map is 2 x 2, all ended at background.
+    On 64 x 64 pixels, of which the map is 2 x 2, FCN-32s ended at background and FCN-8s at 20 mIoU;
+    on these FCN-8s reached 38 with 300 batches of 16.
+
     Departure: batch norm, and zeros around each map in place of the border of 100.
     """
     backbone = vgg.VGG(depth=11, width=8, norm="batch", norm_decay=ablation_bases.NORM_DECAY)
@@ -35,6 +37,7 @@ def shapes() -> config.Experiment:
         dropout=0.1,
     )
     experiment = ablation_bases.shapes("shapes/thin", model, steps=STAGE)
+    experiment.data.batch_size = 8
     experiment.data.crop_size = (128, 128)
     experiment.data.scale_range = (2.0, 2.0)
     experiment.eval.scales = (2.0,)

@@ -39,7 +39,9 @@ ROWS: tuple[tuple[str, Change, float | None, float | None], ...] = (  # median, 
 def shapes() -> config.Experiment:
     """SegNet-Basic, a quarter as wide, two stages of 5x5: a map of 16 x 16 pixels.
 
-    Departure: pixels by their mean and deviation, without LRN, which is made for 0..255.
+    Departure: pixels by their mean and deviation, without LRN, which is made for 0..255; in place
+    of median-frequency weights, 0.024 for the background here, the base's 0.4, and Dice. With four
+    stages of 7x7 300 steps ended at 18 mIoU, with three of 5x5 at 25.
     """
     model = segnet_basic.SegNetBasic(
         ablation_bases.CLASSES,
@@ -50,7 +52,9 @@ def shapes() -> config.Experiment:
         use_bias=False,
         norm_decay=ablation_bases.NORM_DECAY,
     )
-    return ablation_bases.shapes("shapes/thin", model, steps=300)
+    experiment = ablation_bases.shapes("shapes/thin", model, steps=300)
+    experiment.loss.dice = 1.0
+    return experiment
 
 
 def camvid() -> config.Experiment:
