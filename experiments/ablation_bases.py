@@ -62,6 +62,18 @@ def shapes(name: str, model: nn.Module, *, steps: int = 300) -> config.Experimen
     )
 
 
+def aligned(experiment: config.Experiment) -> config.Experiment:
+    """With one row and column of void: 65 pixels are 16 k + 1, as the papers' 513.
+
+    Enlarging with aligned corners puts the last cell of a map on the last pixel. Of 65 pixels that
+    is where it lies at any output stride up to 64; of 64 the 4 cells of output stride 16, at 0, 16,
+    32 and 48, are stretched by 63 / 48, and by 63 / 56 at 8: what is trained at one is crooked at
+    the other.
+    """
+    experiment.data.crop_size = experiment.eval.size = (SIDE + 1, SIDE + 1)
+    return experiment
+
+
 def resnet10(output_stride: int = 16) -> resnet.ResNet:
     """Four stages of one basic unit, a quarter of the width: it sees all of 64 pixels."""
     return resnet.ResNet(
@@ -95,10 +107,10 @@ def short_sighted(stage_units: tuple[int, ...], width: int = 16) -> resnet.ResNe
 
 def shapes_v3(name: str, output_stride: int = 16) -> config.Experiment:
     """DeepLab v3 without ASPP, as in its cascade, on a narrow ResNet of ten layers."""
-    return shapes(
-        name,
-        deeplab_v3.DeepLabV3(CLASSES, resnet10(output_stride), aspp=False, norm_decay=NORM_DECAY),
+    model = deeplab_v3.DeepLabV3(
+        CLASSES, resnet10(output_stride), aspp=False, norm_decay=NORM_DECAY
     )
+    return aligned(shapes(name, model))
 
 
 def shapes_cascade(stage_units: tuple[int, ...] = (1,)) -> config.Experiment:
@@ -131,19 +143,17 @@ def shapes_aspp(name: str, stage_units: tuple[int, ...] = (1,)) -> config.Experi
 
 
 def shapes_v3_plus(name: str, output_stride: int = 16) -> config.Experiment:
-    """DeepLab v3+ on a narrow ResNet of ten layers, with a rate for a map of 4 x 4."""
-    return shapes(
-        name,
-        deeplab_v3_plus.DeepLabV3Plus(
-            CLASSES,
-            resnet10(output_stride),
-            atrous_rates=(2,),
-            aspp_features=64,
-            low_level_features=16,
-            decoder_features=64,
-            norm_decay=NORM_DECAY,
-        ),
+    """DeepLab v3+ on a narrow ResNet of ten layers, with a rate for a map of 5 x 5."""
+    model = deeplab_v3_plus.DeepLabV3Plus(
+        CLASSES,
+        resnet10(output_stride),
+        atrous_rates=(2,),
+        aspp_features=64,
+        low_level_features=16,
+        decoder_features=64,
+        norm_decay=NORM_DECAY,
     )
+    return aligned(shapes(name, model))
 
 
 def shapes_xception() -> config.Experiment:

@@ -26,8 +26,8 @@ def get_ablation() -> Ablation:
         paper=Size(deeplab_v3_voc.get_config),
         camvid=Size(ablation_bases.camvid_v3),
         shapes=Size(lambda: ablation_bases.shapes_v3_plus("shapes/thin")),
-        cause="Batch norm takes its statistics from the batch, on a map of 4 x 4 cells from 256 "
-        "values a channel at batch 16 and from 64 at batch 4, and one image pooling value an "
-        "image: 16 or 4. Each step also sees fewer images. Both make a small batch worse, as in "
-        "the paper, which cannot be told apart here.",
+        cause="Batch norm takes its statistics from the batch, on a map of 5 x 5 cells from 400 "
+        "values a channel at batch 16 and from 100 at batch 4, and after image pooling from 16 or "
+        "4. Each step also sees fewer images. Both make a small batch worse, as in the paper, and "
+        "cannot be told apart here.",
     )

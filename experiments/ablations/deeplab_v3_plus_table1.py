@@ -26,7 +26,7 @@ def get_ablation() -> Ablation:
         camvid=Size(ablation_bases.camvid_v3_plus, ONE_CONV),
         shapes=Size(lambda: ablation_bases.shapes_v3_plus("shapes/thin"), ONE_CONV),
         cause="Strokes of 1.5 to 2.5 pixels are in the low-level map of stride 4 alone, which has "
-        "16 channels here; the encoder's map is 4 x 4. So 8 channels may lose something and more "
+        "16 channels here; the encoder's map is 5 x 5. So 8 channels may lose something and more "
         "than 16 can add nothing but weights. The paper's spread is 0.6 of 78: do not expect to "
         "see it in three seeds.",
     )

@@ -42,7 +42,7 @@ def get_ablation() -> Ablation:
         shapes=Size(
             lambda: ablation_bases.shapes_v3_plus("shapes/thin"), rows=_changes(32, "stage2")
         ),
-        cause="Strokes of 1.5 to 2.5 pixels are in the low-level map of stride 4 alone, 16 x 16 "
+        cause="Strokes of 1.5 to 2.5 pixels are in the low-level map of stride 4 alone, 17 x 17 "
         "cells: what is there must be told from its neighbours, which a 1x1 convolution does not "
         "see and each 3x3 sees 4 pixels further. The paper's spread is 1.6 of 78.",
     )

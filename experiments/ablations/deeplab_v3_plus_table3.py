@@ -64,8 +64,9 @@ def get_ablation() -> Ablation:
         paper=Size(deeplab_v3_plus_voc.get_config),
         camvid=Size(ablation_bases.camvid_v3_plus, rows=_changes(ablation_bases.camvid_v3_plus())),
         shapes=Size(_cells, rows=_changes(_cells())),
-        cause="Discs are 8 to 17 pixels wide, 1 to 3 pixels apart. The encoder's map is 2 x 2 "
-        "cells at output stride 32, 4 x 4 at 16 and 8 x 8 at 8, the decoder's 16 x 16 at all of "
-        "them. So the decoder must gain most at 32 and much at 16, and a smaller stride in "
-        "evaluation more without decoder than with it.",
+        cause="Discs are 8 to 17 pixels wide, 1 to 3 pixels apart. The encoder's map is 3 x 3 "
+        "cells at output stride 32, 5 x 5 at 16 and 9 x 9 at 8, the decoder's 17 x 17 at all of "
+        "them. So the decoder must gain much at 16 and more at 32. A smaller stride in evaluation "
+        "computes scores between the cells of training that were never trained, where a cell is as "
+        "large as a disc: a gain is not certain.",
     )

@@ -91,8 +91,8 @@ def get_ablation() -> Ablation:
             rows=_changes(ablation_bases.shapes_xception()),
             leave_out=coco,
         ),
-        cause="Discs are 8 to 17 pixels wide, 1 to 3 pixels apart. The encoder's map is 4 x 4 "
-        "cells at output stride 16 and 8 x 8 at 8, the decoder's 16 x 16: the decoder must gain "
+        cause="Discs are 8 to 17 pixels wide, 1 to 3 pixels apart. The encoder's map is 5 x 5 "
+        "cells at output stride 16 and 9 x 9 at 8, the decoder's 17 x 17: the decoder must gain "
         "much. Separable convolutions have an eighth of the weights, which on images as simple "
         "must cost little.",
     )

@@ -41,7 +41,7 @@ def get_ablation() -> Ablation:
         shapes=Size(
             ablation_bases.shapes_xception, rows=_changes(ablation_bases.shapes_xception())
         ),
-        cause="Discs are 8 to 17 pixels wide, 1 to 3 pixels apart, the encoder's map is 4 x 4 "
+        cause="Discs are 8 to 17 pixels wide, 1 to 3 pixels apart, the encoder's map is 5 x 5 "
         "cells: the decoder must gain much. What a pixel is does not depend on the rest of the "
         "image, so image pooling must gain nothing, as in the paper.",
     )

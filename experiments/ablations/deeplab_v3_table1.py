@@ -34,9 +34,8 @@ def get_ablation() -> Ablation:
             leave_out=("output stride 128", "output stride 256"),
         ),
         cause="Discs of one class are 8 to 17 pixels wide in a crowd, 1 to 3 pixels of background "
-        "between them. A map of 64 x 64 pixels is 8 x 8 at output stride 8, about a disc in a "
-        "cell, 4 x 4 at 16, 2 x 2 at 32 and one pixel at 64, and there is no decoder: from 16 on "
-        "discs share a cell, at 32 only the crowd's place is left, at 64 all pixels have the same "
-        "scores. From 64 on the network would compute the same, so the other strides are left out: "
-        "513 / 256 leaves 3 x 3, which is 32 here.",
+        "between them. A map of 65 x 65 pixels is 9 x 9 at output stride 8, about a disc in a "
+        "cell, 5 x 5 at 16, 3 x 3 at 32 and 2 x 2 at 64, and there is no decoder: from 16 on discs "
+        "share a cell, from 32 on only the crowd's place is left. 513 / 256 leaves 3 x 3, which is "
+        "32 here, so the strides of 128 and 256 are left out, and the cascade ends with block5.",
     )

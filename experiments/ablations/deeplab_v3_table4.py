@@ -35,8 +35,8 @@ def get_ablation() -> Ablation:
         shapes=Size(
             lambda: ablation_bases.shapes_v3("shapes/cells"), {"model.backbone.extra_blocks": 1}
         ),
-        cause="Discs are 8 to 17 pixels wide, 1 to 3 pixels apart. The map has 4 x 4 cells at "
-        "output stride 16 and 8 x 8 at 8, by the same weights; six scales add maps of up to 14 x "
-        "14. The a trous law gives the same scores where the grids meet, so what changes is what "
-        "lies between: scores there were never trained.",
+        cause="Discs are 8 to 17 pixels wide, 1 to 3 pixels apart. The map has 5 x 5 cells at "
+        "output stride 16 and 9 x 9 at 8, by the same weights; six scales add maps of up to 15 x "
+        "15. The a trous law gives the same scores where the grids meet, so what changes is what "
+        "lies between: scores there were never trained, so a gain is not certain.",
     )
