@@ -4,7 +4,7 @@
 #   apt-get install -y --no-install-recommends slurm-wlm munge
 #   bash tests/slurm_proof.sh FOLDER [training|ablation]
 #
-# As root; ten minutes on two quiet cores. It starts munged, slurmctld and slurmd with keys, ports
+# As root; 20 minutes on two cores with much else to do. It starts munged, slurmctld and slurmd with keys, ports
 # and folders of their own, without systemd or cgroups, and ends them. What a line with "ok:" says
 # was checked.
 # FOLDER/proof.log holds what is shown, without the names of the machine and of folders.
@@ -135,6 +135,28 @@ train() { # NAME OPTIONS...: a training in two processes
     --config.train.eval_every=0 --config.train.pictures=0
 }
 
+equal_runs() { # RUN OTHER...: pairs that must have ended in the same network, bit for bit
+  "$PYTHON" - "$@" <<'PYTHON'
+import sys
+
+import jax
+import numpy as np
+
+from jaxseg import checkpoint
+
+runs = [checkpoint.restore_variables(run) for run in sys.argv[1:]]
+numbers = 0
+for (one, step), (two, other) in zip(runs[::2], runs[1::2], strict=True):
+    one, two = (dict(jax.tree_util.tree_flatten_with_path(tree)[0]) for tree in (one, two))
+    assert step == other and one.keys() == two.keys(), (step, other)
+    unequal = [jax.tree_util.keystr(k) for k in one if not np.array_equal(one[k], two[k])]
+    assert not unequal, f"{len(unequal)} of {len(one)} arrays differ: {unequal[:5]}"
+    numbers += sum(array.size for array in one.values())
+pairs = f"{len(runs) // 2} pair(s) of runs"
+print(f"ok: all {numbers} parameters and statistics of {pairs} are equal bit for bit at the end")
+PYTHON
+}
+
 prove_training() {
   "$PYTHON" -m jaxseg.data.prepare --name=shapes/small --data_dir="$folder/data" \
     --shapes_size=64 --shapes_train=64 --shapes_val=16 2>/dev/null
@@ -160,24 +182,9 @@ prove_training() {
   within 900 "the end" is "$job" JobState COMPLETED
   ok "job $job ended after $(field "$job" Restarts) restarts"
   echo "--- its log"
-  tr '\r' '\n' <"$folder/disturbed.log" | grep -v '^evaluate:' | grep .
+  tr '\r' '\n' <"$folder/disturbed.log" | grep -v -e '^evaluate:' -e '^ *$'
   echo "---"
-  "$PYTHON" - "$folder/undisturbed" "$folder/disturbed" <<'PYTHON'
-import sys
-
-import jax
-import numpy as np
-
-from jaxseg import checkpoint
-
-(one, step), (two, other) = (checkpoint.restore_variables(run) for run in sys.argv[1:])
-one, two = (dict(jax.tree_util.tree_flatten_with_path(tree)[0]) for tree in (one, two))
-assert step == other == 160 and one.keys() == two.keys(), (step, other)
-different = [jax.tree_util.keystr(path) for path in one if not np.array_equal(one[path], two[path])]
-assert not different, f"{len(different)} of {len(one)} arrays differ: {different[:5]}"
-numbers = sum(array.size for array in one.values())
-print(f"ok: all {len(one)} arrays ({numbers} numbers) of both runs are equal bit for bit")
-PYTHON
+  equal_runs "$folder/undisturbed" "$folder/disturbed"
 }
 
 prove_ends() {
@@ -235,6 +242,11 @@ prove_ablation() {
   "${sweep[@]}" "${as_array[@]}" || fail "the sweep as an array"
   [ "$(find "$folder/array" -name 'slurm-*.txt' | grep -c .)" -eq 1 ] || fail "more than one array"
   ok "the same command found the array and waited for it"
+  pairs=()
+  for run in "$folder/local/${ablation}_shapes"/*/; do
+    pairs+=("$run" "$folder/array/${ablation}_shapes/$(basename "$run")")
+  done
+  equal_runs "${pairs[@]}"
   "$PYTHON" - "$folder/local/${ablation}_shapes" "$folder/array/${ablation}_shapes" <<'PYTHON'
 import json
 import pathlib
