@@ -1,6 +1,7 @@
 """Which values the fields of an experiment may have, beyond what their annotations say."""
 
 import dataclasses
+import math
 import types
 import typing
 from typing import Any
@@ -20,6 +21,7 @@ _CHOICES = {
 _SHARES = ("data.rotation_probability", "data.blur", "data.class_limit")  # 0 to 1, both included
 _BOUNDS = {  # at least, and below
     "model.dropout": (0.0, 1.0),
+    "model.num_classes": (1, _INFINITE),
     "data.batch_size": (1, _INFINITE),
     "data.crop_size": (1, _INFINITE),
     "data.std": (1e-6, _INFINITE),
@@ -30,15 +32,20 @@ _BOUNDS = {  # at least, and below
     "loss.label_smoothing": (0.0, 1.0),
     "loss.boundary_sigma": (1e-3, _INFINITE),
     "optim.momentum": (0.0, 1.0),
+    "optim.b2": (0.0, 1.0),
+    "train.seed": (0, 2**32),
+    "train.accumulate": (1, _INFINITE),
+    "train.keep": (1, _INFINITE),
     "train.rows": (1, _INFINITE),
     "train.peer_timeout": (1.0, _INFINITE),
     "eval.batch_size": (1, _INFINITE),
-    "eval.rotations": (1, _INFINITE),
+    "eval.rotations": (1, 361),
 } | dict.fromkeys(
     (
         *("data.threads", "data.prefetch", "loss.class_weights", "loss.cross_entropy"),
         *("loss.focal", "loss.dice", "loss.lovasz", "loss.coarse", "loss.aux_weight"),
         *("loss.presence", "loss.focal_gamma", "loss.boundary", "optim.learning_rate"),
+        *("optim.power", "optim.end_learning_rate", "optim.decay_factor", "optim.decay_steps"),
         *("optim.weight_decay", "optim.clip_norm", "train.eval_every", "train.pictures"),
         *("eval.size", "eval.examples", "eval.long_side", "eval.margin"),
     ),
@@ -51,6 +58,15 @@ _KINDS = {
     str: "a text",
     types.NoneType: "None",
 }
+
+
+def _is_number(value: Any) -> bool:
+    """Whether all numbers in a value can be computed with: finite, and whole ones in 32 bits."""
+    if isinstance(value, tuple | list):
+        return all(map(_is_number, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or abs(value) < 2**31
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -109,5 +125,8 @@ def check(node: Any, prefix: str = "") -> None:
             least, end = _BOUNDS[path]
             numbers = value if isinstance(value, tuple | list) else (value,)
             if not all(least <= number < end for number in numbers):
-                below = f" and below {end:g}" if end < _INFINITE else ""
+                finite = " and finite" * (not _is_number(value))
+                below = f" and below {end:g}" if end < _INFINITE else finite
                 raise ValueError(f"{path}={value!r} must be at least {least:g}{below}")
+        if path != "train.seed" and not _is_number(value):
+            raise ValueError(f"{path}={value!r} must be finite, and whole numbers below 2^31")

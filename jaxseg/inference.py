@@ -8,6 +8,7 @@ says otherwise. See `jaxseg.views` for the memory.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,6 +41,8 @@ def check_protocol(protocol: config.Eval) -> None:
     """
     if not protocol.scales or min(protocol.scales) <= 0:
         raise ValueError(f"eval.scales={protocol.scales} must be positive numbers, at least one")
+    if any(protocol.size) and min(protocol.size) < 1:
+        raise ValueError(f"eval.size={protocol.size} must be two positive numbers, or 0,0")
     if protocol.sliding and not 0 < protocol.stride <= 1:
         raise ValueError(
             f"eval.stride={protocol.stride} must be a share of the crop, above 0 and at most 1"
@@ -139,12 +142,15 @@ def crf_parameters(protocol: config.Eval) -> crf.CRFParameters | None:
     try:
         *kernels, iterations = map(float, protocol.crf.split(","))
         w1, theta_alpha, theta_beta, w2, theta_gamma = kernels
-    except ValueError:
+        steps = int(iterations)
+        if not all(map(math.isfinite, kernels)):
+            raise ValueError
+    except (ValueError, OverflowError):
         raise ValueError(
             f"eval.crf={protocol.crf!r} must be one of {', '.join(crf.PARAMETERS)}, or six numbers "
             "w1,theta_alpha,theta_beta,w2,theta_gamma,iterations"
         ) from None
-    return crf.CRFParameters(w1, theta_alpha, theta_beta, w2, theta_gamma, int(iterations))
+    return crf.CRFParameters(w1, theta_alpha, theta_beta, w2, theta_gamma, steps)
 
 
 def _refined(probabilities: Array, images: Array, sizes: Array, protocol: config.Eval) -> Array:

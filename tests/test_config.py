@@ -125,6 +125,15 @@ def test_full_size_is_a_whole_experiment_and_other_sizes_are_refused(name):
         ("data.rotation_probability", 1.5, "at least 0 and at most 1"),
         ("data.elastic", float("inf"), "at least 0 and below 1000"),
         ("data.blur", float("nan"), "at least 0 and at most 1"),
+        ("train.seed", -1, "at least 0 and below 4.29497e"),
+        ("train.steps", 2**31, "finite, and whole numbers below 2.31"),
+        ("optim.b2", 1.0, "at least 0 and below 1"),
+        ("optim.power", float("inf"), "at least 0 and finite"),
+        ("optim.multipliers", (("head", float("nan")),), "finite"),
+        ("eval.scales", (1.0, float("inf")), "finite"),
+        ("eval.rotations", 361, "at least 1 and below 361"),
+        ("model.num_classes", 0, "at least 1"),
+        ("model.norm_epsilon", float("nan"), "finite"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_with_its_field(path, value, words):

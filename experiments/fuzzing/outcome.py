@@ -38,9 +38,11 @@ def _limited(seconds: float) -> Iterator[None]:
 
 
 def _raised_by_us(error: BaseException) -> bool:
-    """Whether jaxseg itself has raised it; what a library says of it is no clear line."""
+    """Whether a line of jaxseg raises it; what Python or a library says of it is not clear."""
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and _OURS in pathlib.Path(frames[-1].filename).resolve().parents
+    if not frames or _OURS not in pathlib.Path(frames[-1].filename).resolve().parents:
+        return False
+    return (frames[-1].line or "").startswith("raise")
 
 
 def _kind(message: str) -> str:

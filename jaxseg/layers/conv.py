@@ -76,6 +76,12 @@ class Conv(nn.Module):
     def __call__(self, x: Array) -> Array:
         """[B, H, W, C] -> [B, H / stride, W / stride, features]."""
         size = self.kernel_size
+        if min(size, self.features) < 1:
+            where = "/".join(self.path) or "convolution"
+            raise ValueError(
+                f"{where} has a kernel of {size} and {self.features} features: both must be at "
+                "least 1"
+            )
         shape = (size, size, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         y = conv(
