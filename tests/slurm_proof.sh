@@ -4,9 +4,9 @@
 #   apt-get install -y --no-install-recommends slurm-wlm munge
 #   bash tests/slurm_proof.sh FOLDER [training|ablation]
 #
-# As root; 20 minutes on two cores with much else to do. It starts munged, slurmctld and slurmd with keys, ports
-# and folders of their own, without systemd or cgroups, and ends them. What a line with "ok:" says
-# was checked.
+# As root; 20 minutes on two cores with much else to do. It starts munged, slurmctld and slurmd with
+# keys, ports and folders of their own, without systemd or cgroups, and ends them. What a line with
+# "ok:" says was checked.
 # FOLDER/proof.log holds what is shown, without the names of the machine and of folders.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -192,7 +192,8 @@ prove_ends() {
   # A program that ends with 75 when it is told, and with 0 when it was told before.
   # shellcheck disable=SC2016
   patient='[ -e "$1" ] && exit 0; trap "touch $1; exit 75" TERM; while :; do sleep 1; done'
-  job="$(submit limit --time=1 --signal=TERM@20 launch/slurm.sh bash -c "$patient" - "$folder/told")"
+  job="$(submit limit --time=1 --signal=TERM@20 launch/slurm.sh \
+    bash -c "$patient" - "$folder/told")"
   within 240 "the end" is "$job" JobState COMPLETED
   is "$job" Restarts 1 || fail "job $job was restarted $(field "$job" Restarts) times"
   ok "job $job was told before its limit, queued itself again and ended"
