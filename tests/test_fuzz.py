@@ -4,9 +4,16 @@ import json
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
 
 from experiments.fuzzing import fuzz, outcome
+from jaxseg import config
+from jaxseg.data.transforms import Augment
+from jaxseg.inference import check_protocol
+from jaxseg.layers.conv import Conv
+from jaxseg.layers.norm import Norm
 from tests.conftest import ROOT
 
 
@@ -61,3 +68,20 @@ def test_the_command_writes_its_counts(tmp_path):
         "files": 70,
         "photos": 20,
     }
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda x: Norm("group", groups=0).init(jax.random.key(0), x, train=False), "0 groups"),
+        (lambda x: Conv(8, 0).init(jax.random.key(0), x), "a kernel of 0 and 8 features"),
+        (lambda x: Conv(-1).init(jax.random.key(0), x), "a kernel of 3 and -1 features"),
+        (lambda x: Augment((8, 8), scale_step=1e-12), "scale_step=1e-12 must be 0, or at least"),
+        (lambda x: check_protocol(config.Eval(size=(0, 64))), "eval.size=.* two positive numbers"),
+        (lambda x: check_protocol(config.Eval(crf="1,2,3,4,5,nan")), "eval.crf=.* six numbers"),
+        (lambda x: check_protocol(config.Eval(crf="1,2,3,4,5,inf")), "eval.crf=.* six numbers"),
+    ],
+)
+def test_what_the_fuzz_found_is_refused_by_name(build, says):
+    with pytest.raises(ValueError, match=says):
+        build(np.zeros((1, 8, 8, 4), np.float32))

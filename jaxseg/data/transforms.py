@@ -28,6 +28,8 @@ from jaxseg.data.scaling import MAX_DENOMINATOR, factors, nearest, resize, scale
 
 __all__ = ["Augment", "Draw"]
 
+_LEAST_STEP = 1e-3  # of scales
+
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
@@ -97,8 +99,8 @@ class Augment:
             raise ValueError(
                 f"data.scale_range={self.scale_range} needs 1/64 <= smallest <= largest"
             )
-        if self.scale_step < 0:
-            raise ValueError(f"data.scale_step={self.scale_step} must be at least 0")
+        if self.scale_step and not self.scale_step >= _LEAST_STEP:
+            raise ValueError(f"data.scale_step={self.scale_step} must be 0, or at least 0.001")
         if min(self.crop_size) < 1:
             raise ValueError(
                 f"data.crop_size={self.crop_size} must be a height and width of at least 1"

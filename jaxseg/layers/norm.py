@@ -56,7 +56,7 @@ class Norm(nn.Module):
         if self.kind == "none":
             return x.astype(self.dtype)
         if self.kind == "group":
-            if x.shape[-1] % self.groups:
+            if self.groups < 1 or x.shape[-1] % self.groups:
                 raise ValueError(
                     f"norm is 'group': {self.groups} groups do not divide {x.shape[-1]} channels; "
                     "make the network wider, or take another norm"
