@@ -95,7 +95,8 @@ class Progress:
 
     def report(self, step: int, loss: float, images_per_second: float) -> None:
         """Shows the numbers of a log step."""
-        self._bar.set_postfix_str(f"loss {loss:.4f}, {images_per_second:.1f} images/s")
+        rate = "" if math.isnan(images_per_second) else f", {images_per_second:.1f} images/s"
+        self._bar.set_postfix_str(f"loss {loss:.4f}{rate}")
         now = time.monotonic()
         if self._quiet or self._terminal or step <= self._first:
             return
@@ -103,10 +104,7 @@ class Progress:
             self._last_line = now
             left = (now - self._began) / (step - self._first) * (self._total - step)
             remaining = datetime.timedelta(seconds=round(left))
-            self.say(
-                f"step {step}/{self._total}, loss {loss:.4f}, "
-                f"{images_per_second:.1f} images/s, {remaining} left"
-            )
+            self.say(f"step {step}/{self._total}, loss {loss:.4f}{rate}, {remaining} left")
 
     def say(self, line: str) -> None:
         """Prints a line above the bar."""

@@ -23,49 +23,17 @@ from typing import Any
 
 from absl import app, flags
 
-from jaxseg import command_line, config, results
+from jaxseg import command_line, config
 from jaxseg.errors import one_line
 from jaxseg.log import write_json
+from launch import job_folder
+from launch.job_folder import JOB, OUTCOME
 
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, outside SLURM.")
 _PROCESSES = flags.DEFINE_integer("processes", 1, "With --coordinator: how many there are.")
 _PROCESS = flags.DEFINE_integer("process", 0, "With --coordinator: which one this is.")
 _CORES = flags.DEFINE_list("cores", [], "Processor cores to keep to.")
 _PARENT = flags.DEFINE_integer("parent", 0, "Stop, with all saved, when this process is gone.")
-
-JOB, OUTCOME = "job.json", "outcome.json"
-
-
-def write_job(
-    folder: pathlib.Path,
-    experiment: config.Experiment,
-    protocols: dict[str, config.Eval],
-    start: str,
-) -> None:
-    """job.json of a folder: what is to be trained, how it is to be evaluated.
-
-    Args:
-      folder: made if it is not there.
-      experiment: of the training.
-      protocols: row -> how its number is measured.
-      start: name of the folder beside it that holds the run to start from, or "".
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    values = {
-        "experiment": config.to_dict(experiment),
-        "protocols": {row: config.to_dict(protocol) for row, protocol in protocols.items()},
-        "start": start,
-    }
-    write_json(folder / JOB, values)
-
-
-def outcome(folder: pathlib.Path, rows: Sequence[str]) -> dict[str, Any] | None:
-    """outcome.json of a finished job; None while these rows are not all measured."""
-    try:
-        values = json.loads((folder / OUTCOME).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-    return values if set(rows) <= set(values["protocols"]) else None
 
 
 def run(folder: pathlib.Path) -> None:
@@ -83,6 +51,7 @@ def run(folder: pathlib.Path) -> None:
         raise ValueError(f"{folder} holds no {JOB}: launch.sweep writes it") from None
     experiment: config.Experiment = config.from_dict(job["experiment"])
     protocols = {row: config.from_dict(values) for row, values in job["protocols"].items()}
+    tags = job_folder.tags(experiment, protocols)
     if job["start"]:
         first = folder.parent / job["start"]
         if not (first / OUTCOME).is_file():
@@ -91,13 +60,11 @@ def run(folder: pathlib.Path) -> None:
     command_line.prepare_jax(experiment)
     distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     train.fit(experiment, folder)
-    tags = {}
     for row, protocol in protocols.items():
-        tags[row] = results.tag(experiment.data.eval_split, protocol)
         if not _is_evaluated(folder, tags[row], experiment.train.steps):
             evaluate.run(dataclasses.replace(experiment, eval=protocol), folder)
     if distributed.is_main():
-        write_json(folder / OUTCOME, {"protocols": tags, **_costs(experiment, protocols)})
+        write_json(folder / OUTCOME, {"tags": tags, **_costs(experiment, protocols)})
 
 
 def _is_evaluated(folder: pathlib.Path, tag: str, step: int) -> bool:

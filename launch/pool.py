@@ -74,7 +74,7 @@ class Pool:
         tries = {task.name: 0 for task in waiting}
         failed: list[str] = []
         running: list[_Running] = []
-        line = _Line(waiting)
+        line = Line(waiting)
         while running or (waiting and not self._stopping):
             while waiting and len(running) < self._jobs and not self._stopping:
                 task = waiting.pop(0)
@@ -95,7 +95,7 @@ class Pool:
                     line.say(f"{one.task.name} ended with {status}; started again")
                     waiting.append(one.task)
                 else:
-                    line.say(f"{one.task.name} failed ({status}): {_last_line(one.task)}")
+                    line.say(f"{one.task.name} failed ({status}): {last_line(one.task)}")
                     failed.append(one.task.name)
             line.show([one.task for one in running], len(failed))
             if self._stopping:
@@ -144,7 +144,8 @@ def gpus() -> int:
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def _last_line(task: Task) -> str:
+def last_line(task: Task) -> str:
+    """What a task has said last, jaxseg's own lines first, and where the rest is."""
     lines = (task.folder / "log.txt").read_text(errors="replace").strip().splitlines()
     said = [line for line in lines if line.startswith("jaxseg:")] or lines or ["no output"]
     return f"{said[-1]} ({task.folder / 'log.txt'})"
@@ -156,7 +157,7 @@ def step_of(task: Task) -> int:
     return max((line["step"] for line in lines if line["kind"] == "train"), default=0)
 
 
-class _Line:
+class Line:
     """One line of progress for all tasks, counted in steps of training."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
@@ -174,10 +175,12 @@ class _Line:
         )
 
     def finished(self, task: Task) -> None:
+        """A task has ended well."""
         self._done += 1
         self._steps[task.name] = task.steps
 
     def show(self, running: Sequence[Task], failed: int) -> None:
+        """How far all are."""
         self._steps |= {task.name: step_of(task) for task in running}
         done = sum(self._steps.values())
         text = f"{self._done}/{self._total} jobs" + f", {failed} failed" * bool(failed)
@@ -191,8 +194,10 @@ class _Line:
             self.say(f"{text}, step {done:,} of {self._bar.total:,}; {names}")
 
     def say(self, text: str) -> None:
+        """Prints a line above the bar."""
         tqdm.tqdm.write(text, file=sys.stderr)
         sys.stderr.flush()
 
     def close(self) -> None:
+        """Leaves the bar as it stands."""
         self._bar.close()

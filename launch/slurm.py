@@ -7,7 +7,6 @@ elements that are still queued or running and waits for them, and submits only w
 
 import dataclasses
 import hashlib
-import json
 import pathlib
 import signal
 import subprocess
@@ -17,7 +16,7 @@ import types
 from collections.abc import Sequence
 
 from jaxseg.train import STOPPED
-from launch import pool
+from launch import job_folder, pool
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _SECONDS_BETWEEN_LOOKS = 5.0
@@ -131,18 +130,6 @@ def _live(sweep: pathlib.Path) -> dict[str, _Element] | None:
     return elements
 
 
-def is_done(folder: pathlib.Path) -> bool:
-    """Whether all that job.json wants is in outcome.json."""
-    try:
-        wanted, found = (
-            json.loads((folder / name).read_text())["protocols"]
-            for name in ("job.json", "outcome.json")
-        )
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
-    return set(wanted) <= set(found)
-
-
 class _Wait:
     """Looks at the queue and at the run folders until all tasks have ended."""
 
@@ -157,7 +144,7 @@ class _Wait:
     def run(self) -> list[str]:
         """Returns the names of the failed."""
         before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
-        line = pool._Line(list(self._waiting.values()))
+        line = pool.Line(list(self._waiting.values()))
         try:
             while self._waiting:
                 there = _live(self._sweep)
@@ -179,12 +166,12 @@ class _Wait:
     def _stop(self, number: int, frame: types.FrameType | None) -> None:
         self._stopping = True
 
-    def _once(self, line: pool._Line, text: str) -> None:
+    def _once(self, line: pool.Line, text: str) -> None:
         if text not in self._told:
             self._told.add(text)
             line.say(text)
 
-    def _look(self, line: pool._Line, there: dict[str, _Element]) -> None:
+    def _look(self, line: pool.Line, there: dict[str, _Element]) -> None:
         running = []
         for folder, task in list(self._waiting.items()):
             element = there.get(folder)
@@ -198,7 +185,7 @@ class _Wait:
                         f"{task.name} is held ({element.reason}): scontrol release "
                         f"{element.number} lets it run, scancel {element.number} gives it up",
                     )
-            elif is_done(task.folder):
+            elif job_folder.is_done(task.folder):
                 del self._waiting[folder]
                 line.finished(task)
             elif time.monotonic() - self._gone.setdefault(folder, time.monotonic()) >= (
@@ -211,10 +198,10 @@ class _Wait:
 
     def _reason(self, task: pool.Task) -> str:
         if (task.folder / "log.txt").is_file():
-            return pool._last_line(task)
+            return pool.last_line(task)
         return f"it did not start; see {self._sweep / 'slurm.log'}"
 
-    def _leave(self, line: pool._Line, there: dict[str, _Element]) -> None:
+    def _leave(self, line: pool.Line, there: dict[str, _Element]) -> None:
         arrays = sorted({element.number.partition("_")[0] for element in there.values()})
         line.say(
             f"stopped waiting; SLURM goes on with {len(there)} jobs. The same command waits for "

@@ -24,9 +24,10 @@ from absl import app, flags, logging
 
 from experiments import ablation
 from experiments.results import ablation_measure, ablation_table
+from experiments.results.ablation_measure import finished
 from jaxseg import config, summary
 from jaxseg.errors import one_line
-from launch import job, jobset, pool
+from launch import job_folder, jobset, pool
 
 _ABLATION = flags.DEFINE_string("ablation", None, "NAME of experiments/ablations, or a file.")
 _SIZE = flags.DEFINE_enum("size", "shapes", ablation.SIZES, "As published, or smaller.")
@@ -103,14 +104,14 @@ def describe(table: ablation.Ablation, jobs: Sequence[ablation.Job], folder: pat
     left = 0.0
     for row in ablation.rows_of(table, _SIZE.value):
         own = [one for one in jobs if row.name in one.protocols]
-        done = [one for one in own if job.outcome(folder / one.name, [row.name])]
-        todo = [one for one in own if not job.outcome(folder / one.name, list(one.protocols))]
+        done = [one for one in own if finished(one, folder, [row.name])]
+        todo = [one for one in own if not finished(one, folder)]
         changes = ", ".join(f"{path}={_short(value)}" for path, value in row.change.items())
         price = cost(own[0].experiment)
         lines.append(f"  {row.name}: {changes or 'the base'}")
         lines.append(f"    {len(done)} of {len(own)} seeds done; {price:.3g} multiply-adds a seed")
         left += sum(cost(one.experiment) for one in todo if next(iter(one.protocols)) == row.name)
-    waiting = sum(not job.outcome(folder / one.name, list(one.protocols)) for one in jobs)
+    waiting = sum(not finished(one, folder) for one in jobs)
     hours = left / (_SPEED.value * 1e9) / 3600
     lines += [
         "",
@@ -133,7 +134,7 @@ def _tasks(jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[pool.Task
             one.experiment.train.steps,
         )
         for one in jobs
-        if not job.outcome(folder / one.name, list(one.protocols))
+        if not finished(one, folder)
     ]
 
 
@@ -148,7 +149,7 @@ def run(name: str) -> int:
     if _BACKEND.value == "plan":
         return 0
     for one in jobs:
-        job.write_job(folder / one.name, one.experiment, one.protocols, one.start)
+        job_folder.write_job(folder / one.name, one.experiment, one.protocols, one.start)
     failed: list[str] = []
     for wave in sorted({one.wave for one in jobs}):
         tasks = _tasks([one for one in jobs if one.wave == wave], folder)

@@ -13,7 +13,7 @@ import pytest
 from experiments import ablation
 from experiments.results import ablation_measure, ablation_table
 from jaxseg import log, metrics, per_image, uncertainty
-from launch import job
+from launch import job_folder
 
 PROGRAM = pathlib.Path(__file__).parent / "programs" / "tiny_ablation.py"
 NAMES = tuple(f"image_{n}" for n in range(20))
@@ -37,12 +37,11 @@ def counts_of(share, seed):
 
 def finish(folder, one, matrices):
     """What a finished job of this table leaves, as far as the table reads it."""
-    job.write_job(folder / one.name, one.experiment, one.protocols, one.start)
+    job_folder.write_job(folder / one.name, one.experiment, one.protocols, one.start)
     (folder / one.name / "eval").mkdir()
-    tags = {}
-    for row in one.protocols:
+    tags = job_folder.tags(one.experiment, one.protocols)
+    for row, tag in tags.items():
         counts = matrices[row]
-        tag = tags[row] = row.replace(" ", "")
         kept = per_image.gather(NAMES, 2, [per_image.entries(matrix) for matrix in counts])
         per_image.write(folder / one.name / "eval" / f"{tag}.npz", kept)
         summary = metrics.summarize(counts.sum(axis=0))
@@ -52,7 +51,7 @@ def finish(folder, one, matrices):
     line = {"kind": "train", "step": 4, "images_per_second": 10.0 + one.seed}
     (folder / one.name / "metrics.jsonl").write_text(json.dumps(line) + "\n")
     costs = {"parameters": 2_000_000, "multiply_adds": dict.fromkeys(tags, 3e9), "memory": 4e6}
-    log.write_json(folder / one.name / job.OUTCOME, {"protocols": tags, "steps": 4, **costs})
+    log.write_json(folder / one.name / job_folder.OUTCOME, {"tags": tags, "steps": 4, **costs})
 
 
 @pytest.fixture
@@ -105,7 +104,7 @@ def test_runs_of_other_code_or_settings_are_named_and_not_shown(tiny, tmp_path, 
 
 def test_rows_evaluated_on_other_images_are_refused(tiny, tmp_path, finished):
     jobs, kept = finished
-    path = tmp_path / jobs[0].name / "eval" / "stride8,flip.npz"
+    path = tmp_path / jobs[0].name / "eval" / "val_flip.npz"
     names = tuple(reversed(NAMES))
     matrices = [per_image.entries(matrix) for matrix in kept[jobs[0].name]["stride 8, flip"]]
     per_image.write(path, per_image.gather(names, 2, matrices))

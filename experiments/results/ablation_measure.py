@@ -12,7 +12,7 @@ from jaxseg import environment, log, per_image, uncertainty
 from jaxseg.per_image import PerImage
 from jaxseg.results import LEVEL
 from jaxseg.uncertainty import Interval
-from launch import job
+from launch import job_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ def measure(
         "rows": measured,
         "agreement": agreement(measured),
         "seeds": sorted({one.seed for one in jobs}),
-        "unfinished": sorted(one.name for one in jobs if not _finished(one, folder)),
+        "unfinished": sorted(one.name for one in jobs if finished(one, folder) is None),
         "stale": stale(jobs, folder),
         "environment": environment.environment(),
     }
@@ -68,21 +68,25 @@ def measure(
 def stale(jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[str]:
     """Run folders of a sweep that are of other code, data or settings than the plan."""
     planned = {one.name for one in jobs}
-    found = (path.parent.name for path in folder.glob(f"*/{job.JOB}"))
+    found = (path.parent.name for path in folder.glob(f"*/{job_folder.JOB}"))
     return sorted(set(found) - planned)
 
 
-def _finished(one: ablation.Job, folder: pathlib.Path) -> bool:
-    return job.outcome(folder / one.name, list(one.protocols)) is not None
+def finished(
+    one: ablation.Job, folder: pathlib.Path, rows: Sequence[str] | None = None
+) -> dict[str, Any] | None:
+    """What a job has left in the folder of its sweep, when all or some of its rows are there."""
+    wanted = {row: one.protocols[row] for row in (one.protocols if rows is None else rows)}
+    return job_folder.outcome(folder / one.name, job_folder.tags(one.experiment, wanted))
 
 
 def _runs(row: str, jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[_Run]:
     runs = []
     for one in jobs:
-        outcome = job.outcome(folder / one.name, [row]) if row in one.protocols else None
+        outcome = finished(one, folder, [row]) if row in one.protocols else None
         if outcome is None:
             continue
-        path = folder / one.name / "eval" / outcome["protocols"][row]
+        path = folder / one.name / "eval" / outcome["tags"][row]
         record = json.loads(path.with_name(f"{path.name}.json").read_text())["metrics"]
         lines = log.read_lines(folder / one.name / "metrics.jsonl")
         rates = [rate for line in lines if (rate := line.get("images_per_second"))]

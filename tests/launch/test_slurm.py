@@ -14,7 +14,7 @@ import sys
 
 import pytest
 
-from launch import pool, slurm
+from launch import job_folder, pool, slurm
 from tests.conftest import ROOT
 
 NOTE = """#!/bin/sh
@@ -209,7 +209,7 @@ def sweep(tmp_path, told, monkeypatch):
     tasks = []
     for name in ("a", "b", "c"):
         (folder / name).mkdir(parents=True)
-        (folder / name / "job.json").write_text(json.dumps({"protocols": {"row": {}}}))
+        (folder / name / "job.json").write_text(json.dumps({"tags": {"row": "tag"}}))
         tasks.append(pool.Task(name, folder / name, ("unused",), 10))
     play(told, "squeue", SQUEUE)
     play(told, "sbatch", SBATCH)
@@ -269,11 +269,11 @@ def test_what_the_queue_lost_is_submitted_anew_beside_the_rest(sweep, told):
 
 def test_an_outcome_with_fewer_rows_than_wanted_is_none(sweep):
     folder = sweep[0].folder
-    assert not slurm.is_done(folder)
-    (folder / "outcome.json").write_text(json.dumps({"protocols": {"row": "tag"}}))
-    assert slurm.is_done(folder)
-    (folder / "job.json").write_text(json.dumps({"protocols": {"row": {}, "other": {}}}))
-    assert not slurm.is_done(folder)
+    assert not job_folder.is_done(folder)
+    (folder / "outcome.json").write_text(json.dumps({"tags": {"row": "tag"}}))
+    assert job_folder.is_done(folder)
+    (folder / "job.json").write_text(json.dumps({"tags": {"row": "tag", "other": "tag"}}))
+    assert not job_folder.is_done(folder)
 
 
 def test_slurm_that_is_not_there_or_refuses_is_told_in_a_line(sweep, told, monkeypatch):
