@@ -47,7 +47,11 @@ def _raised_by_us(error: BaseException) -> bool:
 
 def _kind(message: str) -> str:
     """The message without what differs from case to case: values, numbers, paths."""
-    text = re.sub(r"=\S.*? (?=must|needs|has|is|leaves|cannot|:)", "=... ", message.split("\n")[0])
+    lines = message.split("\n")
+    line = lines[1].strip() if len(lines) > 1 else lines[0]  # the first of several problems
+    line = re.sub(r"SCRATCH/\S+", "FILE", line)
+    line = re.sub(r"(can't decode|perhaps split\)|of JSON|not JSON).*", r"\1", line)
+    text = re.sub(r"=\S.*? (?=must|needs|has|is|leaves|cannot|:)", "=... ", line)
     text = re.sub(r"'[^']*'|\"[^\"]*\"", "...", text)
     text = re.sub(r"-?\d[\d.e+-]*", "N", text)
     return text[:90]

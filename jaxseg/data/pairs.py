@@ -153,12 +153,11 @@ def inspect(pair: Pair, colours: files.Colours | None = None) -> Facts:
     try:
         path = pair.image
         height, width = files.image_size(path, pair.page)
-        # OpenCV, which reads it in training, refuses some files that Pillow takes.
-        image = records.decode_image(files.image_bytes(path, pair.page), "as OpenCV reads it")
-        if image.shape[:2] != (height, width):
-            raise ValueError("is damaged: Pillow and OpenCV read it in different sizes")
+        records.check_image(files.image_bytes(path, pair.page), (height, width))
         path = pair.mask
         raw, kind = pair.read_mask(colours)
+        if pair.draw is None and colours is None and kind in ("grey 8 bit", "grey 16 bit"):
+            records.check_label(path.read_bytes(), raw)
     except ValueError as error:
         raise ValueError(f"{pair.where(path)} {error}") from None
     if raw.shape != (height, width):

@@ -95,3 +95,34 @@ def decode_label(data: bytes, where: str) -> np.ndarray:
     if raw is None or raw.ndim != 2:
         raise ValueError(f"{where}: the label is no grey PNG")
     return raw
+
+
+def check_image(data: bytes, size: tuple[int, int]) -> None:
+    """Refuses an image that another decoder has read and training cannot: there OpenCV reads it.
+
+    Args:
+      data: JPEG or PNG.
+      size: (height, width) that the other has found.
+
+    Raises:
+      ValueError: the reason, without the file's name.
+    """
+    image = decode_image(data, "as OpenCV reads it")
+    if image.shape[:2] != size:
+        raise ValueError("is damaged: Pillow and OpenCV read it in different sizes")
+
+
+def check_label(data: bytes, raw: np.ndarray) -> None:
+    """As `check_image`, of a mask.
+
+    Args:
+      data: a file; where it is no PNG it is not kept, and nothing is checked.
+      raw: the ids that the other decoder has found.
+
+    Raises:
+      ValueError: the reason, without the file's name.
+    """
+    if data.startswith(b"\x89PNG") and not np.array_equal(
+        decode_label(data, "as OpenCV reads it"), raw
+    ):
+        raise ValueError("is damaged: Pillow and OpenCV read different ids in it")

@@ -231,3 +231,12 @@ def test_an_image_that_only_pillow_reads_is_found_before_it_is_written(tmp_path)
     pair = pairs.Pair("a", tmp_path / "a.png", tmp_path / "mask.png")
     with pytest.raises(ValueError, match=r"a.png as OpenCV reads it: the image cannot be decoded"):
         pairs.inspect(pair)
+
+
+def test_a_mask_that_only_pillow_reads_is_found_before_it_is_written(tmp_path):
+    save_pair(tmp_path / "a.png", tmp_path / "mask.png", 0)
+    pair = pairs.Pair("a", tmp_path / "a.png", tmp_path / "mask.png")
+    assert pairs.inspect(pair).kind == "grey 8 bit"
+    (tmp_path / "mask.png").write_bytes((tmp_path / "mask.png").read_bytes()[:-12])
+    with pytest.raises(ValueError, match=r"mask.png as OpenCV reads it: the label is no grey PNG"):
+        pairs.inspect(pair)
