@@ -77,7 +77,7 @@ def get_ablation() -> Ablation:
     narrow = deeplab_v1.small_window_backbone()
     normed = narrow.clone(norm="batch", norm_decay=0.97)
     paper = before_and_after(_rows(narrow, {"data.crop_size": (306, 306)}), "deeplab_v1")
-    small = {**MSC, "model.msc_features": 16}
+    small = {**MSC, "model.msc_features": 16, "train.steps": 150}
     return Ablation(
         title="DeepLab v1, Table 1: multi-scale features and the CRF",
         source=(
