@@ -14,10 +14,8 @@ for that. `arguments` are the state and the batch, `temporary` is what the step 
 
 import functools
 import os
-import re
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -34,10 +32,6 @@ _PARTS = flags.DEFINE_list("parts", ["rows", "state"], "What is spread.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 _CLASSES = 19
-_MOVED = re.compile(
-    r"= \(?(\w+)\[([\d,]*)\]\S* (all-gather|all-reduce|all-to-all|collective-permute)(?:-start)?\("
-)
-_BITS = re.compile(r"\d+")
 
 
 def _experiment(depth: int) -> config.Experiment:
@@ -60,21 +54,7 @@ def _deep(shard: bool) -> config.Experiment:
     return experiment
 
 
-def _bytes_moved(program: str) -> dict[str, int]:
-    """Bytes of the results of the collectives of one device in one step, by kind."""
-    moved: dict[str, int] = {}
-    for line in program.splitlines():
-        if found := _MOVED.search(line):
-            kind, shape, name = found.groups()
-            bits = _BITS.search(kind)
-            size = int(bits.group()) // 8 if bits else 1
-            for n in filter(None, shape.split(",")):
-                size *= int(n)
-            moved[name] = moved.get(name, 0) + size
-    return moved
-
-
-def measure(experiment: config.Experiment, data: int, rows: int) -> dict[str, Any]:
+def measure(experiment: config.Experiment, data: int, rows: int) -> dict[str, int]:
     """What a device holds of the step, in bytes, for one image on each group of devices."""
     devices = jax.devices()[: data * rows]
     kinds = (AxisType.Auto,) * 2
@@ -98,14 +78,12 @@ def measure(experiment: config.Experiment, data: int, rows: int) -> dict[str, An
     train_step = step.make_train_step(experiment, optimizer, rate, places if shard else None)
     jitted = jax.jit(train_step, out_shardings=(places, None), donate_argnums=0)
     compiled = jitted.lower(state, batch).compile()
-    memory, program = compiled.memory_analysis(), compiled.as_text()
+    memory = compiled.memory_analysis()
     assert memory is not None
-    assert program is not None
     return {
         "devices": data * rows,
         "arguments": memory.argument_size_in_bytes,
         "temporary": memory.temp_size_in_bytes,
-        "moved": _bytes_moved(program),
     }
 
 
@@ -120,19 +98,18 @@ def main(arguments: Sequence[str]) -> None:
             cases.append(("rows", _large(), 1, n))
         if "state" in _PARTS.value:
             cases += [("state whole", _deep(False), n, 1), ("state spread", _deep(True), n, 1)]
-    results: dict[str, list[dict[str, Any]]] = {}
+    results: dict[str, list[dict[str, int]]] = {}
     for name, experiment, data, rows in cases:
         found = measure(experiment, data, rows)
         results.setdefault(name, []).append(found)
-        moved = ", ".join(f"{kind} {size / 1e6:.0f}" for kind, size in found["moved"].items())
         print(
             f"{name}, {found['devices']} devices: arguments {found['arguments'] / 1e6:.0f} MB, "
-            f"temporary {found['temporary'] / 1e6:.0f} MB a device; moved: {moved or 'nothing'} MB",
+            f"temporary {found['temporary'] / 1e6:.0f} MB a device",
             file=sys.stderr,
             flush=True,
         )
         if _OUTPUT.value:
-            timing.write(_OUTPUT.value, {"bytes": results})
+            timing.write(_OUTPUT.value, {"environment": timing.environment(), "bytes": results})
 
 
 if __name__ == "__main__":
