@@ -17,7 +17,7 @@ from jaxseg.layers.norm import Norm
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize(("kind", "cases"), [("experiments", 60), ("files", 200), ("photos", 100)])
+@pytest.mark.parametrize(("kind", "cases"), [("experiments", 25), ("files", 200), ("photos", 100)])
 def test_no_case_is_a_fault(tmp_path, monkeypatch, kind, cases):
     monkeypatch.setenv("TQDM_DISABLE", "1")
     found = fuzz.run(kind, cases, 0, tmp_path).to_json()

@@ -177,7 +177,8 @@ def prepare(case: Case, root: pathlib.Path) -> None:
         published = folders.find(set_of_files)
         pairs.check(published, root / "checked.jsonl")
     except (ValueError, OSError) as error:
-        if str(root) not in str(error) and "lists no images" not in str(error):
+        named = (str(root), ".png", "lists no images")  # a table may hold paths from the root
+        if not any(part in str(error) for part in named):
             raise AssertionError(f"names no file: {error}") from error
         raise
     try:
