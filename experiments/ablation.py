@@ -39,7 +39,7 @@ class Row:
     name: str
     change: Change = dataclasses.field(default_factory=dict)  # over the base of the size
     paper: float | None = None  # what the paper has for it, in percent
-    start: str = ""  # the row from whose trained network, of the same seed, this one starts
+    start: str = ""  # the row above from whose network, trained from the same seed, it starts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +75,7 @@ class Job:
     protocols: dict[str, config.Eval]  # row -> how its number is measured
     seed: int
     start: str = ""  # name of the job whose run this one starts from
-
-    @property
-    def wave(self) -> int:
-        """How many jobs have to be finished, one after the other, before this one; 0 or 1 here."""
-        return int(bool(self.start))
+    wave: int = 0  # how many jobs have to be finished before it, one after the other
 
 
 def named(name: str) -> Ablation:
@@ -192,22 +188,22 @@ def plan(
     rows = rows_of(ablation, size)
     jobs: dict[str, Job] = {}
     for seed in seeds or getattr(ablation, size).seeds:
-        of_row: dict[str, str] = {}
-        for row in sorted(rows, key=lambda row: bool(row.start)):
+        of_row: dict[str, Job] = {}
+        for row in rows:
             experiment = with_change(experiment_of(ablation, size, row, seed), shared or {})
-            start = of_row.get(row.start, "")
-            if row.start and not start:
+            first = of_row.get(row.start)
+            if row.start and first is None:
                 raise ValueError(
                     f"{ablation.title}, {size}: {row.name} starts from {row.start}, which is not "
-                    "trained at this size or starts from another row itself"
+                    "trained at this size, or does not stand above it"
                 )
+            start, wave = (first.name, first.wave + 1) if first else ("", 0)
             key = training_key(experiment, start)
             if key not in jobs:
                 name = f"{_slug(row.name)}-{key}-seed{seed}"
-                jobs[key] = Job(name, experiment, {}, seed, start)
+                jobs[key] = Job(name, experiment, {}, seed, start, wave)
             jobs[key].protocols[row.name] = experiment.eval
-            if not row.start:
-                of_row[row.name] = jobs[key].name
+            of_row[row.name] = jobs[key]
     return sorted(jobs.values(), key=lambda job: job.wave)
 
 

@@ -152,3 +152,14 @@ def test_unknown_name_and_size(tiny, tmp_path):
         ablation.named(str(tmp_path / "empty.py"))
     with pytest.raises(ValueError, match="--size=big: there are paper, camvid, shapes"):
         ablation.plan(tiny, "big")
+
+
+def test_stages_start_from_each_other(tiny):
+    more = ablation.Row("stride 16", {"model.stride": 16}, start="stride 32")
+    table = dataclasses.replace(tiny, rows=(*tiny.rows, more))
+    jobs = ablation.plan(table, "shapes", seeds=(0,))
+    assert [job.wave for job in jobs] == [0, 1, 2]
+    assert jobs[2].start == jobs[1].name
+    above = dataclasses.replace(tiny, rows=(more, *tiny.rows))
+    with pytest.raises(ValueError, match=r"stride 16 starts from stride 32, which .* above it"):
+        ablation.plan(above, "shapes")

@@ -1,4 +1,8 @@
-"""What came of an ablation: a record with each row's numbers, from the finished runs of a sweep."""
+"""What came of an ablation: a record with each row's numbers, from the finished runs of a sweep.
+
+mIoU is that of the classes in the truth. On the papers' sets no class is absent, so it is theirs;
+on a drawn set that lacks classes the usual rule would count one as 0 for a single pixel.
+"""
 
 import dataclasses
 import json
@@ -7,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from experiments import ablation
+from experiments import ablation, code_version
 from jaxseg import environment, log, per_image, uncertainty
 from jaxseg.per_image import PerImage
 from jaxseg.results import LEVEL
@@ -59,6 +63,7 @@ def measure(
         "rows": measured,
         "agreement": agreement(measured),
         "seeds": sorted({one.seed for one in jobs}),
+        "code": sorted({code_version.of(one.experiment) for one in jobs}),
         "unfinished": sorted(one.name for one in jobs if finished(one, folder) is None),
         "stale": stale(jobs, folder),
         "environment": environment.environment(),
@@ -93,7 +98,7 @@ def _runs(row: str, jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[
         runs.append(
             _Run(
                 one.seed,
-                record["miou"],
+                record["miou_truth"],
                 record["iou"],
                 per_image.read(path.with_name(f"{path.name}.npz")),
                 outcome,
@@ -132,7 +137,7 @@ def _gain(base: Sequence[_Run], runs: Sequence[_Run]) -> dict[str, Any]:
     if len({run.counts.names for run in (*base, *runs)}) > 1:
         raise ValueError("runs of one table were evaluated on other images; delete their eval/")
     counts = [[run.counts.class_counts() for run in group] for group in (base, runs)]
-    images = uncertainty.paired_mean_difference(*counts, level=LEVEL)
+    images = uncertainty.paired_mean_difference(*counts, level=LEVEL, absent="truth")
     values: dict[str, Any] = {"gain": images.estimate, "gain_over_images": _ends(images)}
     if base[1:] and runs[1:]:
         mious = [[run.miou for run in group] for group in (base, runs)]

@@ -81,7 +81,8 @@ def _fewer(row: Mapping[str, Any], record: Mapping[str, Any]) -> str:
 def note(record: Mapping[str, Any]) -> str:
     """What the columns are."""
     return (
-        f"mIoU in percent, mean of {len(record['seeds'])} seeds with its 95 % t-interval; gain "
+        "mIoU of the classes in the truth in percent, "
+        f"mean of {len(record['seeds'])} seeds with its 95 % t-interval; gain "
         "over the first row with the 95 % interval of a paired bootstrap over images and Welch's "
         "over seeds; multiply-adds of one image as evaluated; images a second of training, as it "
         "ran beside others."

@@ -36,7 +36,9 @@ def get_ablation() -> ablation.Ablation:
         rows=(
             ablation.Row("stride 8", {"model.stride": 8}, paper=60.0),
             ablation.Row("stride 8, flip", {"model.stride": 8, "eval.flip": True}, paper=61.0),
-            ablation.Row("stride 32", {"model.stride": 32, "train.init_partial": True}, start="stride 8"),
+            ablation.Row(
+                "stride 32", {"model.stride": 32, "train.init_partial": True}, start="stride 8"
+            ),
         ),
         paper=tiny,
         camvid=tiny,
