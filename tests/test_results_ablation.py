@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import ablation
-from experiments.results import ablation_measure, ablation_table
+from experiments.results import ablation_measure, ablation_table, ablations, models
 from jaxseg import log, metrics, per_image, uncertainty
 from launch import job_folder
 
@@ -165,3 +165,34 @@ def test_markdown_cells(tiny, tmp_path, finished):
     assert second["paper's gain"] == "+1.00"
     assert third["mIoU"] == f"{100 * coarse['mean']:.2f} (1 of 2 seeds)"
     assert (first["parameters, M"], first["multiply-adds, G"]) == ("2", "3")
+
+
+def test_readme_has_the_tables_of_the_kept_records():
+    readme = (models.ROOT / "README.md").read_text()
+    made = models.with_table(readme, ablations.block(), ablations.BEGIN, ablations.END)
+    assert made == readme, "run: python -m experiments.results.ablations"
+
+
+def test_kept_records_are_of_tables_that_there_are():
+    for record in ablations.records():
+        rows = ablation.rows_of(ablation.named(record["ablation"]), record["size"])
+        assert [row["name"] for row in record["rows"]] == [row.name for row in rows]
+        assert [row["paper"] for row in record["rows"]] == [row.paper for row in rows]
+        assert len(record["seeds"]) >= 3
+        assert not record["unfinished"]
+
+
+def test_only_finished_sweeps_are_kept(tiny, tmp_path, finished):
+    jobs, kept = finished
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match=r"out holds no table\.json"):
+        ablations.keep(out, tmp_path)
+    ablation_table.write(measured(tiny, jobs, tmp_path), out)
+    with pytest.raises(ValueError, match=f"not finished: {jobs[-1].name}"):
+        ablations.keep(out, tmp_path)
+    finish(tmp_path, jobs[-1], kept[jobs[-1].name])
+    ablation_table.write(measured(tiny, jobs, tmp_path), out)
+    record = json.loads(ablations.keep(out, tmp_path).read_text())
+    assert "host" not in record["environment"]
+    assert [row["seeds"] for row in record["rows"]] == [[0, 1]] * 3
+    assert "**Tiny**" in ablations.block(tmp_path)
