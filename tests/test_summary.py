@@ -184,10 +184,10 @@ V3_PLUS = {"stride_at": "last_3x3", "stem": "3x3x3"}
 @pytest.mark.parametrize(
     ("model", "parameters", "billions"),
     [
-        (DeepLabV3Plus(21, ResNet(50, 16, **V3_PLUS)), 40_475_957, 77.19),
-        (DeepLabV3Plus(21, ResNet(50, 8, **V3_PLUS)), 40_475_957, 193.97),
-        (DeepLabV3Plus(21, ResNet(101, 16, stride_at="last_3x3")), 59_344_309, 90.67),
-        (DeepLabV3(21, ResNet(101, 8, **V3_PLUS)), 58_164_437, 252.25),
+        (DeepLabV3Plus(21, ResNet(50, output_stride=16, **V3_PLUS)), 40_475_957, 77.19),
+        (DeepLabV3Plus(21, ResNet(50, output_stride=8, **V3_PLUS)), 40_475_957, 193.97),
+        (DeepLabV3Plus(21, ResNet(101, output_stride=16, stride_at="last_3x3")), 59_344_309, 90.67),
+        (DeepLabV3(21, ResNet(101, output_stride=8, **V3_PLUS)), 58_164_437, 252.25),
         (DeepLabV3(21, MobileNetV2(), atrous_rates=()), None, 2.74),
         (PSPNet(21, pspnet_backbone(50), aux_features=0), 46_716_373, 161.64),
         (PSPNet(21, pspnet_backbone(101), aux_features=0), 65_708_501, 229.82),
