@@ -113,26 +113,27 @@ def test_rows_evaluated_on_other_images_are_refused(tiny, tmp_path, finished):
 
 
 @pytest.mark.parametrize(
-    ("gain", "interval", "paper", "word"),
+    ("mious", "paper", "words"),
     [
         (
-            0.1,
-            [0.05, 0.15],
+            [0.6, 0.61, 0.59],
             62.0,
-            "1 of 1 differences agree in direction with the paper: x \\(\\+10.0",
+            r"1 of 1 differences from base agree .* paper: x \(\+10\.0, .* \+2\.0",
         ),
-        (0.1, [0.05, 0.15], 58.0, "0 of 1 .*The other way round: x \\(\\+10.0, the paper -2.0"),
-        (0.1, [-0.05, 0.15], 62.0, "0 of 1 .*Not distinguishable over seeds: x"),
-        (0.1, [0.05, 0.15], None, "No row can be held against"),
-        (0.1, [0.05, 0.15], 60.0, "No row can be held against"),
+        ([0.6, 0.61, 0.59], 58.0, r"0 of 1 .*The other way round: x \(\+10\.0, the paper -2\.0"),
+        ([0.3, 0.6, 0.9], 62.0, r"0 of 1 .*Not distinguishable over seeds: x \(\+10\.0"),
+        ([0.6, 0.61, 0.59], None, "No row can be held against"),
+        ([0.6, 0.61, 0.59], 60.0, "No row can be held against"),
+        ([0.6], 62.0, "No row can be held against"),
     ],
 )
-def test_agreement(gain, interval, paper, word):
+def test_agreement(mious, paper, words):
     rows = [
-        {"name": "base", "paper": 60.0},
-        {"name": "x", "paper": paper, "gain": gain, "gain_over_seeds": interval},
+        {"name": "ours", "paper": None, "miou": [0.1, 0.2, 0.3]},
+        {"name": "base", "paper": 60.0, "miou": [0.5, 0.51, 0.49]},
+        {"name": "x", "paper": paper, "miou": mious},
     ]
-    assert re.search(word, ablation_measure.agreement(rows))
+    assert re.search(words, ablation_measure.agreement(rows))
 
 
 def test_every_format_has_every_row(tiny, tmp_path, finished):

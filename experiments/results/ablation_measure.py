@@ -160,31 +160,32 @@ def _text(value: object) -> str:
 
 
 def agreement(rows: Sequence[dict[str, Any]]) -> str:
-    """Whether the rows differ from the first in the paper's direction, as a sentence.
+    """Whether rows differ in the paper's direction from the first that the paper has a value for.
 
-    A difference is certain where its interval over seeds leaves out zero. Rows that the paper has
-    no value for, or the same as for its first row, are not counted.
+    A difference is certain where its interval over seeds leaves out zero. Rows of fewer than two
+    seeds, without a value of the paper, or with the same one, are not counted.
     """
+    known = [row for row in rows if row["paper"] is not None and len(row["miou"]) > 1]
     kinds: dict[str, list[str]] = {"agrees": [], "opposite": [], "not distinguishable": []}
-    for row in rows[1:]:
-        interval = row.get("gain_over_seeds")
-        if interval is None or row["paper"] is None or rows[0]["paper"] is None:
-            continue
-        paper = row["paper"] - rows[0]["paper"]
+    for row in known[1:]:
+        paper = row["paper"] - known[0]["paper"]
         if paper == 0:
             continue
-        text = f"{row['name']} ({100 * row['gain']:+.1f}, the paper {paper:+.1f})"
-        if interval[0] <= 0 <= interval[1]:
+        found = uncertainty.seed_difference(known[0]["miou"], row["miou"], level=LEVEL)
+        text = f"{row['name']} ({100 * found.estimate:+.1f}, the paper {paper:+.1f})"
+        if not uncertainty.distinguishable(found):
             kinds["not distinguishable"].append(text)
         else:
-            kinds["agrees" if row["gain"] * paper > 0 else "opposite"].append(text)
+            kinds["agrees" if found.estimate * paper > 0 else "opposite"].append(text)
     total = sum(map(len, kinds.values()))
     if not total:
         return "No row can be held against a value of the paper."
-    parts = [f"{len(kinds['agrees'])} of {total} differences agree in direction with the paper"]
-    parts[0] += f": {'; '.join(kinds['agrees'])}" * bool(kinds["agrees"])
+    first = (
+        f"{len(kinds['agrees'])} of {total} differences from {known[0]['name']} agree in direction"
+    )
+    parts = [f"{first} with the paper" + f": {'; '.join(kinds['agrees'])}" * bool(kinds["agrees"])]
     if kinds["not distinguishable"]:
-        parts.append(f"not distinguishable over seeds: {'; '.join(kinds['not distinguishable'])}")
+        parts.append(f"Not distinguishable over seeds: {'; '.join(kinds['not distinguishable'])}")
     if kinds["opposite"]:
-        parts.append(f"the other way round: {'; '.join(kinds['opposite'])}")
-    return ". ".join(part[0].upper() + part[1:] for part in parts) + "."
+        parts.append(f"The other way round: {'; '.join(kinds['opposite'])}")
+    return ". ".join(parts) + "."
