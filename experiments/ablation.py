@@ -207,6 +207,16 @@ def plan(
     return sorted(jobs.values(), key=lambda job: job.wave)
 
 
+def text_of(value: object) -> str:
+    """A value of an override as it stands in a table; of a whole part the fields that it sets."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return str(value)
+    own = [(f, getattr(value, f.name)) for f in config.fields_of(value)]
+    texts = [f"{f.name}={text_of(v)}" for f, v in own if f.default is dataclasses.MISSING
+             or v != f.default]  # fmt: skip
+    return f"{type(value).__name__}({', '.join(texts)})"
+
+
 def _slug(name: str) -> str:
     return re.sub(r"[^0-9a-z]+", "_", name.lower()).strip("_")[:40]
 

@@ -106,7 +106,9 @@ def describe(table: ablation.Ablation, jobs: Sequence[ablation.Job], folder: pat
         own = [one for one in jobs if row.name in one.protocols]
         done = [one for one in own if finished(one, folder, [row.name])]
         todo = [one for one in own if not finished(one, folder)]
-        changes = ", ".join(f"{path}={_short(value)}" for path, value in row.change.items())
+        changes = ", ".join(
+            f"{path}={ablation.text_of(value)}" for path, value in row.change.items()
+        )
         price = cost(own[0].experiment)
         lines.append(f"  {row.name}: {changes or 'the base'}")
         lines.append(f"    {len(done)} of {len(own)} seeds done; {price:.3g} multiply-adds a seed")
@@ -119,10 +121,6 @@ def describe(table: ablation.Ablation, jobs: Sequence[ablation.Job], folder: pat
         f"at {_SPEED.value:g} billion a second (--speed)",
     ]
     return "\n".join(lines)
-
-
-def _short(value: object) -> str:
-    return type(value).__name__ if hasattr(value, "__dataclass_fields__") else str(value)
 
 
 def _tasks(jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[pool.Task]:

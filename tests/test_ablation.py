@@ -163,3 +163,8 @@ def test_stages_start_from_each_other(tiny):
     above = dataclasses.replace(tiny, rows=(more, *tiny.rows))
     with pytest.raises(ValueError, match=r"stride 16 starts from stride 32, which .* above it"):
         ablation.plan(above, "shapes")
+
+
+def test_a_whole_part_is_told_by_the_fields_that_it_sets():
+    assert ablation.text_of(8) == "8"
+    assert ablation.text_of(config.Loss(dice=1.0, hardest=0.5)) == "Loss(dice=1.0, hardest=0.5)"

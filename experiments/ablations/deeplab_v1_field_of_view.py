@@ -10,7 +10,7 @@ The authors also take fc6 and fc7, thinned to each row's kernel: a file of jaxse
 
 from experiments import ablation_bases, deeplab_v1_voc
 from experiments.ablation import Ablation, Change, Row, Size
-from experiments.ablations.crf import OF_SHAPES, before_and_after, vgg16
+from experiments.ablations.crf import OF_SHAPES, before_and_after, camvid
 from jaxseg import config
 from jaxseg.backbones import vgg
 from jaxseg.models import deeplab_v1
@@ -34,13 +34,6 @@ def _rows(small_window: vgg.VGG, narrow: Change, large_fov: Change) -> dict[str,
         DENSE: {**first, "model.kernel_size": 7, "model.rate": 4},
         LARGE_FOV: large_fov,
     }
-
-
-def camvid() -> config.Experiment:
-    """LargeFOV on CamVid from nothing."""
-    experiment = ablation_bases.camvid_v3()
-    experiment.model = deeplab_v1.DeepLabV1(11, vgg16(), dropout=0.1)
-    return experiment
 
 
 def shapes() -> config.Experiment:

@@ -57,6 +57,20 @@ def camvid() -> config.Experiment:
     return experiment
 
 
+def _smaller(steps: int, rate: float) -> dict:
+    """The rows for a mean loss and other steps: a later stage has half the rate."""
+    stage = ON | {"optim.learning_rate": rate / 2}
+    long = {"train.steps": 3 * steps}
+    return {
+        "FCN-16s": stage | {"model.stride": 16},
+        "FCN-8s": stage | {"model.stride": 8},
+        "FCN-8s at once": long | {"model.stride": 8, "model.at_once": True},
+        "FCN-8s at once, factors 1": long | {"model.stride": 8},
+        "FCN-16s at once, factors 1": long | {"model.stride": 16},
+        "FCN-32s for as long": long,
+    }
+
+
 def get_ablation() -> Ablation:
     """Each stage as published, the finest one in one stage, and what tells time from stride."""
     once = {"model.stride": 8, "model.at_once": True, "train.steps": 300_000}
@@ -71,19 +85,6 @@ def get_ablation() -> Ablation:
         Row("FCN-32s, classifier alone",
             {"optim.multipliers": (BIAS, (r"^(?!score_fr/)", 0.0))}, 46.6),
     )  # fmt: skip
-
-    def smaller(steps: int, rate: float) -> dict:
-        """The rows for a mean loss and other steps: a later stage has half the rate."""
-        stage = ON | {"optim.learning_rate": rate / 2}
-        long = {"train.steps": 3 * steps}
-        return {
-            "FCN-16s": stage | {"model.stride": 16},
-            "FCN-8s": stage | {"model.stride": 8},
-            "FCN-8s at once": long | {"model.stride": 8, "model.at_once": True},
-            "FCN-8s at once, factors 1": long | {"model.stride": 8},
-            "FCN-16s at once, factors 1": long | {"model.stride": 16},
-            "FCN-32s for as long": long,
-        }
 
     return Ablation(
         title="FCN, Table 2: the stride of the finest scores",
@@ -101,12 +102,12 @@ def get_ablation() -> Ablation:
         ),
         camvid=Size(
             camvid,
-            rows=smaller(CAMVID_STAGE, 1e-3),
+            rows=_smaller(CAMVID_STAGE, 1e-3),
             leave_out=("FCN-32s, classifier alone",),
         ),
         shapes=Size(
             shapes,
-            rows=smaller(STAGE, 4e-3),
+            rows=_smaller(STAGE, 4e-3),
             leave_out=("FCN-32s, classifier alone",),
         ),
         cause=(

@@ -111,7 +111,7 @@ def _runs(row: str, jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[
 def _row(row: ablation.Row, runs: Sequence[_Run], base: Sequence[_Run]) -> dict[str, Any]:
     values: dict[str, Any] = {
         "name": row.name,
-        "change": {path: _text(value) for path, value in row.change.items()},
+        "change": {path: ablation.text_of(value) for path, value in row.change.items()},
         "paper": row.paper,
         "seeds": [run.seed for run in runs],
         "miou": [run.miou for run in runs],
@@ -152,11 +152,6 @@ def _ends(interval: Interval) -> list[float]:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.mean(known) if known else None
-
-
-def _text(value: object) -> str:
-    """A value of an override as it stands in a table; of a whole part its class."""
-    return type(value).__name__ if dataclasses.is_dataclass(value) else str(value)
 
 
 def agreement(rows: Sequence[dict[str, Any]]) -> str:
