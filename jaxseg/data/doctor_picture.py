@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from jaxseg.data import doctor_views, survey
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.transforms import Augment
 from jaxseg.types import IGNORE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _HATCHES = ("", "//", "..")  # tell the splits apart where the colours tell the classes
 _LINEAR = 20  # largest ratio of shares that a linear axis shows
@@ -39,19 +43,9 @@ def draw(
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from matplotlib.patches import Patch
-    from matplotlib.ticker import LogFormatter
 
     labels = next(iter(surveys.values())).labels
-    there = np.flatnonzero(np.sum([s.class_pixels() for s in surveys.values()], axis=0))
-    chosen = [
-        (split, int(i))
-        for split, examples in looked.items()
-        for i in np.unique(
-            np.linspace(0, examples.count - 1, -(-preview // len(looked))).astype(int)
-        )
-        if not surveys[split].findings[int(i)].problem
-    ]
+    chosen = _chosen(looked, surveys, preview)
     columns = 1 + views if views else 3
     rows = -(-len(chosen) * (1 + views) // columns)
     figure = plt.figure(
@@ -59,36 +53,8 @@ def draw(
     )
     grid = figure.add_gridspec(1 + rows, columns, height_ratios=[4, *[2.2] * rows])
     bars = figure.add_subplot(grid[0, :])
-    width = 0.8 / len(surveys)
-    legend = []
-    shown: list[float] = []
-    for i, (split, found) in enumerate(surveys.items()):
-        share = found.class_pixels()[there] / max(1, found.class_pixels().sum())
-        colours = np.array(labels.palette)[there] / 255
-        shown += share[share > 0].tolist()
-        bars.bar(
-            np.arange(len(there)) + i * width,
-            100 * share,
-            width,
-            color=colours,
-            edgecolor="black",
-            linewidth=0.6,
-            hatch=_HATCHES[i % 3],
-        )
-        legend.append(Patch(facecolor="lightgrey", hatch=_HATCHES[i % 3], label=split))
-    bars.set_xticks(
-        np.arange(len(there)) + 0.4 - width / 2,
-        [labels.names[k] for k in there],
-        rotation=40,
-        ha="right",
-    )
-    wide = bool(shown) and max(shown) > _LINEAR * min(shown)
-    bars.set(yscale="log" if wide else "linear", ylabel="% of the valid pixels", title=name)
-    if wide:
-        bars.yaxis.set_major_formatter(LogFormatter())
-        bars.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
-    bars.spines[["top", "right"]].set_visible(False)
-    bars.legend(handles=legend)
+    _draw_shares(bars, surveys)
+    bars.set_title(name)
     place = columns  # below the bars
     for split, index in chosen:
         image, raw = looked[split].show(index)
@@ -104,6 +70,59 @@ def draw(
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     plt.close(figure)
+
+
+def _chosen(
+    looked: Mapping[str, survey.Looked], surveys: Mapping[str, survey.Survey], preview: int
+) -> list[tuple[str, int]]:
+    """Split and index of the examples to draw, spread evenly; without those that are broken."""
+    each = -(-preview // len(looked))
+    return [
+        (split, int(i))
+        for split, examples in looked.items()
+        for i in np.unique(np.linspace(0, examples.count - 1, each).astype(int))
+        if not surveys[split].findings[int(i)].problem
+    ]
+
+
+def _draw_shares(axes: "Axes", surveys: Mapping[str, survey.Survey]) -> None:
+    """A bar for each class of each split; the axis is logarithmic where shares lie far apart."""
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import LogFormatter
+
+    labels = next(iter(surveys.values())).labels
+    pixels = {split: found.class_pixels() for split, found in surveys.items()}
+    there = np.flatnonzero(np.sum(list(pixels.values()), axis=0))
+    colours = np.array(labels.palette)[there] / 255
+    width = 0.8 / len(surveys)
+    legend = []
+    shown: list[float] = []
+    for i, (split, counted) in enumerate(pixels.items()):
+        share = counted[there] / max(1, counted.sum())
+        shown += share[share > 0].tolist()
+        axes.bar(
+            np.arange(len(there)) + i * width,
+            100 * share,
+            width,
+            color=colours,
+            edgecolor="black",
+            linewidth=0.6,
+            hatch=_HATCHES[i % 3],
+        )
+        legend.append(Patch(facecolor="lightgrey", hatch=_HATCHES[i % 3], label=split))
+    axes.set_xticks(
+        np.arange(len(there)) + 0.4 - width / 2,
+        [labels.names[k] for k in there],
+        rotation=40,
+        ha="right",
+    )
+    wide = bool(shown) and max(shown) > _LINEAR * min(shown)
+    axes.set(yscale="log" if wide else "linear", ylabel="% of the valid pixels")
+    if wide:
+        axes.yaxis.set_major_formatter(LogFormatter())
+        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(handles=legend)
 
 
 def _train_ids(raw: np.ndarray, labels: LabelSpec) -> np.ndarray:
