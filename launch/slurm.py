@@ -33,13 +33,16 @@ class _Element:
     reason: str  # why it is pending
 
 
-def run(tasks: Sequence[pool.Task], jobs: int, options: Sequence[str]) -> list[str]:
-    """Submits what SLURM does not have yet, and waits for all.
+def run(
+    tasks: Sequence[pool.Task], jobs: int, options: Sequence[str], retries: int = 0
+) -> list[str]:
+    """Submits what SLURM does not have yet, waits for all, and submits again what failed.
 
     Args:
       tasks: their folders, in one folder, hold the job.json of launch.job.
       jobs: elements of the array that run beside each other.
       options: more options for sbatch; one may take the place of an option of launch/slurm.sh.
+      retries: how often a task that failed is submitted again; not one that was cancelled.
 
     Returns:
       The names of the tasks that ended without all that was wanted of them.
@@ -48,6 +51,18 @@ def run(tasks: Sequence[pool.Task], jobs: int, options: Sequence[str]) -> list[s
       ValueError: SLURM is not there, or refuses the array.
       SystemExit: with 75, after a signal; SLURM goes on with the array.
     """
+    failed = _once(tasks, jobs, options)
+    for _ in range(retries):
+        again = [task for task in tasks if not failed.get(task.name, True)]
+        if not again:
+            break
+        failed = {name: True for name, cancelled in failed.items() if cancelled}
+        failed |= _once(again, jobs, options)
+    return list(failed)
+
+
+def _once(tasks: Sequence[pool.Task], jobs: int, options: Sequence[str]) -> dict[str, bool]:
+    """As `run`, each once: the tasks that failed, and whether they were cancelled."""
     sweep = tasks[0].folder.absolute().parent
     there = _live(sweep)
     if there is None:
@@ -130,19 +145,25 @@ def _live(sweep: pathlib.Path) -> dict[str, _Element] | None:
     return elements
 
 
+def _cancelled(number: str) -> bool:
+    """Whether an element that has left the queue was cancelled; SLURM knows for some minutes."""
+    return "JobState=CANCELLED" in _slurm("scontrol", "show", "job", number, "--oneliner").stdout
+
+
 class _Wait:
     """Looks at the queue and at the run folders until all tasks have ended."""
 
     def __init__(self, sweep: pathlib.Path, tasks: Sequence[pool.Task]) -> None:
         self._sweep = sweep
         self._waiting = {str(task.folder.absolute()): task for task in tasks}
+        self._numbers: dict[str, str] = {}  # of the elements, as they were seen last
         self._gone: dict[str, float] = {}  # since when SLURM does not have it any more
-        self._failed: list[str] = []
+        self._failed: dict[str, bool] = {}
         self._told: set[str] = set()
         self._stopping = False
 
-    def run(self) -> list[str]:
-        """Returns the names of the failed."""
+    def run(self) -> dict[str, bool]:
+        """Returns the names of the failed, and whether each was cancelled."""
         before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
         line = pool.Line(list(self._waiting.values()))
         try:
@@ -177,6 +198,7 @@ class _Wait:
             element = there.get(folder)
             if element is not None:
                 self._gone.pop(folder, None)
+                self._numbers[folder] = element.number
                 if element.state != "PENDING":
                     running.append(task)
                 elif "held" in element.reason.lower():
@@ -192,8 +214,11 @@ class _Wait:
                 _SECONDS_OF_FILES
             ):
                 del self._waiting[folder]
-                self._failed.append(task.name)
-                line.say(f"{task.name} failed: {self._reason(task)}")
+                seen = self._numbers.get(folder)
+                cancelled = seen is not None and _cancelled(seen)
+                self._failed[task.name] = cancelled
+                how = "was cancelled" if cancelled else "failed"
+                line.say(f"{task.name} {how}: {self._reason(task)}")
         line.show(running, len(self._failed))
 
     def _reason(self, task: pool.Task) -> str:

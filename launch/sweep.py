@@ -156,7 +156,7 @@ def run(name: str) -> int:
         elif tasks and _BACKEND.value == "slurm":
             from launch import slurm
 
-            failed += slurm.run(tasks, _JOBS.value, _SBATCH.value)
+            failed += slurm.run(tasks, _JOBS.value, _SBATCH.value, _RETRIES.value)
         elif tasks and _BACKEND.value == "gke":
             return jobset.write(tasks, _JOBS.value, _IMAGE.value)
     record = ablation_measure.measure(table, short, _SIZE.value, jobs, folder)

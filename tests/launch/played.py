@@ -1,0 +1,19 @@
+"""Commands that a test plays: small scripts, first on PATH, that note what they are asked."""
+
+NOTE = """#!/bin/sh
+{{ printf '%s\\n' "{name}" "$@"; echo --; }} >>"$TOLD/asked"
+"""
+
+
+def play(told, name, script):
+    """A command that notes its arguments, then runs `script`."""
+    path = told / "bin" / name
+    path.write_text(NOTE.format(name=name) + script)
+    path.chmod(0o755)
+
+
+def asked(told, name):
+    """The arguments of each call of a command."""
+    text = (told / "asked").read_text() if (told / "asked").exists() else ""
+    calls = [call.strip("\n").split("\n") for call in text.split("--\n") if call.strip()]
+    return [call[1:] for call in calls if call[0] == name]
