@@ -262,7 +262,8 @@ def test_describe_tells_of_both_strides_and_of_memory():
 @pytest.mark.parametrize("scales", [(1.0,), (1.0, 1.75)])
 def test_an_evaluation_holds_less_than_a_training_step(scales):
     """Of many classes, one view never makes their map at the image's size; several hold one."""
-    model = DeepLabV3(150, ResNet(depth=18, width=16, output_stride=16), aspp_features=32)
+    backbone = ResNet(depth=18, stage_units=(1, 1, 1, 1), width=16, output_stride=16)
+    model = DeepLabV3(150, backbone, aspp_features=32)
     experiment = config.Experiment(
         model=model,
         data=config.Data(batch_size=1),

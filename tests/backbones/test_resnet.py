@@ -97,10 +97,9 @@ def _difference(dense, strided, step):
 
 
 @pytest.fixture
-def small(monkeypatch):
+def small():
     """Bottlenecks, two a stage: every kind of unit, at a quarter of ResNet-50's compile time."""
-    monkeypatch.setitem(resnet.UNITS, 26, (2, 2, 2, 2))
-    return {"depth": 26, "width": 4, "multi_grid": (1, 2)}
+    return {"depth": 50, "stage_units": (2, 2, 2, 2), "width": 4, "multi_grid": (1, 2)}
 
 
 @pytest.mark.parametrize("stride_at", STRIDES_AT)
@@ -207,9 +206,9 @@ def test_the_low_level_end_point_is_the_map_before_striding(small):
     assert np.asarray(ends["stage1_residual"]).min() < 0
 
 
-def test_remat_changes_neither_tree_nor_values(monkeypatch):
-    monkeypatch.setitem(resnet.UNITS, 14, (1, 1, 1, 1))
-    plain, remat = (ResNet(depth=14, width=2, remat=on) for on in (False, True))
+def test_remat_changes_neither_tree_nor_values():
+    small = ResNet(depth=50, stage_units=(1, 1), width=2, output_stride=8, multi_grid=(1,))
+    plain, remat = small, small.clone(remat=True)
     variables = random_variables(plain)
     assert jax.tree.structure(shapes_of(remat)) == jax.tree.structure(variables)
     images = _images((65, 65), batch=2)
@@ -223,7 +222,7 @@ def test_remat_changes_neither_tree_nor_values(monkeypatch):
 
         return jax.jit(jax.grad(loss, has_aux=True))
 
-    assert str(jax.make_jaxpr(gradient(remat))(variables["params"])).count("remat") >= 4
+    assert str(jax.make_jaxpr(gradient(remat))(variables["params"])).count("remat") >= 2
     results = [gradient(model)(variables["params"]) for model in (plain, remat)]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), *results)
 

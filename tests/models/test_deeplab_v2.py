@@ -10,7 +10,6 @@ import pytest
 
 from experiments import deeplab_v2_resnet_voc
 from jaxseg import optim, summary
-from jaxseg.backbones import resnet
 from jaxseg.layers.conv import Conv
 from jaxseg.models.deeplab_v1 import large_fov_backbone
 from jaxseg.models.deeplab_v2 import (
@@ -29,10 +28,10 @@ RESNET = deeplab_v2_resnet(101)
 
 
 @pytest.fixture
-def small(monkeypatch):
+def small():
     """On a ResNet of one bottleneck a stage."""
-    monkeypatch.setitem(resnet.UNITS, 14, (1, 1, 1, 1))
-    return DeepLabV2(3, deeplab_v2_resnet(14).clone(width=2), form="plain")
+    backbone = deeplab_v2_resnet(50).clone(stage_units=(1, 1, 1, 1), width=2)
+    return DeepLabV2(3, backbone, form="plain")
 
 
 @pytest.mark.parametrize(

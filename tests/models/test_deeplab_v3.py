@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxseg.backbones import resnet as resnet_module
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.inference import at_output_stride
@@ -104,19 +103,16 @@ def test_a_stride_that_breaks_a_rate_is_refused():
         shapes_of(at_output_stride(SMALL.clone(atrous_rates=(2, 3)), 32))
 
 
-@pytest.fixture
-def few_units(monkeypatch):
-    """Depth 20: one bottleneck in each stage, and two in the last one, for a multi-grid."""
-    monkeypatch.setitem(resnet_module.UNITS, 20, (1, 1, 1, 2))
+FEW = {"stage_units": (1, 1, 1, 2)}  # bottlenecks; two in the last stage, for a multi-grid
 
 
 @pytest.mark.parametrize("aspp", [True, False])
-def test_trained_at_16_and_evaluated_at_8_by_one_field(few_units, aspp):
+def test_trained_at_16_and_evaluated_at_8_by_one_field(aspp):
     """Without image pooling, and at sizes 32 k + 1, logits of all strides agree where grids meet.
 
     Upsampling by aligned corners goes through its inputs: at multiples of the stride, in pixels.
     """
-    backbone = resnet(20, "7x7", width=2, multi_grid=(1, 2), extra_blocks=0 if aspp else 1)
+    backbone = resnet(50, "7x7", width=2, multi_grid=(1, 2), extra_blocks=0 if aspp else 1, **FEW)
     model = SMALL.clone(backbone=backbone.clone(form="plain"), aspp=aspp, image_pooling=False)
     variables = random_variables(model)
     x = images((65, 97))
@@ -156,9 +152,9 @@ def _classified(x, params, size):
     return y
 
 
-def test_the_heads_written_out(few_units):
+def test_the_heads_written_out():
     """The auxiliary one stands on stage 3, whatever the main one does with stage 4."""
-    backbone = ResNet(depth=20, width=2, form="plain")
+    backbone = ResNet(depth=50, width=2, form="plain", **FEW)
     model = SMALL.clone(backbone=backbone, aux_features=6, extra_convs=1)
     variables = random_variables(model)
     params, stats = variables["params"], variables["batch_stats"]
@@ -214,9 +210,9 @@ def test_the_cascade_has_no_aspp_and_no_dropout():
     assert sorted(outputs) == ["coarse_logits", "features", "logits"]
 
 
-def test_one_image_trains_and_leaves_the_pooled_statistics(few_units):
+def test_one_image_trains_and_leaves_the_pooled_statistics():
     """At a single value per channel batch norm takes its running statistics (see `Norm`)."""
-    backbone = resnet(20, "7x7", width=2).clone(form="plain")
+    backbone = resnet(50, "7x7", width=2, form="plain", **FEW)
     model = SMALL.clone(atrous_rates=(), backbone=backbone, dropout=0.0)
     variables = random_variables(model)
 

@@ -15,7 +15,6 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg.backbones import resnet
 from jaxseg.backbones.alexnet import AlexNet
 from jaxseg.backbones.vgg import VGG
 from jaxseg.models.deeplab_v1 import DeepLabV1, large_fov_backbone, small_window_backbone
@@ -148,11 +147,11 @@ def test_deeplab_v2_on_vgg(compare):
     assert _error(ours["logits"], logits) < 1e-4
 
 
-def test_deeplab_v2_on_resnet_at_three_scales(compare, monkeypatch):
-    monkeypatch.setitem(resnet.UNITS, 14, caffe_nets.UNITS[14])
+def test_deeplab_v2_on_resnet_at_three_scales(compare):
     size = (65, 97)
     net, _ = caffe_nets.deeplab_v2_resnet(size, width=4, classes=CLASSES, depth=14)
-    model = DeepLabV2(CLASSES, deeplab_v2_resnet(14).clone(width=4), ASPP_L, scales=MSC)
+    backbone = deeplab_v2_resnet(50).clone(stage_units=caffe_nets.UNITS[14], width=4)
+    model = DeepLabV2(CLASSES, backbone, ASPP_L, scales=MSC)
     outputs = ["fc1_voc12_res05", "fc_fusion", "fc_interp"]
     (small, fused, logits), ours = compare(net, model, size, outputs)
     assert _error(ours["coarse_logits_scale50"], small) < 1e-4

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg.backbones import resnet
 from jaxseg.models.deeplab_v1 import DIRECT, DeepLabV1, large_fov_backbone, small_window_backbone
 from jaxseg.models.deeplab_v2 import MSC, DeepLabV2, deeplab_v2_resnet
 from tests.models.networks import QUICK, images
@@ -111,9 +110,9 @@ def _resnet(x, variables):
     return x
 
 
-def test_resnet_with_aspp_at_three_scales(monkeypatch):
-    monkeypatch.setitem(resnet.UNITS, 14, (1, 1, 1, 1))
-    model = DeepLabV2(3, deeplab_v2_resnet(14).clone(width=2), scales=MSC, form="plain")
+def test_resnet_with_aspp_at_three_scales():
+    backbone = deeplab_v2_resnet(50).clone(stage_units=(1, 1, 1, 1), width=2)
+    model = DeepLabV2(3, backbone, scales=MSC, form="plain")
     variables = random_variables(model)
     x = images((65, 97))
     run = jax.jit(functools.partial(model.apply, train=False), compiler_options=QUICK)

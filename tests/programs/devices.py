@@ -75,7 +75,7 @@ def main():
     experiment.loss = config.Loss(coarse=1.0, reduction="images")
     for shape, found in compare(experiment, tiny.batch(8), [(4, 1)]):
         result[f"coarse {shape}"] = found
-    backbone = ResNet(18, width=4, dtype="float64")
+    backbone = ResNet(18, stage_units=(1, 1, 1, 1), width=4, dtype="float64")
     deeplab = DeepLabV3(tiny.CLASSES, backbone, aspp_features=8, dtype="float64")
     experiment = tiny.experiment(deeplab)
     experiment.data.crop_size = (32, 32)

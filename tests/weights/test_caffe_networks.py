@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg.backbones import resnet
 from jaxseg.backbones.alexnet import AlexNet
 from jaxseg.backbones.vgg import VGG
 from jaxseg.layers.norm import Norm
@@ -133,14 +132,14 @@ def test_deeplab_v2_on_vgg():
 
 
 @pytest.mark.parametrize("told", [False, True])
-def test_deeplab_v2_on_resnet_takes_the_first_scale(tmp_path, told, monkeypatch):
+def test_deeplab_v2_on_resnet_takes_the_first_scale(tmp_path, told):
     """Whether the file tells which blobs are shared or not."""
-    monkeypatch.setitem(resnet.UNITS, 14, caffe_nets.UNITS[14])
     net, shared = caffe_nets.deeplab_v2_resnet((33, 33), width=2, classes=5, depth=14)
     caffemodel.write(tmp_path / "net.caffemodel", net.layers, shared=shared if told else None)
     blobs = load.read(tmp_path / "net.caffemodel")
     assert any("_res05" in name for name in blobs) != told
-    model = DeepLabV2(5, deeplab_v2_resnet(14).clone(width=2), ASPP_L, scales=MSC)
+    backbone = deeplab_v2_resnet(50).clone(stage_units=caffe_nets.UNITS[14], width=2)
+    model = DeepLabV2(5, backbone, ASPP_L, scales=MSC)
     filled = match.fill(blobs, shapes_of(model), load.table_of(blobs))
     bias = _leaf(filled, "params/aspp/classifier4/bias")
     np.testing.assert_array_equal(bias, blobs["fc1_voc12_c3/1"])
