@@ -53,10 +53,11 @@ def run(
     """
     failed = _once(tasks, jobs, options)
     for _ in range(retries):
-        again = [task for task in tasks if not failed.get(task.name, True)]
+        again = [task for task in tasks if failed.get(task.name) is False]
         if not again:
             break
-        failed = {name: True for name, cancelled in failed.items() if cancelled}
+        for task in again:
+            del failed[task.name]
         failed |= _once(again, jobs, options)
     return list(failed)
 
@@ -158,7 +159,7 @@ class _Wait:
         self._waiting = {str(task.folder.absolute()): task for task in tasks}
         self._numbers: dict[str, str] = {}  # of the elements, as they were seen last
         self._gone: dict[str, float] = {}  # since when SLURM does not have it any more
-        self._failed: dict[str, bool] = {}
+        self._failed: dict[str, bool] = {}  # whether it was cancelled
         self._told: set[str] = set()
         self._stopping = False
 
