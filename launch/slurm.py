@@ -53,7 +53,7 @@ def run(
     """
     failed = _once(tasks, jobs, options)
     for _ in range(retries):
-        again = [task for task in tasks if failed.get(task.name) is False]
+        again = [task for task in tasks if failed.get(task.name)]
         if not again:
             break
         for task in again:
@@ -63,7 +63,7 @@ def run(
 
 
 def _once(tasks: Sequence[pool.Task], jobs: int, options: Sequence[str]) -> dict[str, bool]:
-    """As `run`, each once: the tasks that failed, and whether they were cancelled."""
+    """As `run`, each once: the tasks that failed, and whether each may be submitted again."""
     sweep = tasks[0].folder.absolute().parent
     there = _live(sweep)
     if there is None:
@@ -146,9 +146,13 @@ def _live(sweep: pathlib.Path) -> dict[str, _Element] | None:
     return elements
 
 
-def _cancelled(number: str) -> bool:
-    """Whether an element that has left the queue was cancelled; SLURM knows for some minutes."""
-    return "JobState=CANCELLED" in _slurm("scontrol", "show", "job", number, "--oneliner").stdout
+def _not_cancelled(number: str) -> bool:
+    """Whether SLURM tells of an element that has left the queue that it ended by itself.
+
+    It tells so for some minutes. An element that was cancelled before it started leaves no record.
+    """
+    found = _slurm("scontrol", "show", "job", number, "--oneliner").stdout
+    return "JobState=" in found and "JobState=CANCELLED" not in found
 
 
 class _Wait:
@@ -159,12 +163,12 @@ class _Wait:
         self._waiting = {str(task.folder.absolute()): task for task in tasks}
         self._numbers: dict[str, str] = {}  # of the elements, as they were seen last
         self._gone: dict[str, float] = {}  # since when SLURM does not have it any more
-        self._failed: dict[str, bool] = {}  # whether it was cancelled
+        self._failed: dict[str, bool] = {}  # whether it may be submitted again
         self._told: set[str] = set()
         self._stopping = False
 
     def run(self) -> dict[str, bool]:
-        """Returns the names of the failed, and whether each was cancelled."""
+        """Returns the names of the failed, and whether each may be submitted again."""
         before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
         line = pool.Line(list(self._waiting.values()))
         try:
@@ -216,9 +220,9 @@ class _Wait:
             ):
                 del self._waiting[folder]
                 seen = self._numbers.get(folder)
-                cancelled = seen is not None and _cancelled(seen)
-                self._failed[task.name] = cancelled
-                how = "was cancelled" if cancelled else "failed"
+                again = seen is None or _not_cancelled(seen)
+                self._failed[task.name] = again
+                how = "failed" if again else "was cancelled, or SLURM has forgotten it"
                 line.say(f"{task.name} {how}: {self._reason(task)}")
         line.show(running, len(self._failed))
 

@@ -2,9 +2,9 @@
 # launch/slurm.sh and `launch.sweep --backend=slurm` on a real SLURM of one node:
 #
 #   apt-get install -y --no-install-recommends slurm-wlm munge
-#   bash tests/slurm_proof.sh FOLDER [training|ablation]
+#   bash tests/slurm_proof.sh FOLDER [training|retries|ablation]
 #
-# As root; 20 minutes on two cores with much else to do. It starts munged, slurmctld and slurmd with
+# As root; 5 minutes on two cores, 20 with much else to do. It starts munged, slurmctld and slurmd with
 # keys, ports and folders of their own, without systemd or cgroups, and ends them. What a line with
 # "ok:" says was checked.
 # FOLDER/proof.log holds what is shown, without the names of the machine and of folders.
@@ -12,10 +12,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . launch/environment.sh
 
-[ $# -ge 1 ] || { echo "usage: bash tests/slurm_proof.sh FOLDER [training|ablation]" >&2; exit 2; }
+[ $# -ge 1 ] || { echo "usage: bash tests/slurm_proof.sh FOLDER [training|retries|ablation]" >&2; exit 2; }
 mkdir -p "$1"
 folder="$(cd "$1" && pwd)"
-part="${2:-training and ablation}"
+part="${2:-training, retries and ablation}"
 ablation=deeplab_v3_appendix_labels
 waiting="" # the command in the background, while there is one
 home="$(mktemp -d /tmp/jaxseg-slurm.XXXXXX)" # a socket's path has to be short
@@ -216,6 +216,41 @@ prove_ends() {
   ok "job $job failed, and with it the process that had not: status $(field "$job" ExitCode)"
 }
 
+prove_retries() {
+  say "what failed is submitted again, what was cancelled is not"
+  mkdir -p "$folder"/retries/{failing,cancelled}
+  echo '{"tags": {"row": "tag"}}' | # no experiment: launch.job fails
+    tee "$folder"/retries/{failing,cancelled}/job.json >/dev/null
+  "$PYTHON" - "$folder/retries" <<'PYTHON' &
+import pathlib
+import sys
+
+from launch import pool, slurm
+
+slurm._SECONDS_OF_FILES = 5.0
+folder = pathlib.Path(sys.argv[1])
+tasks = [pool.Task(name, folder / name, (), 1) for name in ("failing", "cancelled")]
+failed = slurm.run(tasks, 1, ["--hold", "--time=5"], retries=1)
+assert sorted(failed) == ["cancelled", "failing"], failed
+PYTHON
+  waiting=$!
+  arrays() { squeue --noheader --array --format=%F | sort --unique; }
+  another() { [ -n "$(arrays)" ] && [ "$(arrays)" != "${first:-}" ]; }
+  within 60 "an array" another
+  first="$(arrays)"
+  scancel "${first}_1"
+  scontrol release "${first}_0"
+  within 60 "the end of both" is "${first}_0" JobState FAILED
+  within 120 "a second array" another
+  second="$(arrays)"
+  [ "$(squeue --noheader --array | grep -c .)" -eq 1 ] || fail "more than the failed one is back"
+  scontrol release "${second}_0"
+  wait "$waiting" || fail "the sweep has other names of what failed"
+  waiting=""
+  is "${second}_0" JobState FAILED || fail "it is $(field "${second}_0" JobState)"
+  ok "job ${first}_0 failed and ran again as ${second}_0; ${first}_1 was cancelled and stayed so"
+}
+
 prove_ablation() {
   say "an ablation, on this machine and as an array"
   sweep=("$PYTHON" -m launch.sweep --ablation="$ablation" --size=shapes --seeds="0,1"
@@ -270,6 +305,7 @@ start_slurm
 say "$(sinfo --version): one node, started from $SLURM_CONF"
 sinfo
 [[ "$part" != *training* ]] || { prove_training; prove_ends; }
+[[ "$part" != *retries* ]] || prove_retries
 [[ "$part" != *ablation* ]] || prove_ablation
 say "$part: the proof is complete"
 sleep 0.5 # for the log

@@ -119,9 +119,15 @@ def test_what_the_queue_lost_is_submitted_anew_beside_the_rest(sweep, told):
     assert (told / "second").read_text() == f"{sweep[2].folder}\n"
 
 
-def test_what_failed_is_submitted_again_but_not_what_was_cancelled(sweep, told, capsys):
-    state = "[ $3 = 12_1 ] && echo JobState=CANCELLED || echo JobState=FAILED"
-    play(told, "scontrol", state)
+@pytest.mark.parametrize(
+    "scontrol",
+    [
+        "[ $3 = 12_1 ] && echo JobState=CANCELLED || echo JobState=FAILED",
+        "[ $3 != 12_1 ] && echo JobState=FAILED",  # it had not started, and left no record
+    ],
+)
+def test_what_failed_is_submitted_again_but_not_what_was_cancelled(sweep, told, capsys, scontrol):
+    play(told, "scontrol", scontrol)
     (told / "plan").write_text(
         "0:RUNNING:None 1:RUNNING:None 2:RUNNING:None\n"
         "0=done 1=failed 2=failed\n"
