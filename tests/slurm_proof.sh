@@ -4,15 +4,15 @@
 #   apt-get install -y --no-install-recommends slurm-wlm munge
 #   bash tests/slurm_proof.sh FOLDER [training|retries|ablation]
 #
-# As root; 5 minutes on two cores, 20 with much else to do. It starts munged, slurmctld and slurmd with
-# keys, ports and folders of their own, without systemd or cgroups, and ends them. What a line with
-# "ok:" says was checked.
+# As root; 5 minutes on two cores, 20 with much else to do. It starts munged, slurmctld and slurmd
+# with keys, ports and folders of their own, without systemd or cgroups, and ends them. What a line
+# with "ok:" says was checked.
 # FOLDER/proof.log holds what is shown, without the names of the machine and of folders.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . launch/environment.sh
 
-[ $# -ge 1 ] || { echo "usage: bash tests/slurm_proof.sh FOLDER [training|retries|ablation]" >&2; exit 2; }
+[ $# -ge 1 ] || { echo "usage: tests/slurm_proof.sh FOLDER [training|retries|ablation]" >&2; exit 2; }
 mkdir -p "$1"
 folder="$(cd "$1" && pwd)"
 part="${2:-training, retries and ablation}"
