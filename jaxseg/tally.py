@@ -97,7 +97,7 @@ def _histograms(scores: Array, labels: Array, *, mesh: Mesh | None) -> list[Arra
     """Of the confidence and, of two classes, of class 1: int32 [2, bins], held by every process."""
     found = [probability_metrics.confidence_histogram(scores, labels)]
     if scores.shape[-1] == 2:
-        found.append(probability_metrics.score_histogram(scores[..., 1], labels))
+        found.append(probability_metrics.score_histogram(scores[..., 1], labels, scores[..., 0]))
     if mesh is None:
         return found
     return jax.lax.with_sharding_constraint(found, distributed.replicated(mesh))

@@ -53,7 +53,8 @@ def read(folder: pathlib.Path, source: loader.Source) -> tuple[np.ndarray, np.nd
         with np.load(path) as file:
             if tuple(file["names"].tolist()) != labels.names:
                 raise ValueError(f"{path} is of the classes {', '.join(file['names'])}")
-            scores.append(file["probabilities"][..., 1].astype(np.float32))
+            zero, one = np.moveaxis(file["probabilities"].astype(np.float32), -1, 0)
+            scores.append(np.where(one > 0.5, 1 - zero, one))  # float16 is finest next to 0
         if scores[-1].shape != example["label"].shape:
             raise ValueError(f"{path} is {scores[-1].shape}, its slice {example['label'].shape}")
     if len({score.shape for score in scores}) > 1:
