@@ -25,6 +25,7 @@ from absl import app, flags, logging
 
 from experiments.faults import clock, disk, kills, older, peers, reads, second
 from experiments.faults.process import Place
+from jaxseg import whole_file
 from jaxseg.environment import environment
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A new folder.", required=True)
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         found = _DRILLS[name](place)
         found["seconds"] = round(time.monotonic() - began)
         figures["drills"][name] = found
-        output.write_text(json.dumps(figures, indent=1) + "\n")
+        whole_file.write_text(output, json.dumps(figures, indent=1) + "\n")
         said = "skipped: " + found["skipped"] if "skipped" in found else "passed"
         print(f"{name}: {said if found['passed'] else 'FAILED'} ({found['seconds']} s)", flush=True)
     return 0 if all(found["passed"] for found in figures["drills"].values()) else 1

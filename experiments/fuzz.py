@@ -23,6 +23,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 from absl import app, flags
 
 from experiments.fuzzing import fuzz
+from jaxseg import whole_file
 
 _CASES = flags.DEFINE_integer("cases", 10_000, "How many.", 10)
 _SEED = flags.DEFINE_integer("seed", 0, "Of what is drawn.")
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{kind}: {found}, {len(tallies[kind].refusals)} kinds of refusal", flush=True)
     figures = {kind: tally.to_json() for kind, tally in tallies.items()}
     if _OUTPUT.value:
-        pathlib.Path(_OUTPUT.value).write_text(json.dumps(figures, indent=1) + "\n")
+        whole_file.write_text(_OUTPUT.value, json.dumps(figures, indent=1) + "\n")
     for tally in tallies.values():
         for fault in tally.faults:
             print(json.dumps(fault, indent=1), file=sys.stderr)

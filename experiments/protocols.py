@@ -25,7 +25,17 @@ from ml_collections import config_flags
 from experiments.results import protocol_table
 from experiments.results.collect import kept_environment
 from experiments.results.models import HERE, ROOT
-from jaxseg import command_line, config, evaluate, log, per_image, protocols, results, uncertainty
+from jaxseg import (
+    command_line,
+    config,
+    evaluate,
+    log,
+    per_image,
+    protocols,
+    results,
+    uncertainty,
+    whole_file,
+)
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment; else the run folder's.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.")
@@ -169,7 +179,8 @@ def draw(record: Mapping[str, Any], path: pathlib.Path) -> None:
     axes.set_ylabel("mIoU in the band, %")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=130)
+    with whole_file.writing(path) as file:
+        figure.savefig(file, format="png", dpi=130)
 
 
 def main(arguments: list[str]) -> None:

@@ -6,7 +6,6 @@ import json
 import pathlib
 import platform
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from typing import Any
 
 import jax
 
-from jaxseg import config
+from jaxseg import config, whole_file
 from jaxseg.log import json_ready, write_json
 
 _PACKAGES = (
@@ -50,7 +49,7 @@ def describe_run(
     write_environment(workdir, start)
     copy = workdir / "experiment.py"
     if source and not (step and copy.exists()):
-        shutil.copyfile(source, copy)
+        whole_file.write_bytes(copy, source.read_bytes())
 
 
 def changes(before: Any, after: Any) -> list[str]:

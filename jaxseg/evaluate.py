@@ -21,7 +21,16 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
-from jaxseg import boundary_suite, config, distributed, log, per_image, results, trained
+from jaxseg import (
+    boundary_suite,
+    config,
+    distributed,
+    log,
+    per_image,
+    results,
+    trained,
+    whole_file,
+)
 from jaxseg.data import loader
 from jaxseg.data.padding import pad_to
 from jaxseg.environment import environment
@@ -237,8 +246,10 @@ def run(
     if not distributed.is_main():
         return evaluation
     name = results.tag(data.eval_split, protocol)
-    folder = workdir / "eval"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = whole_file.folder_in(workdir, "eval")
+    whole_file.folder_in(workdir, "eval", name)
+    whole_file.sweep(workdir)
+    whole_file.sweep(folder, deep=True)
     if not (workdir / "config.json").exists():
         log.write_json(workdir / "config.json", config.to_dict(experiment))
     record = {

@@ -5,7 +5,6 @@ import contextlib
 import datetime
 import json
 import math
-import os
 import pathlib
 import sys
 import time
@@ -16,6 +15,7 @@ import jax
 import numpy as np
 import tqdm
 
+from jaxseg import whole_file
 from jaxseg.errors import naming
 from jaxseg.event_file import EventFile
 from jaxseg.types import Array
@@ -37,14 +37,9 @@ def json_ready(value: Any) -> Any:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-    """Writes a file of JSON at once: a reader, or a kill, meets the old or the new file whole."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with naming(path):
-            scratch.write_text(json.dumps(json_ready(value), indent=1, allow_nan=False) + "\n")
-            scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    """Writes a file of JSON at once; see `whole_file.writing`."""
+    text = json.dumps(json_ready(value), indent=1, allow_nan=False) + "\n"
+    whole_file.write_text(path, text)
 
 
 def read_lines(path: pathlib.Path, *, up_to: int | None = None) -> list[dict[str, Any]]:
@@ -199,11 +194,10 @@ class Writer:
         self._path = workdir / "metrics.jsonl"
         self.lines = read_lines(self._path, up_to=step)
         if main:
-            scratch = self._path.with_suffix(".tmp")
-            with naming(self._path):
-                scratch.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
-                scratch.replace(self._path)
-            self._events = EventFile(workdir / "tensorboard", step + 1 if step else None)
+            text = "".join(json.dumps(line) + "\n" for line in self.lines)
+            whole_file.write_text(self._path, text)
+            folder = whole_file.folder_in(workdir, "tensorboard")
+            self._events = EventFile(folder, step + 1 if step else None)
 
     def has(self, kind: str, step: int) -> bool:
         """Whether a line of this kind and step is there."""
@@ -225,8 +219,8 @@ class Writer:
         self.lines.append(line)
         if not self._main:
             return
-        with naming(self._path), self._path.open("a") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
+        with naming(self._path), whole_file.appending(self._path) as file:
+            file.write((json.dumps(line, allow_nan=False) + "\n").encode())
         with naming(self._path.with_name("tensorboard")):
             self._add_scalars(kind, step, line)
 

@@ -84,8 +84,10 @@ def run(mode: str) -> int:
 
         evaluate.run(experiment, _workdir(), weights=_WEIGHTS.value)
     elif mode == "predict":
-        from jaxseg import predict
+        from jaxseg import predict, whole_file
 
+        if not _OUTPUT.value:
+            whole_file.refuse_link(_workdir() / "predictions")
         return predict.main(
             experiment,
             _WORKDIR.value,

@@ -5,13 +5,14 @@ classes take some megabytes where whole matrices take 360.
 """
 
 import dataclasses
-import os
 import pathlib
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+
+from jaxseg import whole_file
 
 Entries = tuple[np.ndarray, np.ndarray, np.ndarray]  # truth, prediction, count
 
@@ -73,14 +74,12 @@ def gather(
 
 
 def write(path: pathlib.Path, counts: PerImage) -> None:
-    """Writes an .npz at once: a reader, or a kill, meets the old or the new file whole."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    """Writes an .npz at once; see `whole_file.writing`."""
     arrays = {name: getattr(counts, name) for name in _ARRAYS}
-    with scratch.open("wb") as file:
+    with whole_file.writing(path) as file:
         np.savez_compressed(
             file, names=np.asarray(counts.names, str), num_classes=counts.num_classes, **arrays
         )
-    scratch.replace(path)
 
 
 def read(path: pathlib.Path) -> PerImage:

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from jaxseg import config, draw, photos, trained
+from jaxseg import config, draw, photos, trained, whole_file
 from jaxseg.data import loader
 from jaxseg.data.labels import LabelSpec
 from jaxseg.inference import Color, check_protocol, make_predictions, make_probabilities
@@ -59,7 +59,8 @@ def _write_label(path: pathlib.Path, label: np.ndarray, labels: LabelSpec) -> No
     image = Image.fromarray(label)  # putpalette makes a palette image of the grey one
     every_id = np.arange(256, dtype=np.uint8)[None]
     image.putpalette(np.asarray(labels.colour(every_id)).tobytes())
-    image.save(path)
+    with whole_file.writing(path, sync=False) as file:
+        image.save(file, "PNG")
 
 
 def _write(
@@ -71,18 +72,18 @@ def _write(
     labels: LabelSpec,
 ) -> None:
     """The files of one image; sub-folders of `name` are made."""
-    label_path = output / "labels" / f"{name}.png"
-    overlay_path = output / "overlays" / f"{name}.jpg"
-    for path in (label_path, overlay_path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    *folders, stem = pathlib.PurePath(name).parts
+    overlay_path = whole_file.folder_in(output, "overlays", *folders) / f"{stem}.jpg"
+    label_path = whole_file.folder_in(output, "labels", *folders) / f"{stem}.png"
     _write_label(label_path, label, labels)
     picture = draw.overlay_with_legend(image, label, labels)
-    Image.fromarray(picture).save(overlay_path, quality=JPEG_QUALITY)
+    with whole_file.writing(overlay_path, sync=False) as file:
+        Image.fromarray(picture).save(file, "JPEG", quality=JPEG_QUALITY)
     if probabilities is not None:
-        path = output / "probabilities" / f"{name}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = whole_file.folder_in(output, "probabilities", *folders) / f"{stem}.npz"
         half = probabilities.astype(np.float16)
-        np.savez_compressed(path, probabilities=half, names=np.asarray(labels.names))
+        with whole_file.writing(path, sync=False) as file:
+            np.savez_compressed(file, probabilities=half, names=np.asarray(labels.names))
 
 
 def run(
@@ -122,6 +123,7 @@ def run(
         scores on an image are not finite.
     """
     found = photos.find(inputs, without=output)
+    whole_file.sweep(output, deep=True)
     for photo in found:
         if photo.renamed:
             print(f"{photo.file}: another image has its name; written as {photo.name}.png")

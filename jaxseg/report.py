@@ -9,7 +9,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jaxseg import report_boundary, report_evaluation, report_page, report_uncertainty, runs
+from jaxseg import (
+    report_boundary,
+    report_evaluation,
+    report_page,
+    report_uncertainty,
+    runs,
+    whole_file,
+)
 from jaxseg.errors import one_line
 from jaxseg.results import MEANS, PROBABILITIES
 from jaxseg.runs import Run
@@ -165,8 +172,9 @@ def write(folders: Sequence[pathlib.Path | str], output: pathlib.Path | str | No
         raise NotADirectoryError(f"{output} is a file: --output names a folder")
     output.mkdir(parents=True, exist_ok=True)
     text = markdown(loaded)
-    (output / "report.md").write_text(text)
-    (output / "report.html").write_text(report_page.html(loaded))
+    whole_file.sweep(output)
+    whole_file.write_text(output / "report.html", report_page.html(loaded))
+    whole_file.write_text(output / "report.md", text)
     print(f"{output / 'report.html'}", file=sys.stderr)
     return text
 

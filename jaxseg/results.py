@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxseg import config, draw, uncertainty
+from jaxseg import config, draw, uncertainty, whole_file
 from jaxseg.data.labels import LabelSpec
 from jaxseg.metrics import summarize
 from jaxseg.per_image import PerImage
@@ -239,4 +239,5 @@ def write_picture(
     strip = draw.strip([image, labels.colour(truth), labels.colour(prediction)], titles)
     both = np.stack([truth, prediction])
     legend = draw.legend(both, labels, width=strip.shape[1])
-    Image.fromarray(np.concatenate([strip, legend])).save(path)
+    with whole_file.writing(path, sync=False) as file:
+        Image.fromarray(np.concatenate([strip, legend])).save(file, "PNG")

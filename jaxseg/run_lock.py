@@ -9,6 +9,8 @@ import pathlib
 import socket
 from collections.abc import Iterator
 
+from jaxseg import whole_file
+
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system mounted without them
 _log = logging.getLogger(__name__)
 
@@ -25,7 +27,7 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        opened = (workdir / ".lock").open("a+")
+        opened = whole_file.appending(workdir / ".lock")
     except OSError as error:
         reason = "it is a file" if workdir.is_file() else error.strerror
         raise ValueError(
@@ -36,8 +38,9 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
+            holder = file.read().decode(errors="replace").strip() or "another process"
             raise ValueError(
-                f"{workdir} is in use by {file.read().strip() or 'another process'}: "
+                f"{workdir} is in use by {holder}: "
                 "two runs cannot share a folder; stop that one or choose another --workdir"
             ) from None
         except OSError as error:
@@ -45,7 +48,9 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
                 raise
             _log.warning("%s cannot be locked: see to it that no second run uses it", workdir)
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         with contextlib.suppress(OSError):  # of a full disk: the name is for messages only
             file.flush()
+        for folder in (workdir, workdir / "eval"):
+            whole_file.sweep(folder)
         yield

@@ -20,20 +20,20 @@ Exit status: 0 done; 1 refused, with what is wrong; 2 a wrong flag.
 """
 
 import io
-import os
 import pathlib
 import re
 import sys
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import BinaryIO
 
 import numpy as np
 from absl import app, flags
 from PIL import Image
 from tqdm import tqdm
 
-from jaxseg import photos
+from jaxseg import photos, whole_file
 from jaxseg.data.builders import cityscapes, voc2012
 from jaxseg.data.labels import LabelSpec
 from jaxseg.errors import one_line
@@ -147,13 +147,13 @@ def _members(
         )
 
 
-def _add_all(file: pathlib.Path, suffix: str, members: Iterable[tuple[str, bytes]]) -> None:
+def _add_all(file: BinaryIO, suffix: str, members: Iterable[tuple[str, bytes]]) -> None:
     if suffix == ".zip":
         with zipfile.ZipFile(file, "w") as archive:  # PNG files do not get smaller
             for place, content in members:
                 archive.writestr(place, content)
         return
-    with tarfile.open(file, "w:gz") as archive:
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
         for place, content in members:
             entry = tarfile.TarInfo(place)
             entry.size = len(content)
@@ -202,12 +202,9 @@ def write(
     """
     if output.suffix != SUFFIXES[server]:
         raise ValueError(f"--output={output}: {server} takes *{SUFFIXES[server]}")
-    part = output.with_name(f".{output.name}.part")
-    try:
-        _add_all(part, output.suffix, _members(server, predictions, images, competition))
-        os.replace(part, output)
-    finally:
-        part.unlink(missing_ok=True)
+    whole_file.sweep(output.parent)
+    with whole_file.writing(output) as file:
+        _add_all(file, output.suffix, _members(server, predictions, images, competition))
 
 
 def define_flags() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from jaxseg import whole_file
 from jaxseg.train import STOPPED
 from launch.pool import Task
 
@@ -93,8 +94,8 @@ def write(tasks: Sequence[Task], jobs: int, image: str | None) -> int:
     name = _dns_name(sweep.name)
     path = sweep / "jobset.yaml"
     sweep.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        yaml.safe_dump(manifest(tasks, jobs, image, sweep.name), sort_keys=False, width=100)
+    whole_file.write_text(
+        path, yaml.safe_dump(manifest(tasks, jobs, image, sweep.name), sort_keys=False, width=100)
     )
     file = shlex.quote(str(path))
     print(

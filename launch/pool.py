@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import tqdm
 
-from jaxseg import log
+from jaxseg import log, whole_file
 from jaxseg.train import STOPPED
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -121,7 +121,7 @@ class Pool:
             cores = sorted(os.sched_getaffinity(0))
             share = cores[slot % len(cores) :: self._jobs]
             command.append(f"--cores={','.join(map(str, share))}")
-        with (task.folder / "log.txt").open("a") as output:
+        with whole_file.appending(task.folder / "log.txt") as output:
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

@@ -15,6 +15,7 @@ import time
 import types
 from collections.abc import Sequence
 
+from jaxseg import whole_file
 from jaxseg.train import STOPPED
 from launch import job_folder, pool
 
@@ -106,7 +107,7 @@ def _submit(
     text = "".join(f"{task.folder.absolute()}\n" for task in tasks)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     listing = sweep / f"slurm-{digest}.txt"
-    listing.write_text(text)
+    whole_file.write_text(listing, text)
     done = _slurm(
         "sbatch",
         "--parsable",

@@ -12,8 +12,8 @@ from absl import app, flags, logging
 from matplotlib.figure import Figure
 from ml_collections import config_flags
 
-from jaxseg import command_line, config, config_check
-from jaxseg.errors import naming, one_line
+from jaxseg import command_line, config, config_check, whole_file
+from jaxseg.errors import one_line
 from jaxseg.log import write_json
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment file.")
@@ -91,8 +91,8 @@ def write(name: str, numbers: Any, figure: Figure) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / f"{name}.json", numbers)
     picture = folder / f"{name}.png"
-    with naming(picture):
-        figure.savefig(picture, dpi=110)
+    with whole_file.writing(picture) as file:
+        figure.savefig(file, format="png", dpi=110)
     print(f"{folder / name}.json and .png")
 
 

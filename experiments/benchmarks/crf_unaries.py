@@ -8,7 +8,7 @@ import cv2
 import jax
 import numpy as np
 
-from jaxseg import config, evaluate, inference
+from jaxseg import config, evaluate, inference, whole_file
 from jaxseg.data import loader
 from jaxseg.data.padding import pad_to
 from jaxseg.types import Variables
@@ -85,9 +85,8 @@ class Unaries:
         else:
             found = self._compute(example["image"], example["label"])
             if file is not None:
-                new = file.with_suffix(".new.npy")
-                np.save(new, found.astype(np.float16))
-                new.replace(file)
+                with whole_file.writing(file, sync=False) as new:
+                    np.save(new, found.astype(np.float16))
         return Unary(example["name"], example["image"], example["label"], found)
 
     def of(self, indices: Sequence[int]) -> Iterator[Unary]:

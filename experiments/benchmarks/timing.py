@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+from jaxseg import whole_file
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MOST_LOAD = 0.5  # load average at the start above which no ratio is printed
 MOST_SPREAD = 1.3  # slowest over fastest round of a contender, likewise
@@ -225,4 +227,4 @@ def write(path: str, record: Mapping[str, Any]) -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     file = pathlib.Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({**record, "written": now}, indent=1) + "\n")
+    whole_file.write_text(file, json.dumps({**record, "written": now}, indent=1) + "\n")

@@ -26,6 +26,7 @@ from absl import app, flags
 import experiments.field_reports as package
 from experiments.field_reports import situation
 from experiments.field_reports.situation import Situation
+from jaxseg import whole_file
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A new folder.", required=True)
 _ONLY = flags.DEFINE_list("only", [], "Letters of the situations to try; none: all.")
@@ -91,9 +92,9 @@ def main(arguments: Sequence[str]) -> int:
              "outcome": outcome, "text": text, "test": one.test}
         )  # fmt: skip
     if _OUTPUT.value:
-        pathlib.Path(_OUTPUT.value).write_text(json.dumps(rows, indent=1) + "\n")
+        whole_file.write_text(_OUTPUT.value, json.dumps(rows, indent=1) + "\n")
     if _TABLE.value:
-        pathlib.Path(_TABLE.value).write_text(table(rows))
+        whole_file.write_text(_TABLE.value, table(rows))
     faults = sum(row["outcome"] == situation.FAULT for row in rows)
     print(f"{len(rows)} situations, {faults} faults")
     return 1 if faults else 0

@@ -10,6 +10,7 @@ import jinja2
 import tabulate
 from matplotlib.figure import Figure
 
+from jaxseg import whole_file
 from jaxseg.log import write_json
 
 _HEADS = (
@@ -194,8 +195,10 @@ def plot(record: Mapping[str, Any]) -> Figure:
 def write(record: Mapping[str, Any], folder: pathlib.Path) -> None:
     """Writes table.{json,md,tex,csv,html,png}."""
     folder.mkdir(parents=True, exist_ok=True)
+    whole_file.sweep(folder)
     write_json(folder / "table.json", record)
     texts = {"md": markdown(record) + "\n", "tex": latex(record), "csv": comma_separated(record)}
     for suffix, text in {**texts, "html": html(record)}.items():
-        (folder / f"table.{suffix}").write_text(text)
-    plot(record).savefig(folder / "table.png", dpi=150)
+        whole_file.write_text(folder / f"table.{suffix}", text)
+    with whole_file.writing(folder / "table.png") as file:
+        plot(record).savefig(file, format="png", dpi=150)

@@ -14,6 +14,7 @@ from typing import Any
 
 from experiments.results import ablation_table
 from experiments.results.models import HERE, ROOT, with_table
+from jaxseg import whole_file
 from jaxseg.log import write_json
 
 BEGIN, END = "<!-- ablations -->", "<!-- /ablations -->"
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
             print(f"jaxseg: {error}", file=sys.stderr)
             return 1
     readme = ROOT / "README.md"
-    readme.write_text(with_table(readme.read_text(), block(), BEGIN, END))
+    whole_file.write_text(readme, with_table(readme.read_text(), block(), BEGIN, END))
     return 0
 
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxseg import runs
+from jaxseg import runs, whole_file
 
 HERE = pathlib.Path(__file__).resolve().parent
 _KEPT = ("command", "git", "versions", "devices", "processes", "python", "started")
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"jaxseg: {error}", file=sys.stderr)
         return 1
     path = HERE / f"{name}.json"
-    path.write_text(json.dumps(record, indent=1) + "\n")
+    whole_file.write_text(path, json.dumps(record, indent=1) + "\n")
     print(path)
     return 0
 

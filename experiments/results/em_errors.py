@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from jaxseg import draw, em_metrics, probability_metrics, warping_error
+from jaxseg import draw, em_metrics, probability_metrics, warping_error, whole_file
 from jaxseg.data import loader
 from jaxseg.errors import one_line
 from jaxseg.log import write_json
@@ -207,7 +207,9 @@ def run(options: argparse.Namespace) -> None:
         images = [source[index]["image"] for index in range(len(names))[few]]
         given = None if options.without_data else images
         drawn = picture(given, scores[few], truth[few], at, options.width)
-        Image.fromarray(drawn).save(options.picture, quality=85)
+        kind = Image.registered_extensions().get(pathlib.Path(options.picture).suffix.lower())
+        with whole_file.writing(options.picture) as file:
+            Image.fromarray(drawn).save(file, kind, quality=85)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.results.model_rows import ROWS, Row
-from jaxseg import summary
+from jaxseg import summary, whole_file
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -133,9 +133,9 @@ def main() -> int:
     for row in ROWS:
         measured[row.network] = measure(row)
         print(row.network, file=sys.stderr)
-    CACHE.write_text(json.dumps({"size": SIZE, "networks": measured}, indent=1) + "\n")
+    whole_file.write_text(CACHE, json.dumps({"size": SIZE, "networks": measured}, indent=1) + "\n")
     readme = ROOT / "README.md"
-    readme.write_text(with_table(readme.read_text(), table(measured)))
+    whole_file.write_text(readme, with_table(readme.read_text(), table(measured)))
     return 0
 
 

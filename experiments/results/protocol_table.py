@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.results.models import HERE, ROOT, with_table
+from jaxseg import whole_file
 
 TABLES = ("voc", "camvid")  # experiments/results/protocols_NAME.json
 
@@ -74,7 +75,7 @@ def main() -> int:
         marks = f"<!-- protocols {table} -->", f"<!-- /protocols {table} -->"
         record = json.loads((HERE / f"protocols_{table}.json").read_text())
         text = with_table(text, block(record), *marks)
-    readme.write_text(text)
+    whole_file.write_text(readme, text)
     return 0
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from experiments.results.models import DATA, HERE, ROOT, with_table
+from jaxseg import whole_file
 from jaxseg.results import interval_text
 
 BEGIN, END = "<!-- runs -->", "<!-- /runs -->"
@@ -106,7 +107,7 @@ def table(results: pathlib.Path = HERE) -> str:
 def main() -> int:
     """The command line."""
     readme = ROOT / "README.md"
-    readme.write_text(with_table(readme.read_text(), table(), BEGIN, END))
+    whole_file.write_text(readme, with_table(readme.read_text(), table(), BEGIN, END))
     return 0
 
 

@@ -10,11 +10,11 @@ import dataclasses
 import difflib
 import os
 import pathlib
-import tempfile
 from collections.abc import Sequence
 
 import numpy as np
 
+from jaxseg import whole_file
 from jaxseg.data import pairs
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.source import Source
@@ -111,13 +111,5 @@ def held_classes(source: Source) -> np.ndarray:
 
 def _keep(path: pathlib.Path, held: np.ndarray) -> None:
     """Writes the file whole or, where the folder cannot be written to, not at all."""
-    with contextlib.suppress(OSError):
-        number, part = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".npy", dir=path.parent)
-        try:
-            with os.fdopen(number, "wb") as file:
-                np.save(file, held)
-            os.chmod(part, 0o644)  # a temporary file is its owner's alone
-            os.replace(part, path)
-        except OSError:
-            os.unlink(part)
-            raise
+    with contextlib.suppress(OSError), whole_file.writing(path) as file:
+        np.save(file, held)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxseg import whole_file
 from jaxseg.data import doctor_views, survey
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.transforms import Augment
@@ -68,7 +69,9 @@ def draw(
             axes.axis("off")
             place += 1
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    kind = path.suffix.lstrip(".") or "png"
+    with whole_file.writing(path) as file:
+        figure.savefig(file, format=kind)
     plt.close(figure)
 
 
