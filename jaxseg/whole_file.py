@@ -53,9 +53,7 @@ def writing(path: pathlib.Path | str, *, sync: bool = True) -> Iterator[BinaryIO
         if part is not None:
             with contextlib.suppress(OSError):
                 part.unlink()
-        own = isinstance(error, OSError) and error.errno and error.filename in (
-            None, str(part), str(path.parent), part)  # fmt: skip
-        if own:
+        if isinstance(error, OSError) and error.errno and _of_the_part(error):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
@@ -134,6 +132,10 @@ def _link(path: pathlib.Path) -> str:
         f"{path} is a symbolic link, and jaxseg writes through none in a run folder: put the "
         "whole folder on the other disk and name it, or a link to it, as the folder to write to"
     )
+
+
+def _of_the_part(error: OSError) -> bool:
+    return error.filename is None or str(error.filename).endswith(_PART)
 
 
 def _refuse_special(path: pathlib.Path) -> None:

@@ -78,6 +78,9 @@ def test_what_a_killed_process_left_is_swept_up_and_nothing_else(tmp_path):
     assert names(tmp_path) == [".keep", "other.txt"]
     assert (tmp_path / "other.txt").read_text() == "whole"
     whole_file.sweep(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError) as error:
+        whole_file.write_text(tmp_path / "nowhere" / "a", "x")
+    assert error.value.filename == str(tmp_path / "nowhere" / "a")
 
 
 def test_a_link_is_replaced_and_never_written_through(tmp_path):

@@ -69,7 +69,7 @@ def test_a_folder_that_cannot_be_written_to_is_no_fault(train, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError("read-only")
 
-    monkeypatch.setattr(class_sampling.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(class_sampling.whole_file, "writing", refuse)
     np.testing.assert_array_equal(class_sampling.held_classes(train), by_hand(train))
     assert not kept(train).exists()
 
@@ -78,7 +78,7 @@ def test_a_write_that_fails_leaves_nothing(train, monkeypatch):
     def refuse(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(class_sampling.os, "replace", refuse)
+    monkeypatch.setattr(class_sampling.whole_file.os, "replace", refuse)
     class_sampling.held_classes(train)
     assert not [name for name in os.listdir(train.folder) if name.endswith(".npy")]
 
