@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -118,14 +119,38 @@ class LabelSpec:
         """The inverse of `to_json`.
 
         Raises:
-          ValueError: not such a text.
+          ValueError: not such a text; nothing in it is converted or passed over.
         """
         try:
-            values = json.loads(text)
+            values = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_members_once)
+            names, palette, table = (values[key] for key in ("names", "palette", "raw_to_train"))
+            _check_types(names, palette, table)
             return cls(
-                names=tuple(values["names"]),
-                palette=tuple((r, g, b) for r, g, b in values["palette"]),
-                raw_to_train={int(raw): train for raw, train in values["raw_to_train"].items()},
+                names=tuple(names),
+                palette=tuple((r, g, b) for r, g, b in palette),
+                raw_to_train={int(raw): train for raw, train in table.items()},
             )
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"not a LabelSpec: {error!r}") from error
+
+
+def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise TypeError("a member of an object stands twice")
+    return members
+
+
+def _check_types(names: Any, palette: Any, table: Any) -> None:
+    """Raises TypeError for values that `to_json` never writes."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError("names is not a list of texts")
+    for colour in palette if isinstance(palette, list) else [None]:
+        channels = colour if isinstance(colour, list) else []
+        if len(channels) != 3 or not all(type(c) is int and 0 <= c <= 255 for c in channels):
+            raise TypeError(f"palette holds {colour!r}, not three numbers from 0 to 255")
+    for raw, train in table.items() if isinstance(table, dict) else [(None, None)]:
+        if raw is None or str(int(raw) if raw.isascii() and raw.isdigit() else "") != raw:
+            raise TypeError(f"raw_to_train holds the id {raw!r}, not a whole number")
+        if type(train) is not int:
+            raise TypeError(f"raw_to_train leads from {raw} to {train!r}, not a whole number")

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -8,68 +7,12 @@ from PIL import Image
 from jaxseg.data import pairs
 from jaxseg.data.builders import folder
 from jaxseg.data.builders.folder import FolderConfig
-from jaxseg.data.class_file import read_classes
 from tests.data.conftest import save_pair
 
 
 def write(path, text):
     path.write_text(text)
     return path
-
-
-@pytest.mark.parametrize(
-    ("text", "names", "table", "by_colour"),
-    [
-        ("ground\ncat\n", ("ground", "cat"), {0: 0, 1: 1}, False),
-        ("7 road\n8 side walk # curb\n255 void\n", ("road", "side walk"),
-         {7: 0, 8: 1, 255: 255}, False),
-        ("void\ncat\n", ("cat",), {0: 255, 1: 0}, False),
-        ("sky 0 0 9\ntree 3,4,5\nvoid 0 0 0\n", ("sky", "tree"), {0: 0, 1: 1, 2: 255}, True),
-        ("1 sky 0 0 9\n2 tree 3 4 5\n", ("sky", "tree"), {1: 0, 2: 1}, False),
-    ],
-)  # fmt: skip
-def test_text_files_of_classes(tmp_path, text, names, table, by_colour):
-    labels, colours = read_classes(write(tmp_path / "c.txt", text))
-    assert labels.names == names
-    assert labels.raw_to_train == table
-    assert (colours is not None) == by_colour
-    if by_colour:
-        assert colours == {(0, 0, 9): 0, (3, 4, 5): 1, (0, 0, 0): 2}
-        assert labels.palette == ((0, 0, 9), (3, 4, 5))
-
-
-def test_json_files_of_classes(tmp_path):
-    values = [
-        {"name": "a", "id": 3, "color": [1, 2, 3]},
-        {"name": "other", "id": 9, "ignore": True},
-        {"name": "b", "id": 4},
-    ]
-    labels, colours = read_classes(write(tmp_path / "c.json", json.dumps(values)))
-    assert labels.names == ("a", "b")
-    assert labels.palette[0] == (1, 2, 3)
-    assert labels.raw_to_train == {3: 0, 9: 255, 4: 1}
-    assert colours is None
-    assert read_classes(write(tmp_path / "d.json", '["x", "y"]'))[0].names == ("x", "y")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("c.txt", "1 a\nb\n", "'b' has no id"),
-        ("c.txt", "1 a\n1 b\n", "ids occur twice"),
-        ("c.txt", "a\na\n", "occur twice: a"),
-        ("c.txt", "a 1 2 300\n", "0 to 255"),
-        ("c.txt", "a 1 2 3\nb 1 2 3\n", "same colour"),
-        ("c.txt", "void\n", "1 to 254 classes"),
-        ("c.json", "{", "is not JSON"),
-        ("c.json", '[{"id": 3}]', "a class is a name"),
-        ("c.json", '[{"name": "a", "colr": 3}]', "a class is a name"),
-    ],
-)
-def test_wrong_files_of_classes_name_the_file_and_the_fault(tmp_path, name, text, message):
-    with pytest.raises(ValueError, match=message) as error:
-        read_classes(write(tmp_path / name, text))
-    assert name in str(error.value)
 
 
 @pytest.fixture
@@ -192,25 +135,6 @@ def test_every_id_is_a_class_where_there_is_no_file_of_classes():
     raw = np.arange(256, dtype=np.uint8)
     np.testing.assert_array_equal(labels.encode(raw, ""), [*range(254), 255, 255])
     assert Image.fromarray(labels.colour(raw[None])).size == (256, 1)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("classes.txt", b"sky\n\xff\xfe road\n", "is no text"),
-        ("classes.json", b'{"names": ["sky"]}', "holds no list of classes"),
-        ("classes.json", b"3", "holds no list of classes"),
-        ("classes.json", b'[{"name": "sky", "id": "0"}]', "an id is a whole number"),
-        ("classes.json", b'[{"name": "sky", "color": 5}]', "a colour has three numbers"),
-        ("classes.json", b'[{"name": "sky", "color": [true, 2, 3]}]', "a colour has three numbers"),
-    ],
-)
-def test_what_the_fuzz_found_in_files_of_classes(tmp_path, name, text, message):
-    path = tmp_path / name
-    path.write_bytes(text)
-    with pytest.raises(ValueError, match=message) as error:
-        read_classes(path)
-    assert str(path) in str(error.value)
 
 
 @pytest.mark.parametrize("text", [b"image,mask\n\xff,b.png\n", b"image,mask\na\0.png,b.png\n"])

@@ -63,6 +63,33 @@ def test_not_a_spec():
         TWO.encode(np.zeros((2, 2), np.float32), "x")
 
 
+GOOD = '{"names": ["a", "b"], "palette": [[1, 2, 3], [4, 5, 6]], "raw_to_train": {"0": 0, "7": 1}}'
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"7": 1', '"7": 1, "7": 0'),
+        ('"7": 1', '"07": 1'),
+        ('"7": 1', '"seven": 1'),
+        ('"7": 1', '"7": true'),
+        ('"7": 1', '"7": 1.0'),
+        ("[4, 5, 6]", "[4, 5, 600]"),
+        ("[4, 5, 6]", "[4, 5]"),
+        ("[4, 5, 6]", '"456"'),
+        ('["a", "b"]', '"ab"'),
+        ('["a", "b"]', '["a", 7]'),
+        ('{"0": 0, "7": 1}', "[0, 1]"),
+        (GOOD, "[" * 100_000),
+        (GOOD, "3"),
+    ],
+)
+def test_a_changed_text_of_a_spec_is_refused(old, new):
+    assert LabelSpec.from_json("\ufeff" + GOOD).raw_to_train == {0: 0, 7: 1}
+    with pytest.raises(ValueError, match="not a LabelSpec"):
+        LabelSpec.from_json(GOOD.replace(old, new))
+
+
 def test_colours_of_classes_and_void():
     assert TWO.colour(np.array([[0, 1, 255]], np.uint8))[0, :2].tolist() == [[1, 2, 3], [4, 5, 6]]
     assert TWO.colour(np.array([255], np.uint8)).min() > 128

@@ -12,7 +12,7 @@ again.
 
 import pathlib
 
-from jaxseg.data import pairs
+from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
@@ -63,7 +63,9 @@ LABELS = LabelSpec(
 
 def _check_names(table: pathlib.Path) -> None:
     """Holds the published table, a header and a row of words a class, against LABELS."""
-    rows = [line.split("\t") for line in table.read_text().splitlines()[1:] if line.strip()]
+    rows = [line.split("\t") for _, line in text_file.lines(table)[1:]]
+    if not all(row[0].isdigit() for row in rows):
+        raise ValueError(f"{table} is not the published table: each row begins with an id")
     words = {int(row[0]): [word.strip().lower() for word in row[-1].split(",")] for row in rows}
     for raw, name in enumerate(LABELS.names, 1):
         if name not in words.get(raw, ()):

@@ -7,7 +7,7 @@ asks to cite the paper. Size: 0.2 GB; prepared as much again (estimates).
 
 import pathlib
 
-from jaxseg.data import pairs
+from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
@@ -48,9 +48,7 @@ LABELS = LabelSpec(
 def _pairs(folder: pathlib.Path, split: str) -> list[pairs.Pair]:
     """The lines of a list: two paths that begin with /SegNet/CamVid/, a folder this is not."""
     found = []
-    for number, line in enumerate((folder / f"{split}.txt").read_text().splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, line in text_file.lines(folder / f"{split}.txt"):
         paths = [pathlib.PurePosixPath(word) for word in line.split()]
         if len(paths) != 2:
             raise ValueError(f"{folder / split}.txt line {number}: not an image and a mask: {line}")

@@ -97,7 +97,7 @@ def draw_polygons(path: pathlib.Path) -> np.ndarray:
     """
     unknown = ""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
         image = Image.new("L", (content["imgWidth"], content["imgHeight"]), IDS["unlabeled"])
         drawing = ImageDraw.Draw(image)
         for thing in content["objects"]:

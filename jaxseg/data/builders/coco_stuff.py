@@ -15,7 +15,7 @@ Flickr's terms, annotations CC BY 4.0. Size: 20 GB, of 10k 2 GB; prepared as muc
 
 import pathlib
 
-from jaxseg.data import pairs
+from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
@@ -105,7 +105,7 @@ def find_10k(manual_dir: pathlib.Path) -> pairs.Published:
                         folder / "images" / f"{name}.jpg",
                         folder / "annotations" / f"{name}.mat",
                     )
-                    for name in listed.read_text().split()
+                    for name in text_file.names(listed)
                 ]
         if found:
             return pairs.Published(found, LABELS_10K, official=OFFICIAL_10K)

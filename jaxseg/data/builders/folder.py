@@ -179,7 +179,8 @@ def find(config: FolderConfig, *, need_classes: bool = True) -> pairs.Published:
     labels: LabelSpec = any_id()
     colours: files.Colours | None = None
     if config.classes:
-        labels, colours = read_classes(pathlib.Path(config.classes).expanduser())
+        classes = read_classes(pathlib.Path(config.classes).expanduser())
+        labels, colours = classes.labels, classes.colours
     if config.table:
         found, splits = _listed(config)
     else:
@@ -204,8 +205,8 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version(builders.VERSIONS["folder"])
 
     def _info(self) -> tfds.core.DatasetInfo:
-        labels, _ = read_classes(pathlib.Path(self.builder_config.classes).expanduser())
-        return records.info(self, labels)
+        classes = read_classes(pathlib.Path(self.builder_config.classes).expanduser())
+        return records.info(self, classes.labels)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         return pairs.generators(self, find(self.builder_config))

@@ -18,7 +18,7 @@ GB; prepared 0.8 GB (estimates).
 import pathlib
 from collections.abc import Iterator
 
-from jaxseg.data import pairs
+from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
@@ -56,8 +56,7 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
         found = {}
         for split, listed in LISTS.items():
             if (folder / listed).is_file():
-                lines = (folder / listed).read_text().splitlines()
-                names = [line.split()[0] for line in lines if line.strip()]
+                names = [line.split()[0] for _, line in text_file.lines(folder / listed)]
                 found[split] = [
                     pairs.Pair(name, images / f"{name}.jpg", folder / "trimaps" / f"{name}.png")
                     for name in names

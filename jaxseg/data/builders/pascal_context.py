@@ -13,7 +13,7 @@ with VOC 2010; prepared 1 GB (estimates).
 
 import pathlib
 
-from jaxseg.data import pairs
+from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
@@ -70,7 +70,7 @@ def find(manual_dir: pathlib.Path, labels: LabelSpec = LABELS) -> pairs.Publishe
         found = {}
         for split in OFFICIAL:
             if masks and (lists / f"{split}.txt").is_file():
-                names = (lists / f"{split}.txt").read_text().split()
+                names = text_file.names(lists / f"{split}.txt")
                 found[split] = [
                     pairs.Pair(
                         name, folder / "JPEGImages" / f"{name}.jpg", masks[0] / f"{name}.mat"

@@ -9,7 +9,7 @@ Flickr's terms; SBD: publications cite the paper. Size: 3.3 GB; prepared 1 GB (e
 
 import pathlib
 
-from jaxseg.data import pairs
+from jaxseg.data import pairs, text_file
 from jaxseg.data.builders.voc2012 import LABELS, sbd_folder
 from jaxseg.data.published_set import PublishedSet
 
@@ -31,8 +31,8 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
         sbd = sbd_folder(folder, folder.parent, manual_dir)
         if not listed.is_file() or sbd is None:
             continue
-        train = (sbd / "train.txt").read_text().split()
-        val = [name for name in listed.read_text().split() if name not in set(train)]
+        train = text_file.names(sbd / "train.txt")
+        val = [name for name in text_file.names(listed) if name not in set(train)]
         found = {
             "train": [
                 pairs.Pair(name, sbd / "img" / f"{name}.jpg", sbd / "cls" / f"{name}.mat")

@@ -14,7 +14,7 @@ prepared 1.6 GB (estimates).
 
 import pathlib
 
-from jaxseg.data import pairs
+from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
@@ -52,10 +52,8 @@ def sbd_folder(*roots: pathlib.Path) -> pathlib.Path | None:
 def _from_sbd(folder: pathlib.Path, sbd: pathlib.Path) -> list[pairs.Pair]:
     """trainaug by the challenge's labels where it has some, else by SBD's."""
     lists = folder / "ImageSets" / "Segmentation"
-    own, val = (set((lists / f"{split}.txt").read_text().split()) for split in ("train", "val"))
-    more = {
-        name for split in ("train", "val") for name in (sbd / f"{split}.txt").read_text().split()
-    }
+    own, val = (set(text_file.names(lists / f"{split}.txt")) for split in ("train", "val"))
+    more = {name for split in ("train", "val") for name in text_file.names(sbd / f"{split}.txt")}
     return [
         pairs.Pair(
             name,
@@ -77,7 +75,7 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
         splits = [split for split in OFFICIAL if (lists / f"{split}.txt").is_file()]
         found = {}
         for split in splits:
-            names = (lists / f"{split}.txt").read_text().split()
+            names = text_file.names(lists / f"{split}.txt")
             found[split] = [
                 pairs.Pair(
                     name,
