@@ -10,12 +10,19 @@ evaluated, resumed or used for prediction.
 import dataclasses
 import importlib
 import logging
+import re
+import site
+import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
 
 _log = logging.getLogger(__name__)
+# The rooms of this package whose classes a stored config may name; they are imported for it.
+_ROOMS = re.compile(r"jaxseg\.config|jaxseg\.(models|backbones|layers)(\.[A-Za-z0-9_]+)*")
+_DEEPEST = 32  # parts within parts; an experiment has about six
 
 
 @dataclasses.dataclass
@@ -199,26 +206,35 @@ def to_dict(node: Any) -> Any:
 def from_dict(values: Any) -> Any:
     """The inverse of `to_dict`.
 
-    What an older version of this code did not know is not in its configs: such a field gets its
-    default, and a warning names it.
+    A stored config is data: reading it imports nothing but this package's own models, and makes
+    nothing but their configs (docs/safety.md). What an older version of this code did not know is
+    not in its configs: such a field gets its default, and a warning names it.
 
     Raises:
-      ValueError: a class or a field that this version of the code does not have, or a field that
-        cannot be left out; it is named.
+      ValueError: a class or a field that this version of the code does not have, a class that a
+        config may not name, or a field that cannot be left out; it is named.
     """
+    return _from_dict(values, 0)
+
+
+def _from_dict(values: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError(f"its parts are nested more than {_DEEPEST} deep")
     if isinstance(values, list):
-        return tuple(from_dict(value) for value in values)
+        return tuple(_from_dict(value, depth + 1) for value in values)
     if not isinstance(values, Mapping):
         return values
     cls = _class_of(values)
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
-    given = {name: from_dict(value) for name, value in values.items() if name != "class"}
+    fields = {f.name: f for f in fields_of(cls)}
+    given = {
+        name: _from_dict(value, depth + 1) for name, value in values.items() if name != "class"
+    }
     if unknown := sorted(set(given) - set(fields)):
         raise ValueError(
             f"{cls.__name__} has no field {', '.join(unknown)}: "
             "the config was written by another version of jaxseg"
         )
-    for name in [f.name for f in fields_of(cls) if f.name not in given]:
+    for name in [name for name in fields if name not in given]:
         default, factory = fields[name].default, fields[name].default_factory
         if factory is not dataclasses.MISSING:
             default = factory()
@@ -237,16 +253,43 @@ def from_dict(values: Any) -> Any:
 def _class_of(values: Mapping[str, Any]) -> type:
     """The dataclass that a part of a config names."""
     named = values.get("class")
-    module, _, qualname = named.partition(":") if isinstance(named, str) else ("", "", "")
-    if not module or not qualname:
-        raise ValueError(f"a part names no class, as MODULE:NAME: {str(dict(values))[:80]}")
-    try:
-        cls = getattr(importlib.import_module(module), qualname)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"this code has no {module}.{qualname}: {error}") from error
-    if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
-        raise ValueError(f"{module}.{qualname} is no part of a config")
+    if not isinstance(named, str) or not re.fullmatch(r"[\w.]+:[\w.]+", named):
+        raise ValueError(f"a part names no class, as MODULE:NAME: {str(dict(values))[:80]!r}")
+    module, _, name = named.partition(":")
+    if _ROOMS.fullmatch(module):
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ValueError(f"this code has no {module}.{name}: {error}") from error
+    elif module not in sys.modules:
+        raise ValueError(
+            f"the class {named[:200]!r} is not one of this package, and a stored config imports "
+            "no other code: give --config=FILE with the experiment that defines it"
+        )
+    cls = vars(sys.modules[module]).get(name)
+    if cls is None:
+        hint = "" if _ROOMS.fullmatch(module) else ": give --config=FILE, which defines it"
+        raise ValueError(f"this code has no {module}.{name}{hint}")
+    if not _may_be_named(cls, module):
+        raise ValueError(f"{module}.{name} is not a part of a config")
     return cls
+
+
+def _may_be_named(cls: Any, module: str) -> bool:
+    """Whether a config may hold instances of a class that is found in a loaded module.
+
+    A linen module does nothing when it is made. Other dataclasses may be this package's, or those
+    of an experiment that is loaded already; not those of Python or of installed packages.
+    """
+    if not isinstance(cls, type) or not dataclasses.is_dataclass(cls) or cls.__module__ != module:
+        return False
+    if _ROOMS.fullmatch(module) or issubclass(cls, nn.Module):
+        return True
+    if module.partition(".")[0] in ("jaxseg", "launch"):
+        return False
+    file = getattr(sys.modules[module], "__file__", None)
+    installed = (sysconfig.get_path("stdlib"), *site.getsitepackages(), site.getusersitepackages())
+    return file is not None and not file.startswith(installed)
 
 
 def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -74,7 +74,11 @@ class Evaluation:
 
 
 def tag(split: str, protocol: config.Eval) -> str:
-    """A file name that tells protocols apart: "val_os8_ms0.5-0.75-1_flip"."""
+    """A file name that tells protocols apart: "val_os8_ms0.5-0.75-1_flip".
+
+    Raises:
+      ValueError: a split or field with a slash in it, which would lead to another folder.
+    """
     parts = [split]
     if protocol.output_stride:
         parts.append(f"os{protocol.output_stride}")
@@ -105,7 +109,12 @@ def tag(split: str, protocol: config.Eval) -> str:
         parts.append("no-ema")
     if protocol.examples:
         parts.append(f"first{protocol.examples}")
-    return "_".join(parts)
+    name = "_".join(parts)
+    if "/" in name or "\0" in name:
+        raise ValueError(
+            f"{name!r} cannot be the name of an evaluation's file: set data.eval_split"
+        )
+    return name
 
 
 def _number(value: float) -> float | None:

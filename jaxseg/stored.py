@@ -18,7 +18,7 @@ def get_config(workdir: str) -> config.Experiment:
         raise FileNotFoundError(f"{path} is missing: {workdir} is not the folder of a run")
     try:
         values = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     try:
         experiment = config.from_dict(values)
@@ -29,4 +29,15 @@ def get_config(workdir: str) -> config.Experiment:
         ) from error
     if not isinstance(experiment, config.Experiment):
         raise ValueError(f"{path} holds no experiment: --config=experiments/NAME.py stands in")
+    return without_cache(experiment)
+
+
+def without_cache(experiment: config.Experiment) -> config.Experiment:
+    """The experiment of a stored config with the default cache of compiled programs, or none.
+
+    A compiled program is machine code that JAX runs as it finds it, so that a run folder which
+    named a cache within itself could run anything.
+    """
+    if experiment.train.compile_cache:
+        experiment.train.compile_cache = config.Train.compile_cache
     return experiment

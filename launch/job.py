@@ -27,7 +27,7 @@ from jaxseg import command_line, config
 from jaxseg.errors import one_line
 from jaxseg.log import write_json
 from launch import job_folder
-from launch.job_folder import JOB, OUTCOME
+from launch.job_folder import OUTCOME
 
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, outside SLURM.")
 _PROCESSES = flags.DEFINE_integer("processes", 1, "With --coordinator: how many there are.")
@@ -45,15 +45,11 @@ def run(folder: pathlib.Path) -> None:
     """
     from jaxseg import distributed, evaluate, train
 
-    try:
-        job = json.loads((folder / JOB).read_text())
-    except FileNotFoundError:
-        raise ValueError(f"{folder} holds no {JOB}: launch.sweep writes it") from None
-    experiment: config.Experiment = config.from_dict(job["experiment"])
-    protocols = {row: config.from_dict(values) for row, values in job["protocols"].items()}
-    tags = job_folder.tags(experiment, protocols)
-    if job["start"]:
-        first = folder.parent / job["start"]
+    job = job_folder.read(folder)
+    tags = job_folder.tags(job.experiment, job.protocols)
+    experiment, protocols = job.experiment, job.protocols
+    if job.start:
+        first = folder.parent / job.start
         if not (first / OUTCOME).is_file():
             raise ValueError(f"{folder.name} starts from {first}, which is not finished")
         experiment.train.init_from = str(first)

@@ -4,15 +4,53 @@ job.json       the experiment, the protocol of each row and its tag, the run to 
 outcome.json   written last: the tag of each row's evaluation, and the costs
 """
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from jaxseg import config, results
+from jaxseg import config, results, stored
 from jaxseg.log import write_json
 
 JOB, OUTCOME = "job.json", "outcome.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredJob:
+    """What job.json says."""
+
+    experiment: config.Experiment
+    protocols: dict[str, config.Eval]  # row -> how its number is measured
+    start: str  # name of the folder beside it that holds the run to start from, or ""
+
+
+def read(folder: pathlib.Path) -> StoredJob:
+    """The job.json of a folder. As of a run's config.json, nothing in it is executed.
+
+    Raises:
+      ValueError: there is none, or it is not one of this version of the code.
+    """
+    path = folder / JOB
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{folder} holds no {JOB}: launch.sweep writes it") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}; launch.sweep writes it again") from error
+    try:
+        experiment = config.from_dict(values["experiment"])
+        protocols = {row: config.from_dict(part) for row, part in values["protocols"].items()}
+        start = values["start"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: {error}; launch.sweep writes it again") from error
+    if not isinstance(experiment, config.Experiment):
+        raise ValueError(f"{path} holds no experiment; launch.sweep writes it again")
+    if not all(isinstance(protocol, config.Eval) for protocol in protocols.values()):
+        raise ValueError(f"{path}: a protocol is not a config.Eval; launch.sweep writes it again")
+    if not isinstance(start, str) or start == ".." or pathlib.Path(start).name != start:
+        raise ValueError(f"{path}: start={start!r} is not the name of a folder beside this one")
+    return StoredJob(stored.without_cache(experiment), protocols, start)
 
 
 def write_job(

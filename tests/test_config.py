@@ -217,8 +217,11 @@ def test_a_field_that_an_older_version_lacked_gets_its_default_and_a_warning(cap
         (lambda values: values["model"].pop("num_classes"), "needs the field num_classes"),
         (lambda values: values["model"].pop("class"), "names no class, as MODULE:NAME"),
         (lambda values: values["data"].update({"class": 3}), "names no class, as MODULE:NAME"),
-        (lambda values: values["data"].update({"class": ".a:b"}), "this code has no .a.b"),
-        (lambda values: values["data"].update({"class": "os:path"}), "is no part of a config"),
+        (
+            lambda values: values["data"].update({"class": ".a:b"}),
+            "'.a:b' is not one of this package",
+        ),
+        (lambda values: values["data"].update({"class": "os:path"}), "is not a part of a config"),
         (lambda values: values["model"].update(speed=1), "has no field speed"),
     ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-from jaxseg.data import builders, records
+from jaxseg.data import builders, features_file, records
 from jaxseg.data.labels import LabelSpec
 
 
@@ -67,6 +67,7 @@ def _info(folder: pathlib.Path) -> tfds.core.DatasetInfo:
       ValueError: one of its JSON files is missing or damaged.
     """
     try:
+        features_file.check(folder)
         info = tfds.builder_from_directory(folder).info
         LabelSpec.from_json(info.metadata["labels"])
         for height, width in info.metadata["largest"].values():
