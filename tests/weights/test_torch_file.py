@@ -3,7 +3,6 @@
 import contextlib
 import io
 import pickle
-import struct
 import zipfile
 
 import ml_dtypes
@@ -11,49 +10,7 @@ import numpy as np
 import pytest
 
 from jaxseg.weights import torch_file
-
-
-def _name(module, name):
-    return f"c{module}\n{name}\n".encode()
-
-
-def _text(text):
-    return b"X" + struct.pack("<I", len(text)) + text.encode()
-
-
-def _number(value):
-    return b"J" + struct.pack("<i", value)
-
-
-def _tuple(*items):
-    return b"(" + b"".join(items) + b"t"
-
-
-def _dict(items):
-    return b"}(" + b"".join(_text(key) + value for key, value in items.items()) + b"u"
-
-
-def _tensor(kind, key, count, offset, shape, strides):
-    pid = _tuple(_text("storage"), _name("torch", kind), _text(key), _text("cpu"), _number(count))
-    hooks = _name("collections", "OrderedDict") + b")R"
-    arguments = _tuple(
-        pid + b"Q",
-        _number(offset),
-        _tuple(*map(_number, shape)),
-        _tuple(*map(_number, strides)),
-        b"\x89",
-        hooks,
-    )
-    return _name("torch._utils", "_rebuild_tensor_v2") + arguments + b"R"
-
-
-def _write(path, body, storages, order=b"little", compression=zipfile.ZIP_STORED):
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", b"\x80\x02" + body + b".")
-        archive.writestr("archive/byteorder", order)
-        for key, array in storages.items():
-            archive.writestr(f"archive/data/{key}", array.tobytes(), compression)
-    return path
+from tests.weights import pickles
 
 
 @pytest.fixture
@@ -74,7 +31,9 @@ def path(tmp_path):
 )
 def test_values_of_every_type(path, kind, dtype):
     values = np.asarray([[0, 1, 2], [3, 250, 1]]).astype(dtype)
-    _write(path, _dict({"w": _tensor(kind, "0", 6, 0, (2, 3), (3, 1))}), {"0": values})
+    pickles.write(
+        path, pickles.dict_({"w": pickles.tensor(kind, "0", 6, 0, (2, 3), (3, 1))}), {"0": values}
+    )
     read = torch_file.read(path)
     assert list(read) == ["w"]
     assert read["w"].dtype == np.dtype(dtype)
@@ -83,16 +42,16 @@ def test_values_of_every_type(path, kind, dtype):
 
 def test_offset_and_strides_are_honoured_and_storages_shared(path):
     stored = np.arange(24, dtype="<f4")
-    body = _dict(
+    body = pickles.dict_(
         {
-            "transposed": _tensor("FloatStorage", "0", 24, 0, (4, 6), (1, 4)),
-            "slice": _tensor("FloatStorage", "0", 24, 5, (2, 3), (6, 2)),
-            "expanded": _tensor("FloatStorage", "0", 24, 7, (5,), (0,)),
-            "scalar": _tensor("FloatStorage", "0", 24, 23, (), ()),
-            "empty": _tensor("FloatStorage", "0", 24, 0, (0, 3), (3, 1)),
+            "transposed": pickles.tensor("FloatStorage", "0", 24, 0, (4, 6), (1, 4)),
+            "slice": pickles.tensor("FloatStorage", "0", 24, 5, (2, 3), (6, 2)),
+            "expanded": pickles.tensor("FloatStorage", "0", 24, 7, (5,), (0,)),
+            "scalar": pickles.tensor("FloatStorage", "0", 24, 23, (), ()),
+            "empty": pickles.tensor("FloatStorage", "0", 24, 0, (0, 3), (3, 1)),
         }
     )
-    read = torch_file.read(_write(path, body, {"0": stored}))
+    read = torch_file.read(pickles.write(path, body, {"0": stored}))
     np.testing.assert_array_equal(read["transposed"], stored.reshape(6, 4).T)
     np.testing.assert_array_equal(read["slice"], [[5, 7, 9], [11, 13, 15]])
     np.testing.assert_array_equal(read["expanded"], [7] * 5)
@@ -105,17 +64,19 @@ def test_offset_and_strides_are_honoured_and_storages_shared(path):
 
 def test_big_endian_files_are_swapped(path):
     stored = np.arange(3, dtype=">f4")
-    body = _dict({"w": _tensor("FloatStorage", "0", 3, 0, (3,), (1,))})
-    read = torch_file.read(_write(path, body, {"0": stored}, order=b"big"))
+    body = pickles.dict_({"w": pickles.tensor("FloatStorage", "0", 3, 0, (3,), (1,))})
+    read = torch_file.read(pickles.write(path, body, {"0": stored}, order=b"big"))
     np.testing.assert_array_equal(read["w"], [0, 1, 2])
 
 
 def test_the_state_dict_is_found_one_level_down_when_there_is_one(path):
-    tensor = _tensor("FloatStorage", "0", 2, 0, (2,), (1,))
-    one = _dict({"epoch": _number(3), "model": _dict({"w": tensor})})
-    assert list(torch_file.read(_write(path, one, {"0": np.ones(2, "<f4")}))) == ["w"]
-    two = _dict({"model": _dict({"w": tensor}), "ema": _dict({"v": tensor})})
-    _write(path, two, {"0": np.ones(2, "<f4")})
+    tensor = pickles.tensor("FloatStorage", "0", 2, 0, (2,), (1,))
+    one = pickles.dict_({"epoch": pickles.number(3), "model": pickles.dict_({"w": tensor})})
+    assert list(torch_file.read(pickles.write(path, one, {"0": np.ones(2, "<f4")}))) == ["w"]
+    two = pickles.dict_(
+        {"model": pickles.dict_({"w": tensor}), "ema": pickles.dict_({"v": tensor})}
+    )
+    pickles.write(path, two, {"0": np.ones(2, "<f4")})
     with pytest.raises(ValueError, match=r"unclear \(model, ema\): give inside="):
         torch_file.read(path)
     assert list(torch_file.read(path, inside="ema")) == ["v"]
@@ -126,7 +87,9 @@ def test_the_state_dict_is_found_one_level_down_when_there_is_one(path):
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 def test_code_is_refused_by_name_and_never_runs(path, protocol, tmp_path):
     trace = tmp_path / "ran"
-    call = _name("posix", "system") + _tuple(_text(f"touch {trace}")) + b"R0"
+    call = (
+        pickles.global_("posix", "system") + pickles.tuple_(pickles.text(f"touch {trace}")) + b"R0"
+    )
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", call + pickle.dumps({"w": 1}, protocol))
     with pytest.raises(ValueError, match=r"model\.pth: it asks for posix\.system"):
@@ -146,19 +109,21 @@ def test_code_is_refused_by_name_and_never_runs(path, protocol, tmp_path):
     ],
 )
 def test_any_other_class_is_refused_with_its_name(path, module, name):
-    _write(path, _dict({"w": _name(module, name)}), {})
+    pickles.write(path, pickles.dict_({"w": pickles.global_(module, name)}), {})
     with pytest.raises(ValueError, match=f"asks for {module}.{name}".replace(".", r"\.")):
         torch_file.read(path)
 
 
 def test_the_admitted_names_cannot_be_changed_by_a_file(path):
-    state = _dict({"__call__": _number(1), "x": _number(2)})
-    rebuild = _name("torch._utils", "_rebuild_tensor_v2")
-    _write(path, _dict({"w": rebuild + b"N" + state + b"\x86b"}), {})  # BUILD with (None, slots)
-    with pytest.raises(ValueError, match="pickle cannot be read: AttributeError"):
+    state = pickles.dict_({"__call__": pickles.number(1), "x": pickles.number(2)})
+    rebuild = pickles.global_("torch._utils", "_rebuild_tensor_v2")
+    pickles.write(
+        path, pickles.dict_({"w": rebuild + b"N" + state + b"\x86b"}), {}
+    )  # BUILD with (None, slots)
+    with pytest.raises(ValueError, match=r"changes the state of torch\._utils\._rebuild_tensor_v2"):
         torch_file.read(path)
-    good = _dict({"w": _tensor("FloatStorage", "0", 2, 0, (2,), (1,))})
-    read = torch_file.read(_write(path, good, {"0": np.ones(2, "<f4")}))
+    good = pickles.dict_({"w": pickles.tensor("FloatStorage", "0", 2, 0, (2,), (1,))})
+    read = torch_file.read(pickles.write(path, good, {"0": np.ones(2, "<f4")}))
     np.testing.assert_array_equal(read["w"], [1, 1])
 
 
@@ -174,20 +139,20 @@ def test_the_admitted_names_cannot_be_changed_by_a_file(path):
     ],
 )
 def test_a_tensor_cannot_reach_outside_its_storage(path, tensor, reason):
-    _write(path, _dict({"w": _tensor(*tensor)}), {"0": np.ones(4, "<f4")})
+    pickles.write(path, pickles.dict_({"w": pickles.tensor(*tensor)}), {"0": np.ones(4, "<f4")})
     with pytest.raises(ValueError, match=reason):
         torch_file.read(path)
 
 
 def test_truncated_damaged_and_other_files_are_told_apart(path):
-    body = _dict({"w": _tensor("FloatStorage", "0", 64, 0, (64,), (1,))})
-    _write(path, body, {"0": np.full(64, 1.5, "<f4")})
+    body = pickles.dict_({"w": pickles.tensor("FloatStorage", "0", 64, 0, (64,), (1,))})
+    pickles.write(path, body, {"0": np.full(64, 1.5, "<f4")})
     whole = path.read_bytes()
     cases = {
         "truncated": whole[: len(whole) // 2],
         "damaged": whole.replace(np.full(4, 1.5, "<f4").tobytes(), b"\0" * 16, 1),
         "before 1.6": pickle.dumps(0x1950A86A20F9469CFC6C, 2),
-        "no file of torch.save": b"hello, this is text",
+        "not a file of torch.save": b"hello, this is text",
         "holds no data.pkl": _empty_zip(),
     }
     for reason, content in cases.items():
@@ -208,9 +173,57 @@ def _empty_zip():
     return stream.getvalue()
 
 
+def test_objects_beside_the_tensors_are_left_out_with_a_warning(path, caplog, tmp_path):
+    """As Lightning and mmengine save them: settings, numpy scalars, histories."""
+    tensor = pickles.tensor("FloatStorage", "0", 2, 0, (2,), (1,))
+    call = (
+        pickles.global_("posix", "system")
+        + pickles.tuple_(pickles.text(f"touch {tmp_path / 'ran'}"))
+        + b"R"
+    )
+    scalar = (
+        pickles.global_("numpy.core.multiarray", "scalar")
+        + pickles.tuple_(pickles.global_("numpy", "dtype"), b"N")
+        + b"R"
+    )
+    settings = (
+        pickles.global_("argparse", "Namespace") + b")\x81" + pickles.dict_({"seed": call}) + b"b"
+    )
+    body = pickles.dict_(
+        {"hparams": settings, "loss": scalar, "state_dict": pickles.dict_({"w": tensor, "c": call})}
+    )
+    read = torch_file.read(pickles.write(path, body, {"0": np.ones(2, "<f4")}))
+    assert list(read) == ["w"]
+    assert "argparse.Namespace, posix.system, numpy.core.multiarray.scalar" in caplog.text
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_tensor_of_another_kind_is_refused_and_not_left_out(path):
+    other = pickles.global_("torch._utils", "_rebuild_sparse_tensor") + pickles.tuple_(b"N") + b"R"
+    tensor = pickles.tensor("FloatStorage", "0", 2, 0, (2,), (1,))
+    pickles.write(path, pickles.dict_({"w": tensor, "v": other}), {"0": np.ones(2, "<f4")})
+    with pytest.raises(ValueError, match=r"v is made by torch\._utils\._rebuild_sparse_tensor"):
+        torch_file.read(path)
+
+
+def test_one_storage_read_as_two_types(path):
+    """Each tensor has the type of its own storage reference."""
+    body = pickles.dict_(
+        {
+            "f": pickles.tensor("FloatStorage", "0", 2, 0, (2,), (1,)),
+            "i": pickles.tensor("IntStorage", "0", 2, 0, (2,), (1,)),
+            "b": pickles.tensor("BoolStorage", "0", 8, 0, (8,), (1,)),
+        }
+    )
+    stored = np.asarray([1, -2], "<f4")
+    read = torch_file.read(pickles.write(path, body, {"0": stored}))
+    np.testing.assert_array_equal(read["i"], stored.view("<i4"))
+    assert read["b"].view("u1").max() == 1
+
+
 def test_a_compressed_storage_is_refused(path):
-    body = _dict({"w": _tensor("FloatStorage", "0", 64, 0, (64,), (1,))})
-    _write(path, body, {"0": np.zeros(64, "<f4")}, compression=zipfile.ZIP_DEFLATED)
+    body = pickles.dict_({"w": pickles.tensor("FloatStorage", "0", 64, 0, (64,), (1,))})
+    pickles.write(path, body, {"0": np.zeros(64, "<f4")}, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match="compressed"):
         torch_file.read(path)
 
@@ -222,8 +235,8 @@ def test_a_file_that_is_not_there(path):
 
 def test_a_flipped_byte_is_noticed_or_harmless(path):
     stored = np.random.default_rng(0).normal(size=6).astype("<f4")
-    body = _dict({"w": _tensor("FloatStorage", "0", 6, 0, (2, 3), (3, 1))})
-    whole = _write(path, body, {"0": stored}).read_bytes()
+    body = pickles.dict_({"w": pickles.tensor("FloatStorage", "0", 6, 0, (2, 3), (3, 1))})
+    whole = pickles.write(path, body, {"0": stored}).read_bytes()
     for place in range(0, len(whole), 3):
         damaged = bytearray(whole)
         damaged[place] ^= 0x15
