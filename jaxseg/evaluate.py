@@ -9,11 +9,9 @@ counts [B, K, K] come back from the device.
 """
 
 import collections
-import math
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -31,8 +29,8 @@ from jaxseg import (
     trained,
     whole_file,
 )
-from jaxseg.data import loader
-from jaxseg.data.padding import pad_to
+from jaxseg.data import frames, loader
+from jaxseg.data.frames import Group
 from jaxseg.environment import environment
 from jaxseg.inference import (
     Color,
@@ -42,6 +40,7 @@ from jaxseg.inference import (
     make_predictions,
     make_probabilities,
 )
+from jaxseg.predictor import framing_of, make_predictor
 from jaxseg.results import Evaluation
 from jaxseg.tally import Calibration, Tally, count
 from jaxseg.types import Array, Variables
@@ -76,14 +75,17 @@ def evaluate(
     protocol: config.Eval,
     mean: Color,
     std: Color,
+    crop: tuple[int, int],
     threads: int = 8,
     mesh: Mesh | None = None,
     progress: bool = True,
 ) -> Evaluation:
     """Predicts every image of a split and counts its valid pixels against the truth.
 
-    The result does not depend on batch size, on devices, on processes or on the filling up of the
-    last batch; with several processes every one of them returns the whole result.
+    Each image is padded to its own frame (`data.frames`), and those of one frame make batches. So
+    the counts of an image do not depend on the other images of the split, on the batch size, on
+    devices, on processes or on the filling up of a last batch; they are those of what `predict`
+    writes. With several processes every one of them returns the whole result.
 
     Args:
       model: gives "logits" [B, H, W, K].
@@ -92,6 +94,7 @@ def evaluate(
       protocol: of the evaluation; its batch size is rounded up to what the mesh can share out.
       mean: of uint8 RGB, also the colour that images are filled up with.
       std: of uint8 RGB.
+      crop: (height, width) of the crops that the model was trained on.
       threads: that read images, in this process.
       mesh: of `distributed.make_mesh`; None: this process does all of it, on one device.
       progress: show a bar with rate and remaining time.
@@ -107,7 +110,15 @@ def evaluate(
     total = min(len(source), protocol.examples or len(source))
     if total == 0:
         raise ValueError("the split to evaluate holds no image")
-    batches = _batches(source, protocol, mean, total, threads, mesh)
+    groups = frames.groups(
+        source,
+        total,
+        frames.Framing(protocol.size, crop),
+        batch_size=protocol.batch_size,
+        multiple=mesh.shape["data"] if mesh else 1,
+        threads=threads,
+    )
+    batches = _batches(source, groups, mean, threads, mesh)
     variables = jax.device_put(variables, distributed.replicated(mesh) if mesh else None)
     tally = Tally(num_classes)
     suite = boundary_suite.start(num_classes, hausdorff=protocol.hausdorff, mesh=mesh)
@@ -135,7 +146,8 @@ def evaluate(
     boundary = suite.to_json(source.labels.names) if protocol.boundary else None
     seconds = time.monotonic() - started
     numbers = calibration.numbers() if calibration else {}
-    return Evaluation(tally.confusion, images, seconds, counts, boundary, numbers)
+    each_frame = {group.frame: len(group.indices) for group in groups}
+    return Evaluation(tally.confusion, images, seconds, counts, boundary, numbers, each_frame)
 
 
 def _predictor(
@@ -161,48 +173,23 @@ def _predictor(
     return counted
 
 
-def frame_of(source: loader.Source, protocol: config.Eval) -> tuple[int, int]:
-    """(height, width) that images are padded to."""
-    height, width = protocol.size if any(protocol.size) else source.largest
-    return height, width
-
-
-def predict_example(
-    predict: Callable[..., tuple[Array, Array]],
-    variables: Variables,
-    example: Mapping[str, Any],
-    frame: tuple[int, int],
-    mean: Color,
-) -> np.ndarray:
-    """Train ids uint8 [H, W] of one example of a split, padded to `frame` as in an evaluation."""
-    height, width = example["label"].shape
-    padded, _ = pad_to(example["image"], example["label"], frame, mean)
-    ids, _ = predict(variables, padded[None], np.array([[height, width]]))
-    return np.asarray(ids[0])[:height, :width].astype(np.uint8)
-
-
 def _batches(
     source: loader.Source,
-    protocol: config.Eval,
+    groups: Sequence[Group],
     mean: Color,
-    total: int,
     threads: int,
     mesh: Mesh | None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """What this process reads of each batch; all of it without a mesh."""
-    size = frame_of(source, protocol)
-    groups = mesh.shape["data"] if mesh else 1
-    batch_size = math.ceil(min(protocol.batch_size, total) / groups) * groups
     if mesh:
-        distributed.check_split(mesh, batch_size, size[0])
+        for group in groups:
+            distributed.check_split(mesh, group.batch_size, group.frame[0])
     return loader.eval_batches(
         source,
-        batch_size=batch_size,
-        size=size,
+        groups,
         pad_value=mean,
         process_index=jax.process_index() if mesh else 0,
         process_count=jax.process_count() if mesh else 1,
-        limit=protocol.examples,
         threads=threads,
     )
 
@@ -239,6 +226,7 @@ def run(
         protocol=protocol,
         mean=data.mean,
         std=data.std,
+        crop=data.crop_size,
         threads=data.threads,
         mesh=distributed.make_mesh(experiment.train.rows),
         progress=progress,
@@ -269,6 +257,7 @@ def run(
     print(results.table(evaluation.confusion, source.labels.names, interval))
     for number, value in evaluation.probabilities.items():
         print(f"{results.PROBABILITIES[number][0]}: {100 * value:.2f} %")
+    print(frames.described(evaluation.frames))
     print(
         f"\n{weights or f'step {step}'} on {len(evaluation.images)} images of {data.name} "
         f"{data.eval_split} in {evaluation.seconds:.1f} s; see {folder / name}.json, and "
@@ -285,19 +274,14 @@ def _draw(
     source: loader.Source,
 ) -> None:
     """Predicts the best and the worst images again, one by one, and writes their pictures."""
-    data, protocol = experiment.data, experiment.eval
-    predict = make_predictions(
-        experiment.model, protocol, data.mean, data.std, source.labels.num_classes
+    data, labels = experiment.data, source.labels
+    predict = make_predictor(
+        experiment.model, labels, experiment.eval, data.mean, data.std, framing_of(experiment)
     )
     variables = jax.device_put(variables)
     results.clear(folder)
-    frame = frame_of(source, protocol)
     for kind, place, image in results.best_and_worst(evaluation.images, _PICTURES):
         example = source[image["index"]]
-        results.write_picture(
-            folder / results.picture_name(kind, place, image["name"]),
-            example["image"],
-            example["label"],
-            predict_example(predict, variables, example, frame, data.mean),
-            source.labels,
-        )
+        ids, _ = predict(variables, example["image"])
+        path = folder / results.picture_name(kind, place, image["name"])
+        results.write_picture(path, example["image"], example["label"], ids, labels)

@@ -10,10 +10,10 @@ maps them by the data set's LabelSpec.
 
 import dataclasses
 import importlib
-import math
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -23,36 +23,22 @@ from tqdm import tqdm
 
 from jaxseg import config, draw, photos, trained, whole_file
 from jaxseg.data import loader
+from jaxseg.data.frames import Framing, described
 from jaxseg.data.labels import LabelSpec
-from jaxseg.inference import Color, check_protocol, make_predictions, make_probabilities
+from jaxseg.inference import Color, check_protocol
+from jaxseg.predictor import make_predictor
 from jaxseg.types import Variables
 
-STEP = 128  # sizes above that of the crops go up by this, so that few are compiled
 JPEG_QUALITY = 92
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What came of a call: the names written and the files that could not be read, with why."""
+    """What came of a call: the names written, and the files that were refused, with the reason."""
 
     written: tuple[str, ...]
     refused: tuple[tuple[pathlib.Path, str], ...]
-
-
-def padded_size(
-    height: int, width: int, size: tuple[int, int], crop: tuple[int, int]
-) -> tuple[int, int]:
-    """The size that an image is padded to: `size` where it fits, else `crop` plus whole STEPs.
-
-    So every output stride up to STEP meets the image at the same offset as it met the crops of the
-    training. A network that saw 128 x 128 alone marks objects along the edges of 129 x 129.
-    """
-    if height <= size[0] and width <= size[1]:
-        return size
-    return (
-        crop[0] + STEP * max(0, math.ceil((height - crop[0]) / STEP)),
-        crop[1] + STEP * max(0, math.ceil((width - crop[1]) / STEP)),
-    )
+    frames: Mapping[tuple[int, int], int] = dataclasses.field(default_factory=dict)  # -> images
 
 
 def _write_label(path: pathlib.Path, label: np.ndarray, labels: LabelSpec) -> None:
@@ -108,9 +94,8 @@ def run(
       labels: names and colours of the K classes.
       inputs: image files, or folders searched in depth.
       output: the folder to write to, made if missing.
-      protocol: output stride, scales, flip and sliding window. Images up to `protocol.size` are
-        padded to it, larger ones as `padded_size` says; below and to the right, with the mean
-        colour.
+      protocol: output stride, scales, flip and sliding window. Each image is padded to its own
+        frame (`data.frames`) below and to the right, with the mean colour, as in an evaluation.
       mean: of uint8 RGB.
       std: of uint8 RGB.
       crop: (height, width) of the crops that the model was trained on.
@@ -127,10 +112,13 @@ def run(
     for photo in found:
         if photo.renamed:
             print(f"{photo.file}: another image has its name; written as {photo.name}.png")
-    predict = _of_one(
-        jax.device_put(variables), model, labels, protocol, mean, std, crop, save_probabilities
+    framing = Framing(protocol.size, crop)
+    predict = make_predictor(
+        model, labels, protocol, mean, std, framing, with_probabilities=save_probabilities
     )
+    variables = jax.device_put(variables)
     written: list[str] = []
+    frames: Counter[tuple[int, int]] = Counter()  # see `data.frames`
     refused: list[tuple[pathlib.Path, str]] = []
     for photo in tqdm(found, unit="image", disable=not progress, dynamic_ncols=True):
         try:
@@ -139,73 +127,23 @@ def run(
             refused.append((photo.file, str(error)))
             continue
         try:
-            label, probabilities = predict(image)
-        except MemoryError as error:
+            label, probabilities = predict(variables, image)
+        except (MemoryError, RuntimeError) as error:
             refused.append((photo.file, str(error)))
             continue
         except ValueError as error:
             raise ValueError(f"{photo.file}: {error}") from error
         _write(output, photo.name, image, label, probabilities, labels)
         written.append(photo.name)
-    return Predictions(tuple(written), tuple(refused))
-
-
-def _of_one(
-    variables: Variables,
-    model: nn.Module,
-    labels: LabelSpec,
-    protocol: config.Eval,
-    mean: Color,
-    std: Color,
-    crop: tuple[int, int],
-    with_probabilities: bool,
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]:
-    """Of one image uint8 [H, W, 3]: ids uint8 [H, W], and probabilities [H, W, K] if wanted.
-
-    The function raises MemoryError for an image that is too large, ValueError for a model that does
-    not fit the labels or whose scores are not finite.
-    """
-    probabilities_of = make_probabilities(model, protocol, mean, std)
-    predictions_of = make_predictions(model, protocol, mean, std, labels.num_classes)
-
-    def scores(batch: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, bool, np.ndarray | None]:
-        if not with_probabilities:
-            ids, finite = predictions_of(variables, batch, sizes)
-            return np.asarray(ids[0]), bool(finite[0]), None
-        probabilities = np.asarray(probabilities_of(variables, batch, sizes)[0])  # [H, W, K]
-        if probabilities.shape[-1] != labels.num_classes:
-            raise ValueError(
-                f"the model predicts {probabilities.shape[-1]} classes, "
-                f"the labels name {labels.num_classes}"
-            )
-        return probabilities.argmax(-1), bool(np.isfinite(probabilities).all()), probabilities
-
-    def of_one(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        height, width = image.shape[:2]
-        batch = np.empty((1, *padded_size(height, width, protocol.size, crop), 3), np.uint8)
-        batch[:] = np.rint(mean).astype(np.uint8)
-        batch[0, :height, :width] = image
-        try:
-            ids, finite, probabilities = scores(batch, np.array([[height, width]]))
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            raise MemoryError(
-                f"{width} x {height} pixels do not fit into memory: predict a smaller copy, "
-                "or crops (--config.eval.sliding=True)"
-            ) from error
-        if not finite:
-            raise ValueError("the model's scores are not finite (NaN or infinite)")
-        if probabilities is not None:
-            probabilities = probabilities[:height, :width]
-        return ids[:height, :width].astype(np.uint8), probabilities
-
-    return of_one
+        frames[framing.of(image.shape[:2])] += 1
+    return Predictions(tuple(written), tuple(refused), frames)
 
 
 def report(predictions: Predictions, output: pathlib.Path) -> int:
     """Prints where the results are and which files were refused; the exit status: 1 if any was."""
     print(f"images predicted: {len(predictions.written)}; see {output}/labels, {output}/overlays")
+    if predictions.frames:
+        print(described(predictions.frames))
     for path, reason in predictions.refused:
         print(f"jaxseg: {path}: {reason}", file=sys.stderr)
     if predictions.refused:

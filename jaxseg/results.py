@@ -71,6 +71,7 @@ class Evaluation:
     per_image: PerImage | None = None  # the confusion matrix of each image, in their order
     boundary: dict[str, Any] | None = None  # of `boundary_suite`, where it was asked for
     probabilities: Mapping[str, float] = dataclasses.field(default_factory=dict)  # see below
+    frames: Mapping[tuple[int, int], int] = dataclasses.field(default_factory=dict)  # -> images
 
 
 def tag(split: str, protocol: config.Eval) -> str:

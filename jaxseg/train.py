@@ -23,7 +23,6 @@ from jaxseg import (
     checkpoint,
     config,
     distributed,
-    evaluate,
     initial,
     log,
     reach,
@@ -33,6 +32,7 @@ from jaxseg import (
 )
 from jaxseg.data import class_sampling, loader, transforms
 from jaxseg.environment import describe_run
+from jaxseg.predictor import framing_of
 from jaxseg.state import TrainState
 from jaxseg.step import init_state, make_optimizer, make_train_step
 from jaxseg.types import Array
@@ -172,9 +172,9 @@ def _open_data(data: config.Data) -> tuple[loader.Source, loader.Source]:
 
 
 def _seen_at_once(experiment: config.Experiment, source: loader.Source) -> tuple[int, int]:
-    """(height, width) of what the network is given at an evaluation."""
+    """(height, width) of the most that the network is given at an evaluation."""
     protocol = experiment.eval
-    return protocol.crop_size if protocol.sliding else evaluate.frame_of(source, protocol)
+    return protocol.crop_size if protocol.sliding else framing_of(experiment).of(source.largest)
 
 
 def _batches(

@@ -5,8 +5,8 @@ from jax.sharding import Mesh
 
 from jaxseg import config, distributed, draw, evaluate, log
 from jaxseg.data import loader
-from jaxseg.inference import make_predictions
 from jaxseg.metrics import summarize
+from jaxseg.predictor import framing_of, make_predictor
 from jaxseg.state import TrainState, variables
 
 COLLAPSED = 0.98  # share of the predictions in one class that raises the alarm
@@ -30,6 +30,7 @@ def validate(
         protocol=protocol,
         mean=data.mean,
         std=data.std,
+        crop=data.crop_size,
         threads=data.threads,
         mesh=mesh,
     )
@@ -66,11 +67,12 @@ def _draw(
     data, protocol, labels = experiment.data, experiment.eval, source.labels
     # On the host, because the other processes take no part in this.
     held = jax.device_get(variables(state, use_ema=protocol.use_ema))
-    predict = make_predictions(experiment.model, protocol, data.mean, data.std, labels.num_classes)
-    frame = evaluate.frame_of(source, protocol)
+    predict = make_predictor(
+        experiment.model, labels, protocol, data.mean, data.std, framing_of(experiment)
+    )
     for i in range(min(experiment.train.pictures, len(source))):
         example = source[i]
-        prediction = evaluate.predict_example(predict, held, example, frame, data.mean)
+        prediction, _ = predict(held, example["image"])
         parts = [example["image"], labels.colour(example["label"]), labels.colour(prediction)]
         picture = draw.strip(parts, [example["name"], "truth", "prediction"])
         writer.picture(step, f"eval/{i}", picture)

@@ -20,6 +20,7 @@ from jaxseg.types import IGNORE
 from tests.conftest import ROOT
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
+CROP = (7, 7)  # smaller than some of the images, so that they are given two frames and more
 NAMES = ("sky", "road", "car", "unicorn")  # no image shows a unicorn
 LABELS = LabelSpec(NAMES, voc_palette(4), {0: 0, 1: 1, 2: 2, 3: 3, 255: IGNORE})
 
@@ -74,6 +75,7 @@ def run(source, protocol=None, *, variables=None, mesh=None, model=None):
         protocol=protocol or config.Eval(batch_size=3),
         mean=MEAN,
         std=STD,
+        crop=CROP,
         threads=0,
         mesh=mesh,
         progress=False,
@@ -219,15 +221,21 @@ def test_an_image_that_is_void_altogether_has_no_number():
 def test_nan_is_reported_with_the_names_of_the_images(flip):
     source = Pictures()
     broken = jax.tree.map(lambda leaf: leaf.at[(0,) * leaf.ndim].set(jnp.nan), start())
-    with pytest.raises(ValueError, match=r"not finite .* of \d+ images: picture 0, picture 1"):
+    with pytest.raises(ValueError, match=r"not finite .* of \d+ images: picture \d, picture \d"):
         run(source, config.Eval(batch_size=2, flip=flip), variables=broken)
 
 
-def test_an_empty_split_and_a_large_image_are_refused():
+def test_an_empty_split_is_refused():
     with pytest.raises(ValueError, match="holds no image"):
         run(Pictures(0))
-    with pytest.raises(ValueError, match=r"picture \d.*eval.size"):
-        run(Pictures(), config.Eval(size=(3, 3)))
+
+
+def test_an_image_that_is_larger_than_the_frame_of_the_protocol_has_its_own():
+    found = run(Pictures(), config.Eval(size=(8, 9), batch_size=3))
+    np.testing.assert_array_equal(found.confusion, oracle(Pictures())[0])
+    assert sum(found.frames.values()) == 7
+    assert (8, 9) in found.frames
+    assert len(found.frames) > 1
 
 
 WORKER = """

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg import config, predict
+from jaxseg import config, predict, predictor
 from jaxseg.data.labels import LabelSpec
 
 SPEC = LabelSpec(
@@ -163,7 +163,7 @@ def test_an_image_that_does_not_fit_into_memory_does_not_stop_the_others(tmp_pat
 
         return predictions
 
-    monkeypatch.setattr(predict, "make_predictions", make)
+    monkeypatch.setattr(predictor, "make_predictions", make)
     done = _run([tmp_path], tmp_path / "out")
     assert done.written == ("a",)
     assert done.refused[0][0] == tmp_path / "b.png"
@@ -188,19 +188,3 @@ def test_a_model_of_other_classes_is_refused(tmp_path, save):
             save_probabilities=save,
             progress=False,
         )
-
-
-@pytest.mark.parametrize(
-    ("image", "size", "crop", "expected"),
-    [
-        ((375, 500), (513, 513), (257, 257), (513, 513)),
-        ((513, 513), (513, 513), (257, 257), (513, 513)),
-        ((514, 100), (513, 513), (257, 257), (641, 257)),
-        ((375, 500), (0, 0), (129, 129), (385, 513)),
-        ((128, 128), (0, 0), (128, 128), (128, 128)),
-        ((360, 480), (0, 0), (192, 256), (448, 512)),
-        ((1, 1), (0, 0), (65, 65), (65, 65)),
-    ],
-)
-def test_images_are_padded_to_few_sizes_like_those_of_the_training(image, size, crop, expected):
-    assert predict.padded_size(*image, size, crop) == expected

@@ -8,9 +8,10 @@ import cv2
 import jax
 import numpy as np
 
-from jaxseg import config, evaluate, inference, whole_file
+from jaxseg import config, inference, whole_file
 from jaxseg.data import loader
-from jaxseg.data.padding import pad_to
+from jaxseg.data.padding import pad_image
+from jaxseg.predictor import framing_of
 from jaxseg.types import Variables
 
 _STEP = 128  # frames are multiples of it, so that few programs are compiled
@@ -62,15 +63,15 @@ class Unaries:
         """The experiment's protocol without its CRF; the folder is this network's alone."""
         self.source, self.folder = source, folder
         self._mean, protocol = experiment.data.mean, dataclasses.replace(experiment.eval, crf="")
-        self._frame = evaluate.frame_of(source, protocol)
+        self._framing = framing_of(experiment)
         self._variables = jax.device_put(variables)
         self._probabilities = inference.make_probabilities(
             experiment.model, protocol, experiment.data.mean, experiment.data.std
         )
 
-    def _compute(self, image: np.ndarray, label: np.ndarray) -> np.ndarray:
-        height, width = label.shape
-        padded, _ = pad_to(image, label, self._frame, self._mean)
+    def _compute(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        padded = pad_image(image, self._framing.of((height, width)), self._mean)
         size = np.array([[height, width]], np.int32)
         whole = np.asarray(self._probabilities(self._variables, padded[None], size))[0]
         probabilities = whole[:height, :width]
@@ -83,7 +84,7 @@ class Unaries:
         if file is not None and file.is_file():
             found = np.load(file).astype(np.float32)
         else:
-            found = self._compute(example["image"], example["label"])
+            found = self._compute(example["image"])
             if file is not None:
                 with whole_file.writing(file, sync=False) as new:
                     np.save(new, found.astype(np.float16))

@@ -29,7 +29,7 @@ from experiments.benchmarks import timing
 from jaxseg import config, evaluate, memory
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.data import loader
+from jaxseg.data import frames, loader
 from jaxseg.inference import normalise
 from jaxseg.models.deeplab_v3 import DeepLabV3
 from jaxseg.types import Array, Outputs
@@ -65,16 +65,14 @@ def _contenders(source: loader.Source) -> dict[str, Call]:
     variables = jax.jit(functools.partial(model.init, train=False))(
         jax.random.key(0), np.zeros((1, 65, 65, 3), np.float32)
     )
-    protocol = config.Eval(batch_size=_BATCH.value, size=(_SIDE, _SIDE), examples=_IMAGES.value)
+    side = (_SIDE, _SIDE)
+    protocol = config.Eval(batch_size=_BATCH.value, size=side, examples=_IMAGES.value)
+    groups = frames.groups(
+        source, _IMAGES.value, frames.Framing(side, side), batch_size=_BATCH.value
+    )
     batches = [
         jax.device_put(batch["image"])
-        for batch in loader.eval_batches(
-            source,
-            batch_size=_BATCH.value,
-            size=(_SIDE, _SIDE),
-            pad_value=_COLOUR,
-            limit=_IMAGES.value,
-        )
+        for batch in loader.eval_batches(source, groups, pad_value=_COLOUR)
     ]
 
     @functools.partial(jax.jit, static_argnums=1)
@@ -87,7 +85,14 @@ def _contenders(source: loader.Source) -> dict[str, Call]:
 
     def whole() -> None:
         evaluate.evaluate(
-            model, variables, source, protocol=protocol, mean=_COLOUR, std=_COLOUR, progress=False
+            model,
+            variables,
+            source,
+            protocol=protocol,
+            mean=_COLOUR,
+            std=_COLOUR,
+            crop=side,
+            progress=False,
         )
 
     return {

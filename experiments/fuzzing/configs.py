@@ -19,7 +19,6 @@ from jaxseg import (
     config,
     config_check,
     distributed,
-    evaluate,
     inference,
     reach,
     results,
@@ -31,6 +30,7 @@ from jaxseg.backbones import resnet, vgg
 from jaxseg.data import class_sampling, loader
 from jaxseg.data.transforms import Augment
 from jaxseg.models import deeplab_v3, fcn, pspnet, unet
+from jaxseg.predictor import framing_of
 
 NAME = "shapes/fuzz"
 _LARGEST = 300  # side of an image for which arrays are made, not only shapes
@@ -207,7 +207,7 @@ def _batch(
 
 def _evaluation(e: config.Experiment, test: loader.Source) -> None:
     """The shapes of the predictions of one batch, and the lines on what is out of reach."""
-    frame = evaluate.frame_of(test, e.eval)
+    frame = framing_of(e).of(test.largest)
     predict = inference.make_predictions(
         e.model, e.eval, e.data.mean, e.data.std, test.labels.num_classes
     )

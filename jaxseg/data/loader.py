@@ -7,7 +7,6 @@ positions i B ... i B + B - 1, dealt out to the processes in turn, so that neith
 processes nor of threads changes what a step sees. The state is the position.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,8 @@ import numpy as np
 
 from jaxseg.data.boundaries import boundary_weights
 from jaxseg.data.class_sampling import Plan
-from jaxseg.data.padding import pad_to
+from jaxseg.data.frames import Group, Size
+from jaxseg.data.padding import colour_of, pad_to
 from jaxseg.data.source import Source, open_split
 from jaxseg.data.transforms import Augment
 from jaxseg.types import IGNORE
@@ -36,12 +36,19 @@ def _share(batch_size: int, process_index: int, process_count: int) -> int:
     return batch_size // process_count
 
 
-def _read(stream: grain.MapDataset, batch_size: int, threads: int, prefetch: int) -> Iterator[dict]:
+def _options(threads: int, prefetch: int) -> grain.ReadOptions:
     cv2.setNumThreads(0)  # the reader's own threads are enough; OpenCV's would fight with them
-    options = grain.ReadOptions(
+    return grain.ReadOptions(
         num_threads=threads, prefetch_buffer_size=max(threads, prefetch) if threads else 0
     )
-    return iter(stream.to_iter_dataset(options).batch(batch_size))
+
+
+def _read(stream: grain.MapDataset, batch_size: int, threads: int, prefetch: int) -> Iterator[dict]:
+    return iter(stream.to_iter_dataset(_options(threads, prefetch)).batch(batch_size))
+
+
+def _examples(stream: grain.MapDataset, threads: int, prefetch: int) -> Iterator[dict]:
+    return iter(stream.to_iter_dataset(_options(threads, prefetch)))
 
 
 class TrainIterator:
@@ -165,57 +172,55 @@ def train_iterator(
 
 def eval_batches(
     source: Sequence | Source,
+    groups: Sequence[Group],
     *,
-    batch_size: int,
-    size: tuple[int, int],
     pad_value: Sequence[float],
     process_index: int = 0,
     process_count: int = 1,
-    limit: int = 0,
     threads: int = 8,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Every example once over all processes, padded below and to the right; then filler.
+    """Every example of the groups once over all processes, padded below and to the right.
 
     Args:
       source: examples by index, as `open_split` gives them.
-      batch_size: of all processes together; b is this process's share.
-      size: (h, w) that images are padded to; (0, 0): the largest of the split.
+      groups: of `frames.groups`; their batches come one group after the other, and the last batch
+        of each is filled up.
       pad_value: RGB in uint8 units.
       process_index: which process this is.
-      process_count: of so many; each gets the same number of batches.
-      limit: only the first so many examples; 0: all.
+      process_count: how many there are; each gets the same number of batches, b examples of each
+        batch of b * process_count.
       threads: readers of this process; 0: read in the caller's thread.
 
     Yields:
       {"image": uint8 [b, h, w, 3], "label": uint8 [b, h, w], "index": int64 [b], "height": int32
-      [b], "width": int32 [b]}; index -1 is filler, whose label is all 255 and whose size is 0.
+      [b], "width": int32 [b]} with (h, w) the group's frame; index -1 is filler, whose label is all
+      255 and whose size is 0.
 
     Raises:
-      ValueError: the batch cannot be shared equally, or an image is larger than `size`.
+      ValueError: a batch cannot be shared equally, or an image is larger than its frame.
     """
-    share = _share(batch_size, process_index, process_count)
-    if tuple(size) == (0, 0):
-        if not isinstance(source, Source):
-            raise ValueError("size (0, 0) needs a source that knows its largest image")
-        size = source.largest
-    count = min(limit, len(source)) if limit else len(source)
-    filler = {
-        "image": np.full((*size, 3), [round(value) for value in pad_value], np.uint8),
-        "label": np.full(size, IGNORE, np.uint8),
-        "index": np.int64(-1),
-        "height": np.int32(0),
-        "width": np.int32(0),
-    }
+    shares = [_share(group.batch_size, process_index, process_count) for group in groups]
+    fillers = {group.frame: _filler(group.frame, pad_value) for group in groups}
+    places: list[tuple[int, Size]] = []  # index (-1: filler) and frame of what this process reads
+    sizes: list[int] = []  # of its batches
+    for group, share in zip(groups, shares, strict=True):
+        for start in range(0, len(group.indices), group.batch_size):
+            batch = [*group.indices[start : start + group.batch_size]]
+            batch += [-1] * (group.batch_size - len(batch))
+            own = batch[process_index * share : (process_index + 1) * share]
+            places += [(index, group.frame) for index in own]
+            sizes.append(share)
 
-    def example(index: int) -> dict[str, Any]:
-        if index >= count:
-            return filler
+    def example(place: int) -> dict[str, Any]:
+        index, frame = places[place]
+        if index < 0:
+            return fillers[frame]
         found = source[index]
         height, width = found["label"].shape
         try:
-            image, label = pad_to(found["image"], found["label"], size, pad_value)
+            image, label = pad_to(found["image"], found["label"], frame, pad_value)
         except ValueError as error:
-            raise ValueError(f"{found['name']}: {error} (eval.size)") from None
+            raise ValueError(f"{found['name']}: {error}") from None
         return {
             "image": image,
             "label": label,
@@ -224,6 +229,18 @@ def eval_batches(
             "width": np.int32(width),
         }
 
-    positions = math.ceil(count / batch_size) * batch_size
-    mine = grain.MapDataset.range(process_index, positions, process_count).map(example)
-    return _read(mine, share, threads, prefetch=2 * share)
+    ahead = 2 * max(shares, default=1)
+    examples = _examples(grain.MapDataset.range(len(places)).map(example), threads, ahead)
+    for size in sizes:
+        batch: list[dict[str, Any]] = [next(examples) for _ in range(size)]
+        yield {name: np.stack([each[name] for each in batch]) for name in batch[0]}
+
+
+def _filler(frame: Size, pad_value: Sequence[float]) -> dict[str, Any]:
+    return {
+        "image": np.full((*frame, 3), colour_of(pad_value), np.uint8),
+        "label": np.full(frame, IGNORE, np.uint8),
+        "index": np.int64(-1),
+        "height": np.int32(0),
+        "width": np.int32(0),
+    }

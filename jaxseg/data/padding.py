@@ -44,5 +44,22 @@ def pad_to(
     height, width = label.shape
     if height > size[0] or width > size[1]:
         raise ValueError(f"an image of {height} x {width} does not fit in {size[0]} x {size[1]}")
+    return frame(image, label, size, colour_of(mean), mirror=False)
+
+
+def pad_image(image: np.ndarray, size: tuple[int, int], mean: Sequence[float]) -> np.ndarray:
+    """As `pad_to`, of an image alone.
+
+    Args:
+      image: uint8 [H, W, 3].
+      size: (height, width) of the result.
+      mean: RGB in uint8 units.
+    """
+    image, _ = pad_to(image, np.zeros(image.shape[:2], np.uint8), size, mean)
+    return image
+
+
+def colour_of(mean: Sequence[float]) -> tuple[int, int, int]:
+    """The mean as a colour of uint8 pixels, which is what images are padded with."""
     red, green, blue = (round(value) for value in mean)
-    return frame(image, label, size, (red, green, blue), mirror=False)
+    return red, green, blue

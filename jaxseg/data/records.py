@@ -7,6 +7,7 @@ into grey ones once, without loss, because OpenCV reads a palette as colours.
 """
 
 import pathlib
+import struct
 from collections.abc import Mapping
 
 import cv2
@@ -95,6 +96,18 @@ def decode_label(data: bytes, where: str) -> np.ndarray:
     if raw is None or raw.ndim != 2:
         raise ValueError(f"{where}: the label is no grey PNG")
     return raw
+
+
+def label_size(data: bytes, where: str) -> tuple[int, int]:
+    """(height, width) of grey PNG bytes, without decoding them.
+
+    Raises:
+      ValueError: not a PNG; `where` says which.
+    """
+    if len(data) < 24 or not data.startswith(b"\x89PNG"):
+        raise ValueError(f"{where}: the label is not a grey PNG")
+    width, height = struct.unpack(">II", data[16:24])  # of the header, which comes first
+    return height, width
 
 
 def check_image(data: bytes, size: tuple[int, int]) -> None:

@@ -157,6 +157,11 @@ class Source:
         """The train ids of example `index`, uint8 [H, W], without decoding its image."""
         return self._label(self.encoded(int(index)))
 
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) of example `index`, from the header of its label."""
+        example = self.encoded(int(index))
+        return records.label_size(example["label"], self._where(example))
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         example = self.encoded(int(index))
         return {

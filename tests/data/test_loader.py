@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from jaxseg.data import loader, source
+from jaxseg.data import frames, loader, source
 from jaxseg.data.transforms import Augment
 from tests.conftest import ROOT
 
@@ -123,12 +123,10 @@ def test_evaluation_sees_each_example_once(train, processes, limit):
         own = list(
             loader.eval_batches(
                 train,
-                batch_size=6,
-                size=(65, 80),
+                [frames.Group((65, 80), range(limit or 23), 6)],
                 pad_value=(1, 2, 3),
                 process_index=p,
                 process_count=processes,
-                limit=limit,
                 threads=2,
             )
         )
@@ -151,13 +149,18 @@ def test_evaluation_sees_each_example_once(train, processes, limit):
     assert len(set(batches)) == 1
 
 
-def test_evaluation_size(train):
-    batch = next(loader.eval_batches(train, batch_size=2, size=(0, 0), pad_value=(0, 0, 0)))
-    assert batch["image"].shape == (2, 64, 64, 3)
-    assert batch["index"].dtype == np.int64
-    batches = loader.eval_batches(train, batch_size=2, size=(32, 64), pad_value=(0, 0, 0))
+def test_evaluation_refuses_an_image_that_its_frame_does_not_hold(train):
+    groups = [frames.Group((32, 64), [3, 4], 2)]
     with pytest.raises(ValueError, match=r"train_0000\d: an image of 64 x 64 does not fit in 32"):
-        next(batches)
+        next(loader.eval_batches(train, groups, pad_value=(0, 0, 0)))
+
+
+def test_the_groups_of_an_evaluation_follow_each_other_in_batches_of_their_own(train):
+    groups = [frames.Group((64, 64), [5, 1, 7], 2), frames.Group((70, 66), [0], 1)]
+    batches = list(loader.eval_batches(train, groups, pad_value=(9, 9, 9), threads=2))
+    assert [batch["image"].shape[:3] for batch in batches] == [(2, 64, 64)] * 2 + [(1, 70, 66)]
+    assert [batch["index"].tolist() for batch in batches] == [[5, 1], [7, -1], [0]]
+    assert all(batch["index"].dtype == np.int64 for batch in batches)
 
 
 def test_what_cannot_be(train):

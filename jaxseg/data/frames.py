@@ -1,0 +1,121 @@
+"""The frame of an image: the size it is padded to before the network sees it.
+
+One rule serves evaluation, prediction, validation and every drawn picture. A frame depends on the
+image's own size, on the protocol and on the crops of the training, and on no other image: so the
+number of an image is the same alone, in any subset of its set, and in a folder to predict.
+"""
+
+import concurrent.futures
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+from jaxseg.data.source import Source
+
+STEP = 128  # sides above the crop's grow by this, so that few frames are compiled
+
+Size = tuple[int, int]  # (height, width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Framing:
+    """The rule.
+
+    Attributes:
+      size: of `eval.size`: what fits in it is padded to it; (0, 0): there is none.
+      crop: of the crops that the network was trained on.
+    """
+
+    size: Size
+    crop: Size
+
+    @property
+    def least(self) -> Size:
+        """The frame of the smallest images."""
+        return self.size if any(self.size) else self.crop
+
+    def of(self, image: Size) -> Size:
+        """(height, width) of the frame of an image: `size` where it fits, else the crop plus STEPs.
+
+        Every output stride up to STEP then meets the image at the offset at which it met the crops
+        of the training. A network that saw 128 x 128 alone marks objects along the edges of
+        129 x 129.
+        """
+        if image[0] <= self.size[0] and image[1] <= self.size[1]:
+            return self.size
+        height, width = (
+            crop + STEP * max(0, math.ceil((side - crop) / STEP))
+            for side, crop in zip(image, self.crop, strict=True)
+        )
+        return height, width
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Images that have one frame and are batched together.
+
+    Attributes:
+      frame: (height, width).
+      indices: of the images in their split, ascending.
+      batch_size: of all processes together.
+    """
+
+    frame: Size
+    indices: Sequence[int]
+    batch_size: int
+
+
+def _size_of(source: Sequence | Source, index: int) -> Size:
+    if isinstance(source, Source):
+        return source.size(index)
+    height, width = source[index]["label"].shape
+    return height, width
+
+
+def _frames(source: Sequence | Source, count: int, framing: Framing, threads: int) -> list[Size]:
+    """The frame of each of the first `count` images, without decoding one."""
+    largest = getattr(source, "largest", None)
+    if largest is not None and framing.of(largest) == framing.least:
+        return [framing.least] * count  # the largest sides fit, so each image does
+    with concurrent.futures.ThreadPoolExecutor(max(1, threads)) as pool:
+        sizes = pool.map(lambda index: _size_of(source, index), range(count))
+        return [framing.of(size) for size in sizes]
+
+
+def groups(
+    source: Sequence | Source,
+    count: int,
+    framing: Framing,
+    *,
+    batch_size: int,
+    multiple: int = 1,
+    threads: int = 8,
+) -> list[Group]:
+    """The first `count` images of a split by their frames, smaller frames first.
+
+    Args:
+      source: the split.
+      count: how many of its images.
+      framing: the rule.
+      batch_size: at most so many images at once; a group with fewer has batches of its own size.
+      multiple: what batch sizes are rounded up to a multiple of.
+      threads: that read sizes.
+    """
+    indices: dict[Size, list[int]] = {}
+    for index, frame in enumerate(_frames(source, count, framing, threads)):
+        indices.setdefault(frame, []).append(index)
+    return [
+        Group(frame, own, math.ceil(min(batch_size, len(own)) / multiple) * multiple)
+        for frame, own in sorted(indices.items())
+    ]
+
+
+def described(frames: Mapping[Size, int]) -> str:
+    """Frames and how many images have each, in words: "1 frame was compiled: ..."."""
+    each = ", ".join(
+        f"{height} x {width} ({n} image{'s' * (n > 1)})"
+        for (height, width), n in sorted(frames.items())
+    )
+    if len(frames) == 1:
+        return f"1 frame was compiled: {each}"
+    return f"{len(frames)} frames were compiled: {each}"
