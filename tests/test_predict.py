@@ -151,14 +151,34 @@ def test_scores_that_are_not_finite_stop_with_the_files_name(tmp_path):
             )
 
 
-def test_an_image_that_does_not_fit_into_memory_does_not_stop_the_others(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."),
+            "20 x 50 pixels do not fit into memory",
+        ),
+        (
+            jax.errors.JaxRuntimeError("INTERNAL: CUDNN_STATUS_ALLOC_FAILED\nin conv.cc"),
+            "20 x 50 pixels do not fit into memory (INTERNAL: CUDNN_STATUS_ALLOC_FAILED)",
+        ),
+        (MemoryError("Unable to allocate 32.0 TiB"), "20 x 50 pixels do not fit into memory"),
+        (
+            jax.errors.JaxRuntimeError("INTERNAL: no kernel image is available"),
+            "the device fails on 20 x 50 pixels: INTERNAL: no kernel image is available",
+        ),
+    ],
+)
+def test_an_image_that_does_not_fit_into_memory_does_not_stop_the_others(
+    tmp_path, monkeypatch, error, reason
+):
     Image.fromarray(_image(20, 20)).save(tmp_path / "a.png")
     Image.fromarray(_image(50, 20)).save(tmp_path / "b.png")
 
     def make(model, protocol, mean, std, num_classes):
         def predictions(variables, batch, sizes):
             if batch.shape[1] > 33:
-                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+                raise error
             return np.zeros(batch.shape[:3], np.int32), np.ones(1, bool)
 
         return predictions
@@ -167,7 +187,7 @@ def test_an_image_that_does_not_fit_into_memory_does_not_stop_the_others(tmp_pat
     done = _run([tmp_path], tmp_path / "out")
     assert done.written == ("a",)
     assert done.refused[0][0] == tmp_path / "b.png"
-    assert "20 x 50 pixels do not fit into memory" in done.refused[0][1]
+    assert reason in done.refused[0][1]
 
 
 @pytest.mark.parametrize("save", [False, True])

@@ -232,8 +232,8 @@ def eval_batches(
     ahead = 2 * max(shares, default=1)
     examples = _examples(grain.MapDataset.range(len(places)).map(example), threads, ahead)
     for size in sizes:
-        batch: list[dict[str, Any]] = [next(examples) for _ in range(size)]
-        yield {name: np.stack([each[name] for each in batch]) for name in batch[0]}
+        read = [next(examples) for _ in range(size)]
+        yield {name: np.stack([each[name] for each in read]) for name in read[0]}
 
 
 def _filler(frame: Size, pad_value: Sequence[float]) -> dict[str, Any]:
