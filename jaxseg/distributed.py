@@ -116,6 +116,9 @@ def is_main() -> bool:
 def make_mesh(rows: int = 1) -> Mesh:
     """All devices as a mesh of axes ("data", "rows"): images over data, their height over rows.
 
+    Those of a process lie side by side, the first process's first, whatever order JAX finds best
+    for the network between them: the shares of a batch are joined in the order of the processes.
+
     Raises:
       ValueError: `rows` does not divide the devices of a process.
     """
@@ -127,7 +130,17 @@ def make_mesh(rows: int = 1) -> Mesh:
         )
     shape = (jax.device_count() // rows, rows)
     # Auto: make_mesh alone would give Explicit axes, which with_sharding_constraint refuses.
-    return jax.make_mesh(shape, ("data", "rows"), axis_types=(AxisType.Auto,) * 2)
+    axes, types = ("data", "rows"), (AxisType.Auto,) * 2
+    devices = by_process(jax.make_mesh(shape, axes, axis_types=types).devices)
+    return Mesh(devices, axes, axis_types=types)
+
+
+def by_process(devices: np.ndarray) -> np.ndarray:
+    """The devices of a mesh sorted by their process, else in their order; of the same shape."""
+    ordered = sorted(devices.flat, key=lambda device: device.process_index)
+    result = np.empty(devices.size, object)
+    result[:] = ordered
+    return result.reshape(devices.shape)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

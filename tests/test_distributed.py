@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+import types
 
 import jax
 import numpy as np
@@ -75,13 +76,17 @@ def free_port():
 
 
 def test_two_processes_train_and_evaluate_to_the_numbers_of_one(tmp_path):
-    """A whole run on loopback, with checkpoints, against a run of one process, in float64."""
+    """A whole run on loopback, with checkpoints, against a run of one process, in float64.
+
+    Dropout, the weight map of the boundaries, micro-batches and the average of the parameters too.
+    """
 
     def settings(name):
         return {
             "train": {"steps": 6, "eval_every": 3, "checkpoint_every": 3, "log_every": 1,
-                      "ema_decay": 0.9},
-            "model": {"dtype": "float64", "dropout": 0.0},
+                      "ema_decay": 0.9, "accumulate": 2},
+            "loss": {"boundary": 5.0},
+            "model": {"dtype": "float64", "dropout": 0.3},
             "workdir": str(tmp_path / name),
             "out": str(tmp_path / f"{name}.npz"),
         }  # fmt: skip
@@ -110,7 +115,7 @@ def run_settings(folder, steps=12):
     return {
         "train": {"steps": steps, "eval_every": 2, "checkpoint_every": 2, "log_every": 1,
                   "ema_decay": 0.9},
-        "model": {"dtype": "float64", "dropout": 0.0, "features": 64},
+        "model": {"dtype": "float64", "dropout": 0.3, "features": 64},
         "workdir": str(folder),
         "out": f"{folder}.npz",
     }  # fmt: skip
@@ -255,6 +260,17 @@ def test_arrays_of_a_state_are_spread_by_their_longest_side():
     assert not any(spec["odd"] + spec["bias"] + spec["step"])
     whole = distributed.placed(state, mesh, shard=False)
     assert not any(any(leaf.sharding.spec) for leaf in whole.values())
+
+
+def test_devices_of_a_process_lie_side_by_side_in_the_order_of_processes():
+    """Whatever order JAX finds for a pod; else the shares of a batch would be joined in another."""
+    ring = [types.SimpleNamespace(id=i, process_index=p) for i, p in enumerate([0, 2, 2, 1, 1, 0])]
+    devices = np.empty(6, object)
+    devices[:] = ring
+    for shape in ((6, 1), (3, 2)):
+        ordered = distributed.by_process(devices.reshape(shape))
+        assert ordered.shape == shape
+        assert [device.id for device in ordered.flat] == [0, 5, 3, 4, 1, 2]
 
 
 def test_a_batch_is_placed_by_images_and_rows():

@@ -3,8 +3,10 @@
 Training is one endless stream of examples, a pure function of (seed, position): position p is
 example p % N of epoch p // N, epochs are shuffled anew, and chance is drawn from the position; or,
 where classes are balanced, chance draws the example too (`class_sampling.Plan`). Batch i is
-positions i B ... i B + B - 1, dealt out to the processes in turn, so that neither the number of
-processes nor of threads changes what a step sees. The state is the position.
+positions i B ... i B + B - 1; of it each process reads a contiguous share, the first process the
+first, which is how `distributed.put_batch` joins them. So neither the number of processes nor of
+threads changes what a step sees, nor the order in which it does: chance that a step draws over the
+batch, as dropout, meets the same examples. The state is the position.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,6 +53,23 @@ def _examples(stream: grain.MapDataset, threads: int, prefetch: int) -> Iterator
     return iter(stream.to_iter_dataset(_options(threads, prefetch)))
 
 
+class _Shares:
+    """Of batches of B elements of a stream, the elements p B / P ... (p + 1) B / P - 1 of each."""
+
+    def __init__(
+        self, stream: grain.MapDataset, start: int, batch_size: int, process: int, share: int
+    ) -> None:
+        self._stream, self._start, self._batch_size = stream, start, batch_size
+        self._first, self._share = process * share, share
+
+    def __len__(self) -> int:
+        return (len(self._stream) - self._start) // self._batch_size * self._share
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        batch, place = divmod(index, self._share)
+        return self._stream[self._start + batch * self._batch_size + self._first + place]
+
+
 class TrainIterator:
     """The endless training stream of one process; `get_state` and `set_state` resume it exactly."""
 
@@ -68,7 +87,7 @@ class TrainIterator:
         self._share = _share(batch_size, process_index, process_count)
         self._batch_size = batch_size
         self._threads, self._prefetch = threads, prefetch
-        self._process_index, self._process_count = process_index, process_count
+        self._process_index = process_index
         self._position = 0
         self._batches: Iterator[dict] | None = None
 
@@ -77,9 +96,11 @@ class TrainIterator:
 
     def __next__(self) -> dict[str, np.ndarray]:
         if self._batches is None:
-            start = self._position + self._process_index
-            mine = self._stream[start :: self._process_count]
-            self._batches = _read(mine, self._share, self._threads, self._prefetch)
+            mine = _Shares(
+                self._stream, self._position, self._batch_size, self._process_index, self._share
+            )
+            stream = grain.MapDataset.source(mine)
+            self._batches = _read(stream, self._share, self._threads, self._prefetch)
         batch = next(self._batches)
         self._position += self._batch_size
         return batch

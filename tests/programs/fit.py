@@ -14,6 +14,8 @@ def main(settings):
         settings.get("coordinator"), settings.get("processes", 1), settings.get("process", 0)
     )
     experiment = tiny.experiment(tiny.Tiny(**settings.get("model", {})), **settings["train"])
+    for name, value in settings.get("loss", {}).items():
+        setattr(experiment.loss, name, value)
     sources = tiny.sources(settings.get("pause", 0.0))
     state = train.fit(experiment, settings["workdir"], data=sources)
     if distributed.is_main():
