@@ -126,6 +126,8 @@ def measure(experiment: config.Experiment, table: str, workdir: pathlib.Path) ->
         lines[name] = _line(record, counts, first, cost)
         written = {
             "data": record["data"],
+            "runs": 1,
+            "seed": None if _WEIGHTS.value else experiment.train.seed,
             "environment": kept_environment(record["environment"]),
             "load": os.getloadavg()[0],
             "lines": lines,

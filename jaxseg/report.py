@@ -48,6 +48,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> l
 def markdown(loaded: Sequence[Run]) -> str:
     """Tables: every evaluation, differences, all means, boundaries, and what differs in configs."""
     lines = _numbers(loaded)
+    lines += _trainings(loaded)
     for run in loaded:
         if run.expected:
             lines += ["", f"{run.name}, expected: {run.expected}"]
@@ -62,6 +63,16 @@ def markdown(loaded: Sequence[Run]) -> str:
         names = [run.name for run in loaded]
         lines += ["", *_table(("field", *names), different, texts=1 + len(names))]
     return "\n".join(lines) + "\n"
+
+
+def _trainings(loaded: Sequence[Run]) -> list[str]:
+    """Of how many trainings each run's numbers are."""
+    found = [(run.name, report_uncertainty.trainings(run)) for run in loaded]
+    told = ", ".join(f"{name} ({text})" for name, text in found if text)
+    if not told:
+        return []
+    meaning = "The interval over images does not say how another seed would move the number."
+    return ["", f"Trainings behind a line: {told}. {meaning}"]
 
 
 def _numbers(loaded: Sequence[Run]) -> list[str]:

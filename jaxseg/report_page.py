@@ -50,6 +50,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     images = len(run.evaluations[0].record["images"]) if run.evaluations else 0
     facts = [
         (f"mIoU, {report_uncertainty.OVER_IMAGES}", report_uncertainty.over_images(run.metrics)),
+        ("trainings", report_uncertainty.trainings(run)),
         ("training steps", f"{run.steps:,}" if run.train else ""),
         ("from first to last log line", duration(run.seconds) if run.train else ""),
         ("images a second in training", rate(run) if run.train else ""),

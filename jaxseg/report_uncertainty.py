@@ -59,6 +59,12 @@ def over_seeds(loaded: Sequence[Run]) -> dict[tuple[pathlib.Path, str], str]:
     return texts
 
 
+def trainings(run: Run) -> str:
+    """From how many trainings a run's numbers are: "1, seed 0"; "" where it holds no training."""
+    seed = run.config.get("train.seed")
+    return f"1, seed {seed}" if run.train and seed is not None else ""
+
+
 @dataclasses.dataclass(frozen=True)
 class Difference:
     """mIoU of one evaluation minus that of the first, on the same images."""

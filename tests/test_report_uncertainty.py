@@ -140,6 +140,13 @@ def test_the_report_shows_both_and_merges_neither(tmp_path):
     assert "seeds" not in alone.text
 
 
+def test_a_report_says_from_how_many_trainings_its_numbers_are(tmp_path):
+    write_run(tmp_path / "one", seed=4)
+    assert "trainings1, seed 4" in page(tmp_path / "one", output=tmp_path).text
+    text = (tmp_path / "report.md").read_text()
+    assert "Trainings behind a line: one (1, seed 4)." in text
+
+
 def test_runs_that_cannot_be_told_apart_are_said_to_be(tmp_path, monkeypatch):
     monkeypatch.setattr(report.report_page, "html", lambda loaded: "")
     text = report.write([scored(tmp_path / "a", COUNTS), scored(tmp_path / "b", COUNTS)], tmp_path)

@@ -31,6 +31,7 @@ def test_numbers_are_kept_and_paths_are_not(tmp_path):
         "command": "python -m jaxseg.main --weights=a.tflite --workdir=a",
         "git": "abc",
     }
+    assert (found["runs"], found["seed"]) == (1, None)  # of a weight file
     kept = found["evaluations"]["val_os16"]
     assert kept["metrics"] == {"miou": 0.25}
     assert kept["iou"] == {"road": 0.5, "sky": None}

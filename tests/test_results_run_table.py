@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.results import models, run_table
+from experiments.results import ablations, models, run_table
 from tests.conftest import ROOT
 
 
@@ -13,7 +13,29 @@ def test_the_committed_table_is_the_generators():
     readme = (ROOT / "README.md").read_text()
     block = run_table.table()
     assert models.with_table(readme, block, run_table.BEGIN, run_table.END) == readme
-    assert "| quickstart | Shapes val, 200 images | random | 650 x 16 |" in block
+    assert "| quickstart | Shapes val, 200 images | random | 1, seed 0 | 650 x 16 |" in block
+
+
+def test_the_quick_start_is_a_range_over_its_runs():
+    readme = (ROOT / "README.md").read_text()
+    text = run_table.quickstart()
+    assert models.with_table(readme, text, *run_table.QUICKSTART) == readme
+    assert "73 to 84 % in 6 runs" in text
+    runs = json.loads((run_table.HERE / "quickstart_runs.json").read_text())["runs"]
+    last = json.loads((run_table.HERE / "quickstart.json").read_text())["evaluations"]["val"]
+    assert last["metrics"]["miou"] in [run["miou"] for run in runs]
+
+
+def test_every_record_says_from_how_many_runs_its_number_comes():
+    """Runs, protocols, and the rows of ablations; the seeds too."""
+    for name, record in run_table.records():
+        assert record["runs"] == 1, name
+        assert (record["seed"] is None) == ("training" not in record), name
+    for path in run_table.HERE.glob("protocols_*.json"):
+        assert json.loads(path.read_text())["runs"] == 1
+    for record in ablations.records():
+        for row in record["rows"]:
+            assert len(row["seeds"]) == len(row["miou"]) >= 3, record["ablation"]
 
 
 def test_every_recorded_run_is_of_an_experiment():
@@ -47,11 +69,12 @@ def test_a_run_that_started_from_weights_says_so(tmp_path):
     record = {
         "data": "camvid",
         "environment": {"command": "main --config=x.py --config.train.init_from=runs/start -x"},
+        "runs": 1,
+        "seed": 3,
         "training": {"steps": 1200, "batch_size": 8, "seconds": 90.0},
         "evaluations": {"val": evaluation},
     }
     (tmp_path / "a.json").write_text(json.dumps(record))
     (tmp_path / "speed.json").write_text(json.dumps({"cases": {}}))
-    assert run_table.table(tmp_path).splitlines()[2:] == [
-        "| a | CamVid val, 3 images | start | 1,200 x 8 | 1.5 | whole image | 12.35 |  |"
-    ]
+    line = "a | CamVid val, 3 images | start | 1, seed 3 | 1,200 x 8 | 1.5 | whole image | 12.35 | "
+    assert run_table.table(tmp_path).splitlines()[2:] == [f"| {line} |"]

@@ -2,9 +2,9 @@
 
     python -m experiments.results.collect NAME RUN_FOLDER
 
-Keeps command, commit, versions and devices, the training's length and rate, and of each evaluation
-the means, the interval of mIoU over images, IoU of each class and the boundary suite; leaves out
-pictures, images and confusion matrices.
+Keeps command, commit, versions and devices, from how many runs the numbers are (one) and its seed,
+the training's length and rate, and of each evaluation the means, the interval of mIoU over images,
+IoU of each class and the boundary suite; leaves out pictures, images and confusion matrices.
 """
 
 import json
@@ -64,6 +64,8 @@ def collect(folder: pathlib.Path | str) -> dict[str, Any]:
     record: dict[str, Any] = {
         "data": run.config.get("data.name"),
         "model": run.config.get("model.class"),
+        "runs": 1,
+        "seed": run.config.get("train.seed") if run.train else None,
         "environment": kept_environment(environment),
     }
     if run.train:

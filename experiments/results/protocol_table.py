@@ -64,7 +64,14 @@ def _cell(value: float | None, factor: int = 100, digits: int = 2) -> str:
 
 def block(record: Mapping[str, Any]) -> str:
     """What stands between the marks in README.md."""
-    return "\n\n".join(filter(None, (markdown(record), boundaries(record))))
+    return "\n\n".join(filter(None, (trained(record), markdown(record), boundaries(record))))
+
+
+def trained(record: Mapping[str, Any]) -> str:
+    """From how many trainings the numbers are."""
+    if record["seed"] is None:
+        return "All lines are of one network, whose weights were published."
+    return f"All lines are of one training (seed {record['seed']}); no other seed was run."
 
 
 def main() -> int:

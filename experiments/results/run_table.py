@@ -2,14 +2,15 @@
 
     python -m experiments.results.run_table
 
-writes the table between the marks in README.md: a line for each evaluation of each record that
-`collect` wrote.
+writes the table between the marks in README.md, a line for each evaluation of each record that
+`collect` wrote, and the range of the quick start's runs (quickstart_runs.json) between its marks.
 """
 
 import json
 import pathlib
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from jaxseg import whole_file
 from jaxseg.results import interval_text
 
 BEGIN, END = "<!-- runs -->", "<!-- /runs -->"
+QUICKSTART = "<!-- quickstart -->", "<!-- /quickstart -->"
 EXPECTED = {  # (record, evaluation) -> mIoU in per cent, as the experiment's docstring has it
     ("google_deeplab_v3_voc", "val_os16_513x513"): "about 70.2, of all 1449 images",
     ("quickstart", "val"): "at least 70",
@@ -36,7 +38,9 @@ _WORDS = {  # a part of a tag, and what it says
     r"crf-(.+)": r"CRF \1",
     r"first(\d+)": r"the first \1 images",
 }
-_HEADS = ("run", "data", "start", "steps x batch", "minutes", "protocol", "mIoU", "expected")
+_HEADS = (
+    *("run", "data", "start", "runs", "steps x batch", "minutes", "protocol", "mIoU", "expected"),
+)
 _RIGHT = {"steps x batch", "minutes", "mIoU"}
 
 
@@ -70,6 +74,12 @@ def _start(record: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     return given[1].rpartition("/")[2] if given else "random"
 
 
+def runs(record: Mapping[str, Any]) -> str:
+    """From how many runs the record's numbers are, and of which seed: "1, seed 0"."""
+    seed = "" if record["seed"] is None else f", seed {record['seed']}"
+    return f"{record['runs']}{seed}"
+
+
 def _miou(metrics: Mapping[str, Any]) -> str:
     """In percent, with its 95 % interval over images where the record has one."""
     interval = interval_text(metrics.get("miou_interval"))
@@ -84,6 +94,7 @@ def _cells(name: str, record: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             name,
             f"{split}, {evaluation['images']} images",
             _start(record, evaluation),
+            runs(record) if training else "published weights",
             f"{training['steps']:,} x {training['batch_size']}" if training else "",
             f"{training['seconds'] / 60:.1f}" if training else "",
             protocol(tag),
@@ -104,10 +115,25 @@ def table(results: pathlib.Path = HERE) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
+def quickstart(results: pathlib.Path = HERE) -> str:
+    """The quick start's mIoU in a sentence: a range over its runs, and how many they are."""
+    found = json.loads((results / "quickstart_runs.json").read_text())["runs"]
+    scores = [run["miou"] for run in found]
+    zero = sum(run["seed"] == 0 for run in found)
+    return textwrap.fill(
+        f"Its mIoU on the validation images was {100 * min(scores):.0f} to {100 * max(scores):.0f} "
+        f"% in {len(scores)} runs ({zero} of seed 0, each with the code of its day, on CPUs): a "
+        "training this short moves by points with the seed, the code, and the rounding of sums, in "
+        "which processors differ.",
+        100,
+    )
+
+
 def main() -> int:
     """The command line."""
     readme = ROOT / "README.md"
-    whole_file.write_text(readme, with_table(readme.read_text(), table(), BEGIN, END))
+    text = with_table(readme.read_text(), table(), BEGIN, END)
+    whole_file.write_text(readme, with_table(text, quickstart(), *QUICKSTART))
     return 0
 
 
