@@ -6,12 +6,15 @@ import pathlib
 import re
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 
-from jaxseg import config, stored
-from jaxseg.errors import one_line
+from jaxseg import config, flag_check, stored
+from jaxseg.errors import one_line, together
+
+_REFUSED = (flags.Error, KeyError, TypeError, ValueError, OSError, AttributeError)
 
 
 def _with_stored_config(arguments: list[str]) -> list[str]:
@@ -44,42 +47,78 @@ def _check_file(path: pathlib.Path) -> None:
         raise flags.ValidationError(f"--config={path}: no such file{there}")
 
 
-def _known_fields(file: str) -> list[str]:
-    """The field names of the experiment in `file`, to propose a near one."""
-    alone = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=alone, sys_argv=[])
-    alone(["", f"--config={file}"])
-    return [path for path, _ in config.flatten(alone["config"].value)]
+def _alone(file: str, overrides: Sequence[str]) -> Any:
+    """The experiment in `file` with no other flags than these."""
+    values = flags.FlagValues()
+    arguments = ["", f"--config={file}", *overrides]
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=arguments)
+    values(arguments)
+    return values["config"].value
+
+
+def _fields(file: str) -> dict[str, Any]:
+    """Each field of the experiment in `file` with its value."""
+    return dict(config.flatten(_alone(file, ())))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, flags.Error):
+        return str(error).strip().splitlines()[-1]  # ml_collections' holds a traceback
+    return one_line(error)
+
+
+def _of_override(file: str, argument: str, known: Sequence[str]) -> str:
+    """What is wrong with one --config.FIELD=VALUE; "" where nothing is."""
+    flag = argument.lstrip("-").partition("=")[0]
+    field = flag.removeprefix("config.")
+    if not any(k == field or k.startswith(field + ".") for k in known):
+        near = difflib.get_close_matches(field, known, n=3, cutoff=0.5)
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        return f"--{flag}: the experiment has no field {field}{hint}"
+    if field not in known:
+        return f"--{flag} is a part of the experiment: set one of its fields"
+    try:
+        _alone(file, [argument])
+    except _REFUSED as error:
+        return _reason(error)
+    return ""
 
 
 def parse(arguments: list[str]) -> list[str]:
-    """absl's flag parsing; a wrong field or value of the config becomes one line and exit 2."""
+    """absl's flag parsing; all wrong flags, fields and values become one message and exit 2."""
     arguments = _with_stored_config(arguments)
     file = _config_file(arguments)
+    faults: list[str] = []
     try:
         if file is not None:
             _check_file(pathlib.Path(file.partition(":")[0]))
-        return flags.FLAGS(arguments)
+        overrides = [a for a in arguments if re.match("--?(no)?config[.]", a)]
+        bare = file is not None and any("=" not in a for a in overrides)
+        fields = _fields(file) if bare and file is not None else {}
+        booleans = [path for path, value in fields.items() if isinstance(value, bool)]
+        faults = flag_check.faults(arguments, flags.FLAGS, booleans)
+        if not faults:
+            return flags.FLAGS(arguments)
     except (SyntaxError, NameError, ImportError) as error:
-        message = f"{file} is no experiment file: {type(error).__name__}: {error}"
-    except flags.Error as error:
-        message = str(error).strip().splitlines()[-1]  # ml_collections' holds a traceback
-        for flag in (a.lstrip("-").partition("=")[0] for a in arguments):
-            if "not supported for overriding" in message and f"field {flag} " in message:
-                message = f"--{flag} is a part of the experiment: set one of its fields"
-    except (KeyError, TypeError, ValueError, OSError, AttributeError) as error:
-        message = one_line(error)
-        wrong = [a.lstrip("-").partition("=")[0] for a in arguments if "config." in a[:9]]
-        known = _known_fields(file) if file is not None and wrong else []
-        for flag in wrong:
-            field = flag.removeprefix("config.")
-            if known and not any(k == field or k.startswith(field + ".") for k in known):
-                near = difflib.get_close_matches(field, known, n=3, cutoff=0.5)
-                hint = f"; near it: {', '.join(near)}" if near else ""
-                message = f"--{flag}: the experiment has no field {field}{hint}"
-                break
-    print(f"jaxseg: {message}", file=sys.stderr)
+        faults = [f"{file} is not an experiment file: {type(error).__name__}: {error}"]
+    except _REFUSED as error:
+        faults = _each(file, arguments) or [_reason(error)]
+    else:
+        faults += [fault for fault in _each(file, arguments) if fault not in faults]
+    print(f"jaxseg: {together(faults, 'flags')}", file=sys.stderr)
     sys.exit(2)
+
+
+def _each(file: str | None, arguments: Sequence[str]) -> list[str]:
+    """What is wrong with each --config.FIELD=VALUE by itself."""
+    overrides = [a for a in arguments if re.match("--?config[.][^=]*=", a)]
+    if file is None or not overrides or not pathlib.Path(file.partition(":")[0]).is_file():
+        return []
+    try:
+        known = list(_fields(file))
+    except _REFUSED:
+        return []
+    return [fault for a in overrides if (fault := _of_override(file, a, known))]
 
 
 def prepare_jax(experiment: config.Experiment) -> None:

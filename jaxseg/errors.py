@@ -2,7 +2,7 @@
 
 import contextlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 
 def one_line(error: BaseException) -> str:
@@ -13,6 +13,13 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, KeyError) and error.args:
         return str(error.args[0])
     return str(error)
+
+
+def together(faults: Sequence[str], what: str = "settings") -> str:
+    """Several faults of one configuration as one message; a single one is its own."""
+    if len(faults) == 1:
+        return faults[0]
+    return "\n".join([f"{len(faults)} {what} cannot be used:", *faults])
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxseg import config, row_bands
+from jaxseg.errors import together
 from jaxseg.postprocess import crf
 from jaxseg.types import Array, ArrayLike, Variables
 from jaxseg.views import Color, Views, at_output_stride, normalise, with_view
@@ -30,38 +31,75 @@ __all__ = [
     "make_predictions",
     "make_probabilities",
     "normalise",
+    "protocol_faults",
 ]
 
 
-def check_protocol(protocol: config.Eval) -> None:
-    """Refuses values that have no meaning, alone or together.
-
-    Raises:
-      ValueError: names the field and what it must be.
-    """
+def protocol_faults(protocol: config.Eval) -> list[str]:
+    """What has no meaning in a protocol, alone or together: each field, and what it must be."""
+    found = []
     if not protocol.scales or min(protocol.scales) <= 0:
-        raise ValueError(f"eval.scales={protocol.scales} must be positive numbers, at least one")
+        found.append(
+            f"eval.scales={protocol.scales} must be positive numbers, at least one: set "
+            "--config.eval.scales=1"
+        )
     if any(protocol.size) and min(protocol.size) < 1:
-        raise ValueError(f"eval.size={protocol.size} must be two positive numbers, or 0,0")
-    if protocol.sliding and not 0 < protocol.stride <= 1:
-        raise ValueError(
+        found.append(
+            f"eval.size={protocol.size} must be two positive numbers, or 0,0: set "
+            "--config.eval.size=0,0"
+        )
+    if protocol.batch_size < 1:
+        found.append(f"eval.batch_size={protocol.batch_size} must be at least 1")
+    if protocol.sliding:
+        found += _window_faults(protocol)
+    if protocol.fusion == "max" and (protocol.sliding or protocol.margin):
+        found.append(
+            "eval.fusion=max takes the highest logit over views of whole images: leave "
+            "eval.sliding and eval.margin off (--config.eval.sliding=False --config.eval.margin=0)"
+        )
+    try:
+        crf = crf_parameters(protocol)
+    except ValueError as error:
+        found.append(str(error))
+    else:
+        if crf and jax.process_count() > 1:
+            found.append(
+                f"eval.crf={protocol.crf}: one process at a time runs a CRF, not several: set "
+                "--config.eval.crf="
+            )
+    return found
+
+
+def _window_faults(protocol: config.Eval) -> list[str]:
+    found = []
+    if not 0 < protocol.stride <= 1:
+        found.append(
             f"eval.stride={protocol.stride} must be a share of the crop, above 0 and at most 1"
         )
-    if protocol.sliding and min(protocol.crop_size) < 1:
-        raise ValueError(f"eval.crop_size={protocol.crop_size} must be two positive numbers")
-    if protocol.batch_size < 1:
-        raise ValueError(f"eval.batch_size={protocol.batch_size} must be at least 1")
-    if protocol.sliding and 2 * protocol.margin >= min(protocol.crop_size):
-        raise ValueError(
-            f"eval.margin={protocol.margin} leaves nothing of a window of {protocol.crop_size}"
+    if min(protocol.crop_size) < 1:
+        found.append(f"eval.crop_size={protocol.crop_size} must be two positive numbers")
+    elif 2 * protocol.margin >= min(protocol.crop_size):
+        found.append(
+            f"eval.margin={protocol.margin} leaves nothing of a window of {protocol.crop_size}: "
+            "set --config.eval.margin=0"
         )
-    if protocol.fusion == "max" and (protocol.sliding or protocol.margin):
-        raise ValueError(
-            "eval.fusion=max takes the highest logit over views of whole images: leave "
-            "eval.sliding and eval.margin off"
+    odd = [scale for scale in protocol.scales if abs(1000 * scale - round(1000 * scale)) > 1e-6]
+    if odd:
+        found.append(
+            f"eval.scales={protocol.scales}: windows take scales of up to three digits, so "
+            f"--config.eval.scales={','.join(f'{scale:.3g}' for scale in protocol.scales)}"
         )
-    if crf_parameters(protocol) and jax.process_count() > 1:
-        raise ValueError(f"eval.crf={protocol.crf}: one process at a time runs a CRF, not several")
+    return found
+
+
+def check_protocol(protocol: config.Eval) -> None:
+    """Refuses what `protocol_faults` finds.
+
+    Raises:
+      ValueError: names the fields and what they must be.
+    """
+    if found := protocol_faults(protocol):
+        raise ValueError(together(found))
 
 
 def _sizes_of(images: ArrayLike, sizes: ArrayLike | None) -> Array:

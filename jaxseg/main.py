@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from jaxseg import command_line, config, config_check, protocols
+from jaxseg import command_line, config, config_check, flag_check, protocols
 from jaxseg.errors import one_line
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -42,6 +42,14 @@ _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0,
 _PROCESSES = flags.DEFINE_integer("processes", 1, "With --coordinator: how many there are.")
 _PROCESS = flags.DEFINE_integer("process", 0, "With --coordinator: which one this is.")
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the Python traceback of an error.")
+_READ_BY = {
+    "inputs": ("predict",),
+    "output": ("predict",),
+    "probabilities": ("predict",),
+    "weights": ("evaluate", "predict"),
+    "size": ("summary",),
+    "memory": ("summary",),
+}
 
 
 def _experiment() -> config.Experiment:
@@ -53,8 +61,48 @@ def _experiment() -> config.Experiment:
         overrides = config_flags.get_override_values(flags.FLAGS["config"])
         given = [path.removeprefix("eval.") for path in overrides if path.startswith("eval.")]
         experiment.eval = protocols.named(_PROTOCOL.value, experiment.eval, given)
-    config_check.check(experiment)
     return experiment
+
+
+def _strangers() -> list[str]:
+    """Flags of another mode, which this one would leave unread."""
+    mode = _MODE.value
+    found = []
+    for name, modes in _READ_BY.items():
+        if flags.FLAGS[name].present and mode not in modes:
+            way = "; a training starts from --config.train.init_from" * (
+                (name, mode) == ("weights", "train")
+            )
+            found.append(f"--{name} is of --mode={' and '.join(modes)}, not of {mode}{way}")
+    return found
+
+
+def _checked(experiment: config.Experiment) -> config.Experiment:
+    """The experiment with nothing to refuse before it meets weights and images.
+
+    A training looks at all of it when it has met its data and the other processes.
+
+    Raises:
+      ValueError: all faults together.
+    """
+    faults = _strangers()
+    found, usable = config_check.examine(experiment)
+    if usable is not None:
+        given = config_flags.get_override_values(flags.FLAGS["config"])
+        default = config.Experiment(usable.model)
+        faults += flag_check.without_effect(usable, given, default)
+    if _MODE.value == "train" and not faults:
+        return experiment
+    faults += found
+    if usable is None or _MODE.value == "summary":
+        config_check.refuse(faults)
+    else:
+        from jaxseg import train_check
+
+        train_check.refuse_all(faults, usable, _MODE.value)
+    from jaxseg import class_count
+
+    return class_count.of_data(experiment)
 
 
 def _workdir() -> pathlib.Path:
@@ -72,7 +120,7 @@ def _start_jax(experiment: config.Experiment) -> None:
 
 def run(mode: str) -> int:
     """Hands over to the mode. Imports are here, so that `--help` answers at once."""
-    experiment = _experiment()
+    experiment = _checked(_experiment())
     _start_jax(experiment)
     if mode == "train":
         from jaxseg import train
@@ -107,7 +155,7 @@ def run(mode: str) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Runs the mode; an error that the user can mend becomes one line."""
     if len(arguments) > 1:
-        print(f"jaxseg: {arguments[1]!r} is no flag; see --help", file=sys.stderr)
+        print(f"jaxseg: {arguments[1]!r} is not a flag; see --help", file=sys.stderr)
         return 2
     logging.set_verbosity(logging.WARNING)
     try:

@@ -10,6 +10,58 @@ import jax
 import optax
 
 from jaxseg import config
+from jaxseg.errors import together
+
+
+def schedule_faults(optim: config.Optim, steps: int) -> list[str]:
+    """What is wrong with the learning rate over the steps of a run, each with its way out."""
+    found = []
+    if not 0 <= optim.warmup_steps < max(steps, 1):
+        found.append(
+            f"optim.warmup_steps={optim.warmup_steps} must be from 0 to below train.steps={steps}: "
+            "set --config.optim.warmup_steps=0"
+        )
+    if optim.schedule not in ("poly", "step", "constant"):
+        found.append(
+            f"optim.schedule={optim.schedule}: poly, step or constant: set "
+            "--config.optim.schedule=poly"
+        )
+    if optim.schedule == "poly" and optim.end_learning_rate > optim.learning_rate:
+        found.append(
+            f"optim.end_learning_rate={optim.end_learning_rate} is above learning_rate="
+            f"{optim.learning_rate}, so the rate would rise: set --config.optim.end_learning_rate=0"
+        )
+    if optim.schedule != "step":
+        return found
+    if not optim.decay_steps:
+        return [
+            *found,
+            "optim.schedule=step needs optim.decay_steps, e.g. (20000, 40000): set "
+            f"--config.optim.decay_steps={max(steps * 2 // 3, 1)}",
+        ]
+    given = ",".join(map(str, optim.decay_steps))
+    ascending = sorted(set(optim.decay_steps))
+    once = ",".join(map(str, ascending))
+    if list(optim.decay_steps) != ascending:
+        found.append(
+            f"optim.decay_steps={given} must ascend, each step once (the rate is multiplied by "
+            f"decay_factor at each): set --config.optim.decay_steps={once}, and "
+            "--config.optim.decay_factor to the product where one step is to count twice"
+        )
+    within = [step for step in ascending if max(optim.warmup_steps, 1) <= step < steps]
+    if within != ascending:
+        fitting = ",".join(map(str, within))
+        way = f"--config.optim.decay_steps={fitting}" if within else "another schedule"
+        found.append(
+            f"optim.decay_steps={given} must lie from {max(optim.warmup_steps, 1)}, after the "
+            f"warm-up, to below train.steps={steps}: set {way}, or more --config.train.steps"
+        )
+    if optim.decay_factor == 0:
+        found.append(
+            "optim.decay_factor=0 ends learning at the first of decay_steps: set "
+            "--config.optim.decay_factor=0.1"
+        )
+    return found
 
 
 def schedule(optim: config.Optim, steps: int) -> optax.Schedule:
@@ -25,24 +77,18 @@ def schedule(optim: config.Optim, steps: int) -> optax.Schedule:
     Raises:
       ValueError: an unknown schedule or a value out of range; the field is named.
     """
+    if found := schedule_faults(optim, steps):
+        raise ValueError(together(found))
     base = optim.learning_rate
-    if not 0 <= optim.warmup_steps < max(steps, 1):
-        raise ValueError(
-            f"optim.warmup_steps={optim.warmup_steps} must be from 0 to below train.steps={steps}"
-        )
     if optim.schedule == "poly":
         after = optax.polynomial_schedule(
             base, optim.end_learning_rate, optim.power, steps - optim.warmup_steps
         )
     elif optim.schedule == "step":
-        if not optim.decay_steps:
-            raise ValueError("optim.schedule=step needs optim.decay_steps, e.g. (20000, 40000)")
         at = {step - optim.warmup_steps: optim.decay_factor for step in optim.decay_steps}
         after = optax.piecewise_constant_schedule(base, at)
-    elif optim.schedule == "constant":
-        after = optax.constant_schedule(base)
     else:
-        raise ValueError(f"optim.schedule={optim.schedule}: poly, step or constant")
+        after = optax.constant_schedule(base)
     if not optim.warmup_steps:
         return after
     warmup = optax.linear_schedule(base / optim.warmup_steps, base, max(optim.warmup_steps - 1, 1))
@@ -69,6 +115,44 @@ def decay_mask(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(decays, params)
 
 
+def multiplier_faults(params: Any, multipliers: Sequence[tuple[str, float]]) -> list[str]:
+    """Patterns that no parameter path holds or that stand twice, and factors without meaning.
+
+    Args:
+      params: parameters or their shapes.
+      multipliers: as of `learning_rate_factors`.
+    """
+    paths = [_path(keys) for keys, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
+    top = sorted({path.partition("/")[0] for path in paths})
+    patterns = [pattern for pattern, _ in multipliers]
+    found = []
+    for pattern, factor in multipliers:
+        try:
+            matched = any(re.search(pattern, path) for path in paths)
+        except re.error as error:
+            found.append(f"optim.multipliers: {pattern!r} is no pattern: {error}")
+            continue
+        if not matched:
+            found.append(
+                f"optim.multipliers: no parameter path holds {pattern!r}; "
+                f"paths are like {paths[0]}, first parts: {', '.join(top)}"
+            )
+        if factor < 0:
+            found.append(
+                f"optim.multipliers: the factor {factor} of {pattern!r} would climb the loss: it "
+                "must be at least 0"
+            )
+    for pattern in dict.fromkeys(p for p in patterns if patterns.count(p) > 1):
+        factors = [factor for p, factor in multipliers if p == pattern]
+        found.append(
+            f"optim.multipliers: {pattern!r} stands {len(factors)} times: give it once, with one "
+            f"factor (their product is {math.prod(factors):g})"
+        )
+    if not found and not any(jax.tree.leaves(learning_rate_factors(params, multipliers))):
+        found.append("optim.multipliers: every factor is 0, so that nothing learns: leave one out")
+    return found
+
+
 def learning_rate_factors(params: Any, multipliers: Sequence[tuple[str, float]]) -> Any:
     """A tree like `params`: the product of the factors whose pattern is found in the path.
 
@@ -76,22 +160,7 @@ def learning_rate_factors(params: Any, multipliers: Sequence[tuple[str, float]])
       params: parameters or their shapes.
       multipliers: (regular expression, factor) pairs; the expression is searched for in paths such
         as "backbone/stage1/unit1/conv1/kernel".
-
-    Raises:
-      ValueError: a pattern that no path holds, or that is no regular expression.
     """
-    paths = [_path(keys) for keys, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
-    for pattern, _ in multipliers:
-        try:
-            found = any(re.search(pattern, path) for path in paths)
-        except re.error as error:
-            raise ValueError(f"optim.multipliers: {pattern!r} is no pattern: {error}") from error
-        if not found:
-            top = sorted({path.partition("/")[0] for path in paths})
-            raise ValueError(
-                f"optim.multipliers: no parameter path holds {pattern!r}; "
-                f"paths are like {paths[0]}, first parts: {', '.join(top)}"
-            )
 
     def factor(keys: Any, _: Any) -> float:
         path = _path(keys)
@@ -134,6 +203,8 @@ def build(
         raise ValueError(f"optim.name={optim.name}: sgd or adamw")
     chain.append(optax.scale_by_learning_rate(rate))
     if optim.multipliers:
+        if found := multiplier_faults(params, optim.multipliers):
+            raise ValueError(together(found))
         factors = learning_rate_factors(params, optim.multipliers)
         chain.append(
             optax.stateless(lambda updates, _: jax.tree.map(operator.mul, updates, factors))

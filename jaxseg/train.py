@@ -23,6 +23,7 @@ from jaxseg import (
     checkpoint,
     config,
     distributed,
+    drift,
     initial,
     log,
     reach,
@@ -67,12 +68,13 @@ def fit(
         use; a loss that is not finite.
     """
     workdir = pathlib.Path(workdir)
-    train, main = experiment.train, distributed.is_main()
+    main = distributed.is_main()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(distributed.watch(train.peer_timeout, workdir / "checkpoints"))
-        train_source, eval_source = data or _open_data(experiment.data)
-        mesh = distributed.make_mesh(train.rows)
-        train_check.check(experiment, train_source, eval_source, mesh)
+        timeout = experiment.train.peer_timeout
+        stack.enter_context(distributed.watch(timeout, workdir / "checkpoints"))
+        ready = train_check.ready(experiment, data)
+        experiment, train, mesh = ready.experiment, ready.experiment.train, ready.mesh
+        train_source, eval_source = ready.train, ready.test
         plan = class_sampling.make_plan(
             train_source, duplicate=experiment.data.duplicate, balance=experiment.data.balance
         )
@@ -102,6 +104,8 @@ def fit(
         for line in reach.unreached(
             experiment.model, experiment.data.crop_size, _seen_at_once(experiment, eval_source)
         ):
+            progress.say(line)
+        for line in drift.notices(experiment):
             progress.say(line)
 
         def evaluation_due(step: int) -> bool:
@@ -164,11 +168,6 @@ def fit(
             if not last:
                 batch, position = upcoming
         return state
-
-
-def _open_data(data: config.Data) -> tuple[loader.Source, loader.Source]:
-    train = loader.open_split(data.name, data.train_split, data.data_dir)
-    return train, loader.open_split(data.name, data.eval_split, data.data_dir)
 
 
 def _seen_at_once(experiment: config.Experiment, source: loader.Source) -> tuple[int, int]:

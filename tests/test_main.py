@@ -27,7 +27,7 @@ QUICKSTART = "--config=experiments/quickstart.py"
         ((QUICKSTART, "--mode=fly"), 2, ("mode", "fly")),
         ((QUICKSTART,), 1, ("--workdir",)),
         (("--mode=evaluate", "--workdir=/nowhere"), 1, ("/nowhere/config.json", "--config")),
-        ((QUICKSTART, "train"), 2, ("'train'", "no flag")),
+        ((QUICKSTART, "train"), 2, ("'train'", "not a flag")),
     ],
 )
 def test_a_wrong_command_gets_one_line(arguments, status, words):

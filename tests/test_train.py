@@ -284,7 +284,7 @@ def with_fields(experiment, part, **fields):
         (lambda e: with_fields(e, "train", steps=0), "train.steps=0 must be at least 1"),
         (lambda e: with_fields(e, "train", keep=0), "train.keep=0"),
         (lambda e: with_fields(e, "train", ema_decay=1.0), "ema_decay=1.0"),
-        (lambda e: with_fields(e, "optim", name="lamb"), "sgd or adamw"),
+        (lambda e: with_fields(e, "optim", name="lamb"), "one of sgd, adamw"),
         (lambda e: with_fields(e, "train", init_from="/nowhere"), "/nowhere is missing"),
     ],
 )

@@ -54,23 +54,32 @@ def make_plan(source: Source, *, duplicate: Sequence[str] = (), balance: bool = 
     epoch = np.arange(len(source))
     if not duplicate and not balance:
         return Plan(epoch)
-    wanted = [
-        _class_id(name, source.labels, source.name)
-        for given in duplicate
-        for name in ([given] if given in source.labels.names else given.split(","))
-    ]
+    ids = wanted(duplicate, source.labels, source.name)
     held = held_classes(source)
-    for train_id in wanted:
+    for train_id in ids:
         if not held[:, train_id].any():
             name = source.labels.names[train_id]
             raise ValueError(f"data.duplicate: no image of {source.name} {source.split} has {name}")
-    epoch = np.concatenate([epoch, np.flatnonzero(held[:, wanted].any(axis=1))])
+    epoch = np.concatenate([epoch, np.flatnonzero(held[:, ids].any(axis=1))])
     if not balance:
         return Plan(epoch)
     there = np.flatnonzero(held.any(axis=0))
     if not there.size:
         raise ValueError(f"data.balance: no image of {source.name} {source.split} has a class")
     return Plan(epoch, tuple(epoch[held[epoch, train_id]] for train_id in there))
+
+
+def wanted(duplicate: Sequence[str], labels: LabelSpec, where: str) -> list[int]:
+    """The train ids of the classes that `make_plan` doubles.
+
+    Raises:
+      ValueError: there is no such class; it is named together with the classes of `where`.
+    """
+    return [
+        _class_id(name, labels, where)
+        for given in duplicate
+        for name in ([given] if given in labels.names else given.split(","))
+    ]
 
 
 def _class_id(name: str, labels: LabelSpec, where: str) -> int:
