@@ -209,7 +209,7 @@ def test_frozen_parameters_with_drifting_statistics_are_said_at_the_start():
     experiment = changed(tiny.experiment(Normed()), optim__multipliers=FROZEN)
     assert drift.updated(experiment) == ["norm"]
     (line,) = drift.notices(experiment)
-    assert "freezes the parameters of 1 norms (norm), but not their batch statistics" in line
+    assert "freezes the parameters of 1 norm(s) (norm), but not their batch statistics" in line
     assert "--config.model.norm=frozen keeps both" in line
     frozen = changed(tiny.experiment(Normed(norm="frozen")), optim__multipliers=FROZEN)
     assert drift.updated(frozen) == []
@@ -238,7 +238,7 @@ def test_what_the_line_points_to_keeps_both_parameters_and_statistics():
 def test_batch_norm_over_one_image_is_said_at_the_start():
     for fields in ({"data__batch_size": 1}, {"train__accumulate": 4}):
         (line,) = drift.notices(changed(tiny.experiment(Normed()), **fields))
-        assert "holds one image, whose own statistics 1 batch norms take" in line
+        assert "holds one image, whose own statistics 1 batch norm(s) take" in line
         assert "--config.model.norm=frozen" in line
     assert drift.notices(changed(tiny.experiment(Normed("frozen")), data__batch_size=2)) == []
 
