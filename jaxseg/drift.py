@@ -76,14 +76,15 @@ def notices(experiment: config.Experiment) -> list[str]:
         named = ", ".join(frozen[:_NAMED]) + ", ..." * (len(frozen) > _NAMED)
         flags = " ".join(dict.fromkeys(_flag(experiment.model, path) for path in frozen))
         lines.append(
-            f"optim.multipliers freezes the parameters of {len(frozen)} norm(s) ({named}), but not "
-            f"their batch statistics, which follow the new data: {flags} keeps both as they are"
+            f"optim.multipliers freezes the parameters of {len(frozen)} norm(s) ({named}), but "
+            "not their batch statistics, which follow the data: "
+            f"{flags} keeps both as they are"
         )
     if alone and drifting:
         flags = " ".join(dict.fromkeys(_flag(experiment.model, path) for path in drifting))
         each = "micro-batch" if experiment.train.accumulate > 1 else "step"
         lines.append(
-            f"each {each} holds one image, whose own statistics {len(drifting)} batch norm(s) take: "
-            f"{flags}, or norm=group, or a larger --config.data.batch_size"
+            f"each {each} holds one image, whose own statistics {len(drifting)} batch norm(s) take:"
+            f" {flags}, or norm=group, or a larger --config.data.batch_size"
         )
     return lines
