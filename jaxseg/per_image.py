@@ -6,13 +6,11 @@ classes take some megabytes where whole matrices take 360.
 
 import dataclasses
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from jaxseg import whole_file
+from jaxseg import npz_file, whole_file
 
 Entries = tuple[np.ndarray, np.ndarray, np.ndarray]  # truth, prediction, count
 
@@ -90,10 +88,10 @@ def read(path: pathlib.Path) -> PerImage:
       ValueError: not a file of `write`, or one that was cut short.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            names, k = tuple(map(str, file["names"])), int(file["num_classes"])
-            counts = PerImage(names, k, *(file[name] for name in _ARRAYS))
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        file = npz_file.read(path)
+        names, k = tuple(map(str, file["names"])), int(file["num_classes"])
+        counts = PerImage(names, k, *(file[name] for name in _ARRAYS))
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} holds no confusion matrices of images ({error})") from error
     ends = ((counts.image, len(names)), (counts.truth, k), (counts.prediction, k))
     if any(len(part) and (part.min() < 0 or part.max() >= end) for part, end in ends):

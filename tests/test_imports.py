@@ -18,7 +18,7 @@ ALLOWED = {
     "boundary_metrics": {"boundary_maps", "metrics"},
     "boundary_suite": {"boundary_metrics", "distributed", "metrics"},
     "uncertainty": {"metrics"},
-    "per_image": set(),
+    "per_image": {"npz_file"},
     "probability_metrics": set(),
     "em_metrics": set(),
     "warping_error": set(),

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from jaxseg import draw, em_metrics, probability_metrics, warping_error, whole_file
+from jaxseg import draw, em_metrics, npz_file, probability_metrics, warping_error, whole_file
 from jaxseg.data import loader
 from jaxseg.errors import one_line
 from jaxseg.log import write_json
@@ -50,11 +50,11 @@ def read(folder: pathlib.Path, source: loader.Source) -> tuple[np.ndarray, np.nd
         )
     scores = []
     for path, example in zip(paths, examples, strict=True):
-        with np.load(path) as file:
-            if tuple(file["names"].tolist()) != labels.names:
-                raise ValueError(f"{path} is of the classes {', '.join(file['names'])}")
-            zero, one = np.moveaxis(file["probabilities"].astype(np.float32), -1, 0)
-            scores.append(np.where(one > 0.5, 1 - zero, one))  # float16 is finest next to 0
+        file = npz_file.read(path)
+        if tuple(file["names"].tolist()) != labels.names:
+            raise ValueError(f"{path} is of the classes {', '.join(file['names'])}")
+        zero, one = np.moveaxis(file["probabilities"].astype(np.float32), -1, 0)
+        scores.append(np.where(one > 0.5, 1 - zero, one))  # float16 is finest next to 0
         if scores[-1].shape != example["label"].shape:
             raise ValueError(f"{path} is {scores[-1].shape}, its slice {example['label'].shape}")
     if len({score.shape for score in scores}) > 1:

@@ -101,7 +101,7 @@ def held_classes(source: Source) -> np.ndarray:
     """
     path = source.folder / f"classes_{source.split}.npy"
     shape = (len(source), source.labels.num_classes)
-    with contextlib.suppress(OSError, ValueError, EOFError):  # not there, or half of it
+    with contextlib.suppress(OSError, ValueError, EOFError, MemoryError):  # absent, or damaged
         kept = np.load(path)
         if kept.dtype == bool and kept.shape == shape:
             return kept

@@ -12,6 +12,9 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+from jaxseg.weights import sizes
+from jaxseg.weights.pickle_machine import shown
+
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _TYPES = {"int": _FIELD.TYPE_INT64, "text": _FIELD.TYPE_STRING, "bytes": _FIELD.TYPE_BYTES}
 # The first byte of a file is the tag of its first field: a name, layers, inputs or layer.
@@ -73,14 +76,16 @@ NetParameter = _net_parameter()
 
 def _array(blob: Any, name: str) -> np.ndarray:
     if blob.HasField("shape"):
-        shape = tuple(blob.shape.dim)
+        shape = tuple(blob.shape.dim[: sizes.MOST_DIMENSIONS + 1])
     elif any(blob.HasField(field) for field in _LEGACY):
         shape = tuple(getattr(blob, field) for field in _LEGACY)
     else:
         raise ValueError(f"{name} has no shape")
     chunks, dtype = (blob.data, "<f4") if blob.data else (blob.double_data, "<f8")
     content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    size = int(np.prod(shape, dtype=np.int64))
+    size = int(np.prod(shape, dtype=object))
+    if len(shape) > sizes.MOST_DIMENSIONS:
+        raise ValueError(f"{name} has more than {sizes.MOST_DIMENSIONS} dimensions")
     if min(shape, default=1) < 0 or len(content) != size * np.dtype(dtype).itemsize:
         raise ValueError(f"{name} of shape {shape} has {len(content)} bytes of {dtype}")
     return np.frombuffer(content, dtype).reshape(shape)
@@ -133,9 +138,9 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     try:
         found = _blobs(NetParameter.FromString(path.read_bytes()))
     except DecodeError as error:
-        raise ValueError(f"{path}: truncated or no Caffe model: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: truncated or not a Caffe model: {error}") from error
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{path}: {shown(str(error), 400)}") from error
     if not found:
         raise ValueError(f"{path}: no Caffe model with weights")
     return found

@@ -70,15 +70,16 @@ class Persistent:
     identifier: Any
 
 
-def shown(value: Any) -> str:
+def shown(value: Any, longest: int = _SHOWN) -> str:
     """A value for a message: one line, and never the inside of a description."""
     if isinstance(value, str):
-        text = value[:_SHOWN].encode("unicode_escape").decode()
+        text = value[: longest + 1].replace("\n", " ")
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     elif value is None or isinstance(value, bool | int | float | Named):
         text = str(value)
     else:
         text = f"a {type(value).__name__}"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 class _Machine:

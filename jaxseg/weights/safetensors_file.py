@@ -3,8 +3,9 @@
 import pathlib
 
 import numpy as np
-import safetensors
 import safetensors.numpy
+
+from jaxseg.weights.pickle_machine import shown
 
 
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
@@ -19,5 +20,6 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"{path}: no such file")
     try:
         return safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a readable safetensors file: {error}") from error
+    except Exception as error:  # of the library, and of NumPy for a type that it does not have
+        reason = f"{type(error).__name__}: {shown(str(error))}"
+        raise ValueError(f"{path}: not a readable safetensors file: {reason}") from error

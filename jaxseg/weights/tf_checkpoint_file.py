@@ -20,11 +20,14 @@ from typing import NamedTuple
 import ml_dtypes
 import numpy as np
 
+from jaxseg.weights import sizes
 from jaxseg.weights.crc32c import crc32c, unmasked
+from jaxseg.weights.pickle_machine import shown
 
 _MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 _FOOTER = 48
 _TRAILER = 5  # after each block
+_MOST_SHARDS = 100_000  # as many as five digits tell apart
 RESAVE = "save it again with tf.compat.v1.train.Saver().save(session, PREFIX)"
 # DataType of tensorflow/core/framework/types.proto; strings and resources are no weights.
 _TYPES = {
@@ -144,20 +147,29 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         size, at = _varint(block, at)
         if shared > len(key) or at + more + size > end:
             raise ValueError("an entry of a block is cut off")
+        if shared + more > sizes.LONGEST_NAME:
+            raise ValueError(f"a name in its index has {shared + more} bytes")
         key = key[:shared] + bytes(block[at : at + more])
         yield key, block[at + more : at + more + size]
         at += more + size
 
 
-def _table(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+def _table(data: memoryview, budget: sizes.Budget) -> Iterator[tuple[bytes, memoryview]]:
     """All (key, value) of a table, in order."""
     footer = data[-_FOOTER:]
     if len(footer) < _FOOTER or footer[-8:] != _MAGIC:
         raise ValueError("truncated, or no index of a TensorFlow checkpoint")
     _, at = _varint(footer, 0)  # of the metaindex block: its place is passed over
     _, at = _varint(footer, at)
+    left = len(data)  # blocks do not overlap
     for _, place in _entries(_block(data, footer[at:], "the index block")):
-        yield from _entries(_block(data, place, "a block"))
+        block = _block(data, place, "a block")
+        left -= len(block)
+        if left < 0:
+            raise ValueError("its blocks overlap")
+        for key, value in _entries(block):
+            budget.take(len(key), "the names in its index")
+            yield key, value
 
 
 def _number(value: int | memoryview) -> int:
@@ -180,8 +192,10 @@ def _place(name: str, value: memoryview) -> _Place:
         if field == 2:  # TensorShapeProto: dimensions, each with a size
             for number, dimension in _fields(_bytes(part)):
                 if number == 2:
-                    sizes = [_number(v) for n, v in _fields(_bytes(dimension)) if n == 1]
-                    shape.append(sizes[0] if sizes else 0)
+                    lengths = [_number(v) for n, v in _fields(_bytes(dimension)) if n == 1]
+                    shape.append(lengths[0] if lengths else 0)
+            if len(shape) > sizes.MOST_DIMENSIONS:
+                raise ValueError(f"{name} has more than {sizes.MOST_DIMENSIONS} dimensions")
         elif field == 7:
             raise ValueError(f"{name} is stored in slices (a partitioned variable); {RESAVE}")
         elif field in numbers:
@@ -213,35 +227,43 @@ def read(prefix: str | pathlib.Path) -> dict[str, np.ndarray]:
     if not index.is_file():
         raise FileNotFoundError(f"{index}: no such file")
     try:
-        entries = dict(_table(memoryview(index.read_bytes())))
+        entries = dict(_table(memoryview(index.read_bytes()), sizes.Budget(index)))
         if b"" not in entries:
             raise ValueError("it has no header: no index of a TensorFlow checkpoint")
         shards = _shards(entries.pop(b""))
         places = {k.decode(): _place(k.decode(errors="replace"), v) for k, v in entries.items()}
     except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{index}: {error}") from error
+        raise ValueError(f"{index}: {shown(str(error), 400)}") from error
+    if shards > _MOST_SHARDS:
+        raise ValueError(f"{index}: it says that there are {shards:,} shards")
     paths = [prefix.with_name(f"{prefix.name}.data-{n:05d}-of-{shards:05d}") for n in range(shards)]
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; {index.name} needs it")
     opened = [np.memmap(p, np.uint8, "r") if p.stat().st_size else np.empty(0, "u1") for p in paths]
+    budget = sizes.Budget(*paths)
     found = {}
     for name, place in places.items():
         if place.dtype in _TYPES:
             if place.shard >= shards:
-                raise ValueError(f"{index}: {name} is in shard {place.shard} of {shards}")
-            found[name] = _array(name, place, opened[place.shard], paths[place.shard])
+                raise ValueError(f"{index}: {shown(name)} is in shard {place.shard} of {shards}")
+            path = paths[place.shard]
+            try:
+                budget.take(place.size, shown(name))
+                found[name] = _array(shown(name), place, opened[place.shard])
+            except (ValueError, OverflowError) as error:
+                raise ValueError(f"{path}: {shown(str(error), 400)}") from error
     return found
 
 
-def _array(name: str, place: _Place, shard: np.ndarray, path: pathlib.Path) -> np.ndarray:
+def _array(name: str, place: _Place, shard: np.ndarray) -> np.ndarray:
     dtype = _TYPES[place.dtype]
     values = shard[place.offset : place.offset + place.size]
     if values.size != place.size:
-        raise ValueError(f"{path}: truncated: {name} reaches past its end")
+        raise ValueError(f"truncated: {name} reaches past its end")
     if place.size != dtype.itemsize * int(np.prod(place.shape, dtype=object)):
-        raise ValueError(f"{path}: {name} has {place.size} bytes, its shape is {place.shape}")
+        raise ValueError(f"{name} has {place.size} bytes, its shape is {place.shape}")
     values = np.array(values)
     if crc32c(values) != unmasked(place.checksum):
-        raise ValueError(f"{path}: {name} is damaged: its checksum is another")
+        raise ValueError(f"{name} is damaged: its checksum is another")
     return values.view(dtype).reshape(place.shape)

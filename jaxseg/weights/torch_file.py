@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
-from jaxseg.weights import pickle_machine
+from jaxseg.weights import pickle_machine, sizes
 from jaxseg.weights.pickle_machine import Call, Named, Persistent, Refused, Table, shown
 
 _STORAGES = {
@@ -35,9 +35,6 @@ _TENSORS = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2")
 _PARAMETERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
 _DICTIONARIES = ("collections.OrderedDict", "builtins.dict", "__builtin__.dict")
 _KNOWN = (*_TENSORS, *_PARAMETERS, *_DICTIONARIES, "torch.Size")
-_MOST_DIMENSIONS = 32
-_UNFOLDED = 16  # times the size of the file, and 64 MiB: what tensors that repeat values may take
-_SLACK = 64 << 20
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +61,7 @@ def _counts(value: Any, what: str) -> tuple[int, ...]:
     """A shape or strides: a tuple, or a torch.Size of one."""
     if _calls(value, "torch.Size"):
         value = _first(value)
-    if not isinstance(value, tuple) or len(value) > _MOST_DIMENSIONS:
+    if not isinstance(value, tuple) or len(value) > sizes.MOST_DIMENSIONS:
         raise Refused(f"a tensor has no proper {what}")
     if not all(map(_is_count, value)):
         raise Refused(f"a tensor has {what} that are not whole numbers of at least 0")
@@ -74,10 +71,10 @@ def _counts(value: Any, what: str) -> tuple[int, ...]:
 class _Storages:
     """The storages of an archive, each read once."""
 
-    def __init__(self, archive: zipfile.ZipFile, folder: str, size: int) -> None:
+    def __init__(self, archive: zipfile.ZipFile, folder: str, path: pathlib.Path) -> None:
         self._archive, self._folder = archive, folder
-        self._left = size  # bytes; entries that overlap could hold more than their file
-        self._unfolded = _UNFOLDED * size + _SLACK
+        self._left = path.stat().st_size  # entries that overlap could hold more than their file
+        self._budget = sizes.Budget(path)  # for tensors that repeat values
         self._entries = {info.filename: info for info in archive.infolist()}
         if len(self._entries) != len(archive.infolist()):
             raise Refused("two parts of the archive have the same name")
@@ -146,9 +143,7 @@ class _Storages:
         size = values.itemsize
         for n in shape:
             size *= n
-        self._unfolded -= size
-        if self._unfolded < 0:
-            raise Refused(f"a tensor of shape {shape} unfolds to far more than the file holds")
+        self._budget.take(size, f"a tensor of shape {shape}")
         steps = [
             step * values.itemsize if n > 1 else values.itemsize
             for n, step in zip(shape, strides, strict=True)
@@ -259,13 +254,13 @@ def _read(path: pathlib.Path, file: BinaryIO, inside: str) -> dict[str, np.ndarr
             if len(names) != 1:
                 raise Refused("it is a zip file but holds no data.pkl: not a file of torch.save")
             folder = names[0].removesuffix("data.pkl")
-            storages = _Storages(archive, folder, path.stat().st_size)
+            storages = _Storages(archive, folder, path)
             tree, asked = pickle_machine.describe(storages.part("data.pkl"))
             unknown = [name for name in asked if not _is_known(name)]
             pairs = _state_dict(tree, unknown, inside)
             _refuse_other_tensors(pairs)
             found = {k: storages.tensor(call) for k, call in _tensors_of(pairs).items()}
-    except Refused as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     except zipfile.BadZipFile as error:
         damaged = "CRC" in str(error)
