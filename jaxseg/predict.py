@@ -22,7 +22,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from jaxseg import config, draw, photos, trained, whole_file
-from jaxseg.data import loader
+from jaxseg.data import loader, walk
 from jaxseg.data.frames import Framing, described
 from jaxseg.data.labels import LabelSpec
 from jaxseg.inference import Color, check_protocol
@@ -34,11 +34,19 @@ JPEG_QUALITY = 92
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What came of a call: the names written, and the files that were refused, with the reason."""
+    """What came of a call.
+
+    Attributes:
+      written: the names written.
+      refused: the files that were refused, with the reason.
+      frames: that were compiled -> images.
+      left_out: what the folders hold besides images.
+    """
 
     written: tuple[str, ...]
     refused: tuple[tuple[pathlib.Path, str], ...]
-    frames: Mapping[tuple[int, int], int] = dataclasses.field(default_factory=dict)  # -> images
+    frames: Mapping[tuple[int, int], int] = dataclasses.field(default_factory=dict)
+    left_out: tuple[walk.LeftOut, ...] = ()
 
 
 def _write_label(path: pathlib.Path, label: np.ndarray, labels: LabelSpec) -> None:
@@ -107,7 +115,7 @@ def run(
       ValueError: there is no image in the inputs; the model has another number of classes, or its
         scores on an image are not finite.
     """
-    found = photos.find(inputs, without=output)
+    found, left_out = photos.find(inputs, without=output)
     whole_file.sweep(output, deep=True)
     for photo in found:
         if photo.renamed:
@@ -136,19 +144,28 @@ def run(
         _write(output, photo.name, image, label, probabilities, labels)
         written.append(photo.name)
         frames[framing.of(image.shape[:2])] += 1
-    return Predictions(tuple(written), tuple(refused), frames)
+    return Predictions(tuple(written), tuple(refused), frames, tuple(left_out))
 
 
 def report(predictions: Predictions, output: pathlib.Path) -> int:
-    """Prints where the results are and which files were refused; the exit status: 1 if any was."""
-    print(f"images predicted: {len(predictions.written)}; see {output}/labels, {output}/overlays")
+    """Prints where the results are, which files were left out and which refused.
+
+    Returns:
+      The exit status: 1 if a file was refused, or lost by a link or a name.
+    """
+    written, lost = len(predictions.written), [left for left in predictions.left_out if left.fault]
+    files = sum(not left.folder for left in predictions.left_out)
+    files += written + len(predictions.refused)
+    print(f"{written} of {files} files predicted; see {output}/labels, {output}/overlays")
+    if predictions.left_out:
+        print(f"left out: {walk.text(predictions.left_out)}")
     if predictions.frames:
         print(described(predictions.frames))
     for path, reason in predictions.refused:
         print(f"jaxseg: {path}: {reason}", file=sys.stderr)
     if predictions.refused:
         print(f"jaxseg: files not predicted: {len(predictions.refused)}", file=sys.stderr)
-    return 1 if predictions.refused else 0
+    return 1 if predictions.refused or lost else 0
 
 
 def labels_of(experiment: config.Experiment, workdir: pathlib.Path | None) -> LabelSpec:

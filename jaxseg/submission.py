@@ -34,6 +34,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from jaxseg import photos, whole_file
+from jaxseg.data import text_file, walk
 from jaxseg.data.builders import cityscapes, voc2012
 from jaxseg.data.labels import LabelSpec
 from jaxseg.errors import one_line
@@ -167,11 +168,13 @@ def named_in(images: pathlib.Path, listed: pathlib.Path | None) -> list[photos.P
       FileNotFoundError: no such folder or list.
       ValueError: the list names an image that is not there.
     """
-    found = photos.find([images])
+    found, left_out = photos.find([images])
+    if lost := [walk.shown(left) for left in left_out if left.fault]:
+        raise ValueError("; ".join(lost[:_NAMED]))
     if listed is None:
         return found
-    by_name = {photo.name: photo for photo in found}
-    names = listed.read_text().split()
+    by_name = {walk.nfc(photo.name): photo for photo in found}
+    names = [walk.nfc(line) for _, line in text_file.lines(listed)]
     lost = [name for name in names if name not in by_name]
     if lost:
         raise ValueError(

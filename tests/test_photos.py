@@ -1,12 +1,15 @@
 """Every kind of image file becomes upright uint8 RGB or is refused with a reason."""
 
+import os
 import pathlib
+import unicodedata
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxseg import photos
+from jaxseg.data import walk
 
 HEIGHT, WIDTH = 24, 40
 
@@ -128,26 +131,81 @@ def test_an_image_of_absurd_size_is_refused_before_its_memory_is_asked_for(tmp_p
         photos.read(tmp_path / "a.png")
 
 
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
 def test_folders_are_searched_in_depth_sorted_without_the_output(tmp_path):
-    for name in ("b.jpg", "a.PNG", "sub/deep/c.tif", "notes.txt", "out/labels/b.png"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    found = photos.find([tmp_path], without=tmp_path / "out")
+    touch(tmp_path, "b.jpg", "a.PNG", "sub/deep/c.tif", "notes.txt", "out/labels/b.png")
+    found, left_out = photos.find([tmp_path], without=tmp_path / "out")
     assert [photo.name for photo in found] == ["a", "b", "sub/deep/c"]
     assert found[2].file == tmp_path / "sub/deep/c.tif"
     assert not any(photo.renamed for photo in found)
+    assert walk.text(left_out, tmp_path) == (
+        "notes.txt is not an image by its suffix; out/ is the output of this command"
+    )
+
+
+def test_photos_inside_the_output_are_found(tmp_path):
+    """Before, a folder that is its own output held no image."""
+    touch(tmp_path, "a.png", "labels/a.png", "overlays/a.jpg", "sub/labels/b.png")
+    found, _ = photos.find([tmp_path], without=tmp_path)
+    assert [photo.name for photo in found] == ["a", "sub/labels/b"]
+    (photo,) = photos.find([tmp_path / "sub"], without=tmp_path).photos
+    assert photo.name == "labels/b"
+
+
+def test_eight_of_twelve_files_and_what_the_other_four_are(tmp_path):
+    touch(tmp_path, *(f"{i}.jpg" for i in range(8)))
+    touch(tmp_path, "._0.jpg", ".DS_Store", "notes.txt", "Thumbs.db")
+    touch(tmp_path, ".ipynb_checkpoints/0-checkpoint.jpg", "__MACOSX/0.jpg")
+    found, left_out = photos.find([tmp_path])
+    assert [photo.name for photo in found] == [str(i) for i in range(8)]
+    assert sum(not left.folder for left in left_out) == 4
+    said = walk.text(left_out, tmp_path)
+    for words in (
+        "._0.jpg, .ipynb_checkpoints/ have a name that begins with a dot",
+        "notes.txt is not an image by its suffix",
+        "__MACOSX/ are made by the system",
+    ):
+        assert words in said
+
+
+def test_linked_folders_are_searched_and_circles_are_noticed(tmp_path):
+    touch(tmp_path, "elsewhere/a.jpg", "photos/b.jpg")
+    (tmp_path / "photos" / "link").symlink_to("../elsewhere")
+    (tmp_path / "photos" / "again").symlink_to(tmp_path / "photos")
+    (tmp_path / "photos" / "gone.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "photos" / "lost").symlink_to("nowhere")
+    (tmp_path / "photos" / "self").symlink_to("self")
+    found, left_out = photos.find([tmp_path / "photos"])
+    assert [photo.name for photo in found] == ["b", "gone", "link/a"]
+    said = walk.text(left_out, tmp_path / "photos")
+    assert f"again/ is a link to {tmp_path}/photos, in which it lies itself" in said
+    assert "lost is a link to nowhere, which is missing" in said
+    assert [left.path.name for left in left_out if left.fault] == ["lost", "self"]
+    with pytest.raises(ValueError, match="no such file"):
+        photos.read(tmp_path / "photos" / "gone.jpg")
+
+
+def test_names_that_cannot_be_printed_are_left_out(tmp_path):
+    touch(tmp_path, "a.jpg")
+    (pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg"))).touch()
+    found, left_out = photos.find([tmp_path])
+    assert [photo.name for photo in found] == ["a"]
+    assert left_out[0].fault
+    assert walk.text(left_out, tmp_path).encode() == (
+        b"\\udcff.jpg has a name that is not UTF-8: rename it"
+    )
 
 
 def test_equal_names_are_told_apart(tmp_path):
     names = ("a.jpg", "a.png", "b.jpg", "x/a.jpg", "A.JPG")
-    for name in names:
-        path = tmp_path / "one" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    (tmp_path / "two").mkdir()
-    (tmp_path / "two" / "b.jpg").touch()
-    found = photos.find([tmp_path / "one", tmp_path / "two", tmp_path / "one" / "b.jpg"])
+    touch(tmp_path / "one", *names)
+    touch(tmp_path / "two", "b.jpg")
+    found, _ = photos.find([tmp_path / "one", tmp_path / "two", tmp_path / "one" / "b.jpg"])
     by_name = {photo.name: photo for photo in found}
     assert len(by_name) == len(found) == 6  # b.jpg, given twice, is one
     assert len({name.casefold() for name in by_name}) == 6
@@ -155,12 +213,20 @@ def test_equal_names_are_told_apart(tmp_path):
     assert {photo.name for photo in found if not photo.renamed} == {"x/a"}
 
 
+def test_a_name_in_two_unicode_forms_gets_two_names(tmp_path):
+    """They would be one file on macOS."""
+    touch(tmp_path, "caf\u00e9.jpg", "cafe\u0301.png")
+    found, _ = photos.find([tmp_path])
+    assert all(photo.renamed for photo in found)
+    assert len({unicodedata.normalize("NFC", photo.name) for photo in found}) == 2
+
+
 def test_a_file_of_any_suffix_can_be_given_by_itself_and_missing_ones_are_named(tmp_path):
     (tmp_path / "upload").touch()
-    assert photos.find([tmp_path / "upload"])[0].name == "upload"
+    assert photos.find([tmp_path / "upload"]).photos[0].name == "upload"
     with pytest.raises(FileNotFoundError, match="gone: no such file or folder"):
         photos.find([tmp_path / "gone"])
-    with pytest.raises(ValueError, match=f"no image in {tmp_path}: looked for .jpg"):
+    with pytest.raises(ValueError, match=f"no image in {tmp_path}: looked for .jpg .*upload is"):
         photos.find([pathlib.Path(tmp_path)])
     with pytest.raises(ValueError, match="no image is given"):
         photos.find([])

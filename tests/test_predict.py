@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxseg import config, predict, predictor
+from jaxseg.data import walk
 from jaxseg.data.labels import LabelSpec
 
 SPEC = LabelSpec(
@@ -113,14 +114,21 @@ def test_a_turned_photo_is_predicted_upright(tmp_path):
 def test_broken_files_are_named_at_the_end_and_the_others_are_done(tmp_path, capsys):
     Image.fromarray(_image(20, 20)).save(tmp_path / "a.png")
     (tmp_path / "b.jpg").write_bytes(b"no image at all")
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "._a.png").touch()
     Image.fromarray(_image(20, 20)).save(tmp_path / "c.png")
     done = _run([tmp_path], tmp_path / "out")
     assert done.written == ("a", "c")
     assert [path for path, _ in done.refused] == [tmp_path / "b.jpg"]
     assert predict.report(done, tmp_path / "out") == 1
-    errors = capsys.readouterr().err
+    said, errors = capsys.readouterr()
+    assert "2 of 5 files predicted" in said
+    assert f"left out: {tmp_path / '._a.png'} has a name that begins with a dot; " in said
+    assert f"{tmp_path / 'notes.txt'} is not an image by its suffix" in said
     assert f"{tmp_path / 'b.jpg'}: no image of a known kind" in errors
     assert predict.report(predict.Predictions(("a",), ()), tmp_path) == 0
+    lost = walk.LeftOut(tmp_path / "val", "is a link to x, which is missing", fault=True)
+    assert predict.report(predict.Predictions(("a",), (), {}, (lost,)), tmp_path) == 1
 
 
 def test_files_of_one_name_are_both_written_and_it_is_said(tmp_path, capsys):

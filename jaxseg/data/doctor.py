@@ -121,16 +121,17 @@ def _kinds(found: survey.Survey) -> str:
     return ", ".join([f"{usual} ({count})", *named])
 
 
-def problems(surveys: Mapping[str, survey.Survey]) -> list[str]:
-    """All that would spoil training or evaluation, a line each."""
-    lines = []
+def problems(
+    surveys: Mapping[str, survey.Survey], published: pairs.Published | None = None
+) -> list[str]:
+    """All that would spoil training or evaluation, and what mends it, a line each."""
+    lines = list(published.problems) if published else []
     for split, found in surveys.items():
         lines += [f"{split}: {finding.problem}" for finding in found.findings if finding.problem]
         for raw, names in found.unknown().items():
-            hint = "; often void: `255 void` in the classes" if raw == 255 else ""
             lines.append(
                 f"{split}: id {raw} is in no class ({found.raw_pixels()[raw]} pixels of "
-                f"{len(names)} masks{hint}): {_names(names)}"
+                f"{len(names)} masks): {_names(names)}"
             )
         if len(found.kinds().keys() - {"MATLAB", "drawn"}) > 1:  # these cannot be misread
             lines.append(f"{split}: masks code their ids in several ways: {_kinds(found)}")
@@ -140,6 +141,9 @@ def problems(surveys: Mapping[str, survey.Survey]) -> list[str]:
         within = {f.split for f in group}
         if len(roles) > 1 or any(sum(f.split == s for f in group) > 1 for s in within):
             lines.append(f"the same image: {_names([f'{f.split} {f.name}' for f in group])}")
+    if published and published.classes:
+        seen = {raw for found in surveys.values() for raw in found.raw_pixels()}
+        lines += published.classes.doubts(seen)
     return lines
 
 
@@ -187,7 +191,9 @@ def _suggestions(found: survey.Survey, sizes: Sequence[tuple[int, int]]) -> Iter
     yield f"  --config.data.std={deviation}"
 
 
-def text(name: str, surveys: Mapping[str, survey.Survey]) -> str:
+def text(
+    name: str, surveys: Mapping[str, survey.Survey], published: pairs.Published | None = None
+) -> str:
     """The report: counts of each split, then what follows for training, then what is wrong."""
     lines = [name]
     for split, found in surveys.items():
@@ -204,8 +210,9 @@ def text(name: str, surveys: Mapping[str, survey.Survey]) -> str:
             numbers = ",".join(f"{weight:.4f}" for weight in weights)
             lines.append(f"  --config.loss.class_weights={numbers}")
     lines += _suggestions(found, sizes)
-    wrong = problems(surveys)
-    lines.append("\nNothing wrong was found." if not wrong else f"\n{len(wrong)} problems:")
+    wrong = problems(surveys, published)
+    many = "1 problem:" if len(wrong) == 1 else f"{len(wrong)} problems:"
+    lines.append(f"\n{many}" if wrong else "\nNothing wrong was found.")
     return "\n".join(lines + [f"  {line}" for line in wrong])
 
 
@@ -223,15 +230,21 @@ def main(arguments: Sequence[str]) -> int:
         print(f"jaxseg: {one_line(error)}", file=sys.stderr)
         return 2
     try:
+        published = None
         if prepare.names_published_files():
-            looked, labels = _published(prepare.find(name, need_classes=False))
+            published = prepare.find(name, need_classes=False)
+            if not published.splits:
+                raise ValueError("no image has a mask:\n  " + "\n  ".join(published.problems))
+            for remark in published.remarks:
+                print(remark)
+            looked, labels = _published(published)
         else:
             looked, labels = _prepared(name, pathlib.Path(flags.FLAGS.data_dir).expanduser())
         if lost := [split for split in _SPLITS.value if split not in looked]:
             raise ValueError(f"{name} has no split {lost[0]!r}; it has: {', '.join(looked)}")
         looked = {s: each for s, each in looked.items() if not _SPLITS.value or s in _SPLITS.value}
         surveys = _surveys(looked, labels)
-        print(text(name, surveys))
+        print(text(name, surveys, published))
         if _PICTURE.value != "none":
             path = pathlib.Path(_PICTURE.value or f"{name.replace('/', '_')}.png")
             sizes = [size for each in surveys.values() for size in each.sizes()]
@@ -244,7 +257,7 @@ def main(arguments: Sequence[str]) -> int:
     except (ValueError, OSError) as error:
         print(f"jaxseg: {one_line(error)}", file=sys.stderr)
         return 1
-    return 1 if problems(surveys) else 0
+    return 1 if problems(surveys, published) else 0
 
 
 if __name__ == "__main__":

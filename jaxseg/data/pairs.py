@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from jaxseg.data import files, records
+from jaxseg.data import copies, files, records, walk
+from jaxseg.data.class_file import Classes
 from jaxseg.data.labels import LabelSpec
 
 _T = TypeVar("_T")
@@ -69,15 +71,30 @@ def beside(
     """
     if not images.is_dir() or not masks.is_dir():
         return []
-    names = {
-        path.relative_to(root).as_posix().removesuffix(suffix)
-        for root, suffix in ((images, image_suffix), (masks, mask_suffix))
-        for path in root.rglob(f"*{suffix}")
-    }
-    return [
-        Pair(name, images / f"{name}{image_suffix}", masks / f"{name}{mask_suffix}")
-        for name in sorted(names)
+    found = [
+        _ending(root, suffix) for root, suffix in ((images, image_suffix), (masks, mask_suffix))
     ]
+    return [
+        Pair(
+            name,
+            found[0].get(name, images / f"{name}{image_suffix}"),
+            found[1].get(name, masks / f"{name}{mask_suffix}"),
+        )
+        for name in sorted(found[0].keys() | found[1].keys())
+    ]
+
+
+def _ending(root: pathlib.Path, suffix: str) -> dict[str, pathlib.Path]:
+    """Path below the folder without the suffix -> file; the case of its kind does not matter."""
+    end, dot, kind = suffix.rpartition(".")
+    found: dict[str, pathlib.Path] = {}
+    for path in walk.below(root).checked():
+        if path.suffix.lower() != f"{dot}{kind}" or not path.stem.endswith(end):
+            continue
+        name = path.relative_to(root).with_name(path.stem.removesuffix(end)).as_posix()
+        if (other := found.setdefault(walk.nfc(name), path)) != path:
+            raise ValueError(f"{other} and {path} have the same name")
+    return found
 
 
 def nonempty(splits: Mapping[str, list[Pair]]) -> dict[str, list[Pair]]:
@@ -96,6 +113,8 @@ class Published:
       official: the published number of examples of each split; empty: there is none.
       lists: `files.digest` of the published list of a split, where it is known.
       remarks: lines that are said with the counts.
+      problems: what is wrong with the paths, a line each; nothing is prepared while there is one.
+      classes: the file of classes of one's own data, which says what to change in it.
     """
 
     splits: Mapping[str, Sequence[Pair]]
@@ -104,6 +123,8 @@ class Published:
     official: Mapping[str, int] = dataclasses.field(default_factory=dict)
     lists: Mapping[str, str] = dataclasses.field(default_factory=dict)
     remarks: Sequence[str] = ()
+    problems: Sequence[str] = ()
+    classes: Classes | None = None
 
     def counts(self) -> str:
         """How many examples were found, of how many published; lines for what else differs."""
@@ -222,7 +243,7 @@ def doubled(splits: Mapping[str, Iterable[Pair]]) -> list[str]:
     problems = []
     role: dict[str, str] = {}  # image -> "train" or the name of another split
     for split, pairs in splits.items():
-        own = "train" if split.startswith("train") else split
+        own = copies.role(split)
         times = Counter(pair.where(pair.image) for pair in pairs)
         problems += [f"{image} stands {n} times in {split}" for image, n in times.items() if n > 1]
         for image in times if split != "trainval" else ():
@@ -244,11 +265,13 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
     Raises:
       ValueError: what is wrong, a line each, with file names; of very much the first part.
     """
-    problems = [
+    problems = list(published.problems)
+    problems += [
         f"{split} lists no images" for split, found in published.splits.items() if not found
     ]
     problems += doubled(published.splits)
     largest, known = {}, published.labels.raw_to_train
+    seen: set[int] = set()
     notes = _Journal(journal, published.colours)
     pool = concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
@@ -264,6 +287,7 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
                     continue
                 heights.append(facts.height)
                 widths.append(facts.width)
+                seen.update(facts.counts)
                 if unknown := {k: n for k, n in facts.counts.items() if k not in known}:
                     ids = ", ".join(f"{k} ({n} pixels)" for k, n in unknown.items())
                     problems.append(f"{pair.where(pair.mask)} holds ids that no class has: {ids}")
@@ -271,10 +295,16 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
     finally:
         pool.shutdown(cancel_futures=True)
         notes.close()
+    if published.classes:
+        problems[:0] = published.classes.doubts(seen)
+    images = {split: [pair.image for pair in found] for split, found in published.splits.items()}
+    if said := copies.across(images):
+        print(said, file=sys.stderr)
     if problems := list(dict.fromkeys(problems)):  # of an image in several splits once
+        are = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise ValueError(
-            f"{len(problems)} problems, nothing was prepared; mend the files (or the classes) and "
+            f"{are}, nothing was prepared; mend the files (or the classes) and "
             "give the same command again:\n  " + "\n  ".join(problems[:_SHOWN] + more)
         )
     return largest

@@ -57,6 +57,9 @@ _IMAGES = flags.DEFINE_string("images", "", "folder/NAME: the folder of images."
 _MASKS = flags.DEFINE_string("masks", "", "folder/NAME: the folder of masks.")
 _CLASSES = flags.DEFINE_string("classes", "", "folder/NAME: the file of classes, text or JSON.")
 _TABLE = flags.DEFINE_string("table", "", "folder/NAME: CSV with columns image, mask, [split].")
+_LISTS = flags.DEFINE_string(
+    "lists", "", "folder/NAME: a folder of train.txt, val.txt, test.txt, names of images in them."
+)
 _IMAGE_SUFFIX = flags.DEFINE_string("image_suffix", "", "folder/NAME: ending of image names.")
 _MASK_SUFFIX = flags.DEFINE_string("mask_suffix", "", "folder/NAME: ending of mask names.")
 _VAL_SHARE = flags.DEFINE_float("val_share", 0.1, "folder/NAME: of files that tell no split.")
@@ -118,6 +121,7 @@ def _folder_config(name: str) -> folders.FolderConfig:
         masks=_MASKS.value,
         classes=_CLASSES.value,
         table=_TABLE.value,
+        lists=_LISTS.value,
         image_suffix=_IMAGE_SUFFIX.value,
         mask_suffix=_MASK_SUFFIX.value,
         val_share=_VAL_SHARE.value,

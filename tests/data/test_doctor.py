@@ -77,6 +77,8 @@ def test_ids_outside_the_classes_are_named_with_their_files(examine, own):
     assert problems == [
         "train: id 7 is in no class (5 pixels of 2 masks): train/1, train/3",
         "val: id 254 is in no class (1 pixels of 1 masks): val/6",
+        f"{own}/classes.txt: no class has the id 7, 254: add a line for each, as in `7 NAME` or "
+        "`7 void`",
     ]
     assert re.search(r"^ +7 +UNKNOWN ", text, re.MULTILINE)
 
@@ -85,8 +87,8 @@ def test_a_missing_void_is_proposed(examine, own):
     (own / "classes.txt").write_text("0 sky\n1 road\n2 car\n")
     change(mask_of(own, "train", 0), lambda ids: ids[0].fill(255))
     assert examine()[2] == [
-        "train: id 255 is in no class (32 pixels of 1 masks; often void: "
-        "`255 void` in the classes): train/0"
+        "train: id 255 is in no class (32 pixels of 1 masks): train/0",
+        f"{own}/classes.txt: where 255 is void, add the line `255 void`",
     ]
 
 
@@ -94,7 +96,7 @@ def test_many_names_are_counted_not_listed(examine, own):
     for i in range(20):
         save_pair(image_of(own, "train", 100 + i), mask_of(own, "train", 100 + i), 100 + i)
         change(mask_of(own, "train", 100 + i), lambda ids: ids[0, :1].fill(9))
-    (problem,) = examine()[2]
+    problem, _ = examine()[2]
     assert "20 pixels of 20 masks" in problem
     assert problem.endswith("train/111 and 8 more")
 
@@ -126,9 +128,9 @@ def test_files_that_cannot_be_read(examine, own):
     status, _, problems = examine()
     assert status == 1
     assert len(problems) == 3
-    assert problems[2] == f"val: {mask_of(own, 'val', 7)} is missing"
-    assert problems[0].startswith(f"train: {path} is truncated")
-    assert problems[1].startswith(f"train: {mask_of(own, 'train', 1)} is no image")
+    assert problems[0] == f"val/7 has no mask below {own}/masks: {image_of(own, 'val', 7)}"
+    assert problems[1].startswith(f"train: {path} is truncated")
+    assert problems[2].startswith(f"train: {mask_of(own, 'train', 1)} is no image")
 
 
 def test_duplicates_are_found_across_splits_whatever_their_bytes(examine, own):

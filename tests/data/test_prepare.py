@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg.data import builders, doctor, loader, pairs, prepare, records, source
-from jaxseg.data.builders import camvid, folder, shapes, voc2012
+from jaxseg.data import builders, doctor, layout, loader, pairs, prepare, records, source
+from jaxseg.data.builders import camvid, shapes, voc2012
 from tests.data.conftest import save_pair
 
 
@@ -122,7 +122,7 @@ def test_checked_files_are_not_decoded_again(camvid_dir, tmp_path, monkeypatch):
     broken = camvid_dir / "train" / "train2.png"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:200])
-    with pytest.raises(ValueError, match="1 problems"):
+    with pytest.raises(ValueError, match="1 problem,"):
         pairs.check(published, journal)
     with journal.open("a") as file:
         file.write('{"stamp": "cut off by a ki')  # as a killed process leaves it
@@ -279,7 +279,7 @@ def test_doctor_needs_no_classes(command, own):
 def test_the_splits_of_the_builders_are_the_published():
     assert camvid.OFFICIAL == {"train": 367, "val": 101, "test": 233}
     assert voc2012.OFFICIAL == {"train": 1464, "trainaug": 10582, "val": 1449}
-    assert set(folder._SPLITS.values()) == {"train", "val", "test"}
+    assert set(layout.SPLITS.values()) == {"train", "val", "test"}
 
 
 @pytest.mark.parametrize("name", ["camvid", "voc2012"])
@@ -318,5 +318,5 @@ def test_an_empty_list_is_a_problem(command, camvid_dir, tmp_path):
     arguments = ["--name=camvid", f"--manual_dir={camvid_dir}", f"--data_dir={tmp_path / 'd'}"]
     status, _, err = command(prepare.main, *arguments)
     assert status == 1
-    assert "1 problems, nothing was prepared" in err
+    assert "1 problem, nothing was prepared" in err
     assert "val lists no images" in err

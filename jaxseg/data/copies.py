@@ -1,0 +1,47 @@
+"""Images that stand in two splits as files of the same bytes."""
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+
+_SHOWN = 5  # images
+
+
+def role(split: str) -> str:
+    """The name "train" of every split to train on, of others their own."""
+    return "train" if split.startswith("train") else split
+
+
+def across(images: Mapping[str, Iterable[pathlib.Path]]) -> str:
+    """One line on the copies, "" where there are none.
+
+    Only files of one size are read, so that a set without copies costs next to nothing.
+
+    Args:
+      images: the files of each split; `trainval`, the union of two others, is not looked at.
+    """
+    by_size: dict[int, dict[pathlib.Path, str]] = {}
+    for split, paths in images.items():
+        for path in paths if split != "trainval" else ():
+            if path.is_file():
+                by_size.setdefault(os.path.getsize(path), {}).setdefault(path, role(split))
+    pairs = []
+    for found in by_size.values():
+        if len(set(found.values())) < 2:
+            continue
+        by_digest: dict[bytes, list[pathlib.Path]] = {}
+        for path in found:
+            digest = hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+            by_digest.setdefault(digest, []).append(path)
+        for group in by_digest.values():
+            other = next((path for path in group if found[path] != found[group[0]]), None)
+            if other:
+                pairs.append(f"{found[group[0]]} {group[0]} is {found[other]} {other}")
+    if not pairs:
+        return ""
+    more = f" and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
+    return (
+        "WARNING: images stand in two splits, byte for byte, so that what is measured on one was "
+        f"learned from the other: {'; '.join(pairs[:_SHOWN])}{more}"
+    )
