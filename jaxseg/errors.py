@@ -4,6 +4,24 @@ import contextlib
 import pathlib
 from collections.abc import Iterator, Sequence
 
+# What XLA and the libraries below it say where there is no memory left, in lower case.
+_NO_MEMORY = (
+    "resource_exhausted",
+    "out of memory",
+    "out_of_memory",
+    "memory space",
+    "alloc_failed",
+    "failed to alloc",
+    "unable to allocate",
+    "bad_alloc",
+)
+
+
+def no_memory(error: BaseException) -> bool:
+    """Whether an error says that the device, or this machine, has no memory left."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(word in said for word in _NO_MEMORY)
+
 
 def one_line(error: BaseException) -> str:
     """The message of an error; the operating system's without its number, the file first."""

@@ -22,7 +22,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from jaxseg import command_line, config, config_check, flag_check, protocols
-from jaxseg.errors import one_line
+from jaxseg.errors import no_memory, one_line
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "An experiment file; without it, the config of the run folder --workdir."
@@ -152,6 +152,19 @@ def run(mode: str) -> int:
     return 0
 
 
+def _memory(error: BaseException) -> str:
+    """What to do where there is no memory left; "" for any other error."""
+    if not no_memory(error):
+        return ""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    way = {
+        "train": "--config.data.batch_size, --config.data.crop_size, or --config.train.accumulate "
+        "for the same batch in parts",
+        "evaluate": "--config.eval.batch_size, or --config.eval.sliding=True for windows",
+    }.get(_MODE.value, "the input")
+    return f"the memory is too small ({said}); make it do with less: {way}"
+
+
 def main(arguments: Sequence[str]) -> int:
     """Runs the mode; an error that the user can mend becomes one line."""
     if len(arguments) > 1:
@@ -160,10 +173,12 @@ def main(arguments: Sequence[str]) -> int:
     logging.set_verbosity(logging.WARNING)
     try:
         return run(_MODE.value)
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not no_memory(error):
+            raise
         if _TRACEBACK.value:
             traceback.print_exc()
-        print(f"jaxseg: {one_line(error)}", file=sys.stderr)
+        print(f"jaxseg: {_memory(error) or one_line(error)}", file=sys.stderr)
         if not _TRACEBACK.value:
             print("(--traceback shows where)", file=sys.stderr)
         return 1

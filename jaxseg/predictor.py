@@ -10,13 +10,11 @@ from jaxseg import config
 from jaxseg.data.frames import Framing
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.padding import pad_image
+from jaxseg.errors import no_memory
 from jaxseg.inference import Color, make_predictions, make_probabilities
 from jaxseg.types import Variables
 
 _Predict = Callable[[Variables, np.ndarray], tuple[np.ndarray, np.ndarray | None]]
-
-# What XLA and the libraries below it say where there is no memory left, in lower case.
-_NO_MEMORY = ("resource_exhausted", "out of memory", "alloc", "memory space", "oom")
 
 
 def framing_of(experiment: config.Experiment) -> Framing:
@@ -89,7 +87,7 @@ def make_predictor(
 def _failure(error: BaseException, height: int, width: int) -> MemoryError | RuntimeError:
     """What a device or an allocator said of an image, in words for its user."""
     said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in _NO_MEMORY):
+    if no_memory(error):
         return MemoryError(
             f"{width} x {height} pixels do not fit into memory ({said}): predict a smaller copy, "
             "or in windows (--config.eval.sliding=True)"
