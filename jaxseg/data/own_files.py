@@ -1,17 +1,14 @@
-"""The pairs of one's own data, as folders, lists of names or a table give them."""
+"""The pairs of one's own data, as folders and lists of names give them."""
 
-import csv
 import dataclasses
 import os
 import pathlib
-from collections import Counter
 from collections.abc import Collection, Sequence
 
-from jaxseg.data import files, layout, text_file, walk
+from jaxseg.data import files, layout, matching, text_file, walk
 from jaxseg.data.layout import SPLITS
 from jaxseg.data.pairs import Pair
 
-_SEPARATORS = ",;\t"
 _SHOWN = 5  # names
 
 
@@ -30,7 +27,12 @@ class Own:
     remarks: list[str] = dataclasses.field(default_factory=list)
 
 
-def _root(folder: str, flag: str) -> pathlib.Path:
+def root_of(folder: str, flag: str) -> pathlib.Path:
+    """The folder that a flag names.
+
+    Raises:
+      FileNotFoundError: it is not there.
+    """
     root = pathlib.Path(folder).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is not a folder: --{flag} names one")
@@ -138,7 +140,7 @@ def in_folders(
     """
     _check_suffix(image_suffix, "image_suffix")
     _check_suffix(mask_suffix, "mask_suffix")
-    image_root, mask_root = _root(images, "images"), _root(masks, "masks")
+    image_root, mask_root = root_of(images, "images"), root_of(masks, "masks")
     real_image, real_mask = os.path.realpath(image_root), os.path.realpath(mask_root)
     if real_image == real_mask:
         found, targets, problems, remarks = _both_kinds(image_root, image_suffix, mask_suffix)
@@ -148,7 +150,7 @@ def in_folders(
         problems, remarks = wrong + problems, said + remarks
     split_of: dict[str, str] | None = None
     if lists:
-        split_of, wrong, said = _from_lists(_root(lists, "lists"), found)
+        split_of, wrong, said = _from_lists(root_of(lists, "lists"), found)
         names = {key.rpartition("/")[2] for key in split_of}
         found = [image for image in found if image.key in split_of]
         targets = [mask for mask in targets if mask.name in names]
@@ -158,7 +160,7 @@ def in_folders(
             f"the folders {', '.join(unclear[:_SHOWN])} seem to be splits: name them train, val "
             "and test, or give the splits in --table or --lists"
         )
-    pairs, wrong = layout.match(found, targets, str(image_root), str(mask_root))
+    pairs, wrong = matching.match(found, targets, str(image_root), str(mask_root))
     problems += wrong + _one_file_each(pairs)
     return Own(
         [
@@ -173,8 +175,8 @@ def in_folders(
 
 def _one_file_each(pairs: Sequence[tuple[layout.File, layout.File]]) -> list[str]:
     """Lines for files that are reached by several paths, through links."""
-    images = layout.same_files(image for image, _ in pairs)
-    masks = layout.same_files(mask for _, mask in pairs)
+    images = matching.same_files(image for image, _ in pairs)
+    masks = matching.same_files(mask for _, mask in pairs)
     lines = [f"{images[real][0]} is both an image and a mask" for real in images if real in masks]
     for paths in (*images.values(), *masks.values()):
         if len(paths) > 1:
@@ -221,98 +223,7 @@ def _from_lists(
                 problems.append(f"{where}: {line} is listed already, for {split_of[keys[0]]}")
             else:
                 split_of[keys[0]] = split
-    remarks = [f"{folder}: {', '.join(others[:_SHOWN])} are not used"] if others else []
+    remarks = [f"{folder}: not used: {', '.join(others[:_SHOWN])}"] if others else []
     if unlisted := len(images) - len(split_of):
         remarks.append(f"{unlisted} of {len(images)} images are in no list of {folder}")
     return split_of, problems, remarks
-
-
-def _rows(table: pathlib.Path) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a table with the numbers of their lines; columns in lower case."""
-    text = text_file.read(table)
-    first = next((line for line in text.split("\n") if line.strip()), "")
-    for separator in _SEPARATORS:
-        columns = [cell.strip().strip('"').lower() for cell in first.split(separator)]
-        if {"image", "mask"} <= set(columns):
-            break
-    else:
-        raise ValueError(
-            f"{table} needs the columns image, mask (and perhaps split) in its first line; it is "
-            f"{first[:80]!r}"
-        )
-    if len(set(columns)) < len(columns):
-        raise ValueError(f"{table}: a column stands twice: {', '.join(columns)}")
-    reader = csv.reader(text.split("\n"), delimiter=separator, skipinitialspace=True, strict=True)
-    found = []
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            where = f"{table} line {reader.line_num}"
-            while len(cells) > len(columns) and not cells[-1].strip():
-                cells.pop()
-            if len(cells) != len(columns):
-                raise ValueError(
-                    f"{where}: {len(cells)} columns, the first line has {len(columns)}"
-                )
-            row = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
-            found.append((reader.line_num, row))
-    except csv.Error as error:
-        raise ValueError(f"{table} line {reader.line_num}: {error}") from None
-    return found[1:]
-
-
-def in_table(table: str, images: str, masks: str) -> Own:
-    """The pairs of a CSV file, their paths from its folder or from `images` and `masks`.
-
-    Raises:
-      FileNotFoundError: no such file.
-      ValueError: it is not a table, or a row is not a pair.
-    """
-    path = pathlib.Path(table).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file: --table names a CSV file")
-    roots = [_root(folder, flag) if folder else path.parent
-             for folder, flag in ((images, "images"), (masks, "masks"))]  # fmt: skip
-    own = Own([])
-    rows = _rows(path)
-    if not rows:
-        raise ValueError(f"{path} has a header but no rows: nothing to prepare")
-    names: list[str] = []
-    for number, row in rows:
-        split = row.get("split", "").lower()
-        if not row["image"] or not row["mask"] or ("split" in row and split not in SPLITS):
-            raise ValueError(
-                f"{path} line {number}: needs an image, a mask, and train, val or test"
-            )
-        image, mask = (walk.existing(root, row[key])
-                       for root, key in zip(roots, ("image", "mask"), strict=True))  # fmt: skip
-        if os.path.realpath(image) == os.path.realpath(mask):
-            own.problems.append(f"{path} line {number}: {image} is both an image and a mask")
-        name = walk.nfc(pathlib.PurePath(row["image"].replace("\\", "/")).as_posix())
-        names.append(name.lstrip("/").removeprefix("../").removeprefix("./"))
-        own.pairs.append((Pair("", image, mask), SPLITS.get(split, "")))
-    stems = [pathlib.PurePosixPath(name).with_suffix("").as_posix() for name in names]
-    times = Counter(stems)
-    own.pairs = [
-        (dataclasses.replace(pair, name=stem if times[stem] == 1 else name), split)
-        for (pair, split), stem, name in zip(own.pairs, stems, names, strict=True)
-    ]
-    aliases: dict[str, set[str]] = {}
-    for pair, _ in own.pairs:
-        aliases.setdefault(os.path.realpath(pair.image), set()).add(str(pair.image))
-    own.problems += [
-        f"{' and '.join(sorted(paths))} are the same file"
-        for paths in aliases.values()
-        if len(paths) > 1
-    ]
-    shared: dict[str, list[str]] = {}
-    for pair, _ in own.pairs:
-        shared.setdefault(os.path.realpath(pair.mask), []).append(pair.name)
-    several = [group for group in shared.values() if len(group) > 1]
-    if several:
-        own.remarks.append(
-            f"WARNING: {path} gives one mask to several images, first to "
-            f"{', '.join(several[0][:_SHOWN])}; {len(several)} masks in all"
-        )
-    return own

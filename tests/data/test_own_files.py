@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxseg.data import copies, pairs
-from jaxseg.data.builders import folder
+from jaxseg.data.builders import ade20k, cityscapes, folder, sun_rgbd
 from jaxseg.data.builders.folder import FolderConfig
 
 NFC, NFD = (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD"))
@@ -136,7 +136,7 @@ def test_lists_of_names_as_vocs(tmp_path):
     names = {split: [p.name for p in listed] for split, listed in published.splits.items()}
     assert names == {"train": ["2007_1", "2007_3"], "val": ["2007_2"]}
     assert "2 of 5 images are in no list" in published.counts()
-    assert "trainval.txt are not used" in published.counts()
+    assert "not used: trainval.txt" in published.counts()
     (lists / "val.txt").write_text("2007_2\n2007_3\n2007_4\n2007_9\n")
     said = refused(found(tmp_path, **given, lists="ImageSets/Segmentation"), tmp_path)
     assert "val.txt line 2: 2007_3 is listed already, for train" in said
@@ -392,3 +392,30 @@ def test_what_is_given_together_or_not_there(tmp_path):
     draw(tmp_path, "masks/a.png")
     with pytest.raises(FileNotFoundError, match="holds no lists of names"):
         found(tmp_path, lists="masks")
+
+
+def test_published_sets_with_what_systems_add(tmp_path):
+    """Before, `._NAME.png` was a damaged image, NAME.JPG was passed over, and a linked city too."""
+    draw(tmp_path, *(f"images/training/{k}.jpg" for k in range(2)))
+    draw(tmp_path, *(f"annotations/training/{k}.png" for k in range(2)))
+    draw(tmp_path, "images/validation/9.JPG", "annotations/validation/9.PNG")
+    (tmp_path / "images/training/._0.jpg").write_bytes(b"\0")
+    found_ade = ade20k.find(tmp_path)
+    assert {split: len(listed) for split, listed in found_ade.splits.items()} == {
+        "train": 2, "val": 1,
+    }  # fmt: skip
+    assert found_ade.splits["val"][0].image.name == "9.JPG"
+    draw(tmp_path, "c/elsewhere/bonn_000000_000000_leftImg8bit.png")
+    draw(tmp_path, "c/gtFine/train/bonn/bonn_000000_000000_gtFine_labelIds.png")
+    (tmp_path / "c/leftImg8bit/train").mkdir(parents=True)
+    (tmp_path / "c/leftImg8bit/train/bonn").symlink_to("../../elsewhere")
+    (pair,) = cityscapes.find(tmp_path / "c").splits["train"]
+    assert pair.image.is_file()
+    assert pair.mask.is_file()
+    draw(tmp_path, "s/SUNRGBD-train_images/img-000001.JPG")
+    draw(tmp_path, "s/sunrgbd_train_test_labels/img-005051.png")
+    (pair,) = sun_rgbd.find(tmp_path / "s").splits["train"]
+    assert pair.image.is_file()
+    (tmp_path / "images/training/lost").symlink_to("nowhere")
+    with pytest.raises(ValueError, match="lost is a link to nowhere, which is missing"):
+        ade20k.find(tmp_path)

@@ -1,6 +1,6 @@
 """One's own data: folders of images and masks, or a table of pairs, and a file of classes.
 
-Pairs: see `layout`; suffixes of names (`_leftImg8bit`, `_gtFine_labelIds`) can be taken off.
+Pairs: see `matching`; suffixes of names (`_leftImg8bit`, `_gtFine_labelIds`) can be taken off.
 Classes: see `class_file`.
 
 Splits: folders train, val, test (or training, validation, valid, testing) anywhere in the paths,
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow_datasets as tfds
 
-from jaxseg.data import builders, own_files, pairs, records
+from jaxseg.data import builders, own_files, pair_table, pairs, records
 from jaxseg.data.class_file import read_classes
 from jaxseg.data.labels import MAX_CLASSES, LabelSpec, voc_palette
 from jaxseg.types import IGNORE
@@ -79,7 +79,7 @@ def find(config: FolderConfig, *, need_classes: bool = True) -> pairs.Published:
         raise ValueError(f"--val_share={config.val_share}: a share from 0 to 1 (without 1)")
     classes = read_classes(pathlib.Path(config.classes).expanduser()) if config.classes else None
     if config.table:
-        own = own_files.in_table(config.table, config.images, config.masks)
+        own = pair_table.in_table(config.table, config.images, config.masks)
     else:
         own = own_files.in_folders(
             config.images, config.masks, config.image_suffix, config.mask_suffix, config.lists
@@ -102,8 +102,8 @@ def _divided(own: own_files.Own, config: FolderConfig) -> dict[str, list[pairs.P
     if named in ({""}, {"train"}):
         drawn = _drawn(found, config.val_share, config.seed)
         own.remarks.append(
-            f"no split but train is named: {len(drawn['val'])} of {len(found)} images are drawn "
-            f"for val (--val_share={config.val_share:g}, --data_seed={config.seed})"
+            f"nothing names a split for evaluation: {len(drawn['val'])} of {len(found)} images are "
+            f"drawn for val (--val_share={config.val_share:g}, --data_seed={config.seed})"
         )
         return drawn
     if lost := [pair.name for pair, split in own.pairs if not split]:

@@ -12,8 +12,9 @@ Unsure: that images are named img-000001.jpg in both archives is from notes on t
 """
 
 import pathlib
+import re
 
-from jaxseg.data import pairs
+from jaxseg.data import pairs, walk
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.data.published_set import PublishedSet
 from jaxseg.types import IGNORE
@@ -36,22 +37,30 @@ LABELS = LabelSpec(
 )
 
 
-def _numbers(folder: pathlib.Path, suffix: str) -> set[int]:
-    paths = folder.glob(f"img-{'[0-9]' * 6}{suffix}")
-    return {int(path.stem.removeprefix("img-")) for path in paths}
+def _numbered(folder: pathlib.Path, suffix: str) -> dict[int, pathlib.Path]:
+    """Number -> file; the case of the suffix does not matter."""
+    paths = walk.below(folder).checked() if folder.is_dir() else []
+    return {
+        int(path.stem.removeprefix("img-")): path
+        for path in paths
+        if path.suffix.lower() == suffix and re.fullmatch(r"img-[0-9]{6}", path.stem)
+    }
 
 
 def _pairs(folder: pathlib.Path, split: str) -> list[pairs.Pair]:
     """The images of a split; one that has only a label is kept, so that it is named as missing."""
     images, labels = folder / f"SUNRGBD-{split}_images", folder / "sunrgbd_train_test_labels"
     offset, count = OFFSETS[split], OFFICIAL[split]
-    labelled = {n - offset for n in _numbers(labels, ".png") if 1 <= n - offset <= count}
-    numbers = _numbers(images, ".jpg")
+    masks = {n - offset: path for n, path in _numbered(labels, ".png").items()}
+    labelled = {n for n in masks if 1 <= n <= count}
+    numbered = _numbered(images, ".jpg")
     return [
         pairs.Pair(
-            f"{split}/{n:06d}", images / f"img-{n:06d}.jpg", labels / f"img-{n + offset:06d}.png"
+            f"{split}/{n:06d}",
+            numbered.get(n, images / f"img-{n:06d}.jpg"),
+            masks.get(n, labels / f"img-{n + offset:06d}.png"),
         )
-        for n in sorted(numbers | labelled if numbers else ())
+        for n in sorted(numbered.keys() | labelled if numbered else ())
     ]
 
 
