@@ -52,14 +52,20 @@ def entry(
     Raises:
       ValueError: an empty name, one with control characters, or an id that no mask can hold.
     """
+    check_characters(where, name)
     plain = unicodedata.normalize("NFC", " ".join(name.split()))
     if not plain:
         raise ValueError(f"{where}: a class without a name; {FORMS}")
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c == "\ufeff" for c in plain):
-        raise ValueError(f"{where}: the name {plain!r} holds a control character; remove it")
     if raw is not None and not 0 <= raw <= _LARGEST_ID:
         raise ValueError(f"{where}: the id {raw}: masks hold ids from 0 to {_LARGEST_ID}")
     return Entry(where, plain, raw, colour, plain.lower() in VOID if void is None else void)
+
+
+def check_characters(where: str, text: str) -> None:
+    """Refuses control characters, line separators and byte-order marks; a tab is none of them."""
+    for c in text:
+        if c != "\t" and (unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c == "\ufeff"):
+            raise ValueError(f"{where}: {text!r} holds the control character {c!r}; remove it")
 
 
 def number(text: str) -> int | None:

@@ -9,7 +9,16 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
-from jaxseg.data.class_entry import FORMS, Colour, Entry, entry, hex_colour, number, rgb
+from jaxseg.data.class_entry import (
+    FORMS,
+    Colour,
+    Entry,
+    check_characters,
+    entry,
+    hex_colour,
+    number,
+    rgb,
+)
 
 _COLUMNS = {  # as they are written in headers -> what they hold
     **dict.fromkeys(
@@ -221,9 +230,10 @@ def entries(text: str, path: str) -> list[Entry]:
     columns: Sequence[str] = ()
     separator = ""
     for count, line in enumerate(text.split("\n"), 1):
-        line, where = line.strip(), f"{path} line {count}"
+        line, where = line.strip(" \t\xa0"), f"{path} line {count}"
         if not line or line.split()[0] == "#":
             continue
+        check_characters(where, line)
         header = _header(line, where)
         if header and (found or columns):
             raise ValueError(f"{where}: {line!r} is a header, which only the first line can be")

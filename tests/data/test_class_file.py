@@ -259,6 +259,9 @@ REFUSED = [
     ('name,id\n"a,0\n', 2, "do not match"),
     ("a\nb\u2028c\x07\n", 2, "control character"),
     ("a\n\ufeffb\n", 2, "control character"),
+    ("a\nb\u2028c\n", 2, "control character"),
+    ("a\nb\x85c\n", 2, "control character"),
+    ("a\n\x0cb\n", 2, "control character"),
     ('["a", "b"]', 1, "*.json"),
 ]
 

@@ -41,8 +41,8 @@ def _annotations(manual_dir: pathlib.Path) -> Iterator[tuple[pathlib.Path, pathl
     for folder in (manual_dir, manual_dir / "oxford_iiit_pet"):
         yield folder / "images", folder / "annotations"
     for folder in (manual_dir, manual_dir / "downloads"):
-        for lists in sorted(folder.glob("extracted/[!.]*pets*/annotations")):
-            for images in sorted(folder.glob("extracted/[!.]*pets*/images")):
+        for lists in sorted(folder.glob("extracted/*pets*/annotations")):
+            for images in sorted(folder.glob("extracted/*pets*/images")):
                 yield images, lists
 
 
