@@ -1,16 +1,17 @@
 """Checkpoints: the train state and the loader's place in one step folder, written by Orbax.
 
 A step appears under its number only when it is complete, so a killed run leaves its older steps as
-they were. What cannot be read is passed over, with a warning; what can be read but does not fit
-the config is refused, with the list of differences. Nothing is ever cast.
+they were. Each leaf has a checksum that reading it verifies (`jaxseg.checksums`). A step that is
+proved to be damaged is set aside under another name, with a warning, and the one before it is used;
+nothing is ever deleted for being damaged. Where a step cannot be read for now, because of a
+permission or a disk that does not answer, the command ends with a line that says so. What can be
+read but does not fit the config is refused, with the list of differences. Nothing is ever cast.
 """
 
 import contextlib
+import functools
 import logging
-import os
 import pathlib
-import re
-import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -19,7 +20,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from jaxseg import orbax_noise
+from jaxseg import checkpoint_reading, checksums, orbax_noise, whole_file
+from jaxseg.checkpoint_faults import set_aside, system_reason
+from jaxseg.checkpoint_reading import Damaged
 from jaxseg.state import TrainState
 
 _SHOWN = 20  # differences listed in one refusal
@@ -63,19 +66,6 @@ def refuse_differences(expected: Any, found: Any, where: str, way_out: str) -> N
         raise ValueError(f"{where} does not fit the config ({way_out}):\n  {listing}")
 
 
-def _system_reason(error: BaseException) -> str:
-    """What the operating system said, where tensorstore passes on its number; else `_reason`."""
-    number = re.search(r"os_error_code='(\d+)'", str(error))
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno).lower()
-    return os.strerror(int(number[1])).lower() if number else _reason(error)
-
-
-def _reason(error: BaseException) -> str:
-    first_line = (str(error).strip() or "no message").splitlines()[0]
-    return f"{type(error).__name__}: {first_line[:160]}"
-
-
 class Checkpoints:
     """The checkpoints of one run; a context manager that waits for the last save.
 
@@ -87,8 +77,9 @@ class Checkpoints:
     def __init__(self, folder: pathlib.Path, keep: int) -> None:
         if keep < 1:
             raise ValueError(f"train.keep={keep} must be at least 1")
+        whole_file.refuse_link(folder)
         self.folder = folder.absolute()
-        self._manager = _manager(self.folder, keep)
+        self._manager = checkpoint_reading.manager(self.folder, keep)
         self._quiet = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -127,10 +118,12 @@ class Checkpoints:
             newest good one is named.
         """
         if step != self.latest:
-            args = ocp.args.Composite(
-                state=ocp.args.StandardSave(state), iterator=ocp.args.JsonSave(dict(iterator))
-            )
             with self._saying_what_is_left():
+                args = ocp.args.Composite(
+                    state=ocp.args.StandardSave(state),
+                    iterator=ocp.args.JsonSave(dict(iterator)),
+                    checksums=ocp.args.JsonSave(checksums.record(state, iterator)),
+                )
                 saved = self._manager.save(step, args=args, force=True)
             if not saved:  # Orbax says so by a False, when a newer step lies in the folder
                 raise OSError(f"{self.folder}: step {step} was not saved; newest is {self.latest}")
@@ -152,15 +145,15 @@ class Checkpoints:
             good = max((int(p.name) for p in self.folder.glob("*") if p.name.isdigit()), default=0)
             left = f"the last good one is {self.folder / str(good)}" if good else "there is none"
             raise OSError(
-                f"a checkpoint cannot be saved in {self.folder}: {_system_reason(error)}; {left}. "
+                f"a checkpoint cannot be saved in {self.folder}: {system_reason(error)}; {left}. "
                 "Mend that (make room, say), and the same command goes on from there"
             ) from error
 
     def restore(self, abstract: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
-        """The newest step that can be read, or None when there is none at all.
+        """The newest step that is not damaged, or None when there is none at all.
 
-        Steps newer than it are broken (truncated, half copied): they are named in a warning and
-        deleted, since Orbax would save nothing older than them.
+        Steps newer than it are damaged (truncated, half copied, bits flipped): they are named in a
+        warning and renamed to STEP.damaged, since Orbax would save nothing older than them.
 
         Args:
           abstract: a TrainState of jax.ShapeDtypeStruct with the shardings that are wanted.
@@ -169,81 +162,72 @@ class Checkpoints:
           The state and the loader's place.
 
         Raises:
-          ValueError: a step that can be read does not fit `abstract`; or no step can be read.
+          ValueError: a step that can be read does not fit `abstract`; or all are damaged.
+          OSError: a step cannot be read for now: of it nothing is known, so the run does not go on
+            from an older one.
         """
-        broken: dict[int, str] = {}
+        damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                found = _metadata(self._manager, step)
-                iterator = self._read_iterator(step)
-            except Exception as error:  # Orbax, tensorstore and JSON each raise their own
-                broken[step] = _reason(error)
+                found = self._read(step, abstract)
+            except Damaged as error:
+                damaged[step] = str(error)
                 continue
-            refuse_differences(
-                abstract,
-                found,
-                f"{self.folder / str(step)}",
-                "start in another --workdir, or go back to the config of this one",
-            )
-            try:
-                args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-                state = self._manager.restore(step, args=args)["state"]
-            except Exception as error:
-                broken[step] = _reason(error)
-                continue
-            self._delete(broken, step)
-            return state, iterator
-        if broken:
-            listing = "; ".join(f"{step} ({reason})" for step, reason in broken.items())
+            self._set_aside(damaged, step)
+            return found
+        if damaged:
+            listing = "; ".join(f"{step} ({why})" for step, why in damaged.items())
             raise ValueError(
                 f"no checkpoint in {self.folder} can be read: {listing}. "
-                "Delete that folder to start from the beginning"
+                "Move that folder away, or delete it, to start from the beginning"
             )
         return None
 
-    def _read_iterator(self, step: int) -> dict[str, Any]:
-        args = ocp.args.Composite(iterator=ocp.args.JsonRestore())
-        iterator = self._manager.restore(step, args=args)["iterator"]
-        if not isinstance(iterator, dict):
-            raise OSError("the loader's place is missing")
-        return iterator
+    def _read(self, step: int, abstract: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        folder = self.folder / str(step)
 
-    def _delete(self, broken: Mapping[int, str], good: int) -> None:
-        for step, reason in broken.items():
+        def metadata() -> tuple[dict[str, Any], Any]:
+            iterator = checkpoint_reading.read_json(self._manager, step, "iterator")
+            record = checkpoint_reading.read_checksums(self._manager, step, folder)
+            found = checkpoint_reading.metadata(self._manager, step)
+            if record is not None:
+                checksums.check_types(found, record)
+                if record["iterator"] != checksums.of_json(iterator):
+                    raise ValueError("the loader's place is not what was saved")
+            return iterator, (found, record)
+
+        iterator, (found, record) = checkpoint_reading.agreed(folder, metadata)
+        refuse_differences(
+            abstract,
+            found,
+            str(folder),
+            "start in another --workdir, or go back to the config of this one",
+        )
+
+        def state() -> TrainState:
+            args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+            read = self._manager.restore(step, args=args)["state"]
+            checkpoint_reading.verify(folder, read, found, record)
+            return read
+
+        return checkpoint_reading.agreed(folder, state), iterator
+
+    def _set_aside(self, damaged: Mapping[int, str], good: int) -> None:
+        for step, why in damaged.items():
+            folder = self.folder / str(step)
             _log.warning(
-                "checkpoint %s cannot be read (%s); it is deleted and step %d is used",
-                self.folder / str(step),
-                reason,
+                "checkpoint %s is damaged (%s); it is set aside as %s.damaged, and step %d is used",
+                folder,
+                why,
+                step,
                 good,
             )
             if jax.process_index() == 0:
-                shutil.rmtree(self.folder / str(step), ignore_errors=True)
-        if broken:
+                set_aside(folder)
+        if damaged:
             if jax.process_count() > 1:
-                multihost_utils.sync_global_devices("jaxseg: broken checkpoints deleted")
+                multihost_utils.sync_global_devices("jaxseg: damaged checkpoints set aside")
             self._manager.reload()
-
-
-def _manager(folder: pathlib.Path, keep: int | None, read_only: bool = False) -> Any:
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep,
-        create=not read_only,
-        read_only=read_only,
-        cleanup_tmp_directories=not read_only,
-        enable_async_checkpointing=not read_only,
-    )
-    # The handlers are named, since without them a new manager cannot read the metadata of a step.
-    handlers = {"state": ocp.StandardCheckpointHandler(), "iterator": ocp.JsonCheckpointHandler()}
-    return ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
-
-
-def _metadata(manager: Any, step: int) -> dict[str, Any]:
-    """The tree of the saved state, with shape and dtype at its leaves."""
-    metadata = manager.item_metadata(step)["state"]
-    tree = getattr(metadata, "tree", metadata)
-    if not tree:
-        raise OSError("it holds no state")
-    return tree
 
 
 def restore_variables(
@@ -253,7 +237,7 @@ def restore_variables(
 
     Args:
       folder: the `checkpoints` folder of a run, or the run folder.
-      step: which one; without it, the newest that can be read.
+      step: which one; without it, the newest that is not damaged.
 
     Returns:
       {"params", "batch_stats"} and, where an average was kept, "ema": again
@@ -261,14 +245,15 @@ def restore_variables(
 
     Raises:
       FileNotFoundError: no checkpoint, or not this step.
-      ValueError: none can be read.
+      ValueError: all are damaged.
+      OSError: one cannot be read for now.
     """
     folder = pathlib.Path(folder).absolute()
     if (folder / "checkpoints").is_dir():
         folder = folder / "checkpoints"
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is missing: no run has saved a checkpoint there")
-    with contextlib.closing(_manager(folder, None, read_only=True)) as manager:
+    with contextlib.closing(checkpoint_reading.manager(folder, None, read_only=True)) as manager:
         steps = sorted(manager.all_steps(), reverse=True)
         if not steps:
             raise FileNotFoundError(f"{folder} holds no checkpoint yet")
@@ -276,20 +261,22 @@ def restore_variables(
             raise FileNotFoundError(f"{folder} has no step {step}; it has {sorted(steps)}")
         reasons = []
         for candidate in steps if step is None else [step]:
+            place = folder / str(candidate)
+            read = functools.partial(_read_variables, manager, place, candidate)
             try:
-                return _read_variables(manager, folder, candidate), candidate
-            except Exception as error:
-                reasons.append(f"step {candidate} cannot be read ({_reason(error)})")
+                return checkpoint_reading.agreed(place, read), candidate
+            except Damaged as error:
+                reasons.append(f"step {candidate} is damaged ({error})")
                 _log.warning("checkpoint %s: %s", folder, reasons[-1])
     raise ValueError(f"{folder}: {'; '.join(reasons)}; train again, or name --weights=FILE")
 
 
 def _read_variables(manager: Any, folder: pathlib.Path, step: int) -> dict[str, Any]:
-    saved = _metadata(manager, step)
+    record = checkpoint_reading.read_checksums(manager, step, folder)
+    saved = checkpoint_reading.metadata(manager, step)
+    if record is not None:
+        checksums.check_types(saved, record)
     wanted = {name: saved[name] for name in ("params", "batch_stats", "ema") if saved.get(name)}
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), wanted)
-    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
-    args = ocp.args.PyTreeRestore(item=shapes, restore_args=as_numpy, partial_restore=True)
-    with ocp.PyTreeCheckpointer() as reader:
-        read = reader.restore(folder / str(step) / "state", args=args)
+    read = checkpoint_reading.as_numpy(folder, wanted)
+    checkpoint_reading.verify(folder, read, wanted, record)
     return {"batch_stats": {}} | read

@@ -1,8 +1,13 @@
 """Checkpoints: exact round trips, broken newest steps, misfits, donation, and a full disk."""
 
+import errno
 import logging
+import os
+import random
 import resource
 import shutil
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +15,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxseg import checkpoint
+from jaxseg import checkpoint, checkpoint_reading, checksums
 from jaxseg.state import TrainState
+from tests.conftest import ROOT
 
 
 def make_state(seed=0, width=3, ema=False):
@@ -110,10 +116,12 @@ def test_broken_newest_step_falls_back_and_later_saves_work(tmp_path, how, caplo
         assert len(warning) == 1
         assert str(tmp_path / "3") in warning[0]
         assert "step 2" in warning[0]
+        assert (tmp_path / "3.damaged").is_dir()
         checkpoints.save(3, make_state(33), {"next": 33}, wait=True)
     with checkpoint.Checkpoints(tmp_path, keep=10) as checkpoints:
         state, iterator = checkpoints.restore(abstract_of(make_state()))
     assert_same(state, make_state(33))
+    assert (tmp_path / "3.damaged").is_dir()
 
 
 def test_evaluation_passes_over_broken_steps_and_deletes_nothing(tmp_path):
@@ -149,7 +157,7 @@ def test_nothing_readable_is_one_line_with_the_way_out(tmp_path):
         break_step(tmp_path, step, "truncated metadata")
     with (
         checkpoint.Checkpoints(tmp_path, keep=10) as checkpoints,
-        pytest.raises(ValueError, match=r"no checkpoint.*2 \(.*1 \(.*Delete"),
+        pytest.raises(ValueError, match=r"no checkpoint.*2 \(.*1 \(.*Move"),
     ):
         checkpoints.restore(abstract_of(make_state()))
     assert (tmp_path / "1").is_dir()
@@ -213,3 +221,138 @@ def test_a_save_without_room_is_one_line_and_the_older_step_stays(tmp_path, requ
     assert "\n" not in str(error.value)
     assert "Traceback" not in capfd.readouterr().err
     assert checkpoint.restore_variables(folder)[1] == 1
+
+
+def restored(folder):
+    """("step 2", "older" or "refused") of a folder with the steps 1 and 2; a fault asserts."""
+    try:
+        with checkpoint.Checkpoints(folder, keep=10) as checkpoints:
+            state, iterator = checkpoints.restore(abstract_of(make_state()))
+    except (OSError, ValueError):
+        return "refused"
+    step = iterator["next"]
+    assert_same(state, make_state(step))
+    return {1: "older", 2: "step 2"}[step]
+
+
+def flip(folder, number):
+    """Flips one bit somewhere in the files of a folder, all bits alike; returns where."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    at = random.Random(number).randrange(8 * sum(path.stat().st_size for path in files))
+    for path in files:
+        data = bytearray(path.read_bytes())
+        if at < 8 * len(data):
+            data[at // 8] ^= 1 << at % 8
+            path.write_bytes(data)
+            return path
+        at -= 8 * len(data)
+    raise AssertionError
+
+
+def test_each_of_sixty_flipped_bits_is_noticed_or_harmless(tmp_path):
+    save_steps(tmp_path / "good", 1, 2)
+    for number in range(60):
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "good", folder)
+        flip(folder / "2", number)
+        restored(folder)
+
+
+def test_a_changed_value_is_noticed_by_all_that_read_it(tmp_path, caplog):
+    """The values of the step before, in files that are whole: only the checksums tell."""
+    save_steps(tmp_path, 1, 2)
+    shutil.rmtree(tmp_path / "2" / "state")
+    shutil.copytree(tmp_path / "1" / "state", tmp_path / "2" / "state")
+    assert checkpoint.restore_variables(tmp_path)[1] == 1
+    with pytest.raises(ValueError, match=r"step 2 is damaged \(.*batch_stats/norm/mean and 1 more"):
+        checkpoint.restore_variables(tmp_path, step=2)
+    assert restored(tmp_path) == "older"
+    assert "is not what was saved" in caplog.text
+    assert (tmp_path / "2.damaged").is_dir()
+
+
+def test_a_changed_place_of_the_loader_is_noticed(tmp_path):
+    save_steps(tmp_path, 1, 2)
+    (tmp_path / "2" / "iterator" / "metadata").write_text('{"next": 3}')
+    assert restored(tmp_path) == "older"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_what_cannot_be_read_for_now_is_neither_moved_nor_passed_over(
+    tmp_path, monkeypatch, number
+):
+    save_steps(tmp_path, 1, 2)
+    real = checkpoint_reading.metadata
+
+    def refuse(manager, step):
+        if step == 2:
+            raise OSError(number, os.strerror(number), str(tmp_path / "2" / "state"))
+        return real(manager, step)
+
+    monkeypatch.setattr(checkpoint_reading, "metadata", refuse)
+    why = f"{tmp_path / '2'} cannot be read for now \\({os.strerror(number).lower()}\\)"
+    with (
+        checkpoint.Checkpoints(tmp_path, keep=10) as checkpoints,
+        pytest.raises(OSError, match=why),
+    ):
+        checkpoints.restore(abstract_of(make_state()))
+    with pytest.raises(OSError, match=why):
+        checkpoint.restore_variables(tmp_path)
+    assert checkpoint.restore_variables(tmp_path, step=1)[1] == 1
+    monkeypatch.undo()
+    assert restored(tmp_path) == "step 2"
+
+
+def test_the_number_of_an_error_below_tensorstore_is_understood(tmp_path):
+    """A file that is a link to itself: no permission that root would not heed."""
+    save_steps(tmp_path, 1, 2)
+    for file in (tmp_path / "2" / "state").glob("**/d/*"):
+        file.unlink()
+        file.symlink_to(file.name)
+    with pytest.raises(OSError, match="for now"):
+        checkpoint.restore_variables(tmp_path)
+    assert restored(tmp_path) == "refused"
+    assert (tmp_path / "2").is_dir()
+
+
+def test_a_checkpoint_of_a_version_without_checksums_is_taken_and_said(tmp_path, caplog):
+    save_steps(tmp_path, 1, 2)
+    shutil.rmtree(tmp_path / "2" / "checksums")
+    assert restored(tmp_path) == "step 2"
+    assert checkpoint.restore_variables(tmp_path)[1] == 2
+    assert caplog.text.count("version without checksums: it is not verified") == 2
+
+
+def test_checkpoints_are_not_written_through_a_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="is a symbolic link"):
+        checkpoint.Checkpoints(tmp_path / "checkpoints", keep=1)
+
+
+def test_checksums_see_every_type_and_every_bit():
+    for dtype in ("float32", "bfloat16", "int32", "bool", "uint8"):
+        array = np.asarray(jnp.zeros((2, 3), dtype))
+        tree = {"a": array, "b": np.float32(1), "c": np.zeros((0, 3), np.float32)}
+        record = checksums.record(tree, {"place": (1, 2)})
+        checksums.check_record(record)
+        assert record["iterator"] == checksums.of_json({"place": [1, 2]})
+        assert checksums.differing(tree, record) == []
+        changed = array.copy()
+        changed.view(np.uint8).flat[-1] ^= 1
+        assert checksums.differing({"a": changed, "b": tree["b"]}, record) == ["a"]
+        record["leaves"]["a"]["shape"] = [3, 2]
+        with pytest.raises(ValueError, match="damaged"):
+            checksums.check_record(record)
+
+
+@pytest.mark.slow
+def test_a_state_that_is_spread_over_devices_is_verified_on_any_others(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.programs.spread_checkpoint", str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
