@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from jaxseg import checkpoint_reading, checksums, orbax_noise, whole_file
-from jaxseg.checkpoint_faults import set_aside, system_reason
+from jaxseg.checkpoint_faults import system_reason
 from jaxseg.checkpoint_reading import Damaged
 from jaxseg.state import TrainState
 
@@ -215,15 +215,8 @@ class Checkpoints:
     def _set_aside(self, damaged: Mapping[int, str], good: int) -> None:
         for step, why in damaged.items():
             folder = self.folder / str(step)
-            _log.warning(
-                "checkpoint %s is damaged (%s); it is set aside as %s.damaged, and step %d is used",
-                folder,
-                why,
-                step,
-                good,
-            )
             if jax.process_index() == 0:
-                set_aside(folder)
+                whole_file.set_aside(folder, f"{why}; step {good} is used")
         if damaged:
             if jax.process_count() > 1:
                 multihost_utils.sync_global_devices("jaxseg: damaged checkpoints set aside")

@@ -72,16 +72,3 @@ def _read_all(folder: pathlib.Path) -> None:
             with open(os.path.join(place, name), "rb") as file:
                 while file.read(_BLOCK):
                     pass
-
-
-def set_aside(folder: pathlib.Path) -> pathlib.Path:
-    """Renames a damaged checkpoint so that it is one no more: 1200 -> 1200.damaged.
-
-    Raises:
-      OSError: it cannot be renamed.
-    """
-    for number in range(1, 1000):
-        other = folder.with_name(f"{folder.name}.damaged{f'-{number}' * (number > 1)}")
-        if not other.exists() and not other.is_symlink():
-            break
-    return folder.rename(other)

@@ -2,7 +2,6 @@
 
 import datetime
 import importlib.metadata
-import json
 import pathlib
 import platform
 import shlex
@@ -14,7 +13,7 @@ from typing import Any
 
 import jax
 
-from jaxseg import config, whole_file
+from jaxseg import config, run_files, whole_file
 from jaxseg.log import json_ready, write_json
 
 _PACKAGES = (
@@ -37,19 +36,30 @@ def describe_run(
     values = json_ready(config.to_dict(experiment))
     path = workdir / "config.json"
     start = environment() | {"step": step}
-    if step and path.is_file():
-        try:
-            before = json.loads(path.read_text())
-        except ValueError:  # damaged: it is written anew
-            before = {}
+    there = path.exists()
+    before = _before(path)
+    if step and there:
         start["changed"] = changes(before, values) if before else ["config.json was unreadable"]
         for line in start["changed"]:
             print(f"changed since the last start: {line}", file=sys.stderr)
     write_json(path, values)
     write_environment(workdir, start)
     copy = workdir / "experiment.py"
+    if copy.is_dir():
+        whole_file.set_aside(copy, "it is a folder")
     if source and not (step and copy.exists()):
         whole_file.write_bytes(copy, source.read_bytes())
+
+
+def _before(path: pathlib.Path) -> dict[str, Any]:
+    """What a file of JSON held; {} where it is not there or, set aside, was damaged."""
+    try:
+        return run_files.read_object(path)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        whole_file.set_aside(path, run_files.why(error))
+        return {}
 
 
 def changes(before: Any, after: Any) -> list[str]:
@@ -116,8 +126,9 @@ def write_environment(workdir: pathlib.Path, start: Mapping[str, Any]) -> None:
       start: `environment()` and what else is to be known of this start.
     """
     path = workdir / "environment.json"
-    try:
-        starts = json.loads(path.read_text())["starts"]
-    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+    before = _before(path)
+    starts = before.get("starts", [])
+    if not isinstance(starts, list) or not all(isinstance(one, dict) for one in starts):
+        whole_file.set_aside(path, "its list of starts is not a list of starts")
         starts = []
     write_json(path, {**start, "starts": [*starts, dict(start)]})

@@ -10,7 +10,6 @@ starts anew and why, and what was left; RUN/init.json lists every leaf.
 
 import functools
 import hashlib
-import json
 import pathlib
 import shutil
 import sys
@@ -22,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxseg import checkpoint, config, run_lock
+from jaxseg import checkpoint, config, run_files, run_lock
 from jaxseg.log import write_json
 from jaxseg.state import TrainState
 from jaxseg.step import init_variables
@@ -120,10 +119,21 @@ def _from_run(
             "model, --config.train.init_partial=True takes what both have",
         )
         variables, origins = found, _whole(found, where[:-1])
-    report = pathlib.Path(origin) / REPORT
-    if report.is_file():
-        origins.notes += ["it was converted from:", *json.loads(report.read_text())["summary"]]
+    origins.notes += _converted_from(pathlib.Path(origin) / REPORT)
     return variables, origins
+
+
+def _converted_from(report: pathlib.Path) -> list[str]:
+    """What a converted file says of its origin, or that this cannot be read; [] for a run."""
+    try:
+        summary: Any = run_files.read_object(report).get("summary")
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        return [f"{report} cannot be read ({run_files.why(error)}); it is left out"]
+    if not run_files.list_of(run_files.is_text)(summary):
+        return [f"{report} is damaged; it is left out"]
+    return ["it was converted from:", *summary]
 
 
 def state(

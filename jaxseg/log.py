@@ -15,12 +15,15 @@ import jax
 import numpy as np
 import tqdm
 
-from jaxseg import whole_file
+from jaxseg import run_files, run_schema, whole_file
 from jaxseg.errors import naming
 from jaxseg.event_file import EventFile
 from jaxseg.types import Array
 
 _SECONDS_BETWEEN_LINES = 10.0  # of progress where there is no terminal
+
+
+_BEGIN = b'{"kind": "'  # of each line of metrics.jsonl
 
 
 def json_ready(value: Any) -> Any:
@@ -42,23 +45,37 @@ def write_json(path: pathlib.Path, value: Any) -> None:
     whole_file.write_text(path, text)
 
 
-def read_lines(path: pathlib.Path, *, up_to: int | None = None) -> list[dict[str, Any]]:
-    """The objects of a metrics.jsonl; what a kill or a full disk left of a line is left out.
+def parse_lines(data: bytes, *, up_to: int | None = None) -> tuple[list[dict[str, Any]], int]:
+    """The objects of a metrics.jsonl, and how many of its lines are damaged and left out.
+
+    Half a line at the end is what a kill or a full disk leaves: it is left out and not counted.
 
     Args:
-      path: need not exist.
+      data: its content.
       up_to: leaves out the lines of later steps.
     """
-    lines = []
-    for text in path.read_text(errors="replace").splitlines() if path.is_file() else []:
+    lines: list[dict[str, Any]] = []
+    damaged = 0
+    *texts, last = data.split(b"\n")
+    for text in [*texts, last]:
         try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        whole = isinstance(line, dict) and {"kind", "step"} <= line.keys()
-        if whole and (up_to is None or line["step"] <= up_to):
+            line = run_schema.line(run_files.parse_object(text))
+        except ValueError:
+            line = None
+        if line is None:
+            half = text is last and _BEGIN.startswith(text[: len(_BEGIN)])
+            damaged += bool(text.strip()) and not half
+        elif up_to is None or line["step"] <= up_to:
             lines.append(line)
-    return lines
+    return lines, damaged
+
+
+def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
+    """The objects of a metrics.jsonl that need not exist; what is damaged is left out."""
+    try:
+        return parse_lines(run_files.read_bytes(path))[0]
+    except OSError:
+        return []
 
 
 class Progress:
@@ -192,12 +209,30 @@ class Writer:
     def __init__(self, workdir: pathlib.Path, step: int, *, main: bool = True) -> None:
         self._main = main
         self._path = workdir / "metrics.jsonl"
-        self.lines = read_lines(self._path, up_to=step)
+        self.lines = self._lines(step)
         if main:
             text = "".join(json.dumps(line) + "\n" for line in self.lines)
             whole_file.write_text(self._path, text)
-            folder = whole_file.folder_in(workdir, "tensorboard")
+            folder = workdir / "tensorboard"
+            if folder.exists() and not folder.is_dir():
+                whole_file.set_aside(folder, "it is not a folder")
+            whole_file.folder_in(workdir, folder.name)
             self._events = EventFile(folder, step + 1 if step else None)
+
+    def _lines(self, step: int) -> list[dict[str, Any]]:
+        """The lines up to a step; what is damaged is named, and kept under another name."""
+        try:
+            data = run_files.read_bytes(self._path)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            if self._main:
+                whole_file.set_aside(self._path, run_files.why(error))
+            return []
+        lines, damaged = parse_lines(data, up_to=step)
+        if damaged and self._main:
+            whole_file.keep_copy(self._path, data, f"damaged lines, left out of it: {damaged}")
+        return lines
 
     def has(self, kind: str, step: int) -> bool:
         """Whether a line of this kind and step is there."""

@@ -6,14 +6,20 @@ classes take some megabytes where whole matrices take 360.
 
 import dataclasses
 import pathlib
+<<<<<<< HEAD
+=======
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from jaxseg import npz_file, whole_file
+<<<<<<< HEAD
+from jaxseg import npz_file, run_files, whole_file
+=======
+from jaxseg import run_files, whole_file
 
 Entries = tuple[np.ndarray, np.ndarray, np.ndarray]  # truth, prediction, count
 
+_MOST_CLASSES = 1 << 8  # ids are uint8
 _ARRAYS = ("image", "truth", "prediction", "count")
 
 
@@ -85,15 +91,23 @@ def read(path: pathlib.Path) -> PerImage:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: not a file of `write`, or one that was cut short.
+      OSError: it cannot be read.
+      ValueError: not a file of `write`, or a damaged one; without its name.
     """
-    try:
-        file = npz_file.read(path)
-        names, k = tuple(map(str, file["names"])), int(file["num_classes"])
-        counts = PerImage(names, k, *(file[name] for name in _ARRAYS))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} holds no confusion matrices of images ({error})") from error
-    ends = ((counts.image, len(names)), (counts.truth, k), (counts.prediction, k))
-    if any(len(part) and (part.min() < 0 or part.max() >= end) for part, end in ends):
-        raise ValueError(f"{path} holds entries beyond its {len(names)} images or {k} classes")
-    return counts
+    run_files.read_bytes(path)  # says what the system says, and that a pipe is not a file
+    found = npz_file.read(path)
+    if missing := [name for name in ("names", "num_classes", *_ARRAYS) if name not in found]:
+        raise ValueError(f"it holds no confusion matrices of images: {missing[0]} is missing")
+    arrays = {name: found[name] for name in _ARRAYS}
+    names, k = found["names"], found["num_classes"]
+    if names.ndim != 1 or names.dtype.kind != "U" or k.shape != () or k.dtype.kind not in "iu":
+        raise ValueError("its names or its number of classes are not those of an evaluation")
+    if any(part.ndim != 1 or part.dtype.kind not in "iu" for part in arrays.values()):
+        raise ValueError("its entries are not lists of whole numbers")
+    if len({len(part) for part in arrays.values()}) != 1 or not 0 < k <= _MOST_CLASSES:
+        raise ValueError("its entries do not fit together")
+    ends = {"image": len(names), "truth": int(k), "prediction": int(k), "count": 1 << 53}
+    for name, part in arrays.items():
+        if len(part) and (part.min() < 0 or part.max() >= ends[name]):
+            raise ValueError(f"it holds entries beyond its {len(names)} images or {k} classes")
+    return PerImage(tuple(map(str, names)), int(k), *(arrays[name] for name in _ARRAYS))

@@ -1,6 +1,7 @@
 """The HTML page of a report: what report.html is filled with."""
 
 import datetime
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -234,23 +235,27 @@ def _best(details: Sequence[dict[str, Any]]) -> dict[str, float]:
     return best
 
 
-def html(loaded: Sequence[Run]) -> str:
-    """The page for one run, or for several side by side."""
-    folder = pathlib.Path(__file__).parent
+@functools.cache  # it takes longer to compile than to fill
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent}
+    return environment.get_template("report.html")
+
+
+def html(loaded: Sequence[Run]) -> str:
+    """The page for one run, or for several side by side."""
     details = [_details(run, i) for i, run in enumerate(loaded)]
     differing = [
         (path, [shown(value) for value in values]) for path, values in runs.differences(loaded)
     ]
     differences, without = report_uncertainty.differences(loaded)
-    return environment.get_template("report.html").render(
+    return _template().render(
         runs=details,
         over_images=report_uncertainty.OVER_IMAGES,
         over_seeds=_over_seeds(loaded),

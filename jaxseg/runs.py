@@ -6,7 +6,7 @@ read, of runs that go on or were killed, and of weights that were only evaluated
 
 import ast
 import dataclasses
-import json
+import io
 import pathlib
 import re
 import statistics
@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from jaxseg import log, per_image, results
+from jaxseg import log, per_image, results, run_files, run_schema
 
 _EXPECTED = re.compile(r"Expected(?: and measured)?:\s*(.+?)(?=\n\s*\n|\bMeasured:|$)", re.DOTALL)
 
@@ -115,32 +116,56 @@ def differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
 
 
 def _read_json(path: pathlib.Path, notes: list[str]) -> dict[str, Any]:
+    """The object of a file; {} with a note where there is none, without one where no file is."""
     try:
-        values = json.loads(path.read_text())
+        return run_files.read_object(path)
     except FileNotFoundError:
         return {}
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        within = f"{path.parent.name}/" if path.parent.name == "eval" else ""
-        notes.append(f"{within}{path.name} cannot be read ({error}).")
+    except (OSError, ValueError) as error:
+        notes.append(f"{_named(path)} cannot be read ({run_files.why(error)}); it is left out.")
         return {}
-    return values if isinstance(values, dict) else {}
+
+
+def _named(path: pathlib.Path) -> str:
+    """The file within its run folder."""
+    return f"eval/{path.name}" if path.parent.name == "eval" else path.name
+
+
+def _checked(
+    path: pathlib.Path, values: Mapping[str, Any], checks: Mapping[str, run_files.Check],
+    notes: list[str],
+) -> dict[str, Any]:  # fmt: skip
+    """The values without those of another kind than the file's, which are noted."""
+    kept, wrong = run_files.cleaned(values, checks)
+    notes += _damaged_parts(path, wrong)
+    return kept
+
+
+def _damaged_parts(path: pathlib.Path, wrong: Sequence[str]) -> list[str]:
+    if not wrong:
+        return []
+    return [f"{_named(path)} is damaged; left out of it: {', '.join(wrong)}."]
 
 
 def _expected(path: pathlib.Path) -> str:
     """What follows "Expected:" in the docstring of an experiment's file, as one line."""
     try:
-        text = ast.get_docstring(ast.parse(path.read_text())) or ""
-    except (OSError, SyntaxError, UnicodeDecodeError):
+        text = ast.get_docstring(ast.parse(run_files.read_bytes(path))) or ""
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return ""
     found = _EXPECTED.search(text)
     return " ".join(found[1].split()) if found else ""
 
 
-def _pictures(folder: pathlib.Path, images: Sequence[Mapping[str, Any]]) -> list[Picture]:
+def _pictures(
+    folder: pathlib.Path, images: Sequence[Mapping[str, Any]], notes: list[str]
+) -> list[Picture]:
     found = []
-    for path in folder.glob("*.png"):
+    for path in sorted(folder.glob("*.png")):
         parts = results.picture_parts(path)
-        if parts:
+        if parts and not _is_picture(path):
+            notes.append(f"eval/{folder.name}/{path.name} is damaged; it is left out.")
+        elif parts:
             kind, place, name = parts
             of = [i for i in images if results.picture_name(kind, place, i["name"]) == path.name]
             title = of[0]["name"] if of else name
@@ -148,29 +173,26 @@ def _pictures(folder: pathlib.Path, images: Sequence[Mapping[str, Any]]) -> list
     return sorted(found, key=lambda picture: (picture.kind, picture.place))
 
 
-def _is_whole(record: Mapping[str, Any]) -> bool:
-    """Whether all that a report reads of an evaluation is there and fits together."""
-    names, rows, images, palette = map(record.get, ("names", "confusion", "images", "palette"))
-    if not isinstance(record.get("metrics"), Mapping) or not isinstance(names, list):
+def _is_picture(path: pathlib.Path) -> bool:
+    """Whether the file is a whole PNG."""
+    try:
+        with Image.open(io.BytesIO(run_files.read_bytes(path)), formats=["PNG"]) as opened:
+            opened.verify()
+    except Exception:  # Pillow raises nearly any type of a damaged file
         return False
-    if not isinstance(rows, list) or not isinstance(images, list):
-        return False
-    square = [len(row) for row in rows if isinstance(row, list)] == [len(names)] * len(names)
-    colours = palette is None or [len(colour) for colour in palette] == [3] * len(names)
-    named = all(isinstance(i, Mapping) and {"name", "miou"} <= i.keys() for i in images)
-    return square and len(rows) == len(names) and colours and named
+    return True
 
 
 def _per_image(
     path: pathlib.Path, record: Mapping[str, Any], notes: list[str]
 ) -> per_image.PerImage | None:
     """The counts of single images, if they are those of the record."""
-    if not path.exists():
-        return None
     try:
         counts = per_image.read(path)
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError) as error:
-        notes.append(f"eval/{path.name} cannot be read ({error}).")
+        notes.append(f"eval/{path.name} cannot be read ({run_files.why(error)}); it is left out.")
         return None
     named = list(counts.names) == [image["name"] for image in record["images"]]
     if named and np.array_equal(counts.confusion(), record["confusion"]):
@@ -186,14 +208,35 @@ def _evaluations(folder: pathlib.Path, notes: list[str]) -> list[Evaluation]:
     """The newest step first; of one step, the plainest protocol first."""
     found = []
     for path in sorted((folder / "eval").glob("*.json")):
-        record = _read_json(path, notes)
-        if record and not _is_whole(record):
-            notes.append(f"eval/{path.name} is no evaluation of this version; it is left out.")
-        elif record:
-            pictures = _pictures(path.with_suffix(""), record["images"])
+        values = _read_json(path, notes)
+        if not values:
+            continue
+        record, wrong = run_schema.evaluation(values)
+        notes += _damaged_parts(path, wrong)
+        if record is None:
+            notes.append(f"eval/{path.name} is not an evaluation of this version; it is left out.")
+        else:
+            pictures = _pictures(path.with_suffix(""), record["images"], notes)
             counts = _per_image(path.with_suffix(".npz"), record, notes)
             found.append(Evaluation(path.stem, record, pictures, counts))
     return sorted(found, key=lambda e: (-(e.record.get("step") or 0), len(e.tag), e.tag))
+
+
+def _lines(path: pathlib.Path, notes: list[str]) -> list[dict[str, Any]]:
+    try:
+        lines, damaged = log.parse_lines(run_files.read_bytes(path))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        notes.append(f"{path.name} cannot be read ({run_files.why(error)}); it is left out.")
+        return []
+    if damaged:
+        notes.append(f"Damaged lines of {path.name} that are left out: {damaged}.")
+    return lines
+
+
+def _environment(path: pathlib.Path, notes: list[str]) -> dict[str, Any]:
+    return _checked(path, _read_json(path, notes), run_schema.ENVIRONMENT, notes)
 
 
 def load(folder: pathlib.Path | str) -> Run:
@@ -204,22 +247,22 @@ def load(folder: pathlib.Path | str) -> Run:
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder: give the --workdir of a run")
+        raise FileNotFoundError(f"{folder} is not a folder: give the --workdir of a run")
     notes: list[str] = []
-    config = dict(flatten(_read_json(folder / "config.json", notes)))
-    lines = log.read_lines(folder / "metrics.jsonl")
+    path = folder / "config.json"
+    config = _checked(path, dict(flatten(_read_json(path, notes))), run_schema.CONFIG, notes)
+    lines = _lines(folder / "metrics.jsonl", notes)
     evaluations = _evaluations(folder, notes)
     if not (config or lines or evaluations):
-        raise FileNotFoundError(
-            f"{folder} is not a run folder: no config.json, no metrics.jsonl, no eval/*.json"
-        )
+        found = "no config.json, no metrics.jsonl, no eval/*.json"
+        raise FileNotFoundError(f"{folder} is not a run folder: {' '.join(notes) or found}")
     train = [line for line in lines if line.get("kind") == "train"]
     tests = [line for line in lines if line.get("kind") == "eval"]
     run = Run(
         folder=folder,
         name=folder.resolve().name,
         config=config,
-        environment=_read_json(folder / "environment.json", notes),
+        environment=_environment(folder / "environment.json", notes),
         expected=_expected(folder / "experiment.py"),
         train=train,
         tests=tests,

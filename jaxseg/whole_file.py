@@ -9,6 +9,8 @@ process, and `sweep` removes it.
 import contextlib
 import errno
 import fcntl
+import itertools
+import logging
 import os
 import pathlib
 import secrets
@@ -17,6 +19,7 @@ import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
+_log = logging.getLogger(__name__)
 _PART = ".jaxseg-part"  # the end of a hidden name
 _ABANDONED = 86_400.0  # seconds after which a part is removed where the file system has no locks
 
@@ -127,6 +130,37 @@ def sweep(folder: pathlib.Path, *, deep: bool = False) -> None:
                 _remove_abandoned(part)
 
 
+def set_aside(path: pathlib.Path, reason: str) -> pathlib.Path:
+    """Renames what is damaged, so that nothing of it is lost: 1200 -> 1200.damaged.
+
+    Args:
+      path: a file or a folder.
+      reason: why, for the warning that tells of it.
+
+    Raises:
+      OSError: it cannot be renamed.
+    """
+    other = path.rename(_name_aside(path))
+    _log.warning("%s is damaged (%s); it is set aside as %s", path, reason, other.name)
+    return other
+
+
+def keep_copy(path: pathlib.Path, data: bytes, reason: str) -> pathlib.Path:
+    """As `set_aside`, but `path` stays: `data`, its content, is written under the other name."""
+    other = _name_aside(path)
+    write_bytes(other, data)
+    _log.warning("%s is damaged (%s); as it was it is kept as %s", path, reason, other.name)
+    return other
+
+
+def _name_aside(path: pathlib.Path) -> pathlib.Path:
+    for number in itertools.count(1):
+        other = path.with_name(f"{path.name}.damaged{f'-{number}' * (number > 1)}")
+        if not other.exists() and not other.is_symlink():
+            return other
+    raise AssertionError
+
+
 def _link(path: pathlib.Path) -> str:
     return (
         f"{path} is a symbolic link, and jaxseg writes through none in a run folder: put the "
@@ -139,7 +173,7 @@ def _of_the_part(error: OSError) -> bool:
 
 
 def _refuse_special(path: pathlib.Path) -> None:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    with contextlib.suppress(OSError):
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise ValueError(f"{path} is a device or a pipe; name a file to write to")

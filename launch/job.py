@@ -10,7 +10,6 @@ again.
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 import signal
@@ -57,18 +56,10 @@ def run(folder: pathlib.Path) -> None:
     distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     train.fit(experiment, folder)
     for row, protocol in protocols.items():
-        if not _is_evaluated(folder, tags[row], experiment.train.steps):
+        if not job_folder.is_evaluated(folder, tags[row], experiment.train.steps):
             evaluate.run(dataclasses.replace(experiment, eval=protocol), folder)
     if distributed.is_main():
         write_json(folder / OUTCOME, {"tags": tags, **_costs(experiment, protocols)})
-
-
-def _is_evaluated(folder: pathlib.Path, tag: str, step: int) -> bool:
-    try:
-        record = json.loads((folder / "eval" / f"{tag}.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
-    return record.get("step") == step and (folder / "eval" / f"{tag}.npz").is_file()
 
 
 def _costs(experiment: config.Experiment, protocols: dict[str, config.Eval]) -> dict[str, Any]:

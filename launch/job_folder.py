@@ -10,10 +10,16 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from jaxseg import config, results, stored
+from jaxseg import config, per_image, results, run_files, run_schema, stored
 from jaxseg.log import write_json
 
 JOB, OUTCOME = "job.json", "outcome.json"
+_OUTCOME: Mapping[str, run_files.Check] = {
+    "tags": run_files.mapping_of(run_files.is_text),
+    "parameters": run_files.is_number,
+    "multiply_adds": run_files.mapping_of(run_files.is_number),
+    "memory": run_files.is_number,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,18 +90,39 @@ def tags(experiment: config.Experiment, protocols: Mapping[str, config.Eval]) ->
 
 
 def outcome(folder: pathlib.Path, wanted: Mapping[str, str]) -> dict[str, Any] | None:
-    """outcome.json; None while it does not have all these evaluations, given as of `tags`."""
+    """outcome.json; None while not all of these evaluations are there, given as of `tags`.
+
+    One that is damaged, or of which an evaluation is, is as good as none: the job is run again.
+    """
     try:
-        values = json.loads((folder / OUTCOME).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        values, damaged = run_files.cleaned(run_files.read_object(folder / OUTCOME), _OUTCOME)
+    except (OSError, ValueError):
         return None
-    return values if wanted.items() <= values["tags"].items() else None
+    if damaged or not _OUTCOME.keys() <= values.keys():
+        return None
+    tags, costs = values["tags"], values["multiply_adds"]
+    if not (wanted.items() <= tags.items() and wanted.keys() <= costs.keys()):
+        return None
+    return values if all(is_evaluated(folder, tag) for tag in wanted.values()) else None
+
+
+def is_evaluated(folder: pathlib.Path, tag: str, step: int | None = None) -> bool:
+    """Whether an evaluation is there whole, and of this step if one is given."""
+    path = folder / "eval" / tag
+    try:
+        record, _ = run_schema.evaluation(run_files.read_object(path.with_name(f"{tag}.json")))
+        per_image.read(path.with_name(f"{tag}.npz"))
+    except (OSError, ValueError):
+        return False
+    return record is not None and (step is None or record.get("step") == step)
 
 
 def is_done(folder: pathlib.Path) -> bool:
     """Whether all that job.json wants is in outcome.json."""
     try:
-        wanted = json.loads((folder / JOB).read_text())["tags"]
-    except (FileNotFoundError, json.JSONDecodeError):
+        wanted: Any = run_files.read_object(folder / JOB).get("tags")
+    except (OSError, ValueError):
+        return False
+    if not run_files.mapping_of(run_files.is_text)(wanted):
         return False
     return outcome(folder, wanted) is not None

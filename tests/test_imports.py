@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-FREE = {"types", "errors", "sampling", "whole_file"}  # what everyone may use
+FREE = {"types", "errors", "sampling", "whole_file", "run_files"}  # what everyone may use
 ALLOWED = {
     "layers": set(),
     "losses": {"config"},

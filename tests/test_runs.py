@@ -255,7 +255,7 @@ def test_differences_of_another_backbone(tmp_path):
 
 
 def test_what_is_no_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match="none is no folder"):
+    with pytest.raises(FileNotFoundError, match="none is not a folder"):
         runs.load(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="not a run folder"):
         runs.load(tmp_path)

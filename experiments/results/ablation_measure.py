@@ -28,7 +28,7 @@ class _Run:
     classes: dict[str, float | None]  # IoU
     counts: PerImage
     outcome: dict[str, Any]
-    images_per_second: float
+    images_per_second: float | None
 
 
 def measure(
@@ -102,7 +102,7 @@ def _runs(row: str, jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[
                 record["iou"],
                 per_image.read(path.with_name(f"{path.name}.npz")),
                 outcome,
-                statistics.median(rates),
+                statistics.median(rates) if rates else None,
             )
         )
     return runs
@@ -127,7 +127,7 @@ def _row(row: ablation.Row, runs: Sequence[_Run], base: Sequence[_Run]) -> dict[
         "parameters": runs[0].outcome["parameters"],
         "multiply_adds": runs[0].outcome["multiply_adds"][row.name],
         "memory": runs[0].outcome["memory"],
-        "images_per_second": statistics.median(run.images_per_second for run in runs),
+        "images_per_second": _middle([run.images_per_second for run in runs]),
     }
     return values | (_gain(base, runs) if base else {})
 
@@ -143,6 +143,12 @@ def _gain(base: Sequence[_Run], runs: Sequence[_Run]) -> dict[str, Any]:
         mious = [[run.miou for run in group] for group in (base, runs)]
         values["gain_over_seeds"] = _ends(uncertainty.seed_difference(*mious, level=LEVEL))
     return values
+
+
+def _middle(rates: Sequence[float | None]) -> float | None:
+    """The median; None where no log could be read."""
+    known = [rate for rate in rates if rate is not None]
+    return statistics.median(known) if known else None
 
 
 def _ends(interval: Interval) -> list[float]:
