@@ -6,16 +6,11 @@ classes take some megabytes where whole matrices take 360.
 
 import dataclasses
 import pathlib
-<<<<<<< HEAD
-=======
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-<<<<<<< HEAD
 from jaxseg import npz_file, run_files, whole_file
-=======
-from jaxseg import run_files, whole_file
 
 Entries = tuple[np.ndarray, np.ndarray, np.ndarray]  # truth, prediction, count
 
@@ -92,22 +87,28 @@ def read(path: pathlib.Path) -> PerImage:
     Raises:
       FileNotFoundError: no such file.
       OSError: it cannot be read.
-      ValueError: not a file of `write`, or a damaged one; without its name.
+      ValueError: not a file of `write`, or a damaged one; it is named.
     """
     run_files.read_bytes(path)  # says what the system says, and that a pipe is not a file
-    found = npz_file.read(path)
+    what = f"{path} holds no confusion matrices of images"
+    try:
+        found = npz_file.read(path)
+    except ValueError as error:
+        raise ValueError(f"{what} ({error})") from error
     if missing := [name for name in ("names", "num_classes", *_ARRAYS) if name not in found]:
-        raise ValueError(f"it holds no confusion matrices of images: {missing[0]} is missing")
+        raise ValueError(f"{what}: {missing[0]} is missing")
     arrays = {name: found[name] for name in _ARRAYS}
     names, k = found["names"], found["num_classes"]
     if names.ndim != 1 or names.dtype.kind != "U" or k.shape != () or k.dtype.kind not in "iu":
-        raise ValueError("its names or its number of classes are not those of an evaluation")
+        raise ValueError(
+            f"{what}: its names or its number of classes are not those of an evaluation"
+        )
     if any(part.ndim != 1 or part.dtype.kind not in "iu" for part in arrays.values()):
-        raise ValueError("its entries are not lists of whole numbers")
+        raise ValueError(f"{what}: its entries are not lists of whole numbers")
     if len({len(part) for part in arrays.values()}) != 1 or not 0 < k <= _MOST_CLASSES:
-        raise ValueError("its entries do not fit together")
+        raise ValueError(f"{what}: its entries do not fit together")
     ends = {"image": len(names), "truth": int(k), "prediction": int(k), "count": 1 << 53}
     for name, part in arrays.items():
         if len(part) and (part.min() < 0 or part.max() >= ends[name]):
-            raise ValueError(f"it holds entries beyond its {len(names)} images or {k} classes")
+            raise ValueError(f"{path} holds entries beyond its {len(names)} images or {k} classes")
     return PerImage(tuple(map(str, names)), int(k), *(arrays[name] for name in _ARRAYS))

@@ -6,6 +6,7 @@ eval/TAG/{best,worst}_N_NAME.png    image | truth | prediction, with a legend
 """
 
 import dataclasses
+import io
 import math
 import pathlib
 import re
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxseg import config, draw, uncertainty, whole_file
+from jaxseg import config, draw, run_files, uncertainty, whole_file
 from jaxseg.data.labels import LabelSpec
 from jaxseg.metrics import summarize
 from jaxseg.per_image import PerImage
@@ -219,6 +220,16 @@ def picture_parts(path: pathlib.Path) -> tuple[str, int, str] | None:
     """(kind, place, name) of a picture's file; None for any other file."""
     match = _PICTURE.fullmatch(path.name)
     return (match["kind"], int(match["place"]), match["name"]) if match else None
+
+
+def is_picture(path: pathlib.Path) -> bool:
+    """Whether the file is a whole PNG."""
+    try:
+        with Image.open(io.BytesIO(run_files.read_bytes(path)), formats=["PNG"]) as opened:
+            opened.verify()
+    except Exception:  # Pillow raises nearly any type of a damaged file
+        return False
+    return True
 
 
 def clear(folder: pathlib.Path) -> None:

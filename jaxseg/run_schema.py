@@ -46,13 +46,20 @@ ENVIRONMENT: Mapping[str, Check] = {
     **START,
     "starts": list_of(lambda start: isinstance(start, dict) and not cleaned(start, START)[1]),
 }
+
+
+def _of_classes(value: Any) -> bool:
+    """By name; by place, in an older version."""
+    return mapping_of(_MAYBE)(value) or list_of(_MAYBE)(value)
+
+
 METRICS: Mapping[str, Check] = {
     **dict.fromkeys(
         (*_HEADLINE, "mean_dice", "kappa", "miou_truth", "miou_zero", "miou_one"), _MAYBE
     ),
     **dict.fromkeys(("calibration_error", "roc_auc"), _MAYBE),
     "miou_interval": optional(list_of(is_number, 2)),
-    **dict.fromkeys(("iou", "dice", "precision", "recall"), mapping_of(_MAYBE)),
+    **dict.fromkeys(("iou", "dice", "precision", "recall"), _of_classes),
     "absent": list_of(is_text),
 }
 _RECORD: Mapping[str, Check] = {

@@ -6,7 +6,6 @@ read, of runs that go on or were killed, and of weights that were only evaluated
 
 import ast
 import dataclasses
-import io
 import pathlib
 import re
 import statistics
@@ -14,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from jaxseg import log, per_image, results, run_files, run_schema
 
@@ -163,7 +161,7 @@ def _pictures(
     found = []
     for path in sorted(folder.glob("*.png")):
         parts = results.picture_parts(path)
-        if parts and not _is_picture(path):
+        if parts and not results.is_picture(path):
             notes.append(f"eval/{folder.name}/{path.name} is damaged; it is left out.")
         elif parts:
             kind, place, name = parts
@@ -171,16 +169,6 @@ def _pictures(
             title = of[0]["name"] if of else name
             found.append(Picture(path, kind, place, title, of[0]["miou"] if of else None))
     return sorted(found, key=lambda picture: (picture.kind, picture.place))
-
-
-def _is_picture(path: pathlib.Path) -> bool:
-    """Whether the file is a whole PNG."""
-    try:
-        with Image.open(io.BytesIO(run_files.read_bytes(path)), formats=["PNG"]) as opened:
-            opened.verify()
-    except Exception:  # Pillow raises nearly any type of a damaged file
-        return False
-    return True
 
 
 def _per_image(
@@ -235,10 +223,6 @@ def _lines(path: pathlib.Path, notes: list[str]) -> list[dict[str, Any]]:
     return lines
 
 
-def _environment(path: pathlib.Path, notes: list[str]) -> dict[str, Any]:
-    return _checked(path, _read_json(path, notes), run_schema.ENVIRONMENT, notes)
-
-
 def load(folder: pathlib.Path | str) -> Run:
     """Reads a run folder.
 
@@ -253,6 +237,8 @@ def load(folder: pathlib.Path | str) -> Run:
     config = _checked(path, dict(flatten(_read_json(path, notes))), run_schema.CONFIG, notes)
     lines = _lines(folder / "metrics.jsonl", notes)
     evaluations = _evaluations(folder, notes)
+    path = folder / "environment.json"
+    environment = _checked(path, _read_json(path, notes), run_schema.ENVIRONMENT, notes)
     if not (config or lines or evaluations):
         found = "no config.json, no metrics.jsonl, no eval/*.json"
         raise FileNotFoundError(f"{folder} is not a run folder: {' '.join(notes) or found}")
@@ -262,7 +248,7 @@ def load(folder: pathlib.Path | str) -> Run:
         folder=folder,
         name=folder.resolve().name,
         config=config,
-        environment=_environment(folder / "environment.json", notes),
+        environment=environment,
         expected=_expected(folder / "experiment.py"),
         train=train,
         tests=tests,

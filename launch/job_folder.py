@@ -110,19 +110,28 @@ def is_evaluated(folder: pathlib.Path, tag: str, step: int | None = None) -> boo
     """Whether an evaluation is there whole, and of this step if one is given."""
     path = folder / "eval" / tag
     try:
-        record, _ = run_schema.evaluation(run_files.read_object(path.with_name(f"{tag}.json")))
+        values = run_files.read_object(path.with_name(f"{tag}.json"))
         per_image.read(path.with_name(f"{tag}.npz"))
     except (OSError, ValueError):
         return False
-    return record is not None and (step is None or record.get("step") == step)
+    metrics = values.get("metrics")
+    if not isinstance(metrics, dict) or not {"miou_truth", "iou"} <= metrics.keys():
+        return False
+    if run_files.cleaned(metrics, run_schema.METRICS)[1]:
+        return False
+    return step is None or values.get("step") == step
 
 
 def is_done(folder: pathlib.Path) -> bool:
-    """Whether all that job.json wants is in outcome.json."""
+    """Whether all that job.json wants is in outcome.json; whether it is whole, `outcome` says."""
     try:
         wanted: Any = run_files.read_object(folder / JOB).get("tags")
     except (OSError, ValueError):
         return False
     if not run_files.mapping_of(run_files.is_text)(wanted):
         return False
-    return outcome(folder, wanted) is not None
+    try:
+        tags: Any = run_files.read_object(folder / OUTCOME).get("tags")
+    except (OSError, ValueError):
+        return False
+    return isinstance(tags, dict) and wanted.items() <= tags.items()

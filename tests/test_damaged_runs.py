@@ -220,10 +220,14 @@ def test_a_damaged_job_is_one_that_is_not_done(run, name, harm):
     costs = {"parameters": 1, "multiply_adds": {"row": 2}, "memory": 3}
     log.write_json(run / "outcome.json", {"tags": {"row": "val"}, **costs})
     assert job_folder.is_done(run)
+    assert job_folder.outcome(run, {"row": "val"})
     assert job_folder.is_evaluated(run, "val", 100)
     assert not job_folder.is_evaluated(run, "val", 99)
     harm(run / name)
-    assert not job_folder.is_done(run)
+    if name == "job.json":
+        assert not job_folder.is_done(run)
+    else:
+        assert job_folder.outcome(run, {"row": "val"}) is None
 
 
 def test_links_in_a_run_folder_are_never_written_through(run, tmp_path):

@@ -39,13 +39,13 @@ def _evaluation(evaluation: runs.Evaluation) -> dict[str, Any]:
         kept["miou_interval"] = metrics["miou_interval"]
     boundary = {"boundary": record["boundary"]} if record.get("boundary") else {}
     return {
-        "split": record["split"],
+        "split": record.get("split"),
         "weights": _without_paths(record.get("weights") or ""),
         "step": record.get("step"),
         "images": len(record["images"]),
-        "seconds": record["seconds"],
+        "seconds": record.get("seconds"),
         "metrics": kept,
-        "iou": dict(zip(record["names"], metrics["iou"], strict=True))
+        "iou": dict(zip(record["names"], metrics["iou"], strict=False))
         if isinstance(metrics.get("iou"), list)
         else metrics.get("iou"),
     } | boundary
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
     name, folder = arguments
     try:
         record = collect(folder)
-    except FileNotFoundError as error:
+    except OSError as error:
         print(f"jaxseg: {error}", file=sys.stderr)
         return 1
     path = HERE / f"{name}.json"
