@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxseg import (
+    escape,
     report_boundary,
     report_evaluation,
     report_page,
@@ -31,7 +32,7 @@ def percent(value: Any) -> str:
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> list[str]:
     """A markdown table that is aligned as text too; the first `texts` columns flush left."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in [heads, *rows]]
+    cells = [[escape.markdown(cell) for cell in row] for row in [heads, *rows]]
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
 
     def line(row: Sequence[str]) -> str:
@@ -51,9 +52,10 @@ def markdown(loaded: Sequence[Run]) -> str:
     lines += _trainings(loaded)
     for run in loaded:
         if run.expected:
-            lines += ["", f"{run.name}, expected: {run.expected}"]
+            lines += ["", escape.markdown(f"{run.name}, expected: {run.expected}")]
     for run in loaded:
-        lines += [line for note in run.notes for line in ("", f"{run.name}: {note}")]
+        for note in run.notes:
+            lines += ["", escape.markdown(f"{run.name}: {note}")]
     lines += _compared(loaded) + _other_means(loaded) + _boundaries(loaded)
     if len(loaded) > 1:
         different = [
@@ -68,7 +70,7 @@ def markdown(loaded: Sequence[Run]) -> str:
 def _trainings(loaded: Sequence[Run]) -> list[str]:
     """Of how many trainings each run's numbers are."""
     found = [(run.name, report_uncertainty.trainings(run)) for run in loaded]
-    told = ", ".join(f"{name} ({text})" for name, text in found if text)
+    told = ", ".join(f"{escape.markdown(name)} ({text})" for name, text in found if text)
     if not told:
         return []
     meaning = "The interval over images does not say how another seed would move the number."
@@ -105,8 +107,9 @@ def _compared(loaded: Sequence[Run]) -> list[str]:
         ]
         lines += ["", *_table(("on", "compared", "against", "verdict", head), rows, texts=4)]
     if without:
-        lines += ["", f"Without counts of single images, so without the interval of a difference: "
-                  f"{', '.join(without)}. Evaluating again writes them."]  # fmt: skip
+        names = escape.markdown(", ".join(without))
+        lines += ["", "Without counts of single images, so without the interval of a difference: "
+                  f"{names}. Evaluating again writes them."]  # fmt: skip
     return lines
 
 

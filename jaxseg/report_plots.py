@@ -12,6 +12,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from jaxseg import escape
+
 _INK, _GRID, _PAPER = "#010203", "#040506", "#070809"
 _SERIES = tuple(f"#0a0b{i:02x}" for i in range(6))
 _SIZE = (5.2, 2.7)  # inches; the page scales it
@@ -205,5 +207,5 @@ def trimap(lines: Sequence[Line], around: str) -> Figure | None:
     legend.get_frame().set(facecolor=_PAPER, edgecolor="none", alpha=0.85)
     for text, line in zip(legend.get_texts(), lines, strict=True):
         text.set_parse_math(False)  # a name is drawn as it is, be there "_" or "$" in it
-        text.set_text(line.label)
+        text.set_text(escape.plain(line.label))
     return figure

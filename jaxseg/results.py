@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxseg import config, draw, run_files, uncertainty, whole_file
+from jaxseg import config, draw, escape, run_files, uncertainty, whole_file
 from jaxseg.data.labels import LabelSpec
 from jaxseg.metrics import summarize
 from jaxseg.per_image import PerImage
@@ -178,6 +178,7 @@ def table(
     summary = summarize(confusion)
     share = confusion.sum(axis=1) / max(confusion.sum(), 1)
     over_images = f" {interval_text(interval)} ({100 * LEVEL:.0f} %, over images)" * bool(interval)
+    names = [escape.plain(name) for name in names]
     width = max(map(len, [*names, *(label for label, _ in MEANS.values())]))
 
     def line(name: str, *values: float) -> str:

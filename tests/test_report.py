@@ -309,7 +309,7 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
     assert err.strip() == str(tmp_path / "new/folder/report.html")
     assert report.main([str(folder), str(tmp_path / "none")]) == 1
     out, err = capsys.readouterr()
-    assert err == f"jaxseg: {tmp_path / 'none'} is no folder: give the --workdir of a run\n"
+    assert err == f"jaxseg: {tmp_path / 'none'} is not a folder: give the --workdir of a run\n"
     (tmp_path / "file").write_text("")
     assert report.main([str(folder), f"--output={tmp_path / 'file'}"]) == 1
     assert capsys.readouterr().err.startswith(f"jaxseg: {tmp_path / 'file'}")

@@ -10,7 +10,7 @@ import jinja2
 import tabulate
 from matplotlib.figure import Figure
 
-from jaxseg import whole_file
+from jaxseg import escape, whole_file
 from jaxseg.log import write_json
 
 _HEADS = (
@@ -115,7 +115,8 @@ def _tabulated(record: Mapping[str, Any], style: str, leave_out: Sequence[str] =
     kept = [k for k in _columns(lines) if _HEADS[k] not in leave_out]
     heads = [_HEADS[k].strip() for k in kept]
     align = ["left", *["right"] * (len(kept) - 1)]
-    body = [[line[k] for k in kept] for line in lines]
+    written = escape.markdown if style == "github" else escape.plain  # tabulate does the rest
+    body = [[written(line[k]) for k in kept] for line in lines]
     return tabulate.tabulate(
         body, heads, tablefmt=style, colalign=align, disable_numparse=True, missingval=""
     )
@@ -124,11 +125,11 @@ def _tabulated(record: Mapping[str, Any], style: str, leave_out: Sequence[str] =
 def markdown(record: Mapping[str, Any]) -> str:
     """Title, table, what the columns are, and the sentence on agreement."""
     parts = [
-        f"**{record['title']}** ({record['size']})",
+        f"**{escape.markdown(record['title'])}** ({record['size']})",
         _tabulated(record, "github"),
         record["agreement"],
         note(record),
-        *missing(record),
+        *map(escape.markdown, missing(record)),
     ]
     return "\n\n".join(parts)
 
@@ -136,7 +137,11 @@ def markdown(record: Mapping[str, Any]) -> str:
 def latex(record: Mapping[str, Any]) -> str:
     """A tabular with the rules of booktabs; what the columns are as comments."""
     comments = [record["title"], record["agreement"], note(record), *missing(record)]
-    return "".join(f"% {line}\n" for line in comments) + _tabulated(record, "latex_booktabs") + "\n"
+    return (
+        "".join(f"% {escape.plain(line)}\n" for line in comments)
+        + _tabulated(record, "latex_booktabs")
+        + "\n"
+    )
 
 
 def comma_separated(record: Mapping[str, Any]) -> str:
@@ -149,7 +154,7 @@ def comma_separated(record: Mapping[str, Any]) -> str:
         costs = [row.get(name) for name in ("parameters", "multiply_adds", "memory")]
         for seed, miou in zip(row["seeds"], row["miou"], strict=True):
             own = [record["ablation"], record["size"], row["name"], seed, miou, row["paper"]]
-            writer.writerow([*own, *costs, row["images_per_second"]])
+            writer.writerow(escape.csv_row([*own, *costs, row["images_per_second"]]))
     return file.getvalue()
 
 
