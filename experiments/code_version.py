@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import jaxseg
 from jaxseg import config
+from jaxseg.data import fingerprint, source
 
 _ROOT = pathlib.Path(jaxseg.__file__).resolve().parent.parent
 _STARTS = ("jaxseg.train", "jaxseg.evaluate")
@@ -27,11 +28,13 @@ def of(experiment: config.Experiment) -> str:
 
 
 def of_data(data: config.Data) -> str:
-    """Hash of what the preparation wrote of a set: splits, sizes, checksums; "" if it is not there.
+    """Hash of what the preparation wrote of a set: splits, classes, examples; "" if it isn't there.
 
     A set that is prepared later gives another hash: a plan is made after the preparation.
     """
-    found = sorted(pathlib.Path(data.data_dir).glob(f"{data.name}/**/dataset_info.json"))
+    folder = source.prepared_folder(data.name, data.data_dir)
+    kept = ("dataset_info.json", "metadata.json", fingerprint.FILE)
+    found = [folder / name for name in kept if (folder / name).is_file()]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in found))
     return digest.hexdigest()[:_DIGITS] if found else ""
 

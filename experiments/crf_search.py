@@ -31,7 +31,7 @@ from ml_collections import config_flags
 
 from experiments.benchmarks import crf_grid
 from experiments.benchmarks.crf_unaries import Unaries, chosen
-from jaxseg import command_line, config, config_check, trained
+from jaxseg import command_line, config, config_check, same_data, trained
 from jaxseg.data import loader
 from jaxseg.errors import one_line
 from jaxseg.postprocess import crf
@@ -76,9 +76,10 @@ def _run(experiment: config.Experiment, output: pathlib.Path) -> None:
     data = experiment.data
     source = loader.open_split(data.name, data.eval_split, data.data_dir)
     workdir = pathlib.Path(_WORKDIR.value) if _WORKDIR.value else None
+    identified = same_data.hold_evaluation(workdir, source, data, weights=_WEIGHTS.value)
     variables, step = trained.restore(experiment, workdir, _WEIGHTS.value)
     network = {
-        "data": [data.name, data.eval_split],
+        "data": [data.name, data.eval_split, identified["data_digest"]],
         "model": config.to_dict(experiment.model),
         "eval": config.to_dict(dataclasses.replace(experiment.eval, crf="")),
         "weights": _WEIGHTS.value or f"{_WORKDIR.value}, step {step}",

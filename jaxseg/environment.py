@@ -8,7 +8,7 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,7 +23,11 @@ _PACKAGES = (
 
 
 def describe_run(
-    experiment: config.Experiment, workdir: pathlib.Path, source: pathlib.Path | None, step: int
+    experiment: config.Experiment,
+    workdir: pathlib.Path,
+    source: pathlib.Path | None,
+    step: int,
+    data: Sequence[str] = (),
 ) -> None:
     """Writes config.json, environment.json and experiment.py; what a restart changes is noted.
 
@@ -32,6 +36,7 @@ def describe_run(
       workdir: the run folder.
       source: the experiment's file, or None.
       step: that training goes on from; 0 at the first start.
+      data: what is to be known of the data of this start; see `identity.hold_training`.
     """
     values = json_ready(config.to_dict(experiment))
     path = workdir / "config.json"
@@ -42,6 +47,9 @@ def describe_run(
         start["changed"] = changes(before, values) if before else ["config.json was unreadable"]
         for line in start["changed"]:
             print(f"changed since the last start: {line}", file=sys.stderr)
+    if data:
+        start["data"] = list(data)
+        print(*(f"jaxseg: {line}" for line in data), sep="\n", file=sys.stderr)
     write_json(path, values)
     write_environment(workdir, start)
     copy = workdir / "experiment.py"

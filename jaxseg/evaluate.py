@@ -23,9 +23,11 @@ from jaxseg import (
     boundary_suite,
     config,
     distributed,
+    identity,
     log,
     per_image,
     results,
+    same_data,
     trained,
     whole_file,
 )
@@ -200,6 +202,7 @@ def run(
     *,
     weights: str | None = None,
     progress: bool = True,
+    changed_data: bool = False,
 ) -> Evaluation:
     """`--mode=evaluate`: a run's newest checkpoint, or a weight file, on the evaluation split.
 
@@ -210,14 +213,19 @@ def run(
       workdir: the run folder; with `weights` it may be new.
       weights: a file of trained weights, read instead of a checkpoint.
       progress: show a bar.
+      changed_data: examples of the run's own set may be others than those it was trained beside.
 
     Raises:
       FileNotFoundError: no checkpoint, no weight file, no prepared data.
-      ValueError: weights that do not fit the model; see also `evaluate`.
+      ValueError: weights that do not fit the model, data that is not the run's; see also
+        `evaluate`.
     """
     workdir, data, protocol = pathlib.Path(workdir), experiment.data, experiment.eval
     check_protocol(protocol)  # before any waiting
     source = loader.open_split(data.name, data.eval_split, data.data_dir)
+    identified = same_data.hold_evaluation(
+        workdir, source, data, weights=weights, changed_data=changed_data
+    )
     variables, step = trained.restore(experiment, workdir, weights)
     evaluation = evaluate(
         experiment.model,
@@ -240,7 +248,8 @@ def run(
     whole_file.sweep(folder, deep=True)
     if not (workdir / "config.json").exists():
         log.write_json(workdir / "config.json", config.to_dict(experiment))
-    record = {
+        identity.write_labels(workdir, source.labels)
+    record = identified | {
         "step": step,
         "weights": weights,
         "data": data.name,

@@ -21,7 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxseg import checkpoint, config, run_files, run_lock
+from jaxseg import checkpoint, config, identity, run_files, run_lock, same_data
+from jaxseg.data.labels import LabelSpec
 from jaxseg.log import write_json
 from jaxseg.state import TrainState
 from jaxseg.step import init_variables
@@ -91,6 +92,23 @@ def from_file(
     return adapt.fill(source, table, model, wishes, file=str(path), pixels=pixels)
 
 
+def labels_of_head(experiment: config.Experiment, origins: Origins) -> LabelSpec | None:
+    """The classes of a model that was filled from a file: those of the experiment's data.
+
+    None where what scores classes starts anew, or the data's classes are not known or of another
+    number.
+    """
+    model = _model(experiment, None)
+    scoring = model.counts().by_class
+    if not scoring or any(path in origins.fresh for path in scoring):
+        return None
+    try:
+        labels = identity.labels_of_data(experiment.data)
+    except (FileNotFoundError, ValueError):
+        return None
+    return labels if labels.num_classes == model.classes else None
+
+
 def _whole(variables: Any, source: str) -> Origins:
     """The report of a start that is taken whole."""
     sizes = {path: int(np.prod(shape)) for path, (shape, _) in
@@ -99,17 +117,26 @@ def _whole(variables: Any, source: str) -> Origins:
 
 
 def _from_run(
-    experiment: config.Experiment, start: Any, expected: Any
+    experiment: config.Experiment, start: Any, expected: Any, labels: LabelSpec | None
 ) -> tuple[dict[str, Any], Origins]:
-    """The variables of a run or of a converted file: the whole model, or what both have."""
+    """The variables of a run or of a converted file: the whole model, or what both have.
+
+    A head of other classes is never taken: it is refused, or left aside where a part is wanted.
+    """
     origin, partial = experiment.train.init_from, experiment.train.init_partial
+    other_classes = ""
+    lines: list[str] = []
+    if labels is not None:
+        other_classes, lines = same_data.hold_origin(pathlib.Path(origin), labels)
     found, step = checkpoint.restore_variables(origin)
     found = found["ema"] if experiment.eval.use_ema and "ema" in found else found
     found = {"params": found["params"], "batch_stats": found.get("batch_stats", {})}
     where = f"train.init_from={origin}, step {step},"
     if partial:
         model = _model(experiment, jax.tree.map(np.asarray, start))
-        variables, origins = adapt.take_shared(found, model, file=where[:-1])
+        variables, origins = adapt.take_shared(
+            found, model, file=where[:-1], other_classes=other_classes
+        )
     else:
         checkpoint.refuse_differences(
             expected,
@@ -118,8 +145,16 @@ def _from_run(
             "its model must be the same: set the model's fields as they are there; of a related "
             "model, --config.train.init_partial=True takes what both have",
         )
+        if other_classes:
+            raise ValueError(
+                f"{where} was trained on other classes: {other_classes}; "
+                "--config.train.init_partial=True takes all but the layers that score classes"
+            )
         variables, origins = found, _whole(found, where[:-1])
-    origins.notes += _converted_from(pathlib.Path(origin) / REPORT)
+    report = pathlib.Path(origin) / REPORT
+    origins.notes += _converted_from(report)
+    if not report.exists():  # a file of weights has no list of classes
+        origins.notes += lines
     return variables, origins
 
 
@@ -141,6 +176,7 @@ def state(
     init: Callable[[], TrainState],
     abstract: TrainState,
     workdir: pathlib.Path | None,
+    labels: LabelSpec | None = None,
 ) -> TrainState:
     """The state before step 1: random, or with the variables that train.init_from names.
 
@@ -149,6 +185,7 @@ def state(
       init: makes the random state.
       abstract: the same as jax.ShapeDtypeStruct, with shardings.
       workdir: gets init.json; None: nothing is written or said.
+      labels: the classes of the run, which those of another run are held against.
 
     Raises:
       FileNotFoundError: there is no such file, or no checkpoint there.
@@ -166,7 +203,7 @@ def state(
         on_host = functools.partial(jax.tree.map, np.asarray, start)
         found, origins = from_file(experiment, origin, on_host, Wishes())
     else:
-        found, origins = _from_run(experiment, start, expected)
+        found, origins = _from_run(experiment, start, expected, labels)
     if workdir is not None:
         print("The run starts from", "\n".join(origins.summary()), file=sys.stderr)
         write_json(workdir / "init.json", origins.to_dict())
@@ -214,6 +251,7 @@ def save(
     experiment: config.Experiment,
     variables: dict[str, Any],
     report: dict[str, Any],
+    labels: LabelSpec | None = None,
 ) -> None:
     """Writes a checkpoint that train.init_from takes: all of it is there, or nothing.
 
@@ -225,6 +263,7 @@ def save(
       experiment: for config.json.
       variables: {"params", "batch_stats"}.
       report: JSON values, for converted.json.
+      labels: the classes, where the head's are known.
 
     Raises:
       ValueError: the folder exists, cannot be made, or another process is making it.
@@ -235,6 +274,8 @@ def save(
         shutil.rmtree(scratch / "checkpoints", ignore_errors=True)
         try:
             _write(scratch, experiment, variables, report)
+            if labels is not None:
+                identity.write_labels(scratch, labels)
             (scratch / ".lock").unlink()
             scratch.rename(folder)
         except BaseException:

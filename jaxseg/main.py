@@ -36,6 +36,12 @@ _PROBABILITIES = flags.DEFINE_bool("probabilities", False, "predict: write proba
 _WEIGHTS = flags.DEFINE_string(
     "weights", None, "evaluate, predict: a file of trained weights instead of a checkpoint."
 )
+_CHANGED_DATA = flags.DEFINE_bool(
+    "changed_data",
+    False,
+    "train, evaluate: go on although examples of the run's data have changed; predict: although "
+    "its classes have.",
+)
 _SIZE = flags.DEFINE_list("size", None, "summary: height,width of the input.")
 _MEMORY = flags.DEFINE_bool("memory", False, "summary: compile both steps for their peak memory.")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, outside SLURM.")
@@ -126,11 +132,14 @@ def run(mode: str) -> int:
         from jaxseg import train
 
         source = config_flags.get_config_filename(flags.FLAGS["config"])
-        train.fit(experiment, _workdir(), source=pathlib.Path(source.partition(":")[0]))
+        file = pathlib.Path(source.partition(":")[0])
+        train.fit(experiment, _workdir(), source=file, changed_data=_CHANGED_DATA.value)
     elif mode == "evaluate":
         from jaxseg import evaluate
 
-        evaluate.run(experiment, _workdir(), weights=_WEIGHTS.value)
+        evaluate.run(
+            experiment, _workdir(), weights=_WEIGHTS.value, changed_data=_CHANGED_DATA.value
+        )
     elif mode == "predict":
         from jaxseg import predict, whole_file
 
@@ -143,6 +152,7 @@ def run(mode: str) -> int:
             _OUTPUT.value or _workdir() / "predictions",
             _WEIGHTS.value,
             _PROBABILITIES.value,
+            changed_data=_CHANGED_DATA.value,
         )
     else:
         from jaxseg import summary

@@ -2,6 +2,7 @@
 
     OUTPUT/labels/NAME.png         train ids with the palette of the data set, the image's own size
     OUTPUT/overlays/NAME.jpg       the image with the classes over it and a legend
+    OUTPUT/labels.json             what the train ids mean: names, palette, raw ids
     OUTPUT/probabilities/NAME.npz  on demand: "probabilities" float16 [H, W, K], "names"
 
 Labels hold train ids, the numbers that metrics and names refer to; a submission that wants raw ids
@@ -9,7 +10,6 @@ maps them by the data set's LabelSpec.
 """
 
 import dataclasses
-import importlib
 import pathlib
 import sys
 from collections import Counter
@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from jaxseg import config, draw, photos, trained, whole_file
-from jaxseg.data import loader, walk
+from jaxseg import config, draw, identity, photos, trained, whole_file
+from jaxseg.data import walk
 from jaxseg.data.frames import Framing, described
 from jaxseg.data.labels import LabelSpec
 from jaxseg.inference import Color, check_protocol
@@ -168,26 +168,6 @@ def report(predictions: Predictions, output: pathlib.Path) -> int:
     return 1 if predictions.refused or lost else 0
 
 
-def labels_of(experiment: config.Experiment, workdir: pathlib.Path | None) -> LabelSpec:
-    """Names and colours: of the run folder, else of the prepared set, else of the set's builder.
-
-    Raises:
-      FileNotFoundError: none of the three is there; the message has the command that prepares.
-      ValueError: there is no such data set.
-    """
-    data = experiment.data
-    if workdir is not None and (workdir / "labels.json").is_file():
-        return LabelSpec.from_json((workdir / "labels.json").read_text())
-    try:
-        return loader.open_split(data.name, data.eval_split, data.data_dir).labels
-    except FileNotFoundError:
-        try:  # sets with fixed classes need no preparation for that
-            return importlib.import_module(f"jaxseg.data.builders.{data.name}").LABELS
-        except (ImportError, AttributeError):
-            pass
-        raise
-
-
 def main(
     experiment: config.Experiment,
     workdir: str | pathlib.Path | None,
@@ -195,6 +175,8 @@ def main(
     output: str | pathlib.Path,
     weights: str | None = None,
     probabilities: bool = False,
+    *,
+    changed_data: bool = False,
 ) -> int:
     """`--mode=predict`: reads the variables, predicts, says what was refused.
 
@@ -205,22 +187,24 @@ def main(
       output: see `run`.
       weights: a file of trained weights, read instead of a checkpoint.
       probabilities: write them as well.
+      changed_data: predict with the run's classes where those of its data are others now.
 
     Returns:
       The exit status: 0, or 1 when a file could not be read.
 
     Raises:
       FileNotFoundError: an input, the checkpoint or the weight file is missing.
-      ValueError: no image, or weights that do not fit.
+      ValueError: no image, weights that do not fit, or data that has other classes than the run.
     """
     folder = pathlib.Path(workdir) if workdir else None
     photos.find(inputs, without=pathlib.Path(output))  # what is wrong is said before any waiting
     check_protocol(experiment.eval)
+    labels = identity.labels_of(experiment, folder, changed_data=changed_data)
     variables, _ = trained.restore(experiment, folder, weights)
     done = run(
         variables,
         experiment.model,
-        labels_of(experiment, folder),
+        labels,
         inputs,
         pathlib.Path(output),
         experiment.eval,
@@ -229,4 +213,5 @@ def main(
         crop=experiment.data.crop_size,
         save_probabilities=probabilities,
     )
+    identity.write_labels(pathlib.Path(output), labels)  # what the numbers in the PNGs mean
     return report(done, pathlib.Path(output))

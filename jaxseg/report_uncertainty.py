@@ -19,7 +19,8 @@ from jaxseg.uncertainty import Interval
 
 OVER_IMAGES = f"{100 * LEVEL:.0f} % over images"
 OVER_SEEDS = f"mean and {100 * LEVEL:.0f} % over seeds"
-_SAME = ("data", "split", "step", "weights")  # of evaluations that differ in their protocol alone
+# Of evaluations that differ in their protocol alone.
+_SAME = ("data", "split", "step", "weights", "data_digest")
 
 
 def over_images(metrics: Mapping[str, Any]) -> str:
@@ -45,7 +46,7 @@ def over_seeds(loaded: Sequence[Run]) -> dict[tuple[pathlib.Path, str], str]:
             miou = record["metrics"].get("miou")
             if seed is None or miou is None or record.get("weights"):
                 continue
-            same = [recipe, record.get("data"), evaluation.tag, record.get("step")]
+            same = [recipe, evaluation.tag, *map(record.get, ("data", "step", "data_digest"))]
             group = groups.setdefault(json.dumps(same, sort_keys=True), {})
             group.setdefault(seed, []).append(((run.folder, evaluation.tag), miou))
     texts = {}
@@ -138,9 +139,19 @@ def _difference(
     one, two = first[1].per_image, second[1].per_image
     if one is None or two is None or one.names != two.names:
         interval, note = None, "other images, so no difference is taken"
+    elif other := _other_data(first[1].record, second[1].record):
+        interval, note = None, f"{other}, so no difference is taken"
     else:
         interval, note = _paired(one, two)
     return Difference(measured_on, first[0], second[0], interval, note)
+
+
+def _other_data(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
+    """What differs in the data of two evaluations whose images have the same names; "" if none."""
+    if one["names"] != two["names"]:
+        return "other classes"
+    digests = [record.get("data_digest") for record in (one, two)]
+    return "other images of the same names" if None not in digests and len(set(digests)) > 1 else ""
 
 
 @functools.lru_cache(maxsize=512)  # the page and the Markdown ask for the same

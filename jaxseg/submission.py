@@ -36,6 +36,7 @@ from tqdm import tqdm
 from jaxseg import photos, whole_file
 from jaxseg.data import text_file, walk
 from jaxseg.data.builders import cityscapes, voc2012
+from jaxseg.data.fingerprint import class_difference
 from jaxseg.data.labels import LabelSpec
 from jaxseg.errors import one_line
 from jaxseg.types import IGNORE
@@ -201,13 +202,33 @@ def write(
       competition: of VOC.
 
     Raises:
-      ValueError: another suffix; label maps that cannot be submitted, by name.
+      ValueError: another suffix; predictions of other classes; label maps that cannot be submitted,
+        by name.
     """
     if output.suffix != SUFFIXES[server]:
         raise ValueError(f"--output={output}: {server} takes *{SUFFIXES[server]}")
+    _refuse_other_classes(predictions, server)
     whole_file.sweep(output.parent)
     with whole_file.writing(output) as file:
         _add_all(file, output.suffix, _members(server, predictions, images, competition))
+
+
+def _refuse_other_classes(predictions: pathlib.Path, server: str) -> None:
+    """Label maps hold train ids: they have to be those of the server's classes."""
+    path = predictions / "labels.json"
+    if not path.is_file():
+        print(
+            f"jaxseg: {path} is not there: the classes are taken for those of {server}",
+            file=sys.stderr,
+        )
+        return
+    try:
+        labels = LabelSpec.from_json(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): predict again, or delete it") from None
+    others = ("predictions", f"{server} server")
+    if found := class_difference(labels, LABELS[server], raw_ids=False, others=others):
+        raise ValueError(f"{predictions} is of other classes: {found}; nothing is written")
 
 
 def define_flags() -> None:

@@ -24,10 +24,12 @@ from jaxseg import (
     config,
     distributed,
     drift,
+    identity,
     initial,
     log,
     reach,
     run_lock,
+    same_data,
     train_check,
     validation,
 )
@@ -47,6 +49,7 @@ def fit(
     *,
     source: pathlib.Path | None = None,
     data: tuple[loader.Source, loader.Source] | None = None,
+    changed_data: bool = False,
 ) -> TrainState:
     """Trains to train.steps, from the newest checkpoint of the run folder if there is one.
 
@@ -58,20 +61,22 @@ def fit(
       workdir: the run folder; made, or gone on with.
       source: the experiment's file, of which the run folder gets a copy.
       data: (training, evaluation) splits, instead of those that experiment.data names.
+      changed_data: the run goes on although examples of its data have changed.
 
     Returns:
       The state after the last step.
 
     Raises:
       SystemExit: with STOPPED, after a signal, when all is saved.
-      ValueError: a setting that does not fit the data, the devices or the run folder; a folder in
-        use; a loss that is not finite.
+      ValueError: a setting that does not fit the data, the devices or the run folder; data that is
+        not the run's; a folder in use; a loss that is not finite.
     """
     workdir = pathlib.Path(workdir)
     main = distributed.is_main()
     with contextlib.ExitStack() as stack:
         timeout = experiment.train.peer_timeout
         stack.enter_context(distributed.watch(timeout, workdir / "checkpoints"))
+        known = same_data.hold_training(workdir, experiment.data, data, changed_data=changed_data)
         ready = train_check.ready(experiment, data)
         experiment, train, mesh = ready.experiment, ready.experiment.train, ready.mesh
         train_source, eval_source = ready.train, ready.test
@@ -90,13 +95,17 @@ def fit(
         stopping = stack.enter_context(distributed.StopRequest())
         saved = stack.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", train.keep))
         state, position = saved.restore(abstract) or (
-            initial.state(experiment, init, abstract, workdir if main else None),
+            initial.state(
+                *(experiment, init, abstract, workdir if main else None),
+                labels=train_source.labels,
+            ),
             None,
         )
         state = jax.device_put(state, places)
         start = int(state.step)
         if main:
-            describe_run(experiment, workdir, source, start)
+            identity.keep(workdir, train_source, experiment.data)
+            describe_run(experiment, workdir, source, start, known)
         writer = stack.enter_context(contextlib.closing(log.Writer(workdir, start, main=main)))
         progress = stack.enter_context(
             contextlib.closing(log.Progress(train.steps, start, quiet=not main))

@@ -22,6 +22,7 @@ from typing import Any
 
 from absl import app, flags
 
+from experiments import code_version
 from jaxseg import command_line, config
 from jaxseg.errors import one_line
 from jaxseg.log import write_json
@@ -47,6 +48,11 @@ def run(folder: pathlib.Path) -> None:
     job = job_folder.read(folder)
     tags = job_folder.tags(job.experiment, job.protocols)
     experiment, protocols = job.experiment, job.protocols
+    if job.data and job.data != code_version.of_data(experiment.data):
+        raise ValueError(
+            f"{experiment.data.name} was prepared again since {folder.name} was planned: give the "
+            "command of the sweep again, which plans it on the data that is there now"
+        )
     if job.start:
         first = folder.parent / job.start
         if not (first / OUTCOME).is_file():

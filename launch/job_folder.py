@@ -29,6 +29,7 @@ class StoredJob:
     experiment: config.Experiment
     protocols: dict[str, config.Eval]  # row -> how its number is measured
     start: str  # name of the folder beside it that holds the run to start from, or ""
+    data: str  # a hash of what was prepared when it was planned; "": not known
 
 
 def read(folder: pathlib.Path) -> StoredJob:
@@ -47,7 +48,7 @@ def read(folder: pathlib.Path) -> StoredJob:
     try:
         experiment = config.from_dict(values["experiment"])
         protocols = {row: config.from_dict(part) for row, part in values["protocols"].items()}
-        start = values["start"]
+        start, data = values["start"], str(values.get("data", ""))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: {error}; launch.sweep writes it again") from error
     if not isinstance(experiment, config.Experiment):
@@ -56,7 +57,7 @@ def read(folder: pathlib.Path) -> StoredJob:
         raise ValueError(f"{path}: a protocol is not a config.Eval; launch.sweep writes it again")
     if not isinstance(start, str) or start == ".." or pathlib.Path(start).name != start:
         raise ValueError(f"{path}: start={start!r} is not the name of a folder beside this one")
-    return StoredJob(stored.without_cache(experiment), protocols, start)
+    return StoredJob(stored.without_cache(experiment), protocols, start, data)
 
 
 def write_job(
@@ -64,6 +65,7 @@ def write_job(
     experiment: config.Experiment,
     protocols: Mapping[str, config.Eval],
     start: str,
+    data: str = "",
 ) -> None:
     """job.json of a folder.
 
@@ -72,6 +74,7 @@ def write_job(
       experiment: of the training.
       protocols: row -> how its number is measured.
       start: name of the folder beside it that holds the run to start from, or "".
+      data: `experiments.code_version.of_data` of its data; "": it is not compared.
     """
     folder.mkdir(parents=True, exist_ok=True)
     values = {
@@ -79,6 +82,7 @@ def write_job(
         "protocols": {row: config.to_dict(protocol) for row, protocol in protocols.items()},
         "tags": tags(experiment, protocols),
         "start": start,
+        "data": data,
     }
     write_json(folder / JOB, values)
 

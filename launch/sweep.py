@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
-from experiments import ablation
+from experiments import ablation, code_version
 from experiments.results import ablation_measure, ablation_table
 from experiments.results.ablation_measure import finished
 from jaxseg import config, summary
@@ -147,7 +147,8 @@ def run(name: str) -> int:
     if _BACKEND.value == "plan":
         return 0
     for one in jobs:
-        job_folder.write_job(folder / one.name, one.experiment, one.protocols, one.start)
+        data = code_version.of_data(one.experiment.data)
+        job_folder.write_job(folder / one.name, one.experiment, one.protocols, one.start, data)
     failed: list[str] = []
     for wave in sorted({one.wave for one in jobs}):
         tasks = _tasks([one for one in jobs if one.wave == wave], folder)

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from jaxseg import checkpoint, distributed, initial, run_lock, train
+from jaxseg import checkpoint, distributed, identity, initial, run_lock, train
 from jaxseg.backbones.vgg import VGG
 from jaxseg.layers.conv_norm import ConvNorm
 from jaxseg.models.fcn import FCN
 from jaxseg.step import init_state, make_optimizer, make_train_step
 from jaxseg.weights import adapt, load, tables_torch
 from jaxseg.weights.match import Entry, Table, leaves_of
+from jaxseg.weights.origins import Origins
 from jaxseg.weights.place import Wishes
 from tests.conftest import ROOT
 from tests.programs import tiny
@@ -55,7 +56,7 @@ def file(tmp_path, monkeypatch):
     return tmp_path / "a.safetensors"
 
 
-def started(workdir=None, *, save_to=None, **fields):
+def started(workdir=None, *, save_to=None, labels=None, **fields):
     """The state before the first step of a run, which may be saved as if it were its last."""
     experiment = tiny.experiment(fields.pop("model", None), **fields)
     optimizer, _ = make_optimizer(experiment)
@@ -71,8 +72,10 @@ def started(workdir=None, *, save_to=None, **fields):
     )
     if workdir is not None:
         workdir.mkdir()
-    state = initial.state(experiment, init, abstract, workdir)
+    state = initial.state(experiment, init, abstract, workdir, labels)
     if save_to is not None:
+        if labels is not None:
+            identity.write_labels(save_to, labels)
         with checkpoint.Checkpoints(save_to / "checkpoints", 1) as checkpoints:
             checkpoints.save(4, state, {}, wait=True)
     return state
@@ -308,3 +311,41 @@ def test_a_wrong_command_gets_one_line(arguments, status, words):
     assert done.returncode == status, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_head_of_other_classes_is_refused_or_left_aside(tmp_path, capsys):
+    """Of as many classes: only their names tell."""
+    labels = tiny.Squares().labels
+    turned = dataclasses.replace(labels, names=("green", "red", "ground"))
+    (tmp_path / "a").mkdir()
+    before = started(save_to=tmp_path / "a", labels=labels, seed=3)
+    origin = str(tmp_path / "a")
+    assert_equal_bits(started(init_from=origin, labels=labels).params, before.params)
+    with pytest.raises(ValueError, match=r'class 0 is "ground" .*"green" in the data.*partial'):
+        started(init_from=origin, labels=turned)
+    state = started(tmp_path / "b", init_from=origin, init_partial=True, labels=turned)
+    np.testing.assert_array_equal(state.params["conv"]["kernel"], before.params["conv"]["kernel"])
+    assert (state.params["classifier"]["kernel"] != before.params["classifier"]["kernel"]).any()
+    report = json.loads((tmp_path / "b" / "init.json").read_text())
+    assert set(report["fresh"]) == {"params/classifier/kernel", "params/classifier/bias"}
+    assert 'starts anew: other classes: class 0 is "ground"' in capsys.readouterr().err
+    (tmp_path / "a" / "labels.json").unlink()
+    started(tmp_path / "c", init_from=origin, labels=turned)
+    assert "of the same classes cannot be compared" in capsys.readouterr().err
+
+
+def test_a_converted_file_keeps_the_classes_of_its_head_where_it_has_one(tmp_path):
+    """Those of the experiment's data, unless the head starts anew or they are of another number."""
+    experiment = tiny.experiment(tiny.Tiny(num_classes=7))
+    experiment.data.name, experiment.data.data_dir = "shapes/thin", str(tmp_path)
+    taken = Origins("a file", sizes={})
+    labels = initial.labels_of_head(experiment, taken)
+    assert labels.names[0] == "background"
+    fresh = Origins("a file", sizes={}, fresh={"params/classifier/bias": "5 classes in the file"})
+    assert initial.labels_of_head(experiment, fresh) is None
+    for name in ("camvid", "folder/unknown"):
+        experiment.data.name = name
+        assert initial.labels_of_head(experiment, taken) is None
+    variables = jax.tree.map(np.zeros_like, {"params": {"a": np.ones(3)}, "batch_stats": {}})
+    initial.save(tmp_path / "converted", experiment, variables, {"summary": []}, labels)
+    assert identity.read(tmp_path / "converted").labels == labels

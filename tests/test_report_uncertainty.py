@@ -105,6 +105,27 @@ def test_other_images_or_truths_have_a_note(tmp_path, counts, options, note):
         assert (found[0].interval, found[0].text) == (None, "")
 
 
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ([{"names": ["a", "b", "c"]}, {"names": ["b", "a", "c"]}], "other classes"),
+        ([{"data_digest": "1"}, {"data_digest": "2"}], "other images of the same names"),
+        ([{"data_digest": "1"}, {"data_digest": "1"}], None),
+        ([{"data_digest": "1"}, {}], None),  # of an earlier version: not known
+    ],
+)
+def test_other_classes_or_data_of_one_name_have_a_note(tmp_path, changes, note):
+    """Though counts and names of the images are the same."""
+    folders = []
+    for i, change in enumerate(changes):
+        folders.append(scored(tmp_path / str(i), COUNTS))
+        path = folders[-1] / "eval" / "val.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    found, _ = report_uncertainty.differences(loaded(*folders))
+    assert found[0].note == (f"{note}, so no difference is taken" if note else "")
+    assert (found[0].interval is None) == bool(note)
+
+
 def test_the_report_shows_both_and_merges_neither(tmp_path):
     names = ("one", "two", "old")
     counts = (COUNTS, BETTER, None)

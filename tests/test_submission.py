@@ -1,5 +1,6 @@
 """Archives for the test servers: official places and ids; nothing is written if any is wrong."""
 
+import dataclasses
 import io
 import subprocess
 import sys
@@ -148,3 +149,21 @@ def test_the_command(tmp_path, folders):
     refused = run(tmp_path / "a.zip")
     assert refused.returncode == 1
     assert refused.stderr.strip().splitlines()[-1].endswith("a.zip: voc2012 takes *.tgz")
+
+
+def test_predictions_of_other_classes_are_refused(tmp_path, folders, capsys):
+    """Though there are as many, and all numbers are classes."""
+    images, predictions = folders
+    found = submission.named_in(images, None)
+    labels = submission.LABELS["voc2012"]
+    turned = dataclasses.replace(labels, names=labels.names[::-1])
+    (predictions / "labels.json").write_text(turned.to_json())
+    with pytest.raises(ValueError, match='class 0 is "tvmonitor" in the predictions and "backgr'):
+        submission.write("voc2012", predictions, found, tmp_path / "a.tgz")
+    assert not (tmp_path / "a.tgz").exists()
+    (predictions / "labels.json").write_text(labels.to_json())
+    submission.write("voc2012", predictions, found, tmp_path / "a.tgz")
+    assert not capsys.readouterr().err
+    (predictions / "labels.json").unlink()
+    submission.write("voc2012", predictions, found, tmp_path / "b.tgz")
+    assert "are taken for those of voc2012" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 from PIL import Image
 
-from jaxseg import checkpoint, config, predict, trained
+from jaxseg import checkpoint, config, identity, predict, trained
 from jaxseg.data.labels import LabelSpec
 from jaxseg.layers.conv_norm import ConvNorm
 from jaxseg.state import TrainState
@@ -101,9 +101,9 @@ def test_a_wrong_input_is_said_before_the_weights_are_read(tmp_path):
 
 
 def test_classes_of_a_published_set_need_no_preparation(run_folder, tmp_path):
-    assert predict.labels_of(_experiment(), run_folder) == SPEC
-    assert predict.labels_of(_experiment(), tmp_path).names[0] == "sky"
-    assert predict.labels_of(_experiment(), None).num_classes == 11
+    assert identity.labels_of(_experiment(), run_folder) == SPEC
+    assert identity.labels_of(_experiment(), tmp_path).names[0] == "sky"
+    assert identity.labels_of(_experiment(), None).num_classes == 11
 
 
 def test_classes_that_nothing_names_ask_for_preparation(tmp_path):
@@ -112,4 +112,4 @@ def test_classes_that_nothing_names_ask_for_preparation(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"folder/mine is not prepared.*jaxseg\.data\.prepare"
     ):
-        predict.labels_of(experiment, tmp_path)
+        identity.labels_of(experiment, tmp_path)

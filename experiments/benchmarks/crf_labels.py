@@ -21,7 +21,7 @@ from ml_collections import config_flags
 from tqdm import tqdm
 
 from experiments.benchmarks import crf_peer, crf_unaries, timing
-from jaxseg import command_line, trained
+from jaxseg import command_line, same_data, trained
 from jaxseg.data import loader
 from jaxseg.postprocess import crf
 
@@ -106,6 +106,7 @@ def main(arguments: list[str]) -> None:
     source = loader.open_split(
         experiment.data.name, experiment.data.eval_split, experiment.data.data_dir
     )
+    same_data.hold_evaluation(workdir, source, experiment.data, weights=_WEIGHTS.value)
     variables, _ = trained.restore(experiment, workdir, _WEIGHTS.value)
     unaries = crf_unaries.Unaries(experiment, variables, source)
     parameters = crf.PARAMETERS[_PARAMETERS.value]

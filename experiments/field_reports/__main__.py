@@ -31,7 +31,8 @@ from jaxseg import whole_file
 _WORKDIR = flags.DEFINE_string("workdir", None, "A new folder.", required=True)
 _ONLY = flags.DEFINE_list("only", [], "Letters of the situations to try; none: all.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the outcomes as JSON.")
-_TABLE = flags.DEFINE_string("table", None, "Where to write them as a Markdown table.")
+# Not "table", a flag of jaxseg.data.prepare, which situations call in this process.
+_TABLE = flags.DEFINE_string("markdown", None, "Where to write them as a Markdown table.")
 
 
 def situations() -> list[Situation]:

@@ -7,41 +7,30 @@
     python -m jaxseg.data.prepare --name=cityscapes/coarse --manual_dir=CITYSCAPES
     python -m jaxseg.data.prepare --name=folder/mine --images=IMAGES --masks=MASKS --classes=FILE
 
-Nothing is ever downloaded. A set that is complete is left alone; one that was interrupted starts
-again, but files that were already checked are not decoded again. Exit status: 0 done, 1 refused
-with what is wrong, 2 a wrong flag.
+Nothing is ever downloaded. A set that is complete is left alone where classes, flags and files are
+those that it was prepared from; else what has changed is said, and --overwrite prepares it again.
+The set of before stays until the new one is complete. What was interrupted starts again, but files
+that were already checked are not decoded again.
+
+Exit status: 0 done, 1 refused with what is wrong or has changed, 2 a wrong flag.
 """
 
 import contextlib
 import io
 import pathlib
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import app, flags, logging
 
-from jaxseg.data import builders, pairs
+from jaxseg.data import already, builders, pairs, replace
 from jaxseg.data import source as sources
-from jaxseg.data.builders import (
-    ade20k,
-    camvid,
-    camvid32,
-    cityscapes,
-    coco_stuff,
-    coco_voc,
-    drive,
-    isbi_em,
-    oxford_iiit_pet,
-    pascal_context,
-    shapes,
-    sun_rgbd,
-    voc2011,
-    voc2012,
-)
 from jaxseg.data.builders import folder as folders
+from jaxseg.data.builders import shapes
+from jaxseg.data.published_sets import SETS
 from jaxseg.data.shapes_variants import VARIANTS
 from jaxseg.errors import one_line
 
@@ -78,25 +67,6 @@ _EXPORT = flags.DEFINE_string("export", None, "Also write images as files to thi
 _EXPORT_SPLIT = flags.DEFINE_string("export_split", "val", "--export: from this split.")
 _EXAMPLES = flags.DEFINE_integer("examples", 8, "--export: how many, evenly over the split.", 1)
 
-_SETS = {
-    module.SET.kind: module.SET
-    for module in (
-        ade20k,
-        camvid,
-        camvid32,
-        cityscapes,
-        coco_stuff,
-        coco_voc,
-        drive,
-        isbi_em,
-        oxford_iiit_pet,
-        pascal_context,
-        sun_rgbd,
-        voc2011,
-        voc2012,
-    )
-}
-
 
 def _manual_dir(kind: str) -> pathlib.Path:
     """The folder of published files.
@@ -109,7 +79,7 @@ def _manual_dir(kind: str) -> pathlib.Path:
         what = f"--manual_dir={given} is no folder" if given else "--manual_dir is missing"
         raise FileNotFoundError(
             f"{kind}: {what}; it names the folder with the published files (nothing is "
-            f"downloaded): {_SETS[kind].layout}"
+            f"downloaded): {SETS[kind].layout}"
         )
     return pathlib.Path(given).expanduser()
 
@@ -161,40 +131,53 @@ def find(name: str, *, need_classes: bool = True) -> pairs.Published:
     kind = sources.check_name(name)
     if kind == "folder":
         return folders.find(_folder_config(name), need_classes=need_classes)
-    if kind not in _SETS:
+    if kind not in SETS:
         raise ValueError(f"{name} has no published files")
-    return _SETS[kind].find(name.partition("/")[2], _manual_dir(kind))
+    return SETS[kind].find(name.partition("/")[2], _manual_dir(kind))
 
 
-def _build(name: str, data_dir: pathlib.Path) -> None:
-    """Runs the TFDS builder; its progress bars go to stderr, TFDS's own remarks nowhere."""
+def _settings(kind: str, own: str) -> dict[str, Any]:
+    """The flags beside published files that decide a set's examples."""
+    if kind == "shapes":
+        config = shapes_config(own) if own else shapes.ShapesConfig(name="shapes")
+        return {
+            _SIZE.name: config.size,
+            _TRAIN.name: config.train,
+            _VAL.name: config.val,
+            _SEED.name: config.seed,
+        }
+    if kind == "folder":
+        flag_values = (_IMAGE_SUFFIX, _MASK_SUFFIX, _VAL_SHARE, _SEED)
+        return {flag.name: flag.value for flag in flag_values}
+    return {}
+
+
+def _build(name: str, data_dir: pathlib.Path) -> tuple[pathlib.Path, pairs.Published | None]:
+    """Runs the TFDS builder; its progress bars go to stderr, TFDS's own remarks nowhere.
+
+    Returns:
+      The folder of the set, whole, and the published files; None of a drawn set.
+    """
     kind, _, own = name.partition("/")
     builder: tfds.core.DatasetBuilder
+    published = None
     if kind == "shapes":
         config = shapes_config(own) if own else None
         builder = shapes.Shapes(data_dir=data_dir, config=config, file_format="array_record")
     else:
-        print(f"{name}: {find(name).counts()}")
+        published = find(name)
+        print(f"{name}: {published.counts()}")
         if kind == "folder":
             builder = folders.Folder(
                 data_dir=data_dir, config=_folder_config(name), file_format="array_record"
             )
         else:
-            builder = _SETS[kind].builder(own, data_dir)
-    manual = _manual_dir(kind) if kind in _SETS else None
+            builder = SETS[kind].builder(own, data_dir)
+    manual = _manual_dir(kind) if kind in SETS else None
     options = tfds.download.DownloadConfig(manual_dir=manual)
     with tempfile.TemporaryDirectory() as nowhere, contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(download_dir=nowhere, download_config=options)
-
-
-def _check_writable(data_dir: pathlib.Path) -> None:
-    """Makes the folder; of one that cannot be written to, TFDS would say that the disk is full."""
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=data_dir):
-            pass
-    except OSError as error:
-        raise ValueError(f"--data_dir={data_dir} cannot be written to: {error.strerror}") from None
+    return pathlib.Path(builder.data_dir), published
 
 
 def parse_flags(arguments: list[str]) -> list[str]:
@@ -218,31 +201,60 @@ def describe(folder: pathlib.Path, name: str) -> str:
     return f"{name}: {', '.join(parts)}; {classes} classes; in {folder}"
 
 
-def prepare(name: str, data_dir: pathlib.Path, *, overwrite: bool = False) -> pathlib.Path:
-    """Prepares the set and returns its folder; what is complete is left alone.
+def _refuse_changes(name: str, folder: pathlib.Path) -> str:
+    """Holds what the flags give against what a complete set was prepared from.
+
+    Returns:
+      A remark on what could not be compared; "" for none.
 
     Raises:
-      ValueError: unknown set, or files that are wrong, all of them named.
+      ValueError: something has changed; the first of it is named.
+    """
+    kind, _, own = name.partition("/")
+    published = None
+    settings = _settings(kind, own)
+    if kind == "shapes":
+        flag_holders = (_SIZE, _TRAIN, _VAL, _SEED)
+        settings = {flag.name: settings[flag.name] for flag in flag_holders if flag.present}
+    elif not names_published_files() and not _CLASSES.value:
+        return "no files are named, so none are compared"
+    else:
+        try:
+            published = find(name)
+        except FileNotFoundError as error:
+            return f"its files are not compared: {one_line(error)}"
+    return already.refuse_changes(folder, name, published, settings)
+
+
+def prepare(name: str, data_dir: pathlib.Path, *, overwrite: bool = False) -> pathlib.Path:
+    """Prepares the set and returns its folder; what is complete and unchanged is left alone.
+
+    Raises:
+      ValueError: unknown set, files that are wrong, all of them named, or a set that was prepared
+        from something else.
       FileNotFoundError: the published files are not where they are said to be.
+      BlockingIOError: another process prepares the set.
     """
     folder = sources.prepared_folder(name, data_dir)
-    if sources.is_prepared(folder) and not overwrite:
-        print(f"Already prepared: {describe(folder, name)}")
+    if not overwrite and sources.is_prepared(folder):
+        with contextlib.suppress(OSError), replace.lock(folder):  # of others', or read only
+            replace.recover(folder, sources.is_prepared)
+        remark = _refuse_changes(name, folder)
+        print(f"Already prepared: {describe(folder, name)}{remark and f' ({remark})'}")
         return folder
-    _check_writable(data_dir)
-    before = folder.with_name(f"{folder.name}.before")
-    for leftover in [*folder.parent.glob(f"{folder.name}.incomplete*"), before]:
-        shutil.rmtree(leftover, ignore_errors=True)
-    if folder.exists():
-        folder.rename(before)  # kept until the new one is complete
-    try:
-        _build(name, data_dir)
-    except BaseException:
-        if before.exists():
-            before.rename(folder)
-        raise
-    shutil.rmtree(before, ignore_errors=True)
-    (folder.parent / "checked.jsonl").unlink(missing_ok=True)
+    replace.check_writable(data_dir)
+    with replace.lock(folder):
+        if said := replace.recover(folder, sources.is_prepared):
+            print(said)
+            if not overwrite:
+                return prepare(name, data_dir)
+        try:
+            built, published = _build(name, replace.scratch(folder))
+            already.note(built, name, published, _settings(*name.partition("/")[::2]))
+            replace.put(folder, built, sources.is_prepared)
+        except BaseException:
+            replace.clear(folder)
+            raise
     print(f"Prepared {describe(folder, name)}")
     return folder
 

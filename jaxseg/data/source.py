@@ -1,6 +1,7 @@
 """A prepared split as a sequence of decoded examples; needs no builder code."""
 
 import difflib
+import functools
 import operator
 import pathlib
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from jaxseg.data import builders, features_file, records
+from jaxseg.data import fingerprint as fingerprints
 from jaxseg.data.labels import LabelSpec
 
 
@@ -60,6 +62,11 @@ def splits(folder: pathlib.Path) -> list[str]:
     return list(_info(folder).splits)
 
 
+def labels_of(folder: pathlib.Path) -> LabelSpec:
+    """The classes of a prepared folder; raises ValueError where it is damaged."""
+    return LabelSpec.from_json(_info(folder).metadata["labels"])
+
+
 def _info(folder: pathlib.Path) -> tfds.core.DatasetInfo:
     """What TFDS knows of a prepared folder.
 
@@ -91,6 +98,7 @@ class Source:
       folder: where it lies.
       labels: its LabelSpec.
       largest: the largest height and the largest width of the split.
+      splits: of the set -> (examples, bytes), as TFDS has noted them.
     """
 
     def __init__(self, name: str, split: str, folder: pathlib.Path) -> None:
@@ -102,6 +110,7 @@ class Source:
         self.labels = LabelSpec.from_json(info.metadata["labels"])
         height, width = info.metadata["largest"][split]
         self.largest = (height, width)
+        self.splits = {s: (of.num_examples, of.num_bytes) for s, of in info.splits.items()}
         self._features = info.features
         skip = tfds.decode.SkipDecoding()
         self._decoders = {"image": skip, "label": skip}
@@ -128,6 +137,11 @@ class Source:
 
     def __repr__(self) -> str:  # Grain shows it in its messages
         return f"Source({self.name!r}, {self.split!r}, {len(self)} examples)"
+
+    @functools.cached_property
+    def fingerprint(self) -> fingerprints.Fingerprint:
+        """Of the whole set."""
+        return fingerprints.of_folder(self.folder, self.name, self.labels, self.splits)
 
     def encoded(self, index: int) -> dict[str, Any]:
         """Example `index` before decoding: "image" and "label" bytes, "name" str.

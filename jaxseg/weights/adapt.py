@@ -213,7 +213,7 @@ def _notes(
 
 
 def take_shared(
-    found: Mapping[str, Any], model: Model, *, file: str
+    found: Mapping[str, Any], model: Model, *, file: str, other_classes: str = ""
 ) -> tuple[dict[str, Any], Origins]:
     """The model's variables, those that a related model has too taken from there.
 
@@ -221,6 +221,8 @@ def take_shared(
       found: the other's variables.
       model: what is filled.
       file: what messages call the other.
+      other_classes: how its classes differ where their number may be the same: what scores classes
+        is then left aside.
 
     Returns:
       The variables as NumPy arrays, and where each leaf comes from.
@@ -244,6 +246,11 @@ def take_shared(
             raise ValueError(f"{file} has {len(wrong)} leaves of another shape:\n  {lines}")
         reason = f"{its.classes} classes in it, {ours.classes} in the model"
         fresh |= {path: reason for path in both if path in ours.by_class}
+    elif other_classes:
+        scoring = model.counts().by_class
+        if not scoring:
+            raise ValueError(f"{file}: {other_classes}; the model does not tell its head")
+        fresh |= {path: f"other classes: {other_classes}" for path in both if path in scoring}
     if len(fresh) == len(start):
         raise ValueError(f"{file} shares no leaf with the model")
     variables = {p: start[p] if p in fresh else theirs[p] for p in start}

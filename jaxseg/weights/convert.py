@@ -108,7 +108,8 @@ def convert(
         origins.notes.insert(0, f"sha256 {digest}, {size:,} bytes")
         _tell(bar, f"the checkpoint {output}")
         report = origins.to_dict() | {"summary": origins.summary(), "sha256": digest}
-        initial.save(output, experiment, variables, report)
+        labels = initial.labels_of_head(experiment, origins)
+        initial.save(output, experiment, variables, report, labels)
         bar.update()
     return origins
 

@@ -5,7 +5,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg.data import builders, doctor, layout, loader, pairs, prepare, records, source
+from jaxseg.data import (
+    builders,
+    doctor,
+    layout,
+    loader,
+    pairs,
+    prepare,
+    published_sets,
+    records,
+    source,
+)
 from jaxseg.data.builders import camvid, shapes, voc2012
 from tests.data.conftest import save_pair
 
@@ -161,18 +171,18 @@ def test_a_failed_overwrite_keeps_the_old_set(camvid_dir, tmp_path, command):
 
 
 def test_the_names_that_are_told_are_those_that_can_be_prepared():
-    assert {*prepare._SETS, "shapes", "folder"} == set(builders.VERSIONS)
-    variants = {kind: tuple(filter(None, of.variants)) for kind, of in prepare._SETS.items()}
+    assert {*published_sets.SETS, "shapes", "folder"} == set(builders.VERSIONS)
+    variants = {kind: tuple(filter(None, of.variants)) for kind, of in published_sets.SETS.items()}
     assert {kind: found for kind, found in variants.items() if found} == builders.VARIANTS
 
 
-@pytest.mark.parametrize("name", prepare._SETS)
+@pytest.mark.parametrize("name", published_sets.SETS)
 def test_missing_files_give_one_line_with_the_layout(command, tmp_path, name):
     for given in ([], [f"--manual_dir={tmp_path / 'nowhere'}"], [f"--manual_dir={tmp_path}"]):
         status, _, err = command(prepare.main, f"--name={name}", f"--data_dir={tmp_path}", *given)
         assert status == 1
         assert err.count("\n") == 1
-        assert prepare._SETS[name].layout in err
+        assert published_sets.SETS[name].layout in err
 
 
 def test_wrong_flags(command):
@@ -300,7 +310,7 @@ def test_real_files(command, shared, tmp_path, name):
         (root / lists / path.name).write_text("\n".join(lines[:: len(lines) // 5][:5]) + "\n")
     arguments = [f"--name={name}", f"--data_dir={tmp_path / 'd'}"]
     assert command(prepare.main, *arguments, f"--manual_dir={root}")[0] == 0
-    spec = prepare._SETS[name].find("", root)
+    spec = published_sets.SETS[name].find("", root)
     for split, found in spec.splits.items():
         opened = loader.open_split(name, split, tmp_path / "d")
         assert len(opened) == len(found) == 5

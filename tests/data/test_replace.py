@@ -1,0 +1,251 @@
+"""A set that is prepared again: what is compared, and that a kill at any moment loses neither."""
+
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxseg.data import fingerprint, loader, prepare, replace, source
+from tests.data.conftest import save_pair
+
+CLASSES = "0 ground\n1 red\n2 blue\n"
+
+
+@pytest.fixture
+def own(tmp_path):
+    """The flags of a set of six pairs, val_share so that two are drawn for val."""
+    for i in range(6):
+        save_pair(tmp_path / "images" / f"{i}.png", tmp_path / "masks" / f"{i}.png", i)
+    (tmp_path / "classes.txt").write_text(CLASSES)
+    return ["--name=folder/own", f"--images={tmp_path / 'images'}", f"--masks={tmp_path / 'masks'}",
+            f"--classes={tmp_path / 'classes.txt'}", f"--data_dir={tmp_path / 'd'}",
+            "--val_share=0.34"]  # fmt: skip
+
+
+def entries(tmp_path):
+    return sorted(path.name for path in (tmp_path / "d" / "folder" / "own").iterdir())
+
+
+def test_the_same_again_is_left_alone(command, own, tmp_path):
+    """Also copied to another place, with other times of change."""
+    assert command(prepare.main, *own)[0] == 0
+    for path in (tmp_path / "images").iterdir():
+        os.utime(path, (1, 1))
+    (tmp_path / "masks").rename(tmp_path / "moved")
+    again = [flag.replace("/masks", "/moved") for flag in own]
+    for arguments in (own[:1] + own[4:5], again):
+        status, out, _ = command(prepare.main, *arguments)
+        assert status == 0
+        assert out.startswith("Already prepared: folder/own: train 4")
+    shutil.rmtree(tmp_path / "images")
+    status, out, _ = command(prepare.main, *own)
+    assert status == 0
+    assert "its files are not compared" in out
+    assert entries(tmp_path) == ["1.0.0"]
+
+
+def change_classes(root):
+    (root / "classes.txt").write_text("0 blue\n1 red\n2 ground\n")
+
+
+def change_colour(root):
+    (root / "classes.txt").write_text("0 ground\n1 red 1 2 3\n2 blue\n")
+
+
+def add_void(root):
+    (root / "classes.txt").write_text(CLASSES + "255 void\n")
+
+
+def add_pair(root):
+    save_pair(root / "images" / "new.png", root / "masks" / "new.png", 9)
+
+
+def drop_pair(root):
+    for kind in ("images", "masks"):
+        (root / kind / "3.png").unlink()
+
+
+def repaint(root):
+    path = root / "masks" / "2.png"
+    before = path.stat()
+    ids = np.array(Image.open(path))
+    Image.fromarray(ids[::-1]).save(path)
+    path.write_bytes(path.read_bytes().ljust(before.st_size, b"\0")[: before.st_size])
+
+
+def other_size(root):
+    save_pair(root / "images" / "2.png", root / "masks" / "2.png", 2, size=(30, 40))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (change_classes, ('class 0 is "ground" in the prepared set and "blue"',)),
+        (change_colour, ('class 1 "red" had the colour',)),
+        (add_void, ("id 255 of the masks is no id at all in the prepared set and void",)),
+        (add_pair, ("new is new in",)),
+        (drop_pair, ("3 was in", "and is not")),
+        (repaint, ("masks/2.png has other bytes of the same number",)),
+        (other_size, ("images/2.png has", "bytes and had")),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_has_changed_is_said_and_mended_by_overwrite(command, own, tmp_path, change, words):
+    assert command(prepare.main, *own)[0] == 0
+    change(tmp_path)
+    status, _, err = command(prepare.main, *own)
+    assert status == 1
+    for word in (*words, "--overwrite"):
+        assert word in err
+    assert len(err.splitlines()) == 1
+    assert len(loader.open_split("folder/own", "train", tmp_path / "d")) == 4  # left as it was
+    if change is not repaint:  # whose mask is not whole
+        assert command(prepare.main, *own, "--overwrite")[0] == 0
+        assert command(prepare.main, *own)[0] == 0
+
+
+def test_other_flags_are_said(command, own, tmp_path):
+    assert command(prepare.main, *own)[0] == 0
+    status, _, err = command(prepare.main, *own[:-1], "--val_share=0.5")
+    assert status == 1
+    assert "val_share was 0.34 and is 0.5; " in err
+    drawn = ["--name=shapes/a", f"--data_dir={tmp_path}", "--shapes_size=32", "--shapes_train=2",
+             "--shapes_val=1"]  # fmt: skip
+    assert command(prepare.main, *drawn)[0] == 0
+    assert command(prepare.main, *drawn[:2])[0] == 0  # nothing else is asked for
+    status, _, err = command(prepare.main, *drawn[:-1], "--shapes_val=2", "--data_seed=1")
+    assert status == 1
+    assert "shapes_val was 1 and is 2; data_seed was 0 and is 1" in err
+
+
+def test_a_set_of_an_earlier_version_is_compared_by_classes_and_counts(command, own, tmp_path):
+    assert command(prepare.main, *own)[0] == 0
+    folder = source.prepared_folder("folder/own", tmp_path / "d")
+    for name in ("prepared_from.json", fingerprint.FILE):
+        (folder / name).unlink()
+    status, out, _ = command(prepare.main, *own)
+    assert status == 0
+    assert "only classes and counts are compared" in out
+    add_pair(tmp_path)
+    assert "train had 4 examples and has 5" in command(prepare.main, *own)[2]
+    change_classes(tmp_path)
+    assert 'class 0 is "ground"' in command(prepare.main, *own)[2]
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches SIGKILL."""
+
+
+def test_a_kill_at_any_call_loses_no_set(command, own, tmp_path, monkeypatch):
+    """Each renaming, deletion and writing of the exchange is the last thing that is done, once.
+
+    After a kill nothing is tidied up, so what is raised is caught outside all handlers: by a copy
+    of the folder made at that moment.
+    """
+    assert command(prepare.main, *own)[0] == 0
+    whole = tmp_path / "d"
+    folder = source.prepared_folder("folder/own", whole)
+    old = (folder / fingerprint.FILE).read_bytes()
+    change_classes(tmp_path)
+    moments: list[pathlib.Path] = []
+
+    def noting(function):
+        def noted(*arguments, **options):
+            for _ in range(2):  # before and after
+                moments.append(tmp_path / f"moment{len(moments)}")
+                shutil.copytree(whole, moments[-1])
+                if len(moments) % 2:
+                    result = function(*arguments, **options)
+            return result
+
+        return noted
+
+    for owner, name in ((pathlib.Path, "rename"), (pathlib.Path, "write_text"),
+                        (shutil, "rmtree")):  # fmt: skip
+        monkeypatch.setattr(owner, name, noting(getattr(owner, name)))
+    assert command(prepare.main, *own, "--overwrite")[0] == 0
+    monkeypatch.undo()
+    new = (folder / fingerprint.FILE).read_bytes()
+    assert old != new
+    assert len(moments) > 12
+    ended = set()
+    for moment in moments:
+        there = source.prepared_folder("folder/own", moment)
+        if there.exists():
+            assert (there / fingerprint.FILE).read_bytes() in (old, new)
+        with replace.lock(there):
+            replace.recover(there, source.is_prepared)
+        left = {path.name for path in there.parent.iterdir()}
+        assert left <= {"1.0.0", ".1.0.0.preparing"}  # of which the journal alone may be left
+        for path in (there.parent / ".1.0.0.preparing").rglob("*"):
+            assert path.is_dir() or path.name == replace.JOURNAL
+        assert (there / fingerprint.FILE).read_bytes() in (old, new)
+        ended.add((there / fingerprint.FILE).read_bytes() == new)
+        assert len(loader.open_split("folder/own", "val", moment)) == 2
+    assert ended == {False, True}
+
+
+def test_the_next_start_says_what_it_brought_back(command, own, tmp_path):
+    assert command(prepare.main, *own)[0] == 0
+    folder = source.prepared_folder("folder/own", tmp_path / "d")
+    folder.rename(folder.with_name("1.0.0.before"))  # as earlier versions left it
+    (folder.parent / "incomplete.ABC123_1.0.0").mkdir()
+    (folder.parent / ".1.0.0.preparing" / "folder").mkdir(parents=True)
+    status, out, _ = command(prepare.main, *own)
+    assert status == 0
+    assert f"the set of before a preparation that was stopped is back: {folder}" in out
+    assert entries(tmp_path) == ["1.0.0"]
+    folder.rename(folder.with_name(".1.0.0.ready"))
+    assert "a preparation that was stopped is finished" in command(prepare.main, *own)[1]
+
+
+def test_a_preparation_that_goes_on_is_left_alone(command, own, tmp_path):
+    assert command(prepare.main, *own)[0] == 0
+    folder = source.prepared_folder("folder/own", tmp_path / "d")
+    scratch = folder.with_name(".1.0.0.preparing")
+    with replace.lock(folder):
+        (scratch / "folder").mkdir(parents=True)
+        assert command(prepare.main, *own)[0] == 0  # the set that is there may be used
+        status, _, err = command(prepare.main, *own, "--overwrite")
+        assert status == 1
+        assert f"is being prepared by process {os.getpid()} on" in err
+        assert (scratch / "folder").is_dir()
+    assert command(prepare.main, *own)[0] == 0
+    assert entries(tmp_path) == ["1.0.0"]
+
+
+def test_a_set_that_cannot_be_written_beside_is_still_there(command, own, tmp_path, monkeypatch):
+    """On a medium that is read only, say."""
+    assert command(prepare.main, *own)[0] == 0
+
+    def refuse(self, *arguments, **options):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(replace.pathlib.Path, "mkdir", refuse)
+    assert command(prepare.main, *own)[0] == 0
+
+
+@pytest.mark.parametrize("moment", ["write_text", "rename"])
+def test_a_full_disk_leaves_the_old_set(command, own, tmp_path, monkeypatch, moment):
+    assert command(prepare.main, *own)[0] == 0
+    folder = source.prepared_folder("folder/own", tmp_path / "d")
+    before = (folder / fingerprint.FILE).read_bytes()
+    change_classes(tmp_path)
+    real = getattr(pathlib.Path, moment)
+
+    def full(self, *arguments, **options):
+        if self.name in (fingerprint.FILE, ".1.0.0.ready"):
+            raise OSError(28, "No space left on device", str(self))
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(pathlib.Path, moment, full)
+    status, _, err = command(prepare.main, *own, "--overwrite")
+    assert status == 1
+    assert "no space left on device" in err
+    monkeypatch.undo()
+    assert (folder / fingerprint.FILE).read_bytes() == before
+    assert command(prepare.main, *own, "--overwrite")[0] == 0
+    assert entries(tmp_path) == ["1.0.0"]
