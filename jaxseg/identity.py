@@ -13,7 +13,7 @@ import pathlib
 import sys
 from typing import Any
 
-from jaxseg import config
+from jaxseg import config, run_files
 from jaxseg.data import fingerprint as fingerprints
 from jaxseg.data import loader, published_sets
 from jaxseg.data import source as sources
@@ -46,13 +46,13 @@ def read(workdir: pathlib.Path) -> Known:
     labels, data, split = None, None, ""
     notes = []
     try:
-        labels = LabelSpec.from_json((workdir / LABELS).read_text())
+        labels = LabelSpec.from_json(json.dumps(run_files.read_object(workdir / LABELS)))
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
         notes.append(f"{workdir / LABELS} cannot be read ({error})")
     try:
-        values = json.loads((workdir / DATA).read_text())
+        values = run_files.read_object(workdir / DATA)
         data, split = fingerprints.from_json(values), str(values.get("train_split", ""))
     except FileNotFoundError:
         pass
