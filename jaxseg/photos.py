@@ -2,19 +2,15 @@
 
 import os
 import pathlib
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from jaxseg.data import walk
+from jaxseg.data import files, pixels, walk
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")  # JPEG: also the MPO that phones write
+SUFFIXES = files.IMAGE_SUFFIXES
 OUTPUTS = ("labels", "overlays", "probabilities")  # folders that predictions are written to
-_SIXTEEN_BIT = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 class Photo(NamedTuple):
@@ -26,56 +22,15 @@ class Photo(NamedTuple):
 
 
 def read(path: pathlib.Path) -> np.ndarray:
-    """One image, turned as its EXIF orientation says, uint8 RGB [H, W, 3].
-
-    Grey, palette, CMYK and 16-bit images are converted (65535 becomes 255), transparent parts are
-    laid on white, of several pages the first is taken.
+    """One image, uint8 RGB [H, W, 3], as training would read it: see `jaxseg.data.pixels`.
 
     Raises:
-      ValueError: no image, truncated, or of a kind that has no defined white (float); the message
-        is the reason, without the file's name.
+      ValueError: the reason why it cannot be read, without the file's name.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd tags and large sizes
-            with Image.open(path, formats=FORMATS) as opened:
-                opened.load()
-                image = ImageOps.exif_transpose(opened)
-                reason = _undefined(image)
-                if reason is None:
-                    return _rgb(image)
-    except UnidentifiedImageError:
-        raise ValueError(f"no image of a known kind ({', '.join(FORMATS)})") from None
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"too many pixels: {error}") from None
-    except FileNotFoundError:
-        raise ValueError("no such file") from None
-    except Exception as error:  # of damaged files, whatever the decoder stumbles over
-        raise ValueError(f"truncated or damaged: {error}") from None
-    raise ValueError(reason)
-
-
-def _undefined(image: Image.Image) -> str | None:
-    """Why it cannot be said which of its values is white."""
-    if image.mode == "F":
-        return "pixels are floating-point numbers: save it with 8 or 16 bits"
-    if image.mode in _SIXTEEN_BIT:
-        wide = np.asarray(image)
-        if wide.min() < 0 or wide.max() > 65535:
-            return "pixels have over 16 bits: save it with 8 or 16 bits"
-    return None
-
-
-def _rgb(image: Image.Image) -> np.ndarray:
-    if image.mode in _SIXTEEN_BIT:
-        wide = np.asarray(image).astype(np.int64)
-        grey = np.rint(wide / 257).astype(np.uint8)  # 65535 = 257 * 255
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return np.asarray(Image.alpha_composite(white, layer).convert("RGB"))
-    return np.asarray(image.convert("RGB"))
+        return pixels.read_image(path)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("is ")) from None
 
 
 class Found(NamedTuple):

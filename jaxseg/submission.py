@@ -34,7 +34,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from jaxseg import photos, whole_file
-from jaxseg.data import text_file, walk
+from jaxseg.data import files, text_file, walk
 from jaxseg.data.builders import cityscapes, voc2012
 from jaxseg.data.fingerprint import class_difference
 from jaxseg.data.labels import LabelSpec
@@ -100,15 +100,9 @@ def checked(path: pathlib.Path, image: pathlib.Path, num_classes: int) -> np.nda
     Raises:
       ValueError: why it is none for this image, without its name.
     """
-    if not path.is_file():
-        raise ValueError("is missing")
-    try:
-        with Image.open(path, formats=["PNG"]) as opened:
-            label = np.asarray(opened)
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"is truncated or damaged: {error}") from None
-    if label.dtype != np.uint8 or label.ndim != 2:
-        raise ValueError("is no map of 8-bit ids")
+    label, kind = files.read_mask(path)
+    if label.dtype != np.uint8 or kind == "grey as RGB":
+        raise ValueError("is not a map of 8-bit ids")
     size = photos.read(image).shape[:2]
     if label.shape != size:
         raise ValueError(f"has {label.shape[1]} x {label.shape[0]} pixels, its image "

@@ -110,8 +110,8 @@ def test_what_is_no_image_is_refused_with_the_reason(tmp_path, rgb):
         tmp_path / "whole.png"
     )
     cases = {
-        "empty.jpg": (b"", "no image"),
-        "text.png": (b"not an image", "no image"),
+        "empty.jpg": (b"", "not an image"),
+        "text.png": (b"not an image", "not an image"),
         "cut.jpg": ((tmp_path / "whole.jpg").read_bytes()[:400], "truncated"),
         "cut.png": ((tmp_path / "whole.png").read_bytes()[:4000], "truncated"),
     }
@@ -122,13 +122,6 @@ def test_what_is_no_image_is_refused_with_the_reason(tmp_path, rgb):
     Image.fromarray(rgb[..., 0].astype(np.float32)).save(tmp_path / "float.tif")
     with pytest.raises(ValueError, match="floating-point"):
         photos.read(tmp_path / "float.tif")
-
-
-def test_an_image_of_absurd_size_is_refused_before_its_memory_is_asked_for(tmp_path, monkeypatch):
-    Image.fromarray(np.zeros((50, 50), np.uint8)).save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(ValueError, match="too many pixels"):
-        photos.read(tmp_path / "a.png")
 
 
 def touch(folder, *names):
@@ -186,7 +179,7 @@ def test_linked_folders_are_searched_and_circles_are_noticed(tmp_path):
     assert f"again/ is a link to {tmp_path}/photos, in which it lies itself" in said
     assert "lost is a link to nowhere, which is missing" in said
     assert [left.path.name for left in left_out if left.fault] == ["lost", "self"]
-    with pytest.raises(ValueError, match="no such file"):
+    with pytest.raises(ValueError, match="missing"):
         photos.read(tmp_path / "photos" / "gone.jpg")
 
 

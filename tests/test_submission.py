@@ -87,7 +87,7 @@ def test_all_that_is_wrong_is_named_and_an_older_archive_stays(tmp_path, folders
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (np.zeros((4, 6, 3)), "is no map of 8-bit ids"),
+        (np.zeros((4, 6, 3)), "is not a map of 8-bit ids"),
         (np.full((4, 6), 21), "holds class 21; there are the classes 0 to 20"),
         (b"\x89PNG", "is truncated or damaged"),
     ],

@@ -13,6 +13,7 @@ Needs pydensecrf2 (requirements/peers.txt).
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from absl import app, flags
 
 from experiments.benchmarks import crf_peer, timing
 from jaxseg import memory
+from jaxseg.data import pixels
 from jaxseg.postprocess import crf
 
 _IMAGE = flags.DEFINE_string("image", None, "A photograph; default is a drawn one of 500 x 375.")
@@ -43,10 +45,10 @@ Call = Callable[[int], object]  # iterations -> work
 def _picture(path: str | None) -> np.ndarray:
     """RGB uint8 [H, W, 3]."""
     if path:
-        image = cv2.imread(path, cv2.IMREAD_COLOR)
-        if image is None:
-            raise app.UsageError(f"--image={path} is no picture")
-        return np.ascontiguousarray(image[..., ::-1])
+        try:
+            return pixels.read_image(pathlib.Path(path))
+        except ValueError as error:
+            raise app.UsageError(f"--image={path} {error}") from None
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
     image = cv2.resize(coarse, (500, 375), interpolation=cv2.INTER_CUBIC).astype(np.int16)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from jaxseg import photos
-from jaxseg.data import files, pairs, records
+from jaxseg.data import files, pairs, pixels, records
 from jaxseg.data.builders import folder as folders
 from jaxseg.data.labels import LabelSpec
 
@@ -206,6 +206,8 @@ def predict(data: bytes, root: pathlib.Path) -> None:
     file = root / "photo.png"
     file.write_bytes(data)
     image = photos.read(file)
+    kept = records.decode_image(pixels.stored(file), "image")
+    assert np.array_equal(kept, image), "preparation keeps other pixels"
     assert image.dtype == np.uint8
     assert image.ndim == 3
     assert files.pages(file) >= 0

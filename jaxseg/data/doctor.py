@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from absl import app, flags, logging
 
-from jaxseg.data import doctor_picture, doctor_views, files, pairs, prepare, records, survey
+from jaxseg.data import doctor_picture, doctor_views, pairs, pixels, prepare, records, survey
 from jaxseg.data import source as sources
 from jaxseg.data.builders import folder as folders
 from jaxseg.data.labels import LabelSpec
@@ -70,8 +70,7 @@ def _published(published: pairs.Published) -> tuple[dict[str, survey.Looked], La
 
         def show(index: int, found: Sequence[pairs.Pair] = found) -> survey.Example:
             pair = found[index]
-            data = files.image_bytes(pair.image, pair.page)
-            image = records.decode_image(data, str(pair.image))
+            image = pixels.read_image(pair.image, pair.page)
             return image, pair.read_mask(published.colours)[0]
 
         def look(
@@ -79,8 +78,7 @@ def _published(published: pairs.Published) -> tuple[dict[str, survey.Looked], La
         ) -> survey.Finding:
             pair, path = found[index], found[index].image
             try:
-                files.image_size(path, pair.page)
-                image = records.decode_image(files.image_bytes(path, pair.page), "")
+                image = pixels.read_image(path, pair.page)
                 path = pair.mask
                 raw, kind = pair.read_mask(published.colours)
             except ValueError as error:

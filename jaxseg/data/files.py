@@ -1,110 +1,31 @@
-"""Image and mask files as they are published: what can be used, and what is said of the rest.
+"""Mask files as they are published: the ids that they hold, or why these cannot be told.
 
 A mask file holds raw ids: as grey values or as palette indices; or, where the classes are given by
-colour, as colours. Lossy formats are refused, for their ids cannot be trusted. A TIFF file may hold
-many images or masks, its pages. Errors are reasons without the file's name, which the caller puts
-before them.
+colour, as colours. They are read with all their bits, and turned by an EXIF orientation as images
+are. What leaves open which class is meant is refused: lossy formats, alpha channels, animations.
+Errors are reasons without the file's name, which the caller puts before them.
+docs/images_and_masks.md has the rules in a table.
 """
 
 import hashlib
-import io
 import pathlib
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import scipy.io
-from PIL import Image
 
-IMAGE_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "BMP", "GIF")  # MPO: a phone's JPEG with extras
-MASK_FORMATS = ("PNG", "BMP", "TIFF", "GIF")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+from jaxseg.data import image_file
+from jaxseg.data.image_samples import Samples
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
-_ORIENTATION = 274  # the EXIF tag
 Colours = Mapping[tuple[int, int, int], int]  # RGB -> raw id
+pages = image_file.pages
 
 
 def digest(names: Iterable[str]) -> str:
     """SHA-256 of names, sorted, one a line: as `sort LIST.txt | sha256sum` of a list of them."""
     return hashlib.sha256("".join(f"{name}\n" for name in sorted(names)).encode()).hexdigest()
-
-
-def _opened(path: pathlib.Path, formats: Sequence[str], page: int = 0) -> Image.Image:
-    """The decoded file, or a page of it.
-
-    Raises:
-      ValueError: the reason, without the file's name.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd tags and large sizes
-            with Image.open(path) as image:
-                reason = _unusable(image, formats, page)
-                if reason is None:
-                    image.seek(page)
-                    image.load()
-                    return image
-    except FileNotFoundError:
-        raise ValueError("is missing") from None
-    except Image.UnidentifiedImageError:
-        raise ValueError("is no image") from None
-    except Exception as error:  # of damaged files, whatever the decoder stumbles over
-        raise ValueError(f"is truncated or damaged: {error}") from None
-    raise ValueError(reason)
-
-
-def _unusable(image: Image.Image, formats: Sequence[str], page: int) -> str | None:
-    if image.format not in formats:
-        reason = "lossy, its ids cannot be trusted" if formats is MASK_FORMATS else "unread"
-        return f"is {image.format} ({reason}); use {', '.join(formats)}"
-    if page >= (pages := getattr(image, "n_frames", 1)):
-        return f"is missing: the file holds {pages} pages"
-    return None
-
-
-def pages(path: pathlib.Path) -> int:
-    """How many images a file holds; 0: it cannot be opened."""
-    try:
-        with Image.open(path) as image:
-            return getattr(image, "n_frames", 1)
-    except Exception:  # as in `_opened`
-        return 0
-
-
-def image_bytes(path: pathlib.Path, page: int = 0) -> bytes:
-    """JPEG or PNG bytes of an image: the file as it is; of another kind, a page of it as a PNG."""
-    data = b"" if page else path.read_bytes()
-    if data.startswith((b"\xff\xd8", b"\x89PNG")):
-        return data
-    image = _opened(path, IMAGE_FORMATS, page)
-    out = io.BytesIO()
-    (image if image.mode == "L" else image.convert("RGB")).save(out, "PNG")
-    return out.getvalue()
-
-
-def image_size(path: pathlib.Path, page: int = 0) -> tuple[int, int]:
-    """(height, width) of an image that the loader can read, decoded to the last row.
-
-    Raises:
-      ValueError: the reason why it cannot be used, without the file's name.
-    """
-    image = _opened(path, IMAGE_FORMATS, page)
-    if image.mode.startswith(("I", "F")):
-        raise ValueError("has more than 8 bits a channel: convert it to 8")
-    turned = image.getexif().get(_ORIENTATION, 1)
-    if turned != 1:
-        raise ValueError(
-            f"has the EXIF orientation {turned}, which viewers follow and masks may or may not: "
-            "save it turned, without the tag"
-        )
-    return image.height, image.width
-
-
-def png_header(path: pathlib.Path) -> tuple[int, int] | None:
-    """(bits a channel, colour type: 0 for grey) of a PNG file, None for any other."""
-    with path.open("rb") as file:
-        start = file.read(26)
-    return (start[24], start[25]) if start[:8] == b"\x89PNG\r\n\x1a\n" else None
 
 
 def _codes(rgb: np.ndarray) -> np.ndarray:
@@ -141,7 +62,7 @@ def _from_mat(path: pathlib.Path) -> np.ndarray:
     except NotImplementedError:
         raise ValueError("is a MATLAB file of version 7.3: save it as version 7") from None
     except Exception as error:  # of damaged files, whatever the parser stumbles over
-        raise ValueError(f"is no MATLAB file or damaged: {error}") from None
+        raise ValueError(f"is not a MATLAB file, or damaged: {error}") from None
     try:
         if "GTcls" in content:
             ids = content["GTcls"][0, 0]["Segmentation"]
@@ -151,20 +72,109 @@ def _from_mat(path: pathlib.Path) -> np.ndarray:
         raise ValueError("holds none of LabelMap, GTcls.Segmentation and S") from None
     if "S" in content and np.size(content.get("names", ())) == 172:
         raise ValueError("is of version 1.0 of COCO-Stuff, whose ids are others: take version 1.1")
-    if ids.ndim != 2 or ids.min() < 0 or ids.max() > 65535:
-        raise ValueError("holds no map of ids from 0 to 65535")
+    ids = np.asarray(ids)
+    if ids.ndim != 2 or not ids.size or ids.dtype.kind not in "biuf":
+        raise ValueError("does not hold a map of ids from 0 to 65535")
+    if not ((ids >= 0) & (ids <= 65535)).all() or (ids != np.floor(ids)).any():
+        raise ValueError("holds numbers that are not ids from 0 to 65535")
     return ids.astype(np.uint16)
 
 
+def _check_mask(samples: Samples) -> None:
+    """Refuses what leaves open which id a pixel has.
+
+    Raises:
+      ValueError: the reason.
+    """
+    if samples.lossy:
+        inside = f" with {samples.lossy} compression" if samples.format == "TIFF" else ""
+        raise ValueError(
+            f"is {samples.format}{inside} (lossy, its ids cannot be trusted); save the mask as "
+            "PNG, TIFF, BMP or GIF"
+        )
+    if samples.converted:
+        raise ValueError(f"has {samples.converted} colours: save it as grey ids or as RGB")
+    if samples.zero_is_white:
+        raise ValueError(
+            "is a TIFF whose zeros are white (photometric interpretation 0), so that some programs "
+            "read other ids than others: save it with zeros that are black"
+        )
+    if samples.alpha is None:
+        return
+    clear = int((samples.alpha != samples.white).sum())
+    if not clear:
+        return
+    flat = samples.values.reshape(samples.alpha.size, -1)
+    if (flat == flat[:1]).all():
+        raise ValueError(
+            "has its shape in the alpha channel, all its colours are alike: save the alpha channel "
+            "as a grey file and give the ids that it holds"
+        )
+    raise ValueError(
+        f"is transparent in {clear} pixels, whose class is not said: save it without an alpha "
+        "channel, in the colour or id of a class there"
+    )
+
+
+def _eight_bit_rgb(samples: Samples) -> np.ndarray:
+    """The colours of a mask, uint8 [H, W, 3].
+
+    Raises:
+      ValueError: they have no equal of 8 bits, or differ in transparency alone.
+    """
+    values = samples.values
+    if samples.palette is not None:
+        used = np.unique(values)
+        if used.max(initial=0) >= len(samples.palette):
+            raise ValueError(
+                f"holds the palette index {used.max()}, its palette has {len(samples.palette)} "
+                "colours: save it as RGB"
+            )
+        entries = np.unique(samples.palette[used], axis=0)
+        if len(np.unique(entries[:, :3], axis=0)) < len(entries):
+            raise ValueError(
+                "has palette entries of one colour that differ in transparency alone: give the "
+                "transparent one the colour of a class"
+            )
+        return samples.palette[values][..., :3]
+    if samples.white == 0 or (255 * values.astype(np.int64) % samples.white).any():
+        raise ValueError("has colours of more than 8 bits, which no class has: save it with 8 bits")
+    scaled = (255 * values.astype(np.int64) // samples.white).astype(np.uint8)
+    return scaled if scaled.ndim == 3 else np.repeat(scaled[..., None], 3, axis=2)
+
+
+def _from_numbers(samples: Samples) -> tuple[np.ndarray, str]:
+    values = samples.values
+    if samples.palette is not None:
+        return values, "palette"
+    if values.ndim == 3:
+        if not (values == values[..., :1]).all():
+            colours = _scaled_for_message(samples)
+            raise ValueError(
+                "is coded by colours: give each class its colour (NAME RED GREEN BLUE); it holds "
+                + _listed(_codes(colours))
+            )
+        return np.ascontiguousarray(values[..., 0]), "grey as RGB"
+    if samples.white == 0:
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("holds numbers outside 0 ... 65535")
+        return values.astype(np.uint16), "grey 32 bit"
+    return values, f"grey {samples.white.bit_length()} bit"
+
+
+def _scaled_for_message(samples: Samples) -> np.ndarray:
+    return (samples.values.astype(np.int64) * 255 // max(samples.white, 1)).astype(np.uint8)
+
+
 def read_mask(
-    path: pathlib.Path, colours: Colours | None = None, page: int = 0
+    path: pathlib.Path, colours: Colours | None = None, page: int | None = None
 ) -> tuple[np.ndarray, str]:
     """Raw ids of a mask file and how it codes them.
 
     Args:
       path: the file; a name that ends in .mat: MATLAB's, of PASCAL-Context, SBD, COCO-Stuff.
       colours: RGB -> raw id: the mask is read by its colours; None: by its numbers.
-      page: of the file.
+      page: of the file, from 0; None: it must hold one.
 
     Returns:
       uint8 or uint16 [H, W], and the kind: "grey 8 bit", "palette", "colours" ...
@@ -174,29 +184,8 @@ def read_mask(
     """
     if path.suffix == ".mat":
         return _from_mat(path), "MATLAB"
-    image = _opened(path, MASK_FORMATS, page)
+    samples = image_file.read(path, page)
+    _check_mask(samples)
     if colours is not None:
-        return _from_colours(np.asarray(image.convert("RGB")), colours), "colours"
-    if image.mode == "P":
-        return np.asarray(image), "palette"
-    if image.mode in ("L", "1"):
-        header = png_header(path)
-        bits = header[0] if header else 8
-        if image.mode == "1":
-            return np.asarray(image).astype(np.uint8), "grey 1 bit"
-        stretched = 255 // (2**bits - 1)  # Pillow spreads 2 and 4 bits over 0 ... 255
-        return np.asarray(image) // np.uint8(stretched), f"grey {bits} bit"
-    if image.mode.startswith("I"):
-        wide = np.asarray(image)
-        if wide.min() < 0 or wide.max() > 65535:
-            raise ValueError("holds numbers outside 0 ... 65535")
-        return wide.astype(np.uint16), "grey 16 bit"
-    if image.mode in ("RGB", "RGBA", "LA"):
-        pixels = np.asarray(image.convert("RGB"))
-        if (pixels == pixels[..., :1]).all():
-            return np.ascontiguousarray(pixels[..., 0]), "grey as RGB"
-        raise ValueError(
-            "is coded by colours: give each class its colour (NAME RED GREEN BLUE); it holds "
-            + _listed(_codes(pixels))
-        )
-    raise ValueError(f"has pixels of the kind {image.mode}, which no mask has")
+        return _from_colours(_eight_bit_rgb(samples), colours), "colours"
+    return _from_numbers(samples)

@@ -3,22 +3,24 @@
 import concurrent.futures
 import dataclasses
 import io
-import json
 import os
 import pathlib
 import sys
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from jaxseg.data import copies, files, records, walk
+from jaxseg.data import copies, files, image_headers, pixels, records, walk
 from jaxseg.data.class_file import Classes
+from jaxseg.data.inspection import Facts, Journal, inspect
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.pair import Pair
+
+__all__ = ["Facts", "Pair", "Published", "check", "examples", "inspect"]
 
 _T = TypeVar("_T")
 _SHOWN = 40  # problems listed
@@ -27,38 +29,6 @@ _SHOWN = 40  # problems listed
 def progress(items: Sequence[_T], what: str) -> Iterable[_T]:
     """The items, with a bar that shows the rate and the remaining time."""
     return tqdm(items, what, unit="image", dynamic_ncols=True, mininterval=0.5)
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """An image and its mask.
-
-    Attributes:
-      name: under which they are kept.
-      image: the file.
-      mask: the file; of a drawn mask, the file of the shapes.
-      page: of TIFF files.
-      draw: gives the raw ids, uint8 [H, W], or raises a ValueError without the file's name; None:
-        they are read from `mask`.
-    """
-
-    name: str
-    image: pathlib.Path
-    mask: pathlib.Path
-    page: int = 0
-    draw: Callable[[], np.ndarray] | None = None
-
-    def where(self, path: pathlib.Path) -> str:
-        """One of the files, for messages."""
-        if self.draw and path == self.mask and self.name not in str(path):
-            return f"{path} {self.name}"  # a file with the shapes of many images
-        return f"{path} page {self.page}" if self.page else str(path)
-
-    def read_mask(self, colours: files.Colours | None = None) -> tuple[np.ndarray, str]:
-        """As `files.read_mask`, whether the mask is read or drawn."""
-        if self.draw:
-            return self.draw(), "drawn"
-        return files.read_mask(self.mask, colours, self.page)
 
 
 def beside(
@@ -148,93 +118,6 @@ class Published:
         return "\n".join(lines)
 
 
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """What one pair of files holds.
-
-    Attributes:
-      height: rows.
-      width: columns.
-      kind: how the mask codes its ids, "grey 8 bit", "palette", "colours".
-      counts: raw id -> pixels.
-    """
-
-    height: int
-    width: int
-    kind: str
-    counts: Mapping[int, int]
-
-
-def inspect(pair: Pair, colours: files.Colours | None = None) -> Facts:
-    """Decodes both files to the end.
-
-    Raises:
-      ValueError: what is wrong, with the file's name.
-    """
-    try:
-        path = pair.image
-        height, width = files.image_size(path, pair.page)
-        records.check_image(files.image_bytes(path, pair.page), (height, width))
-        path = pair.mask
-        raw, kind = pair.read_mask(colours)
-        if pair.draw is None and colours is None and kind in ("grey 8 bit", "grey 16 bit"):
-            records.check_label(path.read_bytes(), raw)
-    except ValueError as error:
-        raise ValueError(f"{pair.where(path)} {error}") from None
-    if raw.shape != (height, width):
-        raise ValueError(
-            f"{pair.where(pair.mask)} is {raw.shape[0]} x {raw.shape[1]}, "
-            f"its image is {height} x {width}"
-        )
-    counts = np.bincount(raw.ravel())
-    return Facts(height, width, kind, {int(k): int(counts[k]) for k in np.flatnonzero(counts)})
-
-
-class _Journal:
-    """What was found out about which files, so that an interrupted check can go on."""
-
-    def __init__(self, path: pathlib.Path, colours: files.Colours | None) -> None:
-        self._path, self._coding = path, zlib.crc32(repr(colours).encode())
-        self._known: dict[str, dict] = {}
-        if path.is_file():
-            for line in path.read_text().splitlines():
-                try:
-                    entry = json.loads(line)
-                    self._known[entry["stamp"]] = entry["facts"]
-                except (json.JSONDecodeError, KeyError, TypeError):
-                    continue  # the line that was being written when the process was stopped
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a")
-        if path.stat().st_size:
-            self._file.write("\n")
-
-    def stamp(self, pair: Pair) -> str:
-        """Changes with either file."""
-        parts = [str(self._coding), str(pair.page)]
-        for path in (pair.image, pair.mask):
-            stat = path.stat()
-            parts += [str(path.resolve()), str(stat.st_size), str(stat.st_mtime_ns)]
-        return "|".join(parts)
-
-    def facts(self, pair: Pair, colours: files.Colours | None) -> Facts:
-        """`inspect`, unless both files were inspected before and have not changed since."""
-        try:
-            stamp = self.stamp(pair)
-        except OSError:
-            return inspect(pair, colours)  # says which is missing
-        if found := self._known.get(stamp):
-            counts = {int(k): n for k, n in found["counts"].items()}
-            return Facts(found["height"], found["width"], found["kind"], counts)
-        facts = inspect(pair, colours)
-        entry = {"stamp": stamp, "facts": dataclasses.asdict(facts)}
-        self._file.write(json.dumps(entry) + "\n")  # one call: threads do not mix their lines
-        self._file.flush()
-        return facts
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def doubled(splits: Mapping[str, Iterable[Pair]]) -> list[str]:
     """Images that are listed twice in a split, or both for training and for evaluation.
 
@@ -272,7 +155,8 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
     problems += doubled(published.splits)
     largest, known = {}, published.labels.raw_to_train
     seen: set[int] = set()
-    notes = _Journal(journal, published.colours)
+    turned: set[str] = set()
+    notes = Journal(journal, published.colours)
     pool = concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
         for split, pairs in published.splits.items():
@@ -285,6 +169,8 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
                 except ValueError as error:
                     problems.append(str(error))
                     continue
+                if facts.orientation != 1:
+                    turned.add(pair.where(pair.image))
                 heights.append(facts.height)
                 widths.append(facts.width)
                 seen.update(facts.counts)
@@ -298,8 +184,9 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
     if published.classes:
         problems[:0] = published.classes.doubts(seen)
     images = {split: [pair.image for pair in found] for split, found in published.splits.items()}
-    if said := copies.across(images):
-        print(said, file=sys.stderr)
+    for said in (copies.across(images), _turned(turned)):
+        if said:
+            print(said, file=sys.stderr)
     if problems := list(dict.fromkeys(problems)):  # of an image in several splits once
         are = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
@@ -310,17 +197,28 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
     return largest
 
 
+def _turned(images: Set[str]) -> str:
+    """A line about images that their EXIF tags turn: masks of half turns and squares fit anyway."""
+    if not images:
+        return ""
+    are = "1 image is" if len(images) == 1 else f"{len(images)} images are"
+    return (
+        f"{are} turned by the EXIF orientation, as viewers do ({min(images)}): masks are taken to "
+        "be drawn on what viewers show"
+    )
+
+
 def examples(published: Published, split: str) -> Iterator[tuple[int, dict[str, object]]]:
-    """What TFDS writes: image bytes as published, the mask as a grey PNG of raw ids, the name."""
+    """What TFDS writes: image bytes (`pixels.stored`), a grey PNG of raw ids, the name."""
     wide = max(published.labels.raw_to_train) > 255
     for i, pair in enumerate(progress(published.splits[split], f"writing {split}")):
         plain = published.colours is None and pair.draw is None
-        if plain and files.png_header(pair.mask) == (16 if wide else 8, 0):
-            label = pair.mask.read_bytes()
-        else:
+        label = pair.mask.read_bytes() if plain and pair.mask.suffix != ".mat" else b""
+        bits = image_headers.png_header(label)
+        if bits != (16 if wide else 8, 0) or not records.keeps_label(label):
             raw, _ = pair.read_mask(published.colours)
             label = records.encode_label(raw.astype(np.uint16 if wide else np.uint8))
-        image = files.image_bytes(pair.image, pair.page)
+        image = pixels.stored(pair.image, pair.page)
         yield i, {"image": io.BytesIO(image), "label": io.BytesIO(label), "name": pair.name}
 
 

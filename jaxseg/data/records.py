@@ -1,9 +1,10 @@
 """What a prepared example is, so that all builders write and one reader reads the same.
 
-Per example: `image` (JPEG or PNG bytes, as published), `label` (grey PNG of raw ids, 8 or 16 bits)
-and `name`. Per set: the LabelSpec and the largest height and width of each split, which TFDS keeps
-in metadata.json. A grey label PNG is stored byte for byte; palette and colour-coded ones are turned
-into grey ones once, without loss, because OpenCV reads a palette as colours.
+Per example: `image` (JPEG or PNG bytes: as published where the file is plain, see `pixels`, else a
+PNG of the pixels that are read), `label` (grey PNG of raw ids, 8 or 16 bits) and `name`. Per set:
+the LabelSpec and the largest height and width of each split, which TFDS keeps in metadata.json. A
+grey label PNG is stored byte for byte; palette and colour-coded ones are turned into grey ones
+once, without loss, because OpenCV reads a palette as colours.
 """
 
 import pathlib
@@ -14,10 +15,8 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
+from jaxseg.data import image_headers, pixels
 from jaxseg.data.labels import LabelSpec
-
-# Orientation tags are not followed: published masks are drawn on the pixels as they are stored.
-_IMAGE_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 def info(
@@ -64,26 +63,26 @@ def encode_label(raw: np.ndarray) -> bytes:
 
 def encode_image(image: np.ndarray) -> bytes:
     """An RGB image, uint8 [H, W, 3], as a PNG."""
-    return _png(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [])
+    return pixels.encode(image)
 
 
-def _png(pixels: np.ndarray, options: list[int]) -> bytes:
-    done, data = cv2.imencode(".png", pixels, options)
+def _png(pixels_of_it: np.ndarray, options: list[int]) -> bytes:
+    done, data = cv2.imencode(".png", pixels_of_it, options)
     if not done:
-        raise ValueError(f"cannot write a PNG of {pixels.dtype} {pixels.shape}")
+        raise ValueError(f"cannot write a PNG of {pixels_of_it.dtype} {pixels_of_it.shape}")
     return data.tobytes()
 
 
 def decode_image(data: bytes, where: str) -> np.ndarray:
-    """JPEG or PNG bytes -> uint8 RGB [H, W, 3]; grey is repeated, transparency dropped.
+    """The bytes of an image -> uint8 RGB [H, W, 3], by the rules of `pixels`.
 
     Raises:
       ValueError: not an image; `where` says which.
     """
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), _IMAGE_FLAGS)
-    if image is None:
-        raise ValueError(f"{where}: the image cannot be decoded")
-    return image
+    try:
+        return pixels.decode(data)
+    except ValueError as error:
+        raise ValueError(f"{where}: the image cannot be decoded: it {error}") from None
 
 
 def decode_label(data: bytes, where: str) -> np.ndarray:
@@ -110,32 +109,26 @@ def label_size(data: bytes, where: str) -> tuple[int, int]:
     return height, width
 
 
-def check_image(data: bytes, size: tuple[int, int]) -> None:
-    """Refuses an image that another decoder has read and training cannot: there OpenCV reads it.
+def keeps_label(data: bytes) -> bool:
+    """Whether a mask file can be kept as it is: a grey PNG of 8 or 16 bits and nothing besides.
 
-    Args:
-      data: JPEG or PNG.
-      size: (height, width) that the other has found.
-
-    Raises:
-      ValueError: the reason, without the file's name.
+    What is transparent or turned is decoded in more ways than one.
     """
-    image = decode_image(data, "as OpenCV reads it")
-    if image.shape[:2] != size:
-        raise ValueError("is damaged: Pillow and OpenCV read it in different sizes")
+    chunks = {kind for kind, _ in image_headers.png_chunks(data)}
+    extra = {b"tRNS", b"eXIf", b"acTL", b"tEXt", b"zTXt", b"iTXt"}
+    grey = image_headers.png_header(data) in ((8, 0), (16, 0))
+    return grey and b"IEND" in chunks and not chunks & extra
 
 
 def check_label(data: bytes, raw: np.ndarray) -> None:
-    """As `check_image`, of a mask.
+    """Refuses a mask that training, where OpenCV reads it, would read otherwise.
 
     Args:
-      data: a file; where it is no PNG it is not kept, and nothing is checked.
-      raw: the ids that the other decoder has found.
+      data: a file; one that is not kept as it is (`keeps_label`) is not checked.
+      raw: the ids that were read from it.
 
     Raises:
       ValueError: the reason, without the file's name.
     """
-    if data.startswith(b"\x89PNG") and not np.array_equal(
-        decode_label(data, "as OpenCV reads it"), raw
-    ):
+    if keeps_label(data) and not np.array_equal(decode_label(data, "as OpenCV reads it"), raw):
         raise ValueError("is damaged: Pillow and OpenCV read different ids in it")

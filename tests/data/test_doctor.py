@@ -130,7 +130,7 @@ def test_files_that_cannot_be_read(examine, own):
     assert len(problems) == 3
     assert problems[0] == f"val/7 has no mask below {own}/masks: {image_of(own, 'val', 7)}"
     assert problems[1].startswith(f"train: {path} is truncated")
-    assert problems[2].startswith(f"train: {mask_of(own, 'train', 1)} is no image")
+    assert problems[2].startswith(f"train: {mask_of(own, 'train', 1)} is not an image of a known")
 
 
 def test_duplicates_are_found_across_splits_whatever_their_bytes(examine, own):

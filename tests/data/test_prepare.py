@@ -8,6 +8,7 @@ from PIL import Image
 from jaxseg.data import (
     builders,
     doctor,
+    inspection,
     layout,
     loader,
     pairs,
@@ -138,8 +139,8 @@ def test_checked_files_are_not_decoded_again(camvid_dir, tmp_path, monkeypatch):
         file.write('{"stamp": "cut off by a ki')  # as a killed process leaves it
     broken.write_bytes(whole)
     decoded = []
-    inspect = pairs.inspect
-    monkeypatch.setattr(pairs, "inspect", lambda p, c: decoded.append(p.name) or inspect(p, c))
+    inspect = inspection.inspect
+    monkeypatch.setattr(inspection, "inspect", lambda p, c: decoded.append(p.name) or inspect(p, c))
     assert pairs.check(published, journal) == {"train": (24, 32), "val": (24, 32)}
     assert decoded == ["train2"]
 
@@ -151,7 +152,7 @@ def test_an_interrupted_writer_leaves_nothing_that_counts(
     monkeypatch.setattr(
         records, "encode_label", lambda raw: (_ for _ in ()).throw(KeyboardInterrupt)
     )
-    monkeypatch.setattr(pairs.files, "png_header", lambda path: None)
+    monkeypatch.setattr(records, "keeps_label", lambda data: False)
     status, _, err = command(prepare.main, *arguments)
     assert status == 1
     assert "the same command goes on" in err
@@ -275,7 +276,7 @@ def test_doctor_finds_what_is_wrong(command, camvid_dir):
     assert "the mask is 9 x 9, the image 24 x 32" in out
     assert "grey 8 bit (3), palette (1: train1)" in out
     assert "the same image: train train3, val val1" in out
-    assert "val0.png is no image" in out
+    assert "val0.png is not an image" in out
 
 
 def test_doctor_needs_no_classes(command, own):
