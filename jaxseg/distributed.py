@@ -46,22 +46,22 @@ def initialize(coordinator: str | None = None, processes: int = 1, process: int 
     if jax.distributed.is_initialized():
         return
     if coordinator == AUTO:
-        with _waiting("the processes that JAX finds"):
+        with waiting("the processes that JAX finds"):
             jax.distributed.initialize()
     elif coordinator:
         if not 0 <= process < processes:
             raise ValueError(f"--process={process} must be from 0 to below --processes={processes}")
-        with _waiting(f"all {processes} processes to meet at {coordinator}"):
+        with waiting(f"all {processes} processes to meet at {coordinator}"):
             jax.distributed.initialize(coordinator, processes, process)
     elif processes > 1:
         raise ValueError(f"--processes={processes} needs --coordinator=HOST:PORT of process 0")
     elif _launched_together(os.environ):
-        with _waiting("the tasks that the launcher started"):
+        with waiting("the tasks that the launcher started"):
             jax.distributed.initialize()
 
 
 @contextlib.contextmanager
-def _waiting(whom: str) -> Iterator[None]:
+def waiting(whom: str) -> Iterator[None]:
     """Says after a while what is waited for: JAX, which aborts at last, does not."""
     line = f"jaxseg: waiting for {whom}; JAX gives up after 5 minutes"
     timer = threading.Timer(_PATIENCE, print, [line], {"file": sys.stderr, "flush": True})
@@ -106,6 +106,11 @@ def watch(timeout: float, checkpoints: pathlib.Path) -> contextlib.AbstractConte
         checkpoints=checkpoints,
         explained=(jax.errors.JaxRuntimeError,),
     )
+
+
+def store() -> Any:
+    """The key-value store of the processes of a run, with its barriers."""
+    return jax_distributed.global_state.client
 
 
 def is_main() -> bool:

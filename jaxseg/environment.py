@@ -90,22 +90,27 @@ def changes(before: Any, after: Any) -> list[str]:
 
 def environment() -> dict[str, Any]:
     """Command, code, versions and devices of this process, for environment.json."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "command": _command(),
         "git": _git_hash(),
-        "versions": versions,
+        "versions": versions(),
         "devices": [device.device_kind for device in jax.devices()],
         "processes": jax.process_count(),
         "python": platform.python_version(),
         "host": socket.gethostname(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that decide numbers, where they are installed."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
 
 
 def _command() -> str:

@@ -20,6 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from jaxseg import (
+    alike,
     boundary_suite,
     config,
     distributed,
@@ -222,6 +223,7 @@ def run(
     """
     workdir, data, protocol = pathlib.Path(workdir), experiment.data, experiment.eval
     check_protocol(protocol)  # before any waiting
+    alike.refuse_odd(experiment, workdir, f"evaluate {weights or 'the run'}")
     source = loader.open_split(data.name, data.eval_split, data.data_dir)
     identified = same_data.hold_evaluation(
         workdir, source, data, weights=weights, changed_data=changed_data

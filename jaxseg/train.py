@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxseg import (
+    alike,
     checkpoint,
     config,
     distributed,
@@ -76,6 +77,7 @@ def fit(
     with contextlib.ExitStack() as stack:
         timeout = experiment.train.peer_timeout
         stack.enter_context(distributed.watch(timeout, workdir / "checkpoints"))
+        alike.refuse_odd(experiment, workdir, "train", data)
         known = same_data.hold_training(workdir, experiment.data, data, changed_data=changed_data)
         ready = train_check.ready(experiment, data)
         experiment, train, mesh = ready.experiment, ready.experiment.train, ready.mesh

@@ -237,7 +237,7 @@ def test_flags_that_do_not_fit_together_are_refused():
 def test_waiting_for_other_processes_is_said_after_a_while(monkeypatch, capfd):
     monkeypatch.setattr(distributed, "_PATIENCE", 0.01)
     err = ""
-    with distributed._waiting("all 2 processes to meet at host:1"):
+    with distributed.waiting("all 2 processes to meet at host:1"):
         while not err:
             err = capfd.readouterr().err
     assert err.startswith("jaxseg: waiting for all 2 processes to meet at host:1;")

@@ -36,6 +36,7 @@ ALLOWED = {
     "views": {"config", "layers", "row_bands", "windows"},
     "state": set(),
     "distributed": {"peers"},
+    "agreement": set(),
     "peers": set(),
     "draw": {"data"},
     "stored": {"config"},

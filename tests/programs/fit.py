@@ -14,10 +14,17 @@ def main(settings):
         settings.get("coordinator"), settings.get("processes", 1), settings.get("process", 0)
     )
     experiment = tiny.experiment(tiny.Tiny(**settings.get("model", {})), **settings["train"])
+    experiment.optim.learning_rate = settings.get("learning_rate", 0.05)
     for name, value in settings.get("loss", {}).items():
         setattr(experiment.loss, name, value)
     sources = tiny.sources(settings.get("pause", 0.0))
-    state = train.fit(experiment, settings["workdir"], data=sources)
+    if "data_dir" in settings:
+        experiment.data.name, experiment.data.data_dir = "shapes/tiny", settings["data_dir"]
+        sources = None
+    try:
+        state = train.fit(experiment, settings["workdir"], data=sources)
+    except (ValueError, OSError) as error:
+        sys.exit(f"jaxseg: {error}")
     if distributed.is_main():
         np.savez(settings["out"], **tiny.leaves(state))
 
