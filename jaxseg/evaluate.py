@@ -32,7 +32,7 @@ from jaxseg import (
     trained,
     whole_file,
 )
-from jaxseg.data import frames, loader
+from jaxseg.data import frames, loader, mirrored
 from jaxseg.data.frames import Group
 from jaxseg.environment import environment
 from jaxseg.inference import (
@@ -104,9 +104,12 @@ def evaluate(
 
     Raises:
       ValueError: scores that are not finite (the images are named), a class count that is not the
-        data set's, a protocol without meaning, an empty split, a CRF on several processes.
+        data set's, a protocol without meaning, an empty split, a CRF on several processes, a flip
+        of classes that a mirror image exchanges.
     """
     started = time.monotonic()
+    if protocol.flip:
+        mirrored.check(source.labels.names, "eval.flip")
     num_classes = source.labels.num_classes
     calibration = Calibration(mesh) if protocol.calibration else None
     predict = _predictor(model, protocol, mean, std, num_classes, calibration)

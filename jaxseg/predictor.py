@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from jaxseg import config
+from jaxseg.data import mirrored
 from jaxseg.data.frames import Framing
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.padding import pad_image
@@ -51,6 +52,8 @@ def make_predictor(
       RuntimeError for one on which the device fails otherwise, and ValueError for a model that does
       not fit the labels or whose scores are not finite.
     """
+    if protocol.flip:
+        mirrored.check(labels.names, "eval.flip")
     probabilities_of = make_probabilities(model, protocol, mean, std)
     predictions_of = make_predictions(model, protocol, mean, std, labels.num_classes)
 

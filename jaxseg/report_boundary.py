@@ -24,8 +24,10 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.2f}"
 
 
-def _pixels(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _pixels(value: float | None, infinite: int) -> str:
+    """A mean distance; and of how many it is not the mean, as they are infinite."""
+    finite = "–" if value is None else f"{value:.2f}"
+    return f"{finite} ({infinite} infinite)" if infinite else finite
 
 
 def _tolerances(found: Mapping[str, Any]) -> list[str]:
@@ -39,7 +41,9 @@ def means(found: Mapping[str, Any]) -> dict[str, str]:
         scores = map(_percent, found["boundary_f"]["mean"])
         values |= dict(zip(_tolerances(found), scores, strict=True))
     if "hausdorff_95" in found:
-        values["Hausdorff 95, px"] = _pixels(found["hausdorff_95"]["mean"])
+        distances = found["hausdorff_95"]
+        missed = sum(distances["one_sided"].values())
+        values["Hausdorff 95, px"] = _pixels(distances["mean"], missed)
     return values
 
 
@@ -52,7 +56,9 @@ def classes(found: Mapping[str, Any]) -> dict[str, dict[str, str]]:
             scores = map(_percent, found["boundary_f"]["classes"][name])
             row |= dict(zip(_tolerances(found), scores, strict=True))
         if "hausdorff_95" in found:
-            row["Hausdorff 95, px"] = _pixels(found["hausdorff_95"]["classes"][name])
+            distances = found["hausdorff_95"]
+            missed = distances["one_sided"][name]
+            row["Hausdorff 95, px"] = _pixels(distances["classes"][name], missed)
         rows[name] = row
     return rows
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from jax.sharding import Mesh
 
 from jaxseg import class_count, config, config_check, distributed, network_check, optim
-from jaxseg.data import class_sampling, loader
+from jaxseg.data import class_sampling, loader, mirrored
 from jaxseg.errors import one_line, together
 from jaxseg.inference import protocol_faults
 
@@ -214,6 +214,9 @@ def _of_split(experiment: config.Experiment, train: loader.Source) -> list[str]:
         )
     gathered = _Gathered(faults)
     gathered.of(class_sampling.wanted, data.duplicate, train.labels, data.name)
+    for field, on in (("data.flip", data.flip), ("eval.flip", experiment.eval.flip)):
+        if on:
+            gathered.of(mirrored.check, train.labels.names, field)
     return gathered.faults
 
 

@@ -54,10 +54,10 @@ def test_a_run_has_curve_means_and_classes(tmp_path):
     assert parsed.drawn == 6
     rows = {row[0]: row[1:] for row in parsed.table("boundary IoU")}
     assert rows == {
-        "sky": ["25.00", "50.00", "60.00", "70.00", "–", "3.25"],
-        "pole | sign": ["50.00", "50.00", "60.00", "70.00", "–", "–"],
-        "<car>": ["–", "50.00", "60.00", "70.00", "–", "12.00"],
-        "mean": ["37.50", "10.00", "20.00", "30.00", "40.00", "7.62"],
+        "sky": ["25.00", "50.00", "60.00", "70.00", "–", "3.25 (3 infinite)"],
+        "pole | sign": ["50.00", "50.00", "60.00", "70.00", "–", "– (3 infinite)"],
+        "<car>": ["–", "50.00", "60.00", "70.00", "–", "12.00 (3 infinite)"],
+        "mean": ["37.50", "10.00", "20.00", "30.00", "40.00", "7.62 (9 infinite)"],
     }
     means, trimap = tables((tmp_path / "report.md").read_text())[-2:]
     assert means == [
@@ -74,7 +74,7 @@ def test_protocols_of_a_run_are_lines_of_one_plot(tmp_path):
     write_evaluation(folder, "val_crf", boundary=suite(1.1, hausdorff=False))
     parsed = page(folder, output=tmp_path)
     assert parsed.table("means of") == [
-        ["val", "37.50", "10.00", "20.00", "30.00", "40.00", "7.62"],
+        ["val", "37.50", "10.00", "20.00", "30.00", "40.00", "7.62 (9 infinite)"],
         ["val_crf", "37.50", "10.00", "20.00", "30.00", "40.00", "–"],
     ]
     lines, around = report_boundary.lines([runs.load(folder)])

@@ -1,0 +1,36 @@
+"""Classes that a mirror image exchanges: "left arm" and "right arm"."""
+
+from collections.abc import Sequence
+
+
+def exchanged(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of names that differ in "left" and "right" alone, whatever the case of the letters."""
+    by_folded = {name.casefold(): name for name in names}
+    return [
+        (name, by_folded[other])
+        for folded, name in by_folded.items()
+        if (other := folded.replace("left", "right")) != folded and other in by_folded
+    ]
+
+
+def check(names: Sequence[str], field: str) -> None:
+    """Refuses what mirrors images where the mirror image has other classes.
+
+    A mirrored left arm is a right arm, which its label does not become: a network that is trained
+    or evaluated so cannot tell the two.
+
+    Args:
+      names: of the classes.
+      field: that is on, as "data.flip".
+
+    Raises:
+      ValueError: there are such classes; a pair, the field and its value are named.
+    """
+    pairs = exchanged(names)
+    if not pairs:
+        return
+    more = f" and {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
+    raise ValueError(
+        f"{field}=True mirrors images, and a mirror image exchanges the classes "
+        f"{pairs[0][0]!r} and {pairs[0][1]!r}{more}: set --config.{field}=False"
+    )
