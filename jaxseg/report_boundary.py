@@ -24,7 +24,7 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.2f}"
 
 
-def _pixels(value: float | None, infinite: int) -> str:
+def distance(value: float | None, infinite: int) -> str:
     """A mean distance; and of how many it is not the mean, as they are infinite."""
     finite = "–" if value is None else f"{value:.2f}"
     return f"{finite} ({infinite} infinite)" if infinite else finite
@@ -43,7 +43,7 @@ def means(found: Mapping[str, Any]) -> dict[str, str]:
     if "hausdorff_95" in found:
         distances = found["hausdorff_95"]
         missed = sum(distances["one_sided"].values())
-        values["Hausdorff 95, px"] = _pixels(distances["mean"], missed)
+        values["Hausdorff 95, px"] = distance(distances["mean"], missed)
     return values
 
 
@@ -58,7 +58,7 @@ def classes(found: Mapping[str, Any]) -> dict[str, dict[str, str]]:
         if "hausdorff_95" in found:
             distances = found["hausdorff_95"]
             missed = distances["one_sided"][name]
-            row["Hausdorff 95, px"] = _pixels(distances["classes"][name], missed)
+            row["Hausdorff 95, px"] = distance(distances["classes"][name], missed)
         rows[name] = row
     return rows
 

@@ -1,0 +1,19 @@
+"""Situations from bug reports of other libraries: each ends in a right value or a clear line."""
+
+import pytest
+
+from experiments.field_reports import others, others_data, situation
+
+QUICK = (*others_data.SITUATIONS, *others.SITUATIONS[-6:-3])
+SITUATIONS = QUICK
+
+
+@pytest.mark.parametrize("one", SITUATIONS, ids=[one.name for one in SITUATIONS])
+def test_each_ends_in_a_right_value_or_a_clear_line(one, tmp_path):
+    assert one.run(tmp_path).outcome in (situation.RIGHT, situation.CLEAR)
+
+
+def test_twenty_and_more_each_with_its_report():
+    sources = [one.source for one in SITUATIONS]
+    assert len(sources) == len(set(sources)) >= 20
+    assert all(one.letter == "K" and one.test.endswith(f"[{one.name}]") for one in SITUATIONS)
