@@ -167,6 +167,8 @@ def fit(
                 values = recent.mean() | {"images_per_second": speed.per_second()}
                 writer.write("train", step, values)
                 progress.report(step, values["loss"], values["images_per_second"])
+                if values["gradient_norm"] == 0:
+                    progress.say(_nothing_learned(step, experiment.data.name))
                 speed.restart()
             if saving:
                 speed.pause()
@@ -255,6 +257,15 @@ def _check_finite(
     raise ValueError(
         f"step {step} is not finite: {what}; {good}. Try a lower optim.learning_rate, "
         "more optim.warmup_steps, or optim.clip_norm"
+    )
+
+
+def _nothing_learned(step: int, name: str) -> str:
+    """Of steps in which every gradient was 0, as a loss of 0 looks like success."""
+    return (
+        f"step {step}: the gradient was exactly 0 in each step since the last line, so nothing is "
+        "learned: no pixel counts (crops or masks that are all void, weights of 0), or every one "
+        f"is right with certainty; python -m jaxseg.data.doctor --name={name} shows the masks"
     )
 
 

@@ -1,6 +1,6 @@
 """K. Situations from bug reports of other segmentation libraries: files, masks, views, windows.
 
-None of them is among those of A to J. `others` has those of losses, metrics and training.
+None of them is among those of A to J. `others` and `others_training` have the rest.
 """
 
 import pathlib
@@ -62,7 +62,7 @@ def _several_dots(folder: pathlib.Path) -> Seen:
 def _capitals(folder: pathlib.Path) -> Seen:
     """The suffix alone: .PNG, .JPG and .Png."""
     seen = _paired(folder, ["0.PNG", "1.Png"], ["0.png", "1.PNG"])
-    named = {photo.name for photo in photos.find([folder / "images"])}
+    named = {photo.name for photo in photos.find([folder / "images"])[0]}
     check(named == {"0", "1"}, f"prediction finds {sorted(named)}")
     return seen
 
@@ -71,7 +71,7 @@ def _same_names(folder: pathlib.Path) -> Seen:
     """day/1.png and night/1.png are predicted under two names."""
     for part in ("day", "night"):
         _write(folder / part / "1.png", np.zeros((4, 4, 3), np.uint8))
-    names = [photo.name for photo in photos.find([folder / "day", folder / "night"])]
+    names = [photo.name for photo in photos.find([folder / "day", folder / "night"])[0]]
     return right(len(set(names)) == 2, f"written as {' and '.join(names)}")
 
 
