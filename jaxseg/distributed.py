@@ -21,7 +21,7 @@ from jax._src import distributed as jax_distributed  # its key-value store has n
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxseg import peers
+from jaxseg import peer_links, peers
 from jaxseg.types import Array
 
 _LEAST_SPREAD = 1024  # numbers of an array: to send for less takes longer than it saves memory
@@ -52,7 +52,11 @@ def initialize(coordinator: str | None = None, processes: int = 1, process: int 
         if not 0 <= process < processes:
             raise ValueError(f"--process={process} must be from 0 to below --processes={processes}")
         with waiting(f"all {processes} processes to meet at {coordinator}"):
-            jax.distributed.initialize(coordinator, processes, process)
+            bound = "JAX_COORDINATOR_BIND_ADDRESS" in os.environ or process != 0
+            jax.distributed.initialize(
+                *(coordinator, processes, process),
+                coordinator_bind_address=None if bound else peer_links.bind_address(coordinator),
+            )
     elif processes > 1:
         raise ValueError(f"--processes={processes} needs --coordinator=HOST:PORT of process 0")
     elif _launched_together(os.environ):

@@ -6,23 +6,22 @@ or by an abort that knows nothing of the run. Here the processes hold a star of 
 around process 0. The kernel closes those of a process that has ended, however it did; a process
 that is stopped, or whose machine is lost, is missed, since each sends a beat every quarter of the
 time limit. A process whose main thread alone hangs, as in a read that never returns, still beats.
+Who may connect is the subject of `peer_links`.
 """
 
 import atexit
-import contextlib
 import ctypes
 import os
 import pathlib
-import secrets
 import selectors
 import signal
-import socket
 import sys
 import threading
 import time
 from types import TracebackType
 from typing import NoReturn, Protocol, Self
 
+from jaxseg import peer_links
 from jaxseg.errors import one_line
 
 _JOIN = 300  # seconds; as long as jax.distributed waits for processes that are still to come
@@ -54,33 +53,6 @@ def last_good(checkpoints: pathlib.Path) -> str:
     return f"the last good checkpoint is {checkpoints / str(max(steps))}"
 
 
-class _Link:
-    """The connection to one process."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.socket = connection
-        self.index: int | None = None  # not known before its first line
-        self.heard = time.monotonic()
-        self._rest = b""
-
-    def lines(self) -> list[str] | None:
-        """What has come, to be called when something has; None: the other end is no more."""
-        try:
-            data = self.socket.recv(4096)
-        except OSError:
-            data = b""
-        if not data:
-            return None
-        self.heard = time.monotonic()
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        return [line.decode(errors="replace") for line in whole]
-
-    def send(self, line: str) -> None:
-        """Whether the other end is still there is told by `lines`."""
-        with contextlib.suppress(OSError):
-            self.socket.sendall(f"{line}\n".encode())
-
-
 class Watch:
     """The watch of one process over the others; a context manager around the run.
 
@@ -110,35 +82,29 @@ class Watch:
     ) -> None:
         self._index, self._count, self._host, self._store = index, count, host, store
         self._timeout, self._checkpoints, self._explained = timeout, checkpoints, explained
-        self._links: list[_Link] = []
+        self._links: list[peer_links.Link] = []  # to those that have joined
+        self._door: peer_links.Door | None = None  # of process 0, until all have joined
         self._selector = selectors.DefaultSelector()
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="peers", daemon=True)
 
     def __enter__(self) -> Self:
-        if self._index == 0:
-            self._token = secrets.token_hex(8)
-            both = socket.has_dualstack_ipv6()
-            self._listener = socket.create_server(
-                ("", 0), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both
+        try:
+            if self._index == 0:
+                self._door = peer_links.Door(self._host, self._count)
+                self._selector.register(self._door.socket, selectors.EVENT_READ)
+                self._store.key_value_set(_KEY, self._door.address)
+            else:
+                address = self._store.blocking_key_value_get(_KEY, 1000 * _JOIN)
+                link = peer_links.join(address, self._index, self._host, _JOIN)
+                self._selector.register(link.socket, selectors.EVENT_READ, link)
+                self._watch_over(link)
+        except OSError as error:
+            self._say(
+                f"process 0 cannot be reached at {self._host} ({one_line(error)}): should a "
+                "process die, only JAX will notice, late"
             )
-            self._selector.register(self._listener, selectors.EVENT_READ)
-            address = f"{self._listener.getsockname()[1]} {self._token}"
-            self._store.key_value_set(_KEY, address)
-        else:
-            port, token = self._store.blocking_key_value_get(_KEY, 1000 * _JOIN).split()
-            try:
-                link = _Link(socket.create_connection((self._host, int(port)), _JOIN))
-            except OSError as error:
-                print(
-                    f"jaxseg: process 0 cannot be reached at {self._host}:{port} "
-                    f"({one_line(error)}): should a process die, only JAX will notice, late",
-                    file=sys.stderr,
-                )
-                return self
-            link.index = 0
-            link.send(f"{token} {self._index}")
-            self._watch_over(link)
+            return self
         self._handler = _sleep_before_abort()
         self._thread.start()
         return self
@@ -164,58 +130,95 @@ class Watch:
         for link in self._links:
             link.send(line)
 
-    def _watch_over(self, link: _Link) -> None:
+    def _watch_over(self, link: peer_links.Link) -> None:
         link.socket.settimeout(self._timeout)  # of a send to a process that reads no more
         self._links.append(link)
-        self._selector.register(link.socket, selectors.EVENT_READ, link)
+
+    def _drop(self, link: peer_links.Link) -> None:
+        self._selector.unregister(link.socket)
+        link.socket.close()
+        if link in self._links:
+            self._links.remove(link)
+        if self._door is not None:
+            self._door.forget(link)
+
+    def _say(self, text: str) -> None:
+        os.write(2, f"\njaxseg: {text}\n".encode())  # the main thread may hold sys.stderr's lock
 
     def _run(self) -> None:
-        """The life of the thread: listens, beats, and looks who is silent."""
+        """The life of the thread: it does not end unsaid."""
+        try:
+            self._attend()
+        except Exception as error:
+            self._say(
+                f"the watch over the other processes has failed ({type(error).__name__}: "
+                f"{one_line(error)}): should one die, only JAX will notice, late"
+            )
+
+    def _attend(self) -> None:
+        """Listens, beats, and looks who is silent."""
         pause = self._timeout / 4
         beat = time.monotonic()
         while not self._leaving.is_set():
-            for key, _ in self._selector.select(max(0.0, beat - time.monotonic())):
+            wait = max(0.0, beat - time.monotonic())
+            for key, _ in self._selector.select(min(wait, 1.0) if self._door else wait):
                 if key.data is None:
-                    self._watch_over(_Link(self._listener.accept()[0]))
-                else:
+                    self._let_in()
+                elif key.data.socket.fileno() >= 0:  # else it was closed meanwhile
                     self._hear(key.data)
+            for link in self._door.late() if self._door else ():
+                self._drop(link)
             if time.monotonic() >= beat:
                 beat = time.monotonic() + pause
                 self._beat()
+        if self._door is not None:
+            self._door.close()
 
-    def _hear(self, link: _Link) -> None:
+    def _let_in(self) -> None:
+        link = self._door.accept() if self._door else None
+        if link is not None:
+            self._selector.register(link.socket, selectors.EVENT_READ, link)
+
+    def _hear(self, link: peer_links.Link) -> None:
         lines = link.lines()
         if lines is None and link.index is not None:
             self._end(f"{self._name(link)} has died (it was killed, or is out of memory)")
-        if lines and link.index is None:
-            token, _, index = lines.pop(0).partition(" ")
-            if token != self._token:  # not one of us
-                lines = None
+        if lines and link.index is None and self._door is not None:
+            if self._door.admit(link, lines.pop(0)):
+                self._door.forget(link)
+                self._watch_over(link)
+                self._close_door()
             else:
-                link.index = int(index)
-                if sum(link.index is not None for link in self._links) == self._count - 1:
-                    self._store.key_value_delete(_KEY)
+                lines = None
         for line in lines or ():
             if line == _DONE:
                 lines = None
             elif line != _BEAT:
                 self._end(line)
         if lines is None:
-            self._selector.unregister(link.socket)
-            self._links.remove(link)
-            link.socket.close()
+            self._drop(link)
+
+    def _close_door(self) -> None:
+        """Nothing listens any more when all have joined."""
+        if self._door is None or not self._door.is_done:
+            return
+        self._selector.unregister(self._door.socket)
+        for other in self._door.close():
+            self._drop(other)
+        self._door = None
+        self._store.key_value_delete(_KEY)
 
     def _beat(self) -> None:
         now = time.monotonic()
         for link in self._links:
             link.send(_BEAT)
-            if link.index is not None and now - link.heard > self._timeout:
+            if now - link.heard > self._timeout:
                 self._end(
                     f"{self._name(link)} has not been heard of for {self._timeout:g} s (its "
                     "machine is lost, or it hangs)"
                 )
 
-    def _name(self, link: _Link) -> str:
+    def _name(self, link: peer_links.Link) -> str:
         return f"process {link.index} of {self._count}"
 
     def _end(self, reason: str) -> NoReturn:
@@ -224,11 +227,10 @@ class Watch:
             sys.exit()  # of this thread
         for link in self._links:
             link.send(reason)
-        line = (
-            f"\njaxseg: {reason}; {last_good(self._checkpoints)}. The same command goes on from "
-            "there, with any number of processes that divides the batch\n"
+        self._say(
+            f"{reason}; {last_good(self._checkpoints)}. The same command goes on from there, with "
+            "any number of processes that divides the batch"
         )
-        os.write(2, line.encode())  # the main thread may hold the lock of sys.stderr
         time.sleep(_FAREWELL)
         os._exit(1)
 

@@ -35,9 +35,10 @@ ALLOWED = {
     "windows": set(),
     "views": {"config", "layers", "row_bands", "windows"},
     "state": set(),
-    "distributed": {"peers"},
     "agreement": set(),
-    "peers": set(),
+    "distributed": {"peer_links", "peers"},
+    "peers": {"peer_links"},
+    "peer_links": set(),
     "draw": {"data"},
     "stored": {"config"},
 }

@@ -1,15 +1,17 @@
 """How a run of several processes ends when one of them does; without JAX's own means."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
-from jaxseg import peers
+from jaxseg import peer_links, peers
 from tests.conftest import ROOT
 from tests.programs.peers import Files
 
@@ -94,10 +96,116 @@ def test_a_run_goes_on_where_process_0_cannot_be_reached(tmp_path, capfd):
     store = Files(tmp_path)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens
-        store.key_value_set("jaxseg/peers", f"{taken.getsockname()[1]} token")
+        store.key_value_set("jaxseg/peers", f"127.0.0.1 {taken.getsockname()[1]} secret")
         with peers.Watch(1, 2, "127.0.0.1", store, timeout=1.0, checkpoints=tmp_path):
             pass
-    assert "jaxseg: process 0 cannot be reached at 127.0.0.1:" in capfd.readouterr().err
+    assert (
+        "jaxseg: process 0 cannot be reached at 127.0.0.1 (connection refused)"
+        in capfd.readouterr().err
+    )
+
+
+def _is_refused(address):
+    try:
+        socket.create_connection(address, 5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_strangers_neither_join_nor_stop_the_watch(tmp_path, capfd):
+    """Two hundred that say nothing, and some that say too much or the wrong thing."""
+    store = Files(tmp_path)
+    rest = {"timeout": 30.0, "checkpoints": tmp_path}
+    with peers.Watch(0, 2, "127.0.0.1", store, **rest) as first:
+        host, port, _ = store.blocking_key_value_get("jaxseg/peers", 1000).split()
+        address = (host, int(port))
+        idle = [socket.create_connection(address, 10) for _ in range(200)]
+        said = b"\n", b"x" * 10_000, b"1 00\n", b"1 \xff\n", b"done\nprocess 1 failed\n"
+        for line in said:
+            other = socket.create_connection(address, 10)
+            other.sendall(line)
+            idle.append(other)
+        assert len(first._door._waiting) <= 64 + len(said)
+        with peers.Watch(1, 2, "127.0.0.1", store, **rest) as second:
+            end = time.monotonic() + 20
+            while first._door is not None and time.monotonic() < end:
+                time.sleep(0.01)
+            assert first._door is None
+            assert _is_refused(address)  # nothing listens any more
+            assert [link.index for link in first._links] == [1]
+            assert second._thread.is_alive()
+        assert first._thread.is_alive()
+        for one in idle:
+            one.settimeout(10)
+            with one, contextlib.suppress(ConnectionResetError):
+                while one.recv(4096):  # a number that is used once; then it is closed
+                    pass
+    assert capfd.readouterr().err == ""
+
+
+def test_a_process_joins_with_the_secret_and_once(tmp_path):
+    door = peer_links.Door("127.0.0.1", 3)
+    assert door.socket.getsockname()[0] == "127.0.0.1"
+    host, port, secret = door.address.split()
+
+    def answer(index, secret):
+        with socket.create_connection((host, int(port)), 10) as one:
+            link = door.accept()
+            number = one.recv(100).decode().strip()
+            return door.admit(link, f"{index} {peer_links._code(secret, number, str(index))}")
+
+    assert not answer(1, "0" * 64)
+    assert not answer(0, secret)
+    assert not answer(3, secret)
+    assert not answer("1 ", secret)
+    assert answer(1, secret)
+    assert not answer(1, secret)
+    assert not door.is_done
+    assert answer(2, secret)
+    assert door.is_done
+    door.close()
+
+
+def test_a_line_without_end_is_given_up():
+    one, other = socket.socketpair()
+    link = peer_links.Link(one)
+    for _ in range(3):
+        other.sendall(b"x" * 2000)
+        lines = link.lines()
+    assert lines is None
+    one.close()
+    other.close()
+
+
+def test_it_listens_on_the_address_that_the_others_use():
+    assert peer_links._addresses("127.0.0.1")[0] == "127.0.0.1"
+    assert peer_links._addresses("localhost")[0] in ("127.0.0.1", "::1")
+    assert "0.0.0.0" not in peer_links._addresses(socket.gethostname())
+    with peer_links._listener("192.0.2.7", 2) as listener:  # an address of no machine here
+        assert listener.getsockname()[0] not in ("0.0.0.0", "::")
+
+
+@pytest.mark.parametrize(
+    ("coordinator", "bound"),
+    [
+        ("127.0.0.1:9", "127.0.0.1:9"),
+        ("localhost:9", "127.0.0.1:9"),
+        ("192.0.2.7:9", None),  # not of this machine: JAX listens everywhere, as it does by itself
+        ("no-such-host.invalid:9", None),
+    ],
+)
+def test_the_service_of_jax_listens_where_the_others_come_from(coordinator, bound):
+    assert peer_links.bind_address(coordinator) == bound
+
+
+def test_a_failure_of_the_watch_itself_is_said(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(peers.Watch, "_beat", lambda self: 1 / 0)
+    with peers.Watch(0, 2, "127.0.0.1", Files(tmp_path), timeout=1.0, checkpoints=tmp_path) as one:
+        one._thread.join(10)
+    assert "the watch over the other processes has failed (ZeroDivisionError" in (
+        capfd.readouterr().err
+    )
 
 
 def test_without_a_checkpoint_the_line_says_so(tmp_path):
