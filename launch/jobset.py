@@ -38,7 +38,7 @@ def manifest(tasks: Sequence[Task], jobs: int, image: str, name: str) -> dict[st
       name: for the JobSet, as in a folder's name.
 
     Raises:
-      ValueError: a folder that lies elsewhere.
+      ValueError: a folder that lies elsewhere, or a checkout that cannot be mounted by its name.
     """
     here = pathlib.Path.cwd()
     for task in tasks:
@@ -47,6 +47,11 @@ def manifest(tasks: Sequence[Task], jobs: int, image: str, name: str) -> dict[st
                 f"--backend=gke: {task.folder} lies outside of {here}, which the shared volume "
                 "holds: set --workdir to a folder in it"
             )
+    if ":" in str(here) or not str(here).isprintable():
+        raise ValueError(
+            f"--backend=gke: {str(here)!r} cannot be a mountPath of Kubernetes, which takes no "
+            "colon and no line break: start the sweep from a checkout elsewhere"
+        )
     made = copy.deepcopy(_gpu_variant())
     made["metadata"] = {"name": _dns_name(name)}
     made["spec"]["failurePolicy"] = {"maxRestarts": 0}  # what is to be tried again, the job tries
@@ -67,7 +72,7 @@ def manifest(tasks: Sequence[Task], jobs: int, image: str, name: str) -> dict[st
         "image": image,
         "workingDir": str(here),
         "command": ["bash", "-c", _SCRIPT, "sweep"],
-        "args": lines,
+        "args": [line.replace("$", "$$") for line in lines],  # Kubernetes fills $(NAME) in
     }
     del container["env"]
     container["resources"]["limits"][_GPU] = 1

@@ -7,7 +7,9 @@ elements that are still queued or running and waits for them, and submits only w
 
 import dataclasses
 import hashlib
+import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +25,10 @@ _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _SECONDS_BETWEEN_LOOKS = 5.0
 _SECONDS_OF_FILES = 60.0  # after which a file of another node is seen here, with NFS's caches
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_LISTING = re.compile(r"slurm-[0-9a-f]{10}\.txt")
+_ELEMENT = re.compile(
+    r"(?P<number>\d+_(?P<index>\d+))\|(?P<name>[^|]*)\|(?P<state>[^|]*)\|(?P<reason>.*)"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,16 +110,16 @@ def _submit(
     sweep: pathlib.Path, tasks: Sequence[pool.Task], jobs: int, options: Sequence[str]
 ) -> str:
     """Submits the array; returns its number."""
-    text = "".join(f"{task.folder.absolute()}\n" for task in tasks)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-    listing = sweep / f"slurm-{digest}.txt"
-    whole_file.write_text(listing, text)
+    folders = [_listed(task.folder.absolute()) for task in tasks]
+    content = b"".join(os.fsencode(folder) + b"\n" for folder in folders)
+    listing = sweep / f"slurm-{hashlib.sha256(content).hexdigest()[:10]}.txt"
+    whole_file.write_bytes(listing, content)
     done = _slurm(
         "sbatch",
         "--parsable",
         f"--array=0-{len(tasks) - 1}%{jobs}",
         f"--job-name={_name(listing)}",
-        f"--output={sweep / 'slurm.log'}",
+        f"--output={str(sweep / 'slurm.log').replace('%', '%%')}",  # else SLURM fills %j in
         *options,
         "launch/slurm.sh",
         f"--folders={listing}",
@@ -124,13 +130,32 @@ def _submit(
     return done.stdout.strip().partition(";")[0]
 
 
+def _listed(folder: pathlib.Path) -> str:
+    """A folder as a line of the list.
+
+    Raises:
+      ValueError: a name that would shift the lines, or that SLURM takes for something else.
+    """
+    text = str(folder)
+    if "\n" in text or "\r" in text or "\\" in text:
+        raise ValueError(
+            f"{text!r} has a line break or a backslash in its name, and the list for SLURM has one "
+            "folder a line: choose another --workdir"
+        )
+    return text
+
+
 def _name(listing: pathlib.Path) -> str:
     return f"jaxseg-{listing.stem}"
 
 
 def _live(sweep: pathlib.Path) -> dict[str, _Element] | None:
     """Run folder -> its element, of all arrays of a sweep; None when SLURM does not answer."""
-    lists = {_name(path): path.read_text().splitlines() for path in sweep.glob("slurm-*.txt")}
+    lists = {
+        _name(path): os.fsdecode(path.read_bytes()).split("\n")[:-1]
+        for path in sweep.glob("slurm-*.txt")
+        if _LISTING.fullmatch(path.name)
+    }
     if not lists:
         return {}
     form = "%i|%j|%T|%r"
@@ -141,9 +166,12 @@ def _live(sweep: pathlib.Path) -> dict[str, _Element] | None:
         return None
     elements = {}
     for line in done.stdout.splitlines():
-        number, name, state, reason = line.strip().split("|", 3)
-        index = int(number.rpartition("_")[2])
-        elements[lists[name][index]] = _Element(number, state, reason)
+        found = _ELEMENT.fullmatch(line.strip())
+        folders = lists.get(found["name"], []) if found else []
+        if found is None or int(found["index"]) >= len(folders):
+            continue  # somebody else's array of the same name
+        number, state, reason = found["number"], found["state"], found["reason"]
+        elements[folders[int(found["index"])]] = _Element(number, state, reason)
     return elements
 
 

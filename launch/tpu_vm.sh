@@ -82,6 +82,10 @@ done
 for number in "$retries" "$recreations" "$wait"; do
   [[ "$number" =~ ^[0-9]+$ ]] || refuse "$number: --retries, --recreations, --wait are whole numbers"
 done
+for word in "$name" "$zone" "$create" "$version" "$project"; do # they become parts of command lines
+  [[ "$word" =~ ^([A-Za-z0-9][A-Za-z0-9.:_-]*)?$ ]] ||
+    refuse "'$word' is not a name of Google Cloud: letters, digits, . : _ - and no others"
+done
 [ -f "$requirements" ] || refuse "--requirements=$requirements: there is no such file here"
 [ -n "$dry_run" ] || command -v gcloud >/dev/null 2>&1 || give_up "gcloud is not installed"
 
@@ -141,7 +145,7 @@ prepare() {
   rm -rf "$(dirname "$parcel")"
   on_all 'mkdir -p jaxseg && tar -xzf jaxseg.tar.gz -C jaxseg' || return
   [ -z "$setup" ] || on_all "$setup" || return
-  on_all "cd jaxseg && . launch/environment.sh && environment_ready $requirements"
+  on_all "cd jaxseg && . launch/environment.sh && environment_ready $(printf %q "$requirements")"
 }
 
 # Whether the command of this checkout that was last started on a worker is still running.

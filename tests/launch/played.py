@@ -1,5 +1,19 @@
 """Commands that a test plays: small scripts, first on PATH, that note what they are asked."""
 
+# Folders whose names a shell, SLURM, YAML or Kubernetes could take for something else.
+ODD_NAMES = (
+    "two\nlines",
+    'it\'s "quoted"',
+    "$HOME $(touch ran) `touch ran`",
+    "$(PATH) $$",
+    "a; touch ran #",
+    "100%j %%",
+    "--folders=x",
+    "{a: [b, *c]} & !d",
+    "line\u2028break\x0b\x85",
+    "*? [a]",
+)
+
 NOTE = """#!/bin/sh
 {{ printf '%s\\n' "{name}" "$@"; echo --; }} >>"$TOLD/asked"
 """

@@ -1,6 +1,7 @@
 """launch/gke.yaml and what launch/jobset.py makes of it: yamllint, Kubernetes' schema, names."""
 
 import pathlib
+import re
 import subprocess
 import sys
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from jaxseg.train import STOPPED
 from launch import jobset
 from launch.pool import Task
+from tests.launch.played import ODD_NAMES
 
 LAUNCH = pathlib.Path(jobset.__file__).parent
 KUBERNETES = "1.31"  # the oldest that gke.yaml promises
@@ -144,22 +146,46 @@ def test_a_sweep_is_one_indexed_job(
     assert container_of(variants()["gpu"])["image"] != "image:1"
 
 
+def filled_in(arguments: list[str], environment: dict[str, str]) -> list[str]:
+    """Arguments as Kubernetes passes them on: $(NAME) is filled in, $$ is $."""
+    return [
+        re.sub(
+            r"\$(\$|\((\w+)\))",
+            lambda m: "$" if m[1] == "$" else environment.get(m[2], m[0]),
+            argument,
+        )
+        for argument in arguments
+    ]
+
+
 def test_each_index_runs_its_own_task(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    document = jobset.manifest(tasks(pathlib.Path("runs/x"), ["a 0", "b", "c"]), 1, "i", "x")
-    container = container_of(document)
+    names = ["a 0", "b", "c", *ODD_NAMES]
+    made = jobset.manifest(tasks(pathlib.Path("runs/x"), names), 1, "i", "x")
+    container = container_of(yaml.safe_load(yaml.safe_dump(made)))
     (tmp_path / "python").write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
     (tmp_path / "python").chmod(0o755)
-    for index, name in enumerate(["a 0", "b", "c"]):
+    for index, name in enumerate(names):
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": str(index)}
         done = subprocess.run(
-            [*container["command"], *container["args"]],
-            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": str(index)},
+            filled_in([*container["command"], *container["args"]], environment),
+            env=environment,
             capture_output=True,
             text=True,
         )
         assert done.stdout == f"-m|launch.job|runs/x/{name}|", done.stderr
+
+
+def test_a_checkout_that_cannot_be_mounted_by_its_name_is_refused(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a:b", "a\nb"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with pytest.raises(ValueError, match="cannot be a mountPath"):
+            jobset.manifest(tasks(pathlib.Path("runs"), ["a"]), 1, "i", "x")
 
 
 def test_names_are_those_that_kubernetes_takes() -> None:

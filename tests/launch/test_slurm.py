@@ -16,7 +16,7 @@ import pytest
 
 from launch import job_folder, pool, slurm
 from tests.conftest import ROOT
-from tests.launch.played import asked, play
+from tests.launch.played import ODD_NAMES, asked, play
 
 # A queue that moves by one at each look. `plan` has a line for each look: what is in the queue, as
 # INDEX:STATE:REASON, and what ends, as INDEX=done or INDEX=failed. The last line stays.
@@ -88,6 +88,45 @@ def test_one_array_is_submitted_and_waited_for(sweep, told, capsys):
     assert "c is held (JobHeldAdmin): scontrol release 12_2" in said
     assert "squeue does not answer" in said
     assert "b failed: jaxseg: a reason" in said
+
+
+def test_odd_names_stay_one_line_each(sweep, told):
+    names = [name for name in ODD_NAMES if "\n" not in name]
+    folder = sweep[0].folder.parent.with_name("100%j of $(it)")
+    tasks = []
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "job.json").write_text(json.dumps({"tags": {"row": "tag"}}))
+        tasks.append(pool.Task(name, folder / name, ("unused",), 10))
+    (folder / "slurm-notes.txt").write_bytes(b"\xff, not a list")
+    last = len(names) - 1
+    (told / "plan").write_text(
+        " ".join(f"{i}:RUNNING:None" for i in range(last + 5))  # of another array some
+        + "\n"
+        + " ".join(f"{i}=done" for i in range(last))
+        + f" {last}=failed"
+    )
+    play(
+        told,
+        "squeue",
+        "echo 'nobody|knows|what'\n" + SQUEUE.replace(".splitlines()]", ".split('\\n')]"),
+    )
+    assert slurm.run(tasks, 2, []) == [names[-1]]
+    (options,) = asked(told, "sbatch")
+    assert options[3] == f"--output={folder.parent}/100%%j of $(it)/slurm.log"
+    listing = pathlib.Path(options[-1].removeprefix("--folders="))
+    assert listing.read_text().split("\n") == [*(str(task.folder) for task in tasks), ""]
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "two\rlines", "back\\slash"])
+def test_a_name_that_would_shift_the_list_is_refused(sweep, told, tmp_path, name):
+    (told / "plan").write_text("")
+    for folder in (sweep[0].folder.parent / name, tmp_path / name / "a"):
+        task = pool.Task("a", folder, ("unused",), 10)
+        folder.mkdir(parents=True)
+        with pytest.raises(ValueError, match="choose another --workdir"):
+            slurm.run([sweep[0], task][-1:], 1, [])
+    assert asked(told, "sbatch") == []
 
 
 def test_a_stop_leaves_the_array_and_the_same_command_finds_it(sweep, told, capsys):

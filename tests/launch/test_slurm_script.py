@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests.conftest import ROOT
-from tests.launch.played import asked, play
+from tests.launch.played import ODD_NAMES, asked, play
 
 
 @pytest.fixture
@@ -85,6 +85,21 @@ def test_an_element_of_an_array_runs_its_line_and_requeues_only_itself(checkout,
     assert asked(told, "squeue")[0][1] == "--jobs=7_1"
     assert asked(told, "scontrol") == [["requeue", "7_1"]]
     assert not (folders[0] / "log.txt").exists()
+
+
+def test_an_element_with_an_odd_name_runs_its_own_line(checkout, told, tmp_path):
+    names = [name for name in ODD_NAMES if "\n" not in name]
+    folders = [tmp_path / "sweep" / name for name in names]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    listing = tmp_path / "it's; a $(list).txt"
+    listing.write_text("".join(f"{folder}\n" for folder in folders))
+    for index, folder in enumerate(folders):
+        array = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": str(index)}
+        done = batch(checkout, f"--folders={listing}", **array)
+        assert done.returncode == 0, done.stderr
+        assert f"python -m launch.job {folder} in {checkout}" in (folder / "log.txt").read_text()
+    assert not list(checkout.parent.rglob("ran"))
 
 
 @pytest.mark.parametrize(

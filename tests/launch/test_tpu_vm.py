@@ -194,6 +194,9 @@ def test_dry_run_only_prints(cloud: Cloud) -> None:
     ("arguments", "said"),
     [
         (["--zone=z", "--", "true"], "--name and --zone are needed"),
+        (["--name=n;x", "--zone=z", "--", "true"], "'n;x' is not a name of Google Cloud"),
+        (["--name=n", "--zone=$(z)", "--", "true"], "is not a name of Google Cloud"),
+        (["--name=-n", "--zone=z", "--", "true"], "'-n' is not a name of Google Cloud"),
         (["--name=n", "--zone=z"], "a command is needed after --"),
         (["--name=n", "--zone=z", "--spot", "--", "true"], "--spot and --delete need --create"),
         (["--name=n", "--zone=z", "--retries=x", "--", "true"], "x: --retries"),
