@@ -77,8 +77,13 @@ def shown(value: Any, longest: int = _SHOWN) -> str:
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     elif value is None or isinstance(value, bool | int | float | Named):
         text = str(value)
+    elif isinstance(value, Call):
+        text = (
+            f"a call of {shown(value.function)}" if isinstance(value.function, Named) else "a call"
+        )
     else:
-        text = f"a {type(value).__name__}"
+        kinds = {Table: "a dictionary", Persistent: "a storage", bytes: "bytes"}
+        text = kinds.get(type(value)) or f"a {type(value).__name__}"
     return text if len(text) <= longest else f"{text[:longest]}..."
 
 

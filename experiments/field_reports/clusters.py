@@ -1,0 +1,209 @@
+"""Strangers at the port of the watch, and names that a cluster takes for something else."""
+
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import time
+
+from experiments.field_reports import situation
+from experiments.field_reports.situation import Seen, Situation
+from jaxseg import peers
+from launch import jobset, pool, slurm
+
+_IDLE = 200
+
+
+class _Store:
+    """The key-value store of the processes, within this one."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def key_value_set(self, key: str, value: str) -> None:
+        self.values[key] = value
+
+    def blocking_key_value_get(self, key: str, timeout_in_ms: int) -> str:
+        return self.values[key]
+
+    def key_value_delete(self, key: str) -> None:
+        del self.values[key]
+
+
+def _watch(index: int, store: _Store, folder: pathlib.Path) -> peers.Watch:
+    return peers.Watch(index, 2, "127.0.0.1", store, timeout=60.0, checkpoints=folder)
+
+
+def _listening(store: _Store) -> int:
+    """The port of process 0."""
+    return int(re.findall(r"(?<![\d.])\d{4,5}(?![\d.])", store.values["jaxseg/peers"])[0])
+
+
+def _until(condition, seconds: float = 10.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+def _idle(folder: pathlib.Path) -> Seen:
+    store = _Store()
+    before = len(os.listdir("/proc/self/fd"))
+    with _watch(0, store, folder):
+        port = _listening(store)
+        idle = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(_IDLE)]
+        with _watch(1, store, folder):
+            joined = _until(lambda: not store.values)
+        time.sleep(0.2)
+        held = len(os.listdir("/proc/self/fd")) - before - _IDLE
+        for one in idle:
+            one.close()
+    return situation.right(joined and held < 70, f"process 1 joins; {held} of {_IDLE} are held")
+
+
+def _after(folder: pathlib.Path) -> Seen:
+    store = _Store()
+    with _watch(0, store, folder):
+        port = _listening(store)
+        with _watch(1, store, folder):
+            situation.check(_until(lambda: not store.values), "process 1 does not join")
+            time.sleep(0.2)
+            try:
+                socket.create_connection(("127.0.0.1", port), 5).close()
+            except ConnectionRefusedError:
+                return situation.right(True, "nothing listens any more")
+    raise situation.Fault("it still listens")
+
+
+def _interfaces(folder: pathlib.Path) -> Seen:
+    store = _Store()
+    with _watch(0, store, folder):
+        port = _listening(store)
+        listing = (
+            pathlib.Path("/proc/net/tcp").read_text() + pathlib.Path("/proc/net/tcp6").read_text()
+        )
+        found = re.findall(rf" ([0-9A-F]+):{port:04X} \S+ 0A ", listing)
+    return situation.right(found == ["0100007F"], f"listens on {', '.join(found)}")
+
+
+def _played(folder: pathlib.Path) -> None:
+    """SLURM's commands as scripts that note what they are given."""
+    (folder / "bin").mkdir()
+    for name in ("sbatch", "squeue"):
+        script = folder / "bin" / name
+        script.write_text(f'#!/bin/sh\nprintf "%s\\0" "$@" >>{folder / "asked"}\necho 12\n')
+        script.chmod(0o755)
+
+
+def _submitted(folder: pathlib.Path, sweep: str, names: list[str]) -> list[str]:
+    """What sbatch is given for the tasks of these names."""
+    _played(folder)
+    tasks = [pool.Task(name, folder / sweep / name, ("unused",), 1) for name in names]
+    for task in tasks:
+        task.folder.mkdir(parents=True)
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{folder / 'bin'}:{path}"
+    try:
+        slurm._submit(folder / sweep, tasks, 1, [])
+    finally:
+        os.environ["PATH"] = path
+    return (folder / "asked").read_text().split("\0")
+
+
+def _line_break(folder: pathlib.Path) -> Seen:
+    return situation.refusal(
+        lambda: _submitted(folder, "sweep", ["first\nline", "second"]), "line break", "--workdir"
+    )
+
+
+def _percent(folder: pathlib.Path) -> Seen:
+    given = _submitted(folder, "100%j", ["a"])
+    (output,) = [word for word in given if word.startswith("--output=")]
+    return situation.right("/100%%j/" in output, output.replace(str(folder), "FOLDER"))
+
+
+def _separators(folder: pathlib.Path) -> Seen:
+    """Characters at which Python ends a line and sed does not."""
+    names = ["a\u2028b", "c\x0bd", "e"]
+    _submitted(folder, "sweep", names)
+    (listing,) = (folder / "sweep").glob("slurm-*.txt")
+    (folder / "bin" / "squeue").write_text(
+        f"#!/bin/sh\necho '12_2|jaxseg-{listing.stem}|RUNNING|'\n"
+    )
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{folder / 'bin'}:{path}"
+    try:
+        found = [pathlib.Path(one).name for one in slurm._live(folder / "sweep") or {}]
+    finally:
+        os.environ["PATH"] = path
+    return situation.right(found == ["e"], f"element 2 is {found}")
+
+
+def _kubernetes(folder: pathlib.Path) -> Seen:
+    here = pathlib.Path.cwd()
+    name = "$(HOME) $$"
+    task = pool.Task(name, here / name, ("python", "-m", "launch.job", name), 1)
+    pods = jobset.manifest([task], 1, "image", "sweep")["spec"]["replicatedJobs"][0]["template"]
+    (container,) = pods["spec"]["template"]["spec"]["containers"]
+    words = [*container["command"], *container["args"]]
+    filled = [
+        re.sub(r"\$(\$|\((\w+)\))", lambda m: "$" if m[1] == "$" else "/root", word)
+        for word in words
+    ]
+    (folder / "python").write_text('#!/bin/sh\nprintf "%s" "$3"\n')
+    (folder / "python").chmod(0o755)
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": "0"}
+    done = subprocess.run(filled, env=environment, capture_output=True, text=True, timeout=30)
+    return situation.right(done.stdout == name, f"the pod runs {done.stdout!r}")
+
+
+_PEERS = "tests/test_peers.py::test_strangers_neither_join_nor_stop_the_watch"
+_SLURM = "tests/launch/test_slurm.py::"
+SITUATIONS = (
+    Situation(
+        "J",
+        f"{_IDLE} idle connections to the watch",
+        "204 open files; with 256 allowed the watch died unsaid",
+        _PEERS,
+        _idle,
+    ),
+    Situation(
+        "J", "a connection after all processes have joined", "it still listened", _PEERS, _after
+    ),
+    Situation(
+        "J",
+        "the interfaces that the watch listens on",
+        "every interface",
+        "tests/test_peers.py::test_it_listens_on_the_address_that_the_others_use",
+        _interfaces,
+    ),
+    Situation(
+        "J",
+        "a line break in the name of a run, in a SLURM array",
+        "two lines, and each element ran its neighbour's",
+        _SLURM + "test_a_name_that_would_shift_the_list_is_refused",
+        _line_break,
+    ),
+    Situation(
+        "J",
+        "%j in the path of a sweep, which SLURM fills in",
+        "the log was another file",
+        _SLURM + "test_odd_names_stay_one_line_each",
+        _percent,
+    ),
+    Situation(
+        "J",
+        "a Unicode line separator in the name of a run, in a SLURM array",
+        "element 2 was taken for element 1",
+        _SLURM + "test_odd_names_stay_one_line_each",
+        _separators,
+    ),
+    Situation(
+        "J",
+        "$(HOME) in the name of a run, which Kubernetes fills in",
+        "/root was run",
+        "tests/launch/test_gke.py::test_each_index_runs_its_own_task",
+        _kubernetes,
+    ),
+)
