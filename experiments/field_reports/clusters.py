@@ -164,7 +164,7 @@ SITUATIONS = (
     Situation(
         "J",
         f"{_IDLE} idle connections to the watch",
-        "204 open files; with 256 allowed the watch died unsaid",
+        "204 connections were held",
         _PEERS,
         _idle,
     ),
@@ -181,14 +181,14 @@ SITUATIONS = (
     Situation(
         "J",
         "a line break in the name of a run, in a SLURM array",
-        "two lines, and each element ran its neighbour's",
+        "submitted, with three lines for two runs",
         _SLURM + "test_a_name_that_would_shift_the_list_is_refused",
         _line_break,
     ),
     Situation(
         "J",
         "%j in the path of a sweep, which SLURM fills in",
-        "the log was another file",
+        "passed on as %j",
         _SLURM + "test_odd_names_stay_one_line_each",
         _percent,
     ),

@@ -123,13 +123,13 @@ SITUATIONS = (
     _situation("config.json names subprocess:Popen", "right", _NAMED, _config_of_a_function),
     _situation(
         "config.json is nested 100,000 deep",
-        "RecursionError with a traceback",
+        "RecursionError",
         "test_a_config_without_end_is_refused",
         _config_without_end,
     ),
     _situation(
         "config.json names a cache of compiled programs in the run folder",
-        "its programs were loaded and run",
+        "that cache was used",
         "test_a_cache_of_machine_code_in_a_run_folder_is_not_used",
         _machine_code,
     ),
@@ -141,13 +141,13 @@ SITUATIONS = (
     ),
     _situation(
         "job.json starts from ../../elsewhere",
-        "training started from any folder",
+        "would have started there",
         "test_a_job_is_data_too",
         _job_that_starts_elsewhere,
     ),
     _situation(
         "data.eval_split leads out of the run folder",
-        "written outside of eval/",
+        "../../val was the name of the file",
         "test_the_name_of_an_evaluation_stays_in_its_folder",
         _split_of_another_folder,
     ),

@@ -147,7 +147,7 @@ def _j(name: str, before: str, test: str, run: Callable[[pathlib.Path], Seen]) -
 SITUATIONS = (
     _j(
         ".pth: BUILD changes an array",
-        "freed memory was read as weights, or a segmentation fault",
+        "freed memory was read as weights: [-0.0032, 4.6e-41]",
         _HOSTILE,
         _build_of_an_array,
     ),
@@ -159,7 +159,7 @@ SITUATIONS = (
     ),
     _j(
         ".pth: tuples that double themselves 300 times, as a key",
-        "hung",
+        "no end within 40 s",
         _HOSTILE,
         lambda folder: _read(_pth(folder, w=_W + b")" + b"2\x86" * 300 + b"N"), w=[1, -2]),
     ),
@@ -191,13 +191,13 @@ SITUATIONS = (
     ),
     _j(
         ".h5: 2^50 numbers declared",
-        "MemoryError with a traceback",
+        "MemoryError",
         _FILES + "test_h5",
         _h5(lambda file: file.create_dataset("w", (1 << 50,), "<f4", chunks=(1024,))),
     ),
     _j(
         ".h5: a filter that HDF5 would load as a plug-in",
-        "the plug-in was looked for and used",
+        "read, with the plug-in",
         _FILES + "test_h5",
         _h5(lambda file: file.create_dataset("w", data=np.zeros(64), compression="lzf")),
     ),
@@ -210,7 +210,7 @@ SITUATIONS = (
     ),
     _j(
         ".safetensors: a type that NumPy does not have",
-        "AttributeError with a traceback",
+        "AttributeError",
         _FILES + "test_safetensors",
         _safetensors(8, dtype="F8_E8M0", shape=[8], data_offsets=[0, 8]),
     ),
