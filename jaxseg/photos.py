@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -96,11 +97,11 @@ def _outputs(given: pathlib.Path, output: pathlib.Path | None) -> dict[str, str]
 def _named(found: dict[pathlib.Path, pathlib.PurePath]) -> list[Photo]:
     """A name of its own for each file; case and Unicode form do not tell two names apart."""
     plain = [relative.with_suffix("").as_posix() for relative in found.values()]
-    folded = [walk.nfc(name).casefold() for name in plain]
-    taken: set[str] = {name for name in folded if folded.count(name) == 1}
+    times = Counter(walk.nfc(name).casefold() for name in plain)
+    taken = {name for name, count in times.items() if count == 1}
     photos = []
     for (path, relative), name in zip(found.items(), plain, strict=True):
-        renamed = folded.count(walk.nfc(name).casefold()) > 1
+        renamed = times[walk.nfc(name).casefold()] > 1
         if renamed:
             base, number = relative.as_posix(), 2
             name = base
