@@ -101,6 +101,19 @@ _TEXT = st.sampled_from(
         *(b'[{"name": null, "color": 5}]', b'[{"name": "a", "id": -1}]', b"70000 a\n", b"# none\n"),
         *(b'[["a"]]', b'[{"name": "a", "color": [1.5, 2, 3]}]', b'[{"name": "a", "id": [1]}]'),
         "\n".join(f"class {k}" for k in range(300)).encode(),
+        *(b"name,r,g,b\nsky,1,2,3\nroad,4,5,6\n", b"id;name\n0;sky\n1;road\n2;x\n"),
+        *(b"\xef\xbb\xbfsky\r\nroad\r\nvoid\r\n", "sky\nroad\nx\n".encode("utf-16")),
+        *(b"0: sky\n1: road\n2: x\n", b"sky #010203\nroad #040506 # kerb\n", b'"sky"\n"a 1"\nx\n'),
+        *(
+            b"# label:color_rgb:parts:actions\nsky:1,2,3::\nroad:4,5,6::\n",
+            b"__ignore__\nsky\nroad\n",
+        ),
+        *(
+            b'{"categories": [{"id": 0, "name": "sky"}, {"id": 1, "name": "road"}]}',
+            b'{"0": "sky"}',
+        ),
+        *(b'{"sky": [1, 2, 3], "road": [4, 5, 6]}', b"nc: 2\nnames: [sky, road]\n"),
+        *(b"names:\n  0: sky\n  1: road\n  2: x\n", b"names: {0: sky, 0: road}\n", b"&a [*a]\n"),
     ]
 )
 _TABLES = st.sampled_from(
@@ -114,6 +127,8 @@ _TABLES = st.sampled_from(
         *(b"image,mask\nimages/none.png,..\n", b'image,mask\n"images/a.png,masks/a.png\n'),
         *(b"image,mask,split\nimages/a.png,masks/a.png,other\n", b"image,mask\n,\n"),
         *(b"image,mask,split\nimages/a.png,masks/a.png,train,3\n", b"image,mask\nimages,masks\n"),
+        *(b"\xef\xbb\xbfmask;image\r\nmasks\\a.png;images\\a.png\r\n", b"image\tmask\na\tb\n"),
+        b"image,mask\nimages/a.png,images/a.png\n",
     ]
 )
 
@@ -142,7 +157,7 @@ def cases(draw: st.DrawFn) -> Case:
         table=draw(_bytes(_TABLES)) if "table" in harmed else None,
         image_name=draw(st.sampled_from(names[0])) if "names" in harmed else "a.png",
         mask_name=draw(st.sampled_from(names[1])) if "names" in harmed else "a.png",
-        classes_name=f"classes.{draw(st.sampled_from(['txt', 'json']))}"
+        classes_name=f"classes.{draw(st.sampled_from(['txt', 'txt', 'csv', 'json', 'yaml']))}"
         if "classes" in harmed
         else "classes.txt",
     )

@@ -152,6 +152,12 @@ def _near(image: File, masks: Sequence[File]) -> str:
 def same_files(files: Iterable[File]) -> dict[str, list[pathlib.Path]]:
     """Real path -> the paths that lead to it."""
     found: dict[str, list[pathlib.Path]] = {}
+    folders: dict[str, str] = {}  # -> real path
     for file in files:
-        found.setdefault(os.path.realpath(file.path), []).append(file.path)
+        folder, name = os.path.split(file.path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        path = os.path.join(folders[folder], name)
+        real = os.path.realpath(path) if os.path.islink(path) else path
+        found.setdefault(real, []).append(file.path)
     return found
