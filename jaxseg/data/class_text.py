@@ -42,6 +42,7 @@ _TOKEN = re.compile(
 )
 _NUMBERISH = re.compile(r"\W*\d+([.,]\d+)*\W*")  # 1.  -1  0.5  (3)  and digits of other scripts
 _ODD = re.compile(r"[=<>{}\[\]|\\#]")  # of other formats: no name has them without quotes
+_COMMENT = re.compile(r"#(\s|$)")
 _LIKE_COLOUR = re.compile(r"#([0-9a-fA-F]{6}|(?=[a-fA-F]*\d)[0-9a-fA-F]{3,8})([\s,;:]|$)")
 
 
@@ -231,9 +232,11 @@ def entries(text: str, path: str) -> list[Entry]:
     separator = ""
     for count, line in enumerate(text.split("\n"), 1):
         line, where = line.strip(" \t\xa0"), f"{path} line {count}"
-        if not line or line.split()[0] == "#":
+        if _COMMENT.match(line):
             continue
         check_characters(where, line)
+        if not line.strip():
+            continue
         header = _header(line, where)
         if header and (found or columns):
             raise ValueError(f"{where}: {line!r} is a header, which only the first line can be")

@@ -261,6 +261,7 @@ REFUSED = [
     ("a\n\ufeffb\n", 2, "control character"),
     ("a\nb\u2028c\n", 2, "control character"),
     ("a\nb\x85c\n", 2, "control character"),
+    ("a\n\u2028\nb\n", 2, "control character"),
     ("a\n\x0cb\n", 2, "control character"),
     ('["a", "b"]', 1, "*.json"),
 ]
