@@ -55,10 +55,20 @@ class Classes:
             + f"; void: {void}"
         )
 
-    def doubts(self, seen: Collection[int]) -> list[str]:
-        """What is wrong with these classes for masks that hold the raw ids `seen`, a line each."""
+    def doubts(self, seen: Collection[int], problems: Collection[str] = ()) -> list[str]:
+        """What is wrong with these classes for some masks, a line each with the way out.
+
+        Args:
+          seen: raw ids in them.
+          problems: what was found wrong with the files.
+        """
         if self.colours is not None:
-            return []
+            if not any(files.UNKNOWN_COLOURS in line for line in problems):
+                return []
+            return [
+                f"{self.path}: add a line for each colour of the masks, as in `NAME RED GREEN BLUE`"
+                " or `void RED GREEN BLUE`"
+            ]
         held = [raw for raw in self.bare_void if raw in seen]
         if held and IGNORE in seen:
             return [

@@ -141,7 +141,7 @@ def problems(
             lines.append(f"the same image: {_names([f'{f.split} {f.name}' for f in group])}")
     if published and published.classes:
         seen = {raw for found in surveys.values() for raw in found.raw_pixels()}
-        lines += published.classes.doubts(seen)
+        lines += published.classes.doubts(seen, lines)
     return lines
 
 

@@ -20,6 +20,7 @@ from jaxseg.data.image_samples import Samples
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 Colours = Mapping[tuple[int, int, int], int]  # RGB -> raw id
+UNKNOWN_COLOURS = "holds colours that no class has"  # begins the reason of such a mask
 pages = image_file.pages
 
 
@@ -49,7 +50,7 @@ def _from_colours(rgb: np.ndarray, colours: Colours) -> np.ndarray:
     keys = np.array([key for key, _ in known], np.uint32)
     place = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
     if (wrong := keys[place] != codes).any():
-        raise ValueError(f"holds colours that no class has: {_listed(codes[wrong])}")
+        raise ValueError(f"{UNKNOWN_COLOURS}: {_listed(codes[wrong])}")
     return np.array([raw for _, raw in known], np.uint8)[place]
 
 

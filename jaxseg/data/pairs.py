@@ -182,7 +182,7 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
         pool.shutdown(cancel_futures=True)
         notes.close()
     if published.classes:
-        problems[:0] = published.classes.doubts(seen)
+        problems[:0] = published.classes.doubts(seen, problems)
     images = {split: [pair.image for pair in found] for split, found in published.splits.items()}
     for said in (copies.across(images), _turned(turned)):
         if said:

@@ -419,3 +419,22 @@ def test_published_sets_with_what_systems_add(tmp_path):
     (tmp_path / "images/training/lost").symlink_to("nowhere")
     with pytest.raises(ValueError, match="lost is a link to nowhere, which is missing"):
         ade20k.find(tmp_path)
+
+
+def test_colours_that_no_class_has_name_the_line_to_add(tmp_path):
+    draw(tmp_path, "images/1.jpg")
+    (tmp_path / "masks").mkdir()
+    colours = np.resize(np.array([[1, 2, 3], [224, 224, 192]], np.uint8), (6, 8, 3))
+    Image.fromarray(colours).save(tmp_path / "masks/1.png")
+    config = FolderConfig(
+        name="x",
+        images=str(tmp_path / "images"),
+        masks=str(tmp_path / "masks"),
+        classes=str(tmp_path / "classes.txt"),
+    )
+    (tmp_path / "classes.txt").write_text("a 1 2 3\n")
+    with pytest.raises(ValueError, match="224,224,192") as error:
+        pairs.check(folder.find(config), tmp_path / "journal")
+    assert "classes.txt: add a line for each colour" in str(error.value).splitlines()[1]
+    (tmp_path / "classes.txt").write_text("a 1 2 3\nvoid 224 224 192\n")
+    pairs.check(folder.find(config), tmp_path / "journal")
