@@ -196,8 +196,9 @@ def test_colour_coded_masks(examine, own):
     odd = np.array(Image.open(mask_of(own, "val", 6)))
     odd[0, 0] = (1, 2, 3)
     Image.fromarray(odd).save(mask_of(own, "val", 6))
-    (problem,) = examine()[2]
+    problem, way_out = examine()[2]
     assert "val/6.png holds colours that no class has: 1,2,3 (1 pixels)" in problem
+    assert "classes.txt: add a line for each colour" in way_out
 
 
 def test_the_picture(examine, own, tmp_path):
