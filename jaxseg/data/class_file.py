@@ -90,11 +90,18 @@ class Classes:
                 )
         if others := [raw for raw in unknown if raw != IGNORE]:
             ids = ", ".join(map(str, others[:_SHOWN])) + (" ..." if len(others) > _SHOWN else "")
-            first = "" if self.with_ids else " to each line, as in `0 NAME`, and"
-            lines.append(
-                f"{self.path}: no class has the id {ids}: add{first} a line for each, as in "
-                f"`{others[0]} NAME` or `{others[0]} void`"
-            )
+            counted = len(self.labels.raw_to_train.keys() - {IGNORE})
+            if self.with_ids:
+                way = f"add a line for each, as in `{others[0]} NAME` or `{others[0]} void`"
+            elif others == list(range(counted, counted + len(others))):
+                way = "add a line for each at the end, `NAME` or `void`"
+            else:
+                way = (
+                    f"give the lines their ids, as in `0 {self.labels.names[0]}`, and add a line "
+                    f"for each, as in `{others[0]} NAME` or `{others[0]} void`"
+                )
+            which = "id" if len(others) == 1 else "ids"
+            lines.append(f"{self.path}: no class has the {which} {ids}: {way}")
         return lines
 
 

@@ -189,8 +189,9 @@ def test_void_by_its_place_and_by_255_in_the_same_masks_is_doubted(tmp_path):
         ("vessel\n", {0, 255}, "`0 vessel` and `255 NAME`"),
         ("ground\nvessel\n", {0, 1, 255}, "where 255 is void, add the line `void`"),
         ("0 ground\n1 vessel\n", {0, 1, 255}, "where 255 is void, add the line `255 void`"),
-        ("ground\nvessel\n", {0, 7}, "no class has the id 7: add to each line, as in `0 NAME`, and "
-         "a line for each, as in `7 NAME` or `7 void`"),
+        ("ground\nvessel\n", {0, 7}, "no class has the id 7: give the lines their ids, as in "
+         "`0 ground`, and add a line for each, as in `7 NAME` or `7 void`"),
+        ("ground\nvessel\n", {1, 2, 3}, "the ids 2, 3: add a line for each at the end, `NAME` or"),
         ("0 ground\n", {0, 7}, "no class has the id 7: add a line for each, as in `7 NAME`"),
     ],
 )  # fmt: skip

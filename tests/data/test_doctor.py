@@ -77,7 +77,7 @@ def test_ids_outside_the_classes_are_named_with_their_files(examine, own):
     assert problems == [
         "train: id 7 is in no class (5 pixels of 2 masks): train/1, train/3",
         "val: id 254 is in no class (1 pixels of 1 masks): val/6",
-        f"{own}/classes.txt: no class has the id 7, 254: add a line for each, as in `7 NAME` or "
+        f"{own}/classes.txt: no class has the ids 7, 254: add a line for each, as in `7 NAME` or "
         "`7 void`",
     ]
     assert re.search(r"^ +7 +UNKNOWN ", text, re.MULTILINE)
