@@ -22,6 +22,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from jaxseg import command_line, config, config_check, flag_check, protocols
+from jaxseg.data import image_limit  # noqa: F401 - it defines --max_image_pixels
 from jaxseg.errors import no_memory, one_line
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -53,6 +54,7 @@ _READ_BY = {
     "output": ("predict",),
     "probabilities": ("predict",),
     "weights": ("evaluate", "predict"),
+    "max_image_pixels": ("train", "evaluate", "predict"),
     "size": ("summary",),
     "memory": ("summary",),
 }

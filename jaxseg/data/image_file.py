@@ -15,28 +15,16 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
-from absl import flags
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from jaxseg.data import image_samples, tiff_tags
+from jaxseg.data.image_limit import limit
 from jaxseg.data.image_samples import Samples, Source, Unusable
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")  # JPEG: also the MPO that phones write
 _MAGIC = (b"\xff\xd8", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"RIFF")
-_DEFAULT_LIMIT = 178_956_970  # Pillow's: 0.5 GB of RGB
-_LIMIT = flags.DEFINE_integer(
-    "max_image_pixels",
-    _DEFAULT_LIMIT,
-    "The largest image or mask that is decoded, in pixels; 0: no limit.",
-    0,
-)
 
 warnings.filterwarnings("ignore", module=r"PIL\.")  # its remarks on odd tags and large sizes
-
-
-def limit() -> int:
-    """The most pixels that an image may have, --max_image_pixels; 0: there is no limit."""
-    return _LIMIT.value if flags.FLAGS.is_parsed() else _DEFAULT_LIMIT
 
 
 def check_size(height: int, width: int) -> None:
