@@ -83,7 +83,7 @@ def test_training_keeps_classes_and_data(trained):
     assert labels["palette"] == [[9, 9, 9], [200, 0, 0], [0, 0, 200]]
     assert labels["raw_to_train"] == {"0": 0, "1": 1, "2": 2}
     data = json.loads((trained / "run" / "data.json").read_text())
-    assert (data["name"], data["version"], data["train_split"]) == ("folder/own", "1.0.0", "train")
+    assert (data["name"], data["version"], data["train_split"]) == ("folder/own", "1.1.0", "train")
     train_split = loader.open_split("folder/own", "train", trained / "data")
     names = [train_split[i]["name"] for i in range(4)]
     assert data["splits"]["train"]["names"] == names
@@ -176,7 +176,7 @@ def test_a_run_of_an_earlier_version_is_opened_and_says_what_is_not_compared(tur
 
 
 def test_a_set_of_an_earlier_version_is_compared_by_counts_and_bytes(own, capsys):
-    folder = own / "data" / "folder" / "own" / "1.0.0"
+    folder = own / "data" / "folder" / "own" / "1.1.0"
     (folder / "fingerprint.json").unlink()
     one = experiment("folder/own", own / "data")
     val = loader.open_split("folder/own", "val", own / "data")

@@ -44,7 +44,7 @@ def test_the_same_again_is_left_alone(command, own, tmp_path):
     status, out, _ = command(prepare.main, *own)
     assert status == 0
     assert "its files are not compared" in out
-    assert entries(tmp_path) == ["1.0.0"]
+    assert entries(tmp_path) == ["1.1.0"]
 
 
 def change_classes(root):
@@ -179,8 +179,8 @@ def test_a_kill_at_any_call_loses_no_set(command, own, tmp_path, monkeypatch):
         with replace.lock(there):
             replace.recover(there, source.is_prepared)
         left = {path.name for path in there.parent.iterdir()}
-        assert left <= {"1.0.0", ".1.0.0.preparing"}  # of which the journal alone may be left
-        for path in (there.parent / ".1.0.0.preparing").rglob("*"):
+        assert left <= {"1.1.0", ".1.1.0.preparing"}  # of which the journal alone may be left
+        for path in (there.parent / ".1.1.0.preparing").rglob("*"):
             assert path.is_dir() or path.name == replace.JOURNAL
         assert (there / fingerprint.FILE).read_bytes() in (old, new)
         ended.add((there / fingerprint.FILE).read_bytes() == new)
@@ -191,21 +191,21 @@ def test_a_kill_at_any_call_loses_no_set(command, own, tmp_path, monkeypatch):
 def test_the_next_start_says_what_it_brought_back(command, own, tmp_path):
     assert command(prepare.main, *own)[0] == 0
     folder = source.prepared_folder("folder/own", tmp_path / "d")
-    folder.rename(folder.with_name("1.0.0.before"))  # as earlier versions left it
-    (folder.parent / "incomplete.ABC123_1.0.0").mkdir()
-    (folder.parent / ".1.0.0.preparing" / "folder").mkdir(parents=True)
+    folder.rename(folder.with_name("1.1.0.before"))  # as earlier versions left it
+    (folder.parent / "incomplete.ABC123_1.1.0").mkdir()
+    (folder.parent / ".1.1.0.preparing" / "folder").mkdir(parents=True)
     status, out, _ = command(prepare.main, *own)
     assert status == 0
     assert f"the set of before a preparation that was stopped is back: {folder}" in out
-    assert entries(tmp_path) == ["1.0.0"]
-    folder.rename(folder.with_name(".1.0.0.ready"))
+    assert entries(tmp_path) == ["1.1.0"]
+    folder.rename(folder.with_name(".1.1.0.ready"))
     assert "a preparation that was stopped is finished" in command(prepare.main, *own)[1]
 
 
 def test_a_preparation_that_goes_on_is_left_alone(command, own, tmp_path):
     assert command(prepare.main, *own)[0] == 0
     folder = source.prepared_folder("folder/own", tmp_path / "d")
-    scratch = folder.with_name(".1.0.0.preparing")
+    scratch = folder.with_name(".1.1.0.preparing")
     with replace.lock(folder):
         (scratch / "folder").mkdir(parents=True)
         assert command(prepare.main, *own)[0] == 0  # the set that is there may be used
@@ -214,7 +214,7 @@ def test_a_preparation_that_goes_on_is_left_alone(command, own, tmp_path):
         assert f"is being prepared by process {os.getpid()} on" in err
         assert (scratch / "folder").is_dir()
     assert command(prepare.main, *own)[0] == 0
-    assert entries(tmp_path) == ["1.0.0"]
+    assert entries(tmp_path) == ["1.1.0"]
 
 
 def test_a_set_that_cannot_be_written_beside_is_still_there(command, own, tmp_path, monkeypatch):
@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_the_old_set(command, own, tmp_path, monkeypatch, mom
     real = getattr(pathlib.Path, moment)
 
     def full(self, *arguments, **options):
-        if self.name in (fingerprint.FILE, ".1.0.0.ready"):
+        if self.name in (fingerprint.FILE, ".1.1.0.ready"):
             raise OSError(28, "No space left on device", str(self))
         return real(self, *arguments, **options)
 
@@ -248,4 +248,4 @@ def test_a_full_disk_leaves_the_old_set(command, own, tmp_path, monkeypatch, mom
     monkeypatch.undo()
     assert (folder / fingerprint.FILE).read_bytes() == before
     assert command(prepare.main, *own, "--overwrite")[0] == 0
-    assert entries(tmp_path) == ["1.0.0"]
+    assert entries(tmp_path) == ["1.1.0"]

@@ -11,7 +11,7 @@ VERSIONS = {
     "coco_stuff": "1.0.0",
     "coco_voc": "1.0.0",
     "drive": "1.0.0",
-    "folder": "1.0.0",
+    "folder": "1.1.0",
     "isbi_em": "1.0.0",
     "oxford_iiit_pet": "1.0.0",
     "pascal_context": "1.0.0",
