@@ -108,7 +108,7 @@ def _of_file(path: pathlib.Path) -> Ablation:
 
 def names() -> list[str]:
     """All ablations, in alphabetical order."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+    return sorted(path.stem for path in FOLDER.glob("[!.]*.py") if path.stem != "__init__")
 
 
 def with_change(node: Any, change: Change) -> Any:

@@ -76,7 +76,7 @@ def _of_package() -> dict[str, str]:
     root = pathlib.Path(jaxseg.__file__).parent
     return {
         f"the code of jaxseg/{path.relative_to(root).as_posix()}": _digest(path)
-        for path in sorted(root.rglob("*.py"))
+        for path in sorted(root.rglob("[!.]*.py"))
     }
 
 

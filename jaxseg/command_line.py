@@ -42,7 +42,9 @@ def _config_file(arguments: Sequence[str]) -> str | None:
 def _check_file(path: pathlib.Path) -> None:
     """Refuses an experiment file that is not there, with those that are."""
     if not path.is_file():
-        near = sorted(str(other) for other in path.parent.glob("*.py") if other.stem != "__init__")
+        near = sorted(
+            str(other) for other in path.parent.glob("[!.]*.py") if other.stem != "__init__"
+        )
         there = f"; there are {', '.join(near)}" if near else ""
         raise flags.ValidationError(f"--config={path}: no such file{there}")
 

@@ -195,7 +195,7 @@ def _per_image(
 def _evaluations(folder: pathlib.Path, notes: list[str]) -> list[Evaluation]:
     """The newest step first; of one step, the plainest protocol first."""
     found = []
-    for path in sorted((folder / "eval").glob("*.json")):
+    for path in sorted((folder / "eval").glob("[!.]*.json")):
         values = _read_json(path, notes)
         if not values:
             continue

@@ -132,6 +132,15 @@ def test_weights_that_were_evaluated_without_training(tmp_path):
     assert run.notes == ["There is no config.json."]
 
 
+def test_what_a_file_system_puts_beside_an_evaluation_is_not_one(tmp_path):
+    """macOS leaves ._NAME beside each file that it copies to another kind of disk."""
+    path = write_evaluation(write_run(tmp_path / "one", evaluated=False))
+    path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    run = runs.load(tmp_path / "one")
+    assert [evaluation.tag for evaluation in run.evaluations] == [path.stem]
+    assert not run.notes
+
+
 def test_lines_and_files_that_were_cut(tmp_path):
     folder = write_run(tmp_path / "one")
     with (folder / "metrics.jsonl").open("ab") as file:

@@ -46,7 +46,7 @@ _RIGHT = {"steps x batch", "minutes", "mIoU"}
 
 def records(results: pathlib.Path = HERE) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and content of each record of a run; benchmarks' are others."""
-    for path in sorted(results.glob("*.json")):
+    for path in sorted(results.glob("[!.]*.json")):
         record = json.loads(path.read_text())
         if "evaluations" in record:
             yield path.stem, record
