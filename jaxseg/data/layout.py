@@ -93,6 +93,11 @@ def file_of(path: pathlib.Path, root: pathlib.Path, suffix: str = "") -> File:
     )
 
 
+def apart(one: File, other: File) -> bool:
+    """Whether their folders name two splits."""
+    return bool(one.split and other.split and one.split != other.split)
+
+
 def unclear_splits(files: Iterable[File]) -> list[str]:
     """Folders that seem to name splits, two at least, in words that are not understood."""
     found: dict[str, str] = {}

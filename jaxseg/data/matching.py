@@ -29,11 +29,6 @@ def _by(files: Sequence[File], key: Callable[[File], Hashable]) -> dict[Hashable
     return found
 
 
-def _apart(one: File, other: File) -> bool:
-    """Whether their folders name two splits."""
-    return bool(one.split and other.split and one.split != other.split)
-
-
 def _once(files: Sequence[File], what: str) -> tuple[list[File], list[str]]:
     """The files whose keys no other has, and a line for each key that several have."""
     groups = _by(files, lambda file: file.key)
@@ -113,7 +108,7 @@ def _by_name(
         if image.key in mask_of or image.key in told or image.name not in masks_by:
             continue
         named = masks_by[image.name]
-        near = [mask for mask in named if not _apart(image, mask)]
+        near = [mask for mask in named if not layout.apart(image, mask)]
         usable = [mask for mask in near if mask.key not in owner]
         if not usable:
             mask = (near or named)[0]
@@ -121,7 +116,7 @@ def _by_name(
             lines.append(f"{image.key} has no mask: {mask.path} has its name, but is that of {of}")
             told.add(image.key)
             continue
-        rivals = [other for other in images_by[image.name] if not _apart(other, usable[0])]
+        rivals = [other for other in images_by[image.name] if not layout.apart(other, usable[0])]
         if len(near) == 1 and len(rivals) == 1:
             mask_of[image.key], owner[usable[0].key] = usable[0], image
             continue

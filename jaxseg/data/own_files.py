@@ -79,7 +79,8 @@ def _one_kind(
     left_out = _not_used(kinds, set(used), f"has a name that does not end in {suffix}")
     if not used and not _faults(left_out):
         ending = f" whose names end in {suffix}" if suffix else ""
-        lossy = "; JPEG changes pixels, so that the ids of masks are lost" if kind == "mask" else ""
+        jpeg = any(path.suffix.lower() in (".jpg", ".jpeg") for path in found.files)
+        lossy = "; JPEG changes pixels, so that ids are lost" if kind == "mask" and jpeg else ""
         others = f"; left out: {walk.text(left_out, root)}" if left_out else ""
         raise FileNotFoundError(
             f"{root} holds no {', '.join(suffixes)} files{ending}{others}{lossy}"
@@ -142,6 +143,7 @@ def in_folders(
     _check_suffix(mask_suffix, "mask_suffix")
     image_root, mask_root = root_of(images, "images"), root_of(masks, "masks")
     real_image, real_mask = os.path.realpath(image_root), os.path.realpath(mask_root)
+    _check_splits(real_image, real_mask)
     if real_image == real_mask:
         found, targets, problems, remarks = _both_kinds(image_root, image_suffix, mask_suffix)
     else:
@@ -171,6 +173,17 @@ def in_folders(
         problems,
         remarks,
     )  # fmt: skip
+
+
+def _check_splits(images: str, masks: str) -> None:
+    """Refuses two folders that lie in different splits, such as train/images and val/masks."""
+    top = pathlib.Path(os.path.commonpath([images, masks]))
+    image, mask = (layout.file_of(pathlib.Path(root, "_"), top) for root in (images, masks))
+    if layout.apart(image, mask):
+        raise ValueError(
+            f"--images={images} is of the split {image.split}, --masks={masks} of {mask.split}: "
+            "name the folders of one split, or those that hold all"
+        )
 
 
 def _one_file_each(pairs: Sequence[tuple[layout.File, layout.File]]) -> list[str]:

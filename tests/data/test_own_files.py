@@ -379,6 +379,13 @@ def test_ids_that_no_class_has_name_the_line_to_add(tmp_path, classes, ids, line
     assert line in first
 
 
+def test_folders_of_two_splits_are_not_paired(tmp_path):
+    draw(tmp_path, "s/train/images/1.png", "s/val/labels/1.png", "s/train/labels/1.png")
+    with pytest.raises(ValueError, match=r"train/images is of the split train, .* of val: name"):
+        found(tmp_path, "s/train/images", "s/val/labels")
+    assert paired(found(tmp_path, "s/train/images", "s/train/labels"), tmp_path)["train"]
+
+
 def test_what_is_given_together_or_not_there(tmp_path):
     draw(tmp_path, "images/a.jpg", "masks/a.jpg")
     with pytest.raises(
