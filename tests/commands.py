@@ -1,0 +1,35 @@
+"""The commands that README and the documentation show, as they are written there."""
+
+import pathlib
+import re
+
+_FENCE = re.compile(r"^```(?:bash|sh|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"`((?:python\s+-m|bash)\s[^`]+)`")
+_COMMENT = re.compile(r"\s+#\s.*$")
+
+
+def commands_of(text: str) -> list[str]:
+    """Of fenced blocks and of inline code, each on one line and without its comment."""
+    found = []
+    for block in _FENCE.findall(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            line = _COMMENT.sub("", line).strip()
+            if line and not line.startswith("#"):
+                found.append(" ".join(line.split()))
+    prose = _FENCE.sub("", text)
+    return found + [" ".join(span.split()) for span in _INLINE.findall(prose)]
+
+
+def rows_of(text: str) -> list[tuple[str, str, str]]:
+    """(command, message, exit status) of the rows of a table of commands."""
+    rows = re.findall(r"^\| `([^`]+)`([^|]*)\| (.*) \| ([^|]*) \|$", text, re.MULTILINE)
+    return [(a, said, status) for a, note, said, status in rows if not note.strip()]
+
+
+def all_commands(root: pathlib.Path) -> dict[str, list[str]]:
+    """The commands of README.md and of each docs/*.md, tables of messages aside."""
+    found = {}
+    for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
+        text = re.sub(r"^\|.*\|$", "", path.read_text(), flags=re.MULTILINE)
+        found[str(path.relative_to(root))] = list(dict.fromkeys(commands_of(text)))
+    return found
