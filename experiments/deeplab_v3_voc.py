@@ -16,7 +16,10 @@ def get_config() -> config.Experiment:
     """Section 4.1: crop 513, batch 16, poly 0.007 over 30,000 steps, batch norm trained.
 
     Norm decays are the released code's: 0.95 in the backbone, 0.9997 in ASPP. The weight decay of
-    1e-4 is the released code's flag comment; the paper is silent.
+    1e-4 is the released code's flag comment (research/deeplab/train.py); the paper is silent.
+    The released code (tensorflow/models, research/deeplab/utils/train_utils.py,
+    get_model_gradient_multipliers) doubles the learning rate of biases, which the classifier alone
+    has beside norms.
 
     The test server's network (85.7) goes on with the official trainval at output stride 8
     and frozen norms for 30,000 steps at 0.001, in which images of hard classes stand twice:
@@ -46,7 +49,13 @@ def get_config() -> config.Experiment:
             scale_range=(0.5, 2.0),
             scale_step=0.25,
         ),
-        optim=config.Optim(learning_rate=0.007, schedule="poly", power=0.9, weight_decay=1e-4),
+        optim=config.Optim(
+            learning_rate=0.007,
+            schedule="poly",
+            power=0.9,
+            weight_decay=1e-4,
+            multipliers=((r"^classifier/bias$", 2.0),),
+        ),
         train=config.Train(steps=30_000),
         eval=config.Eval(size=(513, 513)),
     )

@@ -19,6 +19,9 @@ from jaxseg.models import deeplab_v3
 def get_config() -> config.Experiment:
     """The released network; the recipe is that of the released code on VOC trainval.
 
+    Biases of convolutions, here the classifier's, learn twice as fast (tensorflow/models,
+    research/deeplab/utils/train_utils.py).
+
     Norms are frozen: imported batch norms are folded, they hold no statistics of the features.
     """
     return config.Experiment(
@@ -42,7 +45,9 @@ def get_config() -> config.Experiment:
             mean=(127.5, 127.5, 127.5),
             std=(127.5, 127.5, 127.5),
         ),
-        optim=config.Optim(learning_rate=1e-4, weight_decay=4e-5),
+        optim=config.Optim(
+            learning_rate=1e-4, weight_decay=4e-5, multipliers=((r"^classifier/bias$", 2.0),)
+        ),
         train=config.Train(steps=30_000),
         eval=config.Eval(size=(513, 513)),
     )

@@ -17,6 +17,8 @@ from experiments import deeplab_v3_plus_camvid, segnet_camvid
 from jaxseg import config
 from jaxseg.models import segnet_basic
 
+BIASES = r"^(conv\w*|classifier)/bias$"  # of convolutions
+
 
 def get_config(size: str = "small") -> config.Experiment:
     """SegNet-Basic in one of three sizes, always on raw values of 0..255: its LRN is made for them.
@@ -25,7 +27,9 @@ def get_config(size: str = "small") -> config.Experiment:
       run, so that the networks compare.
     - "full": section 3.2: SGD at 0.1 throughout, momentum 0.9, batch 12, no biases. The number of
       steps is not stated: 10,000, the release's. So are the class weights and the weight decay.
-    - "release": the released solver and prototxt: batch 4, 10,000 steps.
+    - "release": alexgkendall/SegNet-Tutorial, Models/segnet_basic_solver.prototxt and
+      segnet_basic_train.prototxt: batch 4, 10,000 steps; biases of convolutions learn twice as fast
+      and do not decay; norms, of which the file says nothing, decay (Caffe's default).
 
     Departure: LRN on the input, as released; the paper's text has local contrast normalisation. The
     paper picks the step with the highest global accuracy on val; here the last one counts.
@@ -44,6 +48,9 @@ def get_config(size: str = "small") -> config.Experiment:
         experiment.loss.class_weights = segnet_camvid.RELEASED
         experiment.optim.learning_rate = 0.1
         experiment.train.steps = 10_000
+        if size == "release":
+            experiment.optim.multipliers = ((BIASES, 2.0),)
+            experiment.optim.decayed = ("kernels", "scales", "shifts")
     else:
         raise ValueError(f"size is {size!r}: it must be small, full or release")
     experiment.data.mean, experiment.data.std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)

@@ -63,8 +63,10 @@ def get_config(size: str = "small") -> config.Experiment:
     - "small": a quarter of its width, with the data, loss, schedule and protocol of the DeepLab v3+
       run, so that the networks compare; no ReLU in the decoder, see `segnet_shapes.py`.
     - "full": `segnet_protocol`.
-    - "release": the released solver and prototxt: batch 4, the released weights of the classes, raw
-      values of 0..255, biases learning twice as fast.
+    - "release": alexgkendall/SegNet-Tutorial, Models/segnet_solver.prototxt and
+      segnet_train.prototxt: batch 4, the weights of the classes, raw values of 0..255; biases learn
+      twice as fast and do not decay (lr_mult 2, decay_mult 0), a norm's scale decays (decay_mult 1)
+      and its shift does not.
 
     Raises:
       ValueError: another size.
@@ -83,4 +85,5 @@ def get_config(size: str = "small") -> config.Experiment:
         experiment.data.mean, experiment.data.std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
         experiment.loss.class_weights = RELEASED
         experiment.optim.multipliers = ((r"(conv|classifier)[^/]*/bias$", 2.0),)
+        experiment.optim.decayed = ("kernels", "scales")
     return experiment

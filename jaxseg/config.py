@@ -20,6 +20,8 @@ from typing import Any
 import flax.linen as nn
 
 _log = logging.getLogger(__name__)
+
+DECAYED = ("kernels", "depthwise", "biases", "scales", "shifts", "others")  # of Optim.decayed
 # The rooms of this package whose classes a stored config may name; they are imported for it.
 _ROOMS = re.compile(r"jaxseg\.config|jaxseg\.(models|backbones|layers)(\.[A-Za-z0-9_]+)*")
 _DEEPEST = 32  # parts within parts; an experiment has about six
@@ -36,6 +38,8 @@ class Data:
     eval_split: str = "val"
     batch_size: int = 16  # global, over all devices and processes
     crop_size: tuple[int, int] = (513, 513)  # (height, width)
+    short_side: int = 0  # images whose shorter side is below this are first enlarged to it
+    long_side: int = 0  # that each image is first brought to; 0: scales are of the image as it is
     scale_range: tuple[float, float] = (0.5, 2.0)
     scale_step: float = 0.0  # 0: uniform in the range; else the discrete grid of this step
     flip: bool = True
@@ -100,7 +104,9 @@ class Optim:
     momentum: float = 0.9
     nesterov: bool = False
     b2: float = 0.999  # of adamw; its b1 is momentum
-    weight_decay: float = 1e-4  # on kernels only, never on biases, norms or depthwise kernels
+    weight_decay: float = 1e-4  # of the kinds of parameters in `decayed`
+    # "kernels", "depthwise" (kernels), "biases", a norm's "scales" and "shifts", "others"; or "all"
+    decayed: tuple[str, ...] = ("kernels",)
     clip_norm: float = 0.0  # 0: no clipping by global norm
     multipliers: tuple[tuple[str, float], ...] = ()  # (pattern of the parameter path, factor)
 
@@ -136,9 +142,14 @@ class Eval:
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     rotations: int = 1  # views turned by multiples of 360 / rotations degrees
-    fusion: str = "probabilities"  # their mean over views; "logits": of a view and its mirror image
-    # they are the softmax of the logits' sum (PSPNet); "max": the highest logits (DeepLab v2)
+    # What is averaged over views: "probabilities"; "logits": the softmax of the logits' sum of a
+    # view and its mirror image (PSPNet); "exp": exp of that sum (EncNet). "max": the highest logits
+    # of all views instead (DeepLab v2).
+    fusion: str = "probabilities"
     long_side: int = 0  # that each image is brought to, times the scale; 0: the frame is scaled
+    short_side: int = (
+        0  # images whose shorter side is below this are enlarged to it, times the scale
+    )
     sliding: bool = False  # crops of crop_size instead of whole images
     crop_size: tuple[int, int] = (513, 513)
     stride: float = 2 / 3  # of the sliding window, as a share of what is kept of a crop

@@ -13,7 +13,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from jaxseg.config import Data, Experiment, fields_of
+from jaxseg.config import DECAYED, Data, Experiment, fields_of
 from jaxseg.errors import together
 
 _DTYPES = ("float32", "bfloat16", "float16")  # to compute in
@@ -24,7 +24,7 @@ _CHOICES = {
     "optim.schedule": ("poly", "step", "constant"),
     "data.border": ("mean", "zero", "mirror"),
     "eval.border": ("mean", "mirror"),
-    "eval.fusion": ("probabilities", "logits", "max"),
+    "eval.fusion": ("probabilities", "logits", "exp", "max"),
     "eval.crf_filter": ("lattice", "exact"),
     "eval.crf_normalization": ("per_pixel", "symmetric", "none"),
 }
@@ -66,6 +66,7 @@ _BOUNDS = {  # at least, and below
         *("optim.warmup_steps", "data.scale_step"),
         *("optim.weight_decay", "optim.clip_norm", "train.eval_every", "train.pictures"),
         *("eval.size", "eval.examples", "eval.long_side", "eval.margin"),
+        *("eval.short_side", "data.short_side", "data.long_side"),
     ),
     (0, _INFINITE),
 )
@@ -234,6 +235,26 @@ def _of_scales(data: Data) -> list[str]:
     return []
 
 
+def _of_sides(experiment: Experiment) -> list[str]:
+    """Images cannot be brought to a long side and to a short one."""
+    return [
+        f"{name}.short_side={part.short_side} and {name}.long_side={part.long_side} exclude each "
+        f"other: set --config.{name}.short_side=0 or --config.{name}.long_side=0"
+        for name, part in (("data", experiment.data), ("eval", experiment.eval))
+        if part.short_side and part.long_side
+    ]
+
+
+def _of_decay(decayed: Sequence[str]) -> list[str]:
+    """Kinds of parameters that there are not."""
+    if unknown := [kind for kind in decayed if kind not in (*DECAYED, "all")]:
+        return [
+            f"optim.decayed: {', '.join(map(repr, unknown))} must be of {', '.join(DECAYED)}, or "
+            "all: set --config.optim.decayed=kernels"
+        ]
+    return []
+
+
 def examine(
     experiment: Any, *, classes_of_data: bool = True
 ) -> tuple[list[str], Experiment | None]:
@@ -255,6 +276,7 @@ def examine(
     if usable is dataclasses.MISSING or not isinstance(usable, Experiment):
         return faults, None
     faults += _of_pixels(usable.data) + _of_scales(usable.data)
+    faults += _of_sides(usable) + _of_decay(usable.optim.decayed)
     if not classes_of_data and getattr(usable.model, "num_classes", None) == 0:
         faults.append(
             "model.num_classes=0 stands for as many as the data has, which this command does not "

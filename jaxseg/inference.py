@@ -154,9 +154,18 @@ def make_probabilities(
             total = with_view(total, variables, images, sizes, views=views, **view)
         assert total is not None
         mean = jax.nn.softmax(total) if highest else total / len(each)
+        if protocol.fusion == "exp":
+            mean = _normalised(mean)
         return _refined(mean, jnp.asarray(images), sizes, protocol)
 
     return probabilities
+
+
+@jax.jit
+def _normalised(scores: Array) -> Array:
+    """Positive scores [..., K] as probabilities; where all of them underflow they stay 0."""
+    total = jnp.sum(scores, axis=-1, keepdims=True)
+    return scores / jnp.maximum(total, jnp.finfo(scores.dtype).tiny)
 
 
 def _check_classes(found: int, num_classes: int) -> None:
@@ -247,7 +256,7 @@ def make_predictions(
     check_protocol(protocol)
     views = Views.of(model, protocol, mean, std)
     plain = tuple(protocol.scales) == (1.0,) and not (protocol.flip or protocol.crf)
-    plain &= protocol.rotations == 1 and not (views.windowed or views.long_side)
+    plain &= protocol.rotations == 1 and not (views.windowed or views.resized)
     probabilities = make_probabilities(model, protocol, mean, std)
 
     def predictions(

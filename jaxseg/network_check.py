@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from jaxseg import class_count, config, losses, optim
+from jaxseg import class_count, config, losses, optim, own_border
 from jaxseg.inference import at_output_stride
 from jaxseg.step import init_variables
 from jaxseg.types import Outputs, Variables
@@ -45,6 +45,10 @@ def faults(experiment: config.Experiment, classes: int | None) -> list[str]:
             f"the model predicts {found} classes, {experiment.data.name} has {classes}: "
             f"set --config.model.num_classes={classes}"
         )
+    try:
+        own_border.within(model, experiment.eval)
+    except ValueError as error:
+        refused.append(str(error))
     refused += _of_loss(experiment.loss, outputs)
     refused += optim.multiplier_faults(variables["params"], experiment.optim.multipliers)
     return refused + _of_output_strides(experiment, variables)

@@ -3,7 +3,7 @@
 import math
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
@@ -99,18 +99,40 @@ def _path(keys: Any) -> str:
     return jax.tree_util.keystr(keys, simple=True, separator="/")
 
 
-def decay_mask(params: Any) -> Any:
+def kind_of(path: str, leaf: Any, paths: Collection[str]) -> str:
+    """Which of `config.DECAYED` a parameter is.
+
+    Args:
+      path: of the parameter, as "backbone/stage1/unit1/conv1/kernel".
+      leaf: the parameter or its shape.
+      paths: of all parameters: a bias beside a scale is a norm's shift.
+    """
+    module, _, name = path.rpartition("/")
+    if name == "kernel":
+        spatial = math.prod(leaf.shape[:-2])
+        depthwise = len(leaf.shape) == 4 and leaf.shape[-2] == 1 and spatial > 1
+        return "depthwise" if depthwise else "kernels"
+    if name == "bias":
+        return "shifts" if f"{module}/scale" in paths else "biases"
+    return "scales" if name == "scale" else "others"
+
+
+def decay_mask(params: Any, decayed: Sequence[str] = ("kernels",)) -> Any:
     """A tree like `params`: True where weight decay applies.
 
-    Kernels of convolutions and dense layers decay; biases, norms and depthwise kernels
-    ([kh, kw, 1, C] with kh * kw > 1) do not, as in the official DeepLab code. (torch decays all.)
+    By default kernels of convolutions and dense layers decay; biases, norms and depthwise kernels
+    ([kh, kw, 1, C] with kh * kw > 1) do not, as in the official DeepLab code (slim's regularisers)
+    and Caffe's prototxts (decay_mult 0). torch's SGD decays all that it is given.
+
+    Args:
+      params: parameters or their shapes.
+      decayed: kinds of `config.DECAYED`, or "all".
     """
+    flat, _ = jax.tree_util.tree_flatten_with_path(params)
+    paths = {_path(keys) for keys, _ in flat}
 
     def decays(keys: Any, leaf: Any) -> bool:
-        if _path(keys).rpartition("/")[2] != "kernel":
-            return False
-        spatial = math.prod(leaf.shape[:-2])
-        return not (len(leaf.shape) == 4 and leaf.shape[-2] == 1 and spatial > 1)
+        return "all" in decayed or kind_of(_path(keys), leaf, paths) in decayed
 
     return jax.tree_util.tree_map_with_path(decays, params)
 
@@ -194,7 +216,7 @@ def build(
     chain = []
     if optim.clip_norm > 0:
         chain.append(optax.clip_by_global_norm(optim.clip_norm))
-    decay = optax.add_decayed_weights(optim.weight_decay, decay_mask(params))
+    decay = optax.add_decayed_weights(optim.weight_decay, decay_mask(params, optim.decayed))
     if optim.name == "sgd":
         chain += [decay, optax.trace(optim.momentum, optim.nesterov)]
     elif optim.name == "adamw":

@@ -96,6 +96,8 @@ def tag(split: str, protocol: config.Eval) -> str:
         parts.append(f"by-{protocol.fusion}")
     if protocol.long_side:
         parts.append(f"long{protocol.long_side}")
+    if protocol.short_side:
+        parts.append(f"short{protocol.short_side}")
     if protocol.sliding:
         crop = "x".join(map(str, protocol.crop_size))
         parts.append(f"slide{crop}-{protocol.stride:.3g}")

@@ -203,6 +203,8 @@ def _batches(
         batch_size=data.batch_size,
         augment=transforms.Augment(
             crop_size=data.crop_size,
+            short_side=data.short_side,
+            long_side=data.long_side,
             scale_range=data.scale_range,
             scale_step=data.scale_step,
             flip=data.flip,

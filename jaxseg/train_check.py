@@ -198,7 +198,8 @@ def _of_split(experiment: config.Experiment, train: loader.Source) -> list[str]:
             "else every prediction is right. Give it a line in the file of classes "
             "(--classes=FILE) and prepare the set with --overwrite"
         )
-    high, wide = (math.floor(n * data.scale_range[1]) for n in train.largest)
+    most = data.scale_range[1] * _enlarged(data, train.largest)
+    high, wide = (math.floor(n * most) for n in train.largest)
     height, width = data.crop_size
     seen = min(high, height) * min(wide, width) / (height * width)
     if len(train) and data.border != "mirror" and seen < _LEAST_SEEN:
@@ -218,6 +219,13 @@ def _of_split(experiment: config.Experiment, train: loader.Source) -> list[str]:
         if on:
             gathered.of(mirrored.check, train.labels.names, field)
     return gathered.faults
+
+
+def _enlarged(data: config.Data, size: tuple[int, int]) -> float:
+    """By how much data.short_side or data.long_side enlarges an image."""
+    if data.long_side:
+        return data.long_side / max(*size, 1)
+    return max(1.0, data.short_side / max(min(size), 1))
 
 
 def _of_weights(loss: config.Loss, name: str, train: loader.Source) -> list[str]:

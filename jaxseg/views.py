@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxseg import config, row_bands, windows
+from jaxseg import config, own_border, row_bands, windows
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.row_bands import Rows
 from jaxseg.types import Array, ArrayLike, Outputs, Variables
@@ -24,6 +24,9 @@ Color = tuple[float, float, float]  # one number for each of R, G, B
 
 # DeepLab resizes images and logits so; a side s k + 1 keeps its grid at the scales it divides.
 _CONVENTION = "align_corners"
+
+# Taken off the logits before exp, in which it is a common factor: float32 ends at exp(88).
+_SHIFT = 60.0
 
 
 def normalise(images: ArrayLike, mean: Color, std: Color) -> Array:
@@ -64,6 +67,7 @@ class Views:
     fusion: str
     flip: bool
     long_side: int
+    short_side: int
     crop: tuple[int, int] | None  # of the sliding window
     share: float
     margin: int
@@ -73,12 +77,13 @@ class Views:
     def of(cls, model: nn.Module, protocol: config.Eval, mean: Color, std: Color) -> Self:
         """What a protocol says of its views."""
         return cls(
-            model=at_output_stride(model, protocol.output_stride),
+            model=own_border.within(at_output_stride(model, protocol.output_stride), protocol),
             mean=mean,
             std=std,
             fusion=protocol.fusion,
             flip=protocol.flip,
             long_side=protocol.long_side,
+            short_side=protocol.short_side,
             crop=protocol.crop_size if protocol.sliding else None,
             share=protocol.stride,
             margin=protocol.margin,
@@ -91,9 +96,14 @@ class Views:
         return self.crop is not None or self.margin > 0
 
     @property
+    def resized(self) -> bool:
+        """Whether each image has a size of its own in a view, else the frame is scaled."""
+        return bool(self.long_side or self.short_side)
+
+    @property
     def flips_inside(self) -> bool:
         """Whether a view holds its own mirror image, else that is a view of its own."""
-        return self.flip and (self.windowed or self.fusion == "logits")
+        return self.flip and (self.windowed or self.fusion in ("logits", "exp"))
 
     def prepared(self, images: Array, sizes: Array) -> Array:
         """uint8 [B, H, W, 3], filled up with the mean colour, as the network sees them."""
@@ -125,28 +135,36 @@ class Views:
     def whole(
         self, variables: Variables, view: Array, size: tuple[int, int], mirrored: Array | bool
     ) -> Rows:
-        """Scores of a view at `size`: logits for the fusion "max", else probabilities."""
+        """Scores of a view at `size`: logits for "max", exponentials for "exp", probabilities."""
         view = jnp.where(mirrored, view[:, :, ::-1], view)
         x, convention = self.scores(variables, view)
         rows = row_bands.enlarged(x, size, convention, mirrored=mirrored)
         if self.flips_inside:
             y, convention = self.scores(variables, view[:, :, ::-1])
             other = row_bands.enlarged(y, size, convention, mirrored=True)
-            return lambda index: jax.nn.softmax(rows(index) + other(index))
-        return rows if self.fusion == "max" else lambda index: jax.nn.softmax(rows(index))
+            return lambda index: self._fused(rows(index) + other(index))
+        return lambda index: self._fused(rows(index))
+
+    def _fused(self, logits: Array) -> Array:
+        """What is averaged over windows and views, of logits [..., K] (for "max": the highest)."""
+        if self.fusion == "max":
+            return logits
+        if self.fusion == "exp":
+            return jnp.exp(logits - _SHIFT)
+        return jax.nn.softmax(logits)
 
     def of_window(self, variables: Variables, part: Array) -> Array:
-        """Probabilities [B, h, w, K] of windows [B, h, w, 3]."""
+        """Probabilities (or, for "exp", exponentials) [B, h, w, K] of windows [B, h, w, 3]."""
 
         def logits(part: Array) -> Array:
             outputs = cast(Outputs, self.model.apply(variables, part, train=False))
             return outputs["logits"].astype(jnp.float32)
 
         if not self.flip:
-            return jax.nn.softmax(logits(part))
+            return self._fused(logits(part))
         both = logits(part), logits(part[:, :, ::-1])[:, :, ::-1]
-        if self.fusion == "logits":
-            return jax.nn.softmax(both[0] + both[1])
+        if self.fusion in ("logits", "exp"):
+            return self._fused(both[0] + both[1])
         return (jax.nn.softmax(both[0]) + jax.nn.softmax(both[1])) / 2
 
     def seen(
@@ -158,11 +176,15 @@ class Views:
             side = round(self.long_side * scale)
             canvas, new = (side, side), windows.with_long_side(sizes, side)
             view = windows.resampled(x, sizes, new, canvas)
+        elif self.short_side:
+            canvas = windows.short_side_canvas(size, self.short_side, scale)
+            new = windows.with_short_side(sizes, self.short_side, scale)
+            view = windows.resampled(x, sizes, new, canvas)
         else:
             canvas = windows.scaled_size(size, scale)
             new = windows.scaled_sizes(sizes, scale)
             view = x if canvas == size else resize_bilinear(x, canvas, convention=_CONVENTION)
-        if not self.windowed and not self.long_side:
+        if not self.windowed and not self.resized:
             return self.whole(variables, view, size, mirrored)
         if self.windowed:
             crop = self.crop or (canvas[0] + 2 * self.margin, canvas[1] + 2 * self.margin)
@@ -177,7 +199,7 @@ class Views:
             )  # [B, h, w, K]
         else:
             y = _all_rows(self.whole(variables, view, canvas, mirrored), canvas[0])
-        if self.long_side:
+        if self.resized:
             y = windows.resampled(y, new, sizes, size)
             return row_bands.of_map(y)
         return row_bands.enlarged(y, size, _CONVENTION)

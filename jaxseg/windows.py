@@ -165,6 +165,37 @@ def with_long_side(sizes: Array, side: int) -> Array:
     return jnp.maximum((2 * sizes * side + longest) // (2 * longest), 1)
 
 
+SHORT_SIDE_ASPECT = 2  # of a canvas: the longest side that enlarging to a short side leads to
+
+
+def with_short_side(sizes: Array, least: int, scale: float) -> Array:
+    """(height, width) of each image at a scale, enlarged first where a side is below `least`.
+
+    Departure: no side grows beyond SHORT_SIDE_ASPECT times `least` in that, so that a canvas for it
+    depends on the frame alone; an image of a larger aspect is enlarged less.
+
+    Args:
+      sizes: int32 [B, 2].
+      least: of the shorter side, before the scale.
+      scale: of the view.
+    """
+    short, long = jnp.min(sizes, axis=1, keepdims=True), jnp.max(sizes, axis=1, keepdims=True)
+    most = SHORT_SIDE_ASPECT * least
+    by_long = least * long > most * short  # the long side is what ends at its bound
+    new, old = jnp.where(by_long, most, least), jnp.maximum(jnp.where(by_long, long, short), 1)
+    new = jnp.maximum(new, old)  # never smaller
+    wanted = sizes * (new / old) * scale
+    return jnp.maximum(jnp.floor(wanted + 0.5 + _ROUNDING).astype(jnp.int32), 1)
+
+
+def short_side_canvas(frame: tuple[int, int], least: int, scale: float) -> tuple[int, int]:
+    """(height, width) that holds `with_short_side` of every image in a frame."""
+    height, width = (
+        math.ceil(max(side, SHORT_SIDE_ASPECT * least) * scale + 0.5) for side in frame
+    )
+    return height, width
+
+
 def resampled(x: Array, sizes: Array, to: Array, frame: tuple[int, int]) -> Array:
     """Each image resized bilinearly, pixels' outer edges on each other: [B, H, W, C] -> frame.
 

@@ -212,7 +212,10 @@ def _evaluation(e: config.Experiment, test: loader.Source) -> None:
         e.model, e.eval, e.data.mean, e.data.std, test.labels.num_classes
     )
     seen = e.eval.crop_size if e.eval.sliding else frame
-    if max(*frame, *seen, *e.data.crop_size, e.eval.long_side) > _LARGEST or e.eval.margin > 64:
+    if (
+        max(*frame, *seen, *e.data.crop_size, e.eval.long_side, 2 * e.eval.short_side) > _LARGEST
+        or e.eval.margin > 64
+    ):
         return
     if max(e.eval.scales) > 4 or len(e.eval.scales) * e.eval.rotations > 16:
         return

@@ -54,6 +54,9 @@ class Augment:
 
     Attributes:
       crop_size: (height, width) of the result.
+      short_side: an image whose shorter side is below this is enlarged to it; scales are then those
+        of the enlarged image (RefineNet's `input_img_short_edge_min`). 0: none is.
+      long_side: that each image is brought to, likewise (EncNet's `base_size`); 0: none is.
       scale_range: smallest and largest factor.
       scale_step: 0: uniform in the range; else one of linspace(smallest, largest, step).
       flip: mirror left and right in half of the cases.
@@ -76,6 +79,8 @@ class Augment:
     """
 
     crop_size: tuple[int, int]
+    short_side: int = 0
+    long_side: int = 0
     scale_range: tuple[float, float] = (0.5, 2.0)
     scale_step: float = 0.0
     flip: bool = True
@@ -130,6 +135,17 @@ class Augment:
         red, green, blue = (round(value) for value in self.mean)
         return red, green, blue
 
+    def scale_of(self, scale: Fraction, height: int, width: int) -> Fraction:
+        """A scale of an image after `short_side` or `long_side`, as one of the image itself."""
+        if self.long_side:
+            base = Fraction(self.long_side, int(max(height, width)))
+        elif self.short_side:
+            base = max(Fraction(1), Fraction(self.short_side, int(min(height, width))))
+        else:
+            return scale
+        smallest = Fraction(1, MAX_DENOMINATOR)
+        return max((scale * base).limit_denominator(MAX_DENOMINATOR), smallest)
+
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Draw:
         """Decides for an example of this size.
 
@@ -139,7 +155,7 @@ class Augment:
         choice, vertical, horizontal, mirror = rng.random(4)
         brightness, contrast, saturation = 1 + self.jitter * (2 * rng.random(3) - 1)
         scales = factors(self.scale_range, self.scale_step)
-        scale = scales[int(choice * len(scales))]
+        scale = self.scale_of(scales[int(choice * len(scales))], height, width)
         room = crops.room((height, width), scale, self.crop_size)
 
         def place(vertical: float, horizontal: float) -> tuple[int, int]:

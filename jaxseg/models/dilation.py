@@ -156,6 +156,11 @@ class Dilation(nn.Module):
         return int(grid.start) - (step - 1) // 2
 
     @property
+    def border(self) -> int:
+        """As `margin`, by the name that U-Net has for it."""
+        return self.margin
+
+    @property
     def _padding(self) -> int:
         """Of fc6."""
         return 3 * self.backbone.head_rate if getattr(self.backbone, "padding", False) else 0
