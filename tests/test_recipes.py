@@ -228,22 +228,24 @@ def picture(height, width):
 
 def whole_and_windowed(model, image, protocol):
     x = jnp.zeros((1, *image.shape[1:]))
-    variables = jax.jit(model.init, static_argnames="train")(jax.random.key(0), x, train=False)
+    variables = jax.jit(model.init, static_argnames="train")(jax.random.key(1), x, train=False)
+    variables["params"]["classifier"]["kernel"] *= 3  # scores that differ
     return tuple(
         np.asarray(inference.make_probabilities(model, p, MEAN, STD)(variables, image))
         for p in (config.Eval(border="mirror"), protocol)
     )
 
 
-@pytest.mark.parametrize("levels", [2, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("levels", [4, 5])
 def test_a_u_net_in_windows_is_the_u_net_on_the_whole_image(levels):
     """Windows that bring their margin along go through it without its own mirror.
 
     Windows begin where its poolings do: of five levels every 16 pixels.
     """
-    model, step = UNet(3, width=2, levels=levels), 2 ** (levels - 1)
+    model, step = UNet(3, width=4, levels=levels), 2 ** (levels - 1)
     border = own_border.width(model)
-    assert border == (92 if levels == 5 else 8)
+    assert border == {4: 44, 5: 92}[levels]  # no multiple of the step: a second mirror shifts it
     kept = step + 4  # as 388 of 572 pixels, 4 more than the poolings divide
     height, width = kept, kept + step
     window = (kept + 2 * border, kept + 2 * border)
@@ -251,12 +253,13 @@ def test_a_u_net_in_windows_is_the_u_net_on_the_whole_image(levels):
         sliding=True, crop_size=window, stride=step / kept, margin=border, border="mirror"
     )
     whole, windowed = whole_and_windowed(model, picture(height, width), protocol)
+    assert whole.std() > 0.02
     np.testing.assert_allclose(windowed, whole, atol=1e-5)
-    assert own_border.within(model, config.Eval(sliding=True)) is model
 
 
 def test_the_protocols_of_u_net_and_dilation_take_their_own_mirror_away():
     assert own_border.width(UNet(2)) == 92
+    assert own_border.within(UNet(2), config.Eval(sliding=True)) == UNet(2)
     assert not own_border.within(UNet(2), protocols.PROTOCOLS["unet"]).mirror
     dilation = Dilation(3, VGG(output_stride=8, padding=False, atrous_pools=False))
     assert own_border.width(dilation) == 186

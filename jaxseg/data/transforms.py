@@ -54,9 +54,6 @@ class Augment:
 
     Attributes:
       crop_size: (height, width) of the result.
-      short_side: an image whose shorter side is below this is enlarged to it; scales are then those
-        of the enlarged image (RefineNet's `input_img_short_edge_min`). 0: none is.
-      long_side: that each image is brought to, likewise (EncNet's `base_size`); 0: none is.
       scale_range: smallest and largest factor.
       scale_step: 0: uniform in the range; else one of linspace(smallest, largest, step).
       flip: mirror left and right in half of the cases.
@@ -76,11 +73,12 @@ class Augment:
       mean: RGB that pads the image, rounded to whole numbers.
       boundary: w0 of the weight map that comes with each view; 0: none does.
       boundary_sigma: see `boundaries.boundary_weights`.
+      short_side: an image whose shorter side is below this is enlarged to it; scales are then those
+        of the enlarged image (RefineNet's `input_img_short_edge_min`). 0: none is.
+      long_side: that each image is brought to, likewise (EncNet's `base_size`); 0: none is.
     """
 
     crop_size: tuple[int, int]
-    short_side: int = 0
-    long_side: int = 0
     scale_range: tuple[float, float] = (0.5, 2.0)
     scale_step: float = 0.0
     flip: bool = True
@@ -97,6 +95,8 @@ class Augment:
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     boundary: float = 0.0
     boundary_sigma: float = 5.0
+    short_side: int = 0
+    long_side: int = 0
 
     def __post_init__(self) -> None:
         low, high = self.scale_range
