@@ -163,6 +163,12 @@ def in_folders(
             "and test, or give the splits in --table or --lists"
         )
     pairs, wrong = matching.match(found, targets, str(image_root), str(mask_root))
+    bare = {image.split for image in found} - {image.split for image, _ in pairs} - {""}
+    problems += [
+        f"no image of the split {split} has a mask: leave its folder out of --images (prediction "
+        "needs no masks), or name the others in --lists"
+        for split in sorted(bare)
+    ]
     problems += wrong + _one_file_each(pairs)
     return Own(
         [

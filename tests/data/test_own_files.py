@@ -250,6 +250,11 @@ NEVER = {  # files, what is given, words of the message
     "one folder of both, unclear": (
         ["a.png", "b.png"], BOTH,
         ["a.png, b.png can be an image as well as a mask: put them into folders images and masks"]),
+    "a split without masks": (
+        ["images/train/a.jpg", "images/val/b.jpg", "images/test/c.jpg", "masks/train/a.png",
+         "masks/val/b.png"], {},
+        ["no image of the split test has a mask: leave its folder out of --images",
+         "test/c has no mask below masks"]),
     "two splits in one path": (
         ["images/train/val/a.jpg", "masks/train/val/a.png"], {},
         ["lies in folders of several splits: train, val"]),
