@@ -102,6 +102,13 @@ def _tiff_channels() -> Iterator[Entry]:
     yield Entry("tiff_planar.tif", tiff.encode(tiff.page(NOISE, tiff.RGB, {
         tiff.PLANAR: [2]})), NOISE)  # fmt: skip
     yield Entry("tiff_cmyk.tif", tiff.encode(tiff.page(four, tiff.CMYK)), inks_as_rgb(four), off=1)
+    planes = {tiff.PLANAR: [2]}
+    data = tiff.encode(tiff.page(four, tiff.RGB, planes | {tiff.EXTRA: [2]}))
+    yield Entry("tiff_planar_alpha.tif", data, on_white(NOISE, ALPHA))
+    data = tiff.encode(tiff.page(WIDE, tiff.RGB, planes))
+    yield Entry("tiff_planar16.tif", data, "planar configuration 2")
+    data = tiff.encode(tiff.page(two, tiff.BLACK_IS_ZERO, planes | {tiff.EXTRA: [2]}))
+    yield Entry("tiff_planar_la.tif", data, "planar configuration 2")
     yield Entry("tiff_cmyk16.tif", tiff.encode(tiff.page(wide, tiff.CMYK)), "CMYK")
     yield Entry("tiff_lab.tif", tiff.encode(tiff.page(NOISE, tiff.LAB)), "CIELAB")
     yield Entry("tiff_ycbcr.tif", tiff.encode(tiff.page(NOISE, tiff.YCBCR)), "YCbCr")

@@ -141,6 +141,8 @@ def _tiff() -> Iterator[Entry]:
     yield Entry("m_tiff_four.tif", tiff.encode(tiff.page(four, tiff.RGB)), "4 channels")
     planar = tiff.page(np.dstack([grey(IDS), IDS]), tiff.RGB, {tiff.EXTRA: [0], tiff.PLANAR: [2]})
     yield Entry("m_tiff_four_planar.tif", tiff.encode(planar), "4 channels")
+    planes = tiff.page(wide, tiff.RGB, {tiff.PLANAR: [2]})
+    yield Entry("m_tiff_rgb16_planar.tif", tiff.encode(planes), "planar configuration 2")
     shape = tiff.page(np.dstack([0 * grey(IDS), SHAPE]), tiff.RGB, {tiff.EXTRA: [2]})
     yield Entry("m_tiff_shape.tif", tiff.encode(shape), "shape in the alpha")
     one, two = tiff.page(IDS, tiff.BLACK_IS_ZERO), tiff.page(IDS[::-1], tiff.BLACK_IS_ZERO)

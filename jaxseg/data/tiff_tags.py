@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from PIL import TiffImagePlugin
 
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 258, 259, 262, 277
-_EXTRA, _FORMAT, _SUBSAMPLING = 338, 339, 530
+_PLANAR, _EXTRA, _FORMAT, _SUBSAMPLING = 284, 338, 339, 530
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # photometric interpretation -> channels
 _ALPHA = (1, 2)  # kinds of extra channels: premultiplied, and not
@@ -70,6 +70,12 @@ def unusable(tags: Tags) -> str:
         return f"is CMYK of {count} channels of {bits(tags)} bits: save it as RGB"
     if count > colours > 1 and bits(tags) > 8 and premultiplied(tags):
         return "has colours of 16 bits that are multiplied by their alpha: save it without that"
+    planar = tags.get(_PLANAR, 1) == 2 and count > 1
+    if planar and (bits(tags) > 8 or colours == 1):
+        return (
+            f"has its {count} channels of {bits(tags)} bits one after the other (planar "
+            "configuration 2), which is not read: save them pixel by pixel, or as PNG"
+        )
     if count == 2 and bits(tags) > 8:
         return "has grey and alpha of 16 bits, which is not read from TIFF: save it as PNG"
     if (
