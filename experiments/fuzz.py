@@ -2,11 +2,19 @@
 
     python -m experiments.fuzz --cases=10000 --output=experiments/results/fuzz.json
 
-Of ten cases one is an experiment with fields of any value, brought to its first step (shapes in
-place of most arrays); seven are files of images, masks, classes and pairs, with any bytes, through
-the preparation of folder/NAME and the reader; two are files to predict. A clear line is a
-ValueError or an OSError that jaxseg itself raises; where it is about a file, it names it. Needs
-requirements/dev.txt (hypothesis). Exit status: 0 no fault, 1 there is one.
+The kinds of cases are
+
+    experiments  fields of any value, brought to the first step (shapes in place of most arrays)
+    files        images, masks, classes and pairs with any bytes, prepared as folder/NAME and read
+    photos       files to predict
+    classes      files of classes in each form, harmed
+    runs         a run folder of which files are harmed: reported on, resumed, restored, a job
+    weights      files of weights of each kind, harmed
+
+in the shares of experiments.fuzzing.fuzz.SHARES. A clear line is a ValueError or an OSError that
+jaxseg itself raises; where it is about a file, it names it. Needs requirements/dev.txt
+(hypothesis) and the tests folder, which has the writers of weight files. Exit status: 0 no fault,
+1 there is one.
 """
 
 import json

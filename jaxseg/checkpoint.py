@@ -246,7 +246,10 @@ def restore_variables(
         folder = folder / "checkpoints"
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is missing: no run has saved a checkpoint there")
-    with contextlib.closing(checkpoint_reading.manager(folder, None, read_only=True)) as manager:
+    with (
+        orbax_noise.dropped(),
+        contextlib.closing(checkpoint_reading.manager(folder, None, read_only=True)) as manager,
+    ):
         steps = sorted(manager.all_steps(), reverse=True)
         if not steps:
             raise FileNotFoundError(f"{folder} holds no checkpoint yet")

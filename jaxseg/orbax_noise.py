@@ -16,11 +16,12 @@ logging.getLogger("absl").addFilter(_not_orbax)
 
 @contextlib.contextmanager
 def dropped() -> Iterator[None]:
-    """Drops what tensorstore's threads print, a traceback a file, after a save has failed."""
+    """Drops what tensorstore's threads print, a traceback a file, when a save or read fails."""
     before = sys.unraisablehook
 
     def hook(raised: "sys.UnraisableHookArgs") -> None:
-        if str(raised.exc_value) != "Event loop is closed":
+        text = str(raised.exc_value)
+        if text != "Event loop is closed" and "TensorStore" not in text:
             before(raised)
 
     sys.unraisablehook = hook

@@ -17,7 +17,17 @@ from jaxseg.layers.norm import Norm
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize(("kind", "cases"), [("experiments", 25), ("files", 200), ("photos", 100)])
+@pytest.mark.parametrize(
+    ("kind", "cases"),
+    [
+        ("experiments", 25),
+        ("files", 200),
+        ("photos", 100),
+        ("classes", 200),
+        ("runs", 60),
+        ("weights", 300),
+    ],
+)
 def test_no_case_is_a_fault(tmp_path, monkeypatch, kind, cases):
     monkeypatch.setenv("TQDM_DISABLE", "1")
     found = fuzz.run(kind, cases, 0, tmp_path).to_json()
@@ -64,9 +74,12 @@ def test_the_command_writes_its_counts(tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads(output.read_text())
     assert {kind: part["cases"] for kind, part in found.items()} == {
-        "experiments": 10,
-        "files": 70,
-        "photos": 20,
+        "experiments": 6,
+        "files": 36,
+        "photos": 14,
+        "classes": 14,
+        "runs": 14,
+        "weights": 16,
     }
 
 

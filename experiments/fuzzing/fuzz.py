@@ -9,10 +9,18 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies as st
 
-from experiments.fuzzing import configs, images
+from experiments.fuzzing import class_files, configs, images, run_folders, weight_files
 from experiments.fuzzing.outcome import Tally
 
-SHARES = {"experiments": 0.1, "files": 0.7, "photos": 0.2}
+SHARES = {
+    "experiments": 0.06,
+    "files": 0.36,
+    "photos": 0.14,
+    "classes": 0.14,
+    "runs": 0.14,
+    "weights": 0.16,
+}
+_NUMBERS = st.integers(0, 2**63)  # of which the module of a kind draws its case
 
 
 def prepared(scratch: pathlib.Path) -> pathlib.Path:
@@ -44,8 +52,14 @@ def run(kind: str, cases: int, seed: int, scratch: pathlib.Path) -> Tally:
         drawn, do = configs.changes(), lambda case: runs.build(*case)
     elif kind == "files":
         drawn, do = images.cases(), lambda case: images.prepare(case, scratch / "set")
-    else:
+    elif kind == "photos":
         drawn, do = images.photographs(), lambda data: images.predict(data, scratch / "photos")
+    elif kind == "classes":
+        drawn, do = _NUMBERS, lambda number: class_files.use(number, scratch / "classes")
+    elif kind == "runs":
+        drawn, do = _NUMBERS, run_folders.Harmed(scratch, configs.experiment(scratch / "data")).use
+    else:
+        drawn, do = _NUMBERS, weight_files.Harmed(scratch).read
 
     @hypothesis.settings(
         max_examples=cases,

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jaxseg
+import launch
 
 RESULT, REFUSED, FAULT = "result", "refused", "fault"
-_OURS = pathlib.Path(jaxseg.__file__).resolve().parent
+_OURS = {pathlib.Path(part.__file__).resolve().parent for part in (jaxseg, launch)}
 _LONGEST = 60.0  # seconds of the processor that a case may take
 _KEPT = 40  # kinds of faults that are told in full
 
@@ -37,10 +38,14 @@ def _limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return not _OURS.isdisjoint(pathlib.Path(frame.filename).resolve().parents)
+
+
 def _raised_by_us(error: BaseException) -> bool:
     """Whether a line of jaxseg raises it; what Python or a library says of it is not clear."""
     frames = traceback.extract_tb(error.__traceback__)
-    if not frames or _OURS not in pathlib.Path(frames[-1].filename).resolve().parents:
+    if not frames or not _is_ours(frames[-1]):
         return False
     return (frames[-1].line or "").startswith("raise")
 
@@ -91,7 +96,7 @@ class Tally:
     def _fault(self, error: Exception, told: str, plain: Callable[[str], str]) -> None:
         self.outcomes[FAULT] += 1
         frames = traceback.extract_tb(error.__traceback__)
-        ours = [f for f in frames if _OURS in pathlib.Path(f.filename).resolve().parents]
+        ours = [frame for frame in frames if _is_ours(frame)]
         where = f"{pathlib.Path(ours[-1].filename).name} {ours[-1].name}" if ours else ""
         what = f"{type(error).__name__}: {plain(str(error))}"[:400]
         for fault in self.faults:
