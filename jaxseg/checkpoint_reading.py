@@ -1,6 +1,7 @@
 """Reading one step of a run's checkpoints: whole and verified, damaged, or not readable for now."""
 
 import enum
+import gc
 import logging
 import pathlib
 from collections.abc import Callable, Mapping
@@ -44,6 +45,8 @@ def agreed(folder: pathlib.Path, read: Callable[[], _Read]) -> _Read:
         for_now = unreadable_for_now(error, folder)
         outcome = _Outcome.FOR_NOW if for_now else _Outcome.DAMAGED
         why = for_now or reason(error)
+    if outcome != _Outcome.GOOD:
+        gc.collect()  # while `orbax_noise.dropped`: Orbax's coroutines tell of their end when freed
     worst = outcome
     if jax.process_count() > 1:
         every = multihost_utils.process_allgather(np.array([int(outcome)], np.int32))

@@ -15,7 +15,7 @@ import jaxseg
 import launch
 
 RESULT, REFUSED, FAULT = "result", "refused", "fault"
-_OURS = {pathlib.Path(part.__file__).resolve().parent for part in (jaxseg, launch)}
+_OURS = {pathlib.Path(part.__path__[0]).resolve() for part in (jaxseg, launch)}
 _LONGEST = 60.0  # seconds of the processor that a case may take
 _KEPT = 40  # kinds of faults that are told in full
 

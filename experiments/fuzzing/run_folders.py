@@ -1,5 +1,7 @@
 """Run folders of which a file is harmed: reported on, resumed, evaluated from, made a job of."""
 
+import contextlib
+import io
 import json
 import logging
 import pathlib
@@ -98,7 +100,10 @@ class Harmed:
         chosen = rng.choice(([rng.choice(names)], rng.choices((*others, *_HARMED_MORE), k=2)))
         for name in {*chosen}:
             harm.of_file(rng, folder / name)
-        with mock.patch("os.fsync"):  # nothing here has to outlive a power failure
+        with (
+            mock.patch("os.fsync"),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):  # nothing here has to outlive a power failure
             self._use(folder, rng, checkpoints=chosen[0] in names)
 
     def _use(self, folder: pathlib.Path, rng: random.Random, *, checkpoints: bool) -> None:
@@ -117,13 +122,9 @@ class Harmed:
     def _report(self, folder: pathlib.Path, *, plots: bool) -> None:
         loaded = [runs.load(folder)]
         report.markdown(loaded)
-        drawn = report_page._plots
-        if not plots:
-            report_page._plots = lambda _: []  # they take most of the time
-        try:
+        drawn = report_page._plots if plots else (lambda _: [])  # they take most of the time
+        with mock.patch.object(report_page, "_plots", drawn):
             page = report_page.html(loaded)
-        finally:
-            report_page._plots = drawn
         assert "</html>" in page
 
     def _resume(self, folder: pathlib.Path) -> None:

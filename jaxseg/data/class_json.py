@@ -53,7 +53,9 @@ def _colour(where: str, value: Any) -> tuple[int, int, int]:
         return colour
     if isinstance(value, list) and len(value) == 3 and all(type(c) is int for c in value):
         return rgb(where, *value)
-    raise ValueError(f"{where}: {value!r}: a colour has three numbers from 0 to 255, or is #RRGGBB")
+    raise ValueError(
+        f"{where}: {_shown(value)}: a colour has three numbers from 0 to 255, or is #RRGGBB"
+    )
 
 
 def _listed(where: str, value: Any, known: set[str]) -> Entry:
@@ -64,12 +66,12 @@ def _listed(where: str, value: Any, known: set[str]) -> Entry:
     if not isinstance(members.get("name"), str) or len(members) < len(value):
         raise ValueError(f"{where}: {_shown(value)}: a class is a name, or an object; {_FORMS}")
     if strange := sorted(members.keys() - known):
-        raise ValueError(f"{where}: {strange[0]!r} is not known; {_FORMS}")
+        raise ValueError(f"{where}: {_shown(strange[0])} is not known; {_FORMS}")
     raw, ignore = members.get("id"), members.get("ignore")
     if raw is not None and type(raw) is not int:
-        raise ValueError(f"{where}: the id {raw!r} is not a whole number")
+        raise ValueError(f"{where}: the id {_shown(raw)} is not a whole number")
     if ignore is not None and type(ignore) is not bool:
-        raise ValueError(f"{where}: ignore is {ignore!r}, not true or false")
+        raise ValueError(f"{where}: ignore is {_shown(ignore)}, not true or false")
     given = [members[key] for key in ("color", "colour") if members.get(key) is not None]
     if len(given) > 1:
         raise ValueError(f"{where}: both color and colour are given")
@@ -91,7 +93,7 @@ def _member(where: str, key: str, value: Any) -> Entry:
     numbers = type(value) is list and all(type(channel) is int for channel in value)
     if numbers and number(key) is None:
         return entry(where, key, None, _colour(where, value))
-    raise ValueError(f"{where}: {key!r}: {_shown(value)} is not understood; {_FORMS}")
+    raise ValueError(f"{where}: {_shown(key)}: {_shown(value)} is not understood; {_FORMS}")
 
 
 def json_entries(text: str, path: str) -> list[Entry]:
@@ -108,7 +110,7 @@ def json_entries(text: str, path: str) -> list[Entry]:
     if isinstance(whole, _Pairs):
         keys = [key for key, _ in whole]
         if twice := sorted({key for key in keys if keys.count(key) > 1}):
-            raise ValueError(f"{path}: {twice[0]!r} stands twice")
+            raise ValueError(f"{path}: {_shown(twice[0])} stands twice")
         if "categories" not in keys:
             return [_member(w, key, value) for w, key, (_, value) in _items(text, start, path)]
         start = next(at for _, key, (at, _) in _items(text, start, path) if key == "categories")
