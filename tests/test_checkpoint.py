@@ -223,15 +223,15 @@ def test_a_save_without_room_is_one_line_and_the_older_step_stays(tmp_path, requ
     assert checkpoint.restore_variables(folder)[1] == 1
 
 
-def restored(folder):
+def restored(folder, **kwargs):
     """("step 2", "older" or "refused") of a folder with the steps 1 and 2; a fault asserts."""
     try:
         with checkpoint.Checkpoints(folder, keep=10) as checkpoints:
-            state, iterator = checkpoints.restore(abstract_of(make_state()))
+            state, iterator = checkpoints.restore(abstract_of(make_state(**kwargs)))
     except (OSError, ValueError):
         return "refused"
     step = iterator["next"]
-    assert_same(state, make_state(step))
+    assert_same(state, make_state(step, **kwargs))
     return {1: "older", 2: "step 2"}[step]
 
 
@@ -250,12 +250,13 @@ def flip(folder, number):
 
 
 def test_each_of_sixty_flipped_bits_is_noticed_or_harmless(tmp_path):
-    save_steps(tmp_path / "good", 1, 2)
+    """Most of the bits are of values, as in a network of any size."""
+    save_steps(tmp_path / "good", 1, 2, width=2000)
     for number in range(60):
         folder = tmp_path / str(number)
         shutil.copytree(tmp_path / "good", folder)
         flip(folder / "2", number)
-        restored(folder)
+        restored(folder, width=2000)
 
 
 def test_a_changed_value_is_noticed_by_all_that_read_it(tmp_path, caplog):

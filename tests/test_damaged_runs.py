@@ -247,3 +247,10 @@ def test_links_in_a_run_folder_are_never_written_through(run, tmp_path):
     writer.close()
     report.write([run])
     assert {(others / name).read_text() for name in names} == {"{}"}
+
+
+def test_a_damaged_entry_of_the_compile_cache_is_compiled_again(tmp_path):
+    """As the drill does it: JAX says so in a warning and compiles."""
+    from experiments.field_reports import disks
+
+    assert disks._cache(tmp_path).outcome == "right value"
