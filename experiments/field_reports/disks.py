@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import functools
 import io
 import json
 import os
@@ -254,7 +255,7 @@ SITUATIONS: tuple[Situation, ...] = (
             f"the newest checkpoint cannot be read for now: {os.strerror(number).lower()}",
             "deleted as damaged; the run went on from the older one",
             _CHECKPOINTS + "test_what_cannot_be_read_for_now_is_neither_moved_nor_passed_over",
-            lambda folder, number=number: _not_now(folder, number),
+            functools.partial(_not_now, number=number),
         )
         for number in (errno.EACCES, errno.EIO, errno.ESTALE)
     ),
