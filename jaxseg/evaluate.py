@@ -104,12 +104,10 @@ def evaluate(
 
     Raises:
       ValueError: scores that are not finite (the images are named), a class count that is not the
-        data set's, a protocol without meaning, an empty split, a CRF on several processes, a flip
-        of classes that a mirror image exchanges.
+        data set's, a protocol without meaning, an empty split, a CRF on several processes.
     """
     started = time.monotonic()
-    if protocol.flip:
-        mirrored.check(source.labels.names, "eval.flip")
+    mirrored.check(source.labels.names, "eval.flip", protocol.flip)
     num_classes = source.labels.num_classes
     calibration = Calibration(mesh) if protocol.calibration else None
     predict = _predictor(model, protocol, mean, std, num_classes, calibration)
@@ -256,6 +254,8 @@ def run(
         identity.write_labels(workdir, source.labels)
     record = identified | {
         "step": step,
+        "runs": 1,
+        "seed": None if weights else experiment.train.seed,
         "weights": weights,
         "data": data.name,
         "split": data.eval_split,
@@ -273,9 +273,9 @@ def run(
         print(f"{results.PROBABILITIES[number][0]}: {100 * value:.2f} %")
     print(frames.described(evaluation.frames))
     print(
-        f"\n{weights or f'step {step}'} on {len(evaluation.images)} images of {data.name} "
-        f"{data.eval_split} in {evaluation.seconds:.1f} s; see {folder / name}.json, and "
-        f"{folder / name} for the best and worst images"
+        f"\n{weights or f'step {step} of one run'} on {len(evaluation.images)} images of "
+        f"{data.name} {data.eval_split} in {evaluation.seconds:.1f} s; see {folder / name}.json, "
+        f"and {folder / name} for the best and worst images"
     )
     return evaluation
 

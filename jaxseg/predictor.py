@@ -52,8 +52,7 @@ def make_predictor(
       RuntimeError for one on which the device fails otherwise, and ValueError for a model that does
       not fit the labels or whose scores are not finite.
     """
-    if protocol.flip:
-        mirrored.check(labels.names, "eval.flip")
+    mirrored.check(labels.names, "eval.flip", protocol.flip)
     probabilities_of = make_probabilities(model, protocol, mean, std)
     predictions_of = make_predictions(model, protocol, mean, std, labels.num_classes)
 

@@ -216,8 +216,7 @@ def _of_split(experiment: config.Experiment, train: loader.Source) -> list[str]:
     gathered = _Gathered(faults)
     gathered.of(class_sampling.wanted, data.duplicate, train.labels, data.name)
     for field, on in (("data.flip", data.flip), ("eval.flip", experiment.eval.flip)):
-        if on:
-            gathered.of(mirrored.check, train.labels.names, field)
+        gathered.of(mirrored.check, train.labels.names, field, on)
     return gathered.faults
 
 

@@ -337,7 +337,8 @@ def test_run_writes_numbers_and_pictures_of_the_newest_checkpoint(run_folder, ca
     between = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
     assert f"{100 * summary.miou:.2f} {between} (95 %, over images)" in printed
     assert "absent from the truth: unicorn" in printed
-    assert "step 2 on 7 images" in printed
+    assert "step 2 of one run on 7 images" in printed
+    assert (record["runs"], record["seed"]) == (1, 0)
     error = record["metrics"]["calibration_error"]
     assert f"calibration error: {100 * error:.2f} %" in printed
 

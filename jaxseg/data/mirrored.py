@@ -13,7 +13,7 @@ def exchanged(names: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def check(names: Sequence[str], field: str) -> None:
+def check(names: Sequence[str], field: str, on: bool) -> None:
     """Refuses what mirrors images where the mirror image has other classes.
 
     A mirrored left arm is a right arm, which its label does not become: a network that is trained
@@ -21,12 +21,13 @@ def check(names: Sequence[str], field: str) -> None:
 
     Args:
       names: of the classes.
-      field: that is on, as "data.flip".
+      field: that says so, as "data.flip".
+      on: its value.
 
     Raises:
       ValueError: there are such classes; a pair, the field and its value are named.
     """
-    pairs = exchanged(names)
+    pairs = exchanged(names) if on else []
     if not pairs:
         return
     more = f" and {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
