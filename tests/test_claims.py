@@ -38,6 +38,38 @@ SAID = {  # words of README -> the tests that hold them
         "data/test_doctor.py::test_a_size_that_differs",
         "data/test_doctor.py::test_duplicates_are_found_across_splits_whatever_their_bytes",
     ],
+    "The doctor draws what the network will see": [
+        "data/test_doctor.py::test_views_are_those_of_the_transform"
+    ],
+    "counts are held against the official ones": [
+        "data/test_prepare.py::test_the_splits_of_the_builders_are_the_published"
+    ],
+    "CamVid, VOC 2012, Cityscapes and ISBI EM were tried on published files": [
+        "data/test_prepare.py::test_real_files"
+    ],
+    "holds each protocol as fields of `eval`": [
+        "test_protocols.py::test_every_protocol_has_values_that_go_together",
+        "test_protocols.py::test_the_flag_takes_a_protocol",
+    ],
+    "Each writes a picture and its numbers": [
+        "test_analysis_programs.py::test_each_writes_a_picture_and_numbers"
+    ],
+    "When a process dies, the others end within seconds": [
+        "test_peers.py::test_the_death_of_a_process_ends_the_others_with_its_name",
+        "test_distributed.py::test_a_killed_process_ends_the_other_and_one_process_goes_on",
+    ],
+    "against undisturbed ones, bit for bit": [
+        "launch/test_slurm.py::test_a_real_slurm_preempts_requeues_and_sweeps"
+    ],
+    "prints no ratio on a machine that was busy": [
+        "test_benchmarks.py::test_no_ratio_is_told_on_a_busy_machine"
+    ],
+    "bold: equal to the published count": [
+        "test_results_models.py::test_another_count_or_field_than_published_is_refused"
+    ],
+    "An id that the spec does not know stops the preparation": [
+        "data/test_prepare.py::test_every_fault_is_named_and_nothing_is_written"
+    ],
     "and nothing is written as complete": [
         "data/test_prepare.py::test_every_fault_is_named_and_nothing_is_written"
     ],
