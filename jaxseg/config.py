@@ -286,6 +286,17 @@ def _class_of(values: Mapping[str, Any]) -> type:
     return cls
 
 
+def foreign_classes(node: Any) -> list[str]:
+    """The classes in a config tree that are not this package's, which a stored one may not name."""
+    if isinstance(node, tuple | list):
+        return [name for value in node for name in foreign_classes(value)]
+    if not dataclasses.is_dataclass(node) or isinstance(node, type):
+        return []
+    cls = type(node)
+    own = [] if _ROOMS.fullmatch(cls.__module__) else [f"{cls.__module__}:{cls.__qualname__}"]
+    return own + [n for f in fields_of(node) for n in foreign_classes(getattr(node, f.name))]
+
+
 def _may_be_named(cls: Any, module: str) -> bool:
     """Whether a config may hold instances of a class that is found in a loaded module.
 

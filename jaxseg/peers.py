@@ -118,12 +118,22 @@ class Watch:
             self._leave(_DONE)
             _set_abort(self._handler)
             return
-        if isinstance(error, self._explained):
+        if self._may_be_explained(error):
             self._thread.join(_GRACE)  # ends this process if it finds that one has died
         reason = " ".join(one_line(error).split())[:_LONGEST] or type(error).__name__
         self._leave(f"process {self._index} of {self._count} failed: {reason}")
         # At exit JAX would wait minutes for the others, which have ended.
         atexit.register(_exit)
+
+    def _may_be_explained(self, error: BaseException | None) -> bool:
+        """Whether the death of another process may be behind an error, or behind its cause."""
+        seen: list[BaseException] = []
+        while error is not None and error not in seen:
+            if isinstance(error, self._explained):
+                return True
+            seen.append(error)
+            error = error.__cause__ or error.__context__
+        return False
 
     def _leave(self, line: str) -> None:
         self._leaving.set()

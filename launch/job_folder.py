@@ -75,7 +75,15 @@ def write_job(
       protocols: row -> how its number is measured.
       start: name of the folder beside it that holds the run to start from, or "".
       data: `experiments.code_version.of_data` of its data; "": it is not compared.
+
+    Raises:
+      ValueError: a class of the experiment that `read` would refuse.
     """
+    if foreign := config.foreign_classes(experiment):
+        raise ValueError(
+            f"a job holds only classes of jaxseg, since it imports no other code: {foreign[0]} is "
+            "to stand in jaxseg/models"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     values = {
         "experiment": config.to_dict(experiment),

@@ -199,6 +199,23 @@ def test_the_service_of_jax_listens_where_the_others_come_from(coordinator, boun
     assert peer_links.bind_address(coordinator) == bound
 
 
+def test_an_error_is_explained_by_a_death_through_its_causes(tmp_path):
+    """A checkpoint that cannot be saved, since a process of the barrier before it has died."""
+    watch = peers.Watch(
+        *(0, 2, "127.0.0.1", Files(tmp_path)),
+        timeout=1.0,
+        checkpoints=tmp_path,
+        explained=(ConnectionError,),
+    )
+    saving = OSError("a checkpoint cannot be saved")
+    assert not watch._may_be_explained(saving)
+    saving.__cause__ = ValueError("of a library")
+    saving.__cause__.__context__ = ConnectionResetError()
+    assert watch._may_be_explained(saving)
+    saving.__cause__.__context__ = saving  # a circle ends
+    assert not watch._may_be_explained(saving)
+
+
 def test_a_failure_of_the_watch_itself_is_said(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(peers.Watch, "_beat", lambda self: 1 / 0)
     with peers.Watch(0, 2, "127.0.0.1", Files(tmp_path), timeout=1.0, checkpoints=tmp_path) as one:

@@ -99,6 +99,9 @@ def test_what_an_experiment_has_loaded_may_be_named(monkeypatch, tmp_path):
     exec(code.replace("Rates()", "dataclasses.field(default_factory=Rates)"), vars(module))
     made = config.to_dict(module.Net(module.Rates((3,))))
     assert config.from_dict(json.loads(json.dumps(made))).rates.values == (3,)
+    experiment = dataclasses.replace(quickstart.get_config(), model=module.Net())
+    with pytest.raises(ValueError, match="an_experiment_of_mine:Net is to stand in jaxseg/models"):
+        job_folder.write_job(tmp_path / "job", experiment, {}, "")
     monkeypatch.delitem(sys.modules, module.__name__)
     with pytest.raises(ValueError, match=r"'an_experiment_of_mine:Net' .* give --config=FILE"):
         config.from_dict(made)
