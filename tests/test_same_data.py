@@ -14,9 +14,10 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from jaxseg import config, evaluate, identity, predict, same_data, train
-from jaxseg.data import loader, prepare
+from jaxseg.data import builders, loader, prepare
 from tests.programs import tiny
 
+VERSION = builders.VERSIONS["folder"]
 CLASSES = "0 ground 9 9 9\n1 red 200 0 0\n2 blue 0 0 200\n"
 TURNED = "2 blue 0 0 200\n1 red 200 0 0\n0 ground 9 9 9\n"
 FIRST = 'class 0 is "ground" in the run and "blue" in the data'
@@ -83,7 +84,7 @@ def test_training_keeps_classes_and_data(trained):
     assert labels["palette"] == [[9, 9, 9], [200, 0, 0], [0, 0, 200]]
     assert labels["raw_to_train"] == {"0": 0, "1": 1, "2": 2}
     data = json.loads((trained / "run" / "data.json").read_text())
-    assert (data["name"], data["version"], data["train_split"]) == ("folder/own", "1.1.0", "train")
+    assert (data["name"], data["version"], data["train_split"]) == ("folder/own", VERSION, "train")
     train_split = loader.open_split("folder/own", "train", trained / "data")
     names = [train_split[i]["name"] for i in range(4)]
     assert data["splits"]["train"]["names"] == names
@@ -176,7 +177,7 @@ def test_a_run_of_an_earlier_version_is_opened_and_says_what_is_not_compared(tur
 
 
 def test_a_set_of_an_earlier_version_is_compared_by_counts_and_bytes(own, capsys):
-    folder = own / "data" / "folder" / "own" / "1.1.0"
+    folder = own / "data" / "folder" / "own" / VERSION
     (folder / "fingerprint.json").unlink()
     one = experiment("folder/own", own / "data")
     val = loader.open_split("folder/own", "val", own / "data")

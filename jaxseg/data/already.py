@@ -5,6 +5,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from tqdm import tqdm
+
 from jaxseg.data import fingerprint, pairs, prepared_from
 from jaxseg.data import source as sources
 from jaxseg.data.labels import LabelSpec
@@ -31,12 +33,11 @@ def note(
       ValueError: it cannot be read back as it was written.
     """
     opened = {split: sources.Source(name, split, built) for split in sources.splits(built)}
-    splits = {
-        split: fingerprint.of_examples(
-            pairs.progress(range(len(of)), f"reading {split} back"), of.encoded, of.splits[split][1]
-        )
-        for split, of in opened.items()
-    }
+    splits = {}
+    for split, of in opened.items():
+        with tqdm(total=len(of), desc=f"reading {split} back", unit="image") as bar:
+            size = of.splits[split][1]
+            splits[split] = fingerprint.of_examples(len(of), of.encoded, size, bar.update)
     labels = next(iter(opened.values())).labels
     found = fingerprint.Fingerprint(name, built.name, settings, labels, splits)
     prepared_from.write(built, prepared_from.record(published, settings))

@@ -7,9 +7,11 @@ nothing. Of a set that was prepared by a version that kept none, only the classe
 examples and their bytes are known.
 """
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -208,18 +210,28 @@ def is_whole(fingerprint: Fingerprint, split: str) -> bool:
 
 
 def of_examples(
-    examples: Iterable[int], encoded: Callable[[int], Mapping[str, Any]], size: int
+    count: int,
+    encoded: Callable[[int], Mapping[str, Any]],
+    size: int,
+    advance: Callable[[], object] = lambda: None,
 ) -> Split:
-    """A split whose examples are read, each once.
+    """A split whose examples are read, each once, by several threads.
 
     Args:
-      examples: their numbers, in order; a progress bar, say.
+      count: how many there are.
       encoded: of a number gives "image" and "label" bytes and "name".
       size: bytes of all examples, as TFDS counts them.
+      advance: is called after each, for a progress bar.
     """
-    names, digests = [], []
-    for index in examples:
+
+    def of_one(index: int) -> tuple[str, str]:
         example = encoded(index)
-        names.append(example["name"])
-        digests.append(digest((example["image"], example["label"])))
-    return Split(len(names), size, tuple(names), tuple(digests))
+        return example["name"], digest((example["image"], example["label"]))
+
+    names, digests = [], []
+    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for name, found in pool.map(of_one, range(count)):
+            names.append(name)
+            digests.append(found)
+            advance()
+    return Split(count, size, tuple(names), tuple(digests))

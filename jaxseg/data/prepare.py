@@ -76,7 +76,7 @@ def _manual_dir(kind: str) -> pathlib.Path:
     """
     given = _MANUAL_DIR.value
     if not given or not pathlib.Path(given).expanduser().is_dir():
-        what = f"--manual_dir={given} is no folder" if given else "--manual_dir is missing"
+        what = f"--manual_dir={given} is not a folder" if given else "--manual_dir is missing"
         raise FileNotFoundError(
             f"{kind}: {what}; it names the folder with the published files (nothing is "
             f"downloaded): {SETS[kind].layout}"
@@ -140,12 +140,8 @@ def _settings(kind: str, own: str) -> dict[str, Any]:
     """The flags beside published files that decide a set's examples."""
     if kind == "shapes":
         config = shapes_config(own) if own else shapes.ShapesConfig(name="shapes")
-        return {
-            _SIZE.name: config.size,
-            _TRAIN.name: config.train,
-            _VAL.name: config.val,
-            _SEED.name: config.seed,
-        }
+        drawn = {_SIZE: config.size, _TRAIN: config.train, _VAL: config.val, _SEED: config.seed}
+        return {flag.name: value for flag, value in drawn.items()}
     if kind == "folder":
         flag_values = (_IMAGE_SUFFIX, _MASK_SUFFIX, _VAL_SHARE, _SEED)
         return {flag.name: flag.value for flag in flag_values}
@@ -175,7 +171,11 @@ def _build(name: str, data_dir: pathlib.Path) -> tuple[pathlib.Path, pairs.Publi
             builder = SETS[kind].builder(own, data_dir)
     manual = _manual_dir(kind) if kind in SETS else None
     options = tfds.download.DownloadConfig(manual_dir=manual)
-    with tempfile.TemporaryDirectory() as nowhere, contextlib.redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory() as nowhere,
+        contextlib.redirect_stdout(io.StringIO()),
+        replace.saying_what_failed(name),
+    ):
         builder.download_and_prepare(download_dir=nowhere, download_config=options)
     return pathlib.Path(builder.data_dir), published
 
@@ -211,11 +211,9 @@ def _refuse_changes(name: str, folder: pathlib.Path) -> str:
       ValueError: something has changed; the first of it is named.
     """
     kind, _, own = name.partition("/")
-    published = None
-    settings = _settings(kind, own)
+    published, settings = None, _settings(kind, own)
     if kind == "shapes":
-        flag_holders = (_SIZE, _TRAIN, _VAL, _SEED)
-        settings = {flag.name: settings[flag.name] for flag in flag_holders if flag.present}
+        settings = {flag: value for flag, value in settings.items() if flags.FLAGS[flag].present}
     elif not names_published_files() and not _CLASSES.value:
         return "no files are named, so none are compared"
     else:

@@ -18,6 +18,7 @@ import fcntl
 import logging
 import os
 import pathlib
+import re
 import shutil
 import socket
 import tempfile
@@ -41,6 +42,21 @@ def check_writable(data_dir: pathlib.Path) -> None:
             pass
     except OSError as error:
         raise ValueError(f"--data_dir={data_dir} cannot be written to: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def saying_what_failed(name: str) -> Iterator[None]:
+    """Turns what the writer of records raises into one line: RuntimeErrors with many details."""
+    try:
+        yield
+    except RuntimeError as error:
+        failed = re.search(r"(?:write|close|open|fsync)\(\) failed: ([^;]+)", str(error))
+        if failed is None:
+            raise
+        raise OSError(
+            f"the examples of {name} cannot be written: {failed[1].lower()}; nothing was prepared. "
+            "Make room, and give the same command again"
+        ) from error
 
 
 def scratch(folder: pathlib.Path) -> pathlib.Path:

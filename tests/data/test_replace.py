@@ -2,15 +2,20 @@
 
 import os
 import pathlib
+import random
+import resource
 import shutil
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg.data import fingerprint, loader, prepare, replace, source
+from jaxseg.data import builders, fingerprint, loader, prepare, replace, source
 from tests.data.conftest import save_pair
+from tests.test_train import start_program
 
+VERSION = builders.VERSIONS["folder"]
 CLASSES = "0 ground\n1 red\n2 blue\n"
 
 
@@ -44,7 +49,7 @@ def test_the_same_again_is_left_alone(command, own, tmp_path):
     status, out, _ = command(prepare.main, *own)
     assert status == 0
     assert "its files are not compared" in out
-    assert entries(tmp_path) == ["1.1.0"]
+    assert entries(tmp_path) == [VERSION]
 
 
 def change_classes(root):
@@ -179,8 +184,8 @@ def test_a_kill_at_any_call_loses_no_set(command, own, tmp_path, monkeypatch):
         with replace.lock(there):
             replace.recover(there, source.is_prepared)
         left = {path.name for path in there.parent.iterdir()}
-        assert left <= {"1.1.0", ".1.1.0.preparing"}  # of which the journal alone may be left
-        for path in (there.parent / ".1.1.0.preparing").rglob("*"):
+        assert left <= {VERSION, f".{VERSION}.preparing"}  # of which the journal alone may be left
+        for path in (there.parent / f".{VERSION}.preparing").rglob("*"):
             assert path.is_dir() or path.name == replace.JOURNAL
         assert (there / fingerprint.FILE).read_bytes() in (old, new)
         ended.add((there / fingerprint.FILE).read_bytes() == new)
@@ -191,21 +196,21 @@ def test_a_kill_at_any_call_loses_no_set(command, own, tmp_path, monkeypatch):
 def test_the_next_start_says_what_it_brought_back(command, own, tmp_path):
     assert command(prepare.main, *own)[0] == 0
     folder = source.prepared_folder("folder/own", tmp_path / "d")
-    folder.rename(folder.with_name("1.1.0.before"))  # as earlier versions left it
-    (folder.parent / "incomplete.ABC123_1.1.0").mkdir()
-    (folder.parent / ".1.1.0.preparing" / "folder").mkdir(parents=True)
+    folder.rename(folder.with_name(f"{VERSION}.before"))  # as earlier versions left it
+    (folder.parent / f"incomplete.ABC123_{VERSION}").mkdir()
+    (folder.parent / f".{VERSION}.preparing" / "folder").mkdir(parents=True)
     status, out, _ = command(prepare.main, *own)
     assert status == 0
     assert f"the set of before a preparation that was stopped is back: {folder}" in out
-    assert entries(tmp_path) == ["1.1.0"]
-    folder.rename(folder.with_name(".1.1.0.ready"))
+    assert entries(tmp_path) == [VERSION]
+    folder.rename(folder.with_name(f".{VERSION}.ready"))
     assert "a preparation that was stopped is finished" in command(prepare.main, *own)[1]
 
 
 def test_a_preparation_that_goes_on_is_left_alone(command, own, tmp_path):
     assert command(prepare.main, *own)[0] == 0
     folder = source.prepared_folder("folder/own", tmp_path / "d")
-    scratch = folder.with_name(".1.1.0.preparing")
+    scratch = folder.with_name(f".{VERSION}.preparing")
     with replace.lock(folder):
         (scratch / "folder").mkdir(parents=True)
         assert command(prepare.main, *own)[0] == 0  # the set that is there may be used
@@ -214,7 +219,7 @@ def test_a_preparation_that_goes_on_is_left_alone(command, own, tmp_path):
         assert f"is being prepared by process {os.getpid()} on" in err
         assert (scratch / "folder").is_dir()
     assert command(prepare.main, *own)[0] == 0
-    assert entries(tmp_path) == ["1.1.0"]
+    assert entries(tmp_path) == [VERSION]
 
 
 def test_a_set_that_cannot_be_written_beside_is_still_there(command, own, tmp_path, monkeypatch):
@@ -228,6 +233,24 @@ def test_a_set_that_cannot_be_written_beside_is_still_there(command, own, tmp_pa
     assert command(prepare.main, *own)[0] == 0
 
 
+@pytest.mark.parametrize("limit", [3_000, 60_000, 100_000])
+def test_a_disk_that_fills_up_while_examples_are_written(command, tmp_path, limit):
+    """A limit on the size of a file stands for it; of the set, about 110 kB, a part is written."""
+    arguments = ["--name=shapes/a", f"--data_dir={tmp_path}", "--shapes_size=32",
+                 "--shapes_train=40", "--shapes_val=2"]  # fmt: skip
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        status, _, err = command(prepare.main, *arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert status == 1
+    assert "jaxseg: the examples of shapes/a cannot be written: file too large" in err
+    assert "give the same command again" in err
+    assert not list((tmp_path / "shapes" / "a").iterdir())
+    assert command(prepare.main, *arguments)[0] == 0
+
+
 @pytest.mark.parametrize("moment", ["write_text", "rename"])
 def test_a_full_disk_leaves_the_old_set(command, own, tmp_path, monkeypatch, moment):
     assert command(prepare.main, *own)[0] == 0
@@ -237,7 +260,7 @@ def test_a_full_disk_leaves_the_old_set(command, own, tmp_path, monkeypatch, mom
     real = getattr(pathlib.Path, moment)
 
     def full(self, *arguments, **options):
-        if self.name in (fingerprint.FILE, ".1.1.0.ready"):
+        if self.name in (fingerprint.FILE, f".{VERSION}.ready"):
             raise OSError(28, "No space left on device", str(self))
         return real(self, *arguments, **options)
 
@@ -248,4 +271,28 @@ def test_a_full_disk_leaves_the_old_set(command, own, tmp_path, monkeypatch, mom
     monkeypatch.undo()
     assert (folder / fingerprint.FILE).read_bytes() == before
     assert command(prepare.main, *own, "--overwrite")[0] == 0
-    assert entries(tmp_path) == ["1.1.0"]
+    assert entries(tmp_path) == [VERSION]
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_always_has_a_set(command, own, tmp_path):
+    """SIGKILL, eight times, while one set takes the place of the other some times a second."""
+    for number, text in enumerate((CLASSES, CLASSES.replace("ground", "other"))):
+        (tmp_path / f"classes{number}.txt").write_text(text)
+    assert command(prepare.main, *own)[0] == 0
+    chance, seen = random.Random(), set()
+    for _ in range(8):
+        process = start_program(
+            "prepare_again.py", {"folder": str(tmp_path), "data_dir": str(tmp_path / "d")}
+        )
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(chance.uniform(0, 1.5))
+        process.kill()
+        process.communicate()
+        command(prepare.main, *own)  # restores or finishes, whatever it says of the classes
+        assert entries(tmp_path) in ([VERSION], [f".{VERSION}.preparing", VERSION])
+        opened = loader.open_split("folder/own", "train", tmp_path / "d")
+        assert fingerprint.is_whole(opened.fingerprint, "train")
+        assert all(opened[i]["label"].shape == (24, 32) for i in range(4))
+        seen.add(opened.labels.names[0])
+    assert seen <= {"ground", "other"}
