@@ -8,6 +8,8 @@ import pytest
 
 from experiments import ablation, code_version
 from jaxseg import config
+from launch import job as launch_job
+from launch import job_folder
 
 PROGRAM = pathlib.Path(__file__).parent / "programs" / "tiny_ablation.py"
 
@@ -112,6 +114,29 @@ def test_key_follows_code_data_and_start(monkeypatch):
     monkeypatch.setattr(code_version, "of", lambda experiment: "other")
     keys.add(ablation.training_key(base()))
     assert len(keys) == 4
+
+
+def test_data_prepared_again_with_other_classes_is_other_data(tmp_path):
+    """Though splits and sizes are the same."""
+    folder = tmp_path / "folder" / "own" / "1.0.0"
+    folder.mkdir(parents=True)
+    data = config.Data(name="folder/own", data_dir=str(tmp_path))
+    assert code_version.of_data(data) == ""
+    (folder / "dataset_info.json").write_text("splits and sizes")
+    found = set()
+    for labels in ("ground, red", "red, ground"):
+        (folder / "metadata.json").write_text(labels)
+        found.add(code_version.of_data(data))
+    (folder / "fingerprint.json").write_text("other examples of the same sizes")
+    assert len(found | {code_version.of_data(data)}) == 3
+
+
+def test_a_job_whose_data_was_prepared_again_is_refused(tmp_path, monkeypatch):
+    experiment = base()
+    job_folder.write_job(tmp_path / "a", experiment, {"row": experiment.eval}, "", "then")
+    monkeypatch.setattr(code_version, "of_data", lambda data: "now")
+    with pytest.raises(ValueError, match="was prepared again since a was planned: give the comm"):
+        launch_job.run(tmp_path / "a")
 
 
 def test_code_of_an_experiment_is_what_it_imports():

@@ -140,8 +140,9 @@ def _settings(kind: str, own: str) -> dict[str, Any]:
     """The flags beside published files that decide a set's examples."""
     if kind == "shapes":
         config = shapes_config(own) if own else shapes.ShapesConfig(name="shapes")
-        drawn = {_SIZE: config.size, _TRAIN: config.train, _VAL: config.val, _SEED: config.seed}
-        return {flag.name: value for flag, value in drawn.items()}
+        holders = (_SIZE, _TRAIN, _VAL, _SEED)
+        values = (config.size, config.train, config.val, config.seed)
+        return {flag.name: value for flag, value in zip(holders, values, strict=True)}
     if kind == "folder":
         flag_values = (_IMAGE_SUFFIX, _MASK_SUFFIX, _VAL_SHARE, _SEED)
         return {flag.name: flag.value for flag in flag_values}
