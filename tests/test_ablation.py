@@ -8,6 +8,7 @@ import pytest
 
 from experiments import ablation, code_version
 from jaxseg import config
+from jaxseg.data import source
 from launch import job as launch_job
 from launch import job_folder
 
@@ -118,7 +119,7 @@ def test_key_follows_code_data_and_start(monkeypatch):
 
 def test_data_prepared_again_with_other_classes_is_other_data(tmp_path):
     """Though splits and sizes are the same."""
-    folder = tmp_path / "folder" / "own" / "1.0.0"
+    folder = source.prepared_folder("folder/own", tmp_path)
     folder.mkdir(parents=True)
     data = config.Data(name="folder/own", data_dir=str(tmp_path))
     assert code_version.of_data(data) == ""
