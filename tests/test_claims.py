@@ -270,7 +270,21 @@ def speed():
     yield f"{mobilenet['ratio']:.2f} on MobileNetV2, which needs {each:.0f} ms an image"
 
 
-@pytest.mark.parametrize("numbers", [crf, em, clusters, drills, speed], ids=lambda f: f.__name__)
+def memory():
+    told = dict(line.split(": ") for line in record("evaluation_memory")["told"])
+    one, several, training = (
+        int(told[name].split(" MiB as compiled")[0]) / 1024
+        for name in ("eval step", "eval step, six scales", "train step")
+    )
+    yield f"takes {one:.1f} GiB, by six scales and flip {several:.1f}"
+    yield f"a training step {training:.1f} (as compiled"
+    whole = int(told["six scales"].split(" MiB")[0]) / 1024
+    yield f"a process that also compiles them grows by {whole:.1f}"
+
+
+@pytest.mark.parametrize(
+    "numbers", [crf, em, clusters, drills, speed, memory], ids=lambda f: f.__name__
+)
 def test_numbers_are_those_of_the_records(numbers):
     for words in numbers():
         assert words in README

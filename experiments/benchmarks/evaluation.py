@@ -134,14 +134,18 @@ def _alone() -> None:
         data=config.Data(batch_size=1, crop_size=_LARGE),
         eval=config.Eval(batch_size=1, size=_LARGE),
     )
+    protocol = experiment.eval
+    scales = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+    several = dataclasses.replace(protocol, scales=scales, flip=True)
     if _ALONE.value == "compiled":
         for name, part in summary.step_memory(experiment, _LARGE).items():
             print(f"{name}: {part['peak'] / 2**20:.0f} MiB as compiled")
+        experiment.eval = several
+        part = summary.step_memory(experiment, _LARGE)["eval step"]
+        print(f"eval step, six scales: {part['peak'] / 2**20:.0f} MiB as compiled")
         return
-    protocol = experiment.eval
     if _ALONE.value == "six scales":
-        scales = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-        protocol = dataclasses.replace(protocol, scales=scales, flip=True)
+        protocol = several
     variables = jax.jit(functools.partial(model.init, train=False))(
         jax.random.key(0), np.zeros((1, 65, 65, 3), np.float32)
     )
