@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from jaxseg import checkpoint_reading, checksums, orbax_noise, whole_file
-from jaxseg.checkpoint_faults import system_reason
+from jaxseg.checkpoint_faults import check_files, system_reason
 from jaxseg.checkpoint_reading import Damaged
 from jaxseg.state import TrainState
 
@@ -187,6 +187,7 @@ class Checkpoints:
         folder = self.folder / str(step)
 
         def metadata() -> tuple[dict[str, Any], Any]:
+            check_files(folder)
             iterator = checkpoint_reading.read_json(self._manager, step, "iterator")
             record = checkpoint_reading.read_checksums(self._manager, step, folder)
             found = checkpoint_reading.metadata(self._manager, step)
@@ -268,6 +269,7 @@ def restore_variables(
 
 
 def _read_variables(manager: Any, folder: pathlib.Path, step: int) -> dict[str, Any]:
+    check_files(folder)
     record = checkpoint_reading.read_checksums(manager, step, folder)
     saved = checkpoint_reading.metadata(manager, step)
     if record is not None:

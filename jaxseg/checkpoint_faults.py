@@ -8,6 +8,7 @@ import errno
 import os
 import pathlib
 import re
+import stat
 from collections.abc import Iterator
 
 _BLOCK = 1 << 20  # bytes read at once
@@ -69,6 +70,17 @@ def _read_all(folder: pathlib.Path) -> None:
 
     for place, _, files in os.walk(folder, onerror=refuse):
         for name in files:
-            with open(os.path.join(place, name), "rb") as file:
-                while file.read(_BLOCK):
-                    pass
+            path = os.path.join(place, name)
+            if stat.S_ISREG(os.stat(path).st_mode):
+                with open(path, "rb") as file:
+                    while file.read(_BLOCK):
+                        pass
+
+
+def check_files(folder: pathlib.Path) -> None:
+    """Raises ValueError where a folder holds a pipe or a device, which would be read for ever."""
+    for place, _, files in os.walk(folder):
+        for name in files:
+            mode = os.lstat(os.path.join(place, name)).st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+                raise ValueError(f"{name} in it is not a file")

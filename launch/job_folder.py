@@ -40,7 +40,7 @@ def read(folder: pathlib.Path) -> StoredJob:
     """
     path = folder / JOB
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(run_files.read_bytes(path))
     except FileNotFoundError:
         raise ValueError(f"{folder} holds no {JOB}: launch.sweep writes it") from None
     except (ValueError, RecursionError) as error:

@@ -324,6 +324,14 @@ def test_a_checkpoint_of_a_version_without_checksums_is_taken_and_said(tmp_path,
     assert caplog.text.count("version without checksums: it is not verified") == 2
 
 
+def test_a_pipe_in_a_checkpoint_is_not_waited_for(tmp_path):
+    save_steps(tmp_path, 1, 2)
+    (tmp_path / "2" / "iterator" / "metadata").unlink()
+    os.mkfifo(tmp_path / "2" / "iterator" / "metadata")
+    assert checkpoint.restore_variables(tmp_path)[1] == 1
+    assert restored(tmp_path) == "older"
+
+
 def test_checkpoints_are_not_written_through_a_link(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "checkpoints").symlink_to(tmp_path / "elsewhere")

@@ -29,13 +29,17 @@ def _limited(seconds: float) -> Iterator[None]:
     def stop(number: int, frame: types.FrameType | None) -> None:
         raise Hang(f"more than {seconds:g} s")
 
-    before = signal.signal(signal.SIGPROF, stop)
+    timers = {signal.ITIMER_PROF: signal.SIGPROF, signal.ITIMER_REAL: signal.SIGALRM}
+    before = {number: signal.signal(number, stop) for number in timers.values()}
     signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 4 * seconds)  # one that waits uses no processor
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+        for timer in timers:
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_ours(frame: traceback.FrameSummary) -> bool:
@@ -43,7 +47,12 @@ def _is_ours(frame: traceback.FrameSummary) -> bool:
 
 
 def _raised_by_us(error: BaseException) -> bool:
-    """Whether a line of jaxseg raises it; what Python or a library says of it is not clear."""
+    """Whether a line of jaxseg raises it; what Python or a library says of it is not clear.
+
+    What the system says of a file is: it names the file.
+    """
+    if isinstance(error, OSError) and error.errno and error.filename:
+        return True
     frames = traceback.extract_tb(error.__traceback__)
     if not frames or not _is_ours(frames[-1]):
         return False
