@@ -254,11 +254,4 @@ def _of_evaluation(experiment: config.Experiment, test: loader.Source) -> list[s
             f"eval.examples={protocol.examples}: {data.name} {data.eval_split} holds {len(test)}: "
             "set --config.eval.examples=0 for all"
         )
-    if all(protocol.size) and any(n > m for n, m in zip(test.largest, protocol.size, strict=True)):
-        height, width = test.largest
-        faults.append(
-            f"eval.size={protocol.size} does not hold the largest image of {data.name} "
-            f"{data.eval_split}, {height} x {width}: set --config.eval.size={height},{width}, or "
-            "0,0"
-        )
     return faults

@@ -189,18 +189,15 @@ def sandbox(tmp_path_factory):
     picture(folder / "holiday" / "beach.jpg", 1)
     picture(folder / "cat.jpg", 2)
     (folder / "classes.txt").write_text("ground\nroad\nkerb\n")
-    for split, count in (("train", 3), ("val", 2), ("test", 2)):
-        for i in range(count):
+    for split, numbers in (("train", (1, 2, 3)), ("val", (4, 5)), ("test", (6, 7))):
+        for i in numbers:
             name = f"{split}/city/city_00000{i}_000019"
             at = folder / "CITYSCAPES"
             picture(at / "leftImg8bit" / f"{name}_leftImg8bit.png", i)
             picture(at / "gtFine" / f"{name}_gtFine_labelIds.png", i, colour=True)
             if split == "test":
-                picture(
-                    folder / "out" / "test" / "labels" / f"city_00000{i}_000019_leftImg8bit.png",
-                    i,
-                    colour=True,
-                )
+                label = folder / "out" / "test" / "labels" / "city"
+                picture(label / f"city_00000{i}_000019_leftImg8bit.png", i, colour=True)
     shutil.copy(ROOT / "experiments" / "ablations" / "deeplab_v3_aspp.py", folder / "my_table.py")
     return folder
 

@@ -57,7 +57,6 @@ def test_every_fault_is_told_in_one_go_with_its_flag(tmp_path):
         train__keep=0,
         eval__scales=(),
         eval__examples=7,
-        eval__size=(8, 8),
         model__num_classes=5,
     )
     with pytest.raises(ValueError, match="settings cannot be used") as error:
@@ -83,8 +82,6 @@ def test_every_fault_is_told_in_one_go_with_its_flag(tmp_path):
         "loss.class_weights has 11 numbers, squares has 3 classes: set "
         '--config.loss.class_weights="()"',
         "eval.examples=7: squares val holds 6: set --config.eval.examples=0",
-        "eval.size=(8, 8) does not hold the largest image of squares val, 20 x 24: set "
-        "--config.eval.size=20,24",
         "a batch of 4 cannot be split over 1 device group(s) x 3 micro-batches",
         "the model predicts 5 classes, squares has 3: set --config.model.num_classes=3",
         "loss.coarse=1.0 needs a model with coarse logits",
