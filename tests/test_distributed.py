@@ -86,7 +86,7 @@ def test_two_processes_train_and_evaluate_to_the_numbers_of_one(tmp_path):
             "train": {"steps": 6, "eval_every": 3, "checkpoint_every": 3, "log_every": 1,
                       "ema_decay": 0.9, "accumulate": 2},
             "loss": {"boundary": 5.0},
-            "model": {"dtype": "float64", "dropout": 0.3},
+            "model": {"numbers": "float64", "dropout": 0.3},
             "workdir": str(tmp_path / name),
             "out": str(tmp_path / f"{name}.npz"),
         }  # fmt: skip
@@ -115,7 +115,7 @@ def run_settings(folder, steps=12):
     return {
         "train": {"steps": steps, "eval_every": 2, "checkpoint_every": 2, "log_every": 1,
                   "ema_decay": 0.9},
-        "model": {"dtype": "float64", "dropout": 0.3, "features": 64},
+        "model": {"numbers": "float64", "dropout": 0.3, "features": 64},
         "workdir": str(folder),
         "out": f"{folder}.npz",
     }  # fmt: skip

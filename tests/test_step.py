@@ -79,7 +79,7 @@ def test_one_step_is_gradient_descent_on_the_stated_loss():
 def test_accumulation_without_batch_norm_is_the_whole_batch(parts, loss):
     """Also when the void pixels are spread unevenly over the micro-batches."""
     with jax.enable_x64(True):
-        model = tiny.Tiny(norm=False, dropout=0.0, aux=True, coarse=True, dtype="float64")
+        model = tiny.Tiny(norm=False, dropout=0.0, aux=True, coarse=True, numbers="float64")
         experiment = tiny.experiment(model)
         experiment.loss = config.Loss(**loss)
         batch = tiny.batch(8)

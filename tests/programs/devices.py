@@ -65,13 +65,15 @@ def compare(experiment, batch, shapes):
 
 def main():
     result = {}
-    model = tiny.Tiny(dropout=0.2, aux=True, dtype="float64")
+    model = tiny.Tiny(dropout=0.2, aux=True, numbers="float64")
     for shape, found in compare(tiny.experiment(model), tiny.batch(8), [(4, 1), (2, 2)]):
         result[f"tiny {shape}"] = found
     experiment = tiny.experiment(model, accumulate=2)
     for shape, found in compare(experiment, tiny.batch(8), [(4, 1)]):
         result[f"accumulated {shape}"] = found
-    experiment = tiny.experiment(tiny.Tiny(dropout=0.2, coarse=True, dtype="float64"), accumulate=2)
+    experiment = tiny.experiment(
+        tiny.Tiny(dropout=0.2, coarse=True, numbers="float64"), accumulate=2
+    )
     experiment.loss = config.Loss(coarse=1.0, reduction="images")
     for shape, found in compare(experiment, tiny.batch(8), [(4, 1)]):
         result[f"coarse {shape}"] = found

@@ -103,7 +103,7 @@ def rows(result, size, numbers, form, images):
 
 def spread(result, shapes, folder):
     """A state over the devices of some meshes; checkpoints, read for another mesh."""
-    wide = tiny.Tiny(dropout=0.2, aux=True, features=64, dtype=DTYPE)
+    wide = tiny.Tiny(dropout=0.2, aux=True, features=64, numbers=DTYPE)
     settings = {"ema_decay": 0.9, "accumulate": 2}
     optim = config.Optim("adamw", clip_norm=0.1, multipliers=(("classifier", 10.0),))
     whole, parts = (tiny.experiment(wide, shard_params=s, **settings) for s in (False, True))

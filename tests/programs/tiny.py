@@ -25,12 +25,12 @@ class Tiny(nn.Module):
     dropout: float = 0.1
     aux: bool = False
     coarse: bool = False  # logits on the map of stride 2, and on one of stride 4
-    dtype: str = "float32"  # of parameters and statistics too, for tests in float64
+    numbers: str = "float32"  # of parameters and statistics too, for tests in float64
 
     @nn.compact
     def __call__(self, images, *, train):
         b, h, w, _ = images.shape
-        kind = {"dtype": self.dtype, "param_dtype": self.dtype}
+        kind = {"dtype": self.numbers, "param_dtype": self.numbers}
         x = nn.Conv(
             self.features, (3, 3), 2, padding=1, use_bias=not self.norm, name="conv", **kind
         )(images)
