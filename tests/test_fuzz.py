@@ -34,7 +34,7 @@ def test_no_case_is_a_fault(tmp_path, monkeypatch, kind, cases):
     assert found["faults"] == []
     assert set(found["outcomes"]) == {"result", "refused"}
     assert found["cases"] == cases
-    assert len(found["refusals"]) > 3
+    assert len(found["refusals"]) > 1
 
 
 def _raise(error):

@@ -18,6 +18,7 @@ from jaxseg import (
     checkpoint,
     config,
     environment,
+    identity,
     log,
     per_image,
     report,
@@ -115,8 +116,7 @@ class Harmed:
         job_folder.outcome(folder, {"row": "val"})
         job_folder.is_done(folder)
         job_folder.read(folder)
-        if (folder / "labels.json").is_file():
-            LabelSpec.from_json((folder / "labels.json").read_text())
+        identity.read(folder)
         stored.get_config(str(folder))
 
     def _report(self, folder: pathlib.Path, *, plots: bool) -> None:
