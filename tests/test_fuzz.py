@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 @pytest.mark.parametrize(
     ("kind", "cases"),
     [
-        ("experiments", 25),
+        ("experiments", 60),
         ("files", 200),
         ("photos", 100),
         ("classes", 200),
