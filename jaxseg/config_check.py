@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 
 from jaxseg.config import DECAYED, Data, Experiment, fields_of
 from jaxseg.errors import together
@@ -79,6 +80,11 @@ _KINDS = {
 }
 
 
+def _dtypes() -> tuple[str, ...]:
+    """Those that can be computed in; float64 only where JAX was told so: it would be float32."""
+    return (*_DTYPES, "float64") if jax.config.jax_enable_x64 else _DTYPES
+
+
 def _is_number(value: Any) -> bool:
     """Whether all numbers in a value can be computed with: finite, and whole ones in 32 bits."""
     if isinstance(value, tuple | list):
@@ -134,8 +140,8 @@ def _fault(path: str, value: Any, kind: Any) -> str:
         return f"must be {_kind(kind)}"
     if dataclasses.is_dataclass(value):
         return ""
-    if path.rpartition(".")[2] == "dtype" and value not in _DTYPES:
-        return f"must be one of {', '.join(_DTYPES)}"
+    if path.rpartition(".")[2] == "dtype" and value not in _dtypes():
+        return f"must be one of {', '.join(_dtypes())}"
     if path in _CHOICES and value not in _CHOICES[path]:
         return f"must be one of {', '.join(_CHOICES[path])}"
     if path in _SHARES and not 0 <= value <= 1:
