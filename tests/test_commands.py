@@ -102,6 +102,9 @@ PROOFS = {
     "python -m experiments.benchmarks.loader": (
         "tests/test_benchmarks.py::test_a_round_counts_by_its_median_and_least_cpu_time"
     ),
+    "python -m experiments.benchmarks.checksums": (
+        "tests/test_checkpoint.py::test_checksums_see_every_type_and_every_bit"
+    ),
     "python -m experiments.protocols": (
         "tests/test_results_protocol_table.py::test_the_readme_has_the_recorded_numbers"
     ),

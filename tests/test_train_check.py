@@ -159,7 +159,6 @@ def test_mean_and_deviation_are_of_pixels_from_0_to_255(mean, std, refused):
         ({"optim__clip_norm": -1.0}, "optim.clip_norm=-1.0 must be at least 0"),
         ({"loss__class_weights": (0.0, 0.0, 0.0)}, "loss.class_weights are all 0"),
         ({"loss__cross_entropy": 0.0}, "the loss has no term"),
-        ({"model__dtype": "float16"}, "model.dtype=float16 needs a scaled loss"),
         ({"data__crop_size": (200, 200)}, "data.crop_size=(200, 200) is mostly void"),
         ({"eval__output_stride": 8}, "eval.output_stride=8: Tiny has no backbone"),
         ({"eval__sliding": True, "eval__scales": (4 / 3,)}, "scales of up to three digits"),
@@ -191,12 +190,19 @@ class Normed(nn.Module):
 
     num_classes: int = 3
     norm: str = "batch"
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, images, *, train):
         x = nn.Conv(4, (3, 3), name="conv")(images)
         x = Norm(self.norm, name="norm")(x, train=train)
         return {"logits": nn.Conv(self.num_classes, (1, 1), name="classifier")(x)}
+
+
+def test_training_in_float16_is_refused_with_its_flag():
+    message = refused(tiny.experiment(Normed(dtype="float16")))
+    assert message.startswith("model.dtype=float16 needs a scaled loss")
+    assert "--config.model.dtype=bfloat16" in message
 
 
 FROZEN = (("^(conv|norm)/", 0.0),)
