@@ -82,7 +82,8 @@ _KINDS = {
 
 def _dtypes() -> tuple[str, ...]:
     """Those that can be computed in; float64 only where JAX was told so: it would be float32."""
-    return (*_DTYPES, "float64") if jax.config.jax_enable_x64 else _DTYPES
+    wide = jax.dtypes.canonicalize_dtype("float64") == "float64"
+    return (*_DTYPES, "float64") if wide else _DTYPES
 
 
 def _is_number(value: Any) -> bool:
