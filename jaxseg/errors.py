@@ -23,6 +23,24 @@ def no_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(word in said for word in _NO_MEMORY)
 
 
+def too_little_memory(error: BaseException, mode: str) -> str:
+    """What to lower where there is no memory left; "" for any other error.
+
+    Args:
+      error: of a mode of the command line.
+      mode: its name.
+    """
+    if not no_memory(error):
+        return ""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    way = {
+        "train": "--config.data.batch_size, --config.data.crop_size, or --config.train.accumulate "
+        "for the same batch in parts",
+        "evaluate": "--config.eval.batch_size, or --config.eval.sliding=True for windows",
+    }.get(mode, "the input")
+    return f"the memory is too small ({said}); make it do with less: {way}"
+
+
 def one_line(error: BaseException) -> str:
     """The message of an error; the operating system's without its number, the file first."""
     if isinstance(error, OSError) and error.strerror:

@@ -23,7 +23,7 @@ from ml_collections import config_flags
 
 from jaxseg import command_line, config, config_check, flag_check, protocols
 from jaxseg.data import image_limit  # noqa: F401 - it defines --max_image_pixels
-from jaxseg.errors import no_memory, one_line
+from jaxseg.errors import no_memory, one_line, too_little_memory
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "An experiment file; without it, the config of the run folder --workdir."
@@ -164,19 +164,6 @@ def run(mode: str) -> int:
     return 0
 
 
-def _memory(error: BaseException) -> str:
-    """What to do where there is no memory left; "" for any other error."""
-    if not no_memory(error):
-        return ""
-    said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    way = {
-        "train": "--config.data.batch_size, --config.data.crop_size, or --config.train.accumulate "
-        "for the same batch in parts",
-        "evaluate": "--config.eval.batch_size, or --config.eval.sliding=True for windows",
-    }.get(_MODE.value, "the input")
-    return f"the memory is too small ({said}); make it do with less: {way}"
-
-
 def main(arguments: Sequence[str]) -> int:
     """Runs the mode; an error that the user can mend becomes one line."""
     if len(arguments) > 1:
@@ -190,7 +177,9 @@ def main(arguments: Sequence[str]) -> int:
             raise
         if _TRACEBACK.value:
             traceback.print_exc()
-        print(f"jaxseg: {_memory(error) or one_line(error)}", file=sys.stderr)
+        print(
+            f"jaxseg: {too_little_memory(error, _MODE.value) or one_line(error)}", file=sys.stderr
+        )
         if not _TRACEBACK.value:
             print("(--traceback shows where)", file=sys.stderr)
         return 1

@@ -1,12 +1,15 @@
 """Shared by all tests: the CPU backend, a compile cache, and the optional folders and libraries."""
 
+import logging
 import os
 import pathlib
+from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import pytest
+from absl import logging as absl_logging
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -22,3 +25,13 @@ def shared() -> pathlib.Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"needs published data and weights under {folder} (or JAXSEG_SHARED)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_log_level() -> Iterator[None]:
+    """A command that is run in this process sets the level of all logging: only for its test."""
+    before = absl_logging.get_verbosity(), logging.root.level, logging.root.manager.disable
+    yield
+    absl_logging.set_verbosity(before[0])
+    logging.root.setLevel(before[1])
+    logging.disable(before[2])
