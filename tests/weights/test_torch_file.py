@@ -1,8 +1,8 @@
 """The .pth reader, on files whose pickles are written here by hand, opcode by opcode."""
 
-import logging
 import contextlib
 import io
+import logging
 import pickle
 import zipfile
 
