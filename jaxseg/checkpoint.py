@@ -242,11 +242,11 @@ def restore_variables(
       ValueError: all are damaged.
       OSError: one cannot be read for now.
     """
-    folder = pathlib.Path(folder).absolute()
+    given, folder = folder, pathlib.Path(folder).absolute()
     if (folder / "checkpoints").is_dir():
         folder = folder / "checkpoints"
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is missing: no run has saved a checkpoint there")
+        raise FileNotFoundError(f"{given} is missing: no run has saved a checkpoint there")
     with (
         orbax_noise.dropped(),
         contextlib.closing(checkpoint_reading.manager(folder, None, read_only=True)) as manager,

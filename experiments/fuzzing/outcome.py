@@ -31,7 +31,8 @@ def _limited(seconds: float) -> Iterator[None]:
 
     timers = {signal.ITIMER_PROF: signal.SIGPROF, signal.ITIMER_REAL: signal.SIGALRM}
     before = {number: signal.signal(number, stop) for number in timers.values()}
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+    # Again each second: an exception that meets a callback of the collector is dropped there.
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
     signal.setitimer(signal.ITIMER_REAL, 4 * seconds)  # one that waits uses no processor
     try:
         yield
