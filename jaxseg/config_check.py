@@ -5,9 +5,6 @@ data, the network or the devices as well is looked at by `train_check`.
 """
 
 import dataclasses
-import math
-import types
-import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +12,7 @@ import flax.linen as nn
 import jax
 
 from jaxseg.config import DECAYED, Data, Experiment, fields_of
+from jaxseg.config_kinds import fits, in_words, is_number
 from jaxseg.errors import together
 
 _DTYPES = ("float32", "bfloat16", "float16")  # to compute in
@@ -71,59 +69,12 @@ _BOUNDS = {  # at least, and below
     ),
     (0, _INFINITE),
 )
-_KINDS = {
-    int: "a whole number",
-    float: "a number",
-    bool: "True or False",
-    str: "a text",
-    types.NoneType: "None",
-}
 
 
 def _dtypes() -> tuple[str, ...]:
     """Those that can be computed in; float64 only where JAX was told so: it would be float32."""
     wide = jax.dtypes.canonicalize_dtype("float64") == "float64"
     return (*_DTYPES, "float64") if wide else _DTYPES
-
-
-def _is_number(value: Any) -> bool:
-    """Whether all numbers in a value can be computed with: finite, and whole ones in 32 bits."""
-    if isinstance(value, tuple | list):
-        return all(map(_is_number, value))
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return not isinstance(value, int) or abs(value) < 2**31
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value is of the annotated kind; of kinds that no config value has, anything is."""
-    arguments = typing.get_args(kind)
-    if isinstance(kind, types.UnionType):
-        return any(_fits(value, one) for one in arguments)
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, tuple | list):
-            return False
-        kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
-        return len(value) == len(kinds) and all(map(_fits, value, kinds))
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return not isinstance(kind, type) or isinstance(value, kind)
-
-
-def _kind(kind: Any) -> str:
-    """An annotated kind in words."""
-    arguments = typing.get_args(kind)
-    if isinstance(kind, types.UnionType):
-        return " or ".join(map(_kind, arguments))
-    if typing.get_origin(kind) is not tuple:
-        return _KINDS.get(kind, kind.__name__)
-    if arguments[-1] is Ellipsis:
-        return f"a list, each of it {_kind(arguments[0])}"
-    if len(set(arguments)) == 1:
-        return f"{len(arguments)} values, each {_kind(arguments[0])}"
-    return f"{len(arguments)} values: {', '.join(map(_kind, arguments))}"
 
 
 def flag(path: str, value: Any) -> str:
@@ -137,8 +88,8 @@ def flag(path: str, value: Any) -> str:
 
 def _fault(path: str, value: Any, kind: Any) -> str:
     """What is wrong with the value of one field: "" where nothing is."""
-    if not _fits(value, kind):
-        return f"must be {_kind(kind)}"
+    if not fits(value, kind):
+        return f"must be {in_words(kind)}"
     if dataclasses.is_dataclass(value):
         return ""
     if path.rpartition(".")[2] == "dtype" and value not in _dtypes():
@@ -153,10 +104,10 @@ def _fault(path: str, value: Any, kind: Any) -> str:
         least, end = _BOUNDS[path]
         numbers = value if isinstance(value, tuple | list) else (value,)
         if not all(least <= number < end for number in numbers):
-            finite = " and finite" * (not _is_number(value))
+            finite = " and finite" * (not is_number(value))
             below = f" and below {end:g}" if end < _INFINITE else finite
             return f"must be at least {least:g}{below}"
-    if path != "train.seed" and not _is_number(value):
+    if path != "train.seed" and not is_number(value):
         return "must be finite, and whole numbers below 2^31"
     if path == "model.num_classes" and value == 1:
         return (

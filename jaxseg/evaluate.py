@@ -24,6 +24,7 @@ from jaxseg import (
     boundary_suite,
     config,
     distributed,
+    evaluation_pictures,
     identity,
     log,
     per_image,
@@ -43,7 +44,6 @@ from jaxseg.inference import (
     make_predictions,
     make_probabilities,
 )
-from jaxseg.predictor import framing_of, make_predictor
 from jaxseg.results import Evaluation
 from jaxseg.tally import Calibration, Tally, count
 from jaxseg.types import Array, Variables
@@ -51,7 +51,6 @@ from jaxseg.types import Array, Variables
 __all__ = ["Evaluation", "at_output_stride", "evaluate", "make_probabilities", "run"]
 
 _AHEAD = 2  # batches given to the device before the oldest one's counts are waited for
-_PICTURES = 4  # best and worst ones drawn, of each
 
 
 def _put(batch: Mapping[str, np.ndarray], mesh: Mesh | None) -> dict[str, Array]:
@@ -266,7 +265,7 @@ def run(
     if evaluation.per_image:
         per_image.write(folder / f"{name}.npz", evaluation.per_image)
     log.write_json(folder / f"{name}.json", record)
-    _draw(folder / name, evaluation, experiment, variables, source)
+    evaluation_pictures.write(folder / name, evaluation, experiment, variables, source)
     interval = record["metrics"]["miou_interval"]
     print(results.table(evaluation.confusion, source.labels.names, interval))
     for number, value in evaluation.probabilities.items():
@@ -278,24 +277,3 @@ def run(
         f"and {folder / name} for the best and worst images"
     )
     return evaluation
-
-
-def _draw(
-    folder: pathlib.Path,
-    evaluation: Evaluation,
-    experiment: config.Experiment,
-    variables: Variables,
-    source: loader.Source,
-) -> None:
-    """Predicts the best and the worst images again, one by one, and writes their pictures."""
-    data, labels = experiment.data, source.labels
-    predict = make_predictor(
-        experiment.model, labels, experiment.eval, data.mean, data.std, framing_of(experiment)
-    )
-    variables = jax.device_put(variables)
-    results.clear(folder)
-    for kind, place, image in results.best_and_worst(evaluation.images, _PICTURES):
-        example = source[image["index"]]
-        ids, _ = predict(variables, example["image"])
-        path = folder / results.picture_name(kind, place, image["name"])
-        results.write_picture(path, example["image"], example["label"], ids, labels)

@@ -271,8 +271,8 @@ def save(
     check_new(folder)
     scratch = folder.with_name(f"{folder.name}.incomplete")
     with run_lock.lock(scratch):
-        shutil.rmtree(scratch / "checkpoints", ignore_errors=True)
         try:
+            _empty(scratch)
             _write(scratch, experiment, variables, report)
             if labels is not None:
                 identity.write_labels(scratch, labels)
@@ -281,6 +281,17 @@ def save(
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
+
+
+def _empty(scratch: pathlib.Path) -> None:
+    """Removes what a killed process left, so that none of it gets into the next checkpoint."""
+    for path in scratch.iterdir():
+        if path.name == ".lock":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _write(

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pathlib
+import resource
 import tarfile
 
 import numpy as np
@@ -14,8 +15,10 @@ from PIL import Image
 
 from experiments.results import ablation_table
 from jaxseg import (
+    checkpoint,
     config,
     environment,
+    initial,
     log,
     photos,
     predict,
@@ -23,6 +26,7 @@ from jaxseg import (
     submission,
     whole_file,
 )
+from jaxseg.models.unet import UNet
 from launch import job_folder
 from tests.programs import tiny
 from tests.test_runs import CONFUSION, LABELS, write_evaluation, write_run
@@ -30,12 +34,16 @@ from tests.test_runs import CONFUSION, LABELS, write_evaluation, write_run
 _OPEN = os.open
 
 
+_FILES = ("open", "fsync", "replace", "dup")
+_FOLDERS = (*_FILES, "mkdir", "rename", "unlink")
+
+
 class _FullDisk:
     """Lets so many calls pass that a file is made by, then raises "no space left"."""
 
-    def __init__(self, monkeypatch, passing):
+    def __init__(self, monkeypatch, passing, names=_FILES):
         self.left, self.hit = passing, False
-        for name in ("open", "fsync", "replace", "dup"):
+        for name in names:
             monkeypatch.setattr(whole_file.os, name, self._wrap(getattr(os, name)))
 
     def _wrap(self, real):
@@ -93,7 +101,7 @@ def _report(folder):
 
 
 def _job(folder):
-    experiment = config.Experiment(tiny.Tiny(3))
+    experiment = config.Experiment(UNet(3))  # a job holds no classes of tests
     job_folder.write_job(folder, experiment, {"row": config.Eval()}, "")
 
 
@@ -132,7 +140,7 @@ def _final(folder):
 def _raised_by(write, folder):
     try:
         write(folder)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return error
     return None
 
@@ -166,3 +174,76 @@ def test_a_full_disk_at_each_moment_leaves_whole_files_and_a_repeat_mends_it(
         assert [path.relative_to(folder) for path in _final(folder)] == wanted
         assert passing < 60
     assert passing > 1
+
+
+KERNEL = np.arange(2000, dtype=np.float32)
+
+
+def _convert(folder):
+    variables = {"params": {"kernel": KERNEL}, "batch_stats": {}}
+    experiment = config.Experiment(tiny.Tiny(3))
+    initial.save(folder / "converted", experiment, variables, {"summary": []}, LABELS)
+
+
+def _assert_converted(folder):
+    """The only thing there, with nothing in it but what belongs to it."""
+    assert [path.name for path in folder.iterdir()] == ["converted"]
+    found, step = checkpoint.restore_variables(folder / "converted")
+    assert step == 0
+    np.testing.assert_array_equal(found["params"]["kernel"], KERNEL)
+    names = ["checkpoints", "config.json", "converted.json", "labels.json"]
+    assert sorted(path.name for path in (folder / "converted").iterdir()) == names
+    for path in (folder / "converted").glob("*.json"):
+        _read_whole(path)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of Orbax's threads
+def test_a_conversion_on_a_full_disk_leaves_no_folder_and_a_repeat_mends_it(tmp_path, monkeypatch):
+    """Also where nothing can be removed any more."""
+    for passing in itertools.count():
+        folder = tmp_path / str(passing)
+        folder.mkdir()
+        with monkeypatch.context() as patch:
+            disk = _FullDisk(patch, passing, _FOLDERS)
+            raised = _raised_by(_convert, folder)
+        if not disk.hit:
+            break
+        assert os.strerror(errno.ENOSPC).lower() in str(raised).lower()
+        assert not (folder / "converted").exists()
+        _convert(folder)
+        _assert_converted(folder)
+    assert passing > 15
+    _assert_converted(folder)
+
+
+@pytest.mark.parametrize("size", [0, 60, 500, 4000])
+def test_a_conversion_whose_files_cannot_grow_leaves_nothing(tmp_path, size):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        with pytest.raises((OSError, ValueError), match=r"(?i)file too large"):
+            _convert(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+    _convert(tmp_path)
+    _assert_converted(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["write_json", "identity.write_labels", "checkpoint.Checkpoints"])
+def test_a_conversion_that_breaks_off_leaves_nothing(tmp_path, monkeypatch, name):
+    with monkeypatch.context() as patch:
+        patch.setattr(f"jaxseg.initial.{name}", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            _convert(tmp_path)
+    assert not list(tmp_path.iterdir())
+    _convert(tmp_path)
+    _assert_converted(tmp_path)
+
+
+def test_what_a_killed_conversion_left_is_no_part_of_the_next(tmp_path):
+    left = tmp_path / "converted.incomplete"
+    (left / "checkpoints" / "3").mkdir(parents=True)
+    (left / "init.json").write_text("{}")
+    _convert(tmp_path)
+    _assert_converted(tmp_path)

@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import app, flags, logging
 
+from jaxseg import whole_file
 from jaxseg.data import loader, records
 from jaxseg.data.builders import folder
 from jaxseg.data.labels import LabelSpec
@@ -51,8 +52,10 @@ def _draw(root: pathlib.Path, count: int, size: tuple[int, int]) -> None:
         label = cv2.resize(regions, size[::-1], interpolation=cv2.INTER_NEAREST)
         options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
         cv2.imwrite(str(root / "images" / f"{i:04d}.jpg"), image, options)
-        (root / "masks" / f"{i:04d}.png").write_bytes(records.encode_label(label))
-    (root / "classes.txt").write_text("\n".join(f"class{k}" for k in range(21)))
+        mask = root / "masks" / f"{i:04d}.png"
+        whole_file.write_bytes(mask, records.encode_label(label), sync=False)
+    classes = "\n".join(f"class{k}" for k in range(21))
+    whole_file.write_text(root / "classes.txt", classes, sync=False)
 
 
 def _prepare(root: pathlib.Path) -> loader.Source:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from experiments.benchmarks import processes, timing, work
-from jaxseg import memory
+from jaxseg import memory, whole_file
 
 
 def _tolerate_missing_operators() -> None:
@@ -89,7 +89,8 @@ def main() -> None:
     torch.backends.cudnn.benchmark = True
     network: Any = network_of(given)
     if given.weights and not pathlib.Path(given.weights).exists():
-        torch.save(network.state_dict(), given.weights)
+        with whole_file.writing(given.weights) as file:
+            torch.save(network.state_dict(), file)
     network = network.to(device, memory_format=layout)
     network.train(given.step == "train")
     forward = torch.compile(network) if "compile" in words else network

@@ -1,12 +1,14 @@
 """What is kept with a prepared set of how it came about, and whether that has changed."""
 
+import functools
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
 
+from jaxseg import whole_file
 from jaxseg.data import fingerprint, pairs, prepared_from
 from jaxseg.data import source as sources
 from jaxseg.data.labels import LabelSpec
@@ -33,15 +35,24 @@ def note(
       ValueError: it cannot be read back as it was written.
     """
     opened = {split: sources.Source(name, split, built) for split in sources.splits(built)}
-    splits = {}
+    splits, kept = {}, prepared_from.Kept()
     for split, of in opened.items():
+        seen = functools.partial(_keep, kept, published.splits[split] if published else ())
         with tqdm(total=len(of), desc=f"reading {split} back", unit="image") as bar:
             size = of.splits[split][1]
-            splits[split] = fingerprint.of_examples(len(of), of.encoded, size, bar.update)
+            splits[split] = fingerprint.of_examples(len(of), of.encoded, size, bar.update, seen)
     labels = next(iter(opened.values())).labels
     found = fingerprint.Fingerprint(name, built.name, settings, labels, splits)
-    prepared_from.write(built, prepared_from.record(published, settings))
-    (built / fingerprint.FILE).write_text(json.dumps(found.to_json()))
+    prepared_from.write(built, prepared_from.record(published, settings, kept))
+    whole_file.write_text(built / fingerprint.FILE, json.dumps(found.to_json()))
+
+
+def _keep(
+    kept: prepared_from.Kept, listed: Sequence[pairs.Pair], index: int, image: bytes, digest: str
+) -> None:
+    """Examples stand in the order of the list; a drawn set has none."""
+    if listed:
+        kept.add(listed[index].image, image, digest)
 
 
 def refuse_changes(

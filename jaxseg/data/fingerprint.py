@@ -113,11 +113,17 @@ def from_json(values: Any) -> Fingerprint:
 
 def digest(parts: Iterable[bytes]) -> str:
     """The digest of an example by its parts, the bytes of its image and of its label."""
-    found = hashlib.sha256()
+    return running(parts)[-1]
+
+
+def running(parts: Iterable[bytes]) -> list[str]:
+    """The `digest` of the first part, of the first two parts, and so on, each part read once."""
+    digests, found = [], hashlib.sha256()
     for part in parts:
         found.update(len(part).to_bytes(8, "little"))
         found.update(part)
-    return found.hexdigest()[:_DIGITS]
+        digests.append(found.hexdigest()[:_DIGITS])
+    return digests
 
 
 def of_folder(
@@ -214,6 +220,7 @@ def of_examples(
     encoded: Callable[[int], Mapping[str, Any]],
     size: int,
     advance: Callable[[], object] = lambda: None,
+    seen: Callable[[int, bytes, str], object] = lambda index, image, digest: None,
 ) -> Split:
     """A split whose examples are read, each once, by several threads.
 
@@ -222,11 +229,15 @@ def of_examples(
       encoded: of a number gives "image" and "label" bytes and "name".
       size: bytes of all examples, as TFDS counts them.
       advance: is called after each, for a progress bar.
+      seen: is called by the threads, in any order, with the number of an example, the bytes of its
+        image, and the `digest` of these alone.
     """
 
     def of_one(index: int) -> tuple[str, str]:
         example = encoded(index)
-        return example["name"], digest((example["image"], example["label"]))
+        image, both = running((example["image"], example["label"]))
+        seen(index, example["image"], image)
+        return example["name"], both
 
     names, digests = [], []
     with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:

@@ -6,11 +6,13 @@ import pathlib
 import zlib
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 
 from jaxseg.data import files, image_file, pixels, records
 from jaxseg.data.pair import Pair
 
+_EXACT = 1 << 24  # pixels that OpenCV counts exactly: its counts are float32
 _READER = 2  # grows when the same file is read otherwise than before, or other facts are kept
 
 
@@ -54,9 +56,20 @@ def inspect(pair: Pair, colours: files.Colours | None = None) -> Facts:
             f"{pair.where(pair.mask)} is {raw.shape[0]} x {raw.shape[1]}, "
             f"its image is {height} x {width}{_turned(pair, picture.orientation)}"
         )
-    counts = np.bincount(raw.ravel())
-    found = {int(k): int(counts[k]) for k in np.flatnonzero(counts)}
-    return Facts(height, width, kind, found, picture.orientation)
+    return Facts(height, width, kind, count_ids(raw), picture.orientation)
+
+
+def count_ids(raw: np.ndarray) -> dict[int, int]:
+    """How many pixels each raw id has; `np.bincount`, but ten times as fast for 8 bits.
+
+    Args:
+      raw: uint8 or uint16 [H, W].
+    """
+    if raw.dtype == np.uint8 and raw.size <= _EXACT:
+        counts = cv2.calcHist([raw], [0], None, [256], [0, 256]).ravel()
+    else:
+        counts = np.bincount(raw.ravel())
+    return {int(k): int(counts[k]) for k in np.flatnonzero(counts)}
 
 
 def _turned(pair: Pair, orientation: int) -> str:

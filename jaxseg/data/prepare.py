@@ -26,6 +26,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import app, flags, logging
 
+from jaxseg import whole_file
 from jaxseg.data import already, builders, pairs, replace
 from jaxseg.data import source as sources
 from jaxseg.data.builders import folder as folders
@@ -267,7 +268,8 @@ def export(folder: pathlib.Path, name: str, output: pathlib.Path) -> None:
     for k in range(count):
         example = opened.encoded(k * len(opened) // count)
         suffix = ".jpg" if example["image"][:2] == b"\xff\xd8" else ".png"
-        (output / f"{pathlib.PurePath(example['name']).name}{suffix}").write_bytes(example["image"])
+        path = output / f"{pathlib.PurePath(example['name']).name}{suffix}"
+        whole_file.write_bytes(path, example["image"], sync=False)
     print(f"{count} images of {split} in {output}")
 
 

@@ -7,7 +7,6 @@ is the same set. The file of classes and the CSV file are not kept: what they sa
 """
 
 import concurrent.futures
-import hashlib
 import json
 import os
 import pathlib
@@ -15,20 +14,39 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxseg.data import files, pairs
+from jaxseg import whole_file
+from jaxseg.data import files, fingerprint, pairs
 
 FILE = "prepared_from.json"
-_FORMAT = 1
-_BLOCK = 1 << 20  # bytes read at once
-_DIGITS = 16  # of the SHA-256 of a file
+_FORMAT = 2
 
 
 def _digest(path: pathlib.Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            found.update(block)
-    return found.hexdigest()[:_DIGITS]
+    return fingerprint.digest((path.read_bytes(),))
+
+
+class Kept:
+    """Digests of images that a prepared set keeps as they were published, so read back only once.
+
+    Attributes:
+      digests: by file.
+    """
+
+    def __init__(self) -> None:
+        self.digests: dict[pathlib.Path, str] = {}
+
+    def add(self, path: pathlib.Path, stored: bytes, digest: str) -> None:
+        """Takes the digest of what is stored for a file, if these are the file's bytes.
+
+        Args:
+          path: the file.
+          stored: what the set holds.
+          digest: `fingerprint.digest` of `stored`.
+        """
+        if path in self.digests or path.stat().st_size != len(stored):
+            return
+        if path.read_bytes() == stored:
+            self.digests[path] = digest
 
 
 def _stamp(path: pathlib.Path) -> tuple[int, int]:
@@ -40,26 +58,32 @@ def _coding(colours: files.Colours | None) -> int:
     return zlib.crc32(repr(colours and sorted(colours.items())).encode())
 
 
-def record(published: pairs.Published | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+def record(
+    published: pairs.Published | None, settings: Mapping[str, Any], kept: Kept | None = None
+) -> dict[str, Any]:
     """JSON values for `FILE`.
 
     Args:
       published: the files; None of a drawn set.
       settings: the flags that the set was prepared with.
+      kept: digests that are known already; the others are made here.
     """
     values: dict[str, Any] = {"format": _FORMAT, "settings": dict(settings)}
     if published is None:
         return values
     every = [pair for found in published.splits.values() for pair in found]
     paths = sorted({path for pair in every for path in (pair.image, pair.mask)})
+    digests = dict(kept.digests) if kept else {}
+    others = [path for path in paths if path not in digests]
     with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        digests = list(pool.map(_digest, pairs.progress(paths, "digests of the files")))
+        made = pool.map(_digest, pairs.progress(others, "digests of the files"))
+        digests |= dict(zip(others, made, strict=True))
     number = {path: i for i, path in enumerate(paths)}
     listed = {
         split: [[pair.name, pair.page, number[pair.image], number[pair.mask]] for pair in found]
         for split, found in published.splits.items()
     }
-    stamps = [[*_stamp(path), digest] for path, digest in zip(paths, digests, strict=True)]
+    stamps = [[*_stamp(path), digests[path]] for path in paths]
     return values | {
         "colours": _coding(published.colours),
         "files": stamps,
@@ -69,7 +93,7 @@ def record(published: pairs.Published | None, settings: Mapping[str, Any]) -> di
 
 def write(folder: pathlib.Path, values: Mapping[str, Any]) -> None:
     """Keeps a `record` with a set that is being prepared."""
-    (folder / FILE).write_text(json.dumps(values))
+    whole_file.write_text(folder / FILE, json.dumps(values))
 
 
 def read(folder: pathlib.Path) -> dict[str, Any] | None:
