@@ -1,5 +1,6 @@
 """Each file of a run folder, harmed in each way: the report names it, the resumed run goes on."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -141,12 +142,13 @@ def _without(value, path):
     return part
 
 
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])  # each 7th value
 @pytest.mark.parametrize("name", ["config.json", "environment.json", "eval/val.json"])
-def test_any_value_of_another_kind_is_left_out_of_the_report(run, monkeypatch, name):
+def test_any_value_of_another_kind_is_left_out_of_the_report(run, monkeypatch, name, step):
     values = json.loads((run / name).read_text())
     if not name.startswith("eval"):
         monkeypatch.setattr(report.report_page, "_plots", lambda _: [])
-    for number, path in enumerate(_paths(values)):
+    for number, path in itertools.islice(enumerate(_paths(values)), 0, None, step):
         odd = ODD[number % len(ODD)]
         changed = _with(values, path, odd) if number % 4 else _without(values, path)
         (run / name).write_text(json.dumps(changed))
@@ -249,6 +251,7 @@ def test_links_in_a_run_folder_are_never_written_through(run, tmp_path):
     assert {(others / name).read_text() for name in names} == {"{}"}
 
 
+@pytest.mark.slow
 def test_a_damaged_entry_of_the_compile_cache_is_compiled_again(tmp_path):
     """As the drill does it: JAX says so in a warning and compiles."""
     from experiments.field_reports import disks

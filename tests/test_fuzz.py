@@ -16,17 +16,13 @@ from jaxseg.layers.conv import Conv
 from jaxseg.layers.norm import Norm
 from tests.conftest import ROOT
 
+FEW = {"experiments": 20, "files": 60, "photos": 50, "classes": 60, "runs": 20, "weights": 80}
+MANY = {"experiments": 60, "files": 200, "photos": 100, "classes": 200, "runs": 60, "weights": 300}
+
 
 @pytest.mark.parametrize(
     ("kind", "cases"),
-    [
-        ("experiments", 60),
-        ("files", 200),
-        ("photos", 100),
-        ("classes", 200),
-        ("runs", 60),
-        ("weights", 300),
-    ],
+    [*FEW.items(), *(pytest.param(*case, marks=pytest.mark.slow) for case in MANY.items())],
 )
 def test_no_case_is_a_fault(tmp_path, monkeypatch, kind, cases):
     monkeypatch.setenv("TQDM_DISABLE", "1")

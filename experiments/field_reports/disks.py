@@ -276,7 +276,7 @@ SITUATIONS: tuple[Situation, ...] = (
     Situation(
         "I",
         "a full disk at each moment of writing a file",
-        "reports, pictures, predictions and tables were left half written",
+        "report.md was left cut short at 100 bytes; val.json stayed whole; pictures not tried",
         "tests/test_writers.py::"
         "test_a_full_disk_at_each_moment_leaves_whole_files_and_a_repeat_mends_it",
         _full_disk,
@@ -284,7 +284,7 @@ SITUATIONS: tuple[Situation, ...] = (
     Situation(
         "I",
         "a process killed while it writes a file",
-        "half a file under its final name, or NAME.PID.tmp that nothing removed",
+        "val.json.PID.tmp was left, and the next write did not remove it",
         "tests/test_whole_file.py::test_what_a_killed_process_left_is_swept_up_and_nothing_else",
         _killed,
     ),
@@ -319,14 +319,14 @@ SITUATIONS: tuple[Situation, ...] = (
     Situation(
         "J",
         "symbolic links in a run folder",
-        "report.md, experiment.py, metrics.jsonl, .lock and pictures were written through them",
+        "experiment.py, .lock, report.md and report.html were written through; pictures not tried",
         "tests/test_damaged_runs.py::test_links_in_a_run_folder_are_never_written_through",
         _links,
     ),
     Situation(
         "J",
         "names with |, line breaks, tags and formulas in reports and tables",
-        "line breaks ended a row, tags stood in report.md, formulas in table.csv",
+        "a line break ended a row and a tag stood in report.md; formulas in CSV: not tried",
         "tests/test_escape.py",
         _names,
     ),

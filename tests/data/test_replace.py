@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg.data import builders, fingerprint, loader, prepare, replace, source
+from jaxseg.data import (
+    builders,
+    fingerprint,
+    inspection,
+    loader,
+    prepare,
+    prepared_from,
+    replace,
+    source,
+)
 from tests.data.conftest import save_pair
 from tests.test_train import start_program
 
@@ -296,3 +305,25 @@ def test_killed_at_random_moments_it_always_has_a_set(command, own, tmp_path):
         assert all(opened[i]["label"].shape == (24, 32) for i in range(4))
         seen.add(opened.labels.names[0])
     assert seen <= {"ground", "other"}
+
+
+def test_the_digest_of_each_file_is_of_its_own_bytes(command, own, tmp_path, monkeypatch):
+    """Images that are kept as published are hashed while they are read back, and never again."""
+    with Image.open(tmp_path / "images" / "0.png") as image:
+        image.save(tmp_path / "images" / "0.bmp")
+    (tmp_path / "images" / "0.png").unlink()
+    again, real = [], prepared_from._digest
+    monkeypatch.setattr(prepared_from, "_digest", lambda path: again.append(path) or real(path))
+    assert command(prepare.main, *own)[0] == 0
+    files = [*(tmp_path / "images").iterdir(), *(tmp_path / "masks").iterdir()]
+    kept = prepared_from.read(tmp_path / "d" / "folder" / "own" / VERSION)
+    assert sorted(digest for *_, digest in kept["files"]) == sorted(map(real, files))
+    assert len(again) == 7  # one image that was converted, and six masks
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_ids_are_counted_as_bincount_counts_them(kind):
+    raw = np.random.default_rng(0).integers(0, 256, (37, 41)).astype(kind)
+    raw[:20] = 255
+    counts = np.bincount(raw.ravel())
+    assert inspection.count_ids(raw) == {k: n for k, n in enumerate(counts.tolist()) if n}
