@@ -16,8 +16,8 @@ from jaxseg.layers.conv import Conv
 from jaxseg.layers.norm import Norm
 from tests.conftest import ROOT
 
-FEW = {"experiments": 20, "files": 60, "photos": 50, "classes": 60, "runs": 20, "weights": 80}
-MANY = {"experiments": 60, "files": 200, "photos": 100, "classes": 200, "runs": 60, "weights": 300}
+FEW = {"experiments": 60, "files": 60, "photos": 50, "classes": 60, "runs": 20, "weights": 80}
+MANY = {"files": 200, "photos": 100, "classes": 200, "runs": 60, "weights": 300}
 
 
 @pytest.mark.parametrize(
