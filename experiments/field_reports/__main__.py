@@ -8,11 +8,9 @@ says how it ended: in a right value, in a clear line, or in a fault. Exit status
 there is one.
 """
 
-import importlib
 import json
 import os
 import pathlib
-import pkgutil
 import sys
 import time
 from collections.abc import Sequence
@@ -23,8 +21,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 
 from absl import app, flags
 
-import experiments.field_reports as package
-from experiments.field_reports import situation
+from experiments.field_reports import every, situation
 from experiments.field_reports.situation import Situation
 from jaxseg import whole_file
 
@@ -32,16 +29,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "A new folder.", required=True)
 _ONLY = flags.DEFINE_list("only", [], "Letters of the situations to try; none: all.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the outcomes as JSON.")
 # Not "table", a flag of jaxseg.data.prepare, which situations call in this process.
-_TABLE = flags.DEFINE_string("markdown", None, "Where to write them as a Markdown table.")
-
-
-def situations() -> list[Situation]:
-    """Of all modules of this package, by letter."""
-    found: list[Situation] = []
-    for module in sorted(info.name for info in pkgutil.iter_modules(package.__path__)):
-        if module not in ("__main__", "situation"):
-            found += importlib.import_module(f"{package.__name__}.{module}").SITUATIONS
-    return sorted(found, key=lambda one: one.letter)
+_PAGE = flags.DEFINE_string("markdown", None, "Where to write docs/field_reports.md.")
 
 
 def outcome_of(one: Situation, folder: pathlib.Path) -> tuple[str, str]:
@@ -56,30 +44,13 @@ def outcome_of(one: Situation, folder: pathlib.Path) -> tuple[str, str]:
     return seen.outcome, seen.text
 
 
-def _cell(text: str) -> str:
-    """The text for one cell of a Markdown table."""
-    escaped = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("`", "'")
-    return escaped.replace("<", "&lt;").replace(">", "&gt;")
-
-
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """The outcomes in Markdown."""
-    lines = ["| | situation | before | now | test |", "| --- | --- | --- | --- | --- |"]
-    for row in rows:
-        name = row["name"] + (f" ({row['source']})" if row["source"] else "")
-        now = f"{row['outcome']}: {row['text']}"
-        cells = [row["letter"], name, row["before"], now]
-        lines.append(f"| {' | '.join(map(_cell, cells))} | `{row['test']}` |")
-    return "\n".join(lines) + "\n"
-
-
 def main(arguments: Sequence[str]) -> int:
     folder = pathlib.Path(_WORKDIR.value)
     if folder.exists() and any(folder.iterdir()):
         print(f"--workdir={folder} is not empty: it needs a new folder", file=sys.stderr)
         return 2
     rows: list[dict[str, Any]] = []
-    for number, one in enumerate(situations()):
+    for number, one in enumerate(every.situations()):
         if _ONLY.value and one.letter not in _ONLY.value:
             continue
         began = time.monotonic()
@@ -94,8 +65,8 @@ def main(arguments: Sequence[str]) -> int:
         )  # fmt: skip
     if _OUTPUT.value:
         whole_file.write_text(_OUTPUT.value, json.dumps(rows, indent=1) + "\n")
-    if _TABLE.value:
-        whole_file.write_text(_TABLE.value, table(rows))
+    if _PAGE.value:
+        whole_file.write_text(_PAGE.value, every.page(rows))
     faults = sum(row["outcome"] == situation.FAULT for row in rows)
     print(f"{len(rows)} situations, {faults} faults")
     return 1 if faults else 0
