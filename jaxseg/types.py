@@ -9,6 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxseg.ignore import IGNORE
+
+__all__ = ["IGNORE", "Array", "ArrayLike", "Batch", "Outputs", "Variables"]
+
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray
 Batch = Mapping[str, ArrayLike]  # image uint8 [B, H, W, 3], label uint8 [B, H, W], index int64 [B]
@@ -16,5 +20,3 @@ Batch = Mapping[str, ArrayLike]  # image uint8 [B, H, W, 3], label uint8 [B, H, 
 # model has a field resize_convention, logits are coarse_logits enlarged so.
 Outputs = dict[str, jax.Array]
 Variables = Mapping[str, Any]  # {"params": ..., "batch_stats": ...}
-
-IGNORE = 255  # the train id of void: kept out of every loss and every count by a mask

@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 BACKGROUND = 0  # the train id between objects
 _REACH = 6  # deviations, beyond which exp(-d^2 / 2) is below 2e-8

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from jaxseg.data import class_json, class_text, files, text_file
 from jaxseg.data.class_entry import FORMS, Entry
 from jaxseg.data.labels import LabelSpec, voc_palette
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 _MOST_COLOURS = 256  # raw ids of masks that are read by colour have 8 bits
 _SHOWN = 30  # classes

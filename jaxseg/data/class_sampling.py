@@ -18,7 +18,7 @@ from jaxseg import whole_file
 from jaxseg.data import pairs
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.source import Source
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from jaxseg.data.scaling import scaled
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 
 def room(size: Sequence[int], scale: Fraction, crop_size: Sequence[int]) -> tuple[int, int]:

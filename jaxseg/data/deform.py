@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 NODES = 3  # of the grid of displacement vectors, each way
 _INT16 = (-(1 << 15), (1 << 15) - 1)  # what OpenCV holds whole positions in

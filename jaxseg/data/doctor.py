@@ -22,7 +22,7 @@ from jaxseg.data import source as sources
 from jaxseg.data.builders import folder as folders
 from jaxseg.data.labels import LabelSpec
 from jaxseg.errors import one_line
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 _SPLITS = flags.DEFINE_list("split", [], "Splits to look at; all of them without.")
 _PICTURE = flags.DEFINE_string("picture", "", "PNG to write; NAME.png without, none: no picture.")

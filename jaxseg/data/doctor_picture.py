@@ -10,7 +10,7 @@ from jaxseg import whole_file
 from jaxseg.data import doctor_views, survey
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.transforms import Augment
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

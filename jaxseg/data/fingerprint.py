@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jaxseg.data.labels import LabelSpec
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 FILE = "fingerprint.json"
 _FORMAT = 1

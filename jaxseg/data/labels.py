@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 MAX_CLASSES = 254  # 255 is void, and one more value marks raw ids that the spec does not know
 _UNKNOWN = 254

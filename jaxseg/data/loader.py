@@ -22,7 +22,7 @@ from jaxseg.data.frames import Group, Size
 from jaxseg.data.padding import colour_of, pad_to
 from jaxseg.data.source import Source, open_split
 from jaxseg.data.transforms import Augment
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 __all__ = ["Source", "TrainIterator", "eval_batches", "open_split", "train_iterator"]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 
 def frame(

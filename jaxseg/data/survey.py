@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from jaxseg.data.labels import LabelSpec
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 _STRIDE = 32  # sizes of 32 k + 1 suit every output stride up to 32
 _LARGEST_CROP = 769  # DeepLab v3's crop for Cityscapes; 513 for PASCAL VOC follows from its images

@@ -15,7 +15,7 @@ import pathlib
 from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.published_set import PublishedSet
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 LAYOUT = (
     "ADEChallengeData2016/{images,annotations}/{training,validation}/NAME{.jpg,.png}, "

@@ -10,7 +10,7 @@ import pathlib
 from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.published_set import PublishedSet
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 LAYOUT = "{train,val,test}.txt, {train,val,test}/NAME.png, {train,val,test}annot/NAME.png"
 OFFICIAL = {"train": 367, "val": 101, "test": 233}

@@ -14,7 +14,7 @@ import pathlib
 from jaxseg.data import pairs
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.published_set import PublishedSet
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 LAYOUT = "701_StillsRaw_full/NAME.png, LabeledApproved_full/NAME_L.png"
 OFFICIAL = {"train": 367, "val": 101, "test": 233}

@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw
 from jaxseg.data import pairs
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.published_set import PublishedSet
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 LAYOUT = (
     "leftImg8bit/{train,val,test}/CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png, "

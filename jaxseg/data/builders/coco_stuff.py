@@ -18,7 +18,7 @@ import pathlib
 from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.data.published_set import PublishedSet
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 LAYOUT = (
     "images/{train2017,val2017}/NAME.jpg, annotations/{train2017,val2017}/NAME.png (of "

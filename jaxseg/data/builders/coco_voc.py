@@ -25,7 +25,7 @@ import numpy as np
 from jaxseg.data import coco_masks, pairs
 from jaxseg.data.builders.voc2012 import LABELS
 from jaxseg.data.published_set import PublishedSet
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 LAYOUT = (
     "{train2017,val2017}/NAME.jpg (or below images), annotations/instances_{train2017,val2017}.json"

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from jaxseg.data import builders, own_files, pair_table, pairs, records
 from jaxseg.data.class_file import read_classes
 from jaxseg.data.labels import MAX_CLASSES, LabelSpec, voc_palette
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 
 @dataclasses.dataclass(eq=False)

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.published_set import PublishedSet
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 LAYOUT = (
     "images/NAME.jpg, annotations/trimaps/NAME.png, annotations/{trainval,test}.txt; or TFDS's "

@@ -16,7 +16,7 @@ import pathlib
 from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.data.published_set import PublishedSet
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 LAYOUT = (
     "VOC2010/JPEGImages/NAME.jpg, VOC2010/ImageSets/Main/{train,val}.txt, trainval/NAME.mat "

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from jaxseg.data import builders, records
 from jaxseg.data.labels import LabelSpec
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 LABELS = LabelSpec(
     names=("background", "disc", "square", "triangle", "frame", "captive", "cross"),

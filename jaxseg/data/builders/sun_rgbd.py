@@ -17,7 +17,7 @@ import re
 from jaxseg.data import pairs, walk
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.data.published_set import PublishedSet
-from jaxseg.types import IGNORE
+from jaxseg.ignore import IGNORE
 
 LAYOUT = (
     "SUNRGBD-train_images/img-NNNNNN.jpg, SUNRGBD-test_images/img-NNNNNN.jpg, "
