@@ -126,6 +126,9 @@ PROOFS = {
     "python -m experiments.fault_drill --workdir=FOLDER": (
         "tests/test_fault_drill.py::test_the_whole_drill_with_few_kills"
     ),
+    "python -m experiments.field_reports": (
+        "tests/test_field_reports.py::test_no_situation_ends_in_a_fault"
+    ),
     "python -m experiments.field_reports --workdir=runs/field_reports": (
         "tests/test_field_reports.py::test_no_situation_ends_in_a_fault"
     ),
