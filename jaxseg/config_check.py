@@ -32,6 +32,7 @@ _ABOVE_ZERO = ("loss.hardest", "eval.stride")  # and at most 1
 _BOUNDS = {  # at least, and below
     "model.dropout": (0.0, 1.0),
     "model.num_classes": (0, _INFINITE),
+    "model.kernel_size": (1, 256),  # each tap is traced by itself, and there are its square
     "data.batch_size": (1, _INFINITE),
     "data.crop_size": (1, _INFINITE),
     "data.mean": (0.0, 255.0 + 1e-9),

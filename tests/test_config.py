@@ -266,3 +266,10 @@ def test_float64_is_refused_where_jax_would_compute_in_float32():
         config_check.check(built)
     with jax.enable_x64(True):
         config_check.check(built)
+
+
+def test_a_kernel_whose_taps_no_machine_could_trace_is_refused():
+    built = experiment("segnet_basic_shapes")
+    built.model = built.model.clone(kernel_size=49_586)
+    with pytest.raises(ValueError, match=r"kernel_size=49586 must be at least 1 and below 256"):
+        config_check.check(built)
