@@ -72,11 +72,17 @@ class Place:
             command, cwd=ROOT, env=environment(), check=True, capture_output=True, text=True
         )
 
-    def training(self, run: pathlib.Path, *flags: str, program: str = "jaxseg.main") -> list[str]:
-        """The command that trains the small network in a run folder."""
+    def training(
+        self,
+        run: pathlib.Path,
+        *flags: str,
+        program: str = "jaxseg.main",
+        data: pathlib.Path | None = None,
+    ) -> list[str]:
+        """The command that trains the small network in a run folder, on `data` or the drill's."""
         return [
             *(sys.executable, "-m", program, "--config=experiments/faults/small.py"),
-            *(f"--workdir={run}", f"--config.data.data_dir={self.data}"),
+            *(f"--workdir={run}", f"--config.data.data_dir={data or self.data}"),
             f"--config.train.compile_cache={self.folder / 'cache'}",
             *flags,
         ]

@@ -32,7 +32,7 @@ def _case(
     data, run = place.folder / f"data_{name}", place.folder / f"run_{name}"
     shutil.copytree(place.data, data)
     shard = place.shard(split, data)
-    command = place.training(run, f"--config.data.data_dir={data}")
+    command = place.training(run, data=data)
     if not running:
         harm(shard)
     started = process.start(command)

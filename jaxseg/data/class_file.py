@@ -8,6 +8,7 @@ by colour, else by number. What is not understood is refused with its line.
 
 import dataclasses
 import pathlib
+import re
 from collections.abc import Collection, Sequence
 
 from jaxseg.data import class_json, class_text, files, text_file
@@ -17,6 +18,7 @@ from jaxseg.ignore import IGNORE
 
 _MOST_COLOURS = 256  # raw ids of masks that are read by colour have 8 bits
 _SHOWN = 30  # classes
+_ENDLESS = re.compile(r"[0-9]{100,}")  # ids have at most 5 digits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,10 +107,18 @@ class Classes:
         return lines
 
 
+def _refuse_endless_numbers(text: str, path: pathlib.Path) -> None:
+    """Python itself refuses to read numbers of thousands of digits, and names no file."""
+    if found := _ENDLESS.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise ValueError(f"{path} line {line}: a number of {len(found[0])} digits; {FORMS}")
+
+
 def _entries(path: pathlib.Path) -> list[Entry]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file: --classes names one, a class a line")
     text = text_file.read(path)
+    _refuse_endless_numbers(text, path)
     suffix = path.suffix.lower()
     if suffix == ".json":
         return class_json.json_entries(text, str(path))

@@ -84,6 +84,8 @@ def _plain_jpeg(data: bytes) -> Plain | None:
             else:
                 tagged |= b"tiff:Orientation" in part
         elif marker in _FRAMES and length >= 8:
+            if at + 10 > len(data):  # cut off within the sizes
+                return None
             bits, height, width, channels = struct.unpack_from(">BHHB", data, at + 4)
             if bits != 8 or channels not in (1, 3) or not height:
                 return None

@@ -492,3 +492,18 @@ def test_no_bytes_end_in_another_error(tmp_path_factory, data, suffix):
     except ValueError as error:
         message = str(error)
     assert not message or str(path) in message
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "labelmap.txt", "c.csv", "c.json", "c.yaml"])
+def test_a_number_without_end_is_refused_with_its_line(tmp_path, name):
+    digits = "9" * 5000
+    text = {
+        "classes.txt": f"road\n{digits} car\n",
+        "labelmap.txt": f"# label:color_rgb:parts:actions\nroad:{digits},0,0::\n",
+        "c.csv": f"name,id\nroad,{digits}\n",
+        "c.json": f'[\n{{"name": "road", "id": {digits}}}]',
+        "c.yaml": f"names:\n  {digits}: road\n",
+    }[name]
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=rf"{name} line 2: a number of 5000 digits"):
+        read_classes(tmp_path / name)
