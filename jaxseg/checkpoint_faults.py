@@ -77,10 +77,35 @@ def _read_all(folder: pathlib.Path) -> None:
                         pass
 
 
+def _endless(path: str) -> bool:
+    """Whether a file is a pipe or a device, or a link to one: it would be read for ever."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # a link to nowhere
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
 def check_files(folder: pathlib.Path) -> None:
     """Raises ValueError where a folder holds a pipe or a device, which would be read for ever."""
     for place, _, files in os.walk(folder):
         for name in files:
-            mode = os.lstat(os.path.join(place, name)).st_mode
-            if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+            if _endless(os.path.join(place, name)):
                 raise ValueError(f"{name} in it is not a file")
+
+
+def check_heads(folder: pathlib.Path) -> None:
+    """Refuses pipes and devices among the files that Orbax reads before any step is asked for.
+
+    Args:
+      folder: of the steps; it may be missing.
+
+    Raises:
+      ValueError: names the first, and what to do.
+    """
+    for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
+        if _endless(str(path)):
+            raise ValueError(
+                f"{path} is a pipe or a device, which would be read for ever: delete it, or move "
+                f"{path.parent} away"
+            )

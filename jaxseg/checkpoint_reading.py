@@ -13,7 +13,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from jaxseg import checksums
-from jaxseg.checkpoint_faults import reason, unreadable_for_now
+from jaxseg.checkpoint_faults import check_heads, reason, unreadable_for_now
 
 _Read = TypeVar("_Read")
 _log = logging.getLogger(__name__)
@@ -63,7 +63,12 @@ def agreed(folder: pathlib.Path, read: Callable[[], _Read]) -> _Read:
 
 
 def manager(folder: pathlib.Path, keep: int | None, read_only: bool = False) -> Any:
-    """Orbax's manager of a folder of checkpoints; a reader changes nothing in it."""
+    """Orbax's manager of a folder of checkpoints; a reader changes nothing in it.
+
+    Raises:
+      ValueError: a pipe or a device lies where Orbax would read it at once.
+    """
+    check_heads(folder)
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep,
         create=not read_only,

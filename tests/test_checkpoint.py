@@ -333,6 +333,20 @@ def test_a_pipe_in_a_checkpoint_is_not_waited_for(tmp_path):
     assert restored(tmp_path) == "older"
 
 
+@pytest.mark.parametrize("place", ["2/_CHECKPOINT_METADATA", "pipe", "2/pipe"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_where_orbax_looks_first_is_refused(tmp_path, place, linked):
+    save_steps(tmp_path / "run", 1, 2)
+    pipe = tmp_path / "run" / place
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "elsewhere" if linked else pipe)
+    if linked:
+        pipe.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=f"{pipe.name} is a pipe or a device"):
+        checkpoint.restore_variables(tmp_path / "run")
+    assert restored(tmp_path / "run") == "refused"
+
+
 def test_checkpoints_are_not_written_through_a_link(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "checkpoints").symlink_to(tmp_path / "elsewhere")
