@@ -273,3 +273,12 @@ def test_a_kernel_whose_taps_no_machine_could_trace_is_refused():
     built.model = built.model.clone(kernel_size=49_586)
     with pytest.raises(ValueError, match=r"kernel_size=49586 must be at least 1 and below 256"):
         config_check.check(built)
+
+
+@pytest.mark.parametrize("part", ["model", "data", "loss", "optim", "train", "eval"])
+@pytest.mark.parametrize("value", [[], [1, 2], "text", 3, None, True])
+def test_a_stored_part_of_another_kind_is_refused_by_name(tmp_path, part, value):
+    values = config.to_dict(experiment("quickstart")) | {part: value}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=rf"config.json: Experiment.{part} is .*, not a "):
+        stored.get_config(str(tmp_path))
