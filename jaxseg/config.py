@@ -259,17 +259,17 @@ def _from_dict(values: Any, depth: int) -> Any:
             *(cls.__name__, name, default),
         )
     for name, value in given.items():
-        kind = fields[name].type
-        if _is_part(kind) and not isinstance(value, kind):
+        kind = _part(fields[name].type)
+        if kind is not None and not isinstance(value, kind):
             raise ValueError(f"{cls.__name__}.{name} is {str(value)[:60]!r}, not a {kind.__name__}")
     return cls(**given)
 
 
-def _is_part(kind: Any) -> bool:
-    """Whether an annotated kind is that of a part of an experiment: a dataclass or a module."""
-    return isinstance(kind, type) and (
-        dataclasses.is_dataclass(kind) or issubclass(kind, nn.Module)
-    )
+def _part(kind: Any) -> type | None:
+    """The annotated kind where it is that of a part, a dataclass or a module; None: a value's."""
+    if isinstance(kind, type) and (dataclasses.is_dataclass(kind) or issubclass(kind, nn.Module)):
+        return kind
+    return None
 
 
 def _class_of(values: Mapping[str, Any]) -> type:
