@@ -266,9 +266,11 @@ def save(
       labels: the classes, where the head's are known.
 
     Raises:
-      ValueError: the folder exists, cannot be made, or another process is making it.
+      ValueError: the folder exists, cannot be made, another process is making it, or the disk has
+        too little room.
     """
     check_new(folder)
+    _check_room(folder, variables)
     scratch = folder.with_name(f"{folder.name}.incomplete")
     with run_lock.lock(scratch):
         try:
@@ -281,6 +283,17 @@ def save(
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
+
+
+def _check_room(folder: pathlib.Path, variables: dict[str, Any]) -> None:
+    """Weights hardly compress; on a full disk tensorstore prints pages beside our own line."""
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(variables))
+    free = shutil.disk_usage(folder.absolute().parent).free
+    if free < needed:
+        raise ValueError(
+            f"{folder} needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free there: make room, "
+            "or choose another --output"
+        )
 
 
 def _empty(scratch: pathlib.Path) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -349,3 +350,11 @@ def test_a_converted_file_keeps_the_classes_of_its_head_where_it_has_one(tmp_pat
     variables = jax.tree.map(np.zeros_like, {"params": {"a": np.ones(3)}, "batch_stats": {}})
     initial.save(tmp_path / "converted", experiment, variables, {"summary": []}, labels)
     assert identity.read(tmp_path / "converted").labels == labels
+
+
+def test_a_disk_without_room_for_the_weights_is_one_line(tmp_path, file, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(initial.shutil, "disk_usage", lambda _: usage._replace(free=10))
+    with pytest.raises(ValueError, match=r"converted needs .* MB, 0.0 MB are free there"):
+        converted(tiny.experiment(), file, tmp_path / "converted")
+    assert not list(tmp_path.glob("converted*"))
