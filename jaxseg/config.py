@@ -123,7 +123,7 @@ class Train:
     keep: int = 3  # checkpoints kept
     accumulate: int = 1  # micro-batches a step
     ema_decay: float = 0.0  # 0: no average of the parameters is kept
-    init_from: str = ""  # a run, a converted file or a weight file; see jaxseg/initial.py
+    init_from: str = ""  # a run, a converted file or a weight file; see jaxseg/training/start.py
     init_partial: bool = False  # of a related model: take what both have, the rest starts anew
     rows: int = 1  # devices over which the height of an image is split
     shard_params: bool = False  # parameters, averages, optimiser's state spread over the data axis

@@ -2,10 +2,10 @@
 
     python -m jaxseg.main --mode=evaluate --workdir=runs/NAME --config.eval.output_stride=8
 
-writes eval/TAG.json, eval/TAG.npz (the counts of each image: jaxseg.per_image) and
+writes eval/TAG.json, eval/TAG.npz (the counts of each image: jaxseg.workdir.per_image) and
 eval/TAG/{best,worst}_N_NAME.png into the run folder; TAG names the split and the protocol. Scores
-of a whole set are never held: see jaxseg.views for the bound, which is that of one batch. Only
-counts [B, K, K] come back from the device.
+of a whole set are never held: see jaxseg.inference.views for the bound, which is that of one batch.
+Only counts [B, K, K] come back from the device.
 """
 
 import collections
@@ -19,24 +19,15 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
-from jaxseg import (
-    alike,
-    boundary_suite,
-    config,
-    distributed,
-    evaluation_pictures,
-    identity,
-    log,
-    per_image,
-    results,
-    same_data,
-    trained,
-    whole_file,
-)
-from jaxseg.data import frames, loader, mirrored
+from jaxseg import config, whole_file
+from jaxseg.data import frames, loader
+from jaxseg.data.augment import mirrored
 from jaxseg.data.frames import Group
-from jaxseg.environment import environment
-from jaxseg.inference import (
+from jaxseg.evaluation import boundary_suite, pictures
+from jaxseg.evaluation import record as results
+from jaxseg.evaluation.accumulate import Calibration, Tally, count
+from jaxseg.evaluation.record import Evaluation
+from jaxseg.inference.infer import (
     Color,
     at_output_stride,
     check_protocol,
@@ -44,9 +35,10 @@ from jaxseg.inference import (
     make_predictions,
     make_probabilities,
 )
-from jaxseg.results import Evaluation
-from jaxseg.tally import Calibration, Tally, count
+from jaxseg.runtime import processes
 from jaxseg.types import Array, Variables
+from jaxseg.workdir import data_identity, log, per_image, restore, same_data, same_start
+from jaxseg.workdir.environment import environment
 
 __all__ = ["Evaluation", "at_output_stride", "evaluate", "make_probabilities", "run"]
 
@@ -63,7 +55,7 @@ def _put(batch: Mapping[str, np.ndarray], mesh: Mesh | None) -> dict[str, Array]
     if mesh is None:
         return jax.device_put(maps | numbers)
     rows = NamedSharding(mesh, PartitionSpec("data"))
-    return distributed.put_batch(maps, mesh) | {
+    return processes.put_batch(maps, mesh) | {
         name: jax.make_array_from_process_local_data(rows, values)
         for name, values in numbers.items()
     }
@@ -98,7 +90,7 @@ def evaluate(
       std: of uint8 RGB.
       crop: (height, width) of the crops that the model was trained on.
       threads: that read images, in this process.
-      mesh: of `distributed.make_mesh`; None: this process does all of it, on one device.
+      mesh: of `processes.make_mesh`; None: this process does all of it, on one device.
       progress: show a bar with rate and remaining time.
 
     Raises:
@@ -122,11 +114,11 @@ def evaluate(
         threads=threads,
     )
     batches = _batches(source, groups, mean, threads, mesh)
-    variables = jax.device_put(variables, distributed.replicated(mesh) if mesh else None)
+    variables = jax.device_put(variables, processes.replicated(mesh) if mesh else None)
     tally = Tally(num_classes)
     suite = boundary_suite.start(num_classes, hausdorff=protocol.hausdorff, mesh=mesh)
     pending: collections.deque[tuple[Array, Array, Array]] = collections.deque()
-    hidden = not progress or not distributed.is_main()
+    hidden = not progress or not processes.is_main()
     with tqdm(total=total, unit="image", desc="evaluate", disable=hidden, leave=False) as bar:
         for batch in batches:
             put = _put(batch, mesh)
@@ -186,7 +178,7 @@ def _batches(
     """What this process reads of each batch; all of it without a mesh."""
     if mesh:
         for group in groups:
-            distributed.check_split(mesh, group.batch_size, group.frame[0])
+            processes.check_split(mesh, group.batch_size, group.frame[0])
     return loader.eval_batches(
         source,
         groups,
@@ -223,12 +215,12 @@ def run(
     """
     workdir, data, protocol = pathlib.Path(workdir), experiment.data, experiment.eval
     check_protocol(protocol)  # before any waiting
-    alike.refuse_odd(experiment, workdir, f"evaluate {weights or 'the run'}")
+    same_start.refuse_odd(experiment, workdir, f"evaluate {weights or 'the run'}")
     source = loader.open_split(data.name, data.eval_split, data.data_dir)
     identified = same_data.hold_evaluation(
         workdir, source, data, weights=weights, changed_data=changed_data
     )
-    variables, step = trained.restore(experiment, workdir, weights)
+    variables, step = restore.restore(experiment, workdir, weights)
     evaluation = evaluate(
         experiment.model,
         variables,
@@ -238,10 +230,10 @@ def run(
         std=data.std,
         crop=data.crop_size,
         threads=data.threads,
-        mesh=distributed.make_mesh(experiment.train.rows),
+        mesh=processes.make_mesh(experiment.train.rows),
         progress=progress,
     )
-    if not distributed.is_main():
+    if not processes.is_main():
         return evaluation
     name = results.tag(data.eval_split, protocol)
     folder = whole_file.folder_in(workdir, "eval")
@@ -250,7 +242,7 @@ def run(
     whole_file.sweep(folder, deep=True)
     if not (workdir / "config.json").exists():
         log.write_json(workdir / "config.json", config.to_dict(experiment))
-        identity.write_labels(workdir, source.labels)
+        data_identity.write_labels(workdir, source.labels)
     record = identified | {
         "step": step,
         "runs": 1,
@@ -265,7 +257,7 @@ def run(
     if evaluation.per_image:
         per_image.write(folder / f"{name}.npz", evaluation.per_image)
     log.write_json(folder / f"{name}.json", record)
-    evaluation_pictures.write(folder / name, evaluation, experiment, variables, source)
+    pictures.write(folder / name, evaluation, experiment, variables, source)
     interval = record["metrics"]["miou_interval"]
     print(results.table(evaluation.confusion, source.labels.names, interval))
     for number, value in evaluation.probabilities.items():

@@ -4,7 +4,7 @@
     python -m jaxseg.main --mode=evaluate --workdir=runs/quickstart --config.eval.flip=True
     python -m jaxseg.main --mode=evaluate --workdir=runs/quickstart --protocol=deeplab_v3_multi
     python -m jaxseg.main --mode=predict --workdir=runs/quickstart --inputs=photos
-    python -m jaxseg.main --mode=summary --config=experiments/deeplab_v3_voc.py
+    python -m jaxseg.main --mode=summary --config=experiments/deeplab_v3/voc.py
 
 A run folder is self-sufficient: without --config, the one that it was started with is read, and
 --config.FIELD=VALUE still changes any field of it.
@@ -21,16 +21,19 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from jaxseg import command_line, config, config_check, flag_check, protocols
-from jaxseg.data import image_limit  # noqa: F401 - it defines --max_image_pixels
+from jaxseg import config
+from jaxseg.cli import command_line, config_check, flag_check
 from jaxseg.errors import no_memory, one_line, too_little_memory
+from jaxseg.inference import protocols
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "An experiment file; without it, the config of the run folder --workdir."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run folder: made by train, read by the rest.")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "predict", "summary"], "To do.")
-_PROTOCOL = flags.DEFINE_string("protocol", None, "A paper's evaluation: jaxseg/protocols.py.")
+_PROTOCOL = flags.DEFINE_string(
+    "protocol", None, "A paper's evaluation: jaxseg/inference/protocols.py."
+)
 _INPUTS = flags.DEFINE_list("inputs", [], "predict: images or folders of images.")
 _OUTPUT = flags.DEFINE_string("output", None, "predict: where to write; WORKDIR/predictions.")
 _PROBABILITIES = flags.DEFINE_bool("probabilities", False, "predict: write probabilities as well.")
@@ -105,10 +108,10 @@ def _checked(experiment: config.Experiment) -> config.Experiment:
     if usable is None or _MODE.value == "summary":
         config_check.refuse(faults)
     else:
-        from jaxseg import train_check
+        from jaxseg.training import preflight
 
-        train_check.refuse_all(faults, usable, _MODE.value)
-    from jaxseg import class_count
+        preflight.refuse_all(faults, usable, _MODE.value)
+    from jaxseg.training import class_count
 
     return class_count.of_data(experiment)
 
@@ -120,10 +123,10 @@ def _workdir() -> pathlib.Path:
 
 
 def _start_jax(experiment: config.Experiment) -> None:
-    from jaxseg import distributed
+    from jaxseg.runtime import processes
 
     command_line.prepare_jax(experiment)
-    distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    processes.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
 
 
 def run(mode: str) -> int:

@@ -21,13 +21,16 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from jaxseg import config, draw, identity, photos, trained, whole_file
-from jaxseg.data import walk
+from jaxseg import config, whole_file
 from jaxseg.data.frames import Framing, described
 from jaxseg.data.labels import LabelSpec
-from jaxseg.inference import Color, check_protocol
-from jaxseg.predictor import make_predictor
+from jaxseg.data.pairing import walk
+from jaxseg.data.readers import photos
+from jaxseg.inference import overlay
+from jaxseg.inference.infer import Color, check_protocol
+from jaxseg.inference.predictor import make_predictor
 from jaxseg.types import Variables
+from jaxseg.workdir import data_identity, restore
 
 JPEG_QUALITY = 92
 
@@ -70,7 +73,7 @@ def _write(
     overlay_path = whole_file.folder_in(output, "overlays", *folders) / f"{stem}.jpg"
     label_path = whole_file.folder_in(output, "labels", *folders) / f"{stem}.png"
     _write_label(label_path, label, labels)
-    picture = draw.overlay_with_legend(image, label, labels)
+    picture = overlay.overlay_with_legend(image, label, labels)
     with whole_file.writing(overlay_path, sync=False) as file:
         Image.fromarray(picture).save(file, "JPEG", quality=JPEG_QUALITY)
     if probabilities is not None:
@@ -199,8 +202,8 @@ def main(
     folder = pathlib.Path(workdir) if workdir else None
     photos.find(inputs, without=pathlib.Path(output))  # what is wrong is said before any waiting
     check_protocol(experiment.eval)
-    labels = identity.labels_of(experiment, folder, changed_data=changed_data)
-    variables, _ = trained.restore(experiment, folder, weights)
+    labels = data_identity.labels_of(experiment, folder, changed_data=changed_data)
+    variables, _ = restore.restore(experiment, folder, weights)
     done = run(
         variables,
         experiment.model,
@@ -213,5 +216,5 @@ def main(
         crop=experiment.data.crop_size,
         save_probabilities=probabilities,
     )
-    identity.write_labels(pathlib.Path(output), labels)  # what the numbers in the PNGs mean
+    data_identity.write_labels(pathlib.Path(output), labels)  # what the numbers in the PNGs mean
     return report(done, pathlib.Path(output))

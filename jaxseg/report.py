@@ -9,18 +9,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jaxseg import (
-    escape,
-    report_boundary,
-    report_evaluation,
-    report_page,
-    report_uncertainty,
-    runs,
-    whole_file,
-)
+from jaxseg import whole_file
 from jaxseg.errors import one_line
-from jaxseg.results import MEANS, PROBABILITIES
-from jaxseg.runs import Run
+from jaxseg.evaluation.record import MEANS, PROBABILITIES
+from jaxseg.reporting import boundary, chance, page, run_folder
+from jaxseg.reporting import evaluation as report_evaluation
+from jaxseg.reporting.run_folder import Run
+from jaxseg.workdir import escape
 
 _HEADLINE = ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")
 
@@ -60,7 +55,7 @@ def markdown(loaded: Sequence[Run]) -> str:
     if len(loaded) > 1:
         different = [
             (path, *("-" if value is None else str(value) for value in values))
-            for path, values in runs.differences(loaded)
+            for path, values in run_folder.differences(loaded)
         ]
         names = [run.name for run in loaded]
         lines += ["", *_table(("field", *names), different, texts=1 + len(names))]
@@ -69,7 +64,7 @@ def markdown(loaded: Sequence[Run]) -> str:
 
 def _trainings(loaded: Sequence[Run]) -> list[str]:
     """Of how many trainings each run's numbers are."""
-    found = [(run.name, report_uncertainty.trainings(run)) for run in loaded]
+    found = [(run.name, chance.trainings(run)) for run in loaded]
     told = ", ".join(f"{escape.markdown(name)} ({text})" for name, text in found if text)
     if not told:
         return []
@@ -79,16 +74,16 @@ def _trainings(loaded: Sequence[Run]) -> list[str]:
 
 def _numbers(loaded: Sequence[Run]) -> list[str]:
     """A line each evaluation: the headline numbers, the intervals in columns of their own."""
-    seeds = report_uncertainty.over_seeds(loaded)
-    heads = ["run", "model", "measured on", "mIoU", report_uncertainty.OVER_IMAGES]
-    heads += [report_uncertainty.OVER_SEEDS] * bool(seeds)
+    seeds = chance.over_seeds(loaded)
+    heads = ["run", "model", "measured on", "mIoU", chance.OVER_IMAGES]
+    heads += [chance.OVER_SEEDS] * bool(seeds)
     heads += ["pixel acc.", "mean acc.", "fw IoU", "images/s"]
     rows = []
     for run in loaded:
         model = str(run.config.get("model.class", "-"))
         rate = f"{run.images_per_second:.1f}" if run.images_per_second else "-"
         for metrics, measured_on, tag in measurements(run):
-            over = [report_uncertainty.over_images(metrics) or "-"]
+            over = [chance.over_images(metrics) or "-"]
             over += [seeds.get((run.folder, tag), "-")] * bool(seeds)
             first, *others = (percent(metrics.get(name)) for name in _HEADLINE)
             rows.append((run.name, model, measured_on, first, *over, *others, rate))
@@ -97,11 +92,11 @@ def _numbers(loaded: Sequence[Run]) -> list[str]:
 
 def _compared(loaded: Sequence[Run]) -> list[str]:
     """Runs against the first one of the same protocol, and protocols against a run's first one."""
-    found, without = report_uncertainty.differences(loaded)
-    found += [one for run in loaded for one in report_uncertainty.between_protocols(run)]
+    found, without = chance.differences(loaded)
+    found += [one for run in loaded for one in chance.between_protocols(run)]
     lines = []
     if found:
-        head = f"difference of mIoU, {report_uncertainty.OVER_IMAGES}"
+        head = f"difference of mIoU, {chance.OVER_IMAGES}"
         rows = [
             (one.measured_on, one.second, one.first, one.verdict, one.text or "-") for one in found
         ]
@@ -136,12 +131,12 @@ def _boundaries(loaded: Sequence[Run]) -> list[str]:
     found = [
         (run.name, _measured(evaluation), suite)
         for run in loaded
-        for evaluation, suite in report_boundary.measured(run)
+        for evaluation, suite in boundary.measured(run)
     ]
     lines = []
     for numbers, texts in (
-        (report_boundary.means, "boundaries of"),
-        (report_boundary.trimap, "mIoU near boundaries of"),
+        (boundary.means, "boundaries of"),
+        (boundary.trimap, "mIoU near boundaries of"),
     ):
         values = [numbers(suite) for _, _, suite in found]
         heads = list(dict.fromkeys(head for one in values for head in one))
@@ -154,7 +149,7 @@ def _boundaries(loaded: Sequence[Run]) -> list[str]:
     return lines
 
 
-def _measured(evaluation: runs.Evaluation) -> str:
+def _measured(evaluation: run_folder.Evaluation) -> str:
     return f"{evaluation.record.get('data', '')} {evaluation.tag}".strip()
 
 
@@ -178,7 +173,7 @@ def write(folders: Sequence[pathlib.Path | str], output: pathlib.Path | str | No
     Raises:
       FileNotFoundError: a folder that is not a run's.
     """
-    loaded = runs.with_names([runs.load(folder) for folder in folders])
+    loaded = run_folder.with_names([run_folder.load(folder) for folder in folders])
     if output is None:
         output = loaded[0].folder if len(loaded) == 1 else loaded[0].folder.resolve().parent
     output = pathlib.Path(output)
@@ -187,7 +182,7 @@ def write(folders: Sequence[pathlib.Path | str], output: pathlib.Path | str | No
     output.mkdir(parents=True, exist_ok=True)
     text = markdown(loaded)
     whole_file.sweep(output)
-    whole_file.write_text(output / "report.html", report_page.html(loaded))
+    whole_file.write_text(output / "report.html", page.html(loaded))
     whole_file.write_text(output / "report.md", text)
     print(f"{output / 'report.html'}", file=sys.stderr)
     return text

@@ -33,11 +33,12 @@ from absl import app, flags
 from PIL import Image
 from tqdm import tqdm
 
-from jaxseg import photos, whole_file
-from jaxseg.data import files, text_file, walk
+from jaxseg import whole_file
 from jaxseg.data.builders import cityscapes, voc2012
 from jaxseg.data.fingerprint import class_difference
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.pairing import walk
+from jaxseg.data.readers import mask_file, photos, text_file
 from jaxseg.errors import one_line
 from jaxseg.types import IGNORE
 
@@ -100,7 +101,7 @@ def checked(path: pathlib.Path, image: pathlib.Path, num_classes: int) -> np.nda
     Raises:
       ValueError: why it is none for this image, without its name.
     """
-    label, kind = files.read_mask(path)
+    label, kind = mask_file.read_mask(path)
     if label.dtype != np.uint8 or kind == "grey as RGB":
         raise ValueError("is not a map of 8-bit ids")
     size = photos.read(image).shape[:2]

@@ -1,6 +1,6 @@
 """`--mode=summary`: what each layer of a model is, sees and costs, before anything is computed.
 
-    python -m jaxseg.main --mode=summary --config=experiments/deeplab_v3_voc.py --size=513,513
+    python -m jaxseg.main --mode=summary --config=experiments/deeplab_v3/voc.py --size=513,513
 
 Multiply-adds are those of convolutions and matrix products for one image, a tap on padding counted
 like any other: 77.19 G for DeepLab v3+ on ResNet-50 at 513 x 513. (The papers' figures for dense
@@ -16,10 +16,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxseg import config, distributed
-from jaxseg.inference import at_output_stride, make_predictions
-from jaxseg.layer_trace import Layer, trace
-from jaxseg.step import init_state, init_variables, make_optimizer, make_train_step
+from jaxseg import config
+from jaxseg.inference.infer import at_output_stride, make_predictions
+from jaxseg.inspection.layer_trace import Layer, trace
+from jaxseg.runtime import processes
+from jaxseg.training.step import init_state, init_variables, make_optimizer, make_train_step
 
 _MEGABYTE = 1 << 20
 _HEADS = ("layer", "kind", "rate", "stride", "sees", "output", "parameters", "multiply-adds")
@@ -118,15 +119,15 @@ def step_memory(experiment: config.Experiment, size: tuple[int, int]) -> dict[st
     """
     data = dataclasses.replace(experiment.data, crop_size=size)
     experiment = dataclasses.replace(experiment, data=data)
-    mesh = distributed.make_mesh(experiment.train.rows)
-    everywhere, spread = distributed.replicated(mesh), distributed.batch_sharding(mesh)
+    mesh = processes.make_mesh(experiment.train.rows)
+    everywhere, spread = processes.replicated(mesh), processes.batch_sharding(mesh)
 
     def placed(tree: Any) -> Any:
         shape = functools.partial(jax.ShapeDtypeStruct, sharding=everywhere)
         return jax.tree.map(lambda leaf: shape(leaf.shape, leaf.dtype), tree)
 
     def images(batch_size: int, frame: tuple[int, int], *channels: int) -> jax.ShapeDtypeStruct:
-        distributed.check_split(mesh, batch_size, frame[0])
+        processes.check_split(mesh, batch_size, frame[0])
         return jax.ShapeDtypeStruct((batch_size, *frame, *channels), jnp.uint8, sharding=spread)
 
     optimizer, rate = make_optimizer(experiment)

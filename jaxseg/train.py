@@ -1,4 +1,4 @@
-"""Training: the one loop, around the step of jaxseg.step.
+"""Training: the one loop, around the step of jaxseg.training.step.
 
     python -m jaxseg.main --config=experiments/quickstart.py --workdir=runs/quickstart
 
@@ -19,27 +19,19 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from jaxseg import (
-    alike,
-    checkpoint,
-    config,
-    distributed,
-    drift,
-    identity,
-    initial,
-    log,
-    reach,
-    run_lock,
-    same_data,
-    train_check,
-    validation,
-)
-from jaxseg.data import class_sampling, loader, transforms
-from jaxseg.environment import describe_run
-from jaxseg.predictor import framing_of
+from jaxseg import config
+from jaxseg.data import class_sampling, loader
+from jaxseg.data.augment import transforms
+from jaxseg.inference.predictor import framing_of
+from jaxseg.inspection import valid_taps
+from jaxseg.runtime import processes
 from jaxseg.state import TrainState
-from jaxseg.step import init_state, make_optimizer, make_train_step
+from jaxseg.training import drift, preflight, validation
+from jaxseg.training import start as initial
+from jaxseg.training.step import init_state, make_optimizer, make_train_step
 from jaxseg.types import Array
+from jaxseg.workdir import checkpoint, data_identity, lock, log, same_data, same_start
+from jaxseg.workdir.environment import describe_run
 
 STOPPED = os.EX_TEMPFAIL  # 75: saved after a signal, to be started again
 
@@ -73,13 +65,13 @@ def fit(
         not the run's; a folder in use; a loss that is not finite.
     """
     workdir = pathlib.Path(workdir)
-    main = distributed.is_main()
+    main = processes.is_main()
     with contextlib.ExitStack() as stack:
         timeout = experiment.train.peer_timeout
-        stack.enter_context(distributed.watch(timeout, workdir / "checkpoints"))
-        alike.refuse_odd(experiment, workdir, "train", data)
+        stack.enter_context(processes.watch(timeout, workdir / "checkpoints"))
+        same_start.refuse_odd(experiment, workdir, "train", data)
         known = same_data.hold_training(workdir, experiment.data, data, changed_data=changed_data)
-        ready = train_check.ready(experiment, data)
+        ready = preflight.ready(experiment, data)
         experiment, train, mesh = ready.experiment, ready.experiment.train, ready.mesh
         train_source, eval_source = ready.train, ready.test
         plan = class_sampling.make_plan(
@@ -87,14 +79,14 @@ def fit(
         )
         optimizer, rate = make_optimizer(experiment)
         start_state = functools.partial(init_state, experiment, optimizer)
-        abstract = distributed.placed(jax.eval_shape(start_state), mesh, shard=train.shard_params)
+        abstract = processes.placed(jax.eval_shape(start_state), mesh, shard=train.shard_params)
         places = jax.tree.map(lambda leaf: leaf.sharding, abstract)
         # What a start from weights is put into is whole on every device, and spread afterwards.
-        at_start = distributed.replicated(mesh) if train.init_from else places
+        at_start = processes.replicated(mesh) if train.init_from else places
         init = jax.jit(start_state, out_shardings=at_start)
         if main:
-            stack.enter_context(run_lock.lock(workdir))
-        stopping = stack.enter_context(distributed.StopRequest())
+            stack.enter_context(lock.lock(workdir))
+        stopping = stack.enter_context(processes.StopRequest())
         saved = stack.enter_context(checkpoint.Checkpoints(workdir / "checkpoints", train.keep))
         state, position = saved.restore(abstract) or (
             initial.state(
@@ -106,13 +98,13 @@ def fit(
         state = jax.device_put(state, places)
         start = int(state.step)
         if main:
-            identity.keep(workdir, train_source, experiment.data)
+            data_identity.keep(workdir, train_source, experiment.data)
             describe_run(experiment, workdir, source, start, known)
         writer = stack.enter_context(contextlib.closing(log.Writer(workdir, start, main=main)))
         progress = stack.enter_context(
             contextlib.closing(log.Progress(train.steps, start, quiet=not main))
         )
-        for line in reach.unreached(
+        for line in valid_taps.unreached(
             experiment.model, experiment.data.crop_size, _seen_at_once(experiment, eval_source)
         ):
             progress.say(line)
@@ -123,7 +115,7 @@ def fit(
             return step == train.steps or bool(train.eval_every and step % train.eval_every == 0)
 
         def evaluate_now(state: TrainState, step: int) -> None:
-            state = distributed.whole(state.replace(opt_state=None), mesh)
+            state = processes.whole(state.replace(opt_state=None), mesh)
             try:
                 with stopping.interrupting():
                     validation.validate(
@@ -233,7 +225,7 @@ def _batches(
         iterator.set_state(position)
     names = ("image", "label", "weight") if loss.boundary else ("image", "label")
     for batch in iterator:
-        on_device = distributed.put_batch({n: batch[n] for n in names}, mesh)
+        on_device = processes.put_batch({n: batch[n] for n in names}, mesh)
         yield on_device, iterator.get_state()
 
 

@@ -22,12 +22,12 @@ from typing import Any
 
 from absl import app, flags
 
-from experiments import code_version
-from jaxseg import command_line, config
+from experiments.ablation import code_version, job_folder
+from experiments.ablation.job_folder import OUTCOME
+from jaxseg import config
+from jaxseg.cli import command_line
 from jaxseg.errors import one_line
-from jaxseg.log import write_json
-from launch import job_folder
-from launch.job_folder import OUTCOME
+from jaxseg.workdir.log import write_json
 
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, outside SLURM.")
 _PROCESSES = flags.DEFINE_integer("processes", 1, "With --coordinator: how many there are.")
@@ -43,7 +43,8 @@ def run(folder: pathlib.Path) -> None:
       ValueError: the folder holds no job, or the run that it starts from is not finished.
       SystemExit: with 75, after a signal.
     """
-    from jaxseg import distributed, evaluate, train
+    from jaxseg import evaluate, train
+    from jaxseg.runtime import processes
 
     job = job_folder.read(folder)
     tags = job_folder.tags(job.experiment, job.protocols)
@@ -59,12 +60,12 @@ def run(folder: pathlib.Path) -> None:
             raise ValueError(f"{folder.name} starts from {first}, which is not finished")
         experiment.train.init_from = str(first)
     command_line.prepare_jax(experiment)
-    distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    processes.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     train.fit(experiment, folder)
     for row, protocol in protocols.items():
         if not job_folder.is_evaluated(folder, tags[row], experiment.train.steps):
             evaluate.run(dataclasses.replace(experiment, eval=protocol), folder)
-    if distributed.is_main():
+    if processes.is_main():
         write_json(folder / OUTCOME, {"tags": tags, **_costs(experiment, protocols)})
 
 
@@ -73,7 +74,8 @@ def _costs(experiment: config.Experiment, protocols: dict[str, config.Eval]) -> 
 
     Multiply-adds are of one view of the evaluated size at scale 1, or of one window.
     """
-    from jaxseg import inference, summary
+    from jaxseg import summary
+    from jaxseg.inference import infer
 
     crop = experiment.data.crop_size
     counts: dict[str, int] = {}
@@ -81,7 +83,7 @@ def _costs(experiment: config.Experiment, protocols: dict[str, config.Eval]) -> 
         size = protocol.crop_size if protocol.sliding else protocol.size
         model = experiment.model
         if protocol.output_stride:
-            model = inference.at_output_stride(model, protocol.output_stride)
+            model = infer.at_output_stride(model, protocol.output_stride)
         counts[row] = summary.summarize(model, size if any(size) else crop).multiply_adds
     trained = summary.summarize(experiment.model, crop)
     return {

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 
 import tqdm
 
-from jaxseg import log, whole_file
+from jaxseg import whole_file
 from jaxseg.train import STOPPED
+from jaxseg.workdir import log
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_BETWEEN_LINES = 30.0  # where there is no terminal

@@ -17,9 +17,10 @@ import time
 import types
 from collections.abc import Sequence
 
+from experiments.ablation import job_folder
 from jaxseg import whole_file
 from jaxseg.train import STOPPED
-from launch import job_folder, pool
+from launch import pool
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _SECONDS_BETWEEN_LOOKS = 5.0

@@ -9,7 +9,7 @@
 #   bash -c '. launch/environment.sh; environment_ready requirements.txt'
 # One process per node, with all GPUs of the node:
 #   sbatch --nodes=2 --ntasks-per-node=1 --gpus-per-node=8 --time=240 launch/slurm.sh \
-#     python -m jaxseg.main --config=experiments/deeplab_v3_voc.py --workdir=runs/v3
+#     python -m jaxseg.main --config=experiments/deeplab_v3/voc.py --workdir=runs/v3
 # One process per GPU:
 #   sbatch --nodes=2 --ntasks-per-node=8 --gpus-per-node=8 --time=240 launch/slurm.sh python ...
 # A list of run folders, one a line, each with the job.json of launch.sweep, four at a time:

@@ -1,8 +1,8 @@
 """A table of a paper from one command: the plan, the runs that are not done yet, the table.
 
-    python -m launch.sweep --ablation=deeplab_v3_table1 --size=shapes --jobs=2
-    python -m launch.sweep --ablation=deeplab_v3_table1 --size=shapes --backend=plan
-    python -m launch.sweep --ablation=deeplab_v3_table1 --size=camvid --backend=slurm --jobs=8
+    python -m launch.sweep --ablation=deeplab_v3/table1 --size=shapes --jobs=2
+    python -m launch.sweep --ablation=deeplab_v3/table1 --size=shapes --backend=plan
+    python -m launch.sweep --ablation=deeplab_v3/table1 --size=camvid --backend=slurm --jobs=8
 
 The folder of the sweep, WORKDIR/ABLATION_SIZE, holds one run folder a training, named by the hash
 of what decides its outcome, and table.{md,tex,csv,html,png}. The same command goes on after any
@@ -22,14 +22,13 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
-from experiments import ablation, code_version
-from experiments.results import ablation_measure, ablation_table
-from experiments.results.ablation_measure import finished
+from experiments.ablation import ablation, code_version, job_folder, measure, output
+from experiments.ablation.measure import finished
 from jaxseg import config, summary
 from jaxseg.errors import one_line
-from launch import job_folder, jobset, pool
+from launch import jobset, pool
 
-_ABLATION = flags.DEFINE_string("ablation", None, "NAME of experiments/ablations, or a file.")
+_ABLATION = flags.DEFINE_string("ablation", None, "PAPER/TABLE of experiments/, or a file.")
 _SIZE = flags.DEFINE_enum("size", "shapes", ablation.SIZES, "As published, or smaller.")
 _BACKEND = flags.DEFINE_enum(
     "backend", "local", ["local", "slurm", "gke", "plan", "table"],
@@ -160,9 +159,9 @@ def run(name: str) -> int:
             failed += slurm.run(tasks, _JOBS.value, _SBATCH.value, _RETRIES.value)
         elif tasks and _BACKEND.value == "gke":
             return jobset.write(tasks, _JOBS.value, _IMAGE.value)
-    record = ablation_measure.measure(table, short, _SIZE.value, jobs, folder)
-    ablation_table.write(record, folder)
-    print(f"\n{ablation_table.markdown(record)}\n\n{folder}/table.{{md,tex,csv,html,png,json}}")
+    record = measure.measure(table, short, _SIZE.value, jobs, folder)
+    output.write(record, folder)
+    print(f"\n{output.markdown(record)}\n\n{folder}/table.{{md,tex,csv,html,png,json}}")
     return 1 if failed or record["unfinished"] else 0
 
 

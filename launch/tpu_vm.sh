@@ -16,7 +16,7 @@ all workers at once; JAX finds the other workers by itself:
 
     bash launch/tpu_vm.sh --name=seg --zone=us-central2-b --create=v4-32 --spot \
         --setup='mkdir -p ~/shared && sudo mount 10.0.0.2:/share ~/shared' -- \
-        .venv/bin/python -m jaxseg.main --coordinator=auto --config=experiments/deeplab_v3_voc.py \
+        .venv/bin/python -m jaxseg.main --coordinator=auto --config=experiments/deeplab_v3/voc.py \
         --config.data.data_dir=../shared/data --workdir=../shared/runs/v3
 
   --create=TYPE       accelerator type; the TPU VM is made if it is not there, and made anew when it

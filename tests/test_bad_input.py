@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from tests.commands import rows_of
 from tests.conftest import ROOT
+from tests.helpers.commands import rows_of
 
 TEXT = (ROOT / "docs" / "bad_input.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.*)\n((?:(?!^## ).*\n?)*)", TEXT, re.MULTILINE))
@@ -72,7 +72,7 @@ def environment():
 
 def heard(commands, folder):
     lines = [shlex.split(command)[3:] for command in commands]
-    program = ROOT / "tests" / "programs" / "said.py"
+    program = ROOT / "tests" / "helpers" / "programs" / "said.py"
     done = subprocess.run(
         [sys.executable, str(program)],
         cwd=folder,

@@ -14,9 +14,14 @@ import pytest
 import tensorflow_datasets as tfds
 
 from experiments import quickstart
-from jaxseg import config, per_image, report_page, results, runs, stored
+from experiments.ablation import job_folder
+from jaxseg import config
+from jaxseg.cli import stored_config
 from jaxseg.data import features_file, source
-from launch import job_folder
+from jaxseg.evaluation import record
+from jaxseg.reporting import page as report_page
+from jaxseg.reporting import run_folder
+from jaxseg.workdir import per_image
 
 
 @pytest.fixture
@@ -62,7 +67,7 @@ def test_a_config_names_only_classes_of_configs(marker, tmp_path, values, part, 
     (values[part] if part else values)["class"] = named
     (tmp_path / "config.json").write_text(json.dumps(values))
     with pytest.raises(ValueError, match=says) as error:
-        stored.get_config(str(tmp_path))
+        stored_config.get_config(str(tmp_path))
     assert str(error.value).startswith(f"{tmp_path}/config.json: ")
     (tmp_path / "job.json").write_text(
         json.dumps({"experiment": values, "protocols": {}, "tags": {}, "start": ""})
@@ -112,7 +117,7 @@ def test_a_config_without_end_is_refused(tmp_path, values):
         text = json.dumps(values).replace("127.5", "[" * deep + "127.5" + "]" * deep, 1)
         (tmp_path / "config.json").write_text(text)
         with pytest.raises(ValueError, match=r"config\.json"):
-            stored.get_config(str(tmp_path))
+            stored_config.get_config(str(tmp_path))
 
 
 @pytest.mark.parametrize(("there", "used"), [("runs/it/cache", "default"), ("", "")])
@@ -120,7 +125,7 @@ def test_a_cache_of_machine_code_in_a_run_folder_is_not_used(tmp_path, values, t
     values["train"]["compile_cache"] = there
     (tmp_path / "config.json").write_text(json.dumps(values))
     expected = config.Train.compile_cache if used == "default" else used
-    assert stored.get_config(str(tmp_path)).train.compile_cache == expected
+    assert stored_config.get_config(str(tmp_path)).train.compile_cache == expected
     job = {"experiment": values, "protocols": {}, "tags": {}, "start": ""}
     (tmp_path / "job.json").write_text(json.dumps(job))
     assert job_folder.read(tmp_path).experiment.train.compile_cache == expected
@@ -146,9 +151,9 @@ def test_a_job_is_data_too(tmp_path, values, change, says):
 
 
 def test_the_name_of_an_evaluation_stays_in_its_folder():
-    assert results.tag("val", config.Eval()) == "val"
+    assert record.tag("val", config.Eval()) == "val"
     with pytest.raises(ValueError, match=r"set data\.eval_split"):
-        results.tag("../../val", config.Eval())
+        record.tag("../../val", config.Eval())
 
 
 def _features(folder):
@@ -195,7 +200,7 @@ def test_a_report_executes_nothing_of_a_run_folder(marker, tmp_path, values):
         '"""Expected: {{ 6 * 7 }}"""\nimport planted_by_a_stranger'
     )
     (folder / "report.html").write_text("{{ 6 * 7 }}")
-    page = report_page.html([runs.load(folder)])
+    page = report_page.html([run_folder.load(folder)])
     assert "{{ 6 * 7 }}" in page
     assert "42{%" not in page
 

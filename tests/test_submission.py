@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg import photos, submission
+from jaxseg import submission
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.readers import photos
 from tests.conftest import ROOT
 
 BERLIN = "berlin/berlin_000000_000019"

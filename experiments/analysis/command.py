@@ -12,9 +12,10 @@ from absl import app, flags, logging
 from matplotlib.figure import Figure
 from ml_collections import config_flags
 
-from jaxseg import command_line, config, config_check, whole_file
+from jaxseg import config, whole_file
+from jaxseg.cli import command_line, config_check
 from jaxseg.errors import one_line
-from jaxseg.log import write_json
+from jaxseg.workdir.log import write_json
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment file.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Or a run folder, whose config is read.")

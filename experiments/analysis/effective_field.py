@@ -1,9 +1,9 @@
 """The effective receptive field of a model, before and after training.
 
     python -m experiments.analysis.effective_field --workdir=runs/quickstart --output=runs/analysis
-    python -m experiments.analysis.effective_field --config=experiments/deeplab_v3_voc.py \
+    python -m experiments.analysis.effective_field --config=experiments/deeplab_v3/voc.py \
         --weights=deeplab_v3.npz --images=8 --size=257,257 --output=runs/analysis
-    python -m experiments.analysis.effective_field --config=experiments/unet_shapes.py --noise \
+    python -m experiments.analysis.effective_field --config=experiments/unet/shapes.py --noise \
         --output=runs/analysis
 
 Gradients of the logits at the centre over images of the eval split, or over noise. Before training
@@ -19,9 +19,11 @@ import numpy as np
 from absl import flags
 
 from experiments.analysis import command, energy, growth, pictures
-from jaxseg import config, step, trained
+from jaxseg import config
 from jaxseg.data import loader
-from jaxseg.inference import normalise
+from jaxseg.inference.infer import normalise
+from jaxseg.training import step
+from jaxseg.workdir import restore
 
 _WEIGHTS = flags.DEFINE_string("weights", None, "A file of trained weights, not a run's.")
 _IMAGES = flags.DEFINE_integer("images", 8, "How many, evenly over the split.", 1)
@@ -60,7 +62,7 @@ def _run() -> None:
     states = {"before training": before}
     workdir = pathlib.Path(command.WORKDIR.value) if command.WORKDIR.value else None
     if workdir or _WEIGHTS.value:
-        states["after training"], _ = trained.restore(experiment, workdir, _WEIGHTS.value)
+        states["after training"], _ = restore.restore(experiment, workdir, _WEIGHTS.value)
     maps, extents = {}, {}
     for name, variables in states.items():
         maps[name] = energy.gradient_energy(experiment.model, variables, images)

@@ -2,7 +2,7 @@
 
     python -m experiments.analysis.gridding --output=runs/analysis
     python -m experiments.analysis.gridding --chain=4,4,4 --chain=4,8,16 --output=runs/analysis
-    python -m experiments.analysis.gridding --config=experiments/deeplab_v3_voc.py \
+    python -m experiments.analysis.gridding --config=experiments/deeplab_v3/voc.py \
         --output=runs/analysis
 
 Without an experiment the chains of 3x3 convolutions given by --chain are drawn; with one, those of

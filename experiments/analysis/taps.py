@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxseg.layer_trace import Layer
-from jaxseg.layers.taps import Window
-from jaxseg.reach import outer_taps
+from jaxseg.inspection.layer_trace import Layer
+from jaxseg.inspection.valid_taps import outer_taps
+from jaxseg.layers.fast.taps import Window
 
 
 def _on_axis(length: int, kernel_size: int, rate: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The theoretical receptive field of every layer of a model.
 
-    python -m experiments.analysis.theoretical_field --config=experiments/deeplab_v3_voc.py \
+    python -m experiments.analysis.theoretical_field --config=experiments/deeplab_v3/voc.py \
         --size=513,513 --output=runs/analysis
 
 The fields are those of `--mode=summary`, which has costs beside them; here they are numbers for

@@ -1,7 +1,7 @@
 """How many weights of atrous filters lie on their maps: DeepLab v3's Figure 4, for any map.
 
     python -m experiments.analysis.valid_taps --output=runs/analysis
-    python -m experiments.analysis.valid_taps --config=experiments/deeplab_v3_voc.py \
+    python -m experiments.analysis.valid_taps --config=experiments/deeplab_v3/voc.py \
         --size=513,513 --output=runs/analysis
 
 Without an experiment: a 3x3 filter on a map of --map (65, as the figure), rates 1 to --largest, and

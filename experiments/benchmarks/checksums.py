@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxseg import checkpoint, checksums
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.models.deeplab_v3 import DeepLabV3
 from jaxseg.state import TrainState
+from jaxseg.workdir import checkpoint, checksums
 
 
 def make_state(width: int) -> TrainState:

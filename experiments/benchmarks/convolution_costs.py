@@ -1,4 +1,4 @@
-"""The evidence for `jaxseg.layers.fast_conv.plan`: each form of each pass, over channels and sizes.
+"""The evidence for `jaxseg.layers.fast.conv.plan`: each form of each pass, over channels and sizes.
 
     python -m experiments.benchmarks.convolution_costs
     python -m experiments.benchmarks.convolution_costs --output=experiments/results/X.json
@@ -19,9 +19,9 @@ import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks import timing
-from jaxseg import memory
-from jaxseg.layers import fast_conv, taps, winograd
-from jaxseg.layers.taps import Window, Windows
+from jaxseg.layers.fast import conv, taps, winograd
+from jaxseg.layers.fast.taps import Window, Windows
+from jaxseg.runtime import memory
 from jaxseg.types import Array
 
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds.", 2)
@@ -41,7 +41,7 @@ Call = Callable[[Array, Array, Array], Array]  # (x, kernel, cotangent) -> resul
 def _forms(windows: Windows) -> dict[str, dict[str, Call]]:
     """Pass -> form -> call."""
     rate = windows[0].rate
-    library = functools.partial(fast_conv.library, windows=windows)
+    library = functools.partial(conv.library, windows=windows)
     return {
         "forward": {
             "library": lambda x, w, dy: library(x, w),
@@ -84,7 +84,7 @@ def measure(batch: int, side: int, rate: int, channels: tuple[int, int]) -> list
     )
     window = Window(side, 3, 1, rate, rate)
     windows = (window, window)
-    chosen = fast_conv.plan(x, kernel, windows)
+    chosen = conv.plan(x, kernel, windows)
     lines = []
     for name, forms in _forms(windows).items():
         blocks = {form: _block(call, (x, kernel, dy)) for form, call in forms.items()}

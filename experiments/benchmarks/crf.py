@@ -23,9 +23,9 @@ import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks import crf_peer, timing
-from jaxseg import memory
-from jaxseg.data import pixels
+from jaxseg.data.readers import pixels
 from jaxseg.postprocess import crf
+from jaxseg.runtime import memory
 
 _IMAGE = flags.DEFINE_string("image", None, "A photograph; default is a drawn one of 500 x 375.")
 _CLASSES = flags.DEFINE_integer("classes", 21, "Classes.", 1)

@@ -1,4 +1,4 @@
-"""The search of experiments/crf_search.py itself: grids, results that are kept, the table."""
+"""Grids, kept results and the table of experiments/studies/crf_search.py."""
 
 import functools
 import itertools
@@ -12,11 +12,11 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.benchmarks.crf_unaries import Unaries, Unary
-from jaxseg import log, uncertainty
-from jaxseg.environment import environment
-from jaxseg.metrics import class_counts, confusion_matrix
+from jaxseg.metrics import class_counts, confusion_matrix, intervals
 from jaxseg.postprocess import crf
 from jaxseg.types import IGNORE
+from jaxseg.workdir import log
+from jaxseg.workdir.environment import environment
 
 _SHOWN = 10  # settings in the table
 
@@ -78,7 +78,7 @@ def _over_images(
     return hits, truth, predicted
 
 
-def _interval(interval: uncertainty.Interval) -> list[float]:
+def _interval(interval: intervals.Interval) -> list[float]:
     return [interval.low, interval.high]
 
 
@@ -135,7 +135,7 @@ def search(
     indices = what["images"]
     with tqdm(total=len(indices), desc="no CRF", unit="image") as bar:
         plain = _over_images(unaries, indices, lambda u: u.log_probabilities.argmax(-1), bar)
-    without = uncertainty.bootstrap_miou(plain)
+    without = intervals.bootstrap_miou(plain)
     record: dict[str, Any] = {"search": what, "environment": environment()}
     record["without"] = {"miou": without.estimate, "interval": _interval(without)}
     for settings in _grids(axes, refinements, done):
@@ -148,8 +148,8 @@ def search(
                     _refined_labels, parameters=parameters, normalization=what["normalization"]
                 )
                 counts = _over_images(unaries, indices, labels_of, bar)
-                miou = uncertainty.bootstrap_miou(counts)
-                gain = uncertainty.paired_difference(plain, counts)
+                miou = intervals.bootstrap_miou(counts)
+                gain = intervals.paired_difference(plain, counts)
                 done[setting] = {
                     "w1 theta_alpha theta_beta": list(setting),
                     "miou": miou.estimate,

@@ -1,6 +1,6 @@
 r"""How far labels of the lattice and of pydensecrf2 agree, and which are nearer the exact sum.
 
-    python -m experiments.benchmarks.crf_labels --config=experiments/google_deeplab_v3_voc.py \
+    python -m experiments.benchmarks.crf_labels --config=experiments/deeplab_v3/google_voc.py \
         --weights=deeplabv3_257_mv_gpu.tflite --output=experiments/results/crf_labels.json
 
 Whole images of the evaluation split are done by both, with pydensecrf's symmetric normalisation.
@@ -21,9 +21,10 @@ from ml_collections import config_flags
 from tqdm import tqdm
 
 from experiments.benchmarks import crf_peer, crf_unaries, timing
-from jaxseg import command_line, same_data, trained
+from jaxseg.cli import command_line
 from jaxseg.data import loader
 from jaxseg.postprocess import crf
+from jaxseg.workdir import restore, same_data
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment file.")
 _WEIGHTS = flags.DEFINE_string("weights", None, "A file of trained weights.")
@@ -107,7 +108,7 @@ def main(arguments: list[str]) -> None:
         experiment.data.name, experiment.data.eval_split, experiment.data.data_dir
     )
     same_data.hold_evaluation(workdir, source, experiment.data, weights=_WEIGHTS.value)
-    variables, _ = trained.restore(experiment, workdir, _WEIGHTS.value)
+    variables, _ = restore.restore(experiment, workdir, _WEIGHTS.value)
     unaries = crf_unaries.Unaries(experiment, variables, source)
     parameters = crf.PARAMETERS[_PARAMETERS.value]
     indices = crf_unaries.chosen(source, _IMAGES.value)

@@ -8,10 +8,11 @@ import cv2
 import jax
 import numpy as np
 
-from jaxseg import config, inference, whole_file
+from jaxseg import config, whole_file
 from jaxseg.data import loader
 from jaxseg.data.padding import pad_image
-from jaxseg.predictor import framing_of
+from jaxseg.inference import infer
+from jaxseg.inference.predictor import framing_of
 from jaxseg.types import Variables
 
 _STEP = 128  # frames are multiples of it, so that few programs are compiled
@@ -65,7 +66,7 @@ class Unaries:
         self._mean, protocol = experiment.data.mean, dataclasses.replace(experiment.eval, crf="")
         self._framing = framing_of(experiment)
         self._variables = jax.device_put(variables)
-        self._probabilities = inference.make_probabilities(
+        self._probabilities = infer.make_probabilities(
             experiment.model, protocol, experiment.data.mean, experiment.data.std
         )
 

@@ -26,12 +26,13 @@ import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks import timing
-from jaxseg import config, evaluate, memory
+from jaxseg import config, evaluate
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.data import frames, loader
-from jaxseg.inference import normalise
+from jaxseg.inference.infer import normalise
 from jaxseg.models.deeplab_v3 import DeepLabV3
+from jaxseg.runtime import memory
 from jaxseg.types import Array, Outputs
 
 _NAME = flags.DEFINE_string("name", "voc2012", "A prepared set.")
@@ -126,7 +127,7 @@ def measure_time() -> dict[str, Any]:
 def _alone() -> None:
     """One image through the evaluation's program, or a training step, in this process."""
     from jaxseg import summary
-    from jaxseg.inference import make_predictions
+    from jaxseg.inference.infer import make_predictions
 
     model = _network(_CLASSES)
     experiment = config.Experiment(

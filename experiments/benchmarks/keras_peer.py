@@ -18,7 +18,7 @@ import keras_hub
 import numpy as np
 
 from experiments.benchmarks import processes, timing, work
-from jaxseg import memory
+from jaxseg.runtime import memory
 
 
 def main() -> None:

@@ -24,9 +24,9 @@ from absl import app, flags, logging
 
 from jaxseg import whole_file
 from jaxseg.data import loader, records
+from jaxseg.data.augment.transforms import Augment
 from jaxseg.data.builders import folder
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.transforms import Augment
 
 _SIZE = flags.DEFINE_list("image", ["375", "500"], "Height and width of the images.")
 _CROP = flags.DEFINE_list("crop", ["513", "513"], "Height and width of the crops.")

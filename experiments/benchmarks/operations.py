@@ -23,7 +23,7 @@ from absl import app, flags
 
 from experiments.benchmarks import timing
 from experiments.benchmarks.operation_list import Operation, operations
-from jaxseg import memory
+from jaxseg.runtime import memory
 
 _ONLY = flags.DEFINE_list("only", [], "Names, or beginnings of names, of operations; default all.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds.", 2)

@@ -11,16 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmarks import processes, timing, torch_tables, work
-from jaxseg import config, memory, step
+from jaxseg import config
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import Xception
-from jaxseg.inference import at_output_stride, normalise
+from jaxseg.inference.infer import at_output_stride, normalise
 from jaxseg.models.backbone_unet import smp_unet
 from jaxseg.models.deeplab_v3 import smp_deeplab_v3, torchvision_deeplab_v3
 from jaxseg.models.deeplab_v3_plus import smp_deeplab_v3_plus
 from jaxseg.models.pspnet import PSPNet
 from jaxseg.models.segnet import SegNet
+from jaxseg.runtime import memory
 from jaxseg.summary import summarize
+from jaxseg.training import step
 from jaxseg.weights import load
 
 _PEAK_SIZE, _PEAK_REPEATS = 8192, 20

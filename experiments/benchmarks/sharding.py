@@ -23,9 +23,11 @@ from absl import app, flags
 from jax.sharding import AxisType
 
 from experiments.benchmarks import timing
-from jaxseg import config, distributed, step
+from jaxseg import config
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.models.deeplab_v3 import DeepLabV3
+from jaxseg.runtime import processes
+from jaxseg.training import step
 
 _DEVICES = flags.DEFINE_list("devices", ["1", "2", "4", "8"], "Numbers of devices.")
 _PARTS = flags.DEFINE_list("parts", ["rows", "state"], "What is spread.")
@@ -61,7 +63,7 @@ def measure(experiment: config.Experiment, data: int, rows: int) -> dict[str, in
     mesh = jax.make_mesh((data, rows), ("data", "rows"), axis_types=kinds, devices=devices)
     optimizer, rate = step.make_optimizer(experiment)
     shard = experiment.train.shard_params
-    state = distributed.placed(
+    state = processes.placed(
         jax.eval_shape(functools.partial(step.init_state, experiment, optimizer)),
         mesh,
         shard=shard,
@@ -71,7 +73,7 @@ def measure(experiment: config.Experiment, data: int, rows: int) -> dict[str, in
         name: jax.ShapeDtypeStruct(
             (data, *experiment.data.crop_size, *channels),
             np.uint8,
-            sharding=distributed.batch_sharding(mesh),
+            sharding=processes.batch_sharding(mesh),
         )
         for name, channels in (("image", (3,)), ("label", ()))
     }

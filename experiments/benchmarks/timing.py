@@ -204,7 +204,7 @@ def _turn(block: Callable[[int], object], count: int) -> tuple[list[tuple[float,
 
 def environment() -> dict[str, Any]:
     """Command, code, versions, devices, processor, cores, system and load, for the record."""
-    from jaxseg.environment import environment as program  # contenders need no flax for `serve`
+    from jaxseg.workdir.environment import environment as program
 
     model = platform.processor() or platform.machine()
     with contextlib.suppress(OSError, StopIteration):

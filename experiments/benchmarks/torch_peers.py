@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from experiments.benchmarks import processes, timing, work
-from jaxseg import memory, whole_file
+from jaxseg import whole_file
+from jaxseg.runtime import memory
 
 
 def _tolerate_missing_operators() -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection
 
 from jaxseg.weights.match import Entry, Table, unchanged
-from jaxseg.weights.tables_torch import COUNTERS, NORM, kernel, resnet, smp_deeplab_v3_plus
+from jaxseg.weights.tables.torchvision import COUNTERS, NORM, kernel, resnet, smp_deeplab_v3_plus
 
 _CONV = {"weight": ("params", "kernel"), "bias": ("params", "bias")}
 # Of timm's aligned Xception: its modules, 21 at depth 65, in order, and the parts of each.

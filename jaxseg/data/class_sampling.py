@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxseg import whole_file
-from jaxseg.data import pairs
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.prepare import pairs
 from jaxseg.data.source import Source
 from jaxseg.ignore import IGNORE
 

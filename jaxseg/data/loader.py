@@ -16,12 +16,12 @@ import cv2
 import grain
 import numpy as np
 
-from jaxseg.data.boundaries import boundary_weights
+from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.weight_map import boundary_weights
 from jaxseg.data.class_sampling import Plan
 from jaxseg.data.frames import Group, Size
 from jaxseg.data.padding import colour_of, pad_to
 from jaxseg.data.source import Source, open_split
-from jaxseg.data.transforms import Augment
 from jaxseg.ignore import IGNORE
 
 __all__ = ["Source", "TrainIterator", "eval_batches", "open_split", "train_iterator"]

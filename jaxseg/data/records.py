@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
-from jaxseg.data import image_headers, pixels
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.readers import image_headers, pixels
 
 
 def info(

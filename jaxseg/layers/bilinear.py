@@ -13,8 +13,8 @@ import numpy as np
 from jax import lax
 
 from jaxseg.layers.conv_transpose import bilinear_taps
-from jaxseg.layers.forms import use_fast
-from jaxseg.layers.taps import accumulator
+from jaxseg.layers.fast.forms import use_fast
+from jaxseg.layers.fast.taps import accumulator
 from jaxseg.types import Array
 
 

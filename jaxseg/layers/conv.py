@@ -3,11 +3,11 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxseg.layers.depthwise import depthwise_conv
-from jaxseg.layers.fast_conv import fast_conv, library, plan
-from jaxseg.layers.forms import on_cpu, use_fast
+from jaxseg.layers.fast.conv import fast_conv, library, plan
+from jaxseg.layers.fast.depthwise import depthwise_conv
+from jaxseg.layers.fast.forms import on_cpu, use_fast
+from jaxseg.layers.fast.taps import Window
 from jaxseg.layers.norm import Norm
-from jaxseg.layers.taps import Window
 from jaxseg.types import Array
 
 # He et al., "Delving deep into rectifiers", section 2.2: variance 2 / fan. fan_out keeps the

@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 
 from jaxseg.layers.conv import conv, he_normal_fan_in
-from jaxseg.layers.forms import on_cpu, use_fast
+from jaxseg.layers.fast.forms import on_cpu, use_fast
 from jaxseg.types import Array
 
 

@@ -1,4 +1,4 @@
-"""Bilinear and nearest resizing; `jaxseg.sampling` names the conventions for where samples lie.
+"""Bilinear and nearest resizing; `jaxseg.sampling` names the conventions of positions.
 
 Positions outside the input take the nearest edge. There is no low-pass filter when shrinking.
 """
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxseg.layers.forms import on_cpu, use_fast
+from jaxseg.layers.fast.forms import on_cpu, use_fast
 from jaxseg.sampling import nearest_pixels, sample_positions
 from jaxseg.types import Array
 

@@ -7,7 +7,7 @@ by row, the first of equals.
 
 import jax.numpy as jnp
 
-from jaxseg.layers.forms import use_fast
+from jaxseg.layers.fast.forms import use_fast
 from jaxseg.layers.pool import max_pool
 from jaxseg.types import Array
 

@@ -23,7 +23,7 @@ from jax import lax
 
 from jaxseg.layers.conv import conv
 from jaxseg.layers.conv_transpose import conv_transpose
-from jaxseg.layers.forms import on_cpu, use_fast
+from jaxseg.layers.fast.forms import on_cpu, use_fast
 from jaxseg.types import Array
 
 _TAPS = ((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0))  # of the transposed kernel, from w

@@ -17,11 +17,11 @@ import jax.numpy as jnp
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.layers.conv import Conv, he_normal_fan_in
 from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.layers.fast.forms import use_fast
+from jaxseg.layers.fast.taps import accumulator
 from jaxseg.layers.fcn_head import FCNHead
-from jaxseg.layers.forms import use_fast
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.resize import resize_bilinear
-from jaxseg.layers.taps import accumulator
 from jaxseg.types import Array, Outputs
 
 AGGREGATIONS = ("mean", "sum")

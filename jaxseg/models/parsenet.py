@@ -21,9 +21,9 @@ import jax.numpy as jnp
 from jaxseg.backbones.vgg import VGG, FullyConvolutional
 from jaxseg.layers.aspp import rates_at
 from jaxseg.layers.conv import Conv, conv
+from jaxseg.layers.fast.taps import accumulator
 from jaxseg.layers.pool import avg_pool, global_avg_pool
 from jaxseg.layers.resize import resize_bilinear
-from jaxseg.layers.taps import accumulator
 from jaxseg.models.deeplab_v1 import STATED_AT, classifier_init, large_fov_backbone
 from jaxseg.types import Array, Outputs
 

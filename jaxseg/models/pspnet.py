@@ -16,8 +16,8 @@ import numpy as np
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.layers.conv import Conv, he_normal_fan_in
 from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.layers.fast.taps import accumulator
 from jaxseg.layers.resize import resize_bilinear
-from jaxseg.layers.taps import accumulator
 from jaxseg.types import Array, Outputs
 
 POOLINGS = ("average", "max")

@@ -6,21 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from jaxseg.weights import (
-    caffe_networks,
+from jaxseg.weights import match
+from jaxseg.weights.readers import (
     caffemodel_file,
     h5_file,
-    match,
     safetensors_file,
-    tables_keras,
-    tables_tf,
-    tables_tflite,
-    tables_torch,
-    tables_torch_classifiers,
     tf_checkpoint_file,
     tflite_file,
     torch_file,
 )
+from jaxseg.weights.tables import caffe_networks, keras, tf, tflite, torch_classifiers, torchvision
 
 KINDS = ".pth .safetensors .tflite .h5 .caffemodel .index"
 
@@ -80,26 +75,26 @@ def table_of(names: Collection[str]) -> match.Table:
     Raises:
       ValueError: no known network has such names.
     """
-    if tables_tf.is_one(names):
-        return tables_tf.deeplab(names)
+    if tf.is_one(names):
+        return tf.deeplab(names)
     if "MobilenetV2/Conv/weights" in names and "logits/semantic/weights" in names:
-        return tables_tflite.deeplab_v3_mobilenet_v2()
+        return tflite.deeplab_v3_mobilenet_v2()
     if any(name.endswith("bn_Conv1/gamma:0") for name in names):
-        return tables_keras.mobilenet_v2(names)
+        return keras.mobilenet_v2(names)
     if "backbone.layer1.0.conv1.weight" in names and "classifier.0.weight" in names:
-        return tables_torch.torchvision_fcn(names)
+        return torchvision.torchvision_fcn(names)
     if "backbone.layer1.0.conv1.weight" in names and "classifier.4.weight" in names:
-        return tables_torch.torchvision_deeplab_v3(names)
+        return torchvision.torchvision_deeplab_v3(names)
     if "encoder.layer1.0.conv1.weight" in names and "decoder.block1.0.weight" in names:
-        return tables_torch.smp_deeplab_v3_plus(names)
+        return torchvision.smp_deeplab_v3_plus(names)
     if "encoder.layer1.0.conv1.weight" in names and "decoder.conv.weight" in names:
-        return tables_torch.smp_deeplab_v3(names)
+        return torchvision.smp_deeplab_v3(names)
     if "encoder.layer1.0.conv1.weight" in names and "decoder.blocks.0.conv1.0.weight" in names:
-        return tables_torch.smp_unet(names)
+        return torchvision.smp_unet(names)
     if "layer1.0.conv1.weight" in names:
-        return tables_torch.resnet(names)
-    if tables_torch_classifiers.is_one(names):
-        return tables_torch_classifiers.table(names)
+        return torchvision.resnet(names)
+    if torch_classifiers.is_one(names):
+        return torch_classifiers.table(names)
     if table := caffe_networks.table_of(names):
         return table
     some = ", ".join(sorted(names)[:5])

@@ -9,8 +9,8 @@ import pytest
 
 from jaxseg import summary
 from jaxseg.backbones.alexnet import AlexNet
+from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
-from tests.variables import count, random_variables, shapes_of
 
 
 def ends_of(model, size):

@@ -7,7 +7,7 @@ import pytest
 
 from jaxseg.backbones import resnet
 from jaxseg.backbones.resnet import ResNet
-from tests.variables import count, random_variables, shapes_of
+from tests.helpers.variables import count, random_variables, shapes_of
 
 STRIDES_AT = ("first_3x3", "first_1x1", "last_3x3")
 

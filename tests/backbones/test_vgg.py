@@ -10,8 +10,8 @@ import pytest
 
 from jaxseg import summary
 from jaxseg.backbones.vgg import VGG, FullyConvolutional
+from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
-from tests.variables import count, random_variables, shapes_of
 
 LARGE_FOV = {"output_stride": 8, "pool_windows": (3,) * 5, "pool_paddings": (1,) * 5}
 FRONT_END = {"output_stride": 8, "padding": False, "atrous_pools": False}

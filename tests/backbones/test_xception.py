@@ -14,8 +14,8 @@ from jaxseg.backbones import xception
 from jaxseg.backbones.xception import Xception, XceptionModule
 from jaxseg.layers.conv import Conv, DepthwiseConv, SeparableConv
 from jaxseg.layers.conv_norm import ConvNorm
+from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
-from tests.variables import count, random_variables, shapes_of
 
 # One module in the middle and 8 channels almost everywhere: still every kind of module.
 SMALL = {"width": 0.01, "middle_modules": 1}

@@ -9,7 +9,7 @@ from absl import flags
 from absl.testing import flagsaver
 from PIL import Image
 
-from jaxseg.data import prepare
+from jaxseg.data.prepare import prepare
 
 
 @pytest.fixture

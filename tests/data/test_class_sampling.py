@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jaxseg.data import class_sampling, loader, source
+from jaxseg.data.augment.transforms import Augment
 from jaxseg.data.class_sampling import Plan, make_plan
-from jaxseg.data.transforms import Augment
 
 AUGMENT = Augment((24, 24), jitter=0.2)
 

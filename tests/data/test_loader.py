@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxseg.data import frames, loader, source
-from jaxseg.data.transforms import Augment
+from jaxseg.data.augment.transforms import Augment
 from tests.conftest import ROOT
 
 AUGMENT = Augment((48, 40), jitter=0.2)
@@ -229,7 +229,7 @@ def test_reading_starts_no_tensorflow_and_no_jax_backend(shapes_dir):
     program = f"""
 import sys
 from jaxseg.data import doctor, loader, prepare
-from jaxseg.data.transforms import Augment
+from jaxseg.data.augment.transforms import Augment
 train = loader.open_split("shapes/small", "train", {str(shapes_dir)!r})
 small = Augment((8, 8))
 next(loader.train_iterator(train, batch_size=2, augment=small, seed=0, threads=2, prefetch=2))

@@ -1,7 +1,7 @@
 """launch.slurm against commands of SLURM that a test plays; and the proof.
 
-tests/slurm_proof.sh is the proof: it starts a real SLURM. Here SLURM's commands are small scripts
-on PATH that note what they are asked, and answer what the test has written for them.
+tests/cluster/slurm_proof.sh is the proof: it starts a real SLURM. Here SLURM's commands are small
+scripts on PATH that note what they are asked, and answer what the test has written for them.
 """
 
 import json
@@ -14,7 +14,8 @@ import sys
 
 import pytest
 
-from launch import job_folder, pool, slurm
+from experiments.ablation import job_folder
+from launch import pool, slurm
 from tests.conftest import ROOT
 from tests.launch.played import ODD_NAMES, asked, play
 
@@ -214,7 +215,7 @@ def test_a_real_slurm_preempts_requeues_and_sweeps(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("SLURM's daemons are started by root")
     done = subprocess.run(
-        ["bash", str(ROOT / "tests" / "slurm_proof.sh"), str(tmp_path / "proof")],
+        ["bash", str(ROOT / "tests" / "cluster" / "slurm_proof.sh"), str(tmp_path / "proof")],
         cwd=ROOT,
         capture_output=True,
         text=True,

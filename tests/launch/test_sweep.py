@@ -11,7 +11,7 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = "tests/programs/tiny_ablation.py"
+PROGRAM = "tests/helpers/programs/tiny_ablation.py"
 
 
 def command(tmp_path, *more, name=PROGRAM):

@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 
 from jaxseg.layers.aspp import ASPP, rates_at
-from tests.variables import count
+from tests.helpers.variables import count
 
 C = 5
 

@@ -8,7 +8,7 @@ import pytest
 
 from jaxseg import config, losses
 from jaxseg.types import IGNORE
-from tests.programs import tiny
+from tests.helpers.programs import tiny
 
 K = 4
 TERMS = ("cross_entropy", "focal", "dice", "lovasz", "coarse", "aux_weight", "presence")

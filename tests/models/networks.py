@@ -13,7 +13,7 @@ from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import Xception
 from jaxseg.layers.conv_norm import ConvNorm
 from jaxseg.layers.grid import Grid
-from tests.variables import count, shapes_of
+from tests.helpers.variables import count, shapes_of
 
 # Compiling takes far longer than running here.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}

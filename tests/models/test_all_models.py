@@ -38,8 +38,8 @@ from jaxseg.models.segnet import SegNet
 from jaxseg.models.segnet_basic import SegNetBasic, bilinear_interpolation, fcn_basic
 from jaxseg.models.unet import UNet
 from jaxseg.types import Outputs
+from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, ThreeMaps, images, narrow
-from tests.variables import random_variables
 
 K = 5
 SEPARABLE = {"aspp_separable": True, "decoder_separable": True}

@@ -9,8 +9,8 @@ from flax import traverse_util
 
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.models.backbone_unet import BackboneUNet, smp_unet
+from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, ThreeMaps, images
-from tests.variables import count, random_variables, shapes_of
 
 SMALL = BackboneUNet(3, ThreeMaps(), ("stage3", "stage1"), (4, 4, 4, 4), form="plain")
 

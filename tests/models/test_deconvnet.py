@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from experiments import deconvnet_camvid
+from experiments.deconvnet import camvid
 from jaxseg import summary
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.upsample import Upsample
 from jaxseg.models.deconvnet import DeconvNet
+from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
-from tests.variables import count, random_variables, shapes_of
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_every_index_is_used_and_so_is_fc7():
 
 def test_segnets_benchmark_of_it():
     """Facts 3.3: fc6 and fc7 cut to 1024 features."""
-    built = deconvnet_camvid.get_config("full")
+    built = camvid.get_config("full")
     assert built.model == DeconvNet(11, fc_features=1024)
     assert (built.data.crop_size, built.data.batch_size) == ((360, 480), 5)
     with pytest.raises(ValueError, match="must be small or full"):
-        deconvnet_camvid.get_config("release")
+        camvid.get_config("release")

@@ -16,8 +16,8 @@ from jaxseg.models.deeplab_v1 import (
     last_direct_init,
     small_window_backbone,
 )
+from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, images, parameters
-from tests.variables import random_variables
 
 LARGE_FOV = DeepLabV1(21, large_fov_backbone())
 ROWS = {  # of the table of fields of view: 4096 features, no pool5a

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import deeplab_v2_resnet_voc
-from jaxseg import optim, summary
+from experiments.deeplab_v2 import resnet_voc
+from jaxseg import summary
 from jaxseg.layers.conv import Conv
 from jaxseg.models.deeplab_v1 import large_fov_backbone
 from jaxseg.models.deeplab_v2 import (
@@ -20,8 +20,9 @@ from jaxseg.models.deeplab_v2 import (
     deeplab_v2_resnet,
     scaled_side,
 )
+from jaxseg.training import optim
+from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, images, parameters
-from tests.variables import random_variables, shapes_of
 
 VGG = large_fov_backbone()
 RESNET = deeplab_v2_resnet(101)
@@ -53,7 +54,7 @@ def test_published_counts(model, classes, published):
 
 def test_the_recipe_trains_convolutions_only():
     """Norms are frozen completely: 43,943,188 parameters of 44,048,532 learn."""
-    experiment = deeplab_v2_resnet_voc.get_config()
+    experiment = resnet_voc.get_config()
     params = shapes_of(experiment.model.clone(scales=(1.0,)))["params"]
     factors = optim.learning_rate_factors(params, experiment.optim.multipliers)
     pairs = list(zip(jax.tree.leaves(params), jax.tree.leaves(factors), strict=True))

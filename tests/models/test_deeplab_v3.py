@@ -11,12 +11,12 @@ from jax import lax
 
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.inference import at_output_stride
+from jaxseg.inference.infer import at_output_stride
 from jaxseg.layers.aspp import ASPP
 from jaxseg.models.deeplab_v3 import DeepLabV3, smp_deeplab_v3, torchvision_deeplab_v3
 from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus
+from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images, narrow, parameters, resnet
-from tests.variables import count, random_variables, shapes_of
 
 
 @pytest.mark.parametrize(

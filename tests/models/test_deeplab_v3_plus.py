@@ -12,12 +12,12 @@ from jaxseg import summary
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import MIDDLE, Xception
-from jaxseg.inference import at_output_stride
+from jaxseg.inference.infer import at_output_stride
 from jaxseg.layers.conv import Conv, SeparableConv
 from jaxseg.models.deeplab_v3 import DeepLabV3
 from jaxseg.models.deeplab_v3_plus import SEPARABLE_INITS, DeepLabV3Plus
+from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, end_points, images, parameters, resnet
-from tests.variables import random_variables, shapes_of
 
 SEPARABLE = {"aspp_separable": True, "decoder_separable": True}
 

@@ -10,8 +10,8 @@ import pytest
 from jaxseg.layers.fcn_head import FCNHead
 from jaxseg.models.dilated_fcn import DilatedFCN, torchvision_fcn
 from jaxseg.models.encnet import EncNet, encnet_backbone
+from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, EndPoints, images, parameters
-from tests.variables import random_variables, shapes_of
 
 
 @pytest.mark.parametrize(

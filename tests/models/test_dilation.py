@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import dilation8_camvid, dilation10_cityscapes
-from jaxseg import config_check, optim, summary
+from experiments.dilation import camvid
+from experiments.dilation import cityscapes as dilation10_cityscapes
+from jaxseg import summary
+from jaxseg.cli import config_check
 from jaxseg.models.dilation import (
     CONTEXT_7,
     CONTEXT_8,
@@ -19,8 +21,9 @@ from jaxseg.models.dilation import (
     front_end_backbone,
     identity_init,
 )
+from jaxseg.training import optim
+from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
-from tests.variables import count, random_variables, shapes_of
 
 FRONT_END = Dilation(21, front_end_backbone())
 SMALL = Dilation(  # VGG-11: 155 pixels on each side
@@ -59,7 +62,7 @@ def test_the_released_networks_have_their_published_counts():
 def test_the_stages_of_the_recipes():
     """Crops of whose 8th pixels the map's are; in the context stage nothing else learns."""
     stages = [dilation10_cityscapes.get_config(stage) for stage in dilation10_cityscapes.STAGES]
-    stages += [dilation8_camvid.get_config(stage) for stage in ("front_end", "joint")]
+    stages += [camvid.get_config(stage) for stage in ("front_end", "joint")]
     for experiment in stages:
         config_check.check(experiment)
         assert all(side % 8 == 1 for side in experiment.data.crop_size)

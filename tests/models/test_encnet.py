@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jaxseg.models.encnet import ContextEncoding, EncNet, encnet_backbone, encode
+from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, EndPoints, ThreeMaps, images, parameters
-from tests.variables import random_variables, shapes_of
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from jaxseg.backbones.vgg import VGG
 from jaxseg.layers.conv_transpose import bilinear_init, bilinear_taps
 from jaxseg.layers.grid import Grid
 from jaxseg.models.fcn import FCN
+from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, ThreeMaps, images
-from tests.variables import count, random_variables, shapes_of
 
 STRIDES = (32, 16, 8)
 BORDER = VGG(image_padding=100)

@@ -10,8 +10,8 @@ import pytest
 from jaxseg import summary
 from jaxseg.backbones.vgg import VGG
 from jaxseg.models.parsenet import MAPS, L2Norm, ParseNet, parsenet_fcn, parsenet_large_fov
+from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, images, parameters
-from tests.variables import random_variables, shapes_of
 
 SMALL = ParseNet(3, VGG(depth=11, width=2, atrous_pools=False), MAPS, head_features=4, form="plain")
 

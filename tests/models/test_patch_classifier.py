@@ -8,8 +8,8 @@ import pytest
 
 from jaxseg import summary
 from jaxseg.models.patch_classifier import PatchClassifier, PatchNetwork, patches_of
+from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, images
-from tests.variables import random_variables
 
 
 def test_patches_are_cut_around_each_pixel():

@@ -10,8 +10,8 @@ import pytest
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.models.pspnet import PSPNet, PyramidPooling, pool_to_grid, pspnet_backbone
+from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images, narrow, parameters
-from tests.variables import count, random_variables, shapes_of
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from jaxseg.models.refinenet import (
     ResidualConvUnit,
     refinenet_backbone,
 )
+from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, EndPoints, end_points, images, parameters
-from tests.variables import count, random_variables, shapes_of
 
 CASCADES = pytest.mark.parametrize("cascades", [4, 2, 1])
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from experiments import segnet_camvid
+from experiments.segnet import camvid as segnet_camvid
 from jaxseg import summary
 from jaxseg.data.builders import camvid
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.upsample import KINDS, Upsample
 from jaxseg.models.segnet import SegNet
+from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
-from tests.variables import count, random_variables, shapes_of
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import segnet_basic_camvid, segnet_camvid
+from experiments.segnet import basic_camvid, camvid
 from jaxseg import summary
 from jaxseg.layers.lrn import local_response_norm
 from jaxseg.layers.upsample import Upsample
 from jaxseg.models.segnet_basic import SegNetBasic, bilinear_interpolation, fcn_basic
+from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
-from tests.variables import count, random_variables, shapes_of
 
 PLAIN = functools.partial(SegNetBasic, 11, use_bias=False)
 TABLE_1 = {  # row: network, parameters in millions
@@ -189,10 +189,10 @@ def test_what_does_not_go_together_is_refused(fields, says):
 def test_the_study_and_the_release():
     """Facts 3.3: SGD at 0.1, batch 12 or 4, raw pixels, the released weights of the classes."""
     for size, batch, bias in (("full", 12, False), ("release", 4, True)):
-        built = segnet_basic_camvid.get_config(size)
+        built = basic_camvid.get_config(size)
         assert built.model == SegNetBasic(11, use_bias=bias)
         assert (built.data.batch_size, built.optim.learning_rate) == (batch, 0.1)
         assert (built.data.mean, built.data.std) == ((0, 0, 0), (1, 1, 1))
-        assert built.loss.class_weights == segnet_camvid.RELEASED
+        assert built.loss.class_weights == camvid.RELEASED
     with pytest.raises(ValueError, match="must be small, full or release"):
-        segnet_basic_camvid.get_config("paper")
+        basic_camvid.get_config("paper")

@@ -12,8 +12,8 @@ from flax import traverse_util
 from jaxseg.layers.unpool import max_pool_with_places
 from jaxseg.layers.upsample import Upsample
 from jaxseg.models.unet import UNet, _middle
+from tests.helpers.variables import count, random_variables
 from tests.models.networks import QUICK
-from tests.variables import count, random_variables
 
 
 def shapes_of(model, size, channels):

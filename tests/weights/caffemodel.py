@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxseg.weights.caffemodel_file import NetParameter
+from jaxseg.weights.readers.caffemodel_file import NetParameter
 
 LEGACY = ("num", "channels", "height", "width")
 

@@ -3,14 +3,15 @@
 import jax
 import pytest
 
-from experiments import google_deeplab_v3_voc
+from experiments.deeplab_v3 import google_voc
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.models.deeplab_v3 import torchvision_deeplab_v3
-from jaxseg.weights import match, tables_keras, tables_tflite, tables_torch
-from tests.variables import shapes_of
+from jaxseg.weights import match
+from jaxseg.weights.tables import keras, tflite, torchvision
+from tests.helpers.variables import shapes_of
 
-GOOGLE = google_deeplab_v3_voc.get_config()
+GOOGLE = google_voc.get_config()
 HALF = match.Normalisation((127.5,) * 3, (127.5,) * 3)
 # torchvision's documented (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225), times 255.
 IMAGENET = match.Normalisation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
@@ -19,10 +20,10 @@ IMAGENET = match.Normalisation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375
 @pytest.mark.parametrize(
     ("table", "model", "pixels"),
     [
-        (tables_tflite.deeplab_v3_mobilenet_v2(), GOOGLE.model, HALF),
-        (tables_keras.mobilenet_v2((), into=""), MobileNetV2(width=0.35), HALF),
-        (tables_torch.resnet(()), ResNet(depth=18), IMAGENET),
-        (tables_torch.torchvision_deeplab_v3(()), torchvision_deeplab_v3(50, 3), IMAGENET),
+        (tflite.deeplab_v3_mobilenet_v2(), GOOGLE.model, HALF),
+        (keras.mobilenet_v2((), into=""), MobileNetV2(width=0.35), HALF),
+        (torchvision.resnet(()), ResNet(depth=18), IMAGENET),
+        (torchvision.torchvision_deeplab_v3(()), torchvision_deeplab_v3(50, 3), IMAGENET),
     ],
     ids=["tflite", "keras", "torch", "torchvision"],
 )

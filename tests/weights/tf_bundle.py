@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 
-from jaxseg.weights.crc32c import crc32c
+from jaxseg.weights.readers.crc32c import crc32c
 
 TYPES = {"float32": 1, "float64": 2, "int32": 3, "uint8": 4, "int64": 9, "bool": 10,
          "bfloat16": 14, "float16": 19}  # fmt: skip

@@ -12,9 +12,10 @@ again.
 
 import pathlib
 
-from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.published_set import PublishedSet
+from jaxseg.data.prepare import pairs
+from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.readers import text_file
 from jaxseg.ignore import IGNORE
 
 LAYOUT = (

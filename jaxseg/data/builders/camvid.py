@@ -7,9 +7,10 @@ asks to cite the paper. Size: 0.2 GB; prepared as much again (estimates).
 
 import pathlib
 
-from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.published_set import PublishedSet
+from jaxseg.data.prepare import pairs
+from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.readers import text_file
 from jaxseg.ignore import IGNORE
 
 LAYOUT = "{train,val,test}.txt, {train,val,test}/NAME.png, {train,val,test}annot/NAME.png"

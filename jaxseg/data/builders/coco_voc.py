@@ -9,8 +9,9 @@ one region, are their class.
 Unsure: how many images that leaves. The paper says about 60K; by the text of its rule it should be
 more, for more have persons. How its authors settle overlaps and crowds is not published.
 
-Classes and layout: cocodataset.org; regions: `jaxseg.data.coco_masks`. Licence: images by Flickr's
-terms, annotations CC BY 4.0. Size: 20 GB; prepared 16 GB; an hour on two CPU cores (estimates).
+Classes and layout: cocodataset.org; regions: `jaxseg.data.readers.coco_masks`. Licence: images by
+Flickr's terms, annotations CC BY 4.0. Size: 20 GB; prepared 16 GB; an hour on two CPU cores
+(estimates).
 """
 
 import dataclasses
@@ -22,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxseg.data import coco_masks, pairs
 from jaxseg.data.builders.voc2012 import LABELS
-from jaxseg.data.published_set import PublishedSet
+from jaxseg.data.prepare import pairs
+from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.readers import coco_masks
 from jaxseg.ignore import IGNORE
 
 LAYOUT = (

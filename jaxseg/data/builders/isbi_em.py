@@ -13,9 +13,10 @@ those of the published labels.
 
 import pathlib
 
-from jaxseg.data import files, pairs
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.published_set import PublishedSet
+from jaxseg.data.prepare import pairs
+from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.readers import mask_file
 
 LAYOUT = "train-volume.tif, train-labels.tif; or image/NN.png, label/NN.png"
 OFFICIAL = {"trainval": 30}
@@ -31,7 +32,9 @@ def _slices(folder: pathlib.Path) -> list[pairs.Pair]:
     volume, labels = folder / "train-volume.tif", folder / "train-labels.tif"
     if not volume.is_file() and not labels.is_file():
         return pairs.beside(folder / "image", folder / "label", ".png", ".png")
-    count = max(files.pages(volume), files.pages(labels), 1)  # `check` names what one of them lacks
+    count = max(
+        mask_file.pages(volume), mask_file.pages(labels), 1
+    )  # `check` names what one of them lacks
     return [pairs.Pair(f"{i:02d}", volume, labels, page=i) for i in range(count)]
 
 

@@ -18,9 +18,10 @@ GB; prepared 0.8 GB (estimates).
 import pathlib
 from collections.abc import Iterator
 
-from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.published_set import PublishedSet
+from jaxseg.data.prepare import pairs
+from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.readers import text_file
 from jaxseg.ignore import IGNORE
 
 LAYOUT = (

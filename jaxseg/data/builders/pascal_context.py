@@ -13,9 +13,10 @@ with VOC 2010; prepared 1 GB (estimates).
 
 import pathlib
 
-from jaxseg.data import pairs, text_file
 from jaxseg.data.labels import LabelSpec, voc_palette
-from jaxseg.data.published_set import PublishedSet
+from jaxseg.data.prepare import pairs
+from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.readers import text_file
 from jaxseg.ignore import IGNORE
 
 LAYOUT = (

@@ -241,7 +241,7 @@ class ShapesConfig(tfds.core.BuilderConfig):
     """How many examples, how large, from which seed, and how one is drawn.
 
     Attributes:
-      draw: `draw_example`, or that of a variant (jaxseg/data/shapes_variants.py).
+      draw: `draw_example`, or that of a variant (jaxseg/data/builders/shapes_variants.py).
     """
 
     size: int = 128

@@ -14,9 +14,10 @@ Unsure: that images are named img-000001.jpg in both archives is from notes on t
 import pathlib
 import re
 
-from jaxseg.data import pairs, walk
 from jaxseg.data.labels import LabelSpec, voc_palette
-from jaxseg.data.published_set import PublishedSet
+from jaxseg.data.pairing import walk
+from jaxseg.data.prepare import pairs
+from jaxseg.data.prepare.published_set import PublishedSet
 from jaxseg.ignore import IGNORE
 
 LAYOUT = (

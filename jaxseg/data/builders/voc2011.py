@@ -9,9 +9,10 @@ Flickr's terms; SBD: publications cite the paper. Size: 3.3 GB; prepared 1 GB (e
 
 import pathlib
 
-from jaxseg.data import pairs, text_file
 from jaxseg.data.builders.voc2012 import LABELS, sbd_folder
-from jaxseg.data.published_set import PublishedSet
+from jaxseg.data.prepare import pairs
+from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.readers import text_file
 
 LAYOUT = (
     "VOC2011/{JPEGImages/NAME.jpg,SegmentationClass/NAME.png,ImageSets/Segmentation/val.txt}, "

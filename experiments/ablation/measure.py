@@ -1,0 +1,192 @@
+"""What came of an ablation: a record with each row's numbers, from the finished runs of a sweep.
+
+mIoU is that of the classes in the truth. On the papers' sets no class is absent, so it is theirs;
+on a drawn set that lacks classes the usual rule would count one as 0 for a single pixel.
+"""
+
+import dataclasses
+import json
+import pathlib
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.ablation import ablation, code_version, job_folder
+from jaxseg.evaluation.record import LEVEL
+from jaxseg.metrics import intervals
+from jaxseg.metrics.intervals import Interval
+from jaxseg.workdir import environment, log, per_image
+from jaxseg.workdir.per_image import PerImage
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """One evaluation of one training."""
+
+    seed: int
+    miou: float
+    classes: dict[str, float | None]  # IoU
+    counts: PerImage
+    outcome: dict[str, Any]
+    images_per_second: float | None
+
+
+def measure(
+    table: ablation.Ablation,
+    name: str,
+    size: str,
+    jobs: Sequence[ablation.Job],
+    folder: pathlib.Path,
+) -> dict[str, Any]:
+    """The record of a table, as JSON values; rows without a finished run have no numbers.
+
+    Args:
+      table: the ablation.
+      name: of its file.
+      size: of ablation.SIZES.
+      jobs: of `ablation.plan`; runs of other code, data or settings are none of them.
+      folder: of the sweep, which holds their run folders.
+
+    Raises:
+      ValueError: two runs that were not evaluated on the same images.
+    """
+    rows = ablation.rows_of(table, size)
+    runs = {row.name: _runs(row.name, jobs, folder) for row in rows}
+    base = runs[rows[0].name]
+    measured = [_row(row, runs[row.name], base if row is not rows[0] else []) for row in rows]
+    return {
+        "ablation": name,
+        "size": size,
+        "title": table.title,
+        "source": table.source,
+        "cause": table.cause,
+        "rows": measured,
+        "agreement": agreement(measured),
+        "seeds": sorted({one.seed for one in jobs}),
+        "code": sorted({code_version.of(one.experiment) for one in jobs}),
+        "unfinished": sorted(one.name for one in jobs if finished(one, folder) is None),
+        "stale": stale(jobs, folder),
+        "environment": environment.environment(),
+    }
+
+
+def stale(jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[str]:
+    """Run folders of a sweep that are of other code, data or settings than the plan."""
+    planned = {one.name for one in jobs}
+    found = (path.parent.name for path in folder.glob(f"*/{job_folder.JOB}"))
+    return sorted(set(found) - planned)
+
+
+def finished(
+    one: ablation.Job, folder: pathlib.Path, rows: Sequence[str] | None = None
+) -> dict[str, Any] | None:
+    """What a job has left in the folder of its sweep, when all or some of its rows are there."""
+    wanted = {row: one.protocols[row] for row in (one.protocols if rows is None else rows)}
+    return job_folder.outcome(folder / one.name, job_folder.tags(one.experiment, wanted))
+
+
+def _runs(row: str, jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[_Run]:
+    runs = []
+    for one in jobs:
+        outcome = finished(one, folder, [row]) if row in one.protocols else None
+        if outcome is None:
+            continue
+        path = folder / one.name / "eval" / outcome["tags"][row]
+        record = json.loads(path.with_name(f"{path.name}.json").read_text())["metrics"]
+        lines = log.read_lines(folder / one.name / "metrics.jsonl")
+        rates = [rate for line in lines if (rate := line.get("images_per_second"))]
+        runs.append(
+            _Run(
+                one.seed,
+                record["miou_truth"],
+                record["iou"],
+                per_image.read(path.with_name(f"{path.name}.npz")),
+                outcome,
+                statistics.median(rates) if rates else None,
+            )
+        )
+    return runs
+
+
+def _row(row: ablation.Row, runs: Sequence[_Run], base: Sequence[_Run]) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "name": row.name,
+        "change": {path: ablation.text_of(value) for path, value in row.change.items()},
+        "paper": row.paper,
+        "seeds": [run.seed for run in runs],
+        "miou": [run.miou for run in runs],
+    }
+    if not runs:
+        return values
+    mious = [run.miou for run in runs]
+    classes = {name: _mean([run.classes[name] for run in runs]) for name in runs[0].classes}
+    values |= {
+        "mean": statistics.mean(mious),
+        "interval": _ends(intervals.seed_interval(mious, level=LEVEL)) if runs[1:] else None,
+        "classes": classes,
+        "parameters": runs[0].outcome["parameters"],
+        "multiply_adds": runs[0].outcome["multiply_adds"][row.name],
+        "memory": runs[0].outcome["memory"],
+        "images_per_second": _middle([run.images_per_second for run in runs]),
+    }
+    return values | (_gain(base, runs) if base else {})
+
+
+def _gain(base: Sequence[_Run], runs: Sequence[_Run]) -> dict[str, Any]:
+    """Mean mIoU minus that of the base row: with the interval over images and that over seeds."""
+    if len({run.counts.names for run in (*base, *runs)}) > 1:
+        raise ValueError("runs of one table were evaluated on other images; delete their eval/")
+    counts = [[run.counts.class_counts() for run in group] for group in (base, runs)]
+    images = intervals.paired_mean_difference(*counts, level=LEVEL, absent="truth")
+    values: dict[str, Any] = {"gain": images.estimate, "gain_over_images": _ends(images)}
+    if base[1:] and runs[1:]:
+        mious = [[run.miou for run in group] for group in (base, runs)]
+        values["gain_over_seeds"] = _ends(intervals.seed_difference(*mious, level=LEVEL))
+    return values
+
+
+def _middle(rates: Sequence[float | None]) -> float | None:
+    """The median; None where no log could be read."""
+    known = [rate for rate in rates if rate is not None]
+    return statistics.median(known) if known else None
+
+
+def _ends(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if known else None
+
+
+def agreement(rows: Sequence[dict[str, Any]]) -> str:
+    """Whether rows differ in the paper's direction from the first that the paper has a value for.
+
+    A difference is certain where its interval over seeds leaves out zero. Rows of fewer than two
+    seeds, without a value of the paper, or with the same one, are not counted.
+    """
+    known = [row for row in rows if row["paper"] is not None and len(row["miou"]) > 1]
+    kinds: dict[str, list[str]] = {"agrees": [], "opposite": [], "not distinguishable": []}
+    for row in known[1:]:
+        paper = row["paper"] - known[0]["paper"]
+        if paper == 0:
+            continue
+        found = intervals.seed_difference(known[0]["miou"], row["miou"], level=LEVEL)
+        text = f"{row['name']} ({100 * found.estimate:+.1f}, the paper {paper:+.1f})"
+        if not intervals.distinguishable(found):
+            kinds["not distinguishable"].append(text)
+        else:
+            kinds["agrees" if found.estimate * paper > 0 else "opposite"].append(text)
+    total = sum(map(len, kinds.values()))
+    if not total:
+        return "No row can be held against a value of the paper."
+    first = (
+        f"{len(kinds['agrees'])} of {total} differences from {known[0]['name']} agree in direction"
+    )
+    parts = [f"{first} with the paper" + f": {'; '.join(kinds['agrees'])}" * bool(kinds["agrees"])]
+    if kinds["not distinguishable"]:
+        parts.append(f"Not distinguishable over seeds: {'; '.join(kinds['not distinguishable'])}")
+    if kinds["opposite"]:
+        parts.append(f"The other way round: {'; '.join(kinds['opposite'])}")
+    return ". ".join(parts) + "."

@@ -1,0 +1,210 @@
+"""The table of an ablation as markdown, LaTeX, CSV and HTML, and as a plot."""
+
+import csv
+import io
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+import tabulate
+from matplotlib.figure import Figure
+
+from jaxseg import whole_file
+from jaxseg.workdir import escape
+from jaxseg.workdir.log import write_json
+
+_HEADS = (
+    "row", "mIoU", "over seeds", "gain", "over images", "over seeds ", "paper", "paper's gain",
+    "parameters, M", "multiply-adds, G", "training memory, MB", "images/s",
+)  # fmt: skip
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{{ record.title }}</title><style>
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
+body { max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; display: block; overflow-x: auto }
+td, th { padding: .3rem .7rem; border-bottom: 1px solid #8885; white-space: nowrap }
+img { max-width: 100%; background: white }
+</style></head><body><h1>{{ record.title }}</h1>
+<p>{{ record.size }}, {{ record.seeds | length }} seeds. {{ record.agreement }}</p>
+{{ table | safe }}
+<p>{{ note }}</p>{% for line in missing %}<p><strong>{{ line }}</strong></p>{% endfor %}
+<img src="table.png" alt="mIoU of each row">
+<h2>Why</h2><p>{{ record.cause }}</p><h2>The paper's values</h2><p>{{ record.source }}</p>
+<h2>Rows</h2>{{ changes | safe }}<h2>Command</h2><pre>{{ record.environment.command }}</pre>
+</body></html>
+"""
+
+
+def cells(record: Mapping[str, Any]) -> list[list[str]]:
+    """The table: a list a row, texts under `_HEADS`; "" where there is nothing to say."""
+    rows = record["rows"]
+    lines = []
+    for row in rows:
+        paper = row["paper"]
+        first = rows[0]["paper"]
+        own = paper is not None and first is not None and row is not rows[0]
+        lines.append(
+            [
+                row["name"],
+                _points(row.get("mean")) + _fewer(row, record),
+                _interval(row.get("interval")),
+                _points(row.get("gain"), "+"),
+                _interval(row.get("gain_over_images"), "+"),
+                _interval(row.get("gain_over_seeds"), "+"),
+                "" if paper is None else f"{paper:.2f}",
+                f"{paper - first:+.2f}" if own else "",
+                _scaled(row.get("parameters"), 1e6),
+                _scaled(row.get("multiply_adds"), 1e9),
+                _scaled(row.get("memory"), 1e6),
+                _scaled(row.get("images_per_second"), 1),
+            ]
+        )
+    return lines
+
+
+def _points(value: float | None, sign: str = "") -> str:
+    return "" if value is None else f"{100 * value:{sign}.2f}"
+
+
+def _interval(ends: Sequence[float] | None, sign: str = "") -> str:
+    return f"[{100 * ends[0]:{sign}.1f}, {100 * ends[1]:{sign}.1f}]" if ends else ""
+
+
+def _scaled(value: float | None, unit: float) -> str:
+    return "" if value is None else f"{value / unit:.3g}"
+
+
+def _fewer(row: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    done, wanted = len(row["seeds"]), len(record["seeds"])
+    return "" if done == wanted else f" ({done} of {wanted} seeds)".lstrip(" " * (not done))
+
+
+def note(record: Mapping[str, Any]) -> str:
+    """What the columns are."""
+    return (
+        "mIoU of the classes in the truth in percent, "
+        f"mean of {len(record['seeds'])} seeds with its 95 % t-interval; gain "
+        "over the first row with the 95 % interval of a paired bootstrap over images and Welch's "
+        "over seeds; multiply-adds of one image as evaluated; images a second of training, as it "
+        "ran beside others."
+    )
+
+
+def missing(record: Mapping[str, Any]) -> list[str]:
+    """What is not in the table, one line each."""
+    lines = []
+    if record["unfinished"]:
+        lines.append(f"Not finished: {', '.join(record['unfinished'])}.")
+    if record["stale"]:
+        lines.append(f"Of other code, data or settings, not shown: {', '.join(record['stale'])}.")
+    return lines
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> list[int]:
+    """The columns in which something stands."""
+    return [k for k in range(len(_HEADS)) if any(line[k] for line in lines)]
+
+
+def short(record: Mapping[str, Any]) -> str:
+    """The table as markdown without the columns of memory and speed."""
+    return _tabulated(record, "github", leave_out=("training memory, MB", "images/s"))
+
+
+def _tabulated(record: Mapping[str, Any], style: str, leave_out: Sequence[str] = ()) -> str:
+    lines = cells(record)
+    kept = [k for k in _columns(lines) if _HEADS[k] not in leave_out]
+    heads = [_HEADS[k].strip() for k in kept]
+    align = ["left", *["right"] * (len(kept) - 1)]
+    written = escape.markdown if style == "github" else escape.plain  # tabulate does the rest
+    body = [[written(line[k]) for k in kept] for line in lines]
+    return tabulate.tabulate(
+        body, heads, tablefmt=style, colalign=align, disable_numparse=True, missingval=""
+    )
+
+
+def markdown(record: Mapping[str, Any]) -> str:
+    """Title, table, what the columns are, and the sentence on agreement."""
+    parts = [
+        f"**{escape.markdown(record['title'])}** ({record['size']})",
+        _tabulated(record, "github"),
+        record["agreement"],
+        note(record),
+        *map(escape.markdown, missing(record)),
+    ]
+    return "\n\n".join(parts)
+
+
+def latex(record: Mapping[str, Any]) -> str:
+    """A tabular with the rules of booktabs; what the columns are as comments."""
+    comments = [record["title"], record["agreement"], note(record), *missing(record)]
+    return (
+        "".join(f"% {escape.plain(line)}\n" for line in comments)
+        + _tabulated(record, "latex_booktabs")
+        + "\n"
+    )
+
+
+def comma_separated(record: Mapping[str, Any]) -> str:
+    """One line a row and seed: all that statistics of one's own would start from."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["ablation", "size", "row", "seed", "miou", "paper", "parameters",
+                     "multiply_adds", "memory", "images_per_second"])  # fmt: skip
+    for row in record["rows"]:
+        costs = [row.get(name) for name in ("parameters", "multiply_adds", "memory")]
+        for seed, miou in zip(row["seeds"], row["miou"], strict=True):
+            own = [record["ablation"], record["size"], row["name"], seed, miou, row["paper"]]
+            writer.writerow(escape.csv_row([*own, *costs, row["images_per_second"]]))
+    return file.getvalue()
+
+
+def html(record: Mapping[str, Any]) -> str:
+    """A page of its own beside its table.png."""
+    changes = [
+        [row["name"], ", ".join(f"{path}={value}" for path, value in row["change"].items())]
+        for row in record["rows"]
+    ]
+    page = jinja2.Environment(autoescape=True).from_string(_PAGE)
+    return page.render(
+        record=record,
+        table=_tabulated(record, "html"),
+        note=note(record),
+        missing=missing(record),
+        changes=tabulate.tabulate(changes, ["row", "change"], tablefmt="html"),
+    )
+
+
+def plot(record: Mapping[str, Any]) -> Figure:
+    """Each seed's mIoU as a point, mean and interval over seeds as a bar, the paper's beside it."""
+    rows = record["rows"]
+    figure = Figure(figsize=(8, 1.2 + 0.38 * len(rows)), layout="constrained")
+    own, paper = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    for place, row in enumerate(rows):
+        own.plot([100 * m for m in row["miou"]], [place] * len(row["miou"]), "o", c="C0", alpha=0.5)
+        if "mean" in row:
+            low, high = row["interval"] or (row["mean"], row["mean"])
+            own.plot([100 * low, 100 * high], [place, place], "-", c="C0", lw=2)
+            own.plot(100 * row["mean"], place, "|", c="C0", ms=14, mew=2)
+        if row["paper"] is not None:
+            paper.plot(row["paper"], place, "D", c="C1")
+    own.set_yticks(range(len(rows)), [row["name"] for row in rows])
+    own.set_ylim(len(rows) - 0.5, -0.5)
+    own.set_xlabel(f"mIoU, {record['size']}: seeds, mean, 95 %")
+    paper.set_xlabel("mIoU, the paper")
+    for axes in (own, paper):
+        axes.grid(axis="x", alpha=0.3)
+    figure.suptitle(record["title"], fontsize=11)
+    return figure
+
+
+def write(record: Mapping[str, Any], folder: pathlib.Path) -> None:
+    """Writes table.{json,md,tex,csv,html,png}."""
+    folder.mkdir(parents=True, exist_ok=True)
+    whole_file.sweep(folder)
+    write_json(folder / "table.json", record)
+    texts = {"md": markdown(record) + "\n", "tex": latex(record), "csv": comma_separated(record)}
+    for suffix, text in {**texts, "html": html(record)}.items():
+        whole_file.write_text(folder / f"table.{suffix}", text)
+    with whole_file.writing(folder / "table.png") as file:
+        plot(record).savefig(file, format="png", dpi=150)

@@ -1,0 +1,33 @@
+"""DeepLab v3+ (arXiv 1802.02611) on MobileNetV2 (1801.04381) on Shapes: minutes on two CPU cores.
+
+Expected: no figure is published; the quick start's network reaches 0.70.
+Measured: see experiments/results/.
+
+    python -m jaxseg.data.prepare --name=shapes
+    python -m jaxseg.main --config=experiments/deeplab_v3_plus/mobilenet_shapes.py \
+        --workdir=runs/v3_plus_mobilenet_shapes
+"""
+
+from experiments import quickstart
+from jaxseg import config
+from jaxseg.backbones import mobilenet_v2
+from jaxseg.models import deeplab_v3_plus
+
+
+def get_config() -> config.Experiment:
+    """The quick start's data, loss and schedule; MobileNetV2 of width 0.35 from nothing."""
+    experiment = quickstart.get_config()
+    norm_decay = 0.95
+    experiment.model = deeplab_v3_plus.DeepLabV3Plus(
+        num_classes=7,
+        backbone=mobilenet_v2.MobileNetV2(width=0.35, output_stride=16, norm_decay=norm_decay),
+        atrous_rates=(2, 4),
+        aspp_features=64,
+        aspp_separable=True,
+        low_level="layer_4_depthwise",
+        low_level_features=24,
+        decoder_features=64,
+        decoder_separable=True,
+        norm_decay=norm_decay,
+    )
+    return experiment

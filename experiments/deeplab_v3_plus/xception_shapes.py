@@ -1,0 +1,38 @@
+"""DeepLab v3+ (arXiv 1802.02611) on a small Xception on Shapes: minutes on two CPU cores.
+
+Expected: no figure is published; the quick start's network reaches 0.70.
+Measured: see experiments/results/.
+
+    python -m jaxseg.data.prepare --name=shapes
+    python -m jaxseg.main --config=experiments/deeplab_v3_plus/xception_shapes.py \
+        --workdir=runs/v3_plus_xception_shapes
+"""
+
+from experiments import quickstart
+from jaxseg import config
+from jaxseg.backbones import xception
+from jaxseg.models import deeplab_v3_plus
+
+
+def get_config() -> config.Experiment:
+    """The quick start's data, loss and schedule.
+
+    Xception-41 at 0.15 of its width, with two modules in the middle flow instead of eight.
+    """
+    experiment = quickstart.get_config()
+    norm_decay = 0.95
+    experiment.model = deeplab_v3_plus.DeepLabV3Plus(
+        num_classes=7,
+        backbone=xception.Xception(
+            depth=41, width=0.15, middle_modules=2, output_stride=16, norm_decay=norm_decay
+        ),
+        atrous_rates=(2, 4),
+        aspp_features=64,
+        aspp_separable=True,
+        low_level="entry2_pointwise2",
+        low_level_features=24,
+        decoder_features=64,
+        decoder_separable=True,
+        norm_decay=norm_decay,
+    )
+    return experiment

@@ -1,0 +1,29 @@
+"""Patch classification, the first naive way, on Shapes: a few minutes on two CPU cores.
+
+The design notes' baseline, which has no arXiv paper in the facts at hand.
+Expected: no figure is published; the quick start's network reaches 0.70.
+Measured: see experiments/results/.
+
+    python -m jaxseg.data.prepare --name=shapes
+    python -m jaxseg.main --config=experiments/naive/patch_classifier_shapes.py \
+        --workdir=runs/patch_classifier_shapes
+"""
+
+from experiments import quickstart
+from jaxseg import config
+from jaxseg.models import patch_classifier
+
+
+def get_config() -> config.Experiment:
+    """The quick start's data, loss and schedule; each pixel by the 45 x 45 around it.
+
+    What is trained is the dense form, for the same function (`python -m
+    experiments.benchmarks.patches` tells what that saves); of half as many images a step, which
+    are still 130,000 patches.
+    """
+    experiment = quickstart.get_config()
+    experiment.model = patch_classifier.PatchClassifier(
+        num_classes=7, width=8, head_features=32, norm="batch", norm_decay=0.95
+    )
+    experiment.data.batch_size = 8
+    return experiment

@@ -1,0 +1,79 @@
+"""The README's tables of ablations, from the records in experiments/results.
+
+    python -m experiments.readme_tables.ablations [SWEEP ...]
+
+copies the table.json of each folder of a finished sweep to ablation_NAME_SIZE.json there, and
+writes the tables of all records between the marks in README.md.
+"""
+
+import json
+import pathlib
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from experiments.ablation import ablation, output
+from experiments.readme_tables.models import RESULTS, ROOT, with_table
+from jaxseg import whole_file
+from jaxseg.workdir.log import write_json
+
+BEGIN, END = "<!-- ablations -->", "<!-- /ablations -->"
+_OF_THE_MACHINE = ("host", "started")
+
+
+def keep(sweep: pathlib.Path, results: pathlib.Path = RESULTS) -> pathlib.Path:
+    """Copies the record of a sweep; what names the machine stays behind.
+
+    Raises:
+      ValueError: no table there, or one with rows that are not finished.
+    """
+    try:
+        record = json.loads((sweep / "table.json").read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{sweep} holds no table.json: launch.sweep writes it") from None
+    if record["unfinished"]:
+        raise ValueError(f"{sweep}: not finished: {', '.join(record['unfinished'])}")
+    for name in _OF_THE_MACHINE:
+        record["environment"].pop(name, None)
+    record["stale"] = []
+    path = results / f"ablation_{record['ablation']}_{record['size']}.json"
+    write_json(path, record)
+    return path
+
+
+def records(results: pathlib.Path = RESULTS) -> Iterator[dict[str, Any]]:
+    """The kept records, by name."""
+    for path in sorted(results.glob("ablation_*.json")):
+        yield json.loads(path.read_text())
+
+
+def block(results: pathlib.Path = RESULTS) -> str:
+    """What stands between the marks in README.md: of each table title, rows and agreement."""
+    named = {ablation.slug(name): name for name in ablation.names()}
+    parts = []
+    for record in records(results):
+        name = named.get(record["ablation"], record["ablation"])
+        command = f"--ablation={name} --size={record['size']}"
+        parts += [
+            f"**{record['title']}** (`{command}`)",
+            output.short(record),
+            record["agreement"],
+        ]
+    return "\n\n".join(parts)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Keeps the records of the sweeps named, then writes the README's tables."""
+    for sweep in arguments:
+        try:
+            print(keep(pathlib.Path(sweep)))
+        except ValueError as error:
+            print(f"jaxseg: {error}", file=sys.stderr)
+            return 1
+    readme = ROOT / "README.md"
+    whole_file.write_text(readme, with_table(readme.read_text(), block(), BEGIN, END))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,143 @@
+"""The README's table of networks, from the networks themselves and from what was measured.
+
+    python -m experiments.readme_tables.models
+
+traces each network of `model_rows` (half a minute), writes experiments/results/models.json, and
+the table between the marks in README.md. Nothing is computed and no weight is read.
+"""
+
+import json
+import pathlib
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.readme_tables.model_rows import ROWS, Row
+from jaxseg import summary, whole_file
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "experiments" / "results"
+CACHE = RESULTS / "models.json"
+BEGIN, END = "<!-- models -->", "<!-- /models -->"
+SIZE = (513, 513)  # of the image whose multiply-adds are counted
+DATA = {"shapes": "Shapes", "camvid": "CamVid", "voc2012": "VOC", "isbi_em": "ISBI EM"}
+
+_HEADS = (
+    *("network", "paper", "there", "parameters", "G multiply-adds", "output stride"),
+    *("receptive field", "weights", "mIoU measured; recipe"),
+)
+_RIGHT = {"parameters", "G multiply-adds", "output stride", "receptive field"}
+
+
+def measure(row: Row) -> dict[str, Any]:
+    """What the table says of a network's layers, read from its trace for one image of SIZE.
+
+    Returns:
+      "parameters"; "multiply_adds"; "output_stride", of the encoder's last map; "field", how many
+      pixels the scores see (None: only the image as a whole), and "whole", whether they see that.
+
+    Raises:
+      ValueError: another number of parameters or another field than published.
+    """
+    found = summary.summarize(row.model, SIZE)
+    scores = [layer for layer in found.layers if layer.path == row.scores]
+    before = found.layers[: found.layers.index(scores[0]) + 1]
+    trunk = [layer for layer in before if layer.path.startswith("backbone")] or before
+    fields = [layer.field for layer in scores if layer.field is not None]
+    measured = {
+        "parameters": found.parameters,
+        "multiply_adds": found.multiply_adds,
+        "output_stride": int(max(layer.stride for layer in trunk if layer.stride is not None)),
+        "field": max(fields, default=None),
+        "whole": any(layer.whole for layer in scores),
+    }
+    for name, published in (("parameters", row.published), ("field", row.field)):
+        if published is not None and measured[name] != published:
+            raise ValueError(f"{row.network}: {name} {measured[name]}, published is {published}")
+    return measured
+
+
+def _field(measured: Mapping[str, Any]) -> str:
+    if measured["field"] is None:
+        return "image"
+    return f"{measured['field']}{' + image' if measured['whole'] else ''}"
+
+
+def _result(name: str, results: pathlib.Path) -> str:
+    """The mIoU of a recorded run by its best protocol of one scale: "CamVid 55.8"; else nothing."""
+    path = results / f"{name}.json"
+    if not path.exists():
+        return ""
+    record = json.loads(path.read_text())
+    scores = [
+        evaluation["metrics"]["miou"]
+        for tag, evaluation in record["evaluations"].items()
+        if not re.search(r"_ms[\d.]+-|_flip", tag)  # "ms0.5" is one scale, "ms0.5-1" are two
+    ]
+    data = DATA.get(record["data"], record["data"])
+    size = {"full": " at full size", "300": " after 300 steps"}.get(name.rsplit("_", 1)[-1], "")
+    return f"{data}{size} {100 * max(scores):.1f}"
+
+
+def _state(row: Row, results: pathlib.Path) -> str:
+    parts = [_result(name, results) for name in row.runs]
+    if (ROOT / "experiments" / f"{row.recipe}.py").exists():
+        parts.append(f"[{row.recipe}](experiments/{row.recipe}.py)")
+    return "; ".join(part for part in parts if part)
+
+
+def _cells(row: Row, measured: Mapping[str, Any], results: pathlib.Path) -> tuple[str, ...]:
+    parameters = f"{measured['parameters']:,}"
+    return (
+        row.network,
+        f"[{row.paper}](https://arxiv.org/abs/{row.paper})" if row.paper else "",
+        row.where,
+        parameters if row.published is None else f"**{parameters}**",
+        f"{measured['multiply_adds'] / 1e9:.1f}",
+        str(measured["output_stride"]),
+        _field(measured),
+        row.weights,
+        _state(row, results),
+    )
+
+
+def table(measured: Mapping[str, Mapping[str, Any]], results: pathlib.Path = RESULTS) -> str:
+    """The table in Markdown.
+
+    Args:
+      measured: network -> `measure` of its row.
+      results: the folder of the runs' records.
+    """
+    rule = ("---:" if head in _RIGHT else "---" for head in _HEADS)
+    rows = [_HEADS, rule, *(_cells(row, measured[row.network], results) for row in ROWS)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def with_table(readme: str, block: str, begin: str = BEGIN, end: str = END) -> str:
+    """The README with a table between its marks.
+
+    Raises:
+      ValueError: the marks are not there.
+    """
+    before, found_begin, rest = readme.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ValueError(f"README.md has no {begin} ... {end} to write the table between")
+    return f"{before}{begin}\n\n{block}\n\n{end}{after}"
+
+
+def main() -> int:
+    """The command line."""
+    measured = {}
+    for row in ROWS:
+        measured[row.network] = measure(row)
+        print(row.network, file=sys.stderr)
+    whole_file.write_text(CACHE, json.dumps({"size": SIZE, "networks": measured}, indent=1) + "\n")
+    readme = ROOT / "README.md"
+    whole_file.write_text(readme, with_table(readme.read_text(), table(measured)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

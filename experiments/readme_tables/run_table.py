@@ -1,0 +1,143 @@
+"""The README's table of runs, from the records in experiments/results.
+
+    python -m experiments.readme_tables.run_table
+
+writes the table between the marks in README.md, a line for each evaluation of each record that
+`collect` wrote, and the range of the quick start's runs (quickstart_runs.json) between its marks.
+"""
+
+import json
+import pathlib
+import re
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from experiments.readme_tables.models import DATA, RESULTS, ROOT, with_table
+from jaxseg import whole_file
+from jaxseg.evaluation.record import interval_text
+
+BEGIN, END = "<!-- runs -->", "<!-- /runs -->"
+QUICKSTART = "<!-- quickstart -->", "<!-- /quickstart -->"
+EXPECTED = {  # (record, evaluation) -> mIoU in per cent, as the experiment's docstring has it
+    ("google_deeplab_v3_voc", "val_os16_513x513"): "about 70.2, of all 1449 images",
+    ("quickstart", "val"): "at least 70",
+    ("deeplab_v3_plus_camvid", "val_360x480"): "above 49.8",
+}
+_WORDS = {  # a part of a tag, and what it says
+    r"os(\d+)": r"output stride \1",
+    r"(\d+)x(\d+)": r"\1 x \2",
+    r"turn(\d+)": r"\1 rotations",
+    r"by-logits": "logits of both sides added",
+    r"by-exp": "exp of the logits of both sides",
+    r"by-max": "highest of all views",
+    r"long(\d+)": r"long side \1",
+    r"short(\d+)": r"short side at least \1",
+    r"slide(\d+)x(\d+)-([\d.]+)": r"crops of \1 x \2, stride \3",
+    r"margin(\d+)": r"margins of \1",
+    r"mirror": "mirrored borders",
+    r"crf-(.+)": r"CRF \1",
+    r"first(\d+)": r"the first \1 images",
+}
+_HEADS = (
+    *("run", "data", "start", "runs", "steps x batch", "minutes", "protocol", "mIoU", "expected"),
+)
+_RIGHT = {"steps x batch", "minutes", "mIoU"}
+
+
+def records(results: pathlib.Path = RESULTS) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and content of each record of a run; benchmarks' are others."""
+    for path in sorted(results.glob("[!.]*.json")):
+        record = json.loads(path.read_text())
+        if "evaluations" in record:
+            yield path.stem, record
+
+
+def protocol(tag: str) -> str:
+    """A tag of an evaluation in words: "val_os8_ms0.5-1_flip" is "output stride 8, scales ..."."""
+    words = []
+    for part in tag.split("_")[1:]:
+        if scales := re.fullmatch(r"ms([\d.-]+)", part):
+            least, *others = scales[1].split("-")
+            several = f"{len(others) + 1} scales of {least} to {others[-1]}" if others else ""
+            words.append(several or f"scale {least}")
+            continue
+        found = ((re.fullmatch(pattern, part), text) for pattern, text in _WORDS.items())
+        told = [match.expand(text) for match, text in found if match]
+        words.append(told[0] if told else part)
+    return ", ".join(words) or "whole image"
+
+
+def _start(record: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+    if evaluation["weights"]:
+        return evaluation["weights"]
+    given = re.search(r"init_from=(\S+)", record["environment"]["command"])
+    return given[1].rpartition("/")[2] if given else "random"
+
+
+def runs(record: Mapping[str, Any]) -> str:
+    """From how many runs the record's numbers are, and of which seed: "1, seed 0"."""
+    seed = "" if record["seed"] is None else f", seed {record['seed']}"
+    return f"{record['runs']}{seed}"
+
+
+def _miou(metrics: Mapping[str, Any]) -> str:
+    """In percent, with its 95 % interval over images where the record has one."""
+    interval = interval_text(metrics.get("miou_interval"))
+    return f"{100 * metrics['miou']:.2f} {interval}".rstrip()
+
+
+def _cells(name: str, record: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    training = record.get("training")
+    for tag, evaluation in record["evaluations"].items():
+        split = f"{DATA.get(record['data'], record['data'])} {evaluation['split']}"
+        yield (
+            name,
+            f"{split}, {evaluation['images']} images",
+            _start(record, evaluation),
+            runs(record) if training else "published weights",
+            f"{training['steps']:,} x {training['batch_size']}" if training else "",
+            f"{training['seconds'] / 60:.1f}" if training else "",
+            protocol(tag),
+            _miou(evaluation["metrics"]),
+            EXPECTED.get((name, tag), ""),
+        )
+
+
+def table(results: pathlib.Path = RESULTS) -> str:
+    """The table in Markdown, data set by data set.
+
+    Args:
+      results: the folder of the records.
+    """
+    found = sorted(records(results), key=lambda named: (named[1]["data"], named[0]))
+    rule = ("---:" if head in _RIGHT else "---" for head in _HEADS)
+    rows = [_HEADS, rule, *(cells for named in found for cells in _cells(*named))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def quickstart(results: pathlib.Path = RESULTS) -> str:
+    """The quick start's mIoU in a sentence: a range over its runs, and how many they are."""
+    found = json.loads((results / "quickstart_runs.json").read_text())["runs"]
+    scores = [run["miou"] for run in found]
+    zero = sum(run["seed"] == 0 for run in found)
+    return textwrap.fill(
+        f"Its mIoU on the validation images was {100 * min(scores):.0f} to {100 * max(scores):.0f} "
+        f"% in {len(scores)} runs ({zero} of seed 0, each with the code of its day, on CPUs): a "
+        "training this short moves by points with the seed, the code, and the rounding of sums, in "
+        "which processors differ.",
+        100,
+    )
+
+
+def main() -> int:
+    """The command line."""
+    readme = ROOT / "README.md"
+    text = with_table(readme.read_text(), table(), BEGIN, END)
+    whole_file.write_text(readme, with_table(text, quickstart(), *QUICKSTART))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The parts of experiments/robustness/faults/__main__.py."""

@@ -1,0 +1,203 @@
+"""D. What is not understood in a file of classes is refused with its line."""
+
+import functools
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from experiments.robustness.field_reports.situation import Seen, Situation, refusal, right
+from jaxseg.data.builders import folder
+from jaxseg.data.labels import LabelSpec
+from jaxseg.data.prepare import pairs
+from jaxseg.data.readers.class_file import read_classes
+
+_TESTS = "tests/data/readers/test_class_file.py::"
+_RGB = ((128, 64, 128), (0, 0, 142))
+
+
+def _read(
+    name: str,
+    data: bytes,
+    names: tuple[str, ...],
+    ids: dict[int, int],
+    colours: bool,
+    root: pathlib.Path,
+) -> Seen:
+    """A file that has to be understood."""
+    (root / name).write_bytes(data)
+    found = read_classes(root / name)
+    same = (found.labels.names, dict(found.labels.raw_to_train)) == (names, ids)
+    if colours:
+        same &= found.labels.palette == _RGB and found.colours == dict(zip(_RGB, ids, strict=True))
+    return right(same, found.text().replace(f"{root}/", ""))
+
+
+def _refused(name: str, data: bytes, words: tuple[str, ...], root: pathlib.Path) -> Seen:
+    """A file that has to be refused, with its line."""
+    (root / name).write_bytes(data)
+    return refusal(lambda: read_classes(root / name), name, *words)
+
+
+_ROAD = ("road", "car")
+_COUNTED = {0: 0, 1: 1}
+_UNDERSTOOD = (  # what is given, as it ended before, the file, its names, ids, whether by colour
+    ("a byte-order mark before `void`", "void became a class, every id one too high",
+     "classes.txt", "\ufeffvoid\nroad\ncar\n", _ROAD, {0: 255, 1: 0, 2: 1, 255: 255}, False),
+    ("a file in UTF-16, as Notepad saves it", "refused, in words about codecs",
+     "classes.txt", "\ufeffroad\r\ncar\r\n".encode("utf-16-le"), _ROAD, _COUNTED, False),
+    ("a header `name,r,g,b` (class_dict.csv)", "the header became class 0, every id shifted",
+     "class_dict.csv", "name,r,g,b\nroad,128,64,128\ncar,0,0,142\n", _ROAD, _COUNTED, True),
+    ("a header `id;name`", "the lines became names, `7;road`",
+     "classes.csv", "id;name\n7;road\n8;car\n", _ROAD, {7: 0, 8: 1}, False),
+    ("lines `0: road`", "the lines became names, `0: road`",
+     "classes.txt", "0: road\n1: car\n", _ROAD, _COUNTED, False),
+    ("lines `road: 3`", "the lines became names, the ids 0 and 1",
+     "classes.txt", "road: 3\ncar: 7\n", _ROAD, {3: 0, 7: 1}, False),
+    ("lines `road #804080`", "the colours were lost, masks read by number",
+     "classes.txt", "road #804080\ncar #00008e\n", _ROAD, _COUNTED, True),
+    ("CVAT's labelmap", "the lines became names, `road:128 64 128::`",
+     "labelmap.txt", "# label:color_rgb:parts:actions\nroad:128,64,128::\ncar:0,0,142::\n",
+     _ROAD, _COUNTED, True),
+    ("CamVid's label_colors.txt, the colour first", "red became the id: 128 and 0",
+     "label_colors.txt", "128 64 128\troad\n0 0 142\t\tcar\n", _ROAD, _COUNTED, True),
+    ("labelme's labels.txt", "__ignore__ became class 0, every id one too high",
+     "labels.txt", "__ignore__\n_background_\ncat\n", ("_background_", "cat"),
+     {255: 255, 0: 0, 1: 1}, False),
+    ("COCO's categories", "refused",
+     "classes.json", '{"categories": [{"id": 1, "name": "road", "supercategory": "none"}, '
+     '{"id": 3, "name": "car"}]}', _ROAD, {1: 0, 3: 1}, False),
+    ("a table of ids in JSON (id2label)", "refused",
+     "classes.json", '{"0": "road", "1": "car"}', _ROAD, _COUNTED, False),
+    ("YOLO's data.yaml", "`nc: 2` became a class",
+     "data.yaml", "nc: 2\nnames: [road, car]\n", _ROAD, _COUNTED, False),
+    ("a bare `void` below names", "255 in the masks was refused",
+     "classes.txt", "road\ncar\nvoid\n", _ROAD, {0: 0, 1: 1, 2: 255, 255: 255}, False),
+    ("a bare `void` below names with ids", "refused: 'void' has no id, others have",
+     "classes.txt", "0 road\n1 car\nvoid\n", _ROAD, {0: 0, 1: 1, 255: 255}, False),
+    ("quoted names, one with a comma", "quotation marks became part of the names",
+     "classes.csv", '0,"road"\n1,"car, parked"\n', ("road", "car, parked"), _COUNTED, False),
+)  # fmt: skip
+_NOT_UNDERSTOOD = (  # what is given, as it ended before, the file, words of the message
+    ("a colour in one line of two", "read by number, the colour dropped",
+     "classes.txt", "sky 1 2 3\ntree\n", ("line 2", "'tree' has no colour")),
+    ("a colour of four numbers", "`road 128` with the colour 64 128 255",
+     "classes.txt", "road 128 64 128 255\n", ("line 1", "accepted are")),
+    ("a colour of two numbers", "`road 128 64` became a name",
+     "classes.txt", "ground 0 0 0\nroad 128 64\n", ("line 2", "accepted are")),
+    ("several names in a line", "one class `ground road car`",
+     "classes.txt", "ground,road,car\n", ("line 1", "two names in one line")),
+    ("a number behind the name", "it became part of the name",
+     "classes.txt", "ground\nroad 7\n", ("line 2", "accepted are", "quotes")),
+    ("a cut colour `road #80408`", "it was taken for a comment",
+     "classes.txt", "ground #000000\nroad #80408\n", ("line 2", "neither a colour")),
+    ("`#804080 road`", "the line was taken for a comment: a class was lost",
+     "classes.txt", "ground #000000\n#804080 road\n", ("line 2", "write NAME #RRGGBB")),
+    ("numbers as `1.`", "they became part of the names",
+     "classes.txt", "1. road\n2. car\n", ("line 1", "'1.'")),
+    ("a heading `Classes:`", "it became class 0, every id shifted",
+     "classes.txt", "Classes:\nroad\n", ("line 1", "accepted are")),
+    ("a header with a column that is not known", "the header became class 0",
+     "classes.csv", "name,r,g,b,evaluate\nroad,1,2,3,1\n", ("line 1", "not known: evaluate")),
+    ("one name in two Unicode forms", "two classes",
+     "classes.txt", "caf\u00e9\ncafe\u0301\n", ("line 2", "occurs twice")),
+    ("a line separator inside a name", "two classes, the ids after it shifted",
+     "classes.txt", "road\u2028\x85way\ncar\n", ("line 1", "control character")),
+    ("a key that stands twice in JSON", "the last won",
+     "classes.json", '[{"name": "road",\n "name": "car"}]', ("line 1", "a class is a name")),
+    ("an id that stands twice in YAML", "lines of YAML became names",
+     "data.yaml", "names:\n  0: road\n  0: car\n", ("line 3", "the id 0 occurs twice")),
+)  # fmt: skip
+
+
+def _own(root: pathlib.Path, classes: str, ids: tuple[int, ...]) -> Seen | str:
+    """The message with which one pair of such a mask is refused; "" where it is not."""
+    for name, array in (
+        ("images/a.png", np.zeros((6, 8, 3), np.uint8)),
+        ("masks/a.png", np.resize(np.array(ids, np.uint8), (6, 8))),
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(root / name)
+    (root / "classes.txt").write_text(classes)
+    config = folder.FolderConfig(
+        name="own",
+        images=str(root / "images"),
+        masks=str(root / "masks"),
+        classes=str(root / "classes.txt"),
+    )
+    try:
+        pairs.check(folder.find(config), root / "journal")
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _line_to_add(
+    classes: str, mended: str, ids: tuple[int, ...], words: tuple[str, ...], root: pathlib.Path
+) -> Seen:
+    """The message names the line, and with the line there is no message."""
+    before, after = root / "before", root / "after"
+    seen = refusal(lambda: _raise(str(_own(before, classes, ids))), *words)
+    right(not _own(after, mended, ids), "the line mends it")
+    return seen
+
+
+def _raise(message: str) -> None:
+    if message:
+        raise ValueError(message)
+
+
+def _changed_labels(root: pathlib.Path) -> Seen:
+    text = LabelSpec(("a", "b"), ((0, 0, 0), (1, 1, 1)), {0: 0, 7: 1}).to_json()
+    return refusal(
+        lambda: LabelSpec.from_json(text.replace('"7": 1', '"7": 1, "7": 0')), "not a LabelSpec"
+    )
+
+
+_LINES = (
+    ("masks of 0 and 255 for two classes", "ground\nvessel\n", "0 ground\n255 vessel\n", (0, 255),
+     ("`0 ground` and `255 vessel`", "`void`")),
+    ("VOC's 255 in masks, names alone", "a\nb\n", "a\nb\nvoid\n", (0, 1, 255),
+     ("where 255 is void, add the line `void`",)),
+    ("VOC's 255 in masks, names with ids", "0 a\n1 b\n", "0 a\n1 b\n255 void\n", (0, 1, 255),
+     ("add the line `255 void`",)),
+)  # fmt: skip
+
+SITUATIONS: tuple[Situation, ...] = (
+    *(
+        Situation(
+            "D", name, before, f"{_TESTS}test_a_bare_void_means_255_where_no_class_does"
+            if "bare" in name or "labelme" in name
+            else f"{_TESTS}test_encodings_with_a_mark"
+            if "UTF" in name or "byte" in name
+            else f"{_TESTS}test_json_and_yaml"
+            if file.endswith(("json", "yaml"))
+            else f"{_TESTS}test_names_and_colours"
+            if colours
+            else f"{_TESTS}test_ids_and_names",
+            functools.partial(
+                _read, file, text if isinstance(text, bytes) else text.encode(), names, ids, colours
+            ),
+        )
+        for name, before, file, text, names, ids, colours in _UNDERSTOOD
+    ),
+    *(
+        Situation(
+            "D", name, before,
+            f"{_TESTS}test_what_is_not_understood_is_refused_with_its_line"
+            if file.endswith(("txt", "csv"))
+            else f"{_TESTS}test_wrong_files_name_the_file_and_the_fault",
+            functools.partial(_refused, file, text.encode(), words),
+        )
+        for name, before, file, text, words in _NOT_UNDERSTOOD
+    ),
+    Situation("D", "labels.json whose ids stand twice", "the last won",
+              "tests/data/test_labels.py::test_a_changed_text_of_a_spec_is_refused",
+              _changed_labels),
+    *(
+        Situation("G", name, "holds ids that no class has: 255; no way out was named",
+                  "tests/data/pairing/test_own_files.py::test_ids_that_no_class_has_name_the_line_to_add",
+                  functools.partial(_line_to_add, classes, mended, ids, words))
+        for name, classes, mended, ids, words in _LINES
+    ),
+)  # fmt: skip

@@ -1,0 +1,75 @@
+"""All situations, and their table."""
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from typing import Any
+
+import experiments.robustness.field_reports as package
+from experiments.robustness.field_reports.situation import Situation
+
+_NOT_SITUATIONS = ("__main__", "every", "situation")
+
+SUBJECTS = {
+    "A": "A run knows its classes and its data",
+    "B": "The number of an image does not depend on its company",
+    "C": "Finding and pairing files",
+    "D": "Files of classes",
+    "E": "Pixels are never narrowed unsaid",
+    "F": "Training and prediction read the same picture",
+    "G": "Settings without meaning",
+    "H": "Numbers and recipes",
+    "I": "Disks, kills and interruptions",
+    "J": "Strangers' files",
+    "K": "From the reports of other libraries",
+}
+
+_INTRODUCTION = """\
+# Situations from bug reports
+
+What users of segmentation libraries have met, made on purpose and tried by one command:
+
+```bash
+python -m experiments.robustness.field_reports --workdir=runs/field_reports
+```
+
+Each ends in a right value or in one clear line; anything else is a fault. "Before" is how this code
+ended before it was mended, "right" where it was never wrong; the last column names the test that
+holds the situation. FOLDER stands for the folder that it was tried in.
+"""
+
+
+def situations() -> list[Situation]:
+    """Of all modules of this package, by letter."""
+    found: list[Situation] = []
+    for module in sorted(info.name for info in pkgutil.iter_modules(package.__path__)):
+        if module not in _NOT_SITUATIONS:
+            found += importlib.import_module(f"{package.__name__}.{module}").SITUATIONS
+    return sorted(found, key=lambda one: one.letter)
+
+
+def cell(text: str) -> str:
+    """The text for one cell of a Markdown table."""
+    escaped = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("`", "'")
+    return escaped.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def page(rows: Sequence[dict[str, Any]]) -> str:
+    """The outcomes in Markdown, a table for each subject.
+
+    Args:
+      rows: of each situation "letter", "name", "source", "before", "outcome", "text" and "test".
+    """
+    parts = [_INTRODUCTION]
+    for letter, subject in SUBJECTS.items():
+        lines = ["| situation | before | now | test |", "| --- | --- | --- | --- |"]
+        for row in rows:
+            if row["letter"] != letter:
+                continue
+            name = row["name"] + (f" ({row['source']})" if row["source"] else "")
+            now = f"{row['outcome']}: {row['text']}"
+            cells = " | ".join(map(cell, (name, row["before"], now)))
+            lines.append(f"| {cells} | `{row['test'].removeprefix('tests/')}` |")
+        if len(lines) > 2:
+            parts.append(f"## {letter}. {subject}\n\n" + "\n".join(lines) + "\n")
+    return "\n".join(parts)

@@ -1,0 +1,138 @@
+"""What a situation is, how it is run and how it ends: a right value, a clear line or a fault."""
+
+import dataclasses
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+RIGHT, CLEAR, FAULT = "right value", "clear line", "fault"
+_LONGEST_LINE = 600  # characters that still count as one line that a person reads
+_TIMEOUT = 300  # seconds for one command
+
+
+class Fault(Exception):
+    """The situation ended in a wrong result, a traceback, or a message that offers no way out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """How a situation ended.
+
+    Attributes:
+      outcome: RIGHT or CLEAR.
+      text: the value that was checked, or the line that was printed.
+    """
+
+    outcome: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Situation:
+    """One input or event that a user met.
+
+    Attributes:
+      letter: of the subject, "A" to "J"; "K" for those that were added later.
+      name: what is given, in a few words.
+      before: how this code ended in it before it was mended; "right" where it was never wrong.
+      test: the test that holds it, as pytest names it.
+      run: makes the situation in an empty folder and returns what it ended in. It raises Fault, or
+        anything else, where that is neither a right value nor a clear line.
+      source: the public report that it was taken from, "owner/repository#number"; "" for none.
+    """
+
+    letter: str
+    name: str
+    before: str
+    test: str
+    run: Callable[[pathlib.Path], Seen]
+    source: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """A command that has ended: its exit status and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+def command(module: str, *arguments: object, timeout: float = _TIMEOUT) -> Ended:
+    """Runs `python -m MODULE ARGUMENTS` at the root of the checkout."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def passing(test: str) -> Callable[[pathlib.Path], Seen]:
+    """A situation that its test makes and judges: what `launch` does, which knows `experiments`."""
+
+    def run(folder: pathlib.Path) -> Seen:
+        ended = command("pytest", "-q", "-p", "no:xdist", test)
+        return right(ended.status == 0, (ended.out.strip().splitlines() or [ended.err])[-1])
+
+    return run
+
+
+def check(condition: object, text: str) -> None:
+    """Raises Fault with the text unless the condition holds."""
+    if not condition:
+        raise Fault(text)
+
+
+def right(condition: object, text: str) -> Seen:
+    """A right value, where the condition holds.
+
+    Raises:
+      Fault: it does not.
+    """
+    check(condition, text)
+    return Seen(RIGHT, text)
+
+
+def clear_line(ended: Ended, *words: str) -> Seen:
+    """The line in which a command refused the situation.
+
+    Args:
+      ended: the command.
+      words: all of them must stand in the message: the file, field or value, and the way out.
+
+    Raises:
+      Fault: the command succeeded, printed a traceback, or its message lacks a word.
+    """
+    check(ended.status != 0, f"exit 0; {ended.out[-300:]}")
+    check("Traceback (most recent call last)" not in ended.err, ended.err[-600:])
+    start = ended.err.rfind("jaxseg: ")
+    check(start >= 0, f"exit {ended.status} without a message: {ended.err[-300:]}")
+    message = ended.err[start:].strip()
+    return clear_message(message, *words)
+
+
+def clear_message(message: str, *words: str) -> Seen:
+    """As `clear_line`, of the message alone: that of an error raised in this process."""
+    missing = [word for word in words if word not in message]
+    check(not missing, f"the message lacks {', '.join(missing)}: {message[:_LONGEST_LINE]}")
+    first = message.splitlines()[0]
+    check(len(first) <= _LONGEST_LINE, f"a line of {len(first)} characters: {first[:200]} ...")
+    return Seen(CLEAR, " / ".join(message.splitlines()[:3])[:_LONGEST_LINE])
+
+
+def refusal(of: Callable[[], object], *words: str) -> Seen:
+    """The message with which a call in this process refuses: a ValueError or an OSError.
+
+    Raises:
+      Fault: nothing was raised, or the message lacks a word.
+    """
+    try:
+        result = of()
+    except (ValueError, OSError) as error:
+        return clear_message(str(error), *words)
+    raise Fault(f"nothing was refused; it returned {result!r:.200}")

@@ -1,0 +1,1 @@
+"""The parts of experiments/robustness/fuzz/__main__.py."""

@@ -1,0 +1,62 @@
+"""Bad input without end: each case ends in a result or in one clear line, or is a fault.
+
+    python -m experiments.robustness.fuzz --cases=10000 --output=experiments/results/fuzz.json
+
+The kinds of cases are
+
+    experiments  fields of any value, brought to the first step (shapes in place of most arrays)
+    files        images, masks, classes and pairs with any bytes, prepared as folder/NAME and read
+    photos       files to predict
+    classes      files of classes in each form, harmed
+    runs         a run folder of which files are harmed: reported on, resumed, restored, a job
+    weights      files of weights of each kind, harmed
+
+in the shares of `draw.SHARES`. A clear line is a ValueError or an OSError that jaxseg itself
+raises; where it is about a file, it names it. Needs requirements/dev.txt (hypothesis) and the tests
+folder, which has the writers of weight files. Exit status: 0 no fault, 1 a fault or a wrong flag.
+"""
+
+import json
+import logging as python_logging
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Sequence
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+from absl import app, flags
+
+from experiments.robustness.fuzz import draw
+from jaxseg import whole_file
+
+_CASES = flags.DEFINE_integer("cases", 10_000, "How many.", 10)
+_SEED = flags.DEFINE_integer("seed", 0, "Of what is drawn.")
+_KINDS = flags.DEFINE_list("kinds", list(draw.SHARES), "Of cases.")
+_OUTPUT = flags.DEFINE_string("output", None, "Where to write the counts.")
+
+
+def main(arguments: Sequence[str]) -> int:
+    python_logging.disable(python_logging.WARNING)
+    # In memory where that is possible: cases write many small files.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as scratch:
+        tallies = {}
+        for kind in _KINDS.value:
+            count = round(_CASES.value * draw.SHARES[kind])
+            tallies[kind] = draw.run(kind, count, _SEED.value, pathlib.Path(scratch))
+            found = dict(tallies[kind].outcomes)
+            print(f"{kind}: {found}, {len(tallies[kind].refusals)} kinds of refusal", flush=True)
+    figures = {kind: tally.to_json() for kind, tally in tallies.items()}
+    if _OUTPUT.value:
+        whole_file.write_text(_OUTPUT.value, json.dumps(figures, indent=1) + "\n")
+    for tally in tallies.values():
+        for fault in tally.faults:
+            print(json.dumps(fault, indent=1), file=sys.stderr)
+    return 1 if any(tally.faults for tally in tallies.values()) else 0
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,161 @@
+r"""A weight file of another framework into a checkpoint that experiments start from.
+
+    python -m jaxseg.convert resnet101.pth --config=experiments/deeplab_v3/voc.py \
+        --output=weights/deeplab_v3_voc
+    python -m jaxseg.main --config=experiments/deeplab_v3/voc.py --workdir=runs/deeplab_v3_voc \
+        --config.train.init_from=weights/deeplab_v3_voc
+
+The checkpoint is complete for the experiment's model: what the file holds, and the model's own
+random start for the rest. A file of a whole model fills all of it; an ImageNet classifier fills the
+backbone, and fc6 and fc7 where the model has them. Where the number of classes differs, classifiers
+start anew. Another data.std than the file's network expects is folded into the first convolution;
+another data.mean is refused. Nothing else is ever changed in silence: a tensor or leaf without a
+partner and any other shape is an error that lists them all, and these flags are the ways out:
+
+    --any_mean                        leave another mean to training (SegNet's release feeds VGG-16
+                                      raw pixels, Dilation each data set less its own mean)
+    --leave=aux_conv,aux_classifier   these parts start anew, whatever the file holds
+    --only=backbone                   take the extractor of a whole model, leave the rest
+    --thin                            a part of fc6 and fc7 for a model with less (DeepLab LargeFOV)
+    --input_channels=N                for images of N channels: one takes the sum of the first
+                                      kernel's channels; N take them in turn, times 3 / N
+
+--output is a folder: checkpoints/0, config.json (so --mode=evaluate --workdir=FOLDER works) and
+converted.json, which names the origin of each leaf and the file's sha256. It appears when it is
+complete, or not at all.
+
+To keep what was loaded as it is, --config.optim.multipliers with a factor of 0 freezes parameters
+(("^backbone/", 0.0)); running statistics move all the same, unless the backbone has norm="frozen".
+
+Exit status: 0 done; 1 refused or failed, with what is wrong; 2 a wrong flag.
+"""
+
+import pathlib
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import tqdm
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from jaxseg import config
+from jaxseg.cli import command_line, config_check
+from jaxseg.errors import one_line
+from jaxseg.training import start as initial
+from jaxseg.weights import load
+from jaxseg.weights.origins import Origins
+from jaxseg.weights.place import Wishes
+
+
+def define_flags() -> None:
+    """The flags; at the start of the command only, since other commands have some of their names.
+
+    (A second definition in one process would be an error of absl's.)
+    """
+    config_flags.DEFINE_config_file("config", None, "The experiment that will start from the file.")
+    flags.DEFINE_string("output", None, "The folder to write; must not exist.")
+    flags.DEFINE_list("leave", [], "Patterns of what starts anew: aux_conv,backbone/stage4*.")
+    flags.DEFINE_string("only", "", "Take what lies under this path alone: backbone.")
+    flags.DEFINE_bool("any_mean", False, "Take a file whose network expects another data.mean.")
+    flags.DEFINE_bool("thin", False, "Take a part of fc6 and fc7 where the model has less.")
+    flags.DEFINE_integer("input_channels", 0, "Adapt to images of so many channels; 0: RGB.", 0)
+    flags.DEFINE_bool("verbose", False, "Print the origin of every leaf.")
+    flags.DEFINE_bool("traceback", False, "Show the Python traceback of an error.")
+
+
+def _bar(**options: Any) -> tqdm.tqdm:
+    """A progress bar, on a terminal only."""
+    return tqdm.tqdm(disable=None, dynamic_ncols=True, **options)
+
+
+def _tell(bar: tqdm.tqdm, stage: str) -> None:
+    """Says what begins now: on the bar, or in a line where there is none."""
+    if bar.disable:
+        print(stage, file=sys.stderr)
+        return
+    bar.update(bool(bar.desc))  # the stage before is done
+    bar.set_description(stage)
+
+
+def convert(
+    experiment: config.Experiment, file: str, output: pathlib.Path, wishes: Wishes
+) -> Origins:
+    """Reads, fits, writes; returns where each leaf comes from.
+
+    Args:
+      experiment: that will start from it.
+      file: the weight file.
+      output: the folder to write.
+      wishes: what is asked for beside the file.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it cannot be read or does not fit, or the folder exists.
+    """
+    initial.check_new(output)
+    paths = load.files_of(file)
+    size = sum(path.stat().st_size for path in paths)
+    with _bar(total=size, unit="B", unit_scale=True, desc="checksum") as bar:
+        digest = initial.checksum(paths, bar.update)
+    with _bar(total=3, bar_format="{desc}: {n_fmt}/{total_fmt} {bar}") as bar:
+
+        def start() -> dict[str, Any]:
+            _tell(bar, "the model's random start")
+            return initial.random_start(experiment, wishes.input_channels or initial.RGB)
+
+        _tell(bar, f"the tensors of {file}")
+        variables, origins = initial.from_file(experiment, file, start, wishes)
+        origins.notes.insert(0, f"sha256 {digest}, {size:,} bytes")
+        _tell(bar, f"the checkpoint {output}")
+        report = origins.to_dict() | {"summary": origins.summary(), "sha256": digest}
+        labels = initial.labels_of_head(experiment, origins)
+        initial.save(output, experiment, variables, report, labels)
+        bar.update()
+    return origins
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Converts; an error that the user can mend becomes one line, or a list."""
+    values = flags.FLAGS
+    wrong = ""
+    if len(arguments) != 2:
+        wrong = f"{arguments[2]!r} is one too many" if len(arguments) > 2 else "no FILE is named"
+    elif values.config is None:
+        wrong = "no --config=experiments/NAME.py is given"
+    elif not values.output:
+        wrong = "--output=FOLDER is missing"
+    if wrong:
+        print(f"jaxseg: {wrong}: python -m jaxseg.convert FILE --config=experiments/NAME.py"
+              " --output=FOLDER", file=sys.stderr)  # fmt: skip
+        return 2
+    logging.set_verbosity(logging.WARNING)
+    try:
+        config_check.check(values.config)
+        command_line.prepare_jax(values.config)
+        wishes = Wishes(
+            tuple(values.leave),
+            values.only,
+            values.input_channels,
+            any_mean=values.any_mean,
+            thin=values.thin,
+        )
+        output = pathlib.Path(values.output)
+        origins = convert(values.config, arguments[1], output, wishes)
+    except (ValueError, OSError, KeyError) as error:
+        if values.traceback:
+            traceback.print_exc()
+        print(f"jaxseg: {one_line(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("jaxseg: interrupted, nothing is written", file=sys.stderr)
+        return 1
+    print("\n".join([*(origins.listing() if values.verbose else ()), *origins.summary()]))
+    print(f"Written: {output}; to start from it: --config.train.init_from={output}")
+    return 0
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main, flags_parser=command_line.parse)

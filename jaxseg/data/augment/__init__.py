@@ -1,0 +1,1 @@
+"""Training transforms of an image and its label, on the host."""

@@ -1,0 +1,314 @@
+"""Training transforms of an image and its label: scale, turn, bend, crop, flip, blur, colours.
+
+Order as DeepLab's released code (input_preprocess.py): random scale, pad below and to the right
+with the mean colour and void, random crop, flip. PSPNet's rotation and blur follow the scale; what
+changes colours comes last, before the padding.
+Evaluation only pads (`padding.pad_to`).
+
+`scaling` says where the pixels of a scaled image lie, and why a crop can be cut first.
+"""
+
+import dataclasses
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from jaxseg.data.augment import crops, deform
+from jaxseg.data.augment.colour import (
+    BLUR_RADIUS,
+    Distortion,
+    blur,
+    distort,
+    draw_distortion,
+    jitter_colour,
+)
+from jaxseg.data.augment.scaling import MAX_DENOMINATOR, factors, nearest, resize, scaled, window_of
+from jaxseg.data.padding import frame
+
+__all__ = ["Augment", "Draw"]
+
+_LEAST_STEP = 1e-3  # of scales
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """What chance has decided for one example."""
+
+    scale: Fraction
+    top: int  # of the crop, in pixels of the scaled image
+    left: int
+    mirror: bool
+    colour: tuple[float, float, float]  # factors of brightness, contrast, saturation
+    angle: float = 0.0  # degrees, counter-clockwise
+    vectors: tuple[float, ...] = ()  # of `deform.displacements`
+    blurred: bool = False
+    distortion: Distortion | None = None
+    towards: tuple[float, float] | None = None  # chance for `crops.pixel_of_a_class`
+    others: tuple[tuple[int, int], ...] = ()  # top and left of crops that may take its place
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    """The training transform; `apply` is a pure function of (rng, image, label).
+
+    Attributes:
+      crop_size: (height, width) of the result.
+      scale_range: smallest and largest factor.
+      scale_step: 0: uniform in the range; else one of linspace(smallest, largest, step).
+      flip: mirror left and right in half of the cases.
+      jitter: brightness, contrast and saturation are multiplied by 1 - jitter ... 1 + jitter.
+      rotation: the angle is uniform from -rotation to rotation degrees, about the image's centre.
+      rotation_probability: of an angle other than 0.
+      elastic: deviation in pixels of the vectors of `deform.displacements`; 0: none.
+      blur: probability of `colour.blur`.
+      photometric: whether `colour.draw_distortion` has a say.
+      class_crops: whether the crop is centred on `crops.pixel_of_a_class`, as far as there is room;
+        an angle turns that pixel about the image's centre.
+      class_limit: another crop is drawn while one class has this share of the valid pixels or more
+        (mmsegmentation's `cat_max_ratio`, mmseg/datasets/transforms/transforms.py); 1: never.
+      class_limit_draws: of so many crops the last stands.
+      border: what lies beyond the image: "mean" or "zero" (black) with a void label, or both
+        mirrored ("mirror").
+      mean: RGB that pads the image, rounded to whole numbers.
+      boundary: w0 of the weight map that comes with each view; 0: none does.
+      boundary_sigma: see `boundaries.boundary_weights`.
+      short_side: an image whose shorter side is below this is enlarged to it; scales are then those
+        of the enlarged image (RefineNet's `input_img_short_edge_min`). 0: none is.
+      long_side: that each image is brought to, likewise (EncNet's `base_size`); 0: none is.
+    """
+
+    crop_size: tuple[int, int]
+    scale_range: tuple[float, float] = (0.5, 2.0)
+    scale_step: float = 0.0
+    flip: bool = True
+    jitter: float = 0.0
+    rotation: float = 0.0
+    rotation_probability: float = 1.0
+    elastic: float = 0.0
+    blur: float = 0.0
+    photometric: bool = False
+    class_crops: bool = False
+    class_limit: float = 1.0
+    class_limit_draws: int = 10
+    border: str = "mean"
+    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    boundary: float = 0.0
+    boundary_sigma: float = 5.0
+    short_side: int = 0
+    long_side: int = 0
+
+    def __post_init__(self) -> None:
+        low, high = self.scale_range
+        if not 1 / MAX_DENOMINATOR <= low <= high < math.inf:
+            raise ValueError(
+                f"data.scale_range={self.scale_range} needs 1/64 <= smallest <= largest"
+            )
+        if self.scale_step and not self.scale_step >= _LEAST_STEP:
+            raise ValueError(f"data.scale_step={self.scale_step} must be 0, or at least 0.001")
+        if min(self.crop_size) < 1:
+            raise ValueError(
+                f"data.crop_size={self.crop_size} must be a height and width of at least 1"
+            )
+        for name, end in (("jitter", 1), ("rotation", 360), ("elastic", 1000)):
+            if not 0 <= getattr(self, name) < end:
+                raise ValueError(
+                    f"data.{name}={getattr(self, name)} must be at least 0 and below {end}"
+                )
+        for name in ("rotation_probability", "blur", "class_limit"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"data.{name}={getattr(self, name)} must be 0 to 1")
+        if self.border not in deform.BORDERS:
+            raise ValueError(
+                f"data.border={self.border!r} must be one of {', '.join(deform.BORDERS)}"
+            )
+        if self.class_limit_draws < 1:
+            raise ValueError(f"data.class_limit_draws={self.class_limit_draws} must be at least 1")
+        if not all(0 <= value <= 255 for value in self.mean):
+            raise ValueError(f"data.mean={self.mean} must be in uint8 units, 0 to 255")
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The padding colour."""
+        if self.border == "zero":
+            return 0, 0, 0
+        red, green, blue = (round(value) for value in self.mean)
+        return red, green, blue
+
+    def scale_of(self, scale: Fraction, height: int, width: int) -> Fraction:
+        """A scale of an image after `short_side` or `long_side`, as one of the image itself."""
+        if self.long_side:
+            base = Fraction(self.long_side, int(max(height, width)))
+        elif self.short_side:
+            base = max(Fraction(1), Fraction(self.short_side, int(min(height, width))))
+        else:
+            return scale
+        smallest = Fraction(1, MAX_DENOMINATOR)
+        return max((scale * base).limit_denominator(MAX_DENOMINATOR), smallest)
+
+    def draw(self, rng: np.random.Generator, height: int, width: int) -> Draw:
+        """Decides for an example of this size.
+
+        What came later is drawn last, and only where it is on: a run without it sees the same views
+        as ever, and turning one thing on moves nothing else.
+        """
+        choice, vertical, horizontal, mirror = rng.random(4)
+        brightness, contrast, saturation = 1 + self.jitter * (2 * rng.random(3) - 1)
+        scales = factors(self.scale_range, self.scale_step)
+        scale = self.scale_of(scales[int(choice * len(scales))], height, width)
+        room = crops.room((height, width), scale, self.crop_size)
+
+        def place(vertical: float, horizontal: float) -> tuple[int, int]:
+            return int(vertical * (room[0] + 1)), int(horizontal * (room[1] + 1))
+
+        angle, vectors, blurred = 0.0, np.zeros(0), False
+        limited = self.class_limit < 1
+        latest = self.photometric or self.class_crops or limited
+        if self.rotation or self.elastic or self.blur or latest:
+            turned, turn, blurring = rng.random(3)
+            angle = self.rotation * (2 * turn - 1) if turned < self.rotation_probability else 0.0
+            blurred = blurring < self.blur
+            vectors = self.elastic * rng.normal(size=2 * deform.NODES**2)
+        distortion, chance, others = None, (0.0, 0.0), np.zeros((0, 2))
+        if latest:
+            distortion, chance = draw_distortion(rng), (rng.random(), rng.random())
+            others = rng.random((self.class_limit_draws - 1, 2))
+        top, left = place(vertical, horizontal)
+        return Draw(
+            scale=scale,
+            top=top,
+            left=left,
+            mirror=bool(self.flip and mirror < 0.5),
+            colour=(float(brightness), float(contrast), float(saturation)),
+            angle=float(angle),
+            vectors=tuple(vectors.tolist()) if self.elastic else (),
+            blurred=bool(blurred),
+            distortion=distortion if self.photometric else None,
+            towards=chance if self.class_crops else None,
+            others=tuple(place(*each) for each in others.tolist()) if limited else (),
+        )
+
+    def apply(
+        self, rng: np.random.Generator, image: np.ndarray, label: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One random view.
+
+        Args:
+          rng: of this example and epoch.
+          image: uint8 [H, W, 3].
+          label: uint8 [H, W].
+
+        Returns:
+          uint8 [h, w, 3] and uint8 [h, w], of `crop_size`; label 255 where there is no image.
+        """
+        draw = self.placed(self.draw(rng, *label.shape), label)
+        if self._bends(draw):
+            return self.deformed(draw, image, label)
+        return self.crop_then_scale(draw, image, label)
+
+    def placed(self, draw: Draw, label: np.ndarray) -> Draw:
+        """The draw with its crop where `class_crops` and `class_limit` want it."""
+        pixel = crops.pixel_of_a_class(label, draw.towards) if draw.towards else None
+        if pixel:
+            top, left = crops.centred_on(
+                pixel, label.shape, scale=draw.scale, angle=draw.angle, crop_size=self.crop_size
+            )
+            draw = dataclasses.replace(draw, top=top, left=left)
+        for top, left in draw.others:
+            if crops.largest_share(self._label_of(draw, label)) < self.class_limit:
+                break
+            draw = dataclasses.replace(draw, top=top, left=left)
+        return draw
+
+    def _bends(self, draw: Draw) -> bool:
+        return bool(draw.angle or draw.vectors or self.border == "mirror")
+
+    def _positions(
+        self, draw: Draw, size: tuple[int, ...], margin: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return deform.positions(
+            (draw.top, draw.left, *self.crop_size),
+            (size[0], size[1]),
+            scale=float(draw.scale),
+            angle=draw.angle,
+            vectors=draw.vectors,
+            margin=margin,
+        )
+
+    def _label_of(self, draw: Draw, label: np.ndarray) -> np.ndarray:
+        """The label of the view, neither padded nor mirrored."""
+        if self._bends(draw):
+            at = self._positions(draw, label.shape)
+            return deform.look_up_label(label, at, border=self.border)
+        return self._label_crop(draw, label)
+
+    def _label_crop(self, draw: Draw, label: np.ndarray) -> np.ndarray:
+        for axis, (first, crop) in enumerate(
+            zip((draw.top, draw.left), self.crop_size, strict=True)
+        ):
+            side = label.shape[axis]
+            count = min(crop, scaled(side, draw.scale) - first)
+            label = label.take(nearest(first, count, draw.scale, side), axis=axis)
+        return label
+
+    def _coloured(self, draw: Draw, image: np.ndarray) -> np.ndarray:
+        if self.jitter:
+            image = jitter_colour(image, draw.colour)
+        return distort(image, draw.distortion) if draw.distortion else image
+
+    def deformed(
+        self, draw: Draw, image: np.ndarray, label: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The view of any draw, each pixel looked up by itself; without angle and displacements it
+        is that of `crop_then_scale`. Colours are changed first, which leaves the padding alone;
+        jitter takes the mean grey of the whole image.
+        """
+        image = self._coloured(draw, image)
+        margin = BLUR_RADIUS if draw.blurred else 0
+        at = self._positions(draw, label.shape, margin)
+        image = deform.look_up_image(image, at, fill=self.fill, border=self.border)
+        label = deform.look_up_label(label, at, border=self.border, margin=margin)
+        if draw.blurred:
+            image = blur(image)[margin:-margin, margin:-margin]
+        return frame(image, label, self.crop_size, self.fill, draw.mirror)
+
+    def crop_then_scale(
+        self, draw: Draw, image: np.ndarray, label: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`scale_then_crop`, resizing no more than the crop shows."""
+        scale, (height, width) = draw.scale, label.shape
+        rows = min(self.crop_size[0], scaled(height, scale) - draw.top)
+        columns = min(self.crop_size[1], scaled(width, scale) - draw.left)
+        margin = BLUR_RADIUS if draw.blurred else 0
+        above, beside = min(margin, draw.top), min(margin, draw.left)
+        first, left = draw.top - above, draw.left - beside  # of what is resized
+        last = min(scaled(height, scale), draw.top + rows + margin)
+        right = min(scaled(width, scale), draw.left + columns + margin)
+        first_row, last_row = window_of(first, last - first, scale, height)
+        first_column, last_column = window_of(left, right - left, scale, width)
+        window = resize(image[first_row:last_row, first_column:last_column], scale)
+        row, column = first - int(first_row * scale), left - int(first_column * scale)
+        image = window[row : row + last - first, column : column + right - left]
+        if draw.blurred:
+            image = blur(image)
+        image = image[above : above + rows, beside : beside + columns]
+        image, label = self._coloured(draw, image), self._label_crop(draw, label)
+        return frame(image, label, self.crop_size, self.fill, draw.mirror)
+
+    def scale_then_crop(
+        self, draw: Draw, image: np.ndarray, label: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The definition: the whole image and label are scaled, then cropped, padded, mirrored."""
+        scale, (height, width) = draw.scale, label.shape
+        rows, columns = scaled(height, scale), scaled(width, scale)
+        label = label.take(nearest(0, rows, scale, height), axis=0)
+        label = label.take(nearest(0, columns, scale, width), axis=1)
+        crop = (
+            slice(draw.top, min(rows, draw.top + self.crop_size[0])),
+            slice(draw.left, min(columns, draw.left + self.crop_size[1])),
+        )
+        image = resize(image, scale)[:rows, :columns]
+        if draw.blurred:
+            image = blur(image)
+        image, label = self._coloured(draw, image[crop]), label[crop]
+        return frame(image, label, self.crop_size, self.fill, draw.mirror)

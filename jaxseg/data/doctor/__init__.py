@@ -1,0 +1,1 @@
+"""A data set examined before it is trained on: `python -m jaxseg.data.doctor`."""

@@ -1,0 +1,1 @@
+"""Which mask belongs to which image in a user's own folders, tables and lists."""

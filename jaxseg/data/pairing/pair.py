@@ -1,0 +1,41 @@
+"""An image and its mask, as files."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+
+from jaxseg.data.readers import mask_file
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """An image and its mask.
+
+    Attributes:
+      name: under which they are kept.
+      image: the file.
+      mask: the file; of a drawn mask, the file of the shapes.
+      page: of both files, from 0; None: each holds one image.
+      draw: gives the raw ids, uint8 [H, W], or raises a ValueError without the file's name; None:
+        they are read from `mask`.
+    """
+
+    name: str
+    image: pathlib.Path
+    mask: pathlib.Path
+    page: int | None = None
+    draw: Callable[[], np.ndarray] | None = None
+
+    def where(self, path: pathlib.Path) -> str:
+        """One of the files, for messages."""
+        if self.draw and path == self.mask and self.name not in str(path):
+            return f"{path} {self.name}"  # a file with the shapes of many images
+        return f"{path} page {self.page}" if self.page else str(path)
+
+    def read_mask(self, colours: mask_file.Colours | None = None) -> tuple[np.ndarray, str]:
+        """As `mask_file.read_mask`, whether the mask is read or drawn."""
+        if self.draw:
+            return self.draw(), "drawn"
+        return mask_file.read_mask(self.mask, colours, self.page)

@@ -1,0 +1,1 @@
+"""From published files to a prepared set: `python -m jaxseg.data.prepare`."""

@@ -1,0 +1,134 @@
+"""What is kept with a prepared set of how it came about, and whether that has changed."""
+
+import functools
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from jaxseg import whole_file
+from jaxseg.data import fingerprint
+from jaxseg.data import source as sources
+from jaxseg.data.labels import LabelSpec
+from jaxseg.data.prepare import pairs, prepared_from
+
+_SHOWN = 5  # changes named
+_NAMES = ("prepared set", "classes given now")
+
+
+def note(
+    built: pathlib.Path,
+    name: str,
+    published: pairs.Published | None,
+    settings: Mapping[str, Any],
+) -> None:
+    """Reads a set back that was just written, and keeps its fingerprint and its files with it.
+
+    Args:
+      built: the folder of the set.
+      name: of the set.
+      published: what it was prepared from; None of a drawn set.
+      settings: the flags that decide its examples beside the files.
+
+    Raises:
+      ValueError: it cannot be read back as it was written.
+    """
+    opened = {split: sources.Source(name, split, built) for split in sources.splits(built)}
+    splits, kept = {}, prepared_from.Kept()
+    for split, of in opened.items():
+        seen = functools.partial(_keep, kept, published.splits[split] if published else ())
+        with tqdm(total=len(of), desc=f"reading {split} back", unit="image") as bar:
+            size = of.splits[split][1]
+            splits[split] = fingerprint.of_examples(len(of), of.encoded, size, bar.update, seen)
+    labels = next(iter(opened.values())).labels
+    found = fingerprint.Fingerprint(name, built.name, settings, labels, splits)
+    prepared_from.write(built, prepared_from.record(published, settings, kept))
+    whole_file.write_text(built / fingerprint.FILE, json.dumps(found.to_json()))
+
+
+def _keep(
+    kept: prepared_from.Kept, listed: Sequence[pairs.Pair], index: int, image: bytes, digest: str
+) -> None:
+    """Examples stand in the order of the list; a drawn set has none."""
+    if listed:
+        kept.add(listed[index].image, image, digest)
+
+
+def refuse_changes(
+    folder: pathlib.Path,
+    name: str,
+    published: pairs.Published | None,
+    settings: Mapping[str, Any],
+) -> str:
+    """Holds what is given against what a set was prepared from; see `changes`.
+
+    Returns:
+      A remark on what could not be compared; "" for none.
+
+    Raises:
+      ValueError: something has changed; the first of it is named.
+    """
+    changed, remark = changes(folder, name, published, settings)
+    if changed:
+        more = f"; and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+        raise ValueError(
+            f"{folder} was prepared from something else than is given now: "
+            f"{'; '.join(changed[:_SHOWN])}{more}. --overwrite prepares it again; without the "
+            "flags of the files it is taken as it is"
+        )
+    return remark
+
+
+def changes(
+    folder: pathlib.Path,
+    name: str,
+    published: pairs.Published | None,
+    settings: Mapping[str, Any],
+) -> tuple[list[str], str]:
+    """What differs between what a set was prepared from and what is given now.
+
+    Args:
+      folder: of the prepared set.
+      name: of the set.
+      published: the files that are given; None: of a drawn set.
+      settings: the flags that are given.
+
+    Returns:
+      A line for each difference, classes first, and a remark on what could not be compared.
+    """
+    kept = prepared_from.read(folder)
+    opened = sources.Source(name, sources.splits(folder)[0], folder)
+    found = [] if published is None else _of_classes(opened.labels, published.labels)
+    if kept is None:
+        if published is not None:
+            found += _of_counts(opened.splits, published)
+        remark = "a version that kept no list of files prepared it: only "
+        return found, remark + ("classes and counts are compared" if published else "it is there")
+    files = [] if published is None else prepared_from.file_changes(kept, published)
+    # Of a set with files the flags count by what they lead to.
+    if published is None or files:
+        found += prepared_from.flag_changes(kept, settings)
+    return found + files, ""
+
+
+def _of_classes(before: LabelSpec, now: LabelSpec) -> list[str]:
+    if found := fingerprint.class_difference(before, now, raw_ids=True, others=_NAMES):
+        return [found]
+    return [
+        f'class {k} "{name}" had the colour {one} and has {two}'
+        for k, (name, one, two) in enumerate(
+            zip(before.names, before.palette, now.palette, strict=True)
+        )
+        if one != two
+    ]
+
+
+def _of_counts(before: Mapping[str, tuple[int, int]], now: pairs.Published) -> list[str]:
+    counts = {split: count for split, (count, _) in before.items()}
+    return [
+        f"{split} had {counts.get(split, 0)} examples and has {len(now.splits.get(split, ()))}"
+        for split in dict.fromkeys([*counts, *now.splits])
+        if counts.get(split, 0) != len(now.splits.get(split, ()))
+    ]

@@ -1,0 +1,137 @@
+"""What a pair of files holds, decoded to the end once and noted in a journal."""
+
+import dataclasses
+import json
+import pathlib
+import zlib
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+
+from jaxseg.data import records
+from jaxseg.data.pairing.pair import Pair
+from jaxseg.data.readers import image_file, mask_file, pixels
+
+_EXACT = 1 << 24  # pixels that OpenCV counts exactly: its counts are float32
+_READER = 2  # grows when the same file is read otherwise than before, or other facts are kept
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What one pair of files holds.
+
+    Attributes:
+      height: rows.
+      width: columns.
+      kind: how the mask codes its ids, "grey 8 bit", "palette", "colours".
+      counts: raw id -> pixels.
+      orientation: the EXIF tag by which the image is turned, 1 to 8; 1: it is not.
+    """
+
+    height: int
+    width: int
+    kind: str
+    counts: Mapping[int, int]
+    orientation: int = 1
+
+
+def inspect(pair: Pair, colours: mask_file.Colours | None = None) -> Facts:
+    """Decodes both files to the end.
+
+    Raises:
+      ValueError: what is wrong, with the file's name.
+    """
+    try:
+        path = pair.image
+        picture = pixels.read(path, pair.page)
+        height, width = picture.pixels.shape[:2]
+        path = pair.mask
+        raw, kind = pair.read_mask(colours)
+        if pair.draw is None and colours is None and kind in ("grey 8 bit", "grey 16 bit"):
+            records.check_label(path.read_bytes(), raw)
+    except ValueError as error:
+        raise ValueError(f"{pair.where(path)} {error}") from None
+    if raw.shape != (height, width):
+        raise ValueError(
+            f"{pair.where(pair.mask)} is {raw.shape[0]} x {raw.shape[1]}, "
+            f"its image is {height} x {width}{_turned(pair, picture.orientation)}"
+        )
+    return Facts(height, width, kind, count_ids(raw), picture.orientation)
+
+
+def count_ids(raw: np.ndarray) -> dict[int, int]:
+    """How many pixels each raw id has; `np.bincount`, but ten times as fast for 8 bits.
+
+    Args:
+      raw: uint8 or uint16 [H, W].
+    """
+    if raw.dtype == np.uint8 and raw.size <= _EXACT:
+        counts = cv2.calcHist([raw], [0], None, [256], [0, 256]).ravel()
+    else:
+        counts = np.bincount(raw.ravel())
+    return {int(k): int(counts[k]) for k in np.flatnonzero(counts)}
+
+
+def _turned(pair: Pair, orientation: int) -> str:
+    """What EXIF tags have to do with two sizes that differ."""
+    parts = []
+    if orientation != 1:
+        parts.append(f"the image is turned by its EXIF orientation {orientation}")
+    if pair.draw is None and (own := image_file.orientation(pair.mask)) != 1:
+        parts.append(f"the mask is turned by its EXIF orientation {own}")
+    if not parts:
+        return ""
+    return (
+        f"; {' and '.join(parts)}, as viewers show it: draw the mask on what a viewer shows, or "
+        "save the file without the tag"
+    )
+
+
+class Journal:
+    """What was found out about which files, so that an interrupted check can go on."""
+
+    def __init__(self, path: pathlib.Path, colours: mask_file.Colours | None) -> None:
+        coding = (_READER, colours)
+        self._path, self._coding = path, zlib.crc32(repr(coding).encode())
+        self._known: dict[str, dict] = {}
+        if path.is_file():
+            for line in path.read_text().splitlines():
+                try:
+                    entry = json.loads(line)
+                    self._known[entry["stamp"]] = entry["facts"]
+                except (json.JSONDecodeError, KeyError, TypeError):
+                    continue  # the line that was being written when the process was stopped
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a")
+        if path.stat().st_size:
+            self._file.write("\n")
+
+    def stamp(self, pair: Pair) -> str:
+        """Changes with either file."""
+        parts = [str(self._coding), str(pair.page)]
+        for path in (pair.image, pair.mask):
+            stat = path.stat()
+            parts += [str(path.resolve()), str(stat.st_size), str(stat.st_mtime_ns)]
+        return "|".join(parts)
+
+    def facts(self, pair: Pair, colours: mask_file.Colours | None) -> Facts:
+        """`inspect`, unless both files were inspected before and have not changed since."""
+        try:
+            stamp = self.stamp(pair)
+        except OSError:
+            return inspect(pair, colours)  # says which is missing
+        if found := self._known.get(stamp):
+            counts = {int(k): n for k, n in found["counts"].items()}
+            return Facts(
+                found["height"], found["width"], found["kind"], counts, found["orientation"]
+            )
+        facts = inspect(pair, colours)
+        entry = {"stamp": stamp, "facts": dataclasses.asdict(facts)}
+        self._file.write(json.dumps(entry) + "\n")  # one call: threads do not mix their lines
+        self._file.flush()
+        return facts
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()

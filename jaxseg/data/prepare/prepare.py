@@ -1,0 +1,297 @@
+"""Prepares a data set once: published files -> array_record under DATA_DIR/NAME/VERSION.
+
+    python -m jaxseg.data.prepare --name=shapes
+    python -m jaxseg.data.prepare --name=shapes/thin
+    python -m jaxseg.data.prepare --name=camvid --manual_dir=CAMVID
+    python -m jaxseg.data.prepare --name=voc2012 --manual_dir=VOCDEVKIT
+    python -m jaxseg.data.prepare --name=cityscapes/coarse --manual_dir=CITYSCAPES
+    python -m jaxseg.data.prepare --name=folder/mine --images=IMAGES --masks=MASKS --classes=FILE
+
+Nothing is ever downloaded. A set that is complete is left alone where classes, flags and files are
+those that it was prepared from; else what has changed is said, and --overwrite prepares it again.
+The set of before stays until the new one is complete. What was interrupted starts again, but files
+that were already checked are not decoded again.
+
+Exit status: 0 done, 1 refused with what is wrong or has changed, 2 a wrong flag.
+"""
+
+import contextlib
+import io
+import pathlib
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow_datasets as tfds
+from absl import flags, logging
+
+from jaxseg import whole_file
+from jaxseg.data import builders
+from jaxseg.data import source as sources
+from jaxseg.data.builders import folder as folders
+from jaxseg.data.builders import shapes
+from jaxseg.data.builders.shapes_variants import VARIANTS
+from jaxseg.data.prepare import already, pairs, replace
+from jaxseg.data.prepare.published_sets import SETS
+from jaxseg.errors import one_line
+
+_NAME = flags.DEFINE_string(
+    "name",
+    None,
+    f"Of the set: {', '.join(builders.VERSIONS)}; as folder/NAME or shapes/NAME; variants drawn "
+    f"for one cause each: {', '.join(f'shapes/{name}' for name in VARIANTS)}.",
+)
+_DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where prepared sets are kept.")
+_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Named sets: the published files.")
+_IMAGES = flags.DEFINE_string("images", "", "folder/NAME: the folder of images.")
+_MASKS = flags.DEFINE_string("masks", "", "folder/NAME: the folder of masks.")
+_CLASSES = flags.DEFINE_string("classes", "", "folder/NAME: the file of classes, text or JSON.")
+_TABLE = flags.DEFINE_string("table", "", "folder/NAME: CSV with columns image, mask, [split].")
+_LISTS = flags.DEFINE_string(
+    "lists", "", "folder/NAME: a folder of train.txt, val.txt, test.txt, names of images in them."
+)
+_IMAGE_SUFFIX = flags.DEFINE_string("image_suffix", "", "folder/NAME: ending of image names.")
+_MASK_SUFFIX = flags.DEFINE_string("mask_suffix", "", "folder/NAME: ending of mask names.")
+_VAL_SHARE = flags.DEFINE_float("val_share", 0.1, "folder/NAME: of files that tell no split.")
+_SEED = flags.DEFINE_integer("data_seed", 0, "shapes/NAME, folder/NAME: of what is drawn.", 0)
+_SIZE = flags.DEFINE_integer(
+    "shapes_size", None, "shapes/NAME: height and width; unless given 128, 64 of a variant.", 32
+)
+_TRAIN = flags.DEFINE_integer(
+    "shapes_train", None, "shapes/NAME: training examples; unless given 1600, 800 of a variant.", 1
+)
+_VAL = flags.DEFINE_integer(
+    "shapes_val", None, "shapes/NAME: validation examples; unless given 200.", 1
+)
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Prepare again what is there.")
+_EXPORT = flags.DEFINE_string("export", None, "Also write images as files to this folder.")
+_EXPORT_SPLIT = flags.DEFINE_string("export_split", "val", "--export: from this split.")
+_EXAMPLES = flags.DEFINE_integer("examples", 8, "--export: how many, evenly over the split.", 1)
+
+
+def _manual_dir(kind: str) -> pathlib.Path:
+    """The folder of published files.
+
+    Raises:
+      FileNotFoundError: not given, or not there.
+    """
+    given = _MANUAL_DIR.value
+    if not given or not pathlib.Path(given).expanduser().is_dir():
+        what = f"--manual_dir={given} is not a folder" if given else "--manual_dir is missing"
+        raise FileNotFoundError(
+            f"{kind}: {what}; it names the folder with the published files (nothing is "
+            f"downloaded): {SETS[kind].layout}"
+        )
+    return pathlib.Path(given).expanduser()
+
+
+def _folder_config(name: str) -> folders.FolderConfig:
+    return folders.FolderConfig(
+        name=name.partition("/")[2],
+        images=_IMAGES.value,
+        masks=_MASKS.value,
+        classes=_CLASSES.value,
+        table=_TABLE.value,
+        lists=_LISTS.value,
+        image_suffix=_IMAGE_SUFFIX.value,
+        mask_suffix=_MASK_SUFFIX.value,
+        val_share=_VAL_SHARE.value,
+        seed=_SEED.value,
+    )
+
+
+def shapes_config(own: str) -> shapes.ShapesConfig:
+    """A variant, or the default drawing under a name of one's own; flags that are given win."""
+    standard = VARIANTS.get(own, shapes.ShapesConfig(name=own))
+    return shapes.ShapesConfig(
+        name=own,
+        size=_SIZE.value or standard.size,
+        train=_TRAIN.value or standard.train,
+        val=_VAL.value or standard.val,
+        seed=_SEED.value,
+        draw=standard.draw,
+    )
+
+
+def names_published_files() -> bool:
+    """Whether the flags name published files, not only a prepared set."""
+    return any(flag.value for flag in (_MANUAL_DIR, _IMAGES, _MASKS, _TABLE))
+
+
+def find(name: str, *, need_classes: bool = True) -> pairs.Published:
+    """The published files that the flags name, for every set but shapes.
+
+    Args:
+      name: of the set.
+      need_classes: False: folder/NAME does without a file of classes.
+
+    Raises:
+      FileNotFoundError: they are not there.
+      ValueError: they do not fit together.
+    """
+    kind = sources.check_name(name)
+    if kind == "folder":
+        return folders.find(_folder_config(name), need_classes=need_classes)
+    if kind not in SETS:
+        raise ValueError(f"{name} has no published files")
+    return SETS[kind].find(name.partition("/")[2], _manual_dir(kind))
+
+
+def _settings(kind: str, own: str) -> dict[str, Any]:
+    """The flags beside published files that decide a set's examples."""
+    if kind == "shapes":
+        config = shapes_config(own) if own else shapes.ShapesConfig(name="shapes")
+        holders = (_SIZE, _TRAIN, _VAL, _SEED)
+        values = (config.size, config.train, config.val, config.seed)
+        return {flag.name: value for flag, value in zip(holders, values, strict=True)}
+    if kind == "folder":
+        flag_values = (_IMAGE_SUFFIX, _MASK_SUFFIX, _VAL_SHARE, _SEED)
+        return {flag.name: flag.value for flag in flag_values}
+    return {}
+
+
+def _build(name: str, data_dir: pathlib.Path) -> tuple[pathlib.Path, pairs.Published | None]:
+    """Runs the TFDS builder; its progress bars go to stderr, TFDS's own remarks nowhere.
+
+    Returns:
+      The folder of the set, whole, and the published files; None of a drawn set.
+    """
+    kind, _, own = name.partition("/")
+    builder: tfds.core.DatasetBuilder
+    published = None
+    if kind == "shapes":
+        config = shapes_config(own) if own else None
+        builder = shapes.Shapes(data_dir=data_dir, config=config, file_format="array_record")
+    else:
+        published = find(name)
+        print(f"{name}: {published.counts()}")
+        if kind == "folder":
+            builder = folders.Folder(
+                data_dir=data_dir, config=_folder_config(name), file_format="array_record"
+            )
+        else:
+            builder = SETS[kind].builder(own, data_dir)
+    manual = _manual_dir(kind) if kind in SETS else None
+    options = tfds.download.DownloadConfig(manual_dir=manual)
+    with (
+        tempfile.TemporaryDirectory() as nowhere,
+        contextlib.redirect_stdout(io.StringIO()),
+        replace.saying_what_failed(name),
+    ):
+        builder.download_and_prepare(download_dir=nowhere, download_config=options)
+    return pathlib.Path(builder.data_dir), published
+
+
+def parse_flags(arguments: list[str]) -> list[str]:
+    """absl's flag parsing; a wrong flag becomes one line and exit status 2."""
+    try:
+        return flags.FLAGS(arguments)
+    except flags.Error as error:
+        print(f"jaxseg: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def describe(folder: pathlib.Path, name: str) -> str:
+    """One line for a prepared set: its splits, their counts and sizes, its classes."""
+    parts = []
+    classes = 0
+    for split in sources.splits(folder):
+        opened = sources.Source(name, split, folder)  # verifies the count
+        height, width = opened.largest
+        parts.append(f"{split} {len(opened)} (up to {height} x {width})")
+        classes = opened.labels.num_classes
+    return f"{name}: {', '.join(parts)}; {classes} classes; in {folder}"
+
+
+def _refuse_changes(name: str, folder: pathlib.Path) -> str:
+    """Holds what the flags give against what a complete set was prepared from.
+
+    Returns:
+      A remark on what could not be compared; "" for none.
+
+    Raises:
+      ValueError: something has changed; the first of it is named.
+    """
+    kind, _, own = name.partition("/")
+    published, settings = None, _settings(kind, own)
+    if kind == "shapes":
+        settings = {flag: value for flag, value in settings.items() if flags.FLAGS[flag].present}
+    elif not names_published_files() and not _CLASSES.value:
+        return "no files are named, so none are compared"
+    else:
+        try:
+            published = find(name)
+        except FileNotFoundError as error:
+            return f"its files are not compared: {one_line(error)}"
+    return already.refuse_changes(folder, name, published, settings)
+
+
+def prepare(name: str, data_dir: pathlib.Path, *, overwrite: bool = False) -> pathlib.Path:
+    """Prepares the set and returns its folder; what is complete and unchanged is left alone.
+
+    Raises:
+      ValueError: unknown set, files that are wrong, all of them named, or a set that was prepared
+        from something else.
+      FileNotFoundError: the published files are not where they are said to be.
+      BlockingIOError: another process prepares the set.
+    """
+    folder = sources.prepared_folder(name, data_dir)
+    if not overwrite and sources.is_prepared(folder):
+        with contextlib.suppress(OSError), replace.lock(folder):  # of others', or read only
+            replace.recover(folder, sources.is_prepared)
+        remark = _refuse_changes(name, folder)
+        print(f"Already prepared: {describe(folder, name)}{remark and f' ({remark})'}")
+        return folder
+    replace.check_writable(data_dir)
+    with replace.lock(folder):
+        if said := replace.recover(folder, sources.is_prepared):
+            print(said)
+            if not overwrite:
+                return prepare(name, data_dir)
+        try:
+            built, published = _build(name, replace.scratch(folder))
+            already.note(built, name, published, _settings(*name.partition("/")[::2]))
+            replace.put(folder, built, sources.is_prepared)
+        except BaseException:
+            replace.clear(folder)
+            raise
+    print(f"Prepared {describe(folder, name)}")
+    return folder
+
+
+def export(folder: pathlib.Path, name: str, output: pathlib.Path) -> None:
+    """Writes the images of some examples as files, as published, to try prediction on."""
+    split = _EXPORT_SPLIT.value
+    opened = sources.Source(name, split, folder)
+    output.mkdir(parents=True, exist_ok=True)
+    count = min(_EXAMPLES.value, len(opened))
+    for k in range(count):
+        example = opened.encoded(k * len(opened) // count)
+        suffix = ".jpg" if example["image"][:2] == b"\xff\xd8" else ".png"
+        path = output / f"{pathlib.PurePath(example['name']).name}{suffix}"
+        whole_file.write_bytes(path, example["image"], sync=False)
+    print(f"{count} images of {split} in {output}")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prepares; an error that the user can mend becomes one line."""
+    if len(arguments) > 1 or not _NAME.value:
+        wrong = f"{arguments[1]!r} is no flag" if len(arguments) > 1 else "--name is missing"
+        print(f"jaxseg: {wrong}; see --help", file=sys.stderr)
+        return 2
+    logging.set_verbosity(logging.ERROR)
+    tfds.disable_progress_bar()  # the builders have their own, with rate and remaining time
+    try:
+        folder = prepare(
+            _NAME.value, pathlib.Path(_DATA_DIR.value).expanduser(), overwrite=_OVERWRITE.value
+        )
+        if _EXPORT.value:
+            export(folder, _NAME.value, pathlib.Path(_EXPORT.value))
+    except (ValueError, OSError) as error:
+        print(f"jaxseg: {one_line(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("jaxseg: interrupted; the same command goes on", file=sys.stderr)
+        return 1
+    return 0

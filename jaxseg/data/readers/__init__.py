@@ -1,0 +1,1 @@
+"""One reader per kind of file: images, masks, lists and files of classes."""

@@ -1,0 +1,204 @@
+"""Image files as they are published -> the numbers that they hold, upright; or the reason why not.
+
+One function opens every file of images and masks, whoever asks: preparation, training, evaluation
+or prediction. `pixels` makes RGB of the numbers, `files` ids. docs/images_and_masks.md has the
+rules in a table.
+"""
+
+import contextlib
+import dataclasses
+import io
+import itertools
+import pathlib
+import warnings
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
+
+from jaxseg.data.readers import image_samples, tiff_tags
+from jaxseg.data.readers.image_limit import limit
+from jaxseg.data.readers.image_samples import Samples, Source, Unusable
+
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")  # JPEG: also the MPO that phones write
+_MAGIC = (b"\xff\xd8", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"RIFF")
+
+warnings.filterwarnings("ignore", module=r"PIL\.")  # its remarks on odd tags and large sizes
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuses an image whose decoding could exhaust the memory.
+
+    Raises:
+      Unusable: it has more pixels than are allowed.
+    """
+    if limit() and height * width > limit():
+        raise Unusable(
+            f"has {width} x {height} pixels, more than --max_image_pixels={limit()} allows; if you "
+            "trust the file, raise that (0: no limit)"
+        )
+
+
+def turn(values: np.ndarray, orientation: int) -> np.ndarray:
+    """Stored rows and columns [H, W, ...] as a viewer shows them that follows the EXIF tag.
+
+    Numbers that the standard does not define leave the image as it is, as viewers do.
+    """
+    transposed = values.swapaxes(0, 1)
+    upright = {
+        2: values[:, ::-1],
+        3: values[::-1, ::-1],
+        4: values[::-1],
+        5: transposed,
+        6: transposed[:, ::-1],
+        7: transposed[::-1, ::-1],
+        8: transposed[::-1],
+    }.get(orientation, values)
+    return np.ascontiguousarray(upright)
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[Image.Image]:
+    """The file, its header read.
+
+    Raises:
+      Unusable: the reason why it cannot be opened.
+    """
+    if isinstance(source, bytes):
+        with _header(io.BytesIO(source)) as image:
+            yield image
+        return
+    try:
+        # A file that Pillow opens by its name it may map into memory, and then forgets to turn.
+        file = source.open("rb")
+    except (FileNotFoundError, IsADirectoryError):
+        raise Unusable("is missing") from None
+    except OSError as error:
+        raise Unusable(f"cannot be read: {error.strerror}") from None
+    with file, _header(file) as image:
+        yield image
+
+
+def _header(file: BinaryIO) -> Image.Image:
+    Image.MAX_IMAGE_PIXELS = limit() or None  # Pillow refuses twice as many, `check_size` the rest
+    try:
+        return Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        if found := tiff_tags.described(file):
+            raise Unusable(
+                f"{found}, which is not read: save it as grey or RGB of 8 or 16 bits"
+            ) from None
+        file.seek(0)
+        if file.read(4).startswith(_MAGIC):
+            raise Unusable("is truncated or damaged: its header cannot be read") from None
+        raise Unusable(f"is not an image of a known kind ({', '.join(FORMATS)})") from None
+    except Image.DecompressionBombError:
+        raise Unusable(
+            f"has more than twice the pixels that --max_image_pixels={limit()} allows; if you "
+            "trust the file, raise that (0: no limit)"
+        ) from None
+    except Exception as error:  # of damaged files, whatever the decoder stumbles over
+        raise Unusable(f"is truncated or damaged: {error}") from None
+
+
+def _pages(image: Image.Image) -> Iterator[int]:
+    """The frames that are images themselves: no thumbnails, no second views of a phone."""
+    if image.format == "MPO":
+        yield 0
+        return
+    for frame in range(getattr(image, "n_frames", 1)):
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            image.seek(frame)
+            if tiff_tags.is_part(image.tag_v2):
+                continue
+        yield frame
+
+
+def _seek(image: Image.Image, page: int | None) -> int:
+    """Goes to a page and returns its frame.
+
+    Raises:
+      Unusable: there is no such page, or none is named and there are several.
+    """
+    frames = list(itertools.islice(_pages(image), None if page is None else page + 1))
+    if page is None and len(frames) > 1:
+        tiff = image.format == "TIFF"
+        what = f"holds {len(frames)} pages" if tiff else f"is an animation of {len(frames)} frames"
+        raise Unusable(
+            f"{what}, and an example is one image: save each {'page' if tiff else 'frame'} that is "
+            "meant as a file of its own"
+        )
+    if (page or 0) >= len(frames):
+        many = "1 page" if len(frames) == 1 else f"{len(frames)} pages"
+        raise Unusable(f"is missing: the file holds {many}")
+    image.seek(frames[page or 0])
+    return frames[page or 0]
+
+
+def pages(path: pathlib.Path) -> int:
+    """How many images a file holds; 0: it cannot be opened."""
+    try:
+        with _opened(path) as image:
+            return len(list(_pages(image)))
+    except Exception:  # of damaged files, whatever the decoder stumbles over
+        return 0
+
+
+def _tag(image: Image.Image) -> int:
+    """The orientation; 1 where there is none or it is not one of the standard's."""
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # of damaged tags, whatever the parser stumbles over
+        return 1
+    return int(found) if found in range(1, 9) else 1
+
+
+def orientation(source: Source) -> int:
+    """The EXIF orientation by which an image is turned, 1 to 8; 1 also for what cannot be read."""
+    try:
+        with _opened(source) as image:
+            return _tag(image)
+    except ValueError:
+        return 1
+
+
+def check_whole(data: bytes) -> None:
+    """Decodes an image to its last row in a decoder that notices where the file ends too early.
+
+    Raises:
+      Unusable: it does, or the image is too large.
+    """
+    with _opened(data) as image:
+        check_size(image.height, image.width)
+        try:
+            image.load()
+        except Exception as error:  # of damaged files, whatever the decoder stumbles over
+            raise Unusable(f"is truncated or damaged: {error}") from None
+
+
+def read(source: Source, page: int | None = None) -> Samples:
+    """The numbers of an image, or of a page of it.
+
+    Args:
+      source: the file, or its bytes.
+      page: of the file, from 0; None: it must hold one.
+
+    Raises:
+      Unusable: the reason, a ValueError without the file's name.
+    """
+    with _opened(source) as image:
+        try:
+            frame = _seek(image, page)
+            check_size(image.height, image.width)
+            tag = _tag(image) if image.format == "TIFF" else 0  # decoding it deletes its tag
+            samples = image_samples.samples(image, source, frame)
+            tag = tag or _tag(image)  # which decodes a PNG, so that comes after
+        except Unusable:
+            raise
+        except Exception as error:  # of damaged files, whatever the decoder stumbles over
+            raise Unusable(f"is truncated or damaged: {error}") from None
+    if tag > 1 and samples.format != "TIFF":  # TIFF files were turned by their decoder
+        alpha = None if samples.alpha is None else turn(samples.alpha, tag)
+        samples = dataclasses.replace(samples, values=turn(samples.values, tag), alpha=alpha)
+    return dataclasses.replace(samples, orientation=tag)

@@ -1,0 +1,113 @@
+"""Image files as they come from cameras and scanners -> uint8 RGB; which files a folder holds."""
+
+import os
+import pathlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxseg.data.pairing import walk
+from jaxseg.data.readers import mask_file, pixels
+
+SUFFIXES = mask_file.IMAGE_SUFFIXES
+OUTPUTS = ("labels", "overlays", "probabilities")  # folders that predictions are written to
+
+
+class Photo(NamedTuple):
+    """A file to predict and the name of what is written for it, without a suffix."""
+
+    file: pathlib.Path
+    name: str
+    renamed: bool = False  # the plain name is another file's too
+
+
+def read(path: pathlib.Path) -> np.ndarray:
+    """One image, uint8 RGB [H, W, 3], as training would read it: see `jaxseg.data.readers.pixels`.
+
+    Raises:
+      ValueError: the reason why it cannot be read, without the file's name.
+    """
+    try:
+        return pixels.read_image(path)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("is ")) from None
+
+
+class Found(NamedTuple):
+    """The files to predict, and what a folder holds besides, with the reasons."""
+
+    photos: list[Photo]
+    left_out: list[walk.LeftOut]
+
+
+def find(inputs: Sequence[str | pathlib.Path], *, without: pathlib.Path | None = None) -> Found:
+    """The image files among `inputs`, folders searched in depth, sorted; each with its own name.
+
+    A file given by itself keeps its name, one found in a folder its path inside that folder. Where
+    two would share a name (a.jpg and a.png are both "a"), their suffixes stay ("a.jpg", "a.png");
+    where that is not enough, a number is added. Links are followed; see `walk.below` for what is
+    never an image.
+
+    Args:
+      inputs: files, taken whatever their suffix, or folders, searched for the suffixes above.
+      without: the output: a folder that is not searched when it lies inside an input.
+
+    Raises:
+      FileNotFoundError: an input does not exist.
+      ValueError: there is no image in any of them.
+    """
+    found: dict[pathlib.Path, pathlib.PurePath] = {}  # file -> its path inside its input
+    left_out: list[walk.LeftOut] = []
+    for given in map(pathlib.Path, inputs):
+        if given.is_dir():
+            inside = walk.below(given, without=_outputs(given, without))
+            images = walk.kinds(inside, SUFFIXES, "an image")
+            broken = [left for left in images.left_out if _names_an_image(left.path)]
+            left_out += [left for left in images.left_out if left not in broken]
+            for path in sorted([*images.files, *(left.path for left in broken)]):
+                found.setdefault(path, path.relative_to(given))
+        elif given.exists():
+            found.setdefault(given, pathlib.PurePath(given.name))
+        else:
+            raise FileNotFoundError(f"{given}: no such file or folder")
+    if not found:
+        if not inputs:
+            raise ValueError("no image is given: name files or folders (--inputs=FOLDER)")
+        where = ", ".join(map(str, inputs))
+        others = f"; left out: {walk.text(left_out)}" if left_out else ""
+        raise ValueError(f"no image in {where}: looked for {' '.join(SUFFIXES)}{others}")
+    return Found(_named(found), left_out)
+
+
+def _names_an_image(path: pathlib.Path) -> bool:
+    """Whether it is a link that leads nowhere, of which reading says so."""
+    return path.is_symlink() and not path.exists() and path.suffix.lower() in SUFFIXES
+
+
+def _outputs(given: pathlib.Path, output: pathlib.Path | None) -> dict[str, str]:
+    """Real paths of folders below `given` that are written to -> why they are not searched."""
+    if output is None:
+        return {}
+    inside = given.resolve().is_relative_to(output.resolve())  # the photos lie in the output
+    folders = [output / part for part in OUTPUTS] if inside else [output]
+    return dict.fromkeys(map(os.path.realpath, folders), "is the output of this command")
+
+
+def _named(found: dict[pathlib.Path, pathlib.PurePath]) -> list[Photo]:
+    """A name of its own for each file; case and Unicode form do not tell two names apart."""
+    plain = [relative.with_suffix("").as_posix() for relative in found.values()]
+    times = Counter(walk.nfc(name).casefold() for name in plain)
+    taken = {name for name, count in times.items() if count == 1}
+    photos = []
+    for (path, relative), name in zip(found.items(), plain, strict=True):
+        renamed = times[walk.nfc(name).casefold()] > 1
+        if renamed:
+            base, number = relative.as_posix(), 2
+            name = base
+            while walk.nfc(name).casefold() in taken:
+                name, number = f"{base}_{number}", number + 1
+            taken.add(walk.nfc(name).casefold())
+        photos.append(Photo(path, name, renamed))
+    return photos

@@ -1,0 +1,1 @@
+"""From predictions and labels to the counts of a whole split and their record."""

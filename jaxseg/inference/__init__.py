@@ -1,0 +1,1 @@
+"""From an image to class probabilities and ids: frames, views, windows, protocols."""

@@ -1,0 +1,271 @@
+"""From a batch of uint8 images to class probabilities or class ids: the protocols of the papers.
+
+Whole image, several scales, left-right flip, turns, another output stride, windows and tiles, a
+CRF at the end: each is a field of `config.Eval`, and all combine; `jaxseg.inference.protocols` has
+the papers' sets of fields. As in DeepLab (arXiv 1706.05587, section 4; TensorFlow's
+research/deeplab), what is averaged over scales and flips are softmax probabilities, not logits,
+unless `eval.fusion` says otherwise. See `jaxseg.inference.views` for the memory.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxseg import config
+from jaxseg.errors import together
+from jaxseg.inference import row_bands
+from jaxseg.inference.views import Color, Views, at_output_stride, normalise, with_view
+from jaxseg.postprocess import crf
+from jaxseg.types import Array, ArrayLike, Variables
+
+__all__ = [
+    "Color",
+    "at_output_stride",
+    "check_protocol",
+    "classes_of_scores",
+    "make_predictions",
+    "make_probabilities",
+    "normalise",
+    "protocol_faults",
+]
+
+
+def protocol_faults(protocol: config.Eval) -> list[str]:
+    """What has no meaning in a protocol, alone or together: each field, and what it must be."""
+    found = []
+    if not protocol.scales or min(protocol.scales) <= 0:
+        found.append(
+            f"eval.scales={protocol.scales} must be positive numbers, at least one: set "
+            "--config.eval.scales=1"
+        )
+    if any(protocol.size) and min(protocol.size) < 1:
+        found.append(
+            f"eval.size={protocol.size} must be two positive numbers, or 0,0: set "
+            "--config.eval.size=0,0"
+        )
+    if protocol.batch_size < 1:
+        found.append(f"eval.batch_size={protocol.batch_size} must be at least 1")
+    if protocol.sliding:
+        found += _window_faults(protocol)
+    if protocol.fusion == "max" and (protocol.sliding or protocol.margin):
+        found.append(
+            "eval.fusion=max takes the highest logit over views of whole images: leave "
+            "eval.sliding and eval.margin off (--config.eval.sliding=False --config.eval.margin=0)"
+        )
+    try:
+        crf = crf_parameters(protocol)
+    except ValueError as error:
+        found.append(str(error))
+    else:
+        if crf and jax.process_count() > 1:
+            found.append(
+                f"eval.crf={protocol.crf}: one process at a time runs a CRF, not several: set "
+                "--config.eval.crf="
+            )
+    return found
+
+
+def _window_faults(protocol: config.Eval) -> list[str]:
+    found = []
+    if not 0 < protocol.stride <= 1:
+        found.append(
+            f"eval.stride={protocol.stride} must be a share of the crop, above 0 and at most 1"
+        )
+    if min(protocol.crop_size) < 1:
+        found.append(f"eval.crop_size={protocol.crop_size} must be two positive numbers")
+    elif 2 * protocol.margin >= min(protocol.crop_size):
+        found.append(
+            f"eval.margin={protocol.margin} leaves nothing of a window of {protocol.crop_size}: "
+            "set --config.eval.margin=0"
+        )
+    odd = [scale for scale in protocol.scales if abs(1000 * scale - round(1000 * scale)) > 1e-6]
+    if odd:
+        found.append(
+            f"eval.scales={protocol.scales}: windows take scales of up to three digits, so "
+            f"--config.eval.scales={','.join(f'{scale:.3g}' for scale in protocol.scales)}"
+        )
+    return found
+
+
+def check_protocol(protocol: config.Eval) -> None:
+    """Refuses what `protocol_faults` finds.
+
+    Raises:
+      ValueError: names the fields and what they must be.
+    """
+    if found := protocol_faults(protocol):
+        raise ValueError(together(found))
+
+
+def _sizes_of(images: ArrayLike, sizes: ArrayLike | None) -> Array:
+    """int32 [B, 2]: as given, or that each image fills its frame."""
+    if sizes is not None:
+        return jnp.asarray(sizes, jnp.int32)
+    return jnp.tile(jnp.array(images.shape[1:3], jnp.int32), (images.shape[0], 1))
+
+
+def make_probabilities(
+    model: nn.Module, protocol: config.Eval, mean: Color, std: Color
+) -> Callable[..., Array]:
+    """The function (variables, images, sizes=None) -> probabilities of this protocol.
+
+    Args:
+      model: gives "logits" [B, H, W, K].
+      protocol: all fields but size, use_ema and examples are read.
+      mean: of uint8 RGB.
+      std: of uint8 RGB.
+
+    Returns:
+      A function of variables, images uint8 [B, H, W, 3], filled up with the mean colour, and their
+      sizes int32 [B, 2] (None: all fill the frame), that gives float32 [B, H, W, K], compiled once
+      for each frame and scale. What it gives beyond an image has no meaning.
+
+    Raises:
+      ValueError: a field of the protocol has a value without meaning.
+    """
+    check_protocol(protocol)
+    views = Views.of(model, protocol, mean, std)
+    highest = protocol.fusion == "max"
+    mirrored = (False, True) if views.flip and not views.flips_inside else (False,)
+    turns = [360 * i / protocol.rotations for i in range(protocol.rotations)]
+    each: list[dict[str, Any]] = [
+        {
+            "mirrored": np.bool_(flip),
+            "degrees": np.float32(degrees),
+            "scale": scale,
+            "turned": degrees > 0,
+        }
+        for degrees in turns
+        for scale in protocol.scales
+        for flip in mirrored
+    ]
+
+    def probabilities(
+        variables: Variables, images: ArrayLike, sizes: ArrayLike | None = None
+    ) -> Array:
+        sizes = _sizes_of(images, sizes)
+        total = None
+        for view in each:
+            total = with_view(total, variables, images, sizes, views=views, **view)
+        assert total is not None
+        mean = jax.nn.softmax(total) if highest else total / len(each)
+        if protocol.fusion == "exp":
+            mean = _normalised(mean)
+        return _refined(mean, jnp.asarray(images), sizes, protocol)
+
+    return probabilities
+
+
+@jax.jit
+def _normalised(scores: Array) -> Array:
+    """Positive scores [..., K] as probabilities; where all of them underflow they stay 0."""
+    total = jnp.sum(scores, axis=-1, keepdims=True)
+    return scores / jnp.maximum(total, jnp.finfo(scores.dtype).tiny)
+
+
+def _check_classes(found: int, num_classes: int) -> None:
+    if found != num_classes:
+        raise ValueError(
+            f"the model predicts {found} classes, the data set has {num_classes}: "
+            "set model.num_classes, or take the weights that belong to the data set"
+        )
+
+
+def crf_parameters(protocol: config.Eval) -> crf.CRFParameters | None:
+    """What `eval.crf` names; None where it is empty.
+
+    Raises:
+      ValueError: it is neither a name nor six numbers.
+    """
+    if not protocol.crf:
+        return None
+    if protocol.crf in crf.PARAMETERS:
+        return crf.PARAMETERS[protocol.crf]
+    try:
+        *kernels, iterations = map(float, protocol.crf.split(","))
+        w1, theta_alpha, theta_beta, w2, theta_gamma = kernels
+        steps = int(iterations)
+        if not all(map(math.isfinite, kernels)):
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"eval.crf={protocol.crf!r} must be one of {', '.join(crf.PARAMETERS)}, or six numbers "
+            "w1,theta_alpha,theta_beta,w2,theta_gamma,iterations"
+        ) from None
+    return crf.CRFParameters(w1, theta_alpha, theta_beta, w2, theta_gamma, steps)
+
+
+def _refined(probabilities: Array, images: Array, sizes: Array, protocol: config.Eval) -> Array:
+    """Probabilities [B, H, W, K] after the CRF; of scores that are not finite, NaN."""
+    parameters = crf_parameters(protocol)
+    if parameters is None:
+        return probabilities
+    each: Sequence[Array] = [
+        crf.mean_field(
+            jnp.log(jnp.maximum(one, jnp.finfo(one.dtype).tiny)),
+            image,
+            parameters,
+            normalization=protocol.crf_normalization,
+            filter=protocol.crf_filter,
+            size=jnp.maximum(size, 1),
+        )
+        for one, image, size in zip(probabilities, images, sizes, strict=True)
+    ]
+    return jnp.stack(each)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def classes_of_scores(scores: Array, num_classes: int) -> tuple[Array, Array]:
+    """[B, H, W, K] -> the best class int32 [B, H, W], and whether all of an image is finite [B]."""
+    _check_classes(scores.shape[-1], num_classes)
+    best = row_bands.best_classes(row_bands.of_map(scores), scores.shape)
+    return best, jnp.all(jnp.isfinite(scores), axis=(1, 2, 3))
+
+
+@functools.partial(jax.jit, static_argnames=("views", "num_classes"))
+def _classes_of_one_view(
+    variables: Variables, images: Array, sizes: Array, *, views: Views, num_classes: int
+) -> tuple[Array, Array]:
+    """As above, of the logits of the whole image."""
+    x, convention = views.scores(variables, views.prepared(images, sizes))
+    _check_classes(x.shape[-1], num_classes)
+    height, width = images.shape[1:3]
+    rows = row_bands.enlarged(x, (height, width), convention)
+    best = row_bands.best_classes(rows, (len(images), height, width, num_classes))
+    return best, jnp.all(jnp.isfinite(x), axis=(1, 2, 3))
+
+
+def make_predictions(
+    model: nn.Module, protocol: config.Eval, mean: Color, std: Color, num_classes: int
+) -> Callable[..., tuple[Array, Array]]:
+    """As `make_probabilities`, but to the most probable class; one view needs no softmax for that.
+
+    Returns:
+      A function of variables, images uint8 [B, H, W, 3] and sizes int32 [B, 2] or None that gives
+      class ids int32 [B, H, W] and bool [B]: whether the image's scores were all finite.
+
+    Raises:
+      ValueError: a field of the protocol has a value without meaning; by the function: the model
+        predicts another number of classes.
+    """
+    check_protocol(protocol)
+    views = Views.of(model, protocol, mean, std)
+    plain = tuple(protocol.scales) == (1.0,) and not (protocol.flip or protocol.crf)
+    plain &= protocol.rotations == 1 and not (views.windowed or views.resized)
+    probabilities = make_probabilities(model, protocol, mean, std)
+
+    def predictions(
+        variables: Variables, images: ArrayLike, sizes: ArrayLike | None = None
+    ) -> tuple[Array, Array]:
+        if not plain:
+            return classes_of_scores(probabilities(variables, images, sizes), num_classes)
+        sizes = _sizes_of(images, sizes)
+        return _classes_of_one_view(variables, images, sizes, views=views, num_classes=num_classes)
+
+    return predictions

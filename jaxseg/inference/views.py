@@ -1,0 +1,255 @@
+"""One view of a batch: an image at a scale, mirrored or turned, whole or through windows.
+
+Memory: of a batch [B, H, W] one float32 map [B, H, W, K] stands between the views, the sum so far;
+of one view alone, none. What is added to it or chosen from it is made a band of rows at a time
+(`row_bands`), from the scores at the network's own resolution. Views run one after the other, so
+their number costs time only. Windows need a second such map, at the view's scale.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Self, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxseg import config
+from jaxseg.inference import own_border, row_bands, windows
+from jaxseg.inference.row_bands import Rows
+from jaxseg.layers.resize import resize_bilinear
+from jaxseg.types import Array, ArrayLike, Outputs, Variables
+
+Color = tuple[float, float, float]  # one number for each of R, G, B
+
+# DeepLab resizes images and logits so; a side s k + 1 keeps its grid at the scales it divides.
+_CONVENTION = "align_corners"
+
+# Taken off the logits before exp, in which it is a common factor: float32 ends at exp(88).
+_SHIFT = 60.0
+
+
+def normalise(images: ArrayLike, mean: Color, std: Color) -> Array:
+    """uint8 [B, H, W, 3] -> float32 (images - mean) / std."""
+    return (jnp.asarray(images, jnp.float32) - jnp.asarray(mean)) / jnp.asarray(std)
+
+
+def at_output_stride(model: nn.Module, output_stride: int) -> nn.Module:
+    """The same network with denser or coarser features; its parameters stay as they are.
+
+    Args:
+      model: has a field `backbone` with a field `output_stride`, unless 0 is asked for.
+      output_stride: a power of two; 0 leaves the model as it is.
+
+    Raises:
+      ValueError: the model has no such field, or the value is no stride.
+    """
+    if output_stride == 0:
+        return model
+    if output_stride < 0 or output_stride & (output_stride - 1):
+        raise ValueError(f"eval.output_stride={output_stride} must be a power of two, or 0")
+    backbone = getattr(model, "backbone", None)
+    if not isinstance(backbone, nn.Module) or not hasattr(backbone, "output_stride"):
+        raise ValueError(
+            f"eval.output_stride={output_stride}: {type(model).__name__} has no backbone with an "
+            "output_stride; leave it 0"
+        )
+    return model.clone(backbone=backbone.clone(output_stride=output_stride))
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """What is fixed when a view is compiled; hashable, so equal protocols share the program."""
+
+    model: nn.Module
+    mean: Color
+    std: Color
+    fusion: str
+    flip: bool
+    long_side: int
+    short_side: int
+    crop: tuple[int, int] | None  # of the sliding window
+    share: float
+    margin: int
+    mirror: bool  # beyond the image
+
+    @classmethod
+    def of(cls, model: nn.Module, protocol: config.Eval, mean: Color, std: Color) -> Self:
+        """What a protocol says of its views."""
+        return cls(
+            model=own_border.within(at_output_stride(model, protocol.output_stride), protocol),
+            mean=mean,
+            std=std,
+            fusion=protocol.fusion,
+            flip=protocol.flip,
+            long_side=protocol.long_side,
+            short_side=protocol.short_side,
+            crop=protocol.crop_size if protocol.sliding else None,
+            share=protocol.stride,
+            margin=protocol.margin,
+            mirror=protocol.border == "mirror",
+        )
+
+    @property
+    def windowed(self) -> bool:
+        """Whether the network sees parts of the image, or more than the image."""
+        return self.crop is not None or self.margin > 0
+
+    @property
+    def resized(self) -> bool:
+        """Whether each image has a size of its own in a view, else the frame is scaled."""
+        return bool(self.long_side or self.short_side)
+
+    @property
+    def flips_inside(self) -> bool:
+        """Whether a view holds its own mirror image, else that is a view of its own."""
+        return self.flip and (self.windowed or self.fusion in ("logits", "exp"))
+
+    def prepared(self, images: Array, sizes: Array) -> Array:
+        """uint8 [B, H, W, 3], filled up with the mean colour, as the network sees them."""
+        images = normalise(images, self.mean, self.std)
+        if not self.mirror:
+            return images
+        height, width = images.shape[1:3]
+        return windows.mirrored_beyond(images, sizes, (0, height), (0, width))
+
+    def scores(self, variables: Variables, images: Array) -> tuple[Array, str]:
+        """The network's last map, float32 [B, h, w, K], and how logits are its enlargement.
+
+        Raises:
+          ValueError: logits of another size than the image's: the network cuts borders off.
+        """
+        outputs = cast(Outputs, self.model.apply(variables, images, train=False))
+        (given, found) = images.shape[1:3], outputs["logits"].shape[1:3]
+        if found != given:
+            raise ValueError(
+                f"{type(self.model).__name__} gives {found[0]} x {found[1]} scores for "
+                f"{given[0]} x {given[1]} pixels, having no padding: set eval.margin to what it "
+                "cuts off on each side"
+            )
+        convention = getattr(self.model, "resize_convention", None)
+        if convention and "coarse_logits" in outputs:
+            return outputs["coarse_logits"].astype(jnp.float32), convention
+        return outputs["logits"].astype(jnp.float32), _CONVENTION
+
+    def whole(
+        self, variables: Variables, view: Array, size: tuple[int, int], mirrored: Array | bool
+    ) -> Rows:
+        """Scores of a view at `size`: logits for "max", exponentials for "exp", probabilities."""
+        view = jnp.where(mirrored, view[:, :, ::-1], view)
+        x, convention = self.scores(variables, view)
+        rows = row_bands.enlarged(x, size, convention, mirrored=mirrored)
+        if self.flips_inside:
+            y, convention = self.scores(variables, view[:, :, ::-1])
+            other = row_bands.enlarged(y, size, convention, mirrored=True)
+            return lambda index: self._fused(rows(index) + other(index))
+        return lambda index: self._fused(rows(index))
+
+    def _fused(self, logits: Array) -> Array:
+        """What is averaged over windows and views, of logits [..., K] (for "max": the highest)."""
+        if self.fusion == "max":
+            return logits
+        if self.fusion == "exp":
+            return jnp.exp(logits - _SHIFT)
+        return jax.nn.softmax(logits)
+
+    def of_window(self, variables: Variables, part: Array) -> Array:
+        """Probabilities (or, for "exp", exponentials) [B, h, w, K] of windows [B, h, w, 3]."""
+
+        def logits(part: Array) -> Array:
+            outputs = cast(Outputs, self.model.apply(variables, part, train=False))
+            return outputs["logits"].astype(jnp.float32)
+
+        if not self.flip:
+            return self._fused(logits(part))
+        both = logits(part), logits(part[:, :, ::-1])[:, :, ::-1]
+        if self.fusion in ("logits", "exp"):
+            return self._fused(both[0] + both[1])
+        return (jax.nn.softmax(both[0]) + jax.nn.softmax(both[1])) / 2
+
+    def seen(
+        self, variables: Variables, x: Array, sizes: Array, mirrored: Array | bool, scale: float
+    ) -> Rows:
+        """Scores of normalised images [B, H, W, 3] seen at one scale, at their own size."""
+        size = (x.shape[1], x.shape[2])
+        if self.long_side:
+            side = round(self.long_side * scale)
+            canvas, new = (side, side), windows.with_long_side(sizes, side)
+            view = windows.resampled(x, sizes, new, canvas)
+        elif self.short_side:
+            canvas = windows.short_side_canvas(size, self.short_side, scale)
+            new = windows.with_short_side(sizes, self.short_side, scale)
+            view = windows.resampled(x, sizes, new, canvas)
+        else:
+            canvas = windows.scaled_size(size, scale)
+            new = windows.scaled_sizes(sizes, scale)
+            view = x if canvas == size else resize_bilinear(x, canvas, convention=_CONVENTION)
+        if not self.windowed and not self.resized:
+            return self.whole(variables, view, size, mirrored)
+        if self.windowed:
+            crop = self.crop or (canvas[0] + 2 * self.margin, canvas[1] + 2 * self.margin)
+            y = windows.slide(
+                functools.partial(self.of_window, variables),
+                view,
+                new,
+                crop=crop,
+                share=self.share,
+                margin=self.margin,
+                mirror=self.mirror,
+            )  # [B, h, w, K]
+        else:
+            y = _all_rows(self.whole(variables, view, canvas, mirrored), canvas[0])
+        if self.resized:
+            y = windows.resampled(y, new, sizes, size)
+            return row_bands.of_map(y)
+        return row_bands.enlarged(y, size, _CONVENTION)
+
+
+def _all_rows(rows: Rows, height: int) -> Array:
+    return rows(jnp.arange(height))
+
+
+@functools.partial(jax.jit, static_argnames=("views", "scale", "turned"), donate_argnums=0)
+def with_view(
+    total: Array | None,
+    variables: Variables,
+    images: Array,
+    sizes: Array,
+    mirrored: Array,
+    degrees: Array,
+    *,
+    views: Views,
+    scale: float,
+    turned: bool,
+) -> Array:
+    """The sum (or, for the fusion "max", the highest logits) [B, H, W, K] with one view more.
+
+    Args:
+      total: without it; None: this is the first.
+      variables: of the network.
+      images: uint8 [B, H, W, 3].
+      sizes: int32 [B, 2].
+      mirrored: bool; whether the view is, left to right.
+      degrees: by which it is turned, where it is `turned`.
+      views: of the protocol.
+      scale: of the view.
+      turned: whether it is.
+    """
+    size = (images.shape[1], images.shape[2])
+    x = views.prepared(images, sizes)
+    if turned:
+        side = math.ceil(math.hypot(*size))
+        x = windows.turned(x, sizes, degrees, (side, side))
+        whole = jnp.full_like(sizes, side)
+        y = _all_rows(views.seen(variables, x, whole, mirrored, scale), side)
+        y = windows.turned_back(y, sizes, degrees, size)  # [B, H, W, K]
+        rows = row_bands.of_map(y)
+    else:
+        rows = views.seen(variables, x, sizes, mirrored, scale)
+    highest = views.fusion == "max"
+    if total is None:
+        classes = jax.eval_shape(rows, jnp.arange(1)).shape[-1]
+        start = -jnp.inf if highest else 0.0
+        total = jnp.full((x.shape[0], *size, classes), start, jnp.float32)
+    return row_bands.joined(total, rows, jnp.maximum if highest else jnp.add)

@@ -1,0 +1,1 @@
+"""What a network's layers are, see and cost, read from its traced program."""

@@ -1,0 +1,299 @@
+"""The layers of a model as it really computes them, read from its traced program (jaxpr).
+
+Nothing is computed and no model has to tell anything about itself: every operation of the program
+is followed, and of each map the rows and columns it has and the pixels that they see. Operations on
+constants alone are carried out, so interpolation matrices and gather indices are known.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from jaxseg.inspection.feature_map import (
+    MOVES,
+    Map,
+    elementwise,
+    gathered,
+    lost,
+    multiplied,
+    shape_of,
+    union_of,
+    windowed,
+)
+from jaxseg.inspection.receptive_field import image_span, pooled, unknown, window
+
+_FOLDED = 1 << 22  # constants of more elements are not carried out; no index table is as large
+
+
+@dataclasses.dataclass
+class Layer:
+    """One row of the summary."""
+
+    path: str  # of the module
+    kind: str  # "conv 3x3", "depthwise 3x3", "max pool 3x3", "global pool", "resize", ...
+    rate: int
+    shape: tuple[int, int, int]  # (H, W, C) of the output
+    stride: float | None  # pixels of the image between two outputs; None: one pixel, or unknown
+    field: int | None  # receptive field in pixels; None: nothing but the whole image
+    whole: bool  # sees the whole image too, through a mean over the map
+    parameters: int  # of the layer, its bias and the norm that follows
+    multiply_adds: int  # for one image, taps on padding included
+
+
+@dataclasses.dataclass(frozen=True)
+class _Weight:
+    """A value computed from parameters alone."""
+
+    leaves: frozenset[str]
+
+
+def trace(model: nn.Module, size: tuple[int, int]) -> tuple[list[Layer], int]:
+    """The layers of a model for one image of `size`, in the order of computation.
+
+    Args:
+      model: takes images [1, H, W, 3]; its fields `form` should be "plain".
+      size: (height, width).
+
+    Returns:
+      The layers, and the number of all parameters. Parameters that no layer uses are in the number
+      only.
+    """
+    image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
+    apply = lambda variables, x: model.apply(variables, x, train=False)  # noqa: E731
+    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
+    program = jax.make_jaxpr(apply)(variables, image)
+    leaves, _ = jax.tree_util.tree_flatten_with_path(variables)
+    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+    sizes = {
+        name: math.prod(leaf.shape)
+        for name, (_, leaf) in zip(names, leaves, strict=True)
+        if name.startswith("params/")
+    }
+    walk = _Walk(sizes)
+    inputs: list[Any] = [_Weight(frozenset([name])) for name in names]
+    inputs.append(Map((1, 2), (image_span(size[0]), image_span(size[1])), None))
+    walk.run(program.jaxpr, program.consts, inputs, "")
+    return walk.layers, sum(sizes.values())
+
+
+def _scope(prefix: str, eqn: core.JaxprEqn) -> str:
+    inner = str(eqn.source_info.name_stack)
+    return "/".join(part for part in (prefix, inner) if part)
+
+
+def _module_path(scope: str) -> str:
+    """The module's path without the class name of the model and without names of functions."""
+    parts = [part for part in scope.split("/")[1:] if part.replace("_", "a").isalnum()]
+    return "/".join(parts)
+
+
+def _path(operand: Any, scope: str) -> str:
+    """The module that owns a kernel; of any other operand, where the operation stands."""
+    if isinstance(operand, _Weight):
+        return "/".join(min(operand.leaves).split("/")[1:-1])
+    return _module_path(scope)
+
+
+def _inner(eqn: core.JaxprEqn) -> tuple[Any, Sequence[Any]] | None:
+    """The program inside a call, and its constants."""
+    if eqn.primitive.name in ("scan", "while", "cond"):
+        return None
+    for value in eqn.params.values():
+        if isinstance(value, core.ClosedJaxpr):
+            return value.jaxpr, value.consts
+        if isinstance(value, core.Jaxpr):
+            return value, ()
+    return None
+
+
+class _Walk:
+    """Follows a program; `layers` grows."""
+
+    def __init__(self, sizes: dict[str, int]) -> None:
+        self.layers: list[Layer] = []
+        self._uncounted = dict(sizes)
+
+    def run(
+        self, jaxpr: Any, consts: Iterable[Any], inputs: Iterable[Any], scope: str
+    ) -> list[Any]:
+        """Values of the outputs: Map, _Weight, an array (a known constant) or None (unknown)."""
+        known: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+        known |= dict(zip(jaxpr.invars, inputs, strict=True))
+
+        def read(atom: Any) -> Any:
+            return atom.val if isinstance(atom, core.Literal) else known.get(atom)
+
+        for eqn in jaxpr.eqns:
+            values = [read(atom) for atom in eqn.invars]
+            known.update(zip(eqn.outvars, self._step(eqn, values, scope), strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _step(self, eqn: core.JaxprEqn, values: list[Any], scope: str) -> list[Any]:
+        maps = [value for value in values if isinstance(value, Map)]
+        weights = [value for value in values if isinstance(value, _Weight)]
+        scope = _scope(scope, eqn)
+        inner = _inner(eqn)
+        if inner:
+            return self.run(*inner, values, scope)
+        if maps:
+            result = self._through(eqn, values, maps, weights, scope)
+            return [result or lost(maps)] * len(eqn.outvars)
+        if weights:
+            leaves = frozenset().union(*(weight.leaves for weight in weights))
+            return [_Weight(leaves)] * len(eqn.outvars)
+        elements = sum(math.prod(shape_of(var)) for var in eqn.outvars)
+        if any(value is None for value in values) or elements > _FOLDED:
+            return [None] * len(eqn.outvars)
+        found = eqn.primitive.bind(*values, **eqn.params)
+        return list(found) if eqn.primitive.multiple_results else [found]
+
+    def _through(
+        self,
+        eqn: core.JaxprEqn,
+        values: list[Any],
+        maps: list[Map],
+        weights: list[_Weight],
+        scope: str,
+    ) -> Map | None:
+        """What an operation makes of the maps that it reads; None: it is not known here."""
+        name = eqn.primitive.name
+        if name == "conv_general_dilated":
+            return self._conv(eqn, values, scope)
+        if name == "dot_general":
+            return self._dot(eqn, values, scope)
+        self._count(maps, weights)
+        if name == "gather":
+            return self._gather(eqn, values, scope)
+        if name.startswith("reduce_window"):
+            return self._pool(eqn, values, scope)
+        if name.startswith(("reduce_", "arg")) and "axes" in eqn.params:
+            return self._reduce(eqn, values, scope)
+        return MOVES[name](eqn, values) if name in MOVES else elementwise(eqn, maps)
+
+    def _count(self, maps: list[Map], weights: list[_Weight]) -> None:
+        """A bias's and a norm's parameters go to the layer whose output they change."""
+        layer = union_of(maps).layer
+        for leaf in (leaf for weight in weights for leaf in weight.leaves):
+            if layer is not None:
+                self.layers[layer].parameters += self._uncounted.pop(leaf, 0)
+
+    def _add(
+        self, result: Map, path: str, kind: str, elements: int, weight: _Weight | None = None,
+        *, rate: int = 1, multiply_adds: int = 0,
+    ) -> Map:  # fmt: skip
+        """One more row, for the operation that gave `result`."""
+        h, w = (len(span) for span in result.spans)
+        rows, columns = result.spans
+        sizes = [span.size for span in (rows, columns)]
+        one = h == w == 1 and rows.whole
+        layer = Layer(
+            path=path,
+            kind=kind,
+            rate=rate,
+            shape=(h, w, elements // (h * w)),
+            stride=None if one or math.isnan(rows.step) else max(rows.step, columns.step),
+            field=None if None in sizes else max(size for size in sizes if size is not None),
+            whole=rows.whole or columns.whole,
+            parameters=sum(self._uncounted.pop(leaf, 0) for leaf in weight.leaves) if weight else 0,
+            multiply_adds=multiply_adds,
+        )
+        last = self.layers[-1] if self.layers else None
+        if last and kind == "resize" == last.kind and path == last.path:
+            self.layers[-1] = layer  # its other axis, or its other neighbours
+        else:
+            self.layers.append(layer)
+        return dataclasses.replace(result, layer=len(self.layers) - 1)
+
+    def _conv(self, eqn: core.JaxprEqn, values: list[Any], scope: str) -> Map | None:
+        x, kernel = values[:2]
+        if not isinstance(x, Map):
+            return None
+        p, out = eqn.params, shape_of(eqn.outvars[0])
+        numbers = p["dimension_numbers"]
+        kernel_shape = shape_of(eqn.invars[1])
+        taps = [kernel_shape[dim] for dim in numbers.rhs_spec[2:]]
+        result = x
+        for axis in (0, 1):
+            dim, span = numbers.out_spec[2 + axis], x.spans[axis]
+            followed = len(span) == shape_of(eqn.invars[0])[numbers.lhs_spec[2 + axis]]
+            seen = window(
+                span if followed else unknown(1),
+                out[dim],
+                taps=taps[axis],
+                stride=p["window_strides"][axis],
+                rate=p["rhs_dilation"][axis],
+                padding=p["padding"][axis][0],
+                upsampling=p["lhs_dilation"][axis],
+            )
+            result = result.at(axis, dim, seen)
+        groups, channels = p["feature_group_count"], kernel_shape[numbers.rhs_spec[0]]
+        kind = "conv"
+        if groups > 1:
+            kind = "depthwise" if kernel_shape[numbers.rhs_spec[1]] == 1 else "grouped"
+        if max(p["lhs_dilation"]) > 1:
+            kind = "transposed"
+        return self._add(
+            result,
+            _path(kernel, scope),
+            f"{kind} {taps[0]}x{taps[1]}",
+            math.prod(out),
+            kernel if isinstance(kernel, _Weight) else None,
+            rate=max(p["rhs_dilation"]) if max(taps) > 1 else 1,
+            multiply_adds=math.prod(out) * math.prod(kernel_shape) // channels,
+        )
+
+    def _dot(self, eqn: core.JaxprEqn, values: list[Any], scope: str) -> Map | None:
+        side = 0 if isinstance(values[0], Map) else 1
+        other = values[1 - side]
+        result, mixed = multiplied(eqn, values[side], side, other)
+        out = shape_of(eqn.outvars[0])
+        if mixed or result is None:
+            return result and self._add(result, _module_path(scope), "resize", math.prod(out))
+        if isinstance(other, Map):
+            result = union_of([result, dataclasses.replace(other, dims=(None, None))])
+        contracted, _ = eqn.params["dimension_numbers"]
+        depth = math.prod(shape_of(eqn.invars[0])[d] for d in contracted[0])
+        weight = other if isinstance(other, _Weight) else None
+        return self._add(
+            result,
+            _path(other, scope),
+            "dense" if weight else "product",
+            math.prod(out),
+            weight,
+            multiply_adds=math.prod(out) * depth,
+        )
+
+    def _gather(self, eqn: core.JaxprEqn, values: list[Any], scope: str) -> Map | None:
+        if not isinstance(values[0], Map):
+            return None
+        result = gathered(eqn, values[0], values[1])
+        elements = math.prod(shape_of(eqn.outvars[0]))
+        return result and self._add(result, _module_path(scope), "resize", elements)
+
+    def _pool(self, eqn: core.JaxprEqn, values: list[Any], scope: str) -> Map:
+        x: Map = values[0]
+        taps = [eqn.params["window_dimensions"][dim] for dim in x.dims if dim is not None]
+        name = "max" if "max" in eqn.primitive.name else "mean"
+        kind = f"{name} pool {'x'.join(map(str, taps))}"
+        elements = math.prod(shape_of(eqn.outvars[0]))
+        return self._add(windowed(eqn, x), _module_path(scope), kind, elements)
+
+    def _reduce(self, eqn: core.JaxprEqn, values: list[Any], scope: str) -> Map:
+        x: Map = values[0]
+        gone = eqn.params["axes"]
+        result = x
+        for axis in (0, 1):
+            if x.dims[axis] in gone:
+                result = result.at(axis, None, pooled(x.spans[axis]))
+        result = result.moved(lambda dim: dim - sum(d < dim for d in gone))
+        path = _module_path(scope)
+        if set(x.dims) & set(gone) and "norm" not in path:
+            shape = shape_of(eqn.outvars[0])
+            return self._add(result, path, "global pool", math.prod(shape))
+        return result

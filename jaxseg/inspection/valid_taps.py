@@ -1,0 +1,97 @@
+"""Atrous rates that are too large for their maps (DeepLab v3, section 3.3 and Figure 4).
+
+On a map no larger than its rate, a 3x3 convolution is a 1x1 one: the outer taps see only padding.
+They get no gradient, so they stay as they were initialised; and at evaluation, on a larger map,
+they do see the image. Training on crops of 192 x 256 with the rates of a paper that crops 513 is
+how that happens, and all that shows is an evaluation below the accuracy on training crops.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxseg.layers.conv import Conv, DepthwiseConv
+from jaxseg.layers.fast.taps import Window
+
+HARDLY = 0.1  # of the outer taps: below it a convolution counts as unreached
+_MORE = 2  # times as many of them at evaluation: their untrained weights matter
+
+
+@dataclasses.dataclass(frozen=True)
+class Reach:
+    """How much of its map an atrous convolution sees with its outer taps.
+
+    Attributes:
+      rate: distance of the taps.
+      size: (height, width) of the map.
+      share: of the places of all taps but the centre, those that lie on the map; 0 to 1.
+    """
+
+    rate: int
+    size: tuple[int, int]
+    share: float
+
+
+def outer_taps(size: tuple[int, int], kernel_size: int, rate: int) -> float:
+    """The share of the outer taps that lie on the map, for an odd kernel and symmetric padding.
+
+    Args:
+      size: (height, width) of the map.
+      kernel_size: k, at least 3.
+      rate: distance of the taps.
+    """
+    padding = rate * (kernel_size - 1) // 2
+    rows, columns = (Window(n, kernel_size, 1, rate, padding).seen_share for n in size)
+    taps = kernel_size**2
+    return (rows * columns * taps - 1) / (taps - 1)  # the centre is always on the map
+
+
+def reaches(model: nn.Module, size: tuple[int, int]) -> dict[str, Reach]:
+    """Every atrous convolution of a model, by its path, for images of one size.
+
+    Args:
+      model: takes images [B, H, W, 3].
+      size: (height, width) of the images.
+    """
+    found: dict[str, Reach] = {}
+
+    def note(call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
+        conv = context.module
+        if isinstance(conv, Conv | DepthwiseConv) and conv.rate > 1 and conv.kernel_size > 1:
+            _, height, width, _ = args[0].shape
+            share = outer_taps((height, width), conv.kernel_size, conv.rate)
+            found["/".join(conv.path)] = Reach(conv.rate, (height, width), share)
+        return call(*args, **kwargs)
+
+    image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
+    with nn.intercept_methods(note):
+        jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
+    return found
+
+
+def unreached(model: nn.Module, crop: tuple[int, int], frame: tuple[int, int]) -> list[str]:
+    """A line for each convolution whose outer taps training leaves out and evaluation does not.
+
+    Args:
+      model: as it is trained.
+      crop: (height, width) of the training crops.
+      frame: of the images at evaluation.
+    """
+    if crop[0] >= frame[0] and crop[1] >= frame[1]:
+        return []
+    trained = reaches(model, crop)
+    if min((reach.share for reach in trained.values()), default=1.0) >= HARDLY:
+        return []
+    seen = reaches(model, frame)
+    return [
+        f"WARNING: {path} is next to a 1x1 convolution in training: at rate {reach.rate}, "
+        f"{reach.share:.0%} of its outer taps see the {reach.size[0]} x {reach.size[1]} map of a "
+        f"crop, {seen[path].share:.0%} the map of an image at evaluation, with untrained weights. "
+        "Take smaller rates or a larger data.crop_size"
+        for path, reach in trained.items()
+        if reach.share < HARDLY and seen[path].share > _MORE * reach.share
+    ]

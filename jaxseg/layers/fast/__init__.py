@@ -1,0 +1,1 @@
+"""Faster forms of the layers, equal to the plain ones, and the choice between them."""

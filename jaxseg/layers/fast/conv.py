@@ -1,0 +1,148 @@
+"""Convolution by the fastest of its equal forms, chosen for each of its three passes.
+
+The passes are the forward one and the gradients to the input and to the kernel; the forms are the
+library's convolution, the sum over taps and Winograd's. The choice is made from static shapes by a
+model of their cost on XLA:CPU, fitted to experiments/benchmarks/convolution_costs.py (jax 0.10).
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxseg.layers.fast import taps, winograd
+from jaxseg.layers.fast.taps import Windows
+from jaxseg.types import Array
+
+
+def library(x: Array, kernel: Array, windows: Windows, groups: int = 1) -> Array:
+    """The definition: XLA's convolution of [B, H, W, Cin] with [kh, kw, Cin / groups, Cout]."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        [w.stride for w in windows],
+        [(w.padding, w.padding) for w in windows],
+        rhs_dilation=[w.rate for w in windows],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The form of each pass: "library", "taps" or "winograd"."""
+
+    forward: str
+    input_gradient: str
+    kernel_gradient: str
+
+
+def plan(x: Array, kernel: Array, windows: Windows, *, only_fast: bool = False) -> Plan:
+    """The cheapest form of each pass.
+
+    Args:
+      x: [B, H, W, Cin], of which only shape and dtype are looked at.
+      kernel: [kh, kw, Cin, Cout], likewise.
+      windows: of rows and columns.
+      only_fast: leave the library's convolution out.
+    """
+    channels = kernel.shape[2:]
+    if kernel.shape[:2] == (1, 1):
+        return Plan("taps", "taps", "taps")
+    names = {"library", "taps"} - ({"library"} if only_fast else set())
+    if _winograd_fits(kernel, windows) and x.dtype in (jnp.float32, jnp.float64):
+        names.add("winograd")
+
+    def cheapest(cost) -> str:
+        return min(sorted(names), key=lambda name: cost(name, windows, channels))
+
+    return Plan(
+        cheapest(_forward_cost),
+        cheapest(lambda name, windows, channels: _forward_cost(name, windows, channels[::-1])),
+        cheapest(functools.partial(_kernel_cost, images=x.shape[0])),
+    )
+
+
+def _winograd_fits(kernel: Array, windows: Windows) -> bool:
+    rates = {w.rate for w in windows}
+    return (
+        kernel.shape[:2] == (3, 3)
+        and len(rates) == 1
+        and all(w.stride == 1 and w.padding == w.rate for w in windows)
+    )
+
+
+def _products(name: str, windows: Windows) -> float:
+    """Products of a form, those of the library's convolution being 1."""
+    if name == "taps":
+        return windows[0].seen_share * windows[1].seen_share
+    if name == "winograd":
+        size = [w.inputs for w in windows]
+        counts = winograd.tile_counts(size, windows[0].rate)
+        covered = [2 * w.rate * n / w.inputs for w, n in zip(windows, counts, strict=True)]
+        return covered[0] * covered[1] * 4 / 9
+    return 1.0
+
+
+def _forward_cost(name: str, windows: Windows, channels: tuple[int, int]) -> float:
+    """Of the forward pass, or of the input's gradient with the channels exchanged.
+
+    Each product comes with moving its operands, and that weighs the more the fewer channels there
+    are: the sum over taps passes kh kw partial maps through memory for each channel of the input.
+    """
+    per_product = {
+        "library": 0.95,  # of 1: another form has to be clearly better
+        "taps": 0.9 + 40 / channels[0],
+        "winograd": 1.1 + 14 / channels[0] + 14 / channels[1],
+    }
+    return _products(name, windows) * per_product[name]
+
+
+def _kernel_cost(name: str, windows: Windows, channels: tuple[int, int], images: int) -> float:
+    """Of the kernel's gradient, at which XLA:CPU's convolution is about half as fast.
+
+    With at most 16 channels of output that takes as long for one image as for eight.
+    """
+    narrow = channels[1] <= 16
+    per_product = {
+        "library": 0.95 * (max(1, 8 / images) if narrow else 1),
+        "taps": 0.65 + 24 / min(channels),
+        "winograd": (0.75 + 10 / channels[0] + 10 / channels[1]) * (2.2 if narrow else 1),
+    }
+    return _products(name, windows) * per_product[name]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def fast_conv(x: Array, kernel: Array, windows: Windows, chosen: Plan) -> Array:
+    """`library` by the forms of a plan; reverse-mode derivatives only."""
+    if chosen.forward == "winograd":
+        return winograd.forward(x, kernel, windows[0].rate)
+    if chosen.forward == "taps":
+        return taps.forward(x, kernel, windows)
+    return library(x, kernel, windows)
+
+
+def _forward(x: Array, kernel: Array, windows: Windows, chosen: Plan) -> tuple:
+    return fast_conv(x, kernel, windows, chosen), (x, kernel)
+
+
+def _backward(windows: Windows, chosen: Plan, residuals: tuple, dy: Array) -> tuple[Array, Array]:
+    x, kernel = residuals
+    if chosen.input_gradient == "winograd":
+        dx = winograd.input_gradient(dy, kernel, windows[0].rate)
+    elif chosen.input_gradient == "taps":
+        dx = taps.input_gradient(dy, kernel, windows)
+    else:
+        (dx,) = jax.linear_transpose(lambda x: library(x, kernel, windows), x)(dy)
+    if chosen.kernel_gradient == "winograd":
+        dw = winograd.kernel_gradient(x, dy, windows[0].rate)
+    elif chosen.kernel_gradient == "taps":
+        dw = taps.kernel_gradient(x, dy, windows)
+    else:
+        (dw,) = jax.linear_transpose(lambda kernel: library(x, kernel, windows), kernel)(dy)
+    return dx, dw
+
+
+fast_conv.defvjp(_forward, _backward)

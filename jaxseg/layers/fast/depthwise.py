@@ -1,0 +1,131 @@
+"""Depthwise convolution as shifted multiply-adds.
+
+A library convolution with one group a channel leaves XLA's fast paths, and XLA computes its kernel
+gradient as that of a dense convolution, C times the work, of which it keeps the diagonal. Here the
+forward pass and the input's gradient are sums of shifted maps, each one fused loop over memory, and
+the kernel's gradient runs over the rows with one partial sum for each tap, column and channel.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxseg.layers.fast.forms import on_cpu
+from jaxseg.layers.fast.taps import Windows, accumulator
+from jaxseg.types import Array
+
+
+def _seen_taps(windows: Windows) -> list[tuple[int, int]]:
+    """The taps that see any of the map."""
+    rows, columns = windows
+    return [
+        (i, j)
+        for i in range(rows.kernel)
+        for j in range(columns.kernel)
+        if rows.seen(i) and columns.seen(j)
+    ]
+
+
+def _padded(x: Array, windows: Windows) -> Array:
+    edges = [(w.padding, w.padding) for w in windows]
+    return jnp.pad(x.astype(accumulator(x)), [(0, 0), *edges, (0, 0)])
+
+
+def _under(x: Array, windows: Windows, i: int, j: int) -> Array:
+    """The pixels of the padded map under a tap: [B, h, w, C]."""
+    rows, columns = windows
+    top, left = i * rows.rate, j * columns.rate
+    bottom = top + rows.stride * (rows.outputs - 1) + 1
+    right = left + columns.stride * (columns.outputs - 1) + 1
+    return x[:, top : bottom : rows.stride, left : right : columns.stride]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def depthwise_conv(x: Array, kernel: Array, windows: Windows) -> Array:
+    """[B, H, W, C] with [kh, kw, 1, C] -> [B, h, w, C]; reverse-mode derivatives only."""
+    padded = _padded(x, windows)
+    shape = (x.shape[0], windows[0].outputs, windows[1].outputs, x.shape[3])
+    y = jnp.zeros(shape, padded.dtype)
+    for i, j in _seen_taps(windows):
+        y += _under(padded, windows, i, j) * kernel[i, j, 0]
+    return y.astype(x.dtype)
+
+
+def _forward(x: Array, kernel: Array, windows: Windows) -> tuple:
+    return depthwise_conv(x, kernel, windows), (x, kernel)
+
+
+def _backward(windows: Windows, residuals: tuple, dy: Array) -> tuple[Array, Array]:
+    x, kernel = residuals
+    kernel_gradient = _kernel_gradient_by_rows if on_cpu() else _kernel_gradient
+    dx = _input_gradient(dy, kernel, windows)
+    return dx, kernel_gradient(x, dy, windows).astype(kernel.dtype)
+
+
+depthwise_conv.defvjp(_forward, _backward)
+
+
+def _input_gradient(dy: Array, kernel: Array, windows: Windows) -> Array:
+    """[B, h, w, C] with [kh, kw, 1, C] -> [B, H, W, C]."""
+    wide = dy.astype(accumulator(dy))
+    # On the map with its padding, which is cut off once: XLA (jax 0.10) cannot split a lax.pad over
+    # devices that spreads and cuts at the same time.
+    shape = [w.inputs + 2 * w.padding for w in windows]
+    dx = jnp.zeros((dy.shape[0], *shape, dy.shape[3]), wide.dtype)
+    for i, j in _seen_taps(windows):
+        edges = []
+        for tap, size, w in zip((i, j), shape, windows, strict=True):
+            before = tap * w.rate
+            reach = (w.outputs - 1) * w.stride + 1
+            edges.append((before, size - before - reach, w.stride - 1))
+        dx += lax.pad(
+            wide * kernel[i, j, 0], jnp.zeros((), wide.dtype), [(0, 0, 0), *edges, (0, 0, 0)]
+        )
+    (top, left), (rows, columns) = (w.padding for w in windows), (w.inputs for w in windows)
+    return dx[:, top : top + rows, left : left + columns].astype(dy.dtype)
+
+
+def _kernel_gradient(x: Array, dy: Array, windows: Windows) -> Array:
+    """[B, H, W, C] and [B, h, w, C] -> [kh, kw, 1, C], one sum for each tap."""
+    padded, wide = _padded(x, windows), dy.astype(accumulator(dy))
+    sums = {
+        (i, j): jnp.sum(_under(padded, windows, i, j) * wide, (0, 1, 2))
+        for i, j in _seen_taps(windows)
+    }
+    return _kernel_of(sums, windows, x.shape[3], wide.dtype)
+
+
+def _kernel_gradient_by_rows(x: Array, dy: Array, windows: Windows) -> Array:
+    """As `_kernel_gradient`; a tenth of its time on CPU, where a sum over few elements is slow."""
+    padded, wide = _padded(x, windows), dy.astype(accumulator(dy))
+    rows, columns = windows
+    taps = _seen_taps(windows)
+    reach = rows.rate * (rows.kernel - 1) + 1
+    span = columns.stride * (columns.outputs - 1) + 1
+
+    def add_row(sums: list[Array], row: Array) -> tuple[list[Array], None]:
+        under = lax.dynamic_slice_in_dim(padded, row * rows.stride, reach, axis=1)
+        here = lax.dynamic_index_in_dim(wide, row, axis=1, keepdims=False)  # [B, w, C]
+        for n, (i, j) in enumerate(taps):
+            left = j * columns.rate
+            pixels = under[:, i * rows.rate, left : left + span : columns.stride]
+            sums[n] += pixels * here
+        return sums, None
+
+    zeros = jnp.zeros((x.shape[0], columns.outputs, x.shape[3]), wide.dtype)
+    sums, _ = lax.scan(add_row, [zeros] * len(taps), jnp.arange(rows.outputs))
+    by_tap = {tap: s.sum((0, 1)) for tap, s in zip(taps, sums, strict=True)}
+    return _kernel_of(by_tap, windows, x.shape[3], wide.dtype)
+
+
+def _kernel_of(
+    sums: dict[tuple[int, int], Array], windows: Windows, channels: int, dtype: jnp.dtype
+) -> Array:
+    """[C] of each seen tap -> [kh, kw, 1, C], zero for the others."""
+    zero = jnp.zeros(channels, dtype)
+    grid = [
+        [sums.get((i, j), zero) for j in range(windows[1].kernel)] for i in range(windows[0].kernel)
+    ]
+    return jnp.stack([jnp.stack(row) for row in grid])[:, :, None]

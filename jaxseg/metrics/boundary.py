@@ -1,0 +1,271 @@
+"""Metrics of boundaries: trimap mIoU, boundary IoU, boundary F-score, Hausdorff distance.
+
+All count on the device under `jax.jit` and take maps of train ids [B, H, W]. Counts are integers
+that add up over batches; the numbers come from their sums on the host.
+
+Void: a pixel whose label or prediction is not in 0..K-1 is not counted, makes no boundary, and
+what is predicted there changes nothing. So regions that only void parts have no boundary between
+them: where void outlines every object, as in VOC, use the trimap around "void" or boundary IoU,
+whose band reaches over it.
+
+Frames: images that were padded to one frame give their own heights and widths as `sizes` [B, 2];
+then their numbers do not depend on the padding. None: each image fills its frame.
+"""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxseg.metrics import confusion_matrix
+from jaxseg.metrics.boundary_maps import (
+    VOID,
+    check_ascending,
+    edges,
+    first_within,
+    id_maps,
+    near_another,
+    percentile_of_roots,
+    squared_diagonals,
+    squared_distances,
+    squared_distances_in_class,
+)
+from jaxseg.types import Array, ArrayLike
+
+_TIE = 1 + 1e-6  # so that float32 does not lose a squared distance that equals the tolerance's
+
+
+def trimap_confusions(
+    labels: ArrayLike,
+    predictions: ArrayLike,
+    num_classes: int,
+    widths: Sequence[int],
+    *,
+    around: str = "classes",
+    metric: str = "euclidean",
+    sizes: ArrayLike | None = None,
+) -> Array:
+    """Confusion matrices of the pixels near the truth's boundaries, for several widths at once.
+
+    The curve over widths is `metrics.mean_iou(*metrics.class_counts(sums))` (Kohli et al., 2009;
+    Kraehenbuehl and Koltun, 2011; the figures of DeepLab v1, v2 and v3+).
+
+    Unsure: no paper states the shape that dilates; a disk here, a square with "chessboard".
+
+    Args:
+      labels: [B, H, W].
+      predictions: [B, H, W].
+      num_classes: K.
+      widths: of the band on either side, in pixels, ascending from 1 up.
+      around: "void" (the band that dilation of the void label adds, as DeepLab v3+ does) or
+        "classes" (width 1 is every pixel beside one of another class).
+      metric: of the width; see `squared_distances`.
+      sizes: [B, 2]; see the head of this file.
+
+    Returns:
+      int32 [number of widths, K, K]; each band holds the narrower ones.
+
+    Raises:
+      ValueError: wrong shapes; widths that are not ascending whole numbers; an unknown word.
+    """
+    truth = id_maps(labels, labels, num_classes, sizes)[0]
+    check_ascending("widths", widths)
+    if any(width != int(width) for width in widths):
+        raise ValueError(f"widths {tuple(widths)}: whole numbers of pixels")
+    if around == "void":
+        seeds, limits = truth == VOID, [int(width) for width in widths]
+    elif around == "classes":
+        seeds, limits = edges(truth, frame=False), [int(width) - 1 for width in widths]
+    else:
+        raise ValueError(f"around {around!r}: void or classes")
+    distances = squared_distances(seeds, reach=limits[-1], metric=metric)
+    ring = first_within(distances, [limit**2 for limit in limits])
+
+    def of_ring(index: Array) -> Array:
+        return confusion_matrix(jnp.where(ring == index, truth, -1), predictions, num_classes)
+
+    return jnp.cumsum(jax.lax.map(of_ring, jnp.arange(len(limits))), axis=0)
+
+
+def boundary_iou_counts(
+    labels: ArrayLike,
+    predictions: ArrayLike,
+    num_classes: int,
+    *,
+    ratio: float = 0.02,
+    distance: int | None = None,
+    sizes: ArrayLike | None = None,
+) -> Array:
+    """Pixels of each class in the inner boundaries of both maps, of the truth, of the prediction.
+
+    Boundary IoU is `metrics.class_iou(*sums)`: the IoU of what an erosion by d pixels takes away
+    from the masks (Cheng et al., Boundary IoU, arXiv 2103.16562). As in the authors' code d is
+    round(ratio * diagonal) and at least 1, the erosion d times by 3x3, and a mask that the image
+    cuts off has a boundary there.
+
+    Args:
+      labels: [B, H, W].
+      predictions: [B, H, W].
+      num_classes: K.
+      ratio: of d to the diagonal of the image.
+      distance: d in pixels, instead of the ratio.
+      sizes: [B, 2]; see the head of this file.
+
+    Returns:
+      int32 [3, K].
+
+    Raises:
+      ValueError: wrong shapes; a ratio or distance that is not positive.
+    """
+    maps = id_maps(labels, predictions, num_classes, sizes)  # [2, B, H, W]
+    if distance is not None:
+        check_ascending("distance", [distance])
+        steps = jnp.full(maps.shape[1], distance)
+    else:
+        check_ascending("ratio", [ratio])
+        diagonals = jnp.sqrt(squared_diagonals(np.shape(labels), sizes))
+        steps = jnp.maximum(1, jnp.round(ratio * diagonals))
+    boundary = near_another(maps, num_classes, steps.astype(jnp.int32))
+    truth, predicted = jnp.where(boundary, maps, num_classes)
+    # Off the boundary is class K, so that one matrix holds all three counts.
+    counts = confusion_matrix(truth, predicted, num_classes + 1)
+    rows, columns = counts.sum(axis=1), counts.sum(axis=0)
+    return jnp.stack([jnp.diagonal(counts), rows, columns])[:, :num_classes]
+
+
+def boundary_f_counts(
+    labels: ArrayLike,
+    predictions: ArrayLike,
+    num_classes: int,
+    *,
+    tolerances: Sequence[float] = (0.0075,),
+    unit: str = "diagonal",
+    sizes: ArrayLike | None = None,
+) -> Array:
+    """Boundary pixels of each class, and how many have one of the other map's near them.
+
+    `f_scores` makes the F-score of Csurka et al. (BMVC 2013) from it. SegNet (arXiv 1511.00561)
+    takes 0.75 % of the diagonal as the tolerance. A class's boundary pixels are its pixels with a
+    4-neighbour of another class; the edge of the image makes none, nor does void, so that the truth
+    of VOC has next to none and its scores mean nothing.
+
+    Unsure: whether SegNet's boundaries hold the edge of the image and the border of void.
+
+    Args:
+      labels: [B, H, W].
+      predictions: [B, H, W].
+      num_classes: K.
+      tolerances: the largest Euclidean distance of a match, ascending.
+      unit: of the tolerances: "diagonal" of the image, or "pixel".
+      sizes: [B, 2]; see the head of this file.
+
+    Returns:
+      int32 [B, number of tolerances, 4, K]: matched pixels of the truth, all of the truth, matched
+      ones of the prediction, all of the prediction.
+
+    Raises:
+      ValueError: wrong shapes; tolerances that do not ascend from above 0; an unknown unit.
+    """
+    maps = id_maps(labels, predictions, num_classes, sizes)  # [2, B, H, W]
+    check_ascending("tolerances", tolerances)
+    if unit not in ("diagonal", "pixel"):
+        raise ValueError(f"unit {unit!r}: diagonal or pixel")
+    _, batch, height, width = maps.shape
+    longest = tolerances[-1] * (math.hypot(height, width) if unit == "diagonal" else 1)
+    squares = jnp.square(jnp.asarray(tolerances, jnp.float32))[:, None, None, None]
+    if unit == "diagonal":
+        squares = squares * squared_diagonals(np.shape(labels), sizes)[:, None, None]
+    lines = jnp.where(edges(maps, frame=False), maps, VOID)
+    nearest = squared_distances_in_class(lines, lines[::-1], math.floor(longest**2 * _TIE))
+    ring = first_within(nearest, list(squares * _TIE))
+    cells = max(num_classes, len(tolerances) + 1)
+
+    def of_map(ids: Array, rings: Array) -> Array:
+        return confusion_matrix(ids[None], rings[None], cells)[:num_classes]
+
+    flat = (2 * batch, height, width)
+    counts = jax.vmap(of_map)(lines.reshape(flat), ring.reshape(flat))  # [2B, K, cells]
+    counts = counts.reshape(2, batch, num_classes, cells)
+    matched = jnp.cumsum(counts, axis=-1)[..., : len(tolerances)]
+    every = jnp.broadcast_to(counts.sum(axis=-1, keepdims=True), matched.shape)
+    return jnp.stack([matched[0], every[0], matched[1], every[1]], axis=1).transpose(0, 3, 1, 2)
+
+
+def f_scores(counts: ArrayLike) -> np.ndarray:
+    """F = 2 P R / (P + R) of each class from counts [..., 4, K] of `boundary_f_counts`.
+
+    Returns:
+      float64 [..., K]; 0 where only one of truth and prediction has a boundary of the class, nan
+      where neither has.
+    """
+    matched_truth, truth, matched_predicted, predicted = np.moveaxis(
+        np.asarray(counts, np.float64), -2, 0
+    )
+    recall = matched_truth / np.maximum(truth, 1)
+    precision = matched_predicted / np.maximum(predicted, 1)
+    total = precision + recall
+    score = 2 * precision * recall / np.where(total > 0, total, 1)
+    return np.where(truth + predicted > 0, score, np.nan)
+
+
+def mean_f_score(counts: ArrayLike) -> float:
+    """SegNet's BF: the mean over the classes of an image, then over images, of counts [N, 4, K].
+
+    Unsure: whether SegNet's mean holds classes that are only predicted; here it does, as 0. Images
+    without any boundary are left out.
+    """
+    scores = f_scores(counts)
+    scores = scores[~np.isnan(scores).all(axis=1)]
+    return float(np.nanmean(scores, axis=1).mean()) if len(scores) else float("nan")
+
+
+def hausdorff(
+    labels: ArrayLike,
+    predictions: ArrayLike,
+    num_classes: int,
+    *,
+    percentile: float = 95.0,
+    pooled: bool = False,
+    sizes: ArrayLike | None = None,
+) -> Array:
+    """Symmetric Hausdorff distance in pixels of each class in each image, or its percentile.
+
+    From each surface pixel of the one map the distance to the nearest of the other: the larger of
+    the two directions' percentiles (Huttenlocher et al., 1993), or with `pooled` the percentile of
+    all distances together, as medpy takes it. Surface pixels have a 4-neighbour of another class
+    or at the edge of the image none.
+
+    Args:
+      labels: [B, H, W].
+      predictions: [B, H, W].
+      num_classes: K.
+      percentile: 95 is customary; 100 is the distance itself.
+      pooled: one percentile over both directions.
+      sizes: [B, 2]; see the head of this file.
+
+    Returns:
+      float32 [B, K]; inf where only one of the two has the class, nan where neither has.
+
+    Raises:
+      ValueError: wrong shapes; a percentile outside 0..100 or finer than 0.01.
+    """
+    part = round(percentile * 100)
+    if not 0 <= percentile <= 100 or abs(part - percentile * 100) > 1e-6:
+        raise ValueError(f"percentile {percentile}: 0 to 100, in steps of 0.01")
+    maps = id_maps(labels, predictions, num_classes, sizes)  # [2, B, H, W]
+    truth, predicted = jnp.where(edges(maps, frame=True), maps, VOID)
+
+    def of_class(k: Array) -> Array:
+        surfaces = (truth == k, predicted == k)
+        both = [
+            jnp.where(own, squared_distances(other, queried=own), -1)
+            for own, other in (surfaces, surfaces[::-1])
+        ]
+        ways = [jnp.concatenate(both, axis=1)] if pooled else both
+        result = jnp.stack([percentile_of_roots(way, part) for way in ways]).max(axis=0)
+        has, also = (surface.any(axis=(1, 2)) for surface in surfaces)
+        return jnp.where(has & also, result, jnp.where(has | also, jnp.inf, jnp.nan))
+
+    return jax.lax.map(of_class, jnp.arange(num_classes)).T

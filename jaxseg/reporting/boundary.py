@@ -1,0 +1,124 @@
+"""The boundary suite of evaluations as a report shows it: means, classes, the trimap curve."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxseg.reporting.plots import Line
+from jaxseg.reporting.run_folder import Evaluation, Run
+
+_PARTS = {"trimap", "boundary_iou", "boundary_f"}
+
+
+def suite(evaluation: Evaluation) -> Mapping[str, Any] | None:
+    """What `boundary_suite` left in an evaluation; None: nothing, or another version's."""
+    found = evaluation.record.get("boundary")
+    return found if isinstance(found, Mapping) and found.keys() >= _PARTS else None
+
+
+def outlined(found: Mapping[str, Any]) -> bool:
+    """Whether void outlines the objects, so that boundary F means nothing."""
+    return found["trimap"]["around"] == "void"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f}"
+
+
+def distance(value: float | None, infinite: int) -> str:
+    """A mean distance; and of how many it is not the mean, as they are infinite."""
+    finite = "–" if value is None else f"{value:.2f}"
+    return f"{finite} ({infinite} infinite)" if infinite else finite
+
+
+def _tolerances(found: Mapping[str, Any]) -> list[str]:
+    return [f"F at {100 * tolerance:.3g} %" for tolerance in found["boundary_f"]["tolerances"]]
+
+
+def means(found: Mapping[str, Any]) -> dict[str, str]:
+    """The means over the classes by name: boundary IoU, boundary F, Hausdorff distance."""
+    values = {"boundary IoU": _percent(found["boundary_iou"]["mean"])}
+    if not outlined(found):
+        scores = map(_percent, found["boundary_f"]["mean"])
+        values |= dict(zip(_tolerances(found), scores, strict=True))
+    if "hausdorff_95" in found:
+        distances = found["hausdorff_95"]
+        missed = sum(distances["one_sided"].values())
+        values["Hausdorff 95, px"] = distance(distances["mean"], missed)
+    return values
+
+
+def classes(found: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The same of each class: class -> name -> text."""
+    rows = {}
+    for name, iou in found["boundary_iou"]["classes"].items():
+        row = {"boundary IoU": _percent(iou)}
+        if not outlined(found):
+            scores = map(_percent, found["boundary_f"]["classes"][name])
+            row |= dict(zip(_tolerances(found), scores, strict=True))
+        if "hausdorff_95" in found:
+            distances = found["hausdorff_95"]
+            missed = distances["one_sided"][name]
+            row["Hausdorff 95, px"] = distance(distances["classes"][name], missed)
+        rows[name] = row
+    return rows
+
+
+def trimap(found: Mapping[str, Any]) -> dict[str, str]:
+    """mIoU within each width of the band: "3 px" -> "61.20"."""
+    curve = found["trimap"][found["trimap"]["around"]]["miou"]
+    widths = (f"{width} px" for width in found["trimap"]["widths"])
+    return dict(zip(widths, map(_percent, curve), strict=True))
+
+
+def measured(run: Run) -> list[tuple[Evaluation, Mapping[str, Any]]]:
+    """The evaluations of a run that have the suite."""
+    both = ((evaluation, suite(evaluation)) for evaluation in run.evaluations)
+    return [(evaluation, found) for evaluation, found in both if found is not None]
+
+
+def lines(loaded: Sequence[Run]) -> tuple[list[Line], str]:
+    """Trimap curves of all runs, and what they are around: what the first says of its data set.
+
+    A run has its colour and each of its evaluations a dash of its own; a single run's evaluations
+    have colours instead.
+    """
+    every = [(i, run, measured(run)) for i, run in enumerate(loaded)]
+    every = [part for part in every if part[2]]
+    if not every:
+        return [], ""
+    around = every[0][2][0][1]["trimap"]["around"]
+    several = any(len(found) > 1 for _, _, found in every)
+    result = []
+    for i, run, evaluations in every:
+        for j, (evaluation, found) in enumerate(evaluations):
+            name = f"{run.name}, {evaluation.tag}" if several else run.name
+            colour, dash = (i, j) if len(loaded) > 1 else (j, 0)
+            label = name if len(loaded) > 1 else evaluation.tag
+            curve = found["trimap"][around]["miou"]
+            result.append(Line(label, found["trimap"]["widths"], curve, colour, dash))
+    return result, around
+
+
+def section(run: Run) -> dict[str, Any] | None:
+    """A run's tables of boundaries; None without any.
+
+    Returns:
+      "tag" of the evaluation whose classes are shown; "heads"; "classes", rows of texts; "means" of
+      each evaluation, rows of tag and texts; "outlined"; "distances", whether there are any.
+    """
+    found = measured(run)
+    if not found:
+        return None
+    evaluation, main = found[0]
+    heads = list(dict.fromkeys(head for _, one in found for head in means(one)))
+    rows = [(one.tag, [means(values).get(head, "–") for head in heads]) for one, values in found]
+    return {
+        "tag": evaluation.tag,
+        "heads": heads,
+        "means": rows,
+        "classes": [
+            (name, [row.get(head, "–") for head in heads]) for name, row in classes(main).items()
+        ],
+        "outlined": any(outlined(values) for _, values in found),
+        "distances": any("hausdorff_95" in values for _, values in found),
+    }

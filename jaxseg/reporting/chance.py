@@ -1,0 +1,167 @@
+"""What a report says of chance: intervals over images, over seeds, and of differences of runs.
+
+Intervals over images and over seeds answer different questions and stand in columns of their own;
+see `jaxseg.metrics.intervals`.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxseg.evaluation.record import LEVEL, interval_text
+from jaxseg.metrics import intervals
+from jaxseg.metrics.intervals import Interval
+from jaxseg.reporting.run_folder import Evaluation, Run
+from jaxseg.workdir.per_image import PerImage
+
+OVER_IMAGES = f"{100 * LEVEL:.0f} % over images"
+OVER_SEEDS = f"mean and {100 * LEVEL:.0f} % over seeds"
+# Of evaluations that differ in their protocol alone.
+_SAME = ("data", "split", "step", "weights", "data_digest")
+
+
+def over_images(metrics: Mapping[str, Any]) -> str:
+    """The interval of mIoU over images in percent, "[70.1, 74.4]"; "" where none was kept."""
+    interval = metrics.get("miou_interval")
+    return interval_text(interval) if isinstance(interval, list) and len(interval) == 2 else ""
+
+
+def over_seeds(loaded: Sequence[Run]) -> dict[tuple[pathlib.Path, str], str]:
+    """Mean mIoU and its t-interval over the runs whose configs differ in train.seed alone.
+
+    Evaluations go together if data, tag and step are the same as well. Those of a weight file are
+    left out, as it is of no seed. Of runs of one seed, the first counts.
+
+    Returns:
+      (run folder, tag) -> "72.31 [70.1, 74.4], 3 seeds", for each evaluation of each such run.
+    """
+    groups: dict[str, dict[Any, list[tuple[tuple[pathlib.Path, str], float]]]] = {}
+    for run in loaded:
+        recipe = {path: value for path, value in run.config.items() if path != "train.seed"}
+        for evaluation in run.evaluations:
+            record, seed = evaluation.record, run.config.get("train.seed")
+            miou = record["metrics"].get("miou")
+            if seed is None or miou is None or record.get("weights"):
+                continue
+            same = [recipe, evaluation.tag, *map(record.get, ("data", "step", "data_digest"))]
+            group = groups.setdefault(json.dumps(same, sort_keys=True), {})
+            group.setdefault(seed, []).append(((run.folder, evaluation.tag), miou))
+    texts = {}
+    for group in groups.values():
+        if len(group) < 2:
+            continue
+        found = intervals.seed_interval([of[0][1] for of in group.values()], level=LEVEL)
+        text = f"{100 * found.estimate:.2f} {interval_text([found.low, found.high])}"
+        for key, _ in (member for of in group.values() for member in of):
+            texts[key] = f"{text}, {len(group)} seeds"
+    return texts
+
+
+def trainings(run: Run) -> str:
+    """From how many trainings a run's numbers are: "1, seed 0"; "" where it holds no training."""
+    seed = run.config.get("train.seed")
+    return f"1, seed {seed}" if run.train and seed is not None else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """mIoU of one evaluation minus that of the first, on the same images."""
+
+    measured_on: str
+    first: str  # name of the run, or tag
+    second: str
+    interval: Interval | None
+    note: str  # why there is no interval
+
+    @property
+    def text(self) -> str:
+        """In points of percent, "+1.20 [+0.40, +2.10]"; "" without an interval."""
+        if self.interval is None:
+            return ""
+        points = (self.interval.estimate, self.interval.low, self.interval.high)
+        estimate, low, high = (f"{100 * value:+.2f}" for value in points)
+        return f"{estimate} [{low}, {high}]"
+
+    @property
+    def verdict(self) -> str:
+        """Which one is better, "not distinguishable", or the note."""
+        if self.interval is None:
+            return self.note
+        verdict = intervals.verdict(self.interval)
+        better = {"first": self.first, "second": self.second}
+        return f"{better[verdict]} is better" if verdict in better else verdict
+
+
+def differences(loaded: Sequence[Run]) -> tuple[list[Difference], list[str]]:
+    """Each run against the first one that was evaluated on the same data, split and protocol.
+
+    Returns:
+      the differences, and the names of runs that keep no counts of single images for it.
+    """
+    groups: dict[str, list[tuple[str, Evaluation]]] = {}
+    for run in loaded:
+        for evaluation in run.evaluations:
+            data = evaluation.record.get("data") or run.config.get("data.name", "")
+            groups.setdefault(f"{data} {evaluation.tag}", []).append((run.name, evaluation))
+    found: list[Difference] = []
+    without: list[str] = []
+    for measured_on, members in groups.items():
+        if len(members) < 2:
+            continue
+        kept = [member for member in members if member[1].per_image]
+        without += [name for name, evaluation in members if not evaluation.per_image]
+        found += [_difference(measured_on, kept[0], other) for other in kept[1:]]
+    return found, list(dict.fromkeys(without))
+
+
+def between_protocols(run: Run) -> list[Difference]:
+    """Each evaluation of a run against its main one, if weights, data and images are the same."""
+    if not run.evaluations:
+        return []
+    main, *others = run.evaluations
+    same = [main.record.get(name) for name in _SAME]
+    found = [
+        _difference(
+            f"{run.name}, {main.record.get('data', '')}", (main.tag, main), (other.tag, other)
+        )
+        for other in others
+        if [other.record.get(name) for name in _SAME] == same
+    ]
+    return [difference for difference in found if difference.interval]
+
+
+def _difference(
+    measured_on: str, first: tuple[str, Evaluation], second: tuple[str, Evaluation]
+) -> Difference:
+    one, two = first[1].per_image, second[1].per_image
+    if one is None or two is None or one.names != two.names:
+        interval, note = None, "other images, so no difference is taken"
+    elif other := _other_data(first[1].record, second[1].record):
+        interval, note = None, f"{other}, so no difference is taken"
+    else:
+        interval, note = _paired(one, two)
+    return Difference(measured_on, first[0], second[0], interval, note)
+
+
+def _other_data(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
+    """What differs in the data of two evaluations whose images have the same names; "" if none."""
+    if one["names"] != two["names"]:
+        return "other classes"
+    digests = [record.get("data_digest") for record in (one, two)]
+    return "other images of the same names" if None not in digests and len(set(digests)) > 1 else ""
+
+
+@functools.lru_cache(maxsize=512)  # the page and the Markdown ask for the same
+def _paired(one: PerImage, two: PerImage) -> tuple[Interval | None, str]:
+    """The interval of the difference, or why there is none."""
+    if one.num_classes != two.num_classes:
+        return None, f"{two.num_classes} classes, not {one.num_classes}: no difference is taken"
+    if len(one.names) < 2:
+        return None, "one image has no interval"
+    counts = one.class_counts(), two.class_counts()
+    if (counts[0][1] != counts[1][1]).any():
+        return None, "another truth of the same images, so no difference is taken"
+    return intervals.paired_difference(*counts, level=LEVEL), ""

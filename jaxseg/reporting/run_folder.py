@@ -1,0 +1,298 @@
+"""A run folder as it is read for a report: whatever is there, and a note on whatever is not.
+
+Nothing of the model or the data set is needed, so folders of other versions of this code can be
+read, of runs that go on or were killed, and of weights that were only evaluated.
+"""
+
+import ast
+import dataclasses
+import pathlib
+import re
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxseg.evaluation import record as results
+from jaxseg.workdir import files, log, per_image, schema
+
+_EXPECTED = re.compile(r"Expected(?: and measured)?:\s*(.+?)(?=\n\s*\n|\bMeasured:|$)", re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One drawn image of an evaluation."""
+
+    path: pathlib.Path
+    kind: str  # "best" or "worst"
+    place: int  # from 1
+    name: str
+    miou: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """One eval/TAG.json with its pictures and eval/TAG.npz."""
+
+    tag: str
+    record: dict[str, Any]  # "confusion", "names", "metrics", "images", "step", ...
+    pictures: list[Picture]
+    per_image: per_image.PerImage | None  # None: not kept, or of another evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """All that a run folder tells."""
+
+    folder: pathlib.Path
+    name: str
+    config: dict[str, Any]  # flat: "optim.learning_rate" -> 0.007
+    environment: dict[str, Any]
+    expected: str  # what the experiment's docstring promises; "" when it does not
+    train: list[dict[str, Any]]
+    tests: list[dict[str, Any]]  # the evaluations during training
+    evaluations: list[Evaluation]  # the main one first
+    notes: list[str]  # what is missing or broken, for the reader
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The headline numbers: of the main evaluation, else of the last one during training."""
+        if self.evaluations:
+            return self.evaluations[0].record["metrics"]
+        return self.tests[-1] if self.tests else {}
+
+    @property
+    def measured_on(self) -> str:
+        """What `metrics` are of."""
+        data, split = self.config.get("data.name", "?"), self.config.get("data.eval_split", "")
+        if self.evaluations:
+            record = self.evaluations[0].record
+            step = record.get("step")
+            origin = record.get("weights") or (f"step {step:,}" if step is not None else "")
+            measured = f"{record.get('data', data)} {self.evaluations[0].tag}"
+            return f"{measured}, {origin}" if origin else measured
+        if self.tests:
+            return f"{data} {split}, step {self.tests[-1]['step']:,}, during training"
+        return "not evaluated yet"
+
+    @property
+    def steps(self) -> int:
+        """The last step that was logged; 0: not trained here."""
+        return max((line["step"] for line in self.train), default=0)
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Median over the log lines."""
+        rates = [v for line in self.train if (v := line.get("images_per_second"))]
+        return statistics.median(rates) if rates else None
+
+    @property
+    def seconds(self) -> float | None:
+        """From the first log line to the last one; stops between them are in it."""
+        times = [line["time"] for line in self.train + self.tests if "time" in line]
+        return max(times) - min(times) if len(times) > 1 else None
+
+
+def flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """config.json as ("optim.learning_rate", 0.007) pairs; classes by their short name."""
+    if not isinstance(values, Mapping):
+        yield prefix, values
+        return
+    for key, value in values.items():
+        path = f"{prefix}.{key}" if prefix else key
+        if key != "class":
+            yield from flatten(value, path)
+        elif not str(value).startswith("jaxseg.config:"):
+            yield path, str(value).rpartition(":")[2]
+
+
+def differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
+    """The config fields in which runs differ, with the value of each run (None: not there)."""
+    paths = list(dict.fromkeys(path for run in runs for path in run.config))
+    rows = [(path, [run.config.get(path) for run in runs]) for path in paths]
+    return [(path, values) for path, values in rows if any(v != values[0] for v in values)]
+
+
+def _read_json(path: pathlib.Path, notes: list[str]) -> dict[str, Any]:
+    """The object of a file; {} with a note where there is none, without one where no file is."""
+    try:
+        return files.read_object(path)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        notes.append(f"{_named(path)} cannot be read ({files.why(error)}); it is left out.")
+        return {}
+
+
+def _named(path: pathlib.Path) -> str:
+    """The file within its run folder."""
+    return f"eval/{path.name}" if path.parent.name == "eval" else path.name
+
+
+def _checked(
+    path: pathlib.Path, values: Mapping[str, Any], checks: Mapping[str, files.Check],
+    notes: list[str],
+) -> dict[str, Any]:  # fmt: skip
+    """The values without those of another kind than the file's, which are noted."""
+    kept, wrong = files.cleaned(values, checks)
+    notes += _damaged_parts(path, wrong)
+    return kept
+
+
+def _damaged_parts(path: pathlib.Path, wrong: Sequence[str]) -> list[str]:
+    if not wrong:
+        return []
+    return [f"{_named(path)} is damaged; left out of it: {', '.join(wrong)}."]
+
+
+def _expected(path: pathlib.Path) -> str:
+    """What follows "Expected:" in the docstring of an experiment's file, as one line."""
+    try:
+        text = ast.get_docstring(ast.parse(files.read_bytes(path))) or ""
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    found = _EXPECTED.search(text)
+    return " ".join(found[1].split()) if found else ""
+
+
+def _pictures(
+    folder: pathlib.Path, images: Sequence[Mapping[str, Any]], notes: list[str]
+) -> list[Picture]:
+    found = []
+    for path in sorted(folder.glob("*.png")):
+        parts = results.picture_parts(path)
+        if parts and not results.is_picture(path):
+            notes.append(f"eval/{folder.name}/{path.name} is damaged; it is left out.")
+        elif parts:
+            kind, place, name = parts
+            of = [i for i in images if results.picture_name(kind, place, i["name"]) == path.name]
+            title = of[0]["name"] if of else name
+            found.append(Picture(path, kind, place, title, of[0]["miou"] if of else None))
+    return sorted(found, key=lambda picture: (picture.kind, picture.place))
+
+
+def _per_image(
+    path: pathlib.Path, record: Mapping[str, Any], notes: list[str]
+) -> per_image.PerImage | None:
+    """The counts of single images, if they are those of the record."""
+    try:
+        counts = per_image.read(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        notes.append(f"eval/{path.name} cannot be read ({files.why(error)}); it is left out.")
+        return None
+    named = list(counts.names) == [image["name"] for image in record["images"]]
+    if named and np.array_equal(counts.confusion(), record["confusion"]):
+        return counts
+    notes.append(
+        f"eval/{path.name} is of another evaluation than eval/{path.stem}.json; it is left out. "
+        "Evaluating again writes both."
+    )
+    return None
+
+
+def _evaluations(folder: pathlib.Path, notes: list[str]) -> list[Evaluation]:
+    """The newest step first; of one step, the plainest protocol first."""
+    found = []
+    for path in sorted((folder / "eval").glob("[!.]*.json")):
+        values = _read_json(path, notes)
+        if not values:
+            continue
+        record, wrong = schema.evaluation(values)
+        notes += _damaged_parts(path, wrong)
+        if record is None:
+            notes.append(f"eval/{path.name} is not an evaluation of this version; it is left out.")
+        else:
+            pictures = _pictures(path.with_suffix(""), record["images"], notes)
+            counts = _per_image(path.with_suffix(".npz"), record, notes)
+            found.append(Evaluation(path.stem, record, pictures, counts))
+    return sorted(found, key=lambda e: (-(e.record.get("step") or 0), len(e.tag), e.tag))
+
+
+def _lines(path: pathlib.Path, notes: list[str]) -> list[dict[str, Any]]:
+    try:
+        lines, damaged = log.parse_lines(files.read_bytes(path))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        notes.append(f"{path.name} cannot be read ({files.why(error)}); it is left out.")
+        return []
+    if damaged:
+        notes.append(f"Damaged lines of {path.name} that are left out: {damaged}.")
+    return lines
+
+
+def load(folder: pathlib.Path | str) -> Run:
+    """Reads a run folder.
+
+    Raises:
+      FileNotFoundError: the folder does not exist, or nothing in it is a run's.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder: give the --workdir of a run")
+    notes: list[str] = []
+    path = folder / "config.json"
+    config = _checked(path, dict(flatten(_read_json(path, notes))), schema.CONFIG, notes)
+    lines = _lines(folder / "metrics.jsonl", notes)
+    evaluations = _evaluations(folder, notes)
+    path = folder / "environment.json"
+    environment = _checked(path, _read_json(path, notes), schema.ENVIRONMENT, notes)
+    if not (config or lines or evaluations):
+        found = "no config.json, no metrics.jsonl, no eval/*.json"
+        raise FileNotFoundError(f"{folder} is not a run folder: {' '.join(notes) or found}")
+    train = [line for line in lines if line.get("kind") == "train"]
+    tests = [line for line in lines if line.get("kind") == "eval"]
+    run = Run(
+        folder=folder,
+        name=folder.resolve().name,
+        config=config,
+        environment=environment,
+        expected=_expected(folder / "experiment.py"),
+        train=train,
+        tests=tests,
+        evaluations=evaluations,
+        notes=notes,
+    )
+    notes += _what_is_missing(run)
+    return run
+
+
+def _what_is_missing(run: Run) -> Iterator[str]:
+    if not run.config:
+        yield "There is no config.json."
+    planned = run.config.get("train.steps", 0)
+    if not run.train and not any(e.record.get("weights") for e in run.evaluations):
+        yield "Nothing is logged of the training yet."
+    elif run.train and run.steps < planned:
+        yield f"The training stands at step {run.steps:,} of {planned:,}."
+    if not run.evaluations:
+        command = f"python -m jaxseg.main --mode=evaluate --workdir={run.folder}"
+        yield (
+            "There is no evaluation with a confusion matrix and pictures yet; this makes one: "
+            + command
+        )
+    elif run.train and (run.evaluations[0].record.get("step") or run.steps) < run.steps:
+        yield (
+            f"The evaluation is of step {run.evaluations[0].record['step']:,}; "
+            f"the training has gone on to step {run.steps:,}."
+        )
+    collapsed: dict[str, list[str]] = {}
+    for line in run.tests:
+        if line.get("collapsed"):
+            collapsed.setdefault(line["collapsed"], []).append(f"{line['step']:,}")
+    for name, steps in collapsed.items():
+        at = f"step{'s' * (len(steps) > 1)} {', '.join(steps)}"
+        yield f"Collapse alarm at {at}: nearly all pixels were predicted as {name}."
+
+
+def with_names(runs: Sequence[Run]) -> list[Run]:
+    """Runs of one name are told apart by as much of their path as it takes."""
+    parts = [run.folder.resolve().parts for run in runs]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(p[-depth:]) for p in parts]
+        if len(set(names)) == len(set(parts)):
+            break
+    return [dataclasses.replace(run, name=name) for run, name in zip(runs, names, strict=True)]

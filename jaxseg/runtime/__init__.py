@@ -1,0 +1,1 @@
+"""Processes, the device mesh, and how a run of several processes ends."""

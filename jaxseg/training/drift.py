@@ -1,0 +1,91 @@
+"""What a training says at its start of batch statistics: where they drift, or are of one image."""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxseg import config
+from jaxseg.training import optim
+from jaxseg.training.step import init_variables
+
+_NAMED = 2  # modules that a line names
+
+
+def _paths(tree: Any) -> dict[str, Any]:
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(keys, simple=True, separator="/"): leaf for keys, leaf in flat}
+
+
+def updated(experiment: config.Experiment) -> list[str]:
+    """The paths of the norms whose running statistics a training step changes.
+
+    The network is traced, not computed: what a frozen norm leaves alone comes out as the very
+    value that went in.
+    """
+    _, variables = jax.eval_shape(functools.partial(init_variables, experiment))
+    statistics = variables.get("batch_stats", {})
+    changed: set[str] = set()
+
+    def step(params: Any, statistics: Any, images: Any) -> None:
+        _, after = experiment.model.apply(
+            {"params": params, "batch_stats": statistics},
+            images,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": jax.random.key(0)},
+        )
+        before, after = _paths(statistics), _paths(after.get("batch_stats", {}))
+        changed.update(p.rpartition("/")[0] for p in after if after[p] is not before.get(p))
+
+    images = jax.ShapeDtypeStruct((2, *experiment.data.crop_size, 3), jnp.float32)
+    if statistics:
+        jax.eval_shape(step, variables["params"], statistics, images)
+    return sorted(changed)
+
+
+def _flag(model: nn.Module, path: str) -> str:
+    """The flag that freezes the norm at a path."""
+    part = path.partition("/")[0]
+    if hasattr(getattr(model, part, None), "norm"):
+        return f"--config.model.{part}.norm=frozen"
+    return "--config.model.norm=frozen"
+
+
+def notices(experiment: config.Experiment) -> list[str]:
+    """Lines for the user; none where there is nothing to say, and then nothing is traced.
+
+    A multiplier of 0 keeps the parameters of a norm and not its statistics, which follow the new
+    data; with them the frozen part computes something else from step to step. A step of one image
+    gives batch norm the statistics of that image.
+    """
+    multipliers = experiment.optim.multipliers
+    alone = experiment.data.batch_size // experiment.train.accumulate == 1
+    if not alone and all(factor for _, factor in multipliers):
+        return []
+    lines, drifting = [], updated(experiment)
+    _, variables = jax.eval_shape(functools.partial(init_variables, experiment))
+    factors = _paths(optim.learning_rate_factors(variables["params"], multipliers))
+    frozen = [
+        path
+        for path in drifting
+        if (own := [f for p, f in factors.items() if p.startswith(f"{path}/")]) and not any(own)
+    ]
+    if frozen:
+        named = ", ".join(frozen[:_NAMED]) + ", ..." * (len(frozen) > _NAMED)
+        flags = " ".join(dict.fromkeys(_flag(experiment.model, path) for path in frozen))
+        lines.append(
+            f"optim.multipliers freezes the parameters of {len(frozen)} norm(s) ({named}), but "
+            "not their batch statistics, which follow the data: "
+            f"{flags} keeps both as they are"
+        )
+    if alone and drifting:
+        flags = " ".join(dict.fromkeys(_flag(experiment.model, path) for path in drifting))
+        each = "micro-batch" if experiment.train.accumulate > 1 else "step"
+        lines.append(
+            f"each {each} holds one image, whose own statistics {len(drifting)} batch norm(s) take:"
+            f" {flags}, or norm=group, or a larger --config.data.batch_size"
+        )
+    return lines

@@ -1,0 +1,113 @@
+"""Whether a network can be trained as its experiment says: traced for one crop, never computed."""
+
+import dataclasses
+import functools
+import re
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from jaxseg import config, losses
+from jaxseg.inference import own_border
+from jaxseg.inference.infer import at_output_stride
+from jaxseg.training import class_count, optim
+from jaxseg.training.step import init_variables
+from jaxseg.types import Outputs, Variables
+
+
+def _of_precision(model: nn.Module) -> list[str]:
+    """float16 in training: its gradients vanish below 6e-8, and nothing scales the loss."""
+    return [
+        f"{path}=float16 needs a scaled loss, which is not built: set --config.{path}=bfloat16 to "
+        "train (float16 is for evaluation and prediction)"
+        for path, value in config.flatten(model, "model")
+        if path.endswith(".dtype") and value == "float16"
+    ]
+
+
+def faults(experiment: config.Experiment, classes: int | None) -> list[str]:
+    """All of the network as it is traced for one crop: its loss, multipliers, output strides.
+
+    Args:
+      experiment: what is to be trained.
+      classes: of the data; None: not known.
+    """
+    model = experiment.model
+    if class_count.is_open(model):
+        model = model.clone(num_classes=classes or 2)
+    experiment = dataclasses.replace(experiment, model=model)
+    try:
+        outputs, variables = jax.eval_shape(functools.partial(init_variables, experiment))
+    except ValueError as error:
+        return [named_field(model, str(error))]
+    refused, found = _of_precision(model), outputs["logits"].shape[-1]
+    if classes is not None and classes > 1 and found != classes:
+        refused.append(
+            f"the model predicts {found} classes, {experiment.data.name} has {classes}: "
+            f"set --config.model.num_classes={classes}"
+        )
+    try:
+        own_border.within(model, experiment.eval)
+    except ValueError as error:
+        refused.append(str(error))
+    refused += _of_loss(experiment.loss, outputs)
+    refused += optim.multiplier_faults(variables["params"], experiment.optim.multipliers)
+    return refused + _of_output_strides(experiment, variables)
+
+
+def _of_output_strides(experiment: config.Experiment, variables: Variables) -> list[str]:
+    stride, crop = experiment.eval.output_stride, experiment.data.crop_size
+    own = getattr(getattr(experiment.model, "backbone", None), "output_stride", 1)
+    found = []
+    if isinstance(own, int) and min(crop) < own:
+        found.append(
+            f"data.crop_size={crop} is below the output stride of {own}: set "
+            f"--config.data.crop_size={8 * own},{8 * own} or more"
+        )
+    if stride in (0, own):
+        return found
+    images = jax.ShapeDtypeStruct((1, *crop, 3), np.float32)
+    try:
+        dense = at_output_stride(experiment.model, stride)
+        jax.eval_shape(functools.partial(dense.apply, train=False), variables, images)
+    except ValueError as error:
+        words = str(error) if "eval.output_stride" in str(error) else f"eval.{error}"
+        return [*found, f"{words}: set --config.eval.output_stride=0 for that of training"]
+    return found
+
+
+def named_field(model: nn.Module, message: str) -> str:
+    """A network's own message with the flag of the field that it speaks of, where one is found."""
+    for word in re.findall(r"\w+", message)[:12]:
+        paths = [
+            path
+            for path, _ in config.flatten(model, "model")
+            if path.rpartition(".")[2] == word and word != "class"
+        ]
+        if paths:
+            flags = ", ".join(f"--config.{path}=" for path in paths[:3])
+            return f"{message}: set {flags}"
+    return message
+
+
+def _of_loss(loss: config.Loss, outputs: Outputs) -> list[str]:
+    found = []
+    if loss.hardest < 1 and loss.reduction == "images":
+        found.append(
+            f"loss.hardest={loss.hardest} needs loss.reduction=pixels: set "
+            "--config.loss.reduction=pixels, or --config.loss.hardest=1"
+        )
+    if loss.coarse and not losses.coarse_names(outputs):
+        found.append(
+            f"loss.coarse={loss.coarse} needs a model with coarse logits (DeepLab, PSPNet, ...), "
+            "this one has none: set --config.loss.coarse=0"
+        )
+    labels = jax.ShapeDtypeStruct(outputs["logits"].shape[:-1], np.uint8)
+    open_weights = dataclasses.replace(loss, class_weights=())  # their number is another fault
+    terms = jax.eval_shape(
+        functools.partial(losses.segmentation, loss=open_weights), outputs, labels
+    )
+    if set(terms) == {"loss"}:
+        found.append("the loss has no term: give one a weight, as --config.loss.cross_entropy=1")
+    return found

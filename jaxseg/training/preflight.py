@@ -1,0 +1,261 @@
+"""Whether an experiment can be trained as it is set, on this data and these devices.
+
+Nothing is computed before that is known, and all faults are told in one go, each with the flag that
+mends it: those of single fields (`config_check`), of the schedule, of the network, which is only
+traced, of the data, of the devices and of the protocol that will evaluate it.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from jax.sharding import Mesh
+
+from jaxseg import config
+from jaxseg.cli import config_check
+from jaxseg.data import class_sampling, loader
+from jaxseg.data.augment import mirrored
+from jaxseg.errors import one_line, together
+from jaxseg.inference.infer import protocol_faults
+from jaxseg.runtime import processes
+from jaxseg.training import class_count, network_preflight, optim
+
+_T = TypeVar("_T")
+_LEAST_SEEN = 0.25  # of a crop that must show image where the largest image is taken at its largest
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """What a training begins with.
+
+    Attributes:
+      experiment: with the number of classes of the data where it asks for that.
+      train: the split to train on.
+      test: the split to evaluate on.
+      mesh: of `processes.make_mesh`.
+    """
+
+    experiment: config.Experiment
+    train: loader.Source
+    test: loader.Source
+    mesh: Mesh
+
+
+def ready(
+    experiment: config.Experiment, data: tuple[loader.Source, loader.Source] | None = None
+) -> Ready:
+    """Opens the data and refuses all that does not fit.
+
+    Args:
+      experiment: what is to be trained.
+      data: (training, evaluation) splits, instead of those that experiment.data names.
+
+    Raises:
+      ValueError: all faults together.
+      FileNotFoundError: the only one is that the data is not prepared.
+    """
+    faults, usable = config_check.examine(experiment)
+    if usable is None:
+        raise ValueError(together(faults))
+    gathered = _Gathered(faults)
+    train, test, mesh = _met(gathered, usable, data)
+    gathered.refuse()
+    assert train is not None
+    assert test is not None
+    assert mesh is not None
+    return Ready(class_count.filled_in(usable, train.labels), train, test, mesh)
+
+
+def refuse_all(faults: Sequence[str], usable: config.Experiment, mode: str) -> None:
+    """Refuses what was found already together with what a mode finds in its data and protocol.
+
+    Args:
+      faults: what was found.
+      usable: the experiment with a possible value in place of each impossible one.
+      mode: "train", "evaluate" or "predict".
+
+    Raises:
+      ValueError, FileNotFoundError: as of `ready`.
+    """
+    gathered = _Gathered(faults)
+    if mode == "train":
+        _met(gathered, usable, None)
+    else:
+        gathered.faults += protocol_faults(usable.eval)
+    if mode == "evaluate":
+        data = usable.data
+        test = gathered.of(loader.open_split, data.name, data.eval_split, data.data_dir)
+        gathered.faults += _of_evaluation(usable, test) if test is not None else []
+        given = getattr(usable.model, "num_classes", 0)
+        if test is not None and given not in (0, test.labels.num_classes):
+            k = test.labels.num_classes
+            gathered.faults.append(
+                f"the model predicts {given} classes, {data.name} has {k}: set "
+                f"--config.model.num_classes={k}, or take the weights that belong to the data set"
+            )
+    gathered.refuse()
+
+
+def _met(
+    gathered: "_Gathered",
+    usable: config.Experiment,
+    data: tuple[loader.Source, loader.Source] | None,
+) -> tuple[loader.Source | None, loader.Source | None, Mesh | None]:
+    """Both splits and the mesh, None for what cannot be had; all faults are gathered."""
+    given = usable.data
+    train, test = data or (
+        gathered.of(loader.open_split, given.name, split, given.data_dir)
+        for split in (given.train_split, given.eval_split)
+    )
+    mesh = gathered.of(processes.make_mesh, usable.train.rows)
+    gathered.faults += _faults(usable, train, test, mesh)
+    return train, test, mesh
+
+
+def check(
+    experiment: config.Experiment, train: loader.Source, test: loader.Source, mesh: Mesh
+) -> None:
+    """Refuses settings that do not fit the data or the devices; see `ready`.
+
+    Raises:
+      ValueError: all faults together.
+    """
+    config_check.refuse(_faults(experiment, train, test, mesh))
+
+
+class _Gathered:
+    """Faults found so far, and the errors among them."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = list(faults)
+        self._first: ValueError | OSError | None = None
+
+    def of(self, call: Callable[..., _T], *arguments: Any) -> _T | None:
+        """What the call returns; None where it refuses, which is noted once."""
+        try:
+            return call(*arguments)
+        except (ValueError, OSError) as error:
+            self._first = self._first or error
+            if one_line(error) not in self.faults:
+                self.faults.append(one_line(error))
+            return None
+
+    def refuse(self) -> None:
+        """Raises what was found; the error itself where it is the only one."""
+        if self._first and len(self.faults) == 1:
+            raise self._first
+        config_check.refuse(self.faults)
+
+
+def _faults(
+    experiment: config.Experiment,
+    train: loader.Source | None,
+    test: loader.Source | None,
+    mesh: Mesh | None,
+) -> list[str]:
+    """All faults but those of single fields; of what is None nothing is said."""
+    data, protocol = experiment.data, experiment.eval
+    faults = _of_optimiser(experiment) + protocol_faults(protocol)
+    if train is not None:
+        faults += _of_split(experiment, train) + _of_weights(experiment.loss, data.name, train)
+    if train is not None and test is not None and train.labels != test.labels:
+        faults.append(f"{data.name}: {data.train_split} and {data.eval_split} differ in labels")
+    if test is not None:
+        faults += _of_evaluation(experiment, test)
+    if mesh is not None:
+        gathered = _Gathered(())
+        split = functools.partial(
+            processes.check_split, mesh, accumulate=experiment.train.accumulate
+        )
+        gathered.of(split, data.batch_size, data.crop_size[0])
+        faults += gathered.faults
+    classes = train.labels.num_classes if train is not None else None
+    return faults + network_preflight.faults(experiment, classes)
+
+
+def _of_optimiser(experiment: config.Experiment) -> list[str]:
+    settings = experiment.optim
+    faults = optim.schedule_faults(settings, experiment.train.steps)
+    if settings.learning_rate == 0:
+        faults.append(
+            "optim.learning_rate=0 leaves the network as it is: set "
+            f"--config.optim.learning_rate={config.Optim.learning_rate}"
+        )
+    if settings.decay_steps and settings.schedule != "step":
+        faults.append(
+            f"optim.decay_steps is of the schedule step, and this is {settings.schedule}: set "
+            '--config.optim.schedule=step, or --config.optim.decay_steps="()"'
+        )
+    return faults
+
+
+def _of_split(experiment: config.Experiment, train: loader.Source) -> list[str]:
+    """Of the split to train on: that it holds images, of a size that crops show, and classes."""
+    data, faults = experiment.data, []
+    if len(train) == 0:
+        faults.append(f"{data.name}: the split {data.train_split} holds no image")
+    if train.labels.num_classes == 1:
+        faults.append(
+            f"{data.name} has one class, {train.labels.names[0]}: the ground must be a class too, "
+            "else every prediction is right. Give it a line in the file of classes "
+            "(--classes=FILE) and prepare the set with --overwrite"
+        )
+    most = data.scale_range[1] * _enlarged(data, train.largest)
+    high, wide = (math.floor(n * most) for n in train.largest)
+    height, width = data.crop_size
+    seen = min(high, height) * min(wide, width) / (height * width)
+    if len(train) and data.border != "mirror" and seen < _LEAST_SEEN:
+        fitting = f"{min(height, max(high, 1))},{min(width, max(wide, 1))}"
+        faults.append(
+            f"data.crop_size={data.crop_size} is mostly void: the largest image of {data.name} "
+            f"{data.train_split} is {high} x {wide} at the largest scale: set "
+            f"--config.data.crop_size={fitting}"
+        )
+    if data.class_limit == 0:
+        faults.append(
+            "data.class_limit=0 is met by no crop: set --config.data.class_limit=1 for none"
+        )
+    gathered = _Gathered(faults)
+    gathered.of(class_sampling.wanted, data.duplicate, train.labels, data.name)
+    for field, on in (("data.flip", data.flip), ("eval.flip", experiment.eval.flip)):
+        gathered.of(mirrored.check, train.labels.names, field, on)
+    return gathered.faults
+
+
+def _enlarged(data: config.Data, size: tuple[int, int]) -> float:
+    """By how much data.short_side or data.long_side enlarges an image."""
+    if data.long_side:
+        return data.long_side / max(*size, 1)
+    return max(1.0, data.short_side / max(min(size), 1))
+
+
+def _of_weights(loss: config.Loss, name: str, train: loader.Source) -> list[str]:
+    given, k = len(loss.class_weights), train.labels.num_classes
+    if given not in (0, k):
+        return [
+            f"loss.class_weights has {given} numbers, {name} has {k} classes: set "
+            f'--config.loss.class_weights="()" for none, or {k} numbers '
+            f"({', '.join(train.labels.names[:12])}{', ...' * (k > 12)}), as "
+            f"python -m jaxseg.data.doctor --name={name} prints them"
+        ]
+    if given and not any(loss.class_weights):
+        return [
+            "loss.class_weights are all 0, so that nothing is learned: set "
+            '--config.loss.class_weights="()"'
+        ]
+    return []
+
+
+def _of_evaluation(experiment: config.Experiment, test: loader.Source) -> list[str]:
+    """What would else be refused at the first evaluation, after many steps."""
+    data, protocol, faults = experiment.data, experiment.eval, []
+    if len(test) == 0:
+        faults.append(f"{data.name}: the split {data.eval_split} holds no image")
+    if protocol.examples > len(test) > 0:
+        faults.append(
+            f"eval.examples={protocol.examples}: {data.name} {data.eval_split} holds {len(test)}: "
+            "set --config.eval.examples=0 for all"
+        )
+    return faults

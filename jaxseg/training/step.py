@@ -1,0 +1,190 @@
+"""The training step: initial state, loss, gradient, update. Pure functions, for jit and eval_shape.
+
+optimizer, rate = make_optimizer(experiment)
+state = jax.jit(functools.partial(init_state, experiment, optimizer))()
+step = jax.jit(make_train_step(experiment, optimizer, rate), donate_argnums=0)
+state, metrics = step(state, {"image": images, "label": labels})
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxseg import config, losses
+from jaxseg.inference.infer import normalise
+from jaxseg.state import TrainState, update_ema
+from jaxseg.training import optim
+from jaxseg.types import Array, Outputs, Variables
+
+Metrics = dict[str, Array]
+Step = Callable[[TrainState, Mapping[str, Array]], tuple[TrainState, Metrics]]
+
+
+def _init_key(seed: int) -> Array:
+    return jax.random.split(jax.random.key(seed))[0]
+
+
+def _step_key(seed: int, step: Array) -> Array:
+    return jax.random.fold_in(jax.random.split(jax.random.key(seed))[1], step)
+
+
+def init_variables(experiment: config.Experiment, channels: int = 3) -> tuple[Outputs, Variables]:
+    """The model's outputs for one crop, and its initial variables; use it under jit or eval_shape.
+
+    Where the outputs are not used, compilation leaves the forward pass out.
+    """
+    height, width = experiment.data.crop_size
+    images = jnp.zeros((1, height, width, channels), jnp.float32)
+    outputs, initial = experiment.model.init_with_output(
+        {"params": _init_key(experiment.train.seed)}, images, train=False
+    )
+    return cast(Outputs, outputs), cast(Variables, initial)
+
+
+def make_optimizer(
+    experiment: config.Experiment,
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """`optim.build` for the parameters of the experiment's model, of which only shapes are made."""
+    _, shapes = jax.eval_shape(functools.partial(init_variables, experiment))
+    return optim.build(experiment.optim, experiment.train.steps, shapes["params"])
+
+
+def init_state(
+    experiment: config.Experiment, optimizer: optax.GradientTransformation
+) -> TrainState:
+    """The state before the first step; use it under jit."""
+    _, initial = init_variables(experiment)
+    params, batch_stats = initial["params"], initial.get("batch_stats", {})
+    averaged = {"params": params, "batch_stats": batch_stats}
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=optimizer.init(params),
+        ema=averaged if experiment.train.ema_decay > 0 else None,
+    )
+
+
+def _in_parts(gradient_of: Callable[..., Any], accumulate: int) -> Callable[..., Any]:
+    """The same sums of gradient and terms, micro-batch after micro-batch, so in less memory.
+
+    Batch statistics go from each to the next; each has a dropout key of its own.
+    """
+
+    def summed(
+        params: Any, batch_stats: Any, batch: Mapping[str, Array], key: Array, whole: Array
+    ) -> Any:
+        parts = {
+            name: jnp.moveaxis(a.reshape(-1, accumulate, *a.shape[1:]), 1, 0)
+            for name, a in batch.items()
+        }  # [A, B/A, H, W, ...]
+
+        def add(carry: Any, part: tuple[Array, Mapping[str, Array]]) -> tuple[Any, None]:
+            sums, stats = carry
+            i, micro = part
+            gradient, (terms, stats) = gradient_of(
+                params, stats, micro, jax.random.fold_in(key, i), whole
+            )
+            return (jax.tree.map(jnp.add, sums, (gradient, terms)), stats), None
+
+        first = {name: a[0] for name, a in parts.items()}
+        gradient, (terms, _) = jax.eval_shape(gradient_of, params, batch_stats, first, key, whole)
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (gradient, terms))
+        carry = zeros, batch_stats
+        ((gradient, terms), batch_stats), _ = jax.lax.scan(
+            add, carry, (jnp.arange(accumulate), parts)
+        )
+        return gradient, (terms, batch_stats)
+
+    return summed
+
+
+def _of_whole(gradient_of: Callable[..., Any], places: Any) -> Callable[..., Any]:
+    """The same of parameters that lie as `places` says, in which their gradient is left."""
+    gathered = jax.tree.map(lambda place: NamedSharding(place.mesh, PartitionSpec()), places)
+
+    def of_whole(params: Any, *rest: Any) -> Any:
+        params = jax.lax.with_sharding_constraint(params, gathered)
+        gradient, aux = gradient_of(params, *rest)
+        return jax.lax.with_sharding_constraint(gradient, places), aux
+
+    return of_whole
+
+
+def make_train_step(
+    experiment: config.Experiment,
+    optimizer: optax.GradientTransformation,
+    rate: optax.Schedule,
+    places: TrainState | None = None,
+) -> Step:
+    """The function (state, batch) -> (state, metrics) of one update; jit it, donating the state.
+
+    The batch holds uint8 "image" [B, H, W, 3] and "label" [B, H, W], and where the loss asks for it
+    float32 "weight" [B, H, W]. The loss is that of the whole batch, divided by all its valid pixels
+    (or images), also with train.accumulate micro-batches: those only bound the memory. Two things
+    see the difference: batch norm, as each micro-batch is normalised by its own statistics and
+    updates the running ones; and terms that are no sum over pixels (Dice, Lovasz, the hardest
+    pixels, presence), which are those of each micro-batch, weighted by its pixels.
+    Micro-batch i holds the images i, i + A, ... of A micro-batches, so that every device has an
+    equal part of each.
+
+    Where the state is spread over devices (train.shard_params), `places` are its shardings
+    (`distributed.placed`). The parameters are then gathered for the passes through the network,
+    each device keeps the part of the gradient that is of its parameters, and updates these: the
+    numbers are those of a step on the whole state, but for the order of sums.
+
+    Metrics: the terms of `losses.segmentation`, learning_rate of this update, and gradient_norm
+    before clipping.
+    """
+    data, train = experiment.data, experiment.train
+
+    def objective(
+        params: Any, batch_stats: Any, batch: Mapping[str, Array], key: Array, whole: Array
+    ) -> tuple[Array, tuple[Metrics, Any]]:
+        outputs, updated = experiment.model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            normalise(batch["image"], data.mean, data.std),
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": key},
+        )
+        terms = losses.segmentation(
+            cast(Outputs, outputs),
+            batch["label"],
+            experiment.loss,
+            batch["weight"] if experiment.loss.boundary else None,
+            whole,
+        )
+        stats = updated.get("batch_stats", {})  # kept as they are, whatever the compute dtype
+        stats = jax.tree.map(lambda new, old: new.astype(old.dtype), stats, batch_stats)
+        return terms["loss"], (terms, stats)
+
+    gradient_of = jax.grad(objective, has_aux=True)
+    if places is not None:
+        gradient_of = _of_whole(gradient_of, places.params)
+    if train.accumulate > 1:
+        gradient_of = _in_parts(gradient_of, train.accumulate)
+
+    def train_step(state: TrainState, batch: Mapping[str, Array]) -> tuple[TrainState, Metrics]:
+        key = _step_key(train.seed, state.step)
+        gradient, (terms, batch_stats) = gradient_of(
+            state.params, state.batch_stats, batch, key, batch["label"]
+        )
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema = state.ema
+        if ema is not None:
+            now = {"params": params, "batch_stats": batch_stats}
+            ema = update_ema(ema, now, state.step, train.ema_decay)
+        metrics = terms | {
+            "learning_rate": jnp.asarray(rate(state.step)),
+            "gradient_norm": optax.global_norm(gradient),
+        }
+        return TrainState(state.step + 1, params, batch_stats, opt_state, ema), metrics
+
+    return train_step

@@ -1,0 +1,1 @@
+"""One table of names per source of published weights."""

@@ -1,0 +1,1 @@
+"""What a run folder holds. Nothing else writes there."""

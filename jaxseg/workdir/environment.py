@@ -1,0 +1,148 @@
+"""What a run folder says of how its numbers came about: config.json, environment.json."""
+
+import datetime
+import importlib.metadata
+import pathlib
+import platform
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from jaxseg import config, whole_file
+from jaxseg.workdir import files
+from jaxseg.workdir.log import json_ready, write_json
+
+_PACKAGES = (
+    *("jax", "jaxlib", "flax", "optax", "orbax-checkpoint"),
+    *("grain", "tensorflow-datasets", "numpy", "opencv-python-headless"),
+)
+
+
+def describe_run(
+    experiment: config.Experiment,
+    workdir: pathlib.Path,
+    source: pathlib.Path | None,
+    step: int,
+    data: Sequence[str] = (),
+) -> None:
+    """Writes config.json, environment.json and experiment.py; what a restart changes is noted.
+
+    Args:
+      experiment: of this start.
+      workdir: the run folder.
+      source: the experiment's file, or None.
+      step: that training goes on from; 0 at the first start.
+      data: what is to be known of the data of this start; see `identity.hold_training`.
+    """
+    values = json_ready(config.to_dict(experiment))
+    path = workdir / "config.json"
+    start = environment() | {"step": step}
+    there = path.exists()
+    before = _before(path)
+    if step and there:
+        start["changed"] = changes(before, values) if before else ["config.json was unreadable"]
+        for line in start["changed"]:
+            print(f"changed since the last start: {line}", file=sys.stderr)
+    if data:
+        start["data"] = list(data)
+        print(*(f"jaxseg: {line}" for line in data), sep="\n", file=sys.stderr)
+    write_json(path, values)
+    write_environment(workdir, start)
+    copy = workdir / "experiment.py"
+    if copy.is_dir():
+        whole_file.set_aside(copy, "it is a folder")
+    if source and not (step and copy.exists()):
+        whole_file.write_bytes(copy, source.read_bytes())
+
+
+def _before(path: pathlib.Path) -> dict[str, Any]:
+    """What a file of JSON held; {} where it is not there or, set aside, was damaged."""
+    try:
+        return files.read_object(path)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        whole_file.set_aside(path, files.why(error))
+        return {}
+
+
+def changes(before: Any, after: Any) -> list[str]:
+    """A line like "optim.learning_rate: 0.01 -> 0.02" for each value that differs in two trees."""
+
+    def leaves(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(tree, Mapping):
+            for key, value in tree.items():
+                yield from leaves(value, f"{path}.{key}" if path else key)
+        else:
+            yield path, tree
+
+    old, new = dict(leaves(before, "")), dict(leaves(after, ""))
+    return [
+        f"{path}: {old.get(path)} -> {new.get(path)}"
+        for path in [*old, *(path for path in new if path not in old)]
+        if old.get(path) != new.get(path)
+    ]
+
+
+def environment() -> dict[str, Any]:
+    """Command, code, versions and devices of this process, for environment.json."""
+    return {
+        "command": _command(),
+        "git": _git_hash(),
+        "versions": versions(),
+        "devices": [device.device_kind for device in jax.devices()],
+        "processes": jax.process_count(),
+        "python": platform.python_version(),
+        "host": socket.gethostname(),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that decide numbers, where they are installed."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _command() -> str:
+    """The command line of this process, modules by name: it is to be typed again elsewhere."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    program = ["-m", spec.name.removesuffix(".__main__")] if spec else sys.argv[:1]
+    return shlex.join([pathlib.Path(sys.executable).name, *program, *sys.argv[1:]])
+
+
+def _git_hash() -> str:
+    """The commit of this code, with "-dirty" after it when files differ; "" outside a checkout."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    folder = pathlib.Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def write_environment(workdir: pathlib.Path, start: Mapping[str, Any]) -> None:
+    """environment.json: the newest start of the run, and under "starts" all of them.
+
+    Args:
+      workdir: the run folder.
+      start: `environment()` and what else is to be known of this start.
+    """
+    path = workdir / "environment.json"
+    before = _before(path)
+    starts = before.get("starts", [])
+    if not isinstance(starts, list) or not all(isinstance(one, dict) for one in starts):
+        whole_file.set_aside(path, "its list of starts is not a list of starts")
+        starts = []
+    write_json(path, {**start, "starts": [*starts, dict(start)]})

@@ -1,0 +1,134 @@
+"""What a process was started with: told to the others of its run, so that the odd one is named."""
+
+import functools
+import hashlib
+import pathlib
+import platform
+import sys
+from typing import Any
+
+import jax
+
+import jaxseg
+from jaxseg import config
+from jaxseg.data import loader
+from jaxseg.runtime import agreement, processes
+from jaxseg.workdir import environment
+
+# Fields that tell where things are on a machine and how many threads it has.
+_OWN = {"data.data_dir", "data.manual_dir", "data.threads", "data.prefetch", "train.compile_cache"}
+_TO_COME = 300.0  # seconds that a process may start after the others
+_TO_LEAVE = 60.0  # seconds in which all have read what the others said
+_DIGITS = 12
+
+
+def refuse_odd(
+    experiment: config.Experiment,
+    workdir: pathlib.Path,
+    mode: str,
+    opened: tuple[loader.Source, ...] | None = None,
+) -> None:
+    """Compares what the processes of a run were started with; does nothing in a single one.
+
+    Args:
+      experiment: of this process.
+      workdir: the run folder, which all of them must see.
+      mode: what is to be done.
+      opened: the splits, instead of those that experiment.data names.
+
+    Raises:
+      ValueError: names the odd process and what differs.
+      TimeoutError: a process does not come.
+    """
+    if jax.process_count() > 1:
+        told = {"what is to be done": mode}
+        told |= settings(experiment)
+        told |= _of_machine()
+        told |= _of_data(experiment.data, opened)
+        told["the newest checkpoint in the run folder"] = str(_newest(workdir))
+        with processes.waiting("the other processes to say what they were started with"):
+            store = processes.store()
+            agreement.refuse_odd(
+                told | code(experiment),
+                jax.process_index(),
+                jax.process_count(),
+                store,
+                timeout=_TO_COME,
+                all_have_read=lambda name: store.wait_at_barrier(name, int(1000 * _TO_LEAVE)),
+            )
+
+
+def settings(experiment: config.Experiment) -> dict[str, str]:
+    """Each field of the config, by its path, but for those that are a machine's own."""
+    return {path: repr(v) for path, v in config.flatten(experiment) if path not in _OWN}
+
+
+def code(experiment: config.Experiment) -> dict[str, str]:
+    """A digest of each source file of this package, and of those of the experiment's classes."""
+    found = dict(_of_package())
+    for name in sorted({type(node).__module__ for node in _nodes(experiment)}):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if name.partition(".")[0] != jaxseg.__name__ and file:
+            found[f"the code of {name}"] = _digest(pathlib.Path(file))
+    return found
+
+
+@functools.cache
+def _of_package() -> dict[str, str]:
+    root = pathlib.Path(jaxseg.__file__).parent
+    return {
+        f"the code of jaxseg/{path.relative_to(root).as_posix()}": _digest(path)
+        for path in sorted(root.rglob("[!.]*.py"))
+    }
+
+
+def _digest(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGITS]
+
+
+def _nodes(node: Any) -> list[Any]:
+    """The dataclasses of a config tree."""
+    if isinstance(node, tuple | list):
+        return [found for part in node for found in _nodes(part)]
+    if not hasattr(node, "__dataclass_fields__") or isinstance(node, type):
+        return []
+    values = (getattr(node, field.name) for field in config.fields_of(node))
+    return [node, *(found for value in values for found in _nodes(value))]
+
+
+def _of_machine() -> dict[str, str]:
+    versions = {f"the version of {name}": v for name, v in environment.versions().items()}
+    return versions | {
+        "the version of Python": platform.python_version(),
+        "the number of devices of a process": str(jax.local_device_count()),
+        "the kind of its devices": jax.local_devices()[0].device_kind,
+        "JAX's 64-bit mode": str(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
+        "JAX's precision of products": str(
+            jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+        ),
+    }
+
+
+def _of_data(data: config.Data, opened: tuple[loader.Source, ...] | None) -> dict[str, str]:
+    """Classes, counts and digests of both splits; where they cannot be opened, why."""
+    try:
+        splits = opened or tuple(
+            loader.open_split(data.name, split, data.data_dir)
+            for split in dict.fromkeys((data.train_split, data.eval_split))
+        )
+    except (ValueError, OSError) as error:
+        return {"the data": str(error)}
+    told = {"the classes": splits[0].labels.to_json(), "the data": "there"}
+    for split in splits:
+        if isinstance(split, loader.Source):
+            known = split.fingerprint.splits[split.split]
+            of = f"{split.name} {split.split}"
+            told[f"the number of examples of {of}"] = str(known.count)
+            told[f"the bytes of {of}"] = str(known.size)
+            told[f"the digest of the examples of {of}"] = known.digest if known.names else ""
+    return told
+
+
+def _newest(workdir: pathlib.Path) -> int:
+    found = (workdir / "checkpoints").glob("[0-9]*")
+    return max((int(path.name) for path in found if path.name.isdigit()), default=0)

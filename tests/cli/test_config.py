@@ -1,0 +1,282 @@
+"""The config tree goes to JSON and back, and every experiment is built."""
+
+import dataclasses
+import importlib
+import json
+import logging
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg import config, train
+from jaxseg.cli import config_check, stored_config
+from jaxseg.data import class_sampling
+from jaxseg.data.augment import transforms
+from jaxseg.data.builders import camvid, cityscapes, isbi_em, pascal_context, shapes, voc2012
+from jaxseg.training import optim
+from tests.conftest import ROOT
+
+SOURCES = {
+    ".".join(path.relative_to(ROOT / "experiments").with_suffix("").parts): path.read_text()
+    for path in (ROOT / "experiments").rglob("*.py")
+}
+EXPERIMENTS = sorted(name for name, text in SOURCES.items() if "\ndef get_config(" in text)
+SIZED = [name for name in EXPERIMENTS if "\ndef get_config(size" in SOURCES[name]]
+BUILDERS = (camvid, cityscapes, isbi_em, pascal_context, shapes, voc2012)
+LABELS = {module.__name__.split(".")[-1]: module.LABELS for module in BUILDERS}
+
+
+def experiment(name):
+    return importlib.import_module(f"experiments.{name}").get_config()
+
+
+def concrete(name):
+    """With three classes where the number is left to the data."""
+    built = experiment(name)
+    if built.model.num_classes == 0:
+        built.model = built.model.clone(num_classes=3)
+    return built
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_survives_json(name):
+    built = experiment(name)
+    values = config.to_dict(built)
+    again = config.from_dict(json.loads(json.dumps(values)))
+    assert config.to_dict(again) == values
+    assert dict(config.flatten(again)) == dict(config.flatten(built))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_gives_logits_at_the_size_of_its_crops(name):
+    built = concrete(name)
+    height, width = built.data.crop_size
+    images = jax.ShapeDtypeStruct((2, height, width, 3), jnp.float32)
+
+    def forward(images):
+        variables = built.model.init(jax.random.key(0), images, train=False)
+        return built.model.apply(variables, images, train=False), variables["params"]
+
+    outputs, params = jax.eval_shape(forward, images)
+    assert outputs["logits"].shape == (2, height, width, built.model.num_classes)
+    assert outputs["logits"].dtype == jnp.float32
+    if built.data.name in LABELS:
+        assert LABELS[built.data.name].num_classes == built.model.num_classes
+    assert len(built.loss.class_weights) in (0, built.model.num_classes)
+    optim.build(built.optim, built.train.steps, params)  # refuses multipliers that match nothing
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_names_its_paper_numbers_and_command(name):
+    text = importlib.import_module(f"experiments.{name}").__doc__
+    for word in ("arXiv", "Expected", "easured"):
+        assert word in text
+    assert "jaxseg.main" in text or "launch/" in text
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_keeps_to_its_declared_kinds(name):
+    built = concrete(name)
+    config_check.check(built)
+    config_check.check(config.from_dict(json.loads(json.dumps(config.to_dict(built)))))
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_full_size_is_a_whole_experiment_and_other_sizes_are_refused(name):
+    get_config = importlib.import_module(f"experiments.{name}").get_config
+    full = get_config("full")
+    config_check.check(full)
+    again = config.from_dict(json.loads(json.dumps(config.to_dict(full))))
+    assert config.to_dict(again) == config.to_dict(full)
+    assert config.to_dict(full) != config.to_dict(get_config("small"))
+    assert LABELS[full.data.name].num_classes == full.model.num_classes
+    with pytest.raises(ValueError, match=r"'huge': it must be .*small.*full"):
+        get_config("huge")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("data.crop_size", (64,), "2 values, each a whole number"),
+        ("data.crop_size", 64, "2 values, each a whole number"),
+        ("data.crop_size", (64, 64, 64), "2 values"),
+        ("data.mean", (1.0, 2.0), "3 values, each a number"),
+        ("data.flip", 1, "True or False"),
+        ("data.name", None, "a text"),
+        ("optim.multipliers", (("head", "ten"),), "a list, each of it 2 values: a text, a number"),
+        ("train.steps", 1.5, "a whole number"),
+        ("train.steps", True, "a whole number"),
+        ("model.atrous_rates", ("6", "x"), "a list, each of it a whole number"),
+        ("model.backbone.dtype", "float8", "float32, bfloat16, float16"),
+        ("model.dropout", 1.0, "at least 0 and below 1"),
+        ("data.std", (0.0, 1.0, 1.0), "at least 1e-06"),
+        ("loss.class_weights", (1.0, -1.0), "at least 0"),
+        ("optim.learning_rate", float("nan"), "at least 0"),
+        ("train.eval_every", -1, "at least 0"),
+        ("loss.reduction", "sum", "one of pixels, images"),
+        ("loss.coarse", -1.0, "at least 0"),
+        ("data.border", "edge", "one of mean, zero, mirror"),
+        ("data.photometric", 0.5, "True or False"),
+        ("data.class_crops", None, "True or False"),
+        ("data.class_limit", 1.25, "at least 0 and at most 1"),
+        ("data.class_limit_draws", 0, "at least 1"),
+        ("data.class_limit_draws", 2.5, "a whole number"),
+        ("data.duplicate", "car", "a list, each of it a text"),
+        ("data.duplicate", (3,), "a list, each of it a text"),
+        ("data.balance", "yes", "True or False"),
+        ("data.rotation", 360.0, "at least 0 and below 360"),
+        ("data.rotation_probability", 1.5, "at least 0 and at most 1"),
+        ("data.elastic", float("inf"), "at least 0 and below 1000"),
+        ("data.blur", float("nan"), "at least 0 and at most 1"),
+        ("train.seed", -1, "at least 0 and below 4.29497e"),
+        ("train.steps", 2**31, "finite, and whole numbers below 2.31"),
+        ("optim.b2", 1.0, "at least 0 and below 1"),
+        ("optim.power", float("inf"), "at least 0 and finite"),
+        ("optim.multipliers", (("head", float("nan")),), "finite"),
+        ("eval.scales", (1.0, float("inf")), "finite"),
+        ("eval.rotations", 361, "at least 1 and below 361"),
+        ("model.num_classes", -1, "at least 0"),
+        ("model.num_classes", 1, "at least 2, as the ground is a class too"),
+        ("model.norm_epsilon", float("nan"), "finite"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_with_its_field(path, value, words):
+    built = experiment("quickstart")
+
+    def changed(node, parts):
+        name, *rest = parts
+        inner = changed(getattr(node, name), rest) if rest else value
+        if isinstance(node, nn.Module):
+            return node.clone(**{name: inner})
+        return dataclasses.replace(node, **{name: inner})
+
+    with pytest.raises(ValueError, match=f"{path}=.*must be .*{words}"):
+        config_check.check(changed(built, path.split(".")))
+
+
+def test_the_transforms_defaults_are_the_configs():
+    """`Augment` stands alone, for the doctor's picture too, and still is what a run does."""
+    data = {field.name: field.default for field in dataclasses.fields(config.Data)}
+    for field in dataclasses.fields(transforms.Augment):
+        if field.name in data and field.name != "crop_size":
+            assert field.default == data[field.name], field.name
+
+
+def test_every_setting_of_the_views_reaches_the_loader(monkeypatch):
+    given = {}
+    monkeypatch.setattr(
+        train.loader, "train_iterator", lambda *_, **settings: given.update(settings) or iter(())
+    )
+    built = experiment("quickstart")
+    plan = class_sampling.Plan(np.arange(3))
+    other = {bool: True, int: 7, float: 0.5, str: "zero", tuple: (0.5, 0.75)}
+    fields = {field.name: field for field in dataclasses.fields(transforms.Augment)}
+    for name in set(fields) & {field.name for field in dataclasses.fields(config.Data)}:
+        value = getattr(built.data, name)
+        changed = (90.0, 80.0, 70.0) if name == "mean" else other[type(value)]
+        setattr(built.data, name, not value if isinstance(value, bool) else changed)
+    built.data.crop_size = (33, 65)
+    list(train._batches(built, None, plan, None, None))
+    assert given["plan"] is plan
+    for name in fields:
+        if hasattr(built.data, name):
+            assert getattr(given["augment"], name) == getattr(built.data, name), name
+
+
+def test_an_unknown_field_is_refused_by_name():
+    values = config.to_dict(experiment(EXPERIMENTS[0]))
+    values["optim"]["learning_speed"] = 1.0
+    with pytest.raises(ValueError, match="Optim has no field learning_speed"):
+        config.from_dict(values)
+
+
+def test_an_unknown_class_is_refused_by_name():
+    values = config.to_dict(experiment(EXPERIMENTS[0]))
+    values["model"]["class"] = "jaxseg.models.deeplab_v9:DeepLabV9"
+    with pytest.raises(ValueError, match="deeplab_v9"):
+        config.from_dict(values)
+
+
+def test_what_json_cannot_hold_is_refused():
+    with pytest.raises(TypeError, match="cannot stand in a config"):
+        config.to_dict(config.Loss(class_weights=(jnp.ones(3),)))
+
+
+def test_a_field_that_an_older_version_lacked_gets_its_default_and_a_warning(caplog):
+    values = config.to_dict(experiment("quickstart"))
+    del values["data"]["jitter"], values["eval"]
+    with caplog.at_level(logging.WARNING):
+        again = config.from_dict(values)
+    assert again.data.jitter == config.Data.jitter
+    assert again.eval == config.Eval()
+    assert [record.getMessage()[:40].split(",")[0] for record in caplog.records] == [
+        "the config lacks Data.jitter",
+        "the config lacks Experiment.eval",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda values: values["model"].pop("num_classes"), "needs the field num_classes"),
+        (lambda values: values["model"].pop("class"), "names no class, as MODULE:NAME"),
+        (lambda values: values["data"].update({"class": 3}), "names no class, as MODULE:NAME"),
+        (
+            lambda values: values["data"].update({"class": ".a:b"}),
+            "'.a:b' is not one of this package",
+        ),
+        (lambda values: values["data"].update({"class": "os:path"}), "is not a part of a config"),
+        (lambda values: values["model"].update(speed=1), "has no field speed"),
+    ],
+)
+def test_the_config_of_another_version_is_one_line_with_its_file(tmp_path, change, says):
+    values = config.to_dict(experiment("quickstart"))
+    change(values)
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=says) as error:
+        stored_config.get_config(str(tmp_path))
+    assert str(error.value).startswith(f"{tmp_path}/config.json: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '"text"', "null", "{", "\xff"])
+def test_what_is_no_config_is_refused(tmp_path, text):
+    (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"holds no experiment|is not JSON"):
+        stored_config.get_config(str(tmp_path))
+
+
+def test_a_part_of_another_kind_is_refused():
+    built = dataclasses.replace(experiment("quickstart"), data=config.Loss())
+    with pytest.raises(ValueError, match=r"^data=.* must be Data"):
+        config_check.check(built)
+    with pytest.raises(ValueError, match=r"^model=3 must be Module"):
+        config_check.check(dataclasses.replace(experiment("quickstart"), model=3))
+
+
+def test_float64_is_refused_where_jax_would_compute_in_float32():
+    built = experiment("quickstart")
+    built.model = built.model.clone(dtype="float64")
+    with pytest.raises(ValueError, match="'float64' must be one of float32, bfloat16"):
+        config_check.check(built)
+    with jax.enable_x64(True):
+        config_check.check(built)
+
+
+def test_a_kernel_whose_taps_no_machine_could_trace_is_refused():
+    built = experiment("segnet.basic_shapes")
+    built.model = built.model.clone(kernel_size=49_586)
+    with pytest.raises(ValueError, match=r"kernel_size=49586 must be at least 1 and below 256"):
+        config_check.check(built)
+
+
+@pytest.mark.parametrize("part", ["model", "data", "loss", "optim", "train", "eval"])
+@pytest.mark.parametrize("value", [[], [1, 2], "text", 3, None, True])
+def test_a_stored_part_of_another_kind_is_refused_by_name(tmp_path, part, value):
+    values = config.to_dict(experiment("quickstart")) | {part: value}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=rf"config.json: Experiment.{part} is .*, not a "):
+        stored_config.get_config(str(tmp_path))

@@ -1,0 +1,112 @@
+"""Flags that absl would take without a word."""
+
+import dataclasses
+
+import pytest
+from absl import flags
+
+from jaxseg import config
+from jaxseg.cli import flag_check
+from tests.helpers.programs import tiny
+
+
+@pytest.fixture
+def known():
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "", flag_values=values)
+    flags.DEFINE_string("mode", "train", "", flag_values=values)
+    flags.DEFINE_string("config", None, "", flag_values=values)
+    flags.DEFINE_bool("memory", False, "", flag_values=values)
+    flags.DEFINE_multi_string("chain", [], "", flag_values=values)
+    return values
+
+
+BOOLEANS = {"data.flip"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--workdir=a --mode=evaluate",
+        "--workdir a -mode evaluate",
+        "--memory --workdir=a",
+        "--nomemory",
+        "--config.data.flip --config.train.steps 5",
+        "--noconfig.data.flip",
+        "--chain=1,2 --chain=3,4",
+        "--mode=train --mode=train",
+        "photo.jpg -- --wrong",
+        "--config.optim.learning_rate -1",
+    ],
+)
+def test_what_means_what_it_says_is_left_alone(known, line):
+    assert flag_check.faults(["main", *line.split()], known, BOOLEANS) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--memory False", "--memory False: a boolean takes its value with =: --memory=False"),
+        (
+            "--config.data.flip False",
+            "--config.data.flip False: a boolean takes its value with =: --config.data.flip=False",
+        ),
+        ("--workdir --mode=evaluate", "--workdir lacks its value: --workdir=VALUE (before --mode"),
+        ("--workdir", "--workdir lacks its value: --workdir=VALUE"),
+        ("--mode=train --mode=predict", "--mode is given 2 times, as train and predict: give it"),
+        (
+            "--config.data.crop_size=3,3 --config.data.crop_size=3,3",
+            "--config.data.crop_size is given 2 times, as 3,3 and 3,3",
+        ),
+        ("--memory --nomemory", "--memory is given 2 times, as True and False"),
+        ("--wrokdir=a", "--wrokdir is not a flag: did you mean --workdir?"),
+        ("--noworkdir", "--noworkdir is not a flag"),
+    ],
+)
+def test_what_absl_would_take_otherwise_is_refused(known, line, says):
+    (found,) = flag_check.faults(["main", *line.split()], known, BOOLEANS)
+    assert found.startswith(says)
+
+
+def test_all_are_told_together(known):
+    line = "--wrokdir=a --memory False --mode=a --mode=b --workdir"
+    assert len(flag_check.faults(["main", *line.split()], known)) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "way"),
+    [
+        ("eval.crop_size", (8, 8), "--config.eval.sliding=True"),
+        ("eval.stride", 0.5, "--config.eval.sliding=True"),
+        ("eval.crf_filter", "exact", "--config.eval.crf="),
+        ("eval.hausdorff", True, "--config.eval.boundary=True"),
+        ("optim.decay_factor", 0.5, "--config.optim.schedule=step"),
+        ("optim.b2", 0.9, "--config.optim.name=adamw"),
+        ("loss.focal_gamma", 1.0, "--config.loss.focal=1"),
+        ("loss.per_image", True, "--config.loss.dice=1 or --config.loss.lovasz=1"),
+        ("data.rotation_probability", 0.5, "--config.data.rotation=10"),
+        ("data.class_limit_draws", 5, "--config.data.class_limit=0.75"),
+        ("train.init_partial", True, "--config.train.init_from=FOLDER"),
+    ],
+)
+def test_a_field_that_another_one_switches_off_is_refused_where_it_is_given(path, value, way):
+    part, name = path.split(".")
+    experiment = tiny.experiment()
+    setattr(experiment, part, dataclasses.replace(getattr(experiment, part), **{name: value}))
+    default = config.Experiment(experiment.model)
+    (found,) = flag_check.without_effect(experiment, {path: value}, default)
+    assert found == f"--config.{path} changes nothing by itself: set {way} as well" or way in found
+    assert flag_check.without_effect(experiment, {}, default) == []
+    switch, _, on = way.removeprefix("--config.").partition(" ")[0].partition("=")
+    part, name = switch.split(".")
+    kinds = {"True": True, "": "deeplab_v2", "10": 10.0, "1": 1.0, "0.75": 0.75}
+    changed = {name: kinds.get(on, on)}
+    setattr(experiment, part, dataclasses.replace(getattr(experiment, part), **changed))
+    assert flag_check.without_effect(experiment, {path: value}, default) == []
+
+
+def test_a_field_given_at_its_default_is_left_alone():
+    experiment = tiny.experiment()
+    default = config.Experiment(experiment.model)
+    given = {"eval.hausdorff": False, "optim.b2": 0.999}
+    assert flag_check.without_effect(experiment, given, default) == []

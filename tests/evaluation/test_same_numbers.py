@@ -1,0 +1,175 @@
+"""`evaluate` and the PNGs of `predict` give the same counts, image by image, in any company."""
+
+import dataclasses
+import pathlib
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxseg import config, evaluate, predict
+from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.inference import protocols
+from jaxseg.types import IGNORE
+
+MEAN, STD, CROP = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0), (33, 41)
+NAMES = ("ground", "red", "blue")
+LABELS = LabelSpec(NAMES, voc_palette(3), {0: 0, 1: 1, 2: 2, 255: IGNORE})
+
+
+class Stage(nn.Module):
+    """Features at an output stride, which protocols change; the parameters do not."""
+
+    output_stride: int = 8
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.relu(nn.Conv(6, (3, 3), strides=2, padding=1)(x))
+        rate = max(1, 8 // self.output_stride * 2)
+        steps = min(self.output_stride // 2, 2)
+        return nn.relu(nn.Conv(8, (3, 3), strides=steps, padding=rate, kernel_dilation=rate)(x))
+
+
+class Context(nn.Module):
+    """Every score depends on the mean over the whole frame, so a frame of another size shows."""
+
+    num_classes: int = 3
+    backbone: Stage = Stage()
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        x = self.backbone(images)
+        whole = jnp.broadcast_to(x.mean((1, 2), keepdims=True), x.shape)
+        x = nn.Conv(self.num_classes, (1, 1))(jnp.concatenate([x, 2 * whole], -1))
+        shape = (*images.shape[:3], self.num_classes)
+        return {"logits": jax.image.resize(x, shape, "bilinear")}
+
+
+class Files:
+    """Image files and their labels as a split; `largest` is theirs."""
+
+    labels = LABELS
+
+    def __init__(self, examples):
+        self.examples = examples
+        self.largest = tuple(np.max([e["label"].shape for e in examples], axis=0).tolist())
+
+    def __len__(self):
+        return len(self.examples)
+
+    def __getitem__(self, index):
+        return self.examples[index]
+
+
+def made(folder, sizes, seed):
+    """Files of the given sizes: patches of colour under noise."""
+    rng = np.random.default_rng(seed)
+    examples = []
+    folder.mkdir()
+    for i, (height, width) in enumerate(sizes):
+        label = np.kron(rng.integers(0, 3, (40, 40)), np.ones((8, 8))).astype(np.uint8)
+        label = label[:height, :width]
+        image = np.asarray(LABELS.colour(label)) // 2 + rng.integers(0, 128, (height, width, 3))
+        label[rng.random(label.shape) < 0.05] = IGNORE
+        name = f"{i}"
+        Image.fromarray(image.astype(np.uint8)).save(folder / f"{name}.png")
+        examples.append({"image": image.astype(np.uint8), "label": label, "name": name})
+    return examples
+
+
+# Alone below the crop, beside larger ones, and one of another frame; all odd or of odd multiples.
+SETS = {
+    "small": [(20, 31), (33, 41), (7, 40)],
+    "mixed": [(33, 29), (35, 60), (201, 43), (34, 61), (161, 170)],
+    "wide": [(31, 301), (64, 299), (33, 170)],
+}
+
+
+def small(protocol):
+    """A paper's protocol with its pixels divided by 16, for images of these sizes."""
+    sizes = {name: tuple(-(-side // 16) for side in getattr(protocol, name))
+             for name in ("size", "crop_size")}  # fmt: skip
+    return dataclasses.replace(
+        protocol, **sizes, margin=protocol.margin // 16, long_side=protocol.long_side // 8
+    )
+
+
+def start():
+    return Context().init(jax.random.key(3), jnp.zeros((1, 33, 41, 3)), train=False)
+
+
+def evaluated(examples, protocol, variables):
+    return evaluate.evaluate(
+        Context(),
+        variables,
+        Files(examples),
+        protocol=protocol,
+        mean=MEAN,
+        std=STD,
+        crop=CROP,
+        threads=0,
+        progress=False,
+    )
+
+
+def counted(examples, protocol, variables, folder):
+    """int64 [N, 3, 3] from the PNGs that a prediction of the files leaves."""
+    output = folder.with_name(f"{folder.name}_out")
+    done = predict.run(
+        variables, Context(), LABELS, [folder], output, protocol, MEAN, STD, crop=CROP,
+        progress=False,
+    )  # fmt: skip
+    assert sorted(done.written) == sorted(example["name"] for example in examples)
+    counts = np.zeros((len(examples), 3, 3), np.int64)
+    for count, example in zip(counts, examples, strict=True):
+        png = Image.open(output / "labels" / f"{example['name']}.png")
+        valid = example["label"] != IGNORE
+        np.add.at(count, (example["label"][valid], np.asarray(png)[valid]), 1)
+    return counts
+
+
+def hold(folder: pathlib.Path, name: str, protocol: config.Eval) -> None:
+    examples, variables = made(folder, SETS[name], seed=len(name)), start()
+    whole = evaluated(examples, protocol, variables)
+    assert (whole.confusion.sum(axis=0) > 0).sum() >= 2  # a network that says more than one thing
+    counts = counted(examples, protocol, variables, folder)
+    np.testing.assert_array_equal(whole.per_image.matrices(), counts)
+    for chosen in ([0], [len(examples) - 1, 0]):  # any subset, in any order
+        part = evaluated([examples[i] for i in chosen], protocol, variables)
+        np.testing.assert_array_equal(part.per_image.matrices(), counts[chosen])
+    for batch_size in (1, 2):
+        other = dataclasses.replace(protocol, batch_size=batch_size)
+        found = evaluated(examples, other, variables)
+        np.testing.assert_array_equal(found.per_image.matrices(), counts)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_whole_images_count_the_same_whoever_asks(tmp_path, name):
+    hold(tmp_path / "images", name, config.Eval())
+
+
+PAPERS = [name for name in protocols.PROTOCOLS if not protocols.PROTOCOLS[name].crf]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_protocol_counts_the_same_whoever_asks(tmp_path, paper):
+    name = list(SETS)[PAPERS.index(paper) % len(SETS)]
+    hold(tmp_path / "images", name, small(protocols.PROTOCOLS[paper]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paper", ["deeplab_v1", "deeplab_v2"])
+def test_a_crf_counts_the_same_whoever_asks(tmp_path, paper):
+    hold(tmp_path / "images", "small", small(protocols.PROTOCOLS[paper]))
+
+
+def test_these_numbers_would_differ_in_another_frame(tmp_path):
+    """The premise of the tests above: this network sees what an image is padded with."""
+    examples = made(tmp_path / "images", SETS["mixed"], seed=5)
+    own = evaluated(examples, config.Eval(), start()).per_image.matrices()
+    common = evaluated(examples, config.Eval(size=(201, 170)), start()).per_image.matrices()
+    assert (own != common).any(axis=(1, 2)).sum() >= 3
