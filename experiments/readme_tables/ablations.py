@@ -1,9 +1,9 @@
-"""The README's tables of ablations, from the records in experiments/results.
+"""The tables of docs/ablations.md, from the records in experiments/results.
 
     python -m experiments.readme_tables.ablations [SWEEP ...]
 
-copies the table.json of each folder of a finished sweep to ablation_NAME_SIZE.json there, and
-writes the tables of all records between the marks in README.md.
+copies the table.json of each folder of a finished sweep to experiments/results, as
+ablation_NAME_SIZE.json, and writes the tables of all records into the page.
 """
 
 import json
@@ -13,11 +13,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments.ablation import ablation, output
-from experiments.readme_tables.models import RESULTS, ROOT, with_table
-from jaxseg import whole_file
+from experiments.readme_tables import page
+from experiments.readme_tables.page import RESULTS
 from jaxseg.workdir.log import write_json
 
-BEGIN, END = "<!-- ablations -->", "<!-- /ablations -->"
 _OF_THE_MACHINE = ("host", "started")
 
 
@@ -48,7 +47,7 @@ def records(results: pathlib.Path = RESULTS) -> Iterator[dict[str, Any]]:
 
 
 def block(results: pathlib.Path = RESULTS) -> str:
-    """What stands between the marks in README.md: of each table title, rows and agreement."""
+    """The tables: of each its title, rows and agreement with the paper."""
     named = {ablation.slug(name): name for name in ablation.names()}
     parts = []
     for record in records(results):
@@ -63,15 +62,14 @@ def block(results: pathlib.Path = RESULTS) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Keeps the records of the sweeps named, then writes the README's tables."""
+    """Keeps the records of the sweeps named, then writes the tables of all records."""
     for sweep in arguments:
         try:
             print(keep(pathlib.Path(sweep)))
         except ValueError as error:
             print(f"jaxseg: {error}", file=sys.stderr)
             return 1
-    readme = ROOT / "README.md"
-    whole_file.write_text(readme, with_table(readme.read_text(), block(), BEGIN, END))
+    page.write("docs/ablations.md", "ablations", block())
     return 0
 
 

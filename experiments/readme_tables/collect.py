@@ -14,10 +14,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.readme_tables.page import RESULTS
 from jaxseg import whole_file
 from jaxseg.reporting import run_folder
 
-RESULTS = pathlib.Path(__file__).resolve().parents[1] / "results"
 _KEPT = ("command", "git", "versions", "devices", "processes", "python", "started")
 
 

@@ -1,25 +1,24 @@
-"""The README's table of networks, from the networks themselves and from what was measured.
+"""The tables of networks, from the networks themselves and from what was measured.
 
     python -m experiments.readme_tables.models
 
-traces each network of `model_rows` (half a minute), writes experiments/results/models.json, and
-the table between the marks in README.md. Nothing is computed and no weight is read.
+traces each network of `model_rows` (half a minute), writes experiments/results/models.json, the
+table of docs/models.md and the short one of README.md. Nothing is computed, no weight is read.
 """
 
 import json
 import pathlib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from experiments.readme_tables.model_rows import ROWS, Row
+from experiments.readme_tables import page
+from experiments.readme_tables.model_rows import Row, rows
+from experiments.readme_tables.page import RESULTS, ROOT
 from jaxseg import summary, whole_file
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "experiments" / "results"
 CACHE = RESULTS / "models.json"
-BEGIN, END = "<!-- models -->", "<!-- /models -->"
 SIZE = (513, 513)  # of the image whose multiply-adds are counted
 DATA = {"shapes": "Shapes", "camvid": "CamVid", "voc2012": "VOC", "isbi_em": "ISBI EM"}
 
@@ -83,7 +82,7 @@ def _result(name: str, results: pathlib.Path) -> str:
 def _state(row: Row, results: pathlib.Path) -> str:
     parts = [_result(name, results) for name in row.runs]
     if (ROOT / "experiments" / f"{row.recipe}.py").exists():
-        parts.append(f"[{row.recipe}](experiments/{row.recipe}.py)")
+        parts.append(f"`{row.recipe}`")
     return "; ".join(part for part in parts if part)
 
 
@@ -102,40 +101,47 @@ def _cells(row: Row, measured: Mapping[str, Any], results: pathlib.Path) -> tupl
     )
 
 
+def _markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rule = ["---:" if head in _RIGHT else "---" for head in heads]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *lines))
+
+
 def table(measured: Mapping[str, Mapping[str, Any]], results: pathlib.Path = RESULTS) -> str:
-    """The table in Markdown.
+    """The table of all networks in Markdown.
 
     Args:
       measured: network -> `measure` of its row.
       results: the folder of the runs' records.
     """
-    rule = ("---:" if head in _RIGHT else "---" for head in _HEADS)
-    rows = [_HEADS, rule, *(_cells(row, measured[row.network], results) for row in ROWS)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    return _markdown(_HEADS, (_cells(row, measured[row.network], results) for row in rows()))
 
 
-def with_table(readme: str, block: str, begin: str = BEGIN, end: str = END) -> str:
-    """The README with a table between its marks.
-
-    Raises:
-      ValueError: the marks are not there.
-    """
-    before, found_begin, rest = readme.partition(begin)
-    _, found_end, after = rest.partition(end)
-    if not (found_begin and found_end):
-        raise ValueError(f"README.md has no {begin} ... {end} to write the table between")
-    return f"{before}{begin}\n\n{block}\n\n{end}{after}"
+def short_table(measured: Mapping[str, Mapping[str, Any]], results: pathlib.Path = RESULTS) -> str:
+    """The table of README: of each model file the first network with runs, else the first one."""
+    heads = ("network", "paper", "parameters", "receptive field", "weights", "mIoU")
+    by_file: dict[str, list[Row]] = {}
+    for row in rows():
+        by_file.setdefault(type(row.model).__module__, []).append(row)
+    lines = []
+    for own in by_file.values():
+        row = next((row for row in own if row.runs), own[0])
+        network, paper, _, parameters, _, _, field, weights, _ = _cells(
+            row, measured[row.network], results
+        )
+        result = next(filter(None, (_result(name, results) for name in row.runs)), "")
+        lines.append((network, paper, parameters, field, weights, result))
+    return _markdown(heads, lines)
 
 
 def main() -> int:
     """The command line."""
     measured = {}
-    for row in ROWS:
+    for row in rows():
         measured[row.network] = measure(row)
         print(row.network, file=sys.stderr)
     whole_file.write_text(CACHE, json.dumps({"size": SIZE, "networks": measured}, indent=1) + "\n")
-    readme = ROOT / "README.md"
-    whole_file.write_text(readme, with_table(readme.read_text(), table(measured)))
+    page.write("docs/models.md", "models", table(measured))
+    page.write("README.md", "models", short_table(measured))
     return 0
 
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.readme_tables.models import RESULTS, ROOT, with_table
-from jaxseg import whole_file
+from experiments.readme_tables import page
+from experiments.readme_tables.page import RESULTS
 
 TABLES = ("voc", "camvid")  # experiments/results/protocols_NAME.json
 
@@ -63,7 +63,7 @@ def _cell(value: float | None, factor: int = 100, digits: int = 2) -> str:
 
 
 def block(record: Mapping[str, Any]) -> str:
-    """What stands between the marks in README.md."""
+    """What the page has of one record."""
     return "\n\n".join(filter(None, (trained(record), markdown(record), boundaries(record))))
 
 
@@ -76,13 +76,9 @@ def trained(record: Mapping[str, Any]) -> str:
 
 def main() -> int:
     """Writes all tables between their marks; see `block`."""
-    readme = ROOT / "README.md"
-    text = readme.read_text()
     for table in TABLES:
-        marks = f"<!-- protocols {table} -->", f"<!-- /protocols {table} -->"
         record = json.loads((RESULTS / f"protocols_{table}.json").read_text())
-        text = with_table(text, block(record), *marks)
-    whole_file.write_text(readme, text)
+        page.write("docs/protocols.md", f"protocols {table}", block(record))
     return 0
 
 

@@ -1,9 +1,9 @@
-"""The README's table of runs, from the records in experiments/results.
+"""The table of docs/results.md, from the records in experiments/results.
 
     python -m experiments.readme_tables.run_table
 
-writes the table between the marks in README.md, a line for each evaluation of each record that
-`collect` wrote, and the range of the quick start's runs (quickstart_runs.json) between its marks.
+writes a line for each evaluation of each record that `collect` wrote, and the range of the
+quick start's runs (quickstart_runs.json) into README.md.
 """
 
 import json
@@ -14,12 +14,11 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from experiments.readme_tables.models import DATA, RESULTS, ROOT, with_table
-from jaxseg import whole_file
+from experiments.readme_tables import page
+from experiments.readme_tables.models import DATA
+from experiments.readme_tables.page import RESULTS
 from jaxseg.evaluation.record import interval_text
 
-BEGIN, END = "<!-- runs -->", "<!-- /runs -->"
-QUICKSTART = "<!-- quickstart -->", "<!-- /quickstart -->"
 EXPECTED = {  # (record, evaluation) -> mIoU in per cent, as the experiment's docstring has it
     ("google_deeplab_v3_voc", "val_os16_513x513"): "about 70.2, of all 1449 images",
     ("quickstart", "val"): "at least 70",
@@ -124,18 +123,17 @@ def quickstart(results: pathlib.Path = RESULTS) -> str:
     zero = sum(run["seed"] == 0 for run in found)
     return textwrap.fill(
         f"Its mIoU on the validation images was {100 * min(scores):.0f} to {100 * max(scores):.0f} "
-        f"% in {len(scores)} runs ({zero} of seed 0, each with the code of its day, on CPUs): a "
-        "training this short moves by points with the seed, the code, and the rounding of sums, in "
-        "which processors differ.",
+        f"% in {len(scores)} runs ({zero} of seed 0, each with the code of its day, on CPUs). A "
+        "training this short moves by points with the seed, the code and the rounding of sums, "
+        "which differs between processors.",
         100,
     )
 
 
 def main() -> int:
     """The command line."""
-    readme = ROOT / "README.md"
-    text = with_table(readme.read_text(), table(), BEGIN, END)
-    whole_file.write_text(readme, with_table(text, quickstart(), *QUICKSTART))
+    page.write("docs/results.md", "runs", table())
+    page.write("README.md", "quickstart", quickstart())
     return 0
 
 

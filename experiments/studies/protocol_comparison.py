@@ -6,7 +6,7 @@
 
 Each line is an evaluation of the run folder, made where it is not there yet; what is measured goes
 to experiments/results/protocols_TABLE.json, the trimap curves to docs/trimap_TABLE.png; then
-`python -m experiments.readme_tables.protocol_table` writes the tables in README.md. Seconds an
+`python -m experiments.readme_tables.protocol_table` writes docs/protocols.md. Seconds an
 image are of this process, by the clock and of its processors; they hold whatever else the machine
 did.
 """
@@ -25,7 +25,7 @@ from ml_collections import config_flags
 
 from experiments.readme_tables import protocol_table
 from experiments.readme_tables.collect import kept_environment
-from experiments.readme_tables.models import RESULTS, ROOT
+from experiments.readme_tables.page import RESULTS, ROOT
 from jaxseg import config, evaluate, whole_file
 from jaxseg.cli import command_line
 from jaxseg.evaluation import record as results

@@ -34,31 +34,33 @@ SHORTER = (
 )
 SWEEP = "tests/launch/test_sweep.py::test_stopped_and_started_again_it_ends_in_the_same_table"
 
-MAIN = "python -m jaxseg.main "
+DEEPLAB = "jaxseg train --config=experiments/deeplab_v3_plus/camvid.py --workdir=runs/stride8 "
+ANALYSIS = "python -m experiments.analysis."
+TABLES = "python -m experiments.readme_tables."
+SITUATIONS = "tests/experiments/test_field_reports.py::test_no_situation_ends_in_a_fault"
+LAUNCHED = "tests/launch/test_local.py::test_each_process_is_told_who_it_is"
 PROOFS = {
-    "python -m jaxseg.data.prepare --name=folder/roads --images=photos --masks=masks "
-    "--classes=classes.txt": HERE,
-    "python -m jaxseg.data.doctor --name=folder/roads": HERE,
-    MAIN + "--config=experiments/deeplab_v3_plus/folder.py --workdir=runs/roads "
+    "jaxseg prepare --name=folder/roads --images=photos --masks=masks --classes=classes.txt": HERE,
+    "jaxseg doctor --name=folder/roads": HERE,
+    "jaxseg train --config=experiments/deeplab_v3_plus/folder.py --workdir=runs/roads "
     "--config.data.name=folder/roads": SMALL,
-    MAIN + "--mode=predict --workdir=runs/roads --inputs=holiday,cat.jpg": HERE,
-    MAIN + "--config=experiments/deeplab_v3_plus/camvid.py --workdir=runs/stride8 "
-    "--config.model.backbone.output_stride=8 --config.model.atrous_rates=4,8,12": PARSED,
-    MAIN + "--mode=evaluate --workdir=runs/stride8 --config.eval.output_stride=16 "
+    "jaxseg predict --workdir=runs/roads --inputs=holiday,cat.jpg": HERE,
+    DEEPLAB + "--config.model.backbone.output_stride=8 --config.model.atrous_rates=4,8,12": PARSED,
+    "jaxseg evaluate --workdir=runs/stride8 --config.eval.output_stride=16 "
+    "--config.eval.flip=True": HERE,
+    "jaxseg evaluate --workdir=runs/stride8 --config.eval.output_stride=16 "
     "--config.eval.scales=0.75,1,1.25 --config.eval.flip=True": HERE,
-    MAIN + "--mode=summary --config=experiments/deeplab_v3/voc.py --size=513,513": HERE,
-    "python -m jaxseg.report runs/stride8 runs/stride16": HERE,
-    MAIN + "--config=experiments/unet/camvid.py --workdir=runs/unet --config.loss.dice=0.5 "
+    "jaxseg summary --config=experiments/deeplab_v3/voc.py --size=513,513": HERE,
+    "jaxseg report runs/stride8 runs/stride16": HERE,
+    "jaxseg train --config=experiments/unet/camvid.py --workdir=runs/unet --config.loss.dice=0.5 "
     "--config.loss.hardest=0.25 --config.data.elastic=10 --config.data.rotation=15 "
     "--config.data.border=mirror": PARSED,
-    "python -m jaxseg.data.prepare --name=cityscapes --manual_dir=CITYSCAPES": HERE,
-    "python -m jaxseg.data.doctor --name=cityscapes --augment=rotation=10 "
-    "--augment=photometric=True": HERE,
-    MAIN + "--mode=evaluate --workdir=runs/NAME --protocol=deeplab_v3_multi": HERE,
-    MAIN
-    + "--mode=evaluate --workdir=runs/NAME --protocol=pspnet --config.eval.boundary=True": HERE,
-    "python -m jaxseg.report runs/A runs/B": HERE,
-    "python -m jaxseg.submission --server=cityscapes --predictions=out/test "
+    "jaxseg prepare --name=cityscapes --manual_dir=CITYSCAPES": HERE,
+    "jaxseg doctor --name=cityscapes --augment=rotation=10 --augment=photometric=True": HERE,
+    "jaxseg evaluate --workdir=runs/NAME --protocol=deeplab_v3_multi": HERE,
+    "jaxseg evaluate --workdir=runs/NAME --protocol=pspnet --config.eval.boundary=True": HERE,
+    "jaxseg report runs/A runs/B": HERE,
+    "jaxseg submission --server=cityscapes --predictions=out/test "
     "--images=CITYSCAPES/leftImg8bit/test --output=test.zip": HERE,
     "python -m launch.sweep --ablation=deeplab_v3/aspp --size=shapes --jobs=2": SWEEP,
     "python -m launch.sweep --ablation=deeplab_v3/aspp --size=camvid --backend=slurm --jobs=8": (
@@ -67,17 +69,18 @@ PROOFS = {
     ),
     "python -m launch.sweep --ablation=my_table.py --backend=plan --change=train.steps=1000 "
     "--seeds=0,1,2": HERE,
-    "python -m experiments.analysis.theoretical_field --config=experiments/deeplab_v3/voc.py "
-    "--output=out": HERE,
-    "python -m experiments.analysis.effective_field --workdir=runs/NAME --output=out": HERE,
-    "python -m experiments.analysis.valid_taps --config=experiments/deeplab_v3/voc.py "
-    "--size=513,513 --output=out": HERE,
-    "python -m experiments.analysis.gridding --chain=2,2,2 --chain=1,2,3 --output=out": HERE,
-    "python -m jaxseg.convert resnet101.pth --config=experiments/pspnet/voc.py "
-    "--output=weights/pspnet": "tests/training/test_start.py::test_the_command",
-    MAIN + "--config=experiments/pspnet/voc.py --workdir=runs/pspnet "
+    "python -m launch.sweep --ablation=tiny_net/table1 --size=shapes --jobs=2": SWEEP,
+    ANALYSIS + "theoretical_field --config=experiments/deeplab_v3/voc.py --output=out": HERE,
+    ANALYSIS + "effective_field --workdir=runs/NAME --output=out": HERE,
+    ANALYSIS
+    + "valid_taps --config=experiments/deeplab_v3/voc.py --size=513,513 --output=out": HERE,
+    ANALYSIS + "gridding --chain=2,2,2 --chain=1,2,3 --output=out": HERE,
+    "jaxseg convert resnet101.pth --config=experiments/pspnet/voc.py --output=weights/pspnet": (
+        "tests/training/test_start.py::test_the_command"
+    ),
+    "jaxseg train --config=experiments/pspnet/voc.py --workdir=runs/pspnet "
     "--config.train.init_from=weights/pspnet": PARSED,
-    MAIN + "--config=experiments/fcn/fcn16s_voc.py --workdir=runs/fcn16s "
+    "jaxseg train --config=experiments/fcn/fcn16s_voc.py --workdir=runs/fcn16s "
     "--config.train.init_from=runs/fcn32s --config.train.init_partial=True": PARSED,
     "sbatch --nodes=2 --ntasks-per-node=1 --gpus-per-node=8 --time=240 launch/slurm.sh python -m "
     "jaxseg.main --config=experiments/deeplab_v3/voc.py --workdir=/shared/runs/v3": PARSED,
@@ -87,12 +90,8 @@ PROOFS = {
     "kubectl apply -f launch/gke.yaml -l variant=gpu": (
         "tests/launch/test_gke.py::test_variants_fit_the_schema"
     ),
-    "bash launch/local.sh 2 .venv/bin/python -m jaxseg.main --config=... --workdir=...": (
-        "tests/launch/test_local.py::test_each_process_is_told_who_it_is"
-    ),
-    "python -m jaxseg.main --coordinator=HOST:PORT --processes=2 --process=0 ...": (
-        "tests/launch/test_local.py::test_each_process_is_told_who_it_is"
-    ),
+    "bash launch/local.sh 2 .venv/bin/python -m jaxseg.main --config=... --workdir=...": LAUNCHED,
+    "python -m jaxseg.main --coordinator=HOST:PORT --processes=2 --process=0 ...": LAUNCHED,
     "python -m experiments.benchmarks.operations": (
         "tests/experiments/test_benchmarks.py::test_all_forms_of_a_measured_operation_agree"
     ),
@@ -106,42 +105,55 @@ PROOFS = {
         "tests/workdir/test_checkpoint.py::test_checksums_see_every_type_and_every_bit"
     ),
     "python -m experiments.studies.protocol_comparison": (
-        "tests/experiments/test_protocol_table.py::test_the_readme_has_the_recorded_numbers"
+        "tests/experiments/test_protocol_table.py::test_the_page_has_the_recorded_numbers"
     ),
-    "python -m experiments.readme_tables.ablations": (
-        "tests/experiments/test_ablation_results.py::test_readme_has_the_tables_of_the_kept_records"
+    "python -m experiments.studies.crf_search": (
+        "tests/experiments/test_crf_search.py::test_a_search_finds_the_best_and_goes_on_from_its_file"
     ),
-    "python -m experiments.readme_tables.models": (
-        "tests/experiments/test_model_rows.py::test_the_committed_table_is_the_generators"
+    "python -m experiments.studies.em_errors": (
+        "tests/experiments/test_em_errors.py::test_numbers_table_and_picture"
     ),
-    "python -m experiments.readme_tables.run_table": (
+    TABLES + "ablations": (
+        "tests/experiments/test_ablation_results.py::"
+        "test_the_page_has_the_tables_of_the_kept_records"
+    ),
+    TABLES + "ablations FOLDER": (
+        "tests/experiments/test_ablation_results.py::test_only_finished_sweeps_are_kept"
+    ),
+    TABLES + "models": (
+        "tests/experiments/test_model_rows.py::test_the_committed_tables_are_the_generators"
+    ),
+    TABLES + "run_table": (
         "tests/experiments/test_run_table.py::test_the_committed_table_is_the_generators"
     ),
-    "bash experiments/results/camvid_300.sh": (
-        "tests/experiments/test_run_table.py::test_every_recorded_run_is_of_an_experiment"
+    TABLES + "protocol_table": (
+        "tests/experiments/test_protocol_table.py::test_the_page_has_the_recorded_numbers"
     ),
-    "python -m experiments.robustness.faults": (
-        "tests/experiments/test_fault_drill.py::test_the_whole_drill_with_few_kills"
+    "bash experiments/studies/camvid_300.sh": (
+        "tests/experiments/test_run_table.py::test_every_recorded_run_is_of_an_experiment"
     ),
     "python -m experiments.robustness.faults --workdir=FOLDER": (
         "tests/experiments/test_fault_drill.py::test_the_whole_drill_with_few_kills"
     ),
-    "python -m experiments.robustness.field_reports": (
-        "tests/experiments/test_field_reports.py::test_no_situation_ends_in_a_fault"
-    ),
-    "python -m experiments.robustness.field_reports --workdir=runs/field_reports": (
-        "tests/experiments/test_field_reports.py::test_no_situation_ends_in_a_fault"
-    ),
+    "python -m experiments.robustness.field_reports": SITUATIONS,
+    "python -m experiments.robustness.field_reports --workdir=runs/field_reports": SITUATIONS,
+    "python -m experiments.robustness.field_reports --workdir=FOLDER "
+    "--markdown=docs/field_reports.md": SITUATIONS,
     "python -m experiments.robustness.fuzz": (
         "tests/experiments/test_fuzz.py::test_the_command_writes_its_counts"
     ),
     "bash launch/quickstart.sh": CI,
     "bash launch/test.sh": CI,
+    "bash launch/test.sh -k fcn": CI,
+    "bash .ci/run": CI,
 }
 
 
 # Pages of which a test of their own takes every command from the text and runs it.
 PAGES = {
+    "docs/bad_input.md": (
+        "tests/test_bad_input.py::test_the_quoted_messages_are_those_that_are_said"
+    ),
     "docs/own_images.md": (
         "tests/data/builders/test_own_images.py::test_each_layout_is_prepared_by_its_command"
     ),
@@ -164,7 +176,7 @@ def test_every_named_test_is_there():
     ci = (ROOT / ".ci" / "run").read_text()
     for command, proof in (PROOFS | PAGES).items():
         if proof == CI:
-            assert f"\n{command}\n" in ci
+            assert command == "bash .ci/run" or f"\n{command.partition(' -k')[0]}\n" in ci
         elif "::" in proof:
             file, _, name = proof.partition("::")
             assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.MULTILINE), proof
@@ -192,8 +204,9 @@ def sandbox(tmp_path_factory):
     for name in ("jaxseg", "experiments", "launch"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "bin").mkdir()
-    (folder / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    (folder / "bin" / "python").chmod(0o755)
+    for name, program in (("python", ""), ("jaxseg", " -m jaxseg")):
+        (folder / "bin" / name).write_text(f'#!/bin/sh\nexec "{sys.executable}"{program} "$@"\n')
+        (folder / "bin" / name).chmod(0o755)
     for seed in range(8):
         picture(folder / "photos" / f"{seed}.png", seed)
         picture(folder / "masks" / f"{seed}.png", seed, colour=True)
@@ -242,7 +255,10 @@ def test_the_commands_run_as_they_are_written(sandbox):
 
 
 def arguments_of(command):
-    """What jaxseg.main is given by a command that a launcher may stand before."""
+    """What jaxseg.main is given by `jaxseg MODE`, or by a command that a launcher stands before."""
+    name, mode, *flags = shlex.split(command)
+    if name == "jaxseg":
+        return [f"--mode={mode}", *flags]
     return shlex.split(command.partition("-m jaxseg.main ")[2])
 
 

@@ -1,27 +1,28 @@
-"""The README's table of networks is what its generator gives, and leaves no network out."""
+"""The tables of networks are what their generator gives, and leave no network out."""
 
 import dataclasses
 import json
 
 import pytest
 
-from experiments.readme_tables import models, run_table
-from experiments.readme_tables.model_rows import ROWS
+from experiments.readme_tables import models, page, run_table
+from experiments.readme_tables.model_rows import rows
 from jaxseg.models.full_resolution import FullResolution
 from tests.conftest import ROOT
 
 CACHE = json.loads(models.CACHE.read_text())
+ROWS = rows()
 
 
-def test_the_committed_table_is_the_generators():
+def test_the_committed_tables_are_the_generators():
     """If this fails: python -m experiments.readme_tables.models, and commit what it writes."""
-    readme = (ROOT / "README.md").read_text()
-    assert models.with_table(readme, models.table(CACHE["networks"])) == readme
+    assert page.holds("docs/models.md", "models", models.table(CACHE["networks"]))
+    assert page.holds("README.md", "models", models.short_table(CACHE["networks"]))
 
 
 def test_the_committed_figures_are_of_these_rows_and_the_published_ones():
     assert CACHE["size"] == list(models.SIZE)
-    assert list(CACHE["networks"]) == [row.network for row in ROWS]
+    assert set(CACHE["networks"]) == {row.network for row in ROWS}
     for row in ROWS:
         found = CACHE["networks"][row.network]
         assert row.published in (None, found["parameters"]), row.network
@@ -32,7 +33,10 @@ def test_every_model_has_a_row_and_every_row_its_experiments():
     files = {path.stem for path in (ROOT / "jaxseg" / "models").glob("*.py")} - {"__init__"}
     assert {type(row.model).__module__.rsplit(".", 1)[-1] for row in ROWS} == files
     for row in ROWS:
-        assert not row.recipe or (ROOT / "experiments" / f"{row.recipe}.py").is_file(), row.network
+        files = [ROOT / "experiments" / f"{row.recipe}.py"] * bool(row.recipe)
+        assert all(file.is_file() for file in files), row.network
+        records = [page.RESULTS / f"{name}.json" for name in row.runs]
+        assert not records or any(record.is_file() for record in records), row.network
 
 
 def test_every_recorded_run_is_in_a_row():
@@ -74,6 +78,6 @@ def test_results_are_those_of_one_scale(tmp_path):
     )
 
 
-def test_a_readme_without_the_marks_is_refused():
+def test_a_page_without_the_marks_is_refused():
     with pytest.raises(ValueError, match="has no <!-- models -->"):
-        models.with_table("# jaxseg", "")
+        page.with_part("# jaxseg", "models", "")

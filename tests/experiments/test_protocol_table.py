@@ -1,19 +1,17 @@
-"""README's tables of protocols are those of the records."""
+"""The tables of protocols are those of the records."""
 
 import json
 
 import pytest
 
-from experiments.readme_tables import protocol_table
-from tests.conftest import ROOT
+from experiments.readme_tables import page, protocol_table
 
 
 @pytest.mark.parametrize("table", protocol_table.TABLES)
-def test_the_readme_has_the_recorded_numbers(table):
-    record = json.loads((protocol_table.HERE / f"protocols_{table}.json").read_text())
-    block = protocol_table.block(record)
-    readme = (ROOT / "README.md").read_text()
-    assert block in readme, "python -m experiments.readme_tables.protocol_table"
+def test_the_page_has_the_recorded_numbers(table):
+    """If this fails: python -m experiments.readme_tables.protocol_table."""
+    record = json.loads((page.RESULTS / f"protocols_{table}.json").read_text())
+    assert page.holds("docs/protocols.md", f"protocols {table}", protocol_table.block(record))
 
 
 def test_a_line_tells_what_is_not_distinguishable():

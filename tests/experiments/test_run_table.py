@@ -1,29 +1,26 @@
-"""The README's table of runs is what its generator gives; protocols and starts in words."""
+"""The table of runs is what its generator gives; protocols and starts in words."""
 
 import json
 import re
 
 import pytest
 
-from experiments.readme_tables import ablations, models, run_table
-from tests.conftest import ROOT
+from experiments.readme_tables import ablations, page, run_table
 
 
 def test_the_committed_table_is_the_generators():
     """If this fails: python -m experiments.readme_tables.run_table, and commit what it writes."""
-    readme = (ROOT / "README.md").read_text()
     block = run_table.table()
-    assert models.with_table(readme, block, run_table.BEGIN, run_table.END) == readme
+    assert page.holds("docs/results.md", "runs", block)
     assert "| quickstart | Shapes val, 200 images | random | 1, seed 0 | 650 x 16 |" in block
 
 
 def test_the_quick_start_is_a_range_over_its_runs():
-    readme = (ROOT / "README.md").read_text()
     text = run_table.quickstart()
-    assert models.with_table(readme, text, *run_table.QUICKSTART) == readme
+    assert page.holds("README.md", "quickstart", text)
     assert "73 to 84 % in 7 runs" in text
-    runs = json.loads((run_table.RESULTS / "quickstart_runs.json").read_text())["runs"]
-    last = json.loads((run_table.RESULTS / "quickstart.json").read_text())["evaluations"]["val"]
+    runs = json.loads((page.RESULTS / "quickstart_runs.json").read_text())["runs"]
+    last = json.loads((page.RESULTS / "quickstart.json").read_text())["evaluations"]["val"]
     assert last["metrics"]["miou"] in [run["miou"] for run in runs]
 
 
@@ -32,7 +29,7 @@ def test_every_record_says_from_how_many_runs_its_number_comes():
     for name, record in run_table.records():
         assert record["runs"] == 1, name
         assert (record["seed"] is None) == ("training" not in record), name
-    for path in run_table.RESULTS.glob("protocols_*.json"):
+    for path in page.RESULTS.glob("protocols_*.json"):
         assert json.loads(path.read_text())["runs"] == 1
     for record in ablations.records():
         for row in record["rows"]:

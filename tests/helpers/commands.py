@@ -27,9 +27,10 @@ def rows_of(text: str) -> list[tuple[str, str, str]]:
 
 
 def all_commands(root: pathlib.Path) -> dict[str, list[str]]:
-    """The commands of README.md and of each docs/*.md, tables of messages aside."""
+    """The commands of README.md, CONTRIBUTING.md and of each page in docs."""
     found = {}
-    for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
-        text = re.sub(r"^\|.*\|$", "", path.read_text(), flags=re.MULTILINE)
+    pages = sorted((root / "docs").rglob("*.md"))
+    for path in (root / "README.md", root / "CONTRIBUTING.md", *pages):
+        text = path.read_text()
         found[str(path.relative_to(root))] = list(dict.fromkeys(commands_of(text)))
     return found

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from scipy import stats
 
-from experiments.readme_tables import run_table
+from experiments.readme_tables import page, run_table
 from experiments.robustness.field_reports.situation import ROOT, Seen, Situation, check, right
 from jaxseg.data import loader
 from jaxseg.data.augment.transforms import Augment
@@ -132,7 +132,7 @@ def _runs_of_records(_: pathlib.Path) -> Seen:
 
 
 def _quick_start(_: pathlib.Path) -> Seen:
-    runs = json.loads((run_table.RESULTS / "quickstart_runs.json").read_text())["runs"]
+    runs = json.loads((page.RESULTS / "quickstart_runs.json").read_text())["runs"]
     check(run_table.quickstart() in (ROOT / "README.md").read_text(), "README has another range")
     return right(len(runs) > 1, run_table.quickstart().replace("\n", " ").partition(" (")[0])
 
