@@ -43,10 +43,11 @@ from ml_collections import config_flags
 from jaxseg import config
 from jaxseg.cli import command_line, config_check
 from jaxseg.errors import one_line
-from jaxseg.training import start as initial
+from jaxseg.training import weight_file
 from jaxseg.weights import load
 from jaxseg.weights.origins import Origins
 from jaxseg.weights.place import Wishes
+from jaxseg.workdir import converted
 
 
 def define_flags() -> None:
@@ -94,24 +95,24 @@ def convert(
       FileNotFoundError: there is no such file.
       ValueError: it cannot be read or does not fit, or the folder exists.
     """
-    initial.check_new(output)
+    converted.check_new(output)
     paths = load.files_of(file)
     size = sum(path.stat().st_size for path in paths)
     with _bar(total=size, unit="B", unit_scale=True, desc="checksum") as bar:
-        digest = initial.checksum(paths, bar.update)
+        digest = converted.checksum(paths, bar.update)
     with _bar(total=3, bar_format="{desc}: {n_fmt}/{total_fmt} {bar}") as bar:
 
         def start() -> dict[str, Any]:
             _tell(bar, "the model's random start")
-            return initial.random_start(experiment, wishes.input_channels or initial.RGB)
+            return weight_file.random_start(experiment, wishes.input_channels or weight_file.RGB)
 
         _tell(bar, f"the tensors of {file}")
-        variables, origins = initial.from_file(experiment, file, start, wishes)
+        variables, origins = weight_file.from_file(experiment, file, start, wishes)
         origins.notes.insert(0, f"sha256 {digest}, {size:,} bytes")
         _tell(bar, f"the checkpoint {output}")
         report = origins.to_dict() | {"summary": origins.summary(), "sha256": digest}
-        labels = initial.labels_of_head(experiment, origins)
-        initial.save(output, experiment, variables, report, labels)
+        labels = weight_file.labels_of_head(experiment, origins)
+        converted.save(output, experiment, variables, report, labels)
         bar.update()
     return origins
 

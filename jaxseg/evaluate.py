@@ -36,6 +36,7 @@ from jaxseg.inference.infer import (
     make_probabilities,
 )
 from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import check_split, make_mesh, put_batch, replicated
 from jaxseg.types import Array, Variables
 from jaxseg.workdir import data_identity, log, per_image, restore, same_data, same_start
 from jaxseg.workdir.environment import environment
@@ -55,7 +56,7 @@ def _put(batch: Mapping[str, np.ndarray], mesh: Mesh | None) -> dict[str, Array]
     if mesh is None:
         return jax.device_put(maps | numbers)
     rows = NamedSharding(mesh, PartitionSpec("data"))
-    return processes.put_batch(maps, mesh) | {
+    return put_batch(maps, mesh) | {
         name: jax.make_array_from_process_local_data(rows, values)
         for name, values in numbers.items()
     }
@@ -90,7 +91,7 @@ def evaluate(
       std: of uint8 RGB.
       crop: (height, width) of the crops that the model was trained on.
       threads: that read images, in this process.
-      mesh: of `processes.make_mesh`; None: this process does all of it, on one device.
+      mesh: of `mesh.make_mesh`; None: this process does all of it, on one device.
       progress: show a bar with rate and remaining time.
 
     Raises:
@@ -114,7 +115,7 @@ def evaluate(
         threads=threads,
     )
     batches = _batches(source, groups, mean, threads, mesh)
-    variables = jax.device_put(variables, processes.replicated(mesh) if mesh else None)
+    variables = jax.device_put(variables, replicated(mesh) if mesh else None)
     tally = Tally(num_classes)
     suite = boundary_suite.start(num_classes, hausdorff=protocol.hausdorff, mesh=mesh)
     pending: collections.deque[tuple[Array, Array, Array]] = collections.deque()
@@ -178,7 +179,7 @@ def _batches(
     """What this process reads of each batch; all of it without a mesh."""
     if mesh:
         for group in groups:
-            processes.check_split(mesh, group.batch_size, group.frame[0])
+            check_split(mesh, group.batch_size, group.frame[0])
     return loader.eval_batches(
         source,
         groups,
@@ -230,7 +231,7 @@ def run(
         std=data.std,
         crop=data.crop_size,
         threads=data.threads,
-        mesh=processes.make_mesh(experiment.train.rows),
+        mesh=make_mesh(experiment.train.rows),
         progress=progress,
     )
     if not processes.is_main():

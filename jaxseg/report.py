@@ -55,7 +55,7 @@ def markdown(loaded: Sequence[Run]) -> str:
     if len(loaded) > 1:
         different = [
             (path, *("-" if value is None else str(value) for value in values))
-            for path, values in run_folder.differences(loaded)
+            for path, values in run_folder.differing_fields(loaded)
         ]
         names = [run.name for run in loaded]
         lines += ["", *_table(("field", *names), different, texts=1 + len(names))]
@@ -149,7 +149,7 @@ def _boundaries(loaded: Sequence[Run]) -> list[str]:
     return lines
 
 
-def _measured(evaluation: run_folder.Evaluation) -> str:
+def _measured(evaluation: run_folder.StoredEvaluation) -> str:
     return f"{evaluation.record.get('data', '')} {evaluation.tag}".strip()
 
 

@@ -1,11 +1,15 @@
 """What a training step reads and writes."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
 import flax.struct
 import jax
 
 from jaxseg.types import Array, Variables
+
+_SMALL = (65, 65)  # traced quickly
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -23,11 +27,36 @@ class TrainState(flax.struct.PyTreeNode):
     ema: Any = None
 
 
+def chosen_variables(saved: Mapping[str, Any], *, use_ema: bool) -> dict[str, Any]:
+    """{"params", "batch_stats"}, of which the average is taken where asked for and kept.
+
+    Args:
+      saved: {"params", "batch_stats"}, and "ema", which holds the same two, where there is one.
+      use_ema: take the average.
+    """
+    chosen = saved["ema"] if use_ema and saved.get("ema") is not None else saved
+    return {name: chosen.get(name, {}) for name in ("params", "batch_stats")}
+
+
 def variables(state: TrainState, *, use_ema: bool = False) -> Variables:
-    """What `model.apply` takes; the averaged ones where asked for and kept."""
-    if use_ema and state.ema is not None:
-        return state.ema
-    return {"params": state.params, "batch_stats": state.batch_stats}
+    """What `model.apply` takes: the `chosen_variables` of a state."""
+    saved = {"params": state.params, "batch_stats": state.batch_stats, "ema": state.ema}
+    return chosen_variables(saved, use_ema=use_ema)
+
+
+def abstract_variables(
+    model: nn.Module, size: tuple[int, int] = _SMALL, channels: int = 3
+) -> dict[str, Any]:
+    """{"params", "batch_stats"} of a model as shapes, without computing any.
+
+    Args:
+      model: takes images [B, H, W, channels].
+      size: (height, width) of the image that it is traced with; parameters do not depend on it.
+      channels: of the image.
+    """
+    images = jax.numpy.zeros((1, *size, channels))
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
 
 
 def update_ema(ema: Any, current: Variables, step: Array, decay: float) -> Any:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxseg import config
 from jaxseg.inference.infer import at_output_stride, make_predictions
 from jaxseg.inspection.layer_trace import Layer, trace
-from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import batch_sharding, check_split, make_mesh, with_shardings
 from jaxseg.training.step import init_state, init_variables, make_optimizer, make_train_step
 
 _MEGABYTE = 1 << 20
@@ -119,19 +119,16 @@ def step_memory(experiment: config.Experiment, size: tuple[int, int]) -> dict[st
     """
     data = dataclasses.replace(experiment.data, crop_size=size)
     experiment = dataclasses.replace(experiment, data=data)
-    mesh = processes.make_mesh(experiment.train.rows)
-    everywhere, spread = processes.replicated(mesh), processes.batch_sharding(mesh)
-
-    def placed(tree: Any) -> Any:
-        shape = functools.partial(jax.ShapeDtypeStruct, sharding=everywhere)
-        return jax.tree.map(lambda leaf: shape(leaf.shape, leaf.dtype), tree)
+    mesh = make_mesh(experiment.train.rows)
+    spread = batch_sharding(mesh)
 
     def images(batch_size: int, frame: tuple[int, int], *channels: int) -> jax.ShapeDtypeStruct:
-        processes.check_split(mesh, batch_size, frame[0])
+        check_split(mesh, batch_size, frame[0])
         return jax.ShapeDtypeStruct((batch_size, *frame, *channels), jnp.uint8, sharding=spread)
 
     optimizer, rate = make_optimizer(experiment)
-    state = placed(jax.eval_shape(functools.partial(init_state, experiment, optimizer)))
+    state = jax.eval_shape(functools.partial(init_state, experiment, optimizer))
+    state = with_shardings(state, mesh, shard=False)
     batch = {"image": images(data.batch_size, size, 3), "label": images(data.batch_size, size)}
     if experiment.loss.boundary:
         batch["weight"] = batch["label"].update(dtype=jnp.float32)
@@ -146,7 +143,7 @@ def step_memory(experiment: config.Experiment, size: tuple[int, int]) -> dict[st
     compiled = {
         "train step": train_step.lower(state, batch),
         "eval step": jax.jit(predict).lower(
-            placed(variables), images(protocol.batch_size, frame, 3)
+            with_shardings(variables, mesh, shard=False), images(protocol.batch_size, frame, 3)
         ),
     }
     return {name: _memory(lowered.compile()) for name, lowered in compiled.items()}

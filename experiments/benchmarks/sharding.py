@@ -26,7 +26,7 @@ from experiments.benchmarks import timing
 from jaxseg import config
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.models.deeplab_v3 import DeepLabV3
-from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import batch_sharding, with_shardings
 from jaxseg.training import step
 
 _DEVICES = flags.DEFINE_list("devices", ["1", "2", "4", "8"], "Numbers of devices.")
@@ -63,7 +63,7 @@ def measure(experiment: config.Experiment, data: int, rows: int) -> dict[str, in
     mesh = jax.make_mesh((data, rows), ("data", "rows"), axis_types=kinds, devices=devices)
     optimizer, rate = step.make_optimizer(experiment)
     shard = experiment.train.shard_params
-    state = processes.placed(
+    state = with_shardings(
         jax.eval_shape(functools.partial(step.init_state, experiment, optimizer)),
         mesh,
         shard=shard,
@@ -73,7 +73,7 @@ def measure(experiment: config.Experiment, data: int, rows: int) -> dict[str, in
         name: jax.ShapeDtypeStruct(
             (data, *experiment.data.crop_size, *channels),
             np.uint8,
-            sharding=processes.batch_sharding(mesh),
+            sharding=batch_sharding(mesh),
         )
         for name, channels in (("image", (3,)), ("label", ()))
     }

@@ -32,7 +32,7 @@ def kept_environment(values: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {"command": _without_paths(kept.get("command", ""))}
 
 
-def _evaluation(evaluation: run_folder.Evaluation) -> dict[str, Any]:
+def _evaluation(evaluation: run_folder.StoredEvaluation) -> dict[str, Any]:
     record = evaluation.record
     metrics = record["metrics"]
     kept = {key: value for key, value in metrics.items() if not isinstance(value, list | dict)}

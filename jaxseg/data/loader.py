@@ -4,7 +4,7 @@ Training is one endless stream of examples, a pure function of (seed, position):
 example p % N of epoch p // N, epochs are shuffled anew, and chance is drawn from the position; or,
 where classes are balanced, chance draws the example too (`class_sampling.Plan`). Batch i is
 positions i B ... i B + B - 1; of it each process reads a contiguous share, the first process the
-first, which is how `distributed.put_batch` joins them. So neither the number of processes nor of
+first, which is how `mesh.put_batch` joins them. So neither the number of processes nor of
 threads changes what a step sees, nor the order in which it does: chance that a step draws over the
 batch, as dropout, meets the same examples. The state is the position.
 """

@@ -12,7 +12,7 @@ def frame(
     image: np.ndarray,
     label: np.ndarray,
     size: tuple[int, int],
-    fill: tuple[int, int, int],
+    colour: tuple[int, int, int],
     mirror: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pads below and to the right to `size`; mirrors image, label and their padding."""
@@ -22,7 +22,7 @@ def frame(
     left, right = (beside, 0) if mirror else (0, beside)
     if below or beside:
         constant = cv2.BORDER_CONSTANT
-        image = cv2.copyMakeBorder(image, 0, below, left, right, constant, value=fill)
+        image = cv2.copyMakeBorder(image, 0, below, left, right, constant, value=colour)
         label = cv2.copyMakeBorder(label, 0, below, left, right, constant, value=[IGNORE])
     return image, label
 

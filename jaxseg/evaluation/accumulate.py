@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from jaxseg.data import loader
 from jaxseg.metrics import confusion_matrix, probability
-from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import replicated
 from jaxseg.types import Array
 from jaxseg.workdir import per_image
 
@@ -35,7 +35,7 @@ def count(
     result = jax.vmap(of_image)(labels, predictions), finite, index
     if mesh is None:
         return result
-    return jax.lax.with_sharding_constraint(result, processes.replicated(mesh))
+    return jax.lax.with_sharding_constraint(result, replicated(mesh))
 
 
 class Tally:
@@ -101,7 +101,7 @@ def _histograms(scores: Array, labels: Array, *, mesh: Mesh | None) -> list[Arra
         found.append(probability.score_histogram(scores[..., 1], labels, scores[..., 0]))
     if mesh is None:
         return found
-    return jax.lax.with_sharding_constraint(found, processes.replicated(mesh))
+    return jax.lax.with_sharding_constraint(found, replicated(mesh))
 
 
 class Calibration:

@@ -27,7 +27,7 @@ from jaxseg.metrics.boundary import (
     mean_f_score,
     trimap_confusions,
 )
-from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import replicated
 from jaxseg.types import Array
 
 WIDTHS = (1, 2, 3, 5, 8, 12, 16, 20, 30, 40)  # pixels, of the trimap curve
@@ -62,7 +62,7 @@ def _count(
         counts["hausdorff"] = hausdorff(*given, percentile=PERCENTILE, sizes=sizes)
     if mesh is None:
         return counts
-    return jax.lax.with_sharding_constraint(counts, processes.replicated(mesh))
+    return jax.lax.with_sharding_constraint(counts, replicated(mesh))
 
 
 class Suite:
@@ -169,7 +169,7 @@ def start(num_classes: int, *, hausdorff: bool = False, mesh: Mesh | None = None
       num_classes: K.
       hausdorff: the 95th percentile of the Hausdorff distance too. Slow: exact distances over the
         whole image, one class after the other.
-      mesh: of `processes.make_mesh`, if the batches lie on one.
+      mesh: of `mesh.make_mesh`, if the batches lie on one.
     """
     return Suite(num_classes, hausdorff, mesh)
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxseg.reporting.plots import Line
-from jaxseg.reporting.run_folder import Evaluation, Run
+from jaxseg.reporting.run_folder import Run, StoredEvaluation
 
 _PARTS = {"trimap", "boundary_iou", "boundary_f"}
 
 
-def suite(evaluation: Evaluation) -> Mapping[str, Any] | None:
+def suite(evaluation: StoredEvaluation) -> Mapping[str, Any] | None:
     """What `boundary_suite` left in an evaluation; None: nothing, or another version's."""
     found = evaluation.record.get("boundary")
     return found if isinstance(found, Mapping) and found.keys() >= _PARTS else None
@@ -70,7 +70,7 @@ def trimap(found: Mapping[str, Any]) -> dict[str, str]:
     return dict(zip(widths, map(_percent, curve), strict=True))
 
 
-def measured(run: Run) -> list[tuple[Evaluation, Mapping[str, Any]]]:
+def measured(run: Run) -> list[tuple[StoredEvaluation, Mapping[str, Any]]]:
     """The evaluations of a run that have the suite."""
     both = ((evaluation, suite(evaluation)) for evaluation in run.evaluations)
     return [(evaluation, found) for evaluation, found in both if found is not None]

@@ -14,7 +14,7 @@ from typing import Any
 from jaxseg.evaluation.record import LEVEL, interval_text
 from jaxseg.metrics import intervals
 from jaxseg.metrics.intervals import Interval
-from jaxseg.reporting.run_folder import Evaluation, Run
+from jaxseg.reporting.run_folder import Run, StoredEvaluation
 from jaxseg.workdir.per_image import PerImage
 
 OVER_IMAGES = f"{100 * LEVEL:.0f} % over images"
@@ -101,7 +101,7 @@ def differences(loaded: Sequence[Run]) -> tuple[list[Difference], list[str]]:
     Returns:
       the differences, and the names of runs that keep no counts of single images for it.
     """
-    groups: dict[str, list[tuple[str, Evaluation]]] = {}
+    groups: dict[str, list[tuple[str, StoredEvaluation]]] = {}
     for run in loaded:
         for evaluation in run.evaluations:
             data = evaluation.record.get("data") or run.config.get("data.name", "")
@@ -134,7 +134,7 @@ def between_protocols(run: Run) -> list[Difference]:
 
 
 def _difference(
-    measured_on: str, first: tuple[str, Evaluation], second: tuple[str, Evaluation]
+    measured_on: str, first: tuple[str, StoredEvaluation], second: tuple[str, StoredEvaluation]
 ) -> Difference:
     one, two = first[1].per_image, second[1].per_image
     if one is None or two is None or one.names != two.names:

@@ -11,7 +11,7 @@ from PIL import Image
 from jaxseg.evaluation.record import MEANS
 from jaxseg.metrics import summarize
 from jaxseg.reporting.chance import between_protocols, over_images
-from jaxseg.reporting.run_folder import Evaluation, Picture, Run
+from jaxseg.reporting.run_folder import Picture, Run, StoredEvaluation
 
 _PICTURE_WIDTH = 1280  # pixels; wider pictures are shrunk to it
 _PNG_BYTES = 150_000  # a larger picture is stored as WebP instead
@@ -34,7 +34,7 @@ def _best_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["iou"] is None, -(row["iou"] or 0)))
 
 
-def classes(evaluation: Evaluation) -> list[dict[str, Any]]:
+def classes(evaluation: StoredEvaluation) -> list[dict[str, Any]]:
     """One row a class, the best IoU first, undefined ones last."""
     record = evaluation.record
     counts = np.asarray(record["confusion"], np.int64)
@@ -58,7 +58,7 @@ def classes(evaluation: Evaluation) -> list[dict[str, Any]]:
     )
 
 
-def means(evaluation: Evaluation) -> dict[str, float | None]:
+def means(evaluation: StoredEvaluation) -> dict[str, float | None]:
     """Every number of the confusion matrix as a whole, in the order of `results.MEANS`."""
     summary = summarize(np.asarray(evaluation.record["confusion"], np.int64))
     return {name: _defined(getattr(summary, name)) for name in MEANS}
@@ -77,7 +77,7 @@ def classes_in_training(line: Mapping[str, Any]) -> list[dict[str, Any]]:
     )
 
 
-def matrix(evaluation: Evaluation) -> dict[str, Any]:
+def matrix(evaluation: StoredEvaluation) -> dict[str, Any]:
     """The row-normalised confusion matrix, and its largest entries off the diagonal.
 
     Returns:
@@ -150,7 +150,7 @@ def _picture(picture: Picture) -> dict[str, Any]:
     }
 
 
-def pictures(evaluation: Evaluation) -> list[dict[str, Any]]:
+def pictures(evaluation: StoredEvaluation) -> list[dict[str, Any]]:
     """The worst and the best images as {"title", "pictures"}; what cannot be read is left out."""
     groups = []
     for kind, title in (("worst", "Worst images"), ("best", "Best images")):

@@ -252,7 +252,7 @@ def html(loaded: Sequence[Run]) -> str:
     details = [_details(run, i) for i, run in enumerate(loaded)]
     differing = [
         (path, [shown(value) for value in values])
-        for path, values in run_folder.differences(loaded)
+        for path, values in run_folder.differing_fields(loaded)
     ]
     differences, without = chance.differences(loaded)
     return _template().render(

@@ -32,7 +32,7 @@ class Picture:
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
+class StoredEvaluation:
     """One eval/TAG.json with its pictures and eval/TAG.npz."""
 
     tag: str
@@ -52,7 +52,7 @@ class Run:
     expected: str  # what the experiment's docstring promises; "" when it does not
     train: list[dict[str, Any]]
     tests: list[dict[str, Any]]  # the evaluations during training
-    evaluations: list[Evaluation]  # the main one first
+    evaluations: list[StoredEvaluation]  # the main one first
     notes: list[str]  # what is missing or broken, for the reader
 
     @property
@@ -107,7 +107,7 @@ def flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield path, str(value).rpartition(":")[2]
 
 
-def differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
+def differing_fields(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
     """The config fields in which runs differ, with the value of each run (None: not there)."""
     paths = list(dict.fromkeys(path for run in runs for path in run.config))
     rows = [(path, [run.config.get(path) for run in runs]) for path in paths]
@@ -193,7 +193,7 @@ def _per_image(
     return None
 
 
-def _evaluations(folder: pathlib.Path, notes: list[str]) -> list[Evaluation]:
+def _evaluations(folder: pathlib.Path, notes: list[str]) -> list[StoredEvaluation]:
     """The newest step first; of one step, the plainest protocol first."""
     found = []
     for path in sorted((folder / "eval").glob("[!.]*.json")):
@@ -207,7 +207,7 @@ def _evaluations(folder: pathlib.Path, notes: list[str]) -> list[Evaluation]:
         else:
             pictures = _pictures(path.with_suffix(""), record["images"], notes)
             counts = _per_image(path.with_suffix(".npz"), record, notes)
-            found.append(Evaluation(path.stem, record, pictures, counts))
+            found.append(StoredEvaluation(path.stem, record, pictures, counts))
     return sorted(found, key=lambda e: (-(e.record.get("step") or 0), len(e.tag), e.tag))
 
 

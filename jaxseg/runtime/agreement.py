@@ -73,11 +73,11 @@ def refuse_odd(
         return
     texts = {one: of("whole", digests.index(one)) for one in dict.fromkeys(digests)}
     all_have_read(f"{_PREFIX}/{call}/read")
-    if found := differences([json.loads(texts[one]) for one in digests]):
+    if found := odd_processes([json.loads(texts[one]) for one in digests]):
         raise ValueError(found)
 
 
-def differences(told: Sequence[Mapping[str, str]]) -> str:
+def odd_processes(told: Sequence[Mapping[str, str]]) -> str:
     """The processes that differ from most of the others (of two: from process 0), and in what.
 
     Args:

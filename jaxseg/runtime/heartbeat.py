@@ -12,12 +12,12 @@ Who may connect is the subject of `peer_links`.
 import atexit
 import ctypes
 import os
-import pathlib
 import selectors
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import NoReturn, Protocol, Self
 
@@ -25,7 +25,7 @@ from jaxseg.errors import one_line
 from jaxseg.runtime import heartbeat_links
 
 _JOIN = 300  # seconds; as long as jax.distributed waits for processes that are still to come
-_KEY = "jaxseg/peers"
+_KEY = "jaxseg/heartbeat"
 _BEAT, _DONE = "", "done"  # lines; any other is the reason for which the run ends
 _LONGEST = 500  # characters of a reason
 _GRACE = 5.0  # seconds in which the death of a process explains a collective that failed
@@ -45,14 +45,6 @@ class Store(Protocol):
         """So that it can be set again."""
 
 
-def last_good(checkpoints: pathlib.Path) -> str:
-    """Names the newest checkpoint that is complete; one that is being written has another name."""
-    steps = [int(path.name) for path in checkpoints.glob("[0-9]*") if path.name.isdigit()]
-    if not steps:
-        return "no checkpoint was saved"
-    return f"the last good checkpoint is {checkpoints / str(max(steps))}"
-
-
 class Watch:
     """The watch of one process over the others; a context manager around the run.
 
@@ -65,7 +57,7 @@ class Watch:
       host: where process 0 is reached.
       store: shared by the processes; process 0 says in it where it listens.
       timeout: seconds without a beat after which a process is given up.
-      checkpoints: the last line of a process that ends names the newest one in this folder.
+      last_good: what the last line of a process that ends says of the checkpoints of the run.
       explained: errors that the death of another process may be the cause of.
     """
 
@@ -77,16 +69,16 @@ class Watch:
         store: Store,
         *,
         timeout: float,
-        checkpoints: pathlib.Path,
+        last_good: Callable[[], str],
         explained: tuple[type[BaseException], ...] = (),
     ) -> None:
         self._index, self._count, self._host, self._store = index, count, host, store
-        self._timeout, self._checkpoints, self._explained = timeout, checkpoints, explained
+        self._timeout, self._last_good, self._explained = timeout, last_good, explained
         self._links: list[heartbeat_links.Link] = []  # to those that have joined
         self._door: heartbeat_links.Door | None = None  # of process 0, until all have joined
         self._selector = selectors.DefaultSelector()
         self._leaving = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="peers", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
         try:
@@ -238,7 +230,7 @@ class Watch:
         for link in self._links:
             link.send(reason)
         self._say(
-            f"{reason}; {last_good(self._checkpoints)}. The same command goes on from there, with "
+            f"{reason}; {self._last_good()}. The same command goes on from there, with "
             "any number of processes that divides the batch"
         )
         time.sleep(_FAREWELL)

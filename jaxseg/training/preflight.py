@@ -19,7 +19,7 @@ from jaxseg.data import class_sampling, loader
 from jaxseg.data.augment import mirrored
 from jaxseg.errors import one_line, together
 from jaxseg.inference.infer import protocol_faults
-from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import check_split, make_mesh
 from jaxseg.training import class_count, network_preflight, optim
 
 _T = TypeVar("_T")
@@ -34,7 +34,7 @@ class Ready:
       experiment: with the number of classes of the data where it asks for that.
       train: the split to train on.
       test: the split to evaluate on.
-      mesh: of `processes.make_mesh`.
+      mesh: of `mesh.make_mesh`.
     """
 
     experiment: config.Experiment
@@ -109,7 +109,7 @@ def _met(
         gathered.of(loader.open_split, given.name, split, given.data_dir)
         for split in (given.train_split, given.eval_split)
     )
-    mesh = gathered.of(processes.make_mesh, usable.train.rows)
+    mesh = gathered.of(make_mesh, usable.train.rows)
     gathered.faults += _faults(usable, train, test, mesh)
     return train, test, mesh
 
@@ -166,9 +166,7 @@ def _faults(
         faults += _of_evaluation(experiment, test)
     if mesh is not None:
         gathered = _Gathered(())
-        split = functools.partial(
-            processes.check_split, mesh, accumulate=experiment.train.accumulate
-        )
+        split = functools.partial(check_split, mesh, accumulate=experiment.train.accumulate)
         gathered.of(split, data.batch_size, data.crop_size[0])
         faults += gathered.faults
     classes = train.labels.num_classes if train is not None else None

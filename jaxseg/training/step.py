@@ -134,7 +134,7 @@ def make_train_step(
     equal part of each.
 
     Where the state is spread over devices (train.shard_params), `places` are its shardings
-    (`distributed.placed`). The parameters are then gathered for the passes through the network,
+    (`mesh.with_shardings`). The parameters are then gathered for the passes through the network,
     each device keeps the part of the gradient that is of its parameters, and updates these: the
     numbers are those of a step on the whole state, but for the order of sums.
 

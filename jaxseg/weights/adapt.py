@@ -73,7 +73,7 @@ def _hints(table: match.Table, found: Mapping[str, Shape], here: Mapping[str, Sh
     return "; ".join(hints)
 
 
-def _fill(
+def _matched(
     source: Mapping[str, np.ndarray],
     table: match.Table,
     target: Mapping[str, Any],
@@ -89,7 +89,7 @@ def _fill(
     return dict(match.leaves_of(filled))
 
 
-def fill(
+def take_from_file(
     source: Mapping[str, np.ndarray],
     table: match.Table,
     model: Model,
@@ -133,7 +133,7 @@ def fill(
         for path, leaf in start.items()
     }
     kept = (*table.kept, *map(glob.escape, fresh))
-    filled = _fill(
+    filled = _matched(
         source,
         dataclasses.replace(table, kept=kept),
         match.nested(target),

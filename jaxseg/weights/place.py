@@ -56,7 +56,7 @@ def _prefixed(table: Table, paths: Collection[str]) -> Table:
     )
 
 
-def placed(table: Table, paths: Collection[str]) -> Table:
+def for_model(table: Table, paths: Collection[str]) -> Table:
     """The table with its leaves where a model of these leaf paths has them.
 
     An extractor's table goes to the model's backbone; its optional leaves (fc6, fc7) to where the
@@ -97,7 +97,7 @@ def chosen(table: Table, paths: Collection[str], wishes: Wishes) -> tuple[Table,
     Raises:
       ValueError: a wish names no part of the model.
     """
-    table = placed(table, paths)
+    table = for_model(table, paths)
     targets = [entry.target for entry in table.entries]
     for pattern in wishes.leave:
         if not any(under(path, pattern) for path in [*paths, *targets]):

@@ -22,7 +22,7 @@ from jax.experimental import multihost_utils
 
 from jaxseg import whole_file
 from jaxseg.state import TrainState
-from jaxseg.workdir import checkpoint_reading, checksums, orbax_noise
+from jaxseg.workdir import checkpoint_reading, checksums, orbax_noise, saved_steps
 from jaxseg.workdir.checkpoint_faults import check_files, system_reason
 from jaxseg.workdir.checkpoint_reading import Damaged
 
@@ -45,7 +45,7 @@ def leaf_types(tree: Any) -> dict[str, tuple[tuple[int, ...], str]]:
     }
 
 
-def differences(expected: Any, found: Any) -> list[str]:
+def mismatches(expected: Any, found: Any) -> list[str]:
     """One line for each leaf that is missing, unknown, or of another shape or dtype."""
     want, have = leaf_types(expected), leaf_types(found)
 
@@ -59,9 +59,9 @@ def differences(expected: Any, found: Any) -> list[str]:
     ]
 
 
-def refuse_differences(expected: Any, found: Any, where: str, way_out: str) -> None:
-    """Raises ValueError with the list of `differences`, if there is any."""
-    if lines := differences(expected, found):
+def refuse_mismatch(expected: Any, found: Any, where: str, way_out: str) -> None:
+    """Raises ValueError with the list of `mismatches`, if there is any."""
+    if lines := mismatches(expected, found):
         more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
         listing = "\n  ".join(lines[:_SHOWN] + more)
         raise ValueError(f"{where} does not fit the config ({way_out}):\n  {listing}")
@@ -143,8 +143,7 @@ class Checkpoints:
             yield
         except Exception as error:  # Orbax and tensorstore each raise their own
             # Not Orbax's list of steps: that holds the one that failed too.
-            good = max((int(p.name) for p in self.folder.glob("*") if p.name.isdigit()), default=0)
-            left = f"the last good one is {self.folder / str(good)}" if good else "there is none"
+            left = saved_steps.last_good(self.folder)
             raise OSError(
                 f"a checkpoint cannot be saved in {self.folder}: {system_reason(error)}; {left}. "
                 "Mend that (make room, say), and the same command goes on from there"
@@ -199,7 +198,7 @@ class Checkpoints:
             return iterator, (found, record)
 
         iterator, (found, record) = checkpoint_reading.agreed(folder, metadata)
-        refuse_differences(
+        refuse_mismatch(
             abstract,
             found,
             str(folder),

@@ -20,7 +20,7 @@ from jaxseg.data import source as sources
 from jaxseg.data.fingerprint import Fingerprint
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.prepare import published_sets
-from jaxseg.workdir import files
+from jaxseg.workdir import files, saved_steps
 from jaxseg.workdir.log import write_json
 
 LABELS, DATA = "labels.json", "data.json"
@@ -68,8 +68,8 @@ def read(workdir: pathlib.Path) -> Known:
 
 
 def is_begun(workdir: pathlib.Path) -> bool:
-    """Whether a run folder holds a checkpoint, whole or not."""
-    return any(path.name.isdigit() for path in (workdir / "checkpoints").glob("[0-9]*"))
+    """Whether a run folder holds a checkpoint; it may be damaged."""
+    return bool(saved_steps.saved_steps(workdir / "checkpoints"))
 
 
 def keep(workdir: pathlib.Path, source: Any, data: config.Data) -> None:

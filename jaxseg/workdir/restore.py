@@ -3,21 +3,10 @@
 import pathlib
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from jaxseg import config
+from jaxseg.state import abstract_variables, chosen_variables
 from jaxseg.weights import load
 from jaxseg.workdir import checkpoint
-
-_PROBE = (65, 65)  # parameters do not depend on the image; small, to be traced quickly
-
-
-def abstract_variables(experiment: config.Experiment) -> dict[str, Any]:
-    """{"params", "batch_stats"} of the experiment's model as shapes, without computing any."""
-    images = jnp.zeros((1, *_PROBE, 3))
-    shapes = jax.eval_shape(lambda: experiment.model.init(jax.random.key(0), images, train=False))
-    return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
 
 
 def restore(
@@ -37,16 +26,14 @@ def restore(
       FileNotFoundError: no such file, no checkpoint.
       ValueError: it cannot be read or does not fit the model; the differences are listed.
     """
-    expected = abstract_variables(experiment)
+    expected = abstract_variables(experiment.model)
     if weights:
         return load.load_variables(weights, expected), None
     if workdir is None:
         raise ValueError("neither a run folder (--workdir) nor a weight file (--weights) is given")
     restored, step = checkpoint.restore_variables(workdir)
-    found = {name: restored.get(name, {}) for name in ("params", "batch_stats")}
-    if experiment.eval.use_ema and "ema" in restored:
-        found = {name: restored["ema"].get(name, {}) for name in found}
-    checkpoint.refuse_differences(
+    found = chosen_variables(restored, use_ema=experiment.eval.use_ema)
+    checkpoint.refuse_mismatch(
         expected, found, f"step {step} of {workdir}", "evaluate with the run's own config"
     )
     return found, step

@@ -13,7 +13,7 @@ import jaxseg
 from jaxseg import config
 from jaxseg.data import loader
 from jaxseg.runtime import agreement, processes
-from jaxseg.workdir import environment
+from jaxseg.workdir import environment, saved_steps
 
 # Fields that tell where things are on a machine and how many threads it has.
 _OWN = {"data.data_dir", "data.manual_dir", "data.threads", "data.prefetch", "train.compile_cache"}
@@ -45,7 +45,9 @@ def refuse_odd(
         told |= settings(experiment)
         told |= _of_machine()
         told |= _of_data(experiment.data, opened)
-        told["the newest checkpoint in the run folder"] = str(_newest(workdir))
+        told["the newest checkpoint in the run folder"] = str(
+            saved_steps.newest(workdir / "checkpoints")
+        )
         with processes.waiting("the other processes to say what they were started with"):
             store = processes.store()
             agreement.refuse_odd(
@@ -127,8 +129,3 @@ def _of_data(data: config.Data, opened: tuple[loader.Source, ...] | None) -> dic
             told[f"the bytes of {of}"] = str(known.size)
             told[f"the digest of the examples of {of}"] = known.digest if known.names else ""
     return told
-
-
-def _newest(workdir: pathlib.Path) -> int:
-    found = (workdir / "checkpoints").glob("[0-9]*")
-    return max((int(path.name) for path in found if path.name.isdigit()), default=0)

@@ -16,7 +16,7 @@ from jaxseg.cli import config_check, stored_config
 from jaxseg.data import class_sampling
 from jaxseg.data.augment import transforms
 from jaxseg.data.builders import camvid, cityscapes, isbi_em, pascal_context, shapes, voc2012
-from jaxseg.training import optim
+from jaxseg.training import batches, optim
 from tests.conftest import ROOT
 
 SOURCES = {
@@ -179,7 +179,7 @@ def test_every_setting_of_the_views_reaches_the_loader(monkeypatch):
         changed = (90.0, 80.0, 70.0) if name == "mean" else other[type(value)]
         setattr(built.data, name, not value if isinstance(value, bool) else changed)
     built.data.crop_size = (33, 65)
-    list(train._batches(built, None, plan, None, None))
+    list(batches.on_devices(built, None, plan, None, None))
     assert given["plan"] is plan
     for name in fields:
         if hasattr(built.data, name):

@@ -140,7 +140,8 @@ distributed.initialize(f"127.0.0.1:{port}", 2, process)
 from jaxseg import config
 from tests.evaluation.test_evaluate import Pictures, run
 protocol = config.Eval(batch_size=3, size=(12, 14), boundary=True)  # 3 becomes 4
-result = run(Pictures(), protocol, mesh=distributed.make_mesh(rows=2))
+from jaxseg.runtime.mesh import make_mesh
+result = run(Pictures(), protocol, mesh=make_mesh(rows=2))
 print(json.dumps(result.boundary))
 """
 

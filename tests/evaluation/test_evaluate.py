@@ -17,7 +17,7 @@ from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.evaluation import record as results
 from jaxseg.inference import infer
 from jaxseg.metrics import intervals, summarize
-from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import make_mesh
 from jaxseg.types import IGNORE
 from jaxseg.workdir import per_image
 from jaxseg.workdir.checkpoint import Checkpoints
@@ -251,7 +251,8 @@ import jax, numpy as np
 from jaxseg import config
 from tests.evaluation.test_evaluate import Pictures, run
 protocol = config.Eval(batch_size=3, size=(12, 14), flip=True, calibration=True)  # 3 becomes 4
-result = run(Pictures(), protocol, mesh=distributed.make_mesh(rows=2))
+from jaxseg.runtime.mesh import make_mesh
+result = run(Pictures(), protocol, mesh=make_mesh(rows=2))
 told = {"devices": jax.device_count(), "images": result.images}
 told["calibration"] = result.probabilities["calibration_error"]
 print(json.dumps(told | {"confusion": result.confusion.tolist()}))
@@ -288,7 +289,7 @@ def test_two_processes_of_two_devices_count_the_same():
 
 
 def test_a_mesh_of_one_device_counts_the_same():
-    found = run(Pictures(), mesh=processes.make_mesh())
+    found = run(Pictures(), mesh=make_mesh())
     np.testing.assert_array_equal(found.confusion, oracle(Pictures())[0])
 
 

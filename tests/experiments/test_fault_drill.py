@@ -19,6 +19,7 @@ from jaxseg import train
 from jaxseg.data.prepare import prepare
 from jaxseg.data.source import open_split
 from jaxseg.reporting import run_folder
+from jaxseg.runtime.stop import StopRequest
 from jaxseg.state import TrainState
 from jaxseg.workdir import checkpoint
 from tests.conftest import ROOT
@@ -96,7 +97,7 @@ def test_a_clock_that_goes_back_changes_nothing(tmp_path, monkeypatch, capsys):
     stopping = tiny.experiment(**settings)
     with monkeypatch.context() as patch:
         told = iter([False, False, False, True])
-        patch.setattr(train.processes.StopRequest, "now", lambda *_: next(told))
+        patch.setattr(StopRequest, "now", lambda *_: next(told))
         with pytest.raises(SystemExit):
             train.fit(stopping, run, data=tiny.sources())
     assert ends.steps(run) == [2, 4]

@@ -115,7 +115,7 @@ def test_class_scores(torchvision, name, backbone, kernel_size, size):
     shapes = _shapes(model, size)
     start = {name: jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), tree)
              for name, tree in shapes.items()}  # fmt: skip
-    variables, origins = adapt.fill(
+    variables, origins = adapt.take_from_file(
         tensors,
         table_of(tensors),
         adapt.Model(start, lambda *_: shapes, 0),

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from jaxseg.runtime import heartbeat, heartbeat_links
+from jaxseg.workdir import saved_steps
 from tests.conftest import ROOT
 from tests.helpers.programs.peers import Files
 
@@ -101,8 +102,8 @@ def test_a_run_goes_on_where_process_0_cannot_be_reached(tmp_path, capfd):
     store = Files(tmp_path)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens
-        store.key_value_set("jaxseg/peers", f"127.0.0.1 {taken.getsockname()[1]} secret")
-        with heartbeat.Watch(1, 2, "127.0.0.1", store, timeout=1.0, checkpoints=tmp_path):
+        store.key_value_set("jaxseg/heartbeat", f"127.0.0.1 {taken.getsockname()[1]} secret")
+        with heartbeat.Watch(1, 2, "127.0.0.1", store, timeout=1.0, last_good=_none_saved):
             pass
     assert (
         "jaxseg: process 0 cannot be reached at 127.0.0.1 (connection refused)"
@@ -121,9 +122,9 @@ def _is_refused(address):
 def test_strangers_neither_join_nor_stop_the_watch(tmp_path, capfd):
     """Two hundred that say nothing, and some that say too much or the wrong thing."""
     store = Files(tmp_path)
-    rest = {"timeout": 30.0, "checkpoints": tmp_path}
+    rest = {"timeout": 30.0, "last_good": _none_saved}
     with heartbeat.Watch(0, 2, "127.0.0.1", store, **rest) as first:
-        host, port, _ = store.blocking_key_value_get("jaxseg/peers", 1000).split()
+        host, port, _ = store.blocking_key_value_get("jaxseg/heartbeat", 1000).split()
         address = (host, int(port))
         idle = [socket.create_connection(address, 10) for _ in range(200)]
         said = b"\n", b"x" * 10_000, b"1 00\n", b"1 \xff\n", b"done\nprocess 1 failed\n"
@@ -204,12 +205,16 @@ def test_the_service_of_jax_listens_where_the_others_come_from(coordinator, boun
     assert heartbeat_links.bind_address(coordinator) == bound
 
 
+def _none_saved():
+    return "no checkpoint was saved"
+
+
 def test_an_error_is_explained_by_a_death_through_its_causes(tmp_path):
     """A checkpoint that cannot be saved, since a process of the barrier before it has died."""
     watch = heartbeat.Watch(
         *(0, 2, "127.0.0.1", Files(tmp_path)),
         timeout=1.0,
-        checkpoints=tmp_path,
+        last_good=_none_saved,
         explained=(ConnectionError,),
     )
     saving = OSError("a checkpoint cannot be saved")
@@ -224,7 +229,7 @@ def test_an_error_is_explained_by_a_death_through_its_causes(tmp_path):
 def test_a_failure_of_the_watch_itself_is_said(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(heartbeat.Watch, "_beat", lambda self: 1 / 0)
     with heartbeat.Watch(
-        0, 2, "127.0.0.1", Files(tmp_path), timeout=1.0, checkpoints=tmp_path
+        0, 2, "127.0.0.1", Files(tmp_path), timeout=1.0, last_good=_none_saved
     ) as one:
         one._thread.join(10)
     assert "the watch over the other processes has failed (ZeroDivisionError" in (
@@ -233,4 +238,4 @@ def test_a_failure_of_the_watch_itself_is_said(tmp_path, capfd, monkeypatch):
 
 
 def test_without_a_checkpoint_the_line_says_so(tmp_path):
-    assert heartbeat.last_good(tmp_path / "checkpoints") == "no checkpoint was saved"
+    assert saved_steps.last_good(tmp_path / "checkpoints") == "no checkpoint was saved"

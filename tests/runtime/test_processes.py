@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import by_process, check_split, make_mesh, put_batch, with_shardings
+from jaxseg.runtime.stop import StopRequest
 from tests.training.test_train import finish, lines_of, start_program
 
 
@@ -175,7 +177,7 @@ def test_a_killed_process_ends_the_other_and_one_process_goes_on(tmp_path, undis
 
 def test_a_signal_is_noted_and_the_second_acts_as_before():
     before = signal.getsignal(signal.SIGTERM)
-    with processes.StopRequest() as stopping:
+    with StopRequest() as stopping:
         assert not stopping.now(1)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stopping.now(2)
@@ -183,12 +185,12 @@ def test_a_signal_is_noted_and_the_second_acts_as_before():
         with pytest.raises(KeyboardInterrupt), stopping.interrupting():
             pytest.fail("was told before")
     with (
-        processes.StopRequest() as stopping,
+        StopRequest() as stopping,
         pytest.raises(KeyboardInterrupt),
         stopping.interrupting(),
     ):
         signal.raise_signal(signal.SIGTERM)
-    with processes.StopRequest() as stopping:
+    with StopRequest() as stopping:
         with stopping.interrupting():
             pass
         os.kill(os.getpid(), signal.SIGTERM)
@@ -198,15 +200,15 @@ def test_a_signal_is_noted_and_the_second_acts_as_before():
 
 def test_what_cannot_be_split_is_named_with_the_way_out():
     with pytest.raises(ValueError, match="rows=3 must divide"):
-        processes.make_mesh(3)
+        make_mesh(3)
     mesh = jax.sharding.AbstractMesh((4, 2), ("data", "rows"))
-    processes.check_split(mesh, 8, 514)
+    check_split(mesh, 8, 514)
     with pytest.raises(ValueError, match=r"batch of 6 .* multiple of 4"):
-        processes.check_split(mesh, 6, 514)
+        check_split(mesh, 6, 514)
     with pytest.raises(ValueError, match=r"batch of 12 .* x 2 micro-batches: .* multiple of 8"):
-        processes.check_split(mesh, 12, 514, accumulate=2)
+        check_split(mesh, 12, 514, accumulate=2)
     with pytest.raises(ValueError, match=r"513 rows .* height of 514 can"):
-        processes.check_split(mesh, 8, 513)
+        check_split(mesh, 8, 513)
 
 
 @pytest.mark.parametrize(
@@ -253,12 +255,12 @@ def test_arrays_of_a_state_are_spread_by_their_longest_side():
         "step": (),
     }
     state = {name: jax.ShapeDtypeStruct(s, np.float32) for name, s in shapes.items()}
-    spread = processes.placed(state, mesh, shard=True)
+    spread = with_shardings(state, mesh, shard=True)
     spec = {name: tuple(leaf.sharding.spec) for name, leaf in spread.items()}
     assert spec["kernel"] == (None, None, None, "data")
     assert spec["square"] == (None, "data")
     assert not any(spec["odd"] + spec["bias"] + spec["step"])
-    whole = processes.placed(state, mesh, shard=False)
+    whole = with_shardings(state, mesh, shard=False)
     assert not any(any(leaf.sharding.spec) for leaf in whole.values())
 
 
@@ -268,15 +270,15 @@ def test_devices_of_a_process_lie_side_by_side_in_the_order_of_processes():
     devices = np.empty(6, object)
     devices[:] = ring
     for shape in ((6, 1), (3, 2)):
-        ordered = processes.by_process(devices.reshape(shape))
+        ordered = by_process(devices.reshape(shape))
         assert ordered.shape == shape
         assert [device.id for device in ordered.flat] == [0, 5, 3, 4, 1, 2]
 
 
 def test_a_batch_is_placed_by_images_and_rows():
-    mesh = processes.make_mesh()
+    mesh = make_mesh()
     batch = {"image": np.ones((2, 4, 4, 3), np.uint8), "label": np.ones((2, 4, 4), np.uint8)}
-    placed = processes.put_batch(batch, mesh)
+    placed = put_batch(batch, mesh)
     for name, array in placed.items():
         np.testing.assert_array_equal(array, batch[name])
         assert array.sharding.spec == jax.sharding.PartitionSpec("data", "rows")

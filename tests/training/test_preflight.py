@@ -11,7 +11,7 @@ from jaxseg import config, train
 from jaxseg.cli import config_check
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.layers.norm import Norm
-from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import make_mesh
 from jaxseg.training import drift, network_preflight, preflight
 from jaxseg.training.step import init_state, make_optimizer, make_train_step
 from tests.helpers.programs import tiny
@@ -268,5 +268,5 @@ def test_a_network_s_own_refusal_gets_the_flag_of_its_field():
 
 def test_a_good_experiment_is_ready():
     ready = preflight.ready(tiny.experiment(), tiny.sources())
-    assert ready.mesh.shape == processes.make_mesh(1).shape
+    assert ready.mesh.shape == make_mesh(1).shape
     assert isinstance(ready.experiment, config.Experiment)

@@ -18,15 +18,15 @@ from jaxseg import train
 from jaxseg.backbones.vgg import VGG
 from jaxseg.layers.conv_norm import ConvNorm
 from jaxseg.models.fcn import FCN
-from jaxseg.runtime import processes
-from jaxseg.training import start as initial
+from jaxseg.runtime.mesh import make_mesh, replicated
+from jaxseg.training import start, weight_file
 from jaxseg.training.step import init_state, make_optimizer, make_train_step
 from jaxseg.weights import adapt, load
 from jaxseg.weights.match import Entry, Table, leaves_of
 from jaxseg.weights.origins import Origins
 from jaxseg.weights.place import Wishes
 from jaxseg.weights.tables import torchvision
-from jaxseg.workdir import checkpoint, data_identity, lock
+from jaxseg.workdir import checkpoint, converted, data_identity, lock
 from tests.conftest import ROOT
 from tests.helpers.programs import tiny
 from tests.helpers.variables import random_variables
@@ -43,10 +43,10 @@ NAMES = {
 }
 
 
-def weight_file(path, classes=5):
+def random_file(path, classes=5):
     """Random tensors of a Tiny of so many classes."""
     experiment = tiny.experiment(tiny.Tiny(num_classes=classes), seed=7)
-    leaves = dict(leaves_of(initial.random_start(experiment)))
+    leaves = dict(leaves_of(weight_file.random_start(experiment)))
     tensors = {name: leaves[target] + 1 for name, target in NAMES.items()}
     safetensors.numpy.save_file(tensors, path)
     return tensors
@@ -57,7 +57,7 @@ def file(tmp_path, monkeypatch):
     """A weight file of a network of 5 classes, with a name table for it."""
     entries = tuple(Entry(*line) for line in NAMES.items())
     monkeypatch.setattr(load, "table_of", lambda names: Table(entries))
-    weight_file(tmp_path / "a.safetensors")
+    random_file(tmp_path / "a.safetensors")
     return tmp_path / "a.safetensors"
 
 
@@ -65,7 +65,7 @@ def started(workdir=None, *, save_to=None, labels=None, **fields):
     """The state before the first step of a run, which may be saved as if it were its last."""
     experiment = tiny.experiment(fields.pop("model", None), **fields)
     optimizer, _ = make_optimizer(experiment)
-    place = processes.replicated(processes.make_mesh())
+    place = replicated(make_mesh())
     init = jax.jit(
         functools.partial(init_state, experiment, optimizer),
         out_shardings=place,
@@ -77,7 +77,7 @@ def started(workdir=None, *, save_to=None, labels=None, **fields):
     )
     if workdir is not None:
         workdir.mkdir()
-    state = initial.state(experiment, init, abstract, workdir, labels)
+    state = start.state(experiment, init, abstract, workdir, labels)
     if save_to is not None:
         if labels is not None:
             data_identity.write_labels(save_to, labels)
@@ -100,7 +100,7 @@ def test_a_run_starts_from_a_weight_file_and_tells_what_it_took(tmp_path, file, 
     tensors = safetensors.numpy.load_file(file)
     np.testing.assert_array_equal(state.params["conv"]["kernel"], tensors["conv.weight"])
     np.testing.assert_array_equal(state.ema["params"]["norm"]["bias"], tensors["norm.bias"])
-    own = initial.random_start(tiny.experiment(seed=3))
+    own = weight_file.random_start(tiny.experiment(seed=3))
     assert_equal_bits(state.params["classifier"], own["params"]["classifier"])
     said = capsys.readouterr().err
     assert "starts anew: 5 classes in the file, 3 in the model" in said
@@ -110,17 +110,17 @@ def test_a_run_starts_from_a_weight_file_and_tells_what_it_took(tmp_path, file, 
     assert set(report["sizes"]) == set(report["taken"]) | set(report["fresh"])
 
 
-def converted(experiment, file, folder):
-    start = functools.partial(initial.random_start, experiment)
-    variables, origins = initial.from_file(experiment, file, start, Wishes())
+def convert(experiment, file, folder):
+    make = functools.partial(weight_file.random_start, experiment)
+    variables, origins = weight_file.from_file(experiment, file, make, Wishes())
     report = origins.to_dict() | {"summary": origins.summary()}
-    initial.save(folder, experiment, variables, report)
+    converted.save(folder, experiment, variables, report)
     return variables
 
 
 def test_a_converted_file_starts_the_run_that_the_file_itself_starts(tmp_path, file, capsys):
     experiment = tiny.experiment()
-    variables = converted(experiment, file, tmp_path / "converted")
+    variables = convert(experiment, file, tmp_path / "converted")
     restored, step = checkpoint.restore_variables(tmp_path / "converted")
     assert step == 0
     assert_equal_bits(restored, variables)
@@ -143,17 +143,17 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, file, monkeypatch
     killed.mkdir(parents=True)
     (killed / "half").touch()
     with monkeypatch.context() as patch:
-        patch.setattr(initial, "write_json", lambda *_: 1 / 0)
+        patch.setattr(converted, "write_json", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            converted(experiment, file, folder)
+            convert(experiment, file, folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors"]
     killed.mkdir(parents=True)
     (killed / "half").touch()
-    converted(experiment, file, folder)
+    convert(experiment, file, folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "converted"]
     assert not (folder / "checkpoints" / "0" / "half").exists()
     with pytest.raises(ValueError, match="converted exists already"):
-        converted(experiment, file, folder)
+        convert(experiment, file, folder)
 
 
 def test_two_conversions_into_one_folder_do_not_meet(tmp_path, file):
@@ -161,7 +161,7 @@ def test_two_conversions_into_one_folder_do_not_meet(tmp_path, file):
         lock.lock(tmp_path / "converted.incomplete"),
         pytest.raises(ValueError, match="in use by process"),
     ):
-        converted(tiny.experiment(), file, tmp_path / "converted")
+        convert(tiny.experiment(), file, tmp_path / "converted")
 
 
 def test_a_related_model_starts_from_what_both_have_when_asked(tmp_path, capsys):
@@ -174,7 +174,7 @@ def test_a_related_model_starts_from_what_both_have_when_asked(tmp_path, capsys)
     state = started(tmp_path / "b", save_to=tmp_path / "b", init_partial=True, **settings)
     for part in ("conv", "norm", "classifier"):
         assert_equal_bits(state.params[part], origin.params[part])
-    own = initial.random_start(tiny.experiment(tiny.Tiny(aux=True)))
+    own = weight_file.random_start(tiny.experiment(tiny.Tiny(aux=True)))
     assert_equal_bits(state.params["aux_classifier"], own["params"]["aux_classifier"])
     assert "starts anew: not in it" in capsys.readouterr().err
     report = json.loads((tmp_path / "b" / "init.json").read_text())
@@ -194,8 +194,8 @@ def test_fcn_in_stages(deconvolution):
     for model, skip, upscore in zip(
         stages[1:], ("pool4", "pool3"), ("upscore2", "upscore_pool4"), strict=True
     ):
-        start = random_variables(model, seed=1)
-        target = adapt.Model(start | {"batch_stats": {}}, lambda *_: {}, 5)
+        fresh = random_variables(model, seed=1)
+        target = adapt.Model(fresh | {"batch_stats": {}}, lambda *_: {}, 5)
         variables, origins = adapt.take_shared(trained, target, file="RUN")
         new = {f"params/score_{skip}/kernel", f"params/score_{skip}/bias"}
         new |= {f"params/{upscore}/kernel"} if deconvolution == "learned" else set()
@@ -203,7 +203,7 @@ def test_fcn_in_stages(deconvolution):
         assert not origins.left
         before = dict(leaves_of(trained))
         for path, value in leaves_of(variables):
-            expected = dict(leaves_of(start))[path] if path in new else before[path]
+            expected = dict(leaves_of(fresh))[path] if path in new else before[path]
             np.testing.assert_array_equal(value, expected, err_msg=path)
         trained = variables
 
@@ -344,21 +344,21 @@ def test_a_converted_file_keeps_the_classes_of_its_head_where_it_has_one(tmp_pat
     experiment = tiny.experiment(tiny.Tiny(num_classes=7))
     experiment.data.name, experiment.data.data_dir = "shapes/thin", str(tmp_path)
     taken = Origins("a file", sizes={})
-    labels = initial.labels_of_head(experiment, taken)
+    labels = weight_file.labels_of_head(experiment, taken)
     assert labels.names[0] == "background"
     fresh = Origins("a file", sizes={}, fresh={"params/classifier/bias": "5 classes in the file"})
-    assert initial.labels_of_head(experiment, fresh) is None
+    assert weight_file.labels_of_head(experiment, fresh) is None
     for name in ("camvid", "folder/unknown"):
         experiment.data.name = name
-        assert initial.labels_of_head(experiment, taken) is None
+        assert weight_file.labels_of_head(experiment, taken) is None
     variables = jax.tree.map(np.zeros_like, {"params": {"a": np.ones(3)}, "batch_stats": {}})
-    initial.save(tmp_path / "converted", experiment, variables, {"summary": []}, labels)
+    converted.save(tmp_path / "converted", experiment, variables, {"summary": []}, labels)
     assert data_identity.read(tmp_path / "converted").labels == labels
 
 
 def test_a_disk_without_room_for_the_weights_is_one_line(tmp_path, file, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(initial.shutil, "disk_usage", lambda _: usage._replace(free=10))
+    monkeypatch.setattr(converted.shutil, "disk_usage", lambda _: usage._replace(free=10))
     with pytest.raises(ValueError, match=r"converted needs .* MB, 0.0 MB are free there"):
-        converted(tiny.experiment(), file, tmp_path / "converted")
+        convert(tiny.experiment(), file, tmp_path / "converted")
     assert not list(tmp_path.glob("converted*"))

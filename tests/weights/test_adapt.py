@@ -57,7 +57,7 @@ def _file(variables, prefix=""):
 
 
 def _fill(source, table, model, pixels=PIXELS, **wishes):
-    variables, origins = adapt.fill(
+    variables, origins = adapt.take_from_file(
         source, table, model, Wishes(**wishes), file="FILE", pixels=pixels
     )
     return dict(match.leaves_of(variables)), origins
@@ -265,7 +265,7 @@ def test_a_model_without_norms_keeps_its_empty_collection():
     whole, model = _variables(), _model()
     for tree in (whole, model.start):
         tree["batch_stats"] = {}
-    variables, _ = adapt.fill(*_file(whole), model, Wishes(), file="FILE")
+    variables, _ = adapt.take_from_file(*_file(whole), model, Wishes(), file="FILE")
     assert variables["batch_stats"] == {}
     variables, _ = adapt.take_shared(whole, model, file="RUN")
     assert variables["batch_stats"] == {}

@@ -11,7 +11,7 @@ from PIL import Image
 from jaxseg import config, predict
 from jaxseg.data.labels import LabelSpec
 from jaxseg.layers.conv_norm import ConvNorm
-from jaxseg.state import TrainState
+from jaxseg.state import TrainState, abstract_variables
 from jaxseg.workdir import checkpoint, data_identity, restore
 
 SPEC = LabelSpec(("sky", "road"), ((0, 0, 200), (90, 90, 90)), {0: 0, 1: 1, 255: 255})
@@ -36,7 +36,7 @@ def _experiment(num_classes=2, **protocol):
 
 
 def _filled(value):
-    shapes = restore.abstract_variables(_experiment())
+    shapes = abstract_variables(_experiment().model)
     return jax.tree.map(lambda leaf: np.full(leaf.shape, value, leaf.dtype), shapes)
 
 

@@ -120,10 +120,10 @@ def test_settings_code_and_data_are_told(tmp_path):
         drawn[seed] = same_start._of_data(data, None)
     name = "the digest of the examples of shapes/tiny train"
     assert drawn[0][name] != drawn[1][name]
-    assert name in agreement.differences([drawn[0], drawn[1]])
+    assert name in agreement.odd_processes([drawn[0], drawn[1]])
     shutil.rmtree(tmp_path / "1")
     data = dataclasses.replace(one.data, name="shapes/tiny", data_dir=str(tmp_path / "1"))
-    assert "is not prepared" in agreement.differences([drawn[0], same_start._of_data(data, None)])
+    assert "is not prepared" in agreement.odd_processes([drawn[0], same_start._of_data(data, None)])
 
 
 def pair(folder, *own):

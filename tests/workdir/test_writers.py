@@ -17,8 +17,7 @@ from experiments.ablation import job_folder, output
 from jaxseg import config, predict, report, submission, whole_file
 from jaxseg.data.readers import photos
 from jaxseg.models.unet import UNet
-from jaxseg.training import start
-from jaxseg.workdir import checkpoint, environment, log
+from jaxseg.workdir import checkpoint, converted, environment, log
 from tests.helpers.programs import tiny
 from tests.reporting.test_run_folder import CONFUSION, LABELS, write_evaluation, write_run
 
@@ -142,7 +141,7 @@ def _raised_by(write, folder):
 def test_a_full_disk_at_each_moment_leaves_whole_files_and_a_repeat_mends_it(
     tmp_path, monkeypatch, write
 ):
-    monkeypatch.setattr(report.page, "_plots", lambda _: [])
+    monkeypatch.setattr(report.report_page, "_plots", lambda _: [])
     monkeypatch.setattr(output, "plot", lambda _: Figure((1, 1)))
     whole = tmp_path / "whole"
     whole.mkdir()
@@ -175,7 +174,7 @@ KERNEL = np.arange(2000, dtype=np.float32)
 def _convert(folder):
     variables = {"params": {"kernel": KERNEL}, "batch_stats": {}}
     experiment = config.Experiment(tiny.Tiny(3))
-    start.save(folder / "converted", experiment, variables, {"summary": []}, LABELS)
+    converted.save(folder / "converted", experiment, variables, {"summary": []}, LABELS)
 
 
 def _assert_converted(folder):

@@ -11,7 +11,7 @@ from experiments.robustness.field_reports.situation import ROOT, Seen, Situation
 from jaxseg.data import loader
 from jaxseg.data.augment.transforms import Augment
 from jaxseg.metrics import probability
-from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import by_process
 
 _SHAPE = (1, 200, 200)
 
@@ -76,7 +76,7 @@ class _Numbers:
 
 
 def _order(count: int, batches: int = 3, position: int = 0) -> list[list[int]]:
-    """Of each batch, the examples as `processes.put_batch` joins the shares of the processes."""
+    """Of each batch, the examples as `mesh.put_batch` joins the shares of the processes."""
     shares = [
         loader.train_iterator(
             _Numbers(),  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ def _pod(_: pathlib.Path) -> Seen:
 
     ring = np.empty(6, object)
     ring[:] = [Device(process) for process in (0, 2, 2, 1, 1, 0)]
-    found = [device.process_index for device in processes.by_process(ring)]
+    found = [device.process_index for device in by_process(ring)]
     return right(found == [0, 0, 1, 1, 2, 2], f"processes of the devices of the mesh: {found}")
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from experiments.robustness.faults import small
-from jaxseg import config, train
+from jaxseg import config
 from jaxseg.backbones import resnet, vgg
 from jaxseg.cli import config_check
 from jaxseg.data import class_sampling, loader
@@ -25,8 +25,8 @@ from jaxseg.inference import infer
 from jaxseg.inference.predictor import framing_of
 from jaxseg.inspection import valid_taps
 from jaxseg.models import deeplab_v3, fcn, pspnet, unet
-from jaxseg.runtime import processes
-from jaxseg.training import preflight, step
+from jaxseg.runtime.mesh import make_mesh
+from jaxseg.training import batches, preflight, step
 
 NAME = "shapes/fuzz"
 _LARGEST = 300  # side of an image for which arrays are made, not only shapes
@@ -151,7 +151,7 @@ class Runs:
         data = e.data
         training = self._open(data.name, data.train_split, data.data_dir)
         test = self._open(data.name, data.eval_split, data.data_dir)
-        mesh = processes.make_mesh(e.train.rows)
+        mesh = make_mesh(e.train.rows)
         seen = (e.model, data.crop_size, e.train.seed)
         self._once(
             "check",
@@ -198,7 +198,7 @@ def _batch(
         return
     if data.threads > 8 or data.prefetch > 64:
         return
-    next(train._batches(e, training, plan, mesh, None))
+    next(batches.on_devices(e, training, plan, mesh, None))
 
 
 def _evaluation(e: config.Experiment, test: loader.Source) -> None:

@@ -91,7 +91,7 @@ def look_up_image(
     image: np.ndarray,
     at: tuple[np.ndarray, np.ndarray],
     *,
-    fill: tuple[int, int, int],
+    colour: tuple[int, int, int],
     border: str,
 ) -> np.ndarray:
     """The image at `positions`.
@@ -99,7 +99,7 @@ def look_up_image(
     Args:
       image: uint8 [H, W, 3].
       at: rows and columns, each [h, w].
-      fill: the colour beyond the image, unless it is mirrored there.
+      colour: what lies beyond the image, unless it is mirrored there.
       border: "mirror": the image goes on mirrored at its outer pixels' centres; or "mean", "zero".
 
     Returns:
@@ -107,7 +107,7 @@ def look_up_image(
     """
     rows, columns = at
     mode = BORDERS[border]
-    return cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=mode, borderValue=fill)
+    return cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=mode, borderValue=colour)
 
 
 def look_up_label(

@@ -128,7 +128,7 @@ class Augment:
             raise ValueError(f"data.mean={self.mean} must be in uint8 units, 0 to 255")
 
     @property
-    def fill(self) -> tuple[int, int, int]:
+    def pad_colour(self) -> tuple[int, int, int]:
         """The padding colour."""
         if self.border == "zero":
             return 0, 0, 0
@@ -266,11 +266,11 @@ class Augment:
         image = self._coloured(draw, image)
         margin = BLUR_RADIUS if draw.blurred else 0
         at = self._positions(draw, label.shape, margin)
-        image = deform.look_up_image(image, at, fill=self.fill, border=self.border)
+        image = deform.look_up_image(image, at, colour=self.pad_colour, border=self.border)
         label = deform.look_up_label(label, at, border=self.border, margin=margin)
         if draw.blurred:
             image = blur(image)[margin:-margin, margin:-margin]
-        return frame(image, label, self.crop_size, self.fill, draw.mirror)
+        return frame(image, label, self.crop_size, self.pad_colour, draw.mirror)
 
     def crop_then_scale(
         self, draw: Draw, image: np.ndarray, label: np.ndarray
@@ -293,7 +293,7 @@ class Augment:
             image = blur(image)
         image = image[above : above + rows, beside : beside + columns]
         image, label = self._coloured(draw, image), self._label_crop(draw, label)
-        return frame(image, label, self.crop_size, self.fill, draw.mirror)
+        return frame(image, label, self.crop_size, self.pad_colour, draw.mirror)
 
     def scale_then_crop(
         self, draw: Draw, image: np.ndarray, label: np.ndarray
@@ -311,4 +311,4 @@ class Augment:
         if draw.blurred:
             image = blur(image)
         image, label = self._coloured(draw, image[crop]), label[crop]
-        return frame(image, label, self.crop_size, self.fill, draw.mirror)
+        return frame(image, label, self.crop_size, self.pad_colour, draw.mirror)

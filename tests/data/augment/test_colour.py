@@ -109,6 +109,6 @@ def test_distortion_leaves_place_label_and_padding(more):
         differ += (views[0][0] != views[1][0]).any()
         # Beyond the border of the image nothing of it is mixed in, three pixels on.
         void = cv2.erode((views[1][1] == 255).astype(np.uint8), np.ones((7, 7))) == 1
-        assert (views[1][0][void] == plain.fill).all()
+        assert (views[1][0][void] == plain.pad_colour).all()
     assert differ >= 6
     np.testing.assert_array_equal(image, before)

@@ -22,7 +22,7 @@ from jax.sharding import Mesh
 from jaxseg import config, metrics
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.models.deeplab_v3 import DeepLabV3
-from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import make_mesh, put_batch, replicated
 from jaxseg.training import step
 from tests.helpers.programs import tiny
 
@@ -37,10 +37,10 @@ def mesh_of(data, rows):
 def run(experiment, batch, mesh):
     """The state after STEPS steps, each loss, and the collectives."""
     optimizer, rate = step.make_optimizer(experiment)
-    place = processes.replicated(mesh)
+    place = replicated(mesh)
     state = jax.jit(functools.partial(step.init_state, experiment, optimizer))()
     state = jax.device_put(tiny.float64(state), place)
-    batch = processes.put_batch(batch, mesh)
+    batch = put_batch(batch, mesh)
     train_step = jax.jit(step.make_train_step(experiment, optimizer, rate), donate_argnums=0)
     compiled = train_step.lower(state, batch).compile()
     found = []
@@ -87,7 +87,7 @@ def main():
     for shape, found in compare(experiment, batch, [(4, 1)]):
         result[f"deeplab {shape}"] = found
 
-    mesh = processes.make_mesh(2)
+    mesh = make_mesh(2)
     labels = np.random.default_rng(0).integers(0, 5, (2, 8, 8, 70)).astype(np.uint8)
     placed = jax.device_put(labels, jax.NamedSharding(mesh, jax.P(None, "data", "rows")))
     count = jax.jit(metrics.confusion_matrix, static_argnums=2)

@@ -3,12 +3,14 @@
 Says "joined" when all are there; then its standard input says how it ends.
 """
 
+import functools
 import json
 import pathlib
 import sys
 import time
 
 from jaxseg.runtime import heartbeat
+from jaxseg.workdir import saved_steps
 
 
 class Files:
@@ -43,11 +45,11 @@ def main(settings):
         "127.0.0.1",
         Files(folder),
         timeout=settings["timeout"],
-        checkpoints=folder / "checkpoints",
+        last_good=functools.partial(saved_steps.last_good, folder / "checkpoints"),
     )
     with watch:
         if settings["process"] == 0:
-            while (folder / "jaxseg_peers").exists():
+            while (folder / "jaxseg_heartbeat").exists():
                 time.sleep(0.01)
         print("joined", flush=True)
         how = sys.stdin.readline().strip()

@@ -23,7 +23,7 @@ from jaxseg.layers.conv import Conv
 from jaxseg.layers.conv_norm import ConvNorm
 from jaxseg.layers.pool import max_pool
 from jaxseg.layers.resize import resize_bilinear
-from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import put_batch, with_shardings
 from jaxseg.training import step
 from jaxseg.workdir import checkpoint
 from tests.helpers.programs import tiny
@@ -65,7 +65,7 @@ def start(experiment, mesh):
     """The initial state in float64 as it lies on the mesh, its places, and the compiled step."""
     optimizer, rate = step.make_optimizer(experiment)
     state = tiny.float64(jax.jit(functools.partial(step.init_state, experiment, optimizer))())
-    abstract = processes.placed(state, mesh, shard=experiment.train.shard_params)
+    abstract = with_shardings(state, mesh, shard=experiment.train.shard_params)
     places = jax.tree.map(lambda leaf: leaf.sharding, abstract)
     spread = places if experiment.train.shard_params else None
     train_step = jax.jit(
@@ -78,7 +78,7 @@ def start(experiment, mesh):
 
 def run(experiment, batch, mesh, steps=1):
     state, _, train_step = start(experiment, mesh)
-    batch = processes.put_batch(batch, mesh)
+    batch = put_batch(batch, mesh)
     compiled = train_step.lower(state, batch).compile()
     before = jax.tree.map(lambda leaf: leaf.sharding, state)
     for _ in range(steps):

@@ -165,7 +165,7 @@ def test_a_model_of_another_decoder_is_refused():
          for path, leaf in match.leaves_of(shapes_of(model))}
     )  # fmt: skip
     with pytest.raises(ValueError, match="low_level_conv/conv/kernel"):
-        adapt.fill(
+        adapt.take_from_file(
             source,
             table_of(source),
             adapt.Model(start, lambda *_: start, 21),

@@ -1,0 +1,73 @@
+"""The batches of a training on its devices, each with the loader's place after it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from jaxseg import config
+from jaxseg.data import class_sampling, loader
+from jaxseg.data.augment import transforms
+from jaxseg.runtime.mesh import put_batch
+from jaxseg.types import Array
+
+
+def on_devices(
+    experiment: config.Experiment,
+    source: loader.Source,
+    plan: class_sampling.Plan,
+    mesh: Mesh,
+    position: Any,
+) -> Iterator[tuple[dict[str, Array], Any]]:
+    """Batches without end, as `loader.train_iterator` reads this process's share of them.
+
+    Args:
+      experiment: its data, its seed, and whether its loss weights pixels.
+      source: the split.
+      plan: of the order of its examples.
+      mesh: that each batch is spread over.
+      position: the loader's place to go on from; None: the beginning.
+    """
+    data, loss = experiment.data, experiment.loss
+    iterator = loader.train_iterator(
+        source,
+        batch_size=data.batch_size,
+        augment=_augment(data, loss),
+        seed=experiment.train.seed,
+        threads=data.threads,
+        prefetch=data.prefetch,
+        plan=plan,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    if position is not None:
+        iterator.set_state(position)
+    names = ("image", "label", "weight") if loss.boundary else ("image", "label")
+    for batch in iterator:
+        on_device = put_batch({name: batch[name] for name in names}, mesh)
+        yield on_device, iterator.get_state()
+
+
+def _augment(data: config.Data, loss: config.Loss) -> transforms.Augment:
+    return transforms.Augment(
+        crop_size=data.crop_size,
+        short_side=data.short_side,
+        long_side=data.long_side,
+        scale_range=data.scale_range,
+        scale_step=data.scale_step,
+        flip=data.flip,
+        jitter=data.jitter,
+        rotation=data.rotation,
+        rotation_probability=data.rotation_probability,
+        elastic=data.elastic,
+        blur=data.blur,
+        photometric=data.photometric,
+        class_crops=data.class_crops,
+        class_limit=data.class_limit,
+        class_limit_draws=data.class_limit_draws,
+        border=data.border,
+        mean=data.mean,
+        boundary=loss.boundary,
+        boundary_sigma=loss.boundary_sigma,
+    )

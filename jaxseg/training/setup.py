@@ -1,0 +1,165 @@
+"""What a training is set up with before its first step: data, devices, state, the run's files."""
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import optax
+from jax.sharding import Mesh
+
+from jaxseg import config
+from jaxseg.data import class_sampling, loader
+from jaxseg.inference.predictor import framing_of
+from jaxseg.inspection import valid_taps
+from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import replicated, with_shardings
+from jaxseg.runtime.stop import StopRequest
+from jaxseg.state import TrainState
+from jaxseg.training import drift, preflight, start
+from jaxseg.training.step import init_state, make_optimizer
+from jaxseg.workdir import checkpoint, data_identity, lock, log, same_data, same_start, saved_steps
+from jaxseg.workdir.environment import describe_run
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """A training that is ready for its next step.
+
+    Attributes:
+      experiment: with the number of classes of its data.
+      workdir: the run folder.
+      train: the split to train on.
+      test: the split to evaluate on.
+      plan: which examples are drawn how often.
+      mesh: of the devices.
+      optimizer: of the experiment.
+      rate: the learning rate of each step.
+      places: the sharding of each leaf of the state.
+      state: that the run begins with or goes on from.
+      position: the loader's place after that state; None: the beginning.
+      saved: the run's checkpoints.
+      writer: of its log.
+      progress: what its user sees.
+      stopping: whether a signal asks it to stop.
+    """
+
+    experiment: config.Experiment
+    workdir: pathlib.Path
+    train: loader.Source
+    test: loader.Source
+    plan: class_sampling.Plan
+    mesh: Mesh
+    optimizer: optax.GradientTransformation
+    rate: optax.Schedule
+    places: Any
+    state: TrainState
+    position: Any
+    saved: checkpoint.Checkpoints
+    writer: log.Writer
+    progress: log.Progress
+    stopping: StopRequest
+
+
+@contextlib.contextmanager
+def set_up(
+    experiment: config.Experiment,
+    workdir: pathlib.Path,
+    *,
+    source: pathlib.Path | None = None,
+    data: tuple[loader.Source, loader.Source] | None = None,
+    changed_data: bool = False,
+) -> Iterator[Setup]:
+    """The run's set-up; when left, saves are waited for and files and locks are let go.
+
+    Processes meet first and data is compared before anything is written. For the arguments and
+    errors see `jaxseg.train.fit`.
+    """
+    last_good = functools.partial(saved_steps.last_good, workdir / "checkpoints")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(processes.watch(experiment.train.peer_timeout, last_good))
+        same_start.refuse_odd(experiment, workdir, "train", data)
+        known = same_data.hold_training(workdir, experiment.data, data, changed_data=changed_data)
+        ready = preflight.ready(experiment, data)
+        experiment = ready.experiment
+        plan = class_sampling.make_plan(
+            ready.train, duplicate=experiment.data.duplicate, balance=experiment.data.balance
+        )
+        optimizer, rate = make_optimizer(experiment)
+        if processes.is_main():
+            stack.enter_context(lock.lock(workdir))
+        stopping = stack.enter_context(StopRequest())
+        saved = stack.enter_context(
+            checkpoint.Checkpoints(workdir / "checkpoints", experiment.train.keep)
+        )
+        state, position, places = _first_state(ready, optimizer, saved, workdir)
+        if processes.is_main():
+            data_identity.keep(workdir, ready.train, experiment.data)
+            describe_run(experiment, workdir, source, int(state.step), known)
+        writer, progress = _writers(experiment, workdir, int(state.step), stack)
+        for line in _notices(experiment, ready.test):
+            progress.say(line)
+        yield Setup(
+            experiment=experiment,
+            workdir=workdir,
+            train=ready.train,
+            test=ready.test,
+            plan=plan,
+            mesh=ready.mesh,
+            optimizer=optimizer,
+            rate=rate,
+            places=places,
+            state=state,
+            position=position,
+            saved=saved,
+            writer=writer,
+            progress=progress,
+            stopping=stopping,
+        )
+
+
+def _first_state(
+    ready: preflight.Ready,
+    optimizer: optax.GradientTransformation,
+    saved: checkpoint.Checkpoints,
+    workdir: pathlib.Path,
+) -> tuple[TrainState, Any, Any]:
+    """The newest checkpoint's state with the loader's place, or a new run's; and its shardings."""
+    experiment, mesh = ready.experiment, ready.mesh
+    make = functools.partial(init_state, experiment, optimizer)
+    shard = experiment.train.shard_params
+    abstract = with_shardings(jax.eval_shape(make), mesh, shard=shard)
+    places = jax.tree.map(lambda leaf: leaf.sharding, abstract)
+    restored = saved.restore(abstract)
+    if restored is not None:
+        state, position = restored
+        return jax.device_put(state, places), position, places
+    # What a start from weights is put into is whole on every device, and spread afterwards.
+    init = jax.jit(make, out_shardings=replicated(mesh) if experiment.train.init_from else places)
+    folder = workdir if processes.is_main() else None
+    state = start.state(experiment, init, abstract, folder, labels=ready.train.labels)
+    return jax.device_put(state, places), None, places
+
+
+def _writers(
+    experiment: config.Experiment, workdir: pathlib.Path, step: int, stack: contextlib.ExitStack
+) -> tuple[log.Writer, log.Progress]:
+    """The log and the progress bar from a step on; the stack closes them."""
+    main = processes.is_main()
+    writer = log.Writer(workdir, step, main=main)
+    stack.enter_context(contextlib.closing(writer))
+    progress = log.Progress(experiment.train.steps, step, quiet=not main)
+    stack.enter_context(contextlib.closing(progress))
+    return writer, progress
+
+
+def _notices(experiment: config.Experiment, test: loader.Source) -> list[str]:
+    """What the user should know of taps that see padding alone, and of batch statistics."""
+    protocol = experiment.eval
+    whole = framing_of(experiment).of(test.largest)
+    seen = protocol.crop_size if protocol.sliding else whole
+    lines = valid_taps.unreached(experiment.model, experiment.data.crop_size, seen)
+    return [*lines, *drift.notices(experiment)]
