@@ -24,8 +24,7 @@ from tqdm import tqdm
 from jaxseg import config, whole_file
 from jaxseg.data.frames import Framing, described
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.pairing import walk
-from jaxseg.data.readers import photos
+from jaxseg.data.readers import photos, walk
 from jaxseg.inference import overlay
 from jaxseg.inference.infer import Color, check_protocol
 from jaxseg.inference.predictor import make_predictor

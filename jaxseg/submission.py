@@ -37,8 +37,7 @@ from jaxseg import whole_file
 from jaxseg.data.builders import cityscapes, voc2012
 from jaxseg.data.fingerprint import class_difference
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.pairing import walk
-from jaxseg.data.readers import mask_file, photos, text_file
+from jaxseg.data.readers import mask_file, photos, text_file, walk
 from jaxseg.errors import one_line
 from jaxseg.types import IGNORE
 

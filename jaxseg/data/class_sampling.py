@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxseg import whole_file
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare import pairs
+from jaxseg.data.pairing import pairs
 from jaxseg.data.source import Source
 from jaxseg.ignore import IGNORE
 

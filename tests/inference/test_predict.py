@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxseg import config, predict
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.pairing import walk
+from jaxseg.data.readers import walk
 from jaxseg.inference import predictor
 
 SPEC = LabelSpec(

@@ -9,7 +9,7 @@ from PIL import Image
 from experiments.robustness.field_reports.situation import Seen, Situation, refusal, right
 from jaxseg.data.builders import folder
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare import pairs
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers.class_file import read_classes
 
 _TESTS = "tests/data/readers/test_class_file.py::"

@@ -14,7 +14,7 @@ from experiments.robustness.image_zoo import images, masks, png
 from experiments.robustness.image_zoo.entry import COLOURS, IDS, NOISE, Entry, saved, turned
 from jaxseg.data import records
 from jaxseg.data.builders import folder as folders
-from jaxseg.data.prepare import pairs
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import mask_file, photos, pixels
 
 _TEST = "tests/data/readers/test_image_zoo.py::"

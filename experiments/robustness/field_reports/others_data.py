@@ -15,7 +15,7 @@ from jaxseg.data import frames, loader
 from jaxseg.data.augment.transforms import Augment
 from jaxseg.data.builders import folder as own_folder
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare import pairs
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import photos
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.types import IGNORE

@@ -11,9 +11,8 @@ from PIL import Image
 
 from experiments.robustness.field_reports.situation import Seen, Situation, check, refusal, right
 from jaxseg.data.builders import ade20k, folder, voc2012
-from jaxseg.data.pairing import walk
-from jaxseg.data.prepare import pairs
-from jaxseg.data.readers import photos
+from jaxseg.data.pairing import pairs
+from jaxseg.data.readers import photos, walk
 
 _TESTS = "tests/data/pairing/test_own_files.py::"
 _NFC, _NFD = (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD"))

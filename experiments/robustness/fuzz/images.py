@@ -14,7 +14,7 @@ from PIL import Image
 from jaxseg.data import records
 from jaxseg.data.builders import folder as folders
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare import pairs
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import mask_file, photos, pixels
 
 _MODES = ("L", "RGB", "RGBA", "LA", "P", "1", "I;16", "CMYK", "I", "F", "YCbCr")

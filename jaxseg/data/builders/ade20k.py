@@ -12,9 +12,9 @@ again.
 
 import pathlib
 
+from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare import pairs
-from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import text_file
 from jaxseg.ignore import IGNORE
 

@@ -7,9 +7,9 @@ asks to cite the paper. Size: 0.2 GB; prepared as much again (estimates).
 
 import pathlib
 
+from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare import pairs
-from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import text_file
 from jaxseg.ignore import IGNORE
 

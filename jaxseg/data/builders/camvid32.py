@@ -11,9 +11,9 @@ which asks to cite the paper. Size: 0.6 GB; prepared as much again (estimates).
 
 import pathlib
 
+from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare import pairs
-from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.pairing import pairs
 from jaxseg.ignore import IGNORE
 
 LAYOUT = "701_StillsRaw_full/NAME.png, LabeledApproved_full/NAME_L.png"

@@ -24,9 +24,9 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image, ImageDraw
 
+from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare import pairs
-from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.pairing import pairs
 from jaxseg.ignore import IGNORE
 
 LAYOUT = (

@@ -15,9 +15,9 @@ Flickr's terms, annotations CC BY 4.0. Size: 20 GB, of 10k 2 GB; prepared as muc
 
 import pathlib
 
+from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec, voc_palette
-from jaxseg.data.prepare import pairs
-from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import text_file
 from jaxseg.ignore import IGNORE
 

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.builders.voc2012 import LABELS
-from jaxseg.data.prepare import pairs
-from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import coco_masks
 from jaxseg.ignore import IGNORE
 

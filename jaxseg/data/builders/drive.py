@@ -11,9 +11,9 @@ are no official ones; these are those of the published labels.
 
 import pathlib
 
+from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare import pairs
-from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.pairing import pairs
 
 LAYOUT = (
     "training/images/NN_training.tif, training/1st_manual/NN_manual1.gif, test/images/NN_test.tif, "

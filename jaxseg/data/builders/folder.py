@@ -17,8 +17,7 @@ import tensorflow_datasets as tfds
 
 from jaxseg.data import builders, records
 from jaxseg.data.labels import MAX_CLASSES, LabelSpec, voc_palette
-from jaxseg.data.pairing import own_files, pair_table
-from jaxseg.data.prepare import pairs
+from jaxseg.data.pairing import own_files, pair_table, pairs
 from jaxseg.data.readers.class_file import read_classes
 from jaxseg.ignore import IGNORE
 

@@ -13,9 +13,9 @@ those of the published labels.
 
 import pathlib
 
+from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare import pairs
-from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import mask_file
 
 LAYOUT = "train-volume.tif, train-labels.tif; or image/NN.png, label/NN.png"

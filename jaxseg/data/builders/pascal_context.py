@@ -13,9 +13,9 @@ with VOC 2010; prepared 1 GB (estimates).
 
 import pathlib
 
+from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec, voc_palette
-from jaxseg.data.prepare import pairs
-from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import text_file
 from jaxseg.ignore import IGNORE
 

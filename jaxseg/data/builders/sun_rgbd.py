@@ -14,10 +14,10 @@ Unsure: that images are named img-000001.jpg in both archives is from notes on t
 import pathlib
 import re
 
+from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec, voc_palette
-from jaxseg.data.pairing import walk
-from jaxseg.data.prepare import pairs
-from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.pairing import pairs
+from jaxseg.data.readers import walk
 from jaxseg.ignore import IGNORE
 
 LAYOUT = (

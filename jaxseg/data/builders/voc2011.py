@@ -9,9 +9,9 @@ Flickr's terms; SBD: publications cite the paper. Size: 3.3 GB; prepared 1 GB (e
 
 import pathlib
 
+from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.builders.voc2012 import LABELS, sbd_folder
-from jaxseg.data.prepare import pairs
-from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import text_file
 
 LAYOUT = (

@@ -14,9 +14,9 @@ prepared 1.6 GB (estimates).
 
 import pathlib
 
+from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec, voc_palette
-from jaxseg.data.prepare import pairs
-from jaxseg.data.prepare.published_set import PublishedSet
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import text_file
 from jaxseg.ignore import IGNORE
 

@@ -22,7 +22,8 @@ from jaxseg.data import source as sources
 from jaxseg.data.builders import folder as folders
 from jaxseg.data.doctor import augmented, picture, survey
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare import pairs, prepare
+from jaxseg.data.pairing import pairs
+from jaxseg.data.prepare import prepare
 from jaxseg.data.readers import pixels
 from jaxseg.errors import one_line
 from jaxseg.ignore import IGNORE

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from jaxseg.data.pairing import walk
+from jaxseg.data.readers import walk
 
 SPLITS = {
     "train": "train",

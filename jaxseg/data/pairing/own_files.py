@@ -5,10 +5,10 @@ import os
 import pathlib
 from collections.abc import Collection, Sequence
 
-from jaxseg.data.pairing import layout, matching, walk
+from jaxseg.data.pairing import layout, matching
 from jaxseg.data.pairing.layout import SPLITS
-from jaxseg.data.prepare.pairs import Pair
-from jaxseg.data.readers import mask_file, text_file
+from jaxseg.data.pairing.pairs import Pair
+from jaxseg.data.readers import mask_file, text_file, walk
 
 _SHOWN = 5  # names
 

@@ -6,11 +6,10 @@ import os
 import pathlib
 from collections import Counter
 
-from jaxseg.data.pairing import walk
 from jaxseg.data.pairing.layout import SPLITS
 from jaxseg.data.pairing.own_files import Own, root_of
-from jaxseg.data.prepare.pairs import Pair
-from jaxseg.data.readers import text_file
+from jaxseg.data.pairing.pairs import Pair
+from jaxseg.data.readers import text_file, walk
 
 _SEPARATORS = ",;\t"
 _SHOWN = 5  # names

@@ -12,7 +12,8 @@ from jaxseg import whole_file
 from jaxseg.data import fingerprint
 from jaxseg.data import source as sources
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare import pairs, prepared_from
+from jaxseg.data.pairing import pairs
+from jaxseg.data.prepare import prepared_from
 
 _SHOWN = 5  # changes named
 _NAMES = ("prepared set", "classes given now")

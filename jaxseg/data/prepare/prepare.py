@@ -32,7 +32,8 @@ from jaxseg.data import source as sources
 from jaxseg.data.builders import folder as folders
 from jaxseg.data.builders import shapes
 from jaxseg.data.builders.shapes_variants import VARIANTS
-from jaxseg.data.prepare import already, pairs, replace
+from jaxseg.data.pairing import pairs
+from jaxseg.data.prepare import already, replace
 from jaxseg.data.prepare.published_sets import SETS
 from jaxseg.errors import one_line
 

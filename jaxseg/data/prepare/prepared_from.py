@@ -16,7 +16,7 @@ from typing import Any
 
 from jaxseg import whole_file
 from jaxseg.data import fingerprint
-from jaxseg.data.prepare import pairs
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import mask_file
 
 FILE = "prepared_from.json"

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxseg.data.pairing import walk
-from jaxseg.data.readers import mask_file, pixels
+from jaxseg.data.readers import mask_file, pixels, walk
 
 SUFFIXES = mask_file.IMAGE_SUFFIXES
 OUTPUTS = ("labels", "overlays", "probabilities")  # folders that predictions are written to

@@ -7,7 +7,7 @@ from PIL import Image
 from jaxseg.data import records
 from jaxseg.data.builders import folder
 from jaxseg.data.builders.folder import FolderConfig
-from jaxseg.data.prepare import pairs
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import pixels
 from tests.data.conftest import save_pair
 

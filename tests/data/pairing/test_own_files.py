@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxseg.data.builders import ade20k, cityscapes, folder, sun_rgbd
 from jaxseg.data.builders.folder import FolderConfig
-from jaxseg.data.prepare import copies, pairs
+from jaxseg.data.pairing import copies, pairs
 
 NFC, NFD = (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD"))
 

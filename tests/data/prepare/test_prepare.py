@@ -8,8 +8,8 @@ from PIL import Image
 from jaxseg.data import builders, loader, records, source
 from jaxseg.data.builders import camvid, shapes, voc2012
 from jaxseg.data.doctor import doctor
-from jaxseg.data.pairing import layout
-from jaxseg.data.prepare import inspection, pairs, prepare, published_sets
+from jaxseg.data.pairing import inspection, layout, pairs
+from jaxseg.data.prepare import prepare, published_sets
 from tests.data.conftest import save_pair
 
 

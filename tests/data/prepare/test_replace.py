@@ -13,7 +13,8 @@ from PIL import Image
 
 from jaxseg import whole_file
 from jaxseg.data import builders, fingerprint, loader, source
-from jaxseg.data.prepare import inspection, prepare, prepared_from, replace
+from jaxseg.data.pairing import inspection
+from jaxseg.data.prepare import prepare, prepared_from, replace
 from tests.data.conftest import save_pair
 from tests.training.test_train import start_program
 

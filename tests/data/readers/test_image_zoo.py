@@ -12,7 +12,8 @@ from PIL import Image
 from experiments.robustness.image_zoo import images, masks, png, tiff
 from experiments.robustness.image_zoo.entry import COLOURS, IDS, NOISE, Entry, saved, turned
 from jaxseg.data import loader, records
-from jaxseg.data.prepare import pairs, prepare
+from jaxseg.data.pairing import pairs
+from jaxseg.data.prepare import prepare
 from jaxseg.data.readers import image_file, image_headers, mask_file, photos, pixels
 
 IMAGES = {entry.name: entry for entry in images.entries()}

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxseg.data import records
-from jaxseg.data.prepare import pairs
+from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import mask_file, pixels
 
 IDS = np.array([[0, 1, 2, 3], [3, 2, 1, 0]], np.uint8)

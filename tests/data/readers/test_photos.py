@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg.data.pairing import walk
-from jaxseg.data.readers import photos
+from jaxseg.data.readers import photos, walk
 
 HEIGHT, WIDTH = 24, 40
 

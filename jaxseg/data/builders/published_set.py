@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from jaxseg.data import builders, records
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare import pairs
+from jaxseg.data.pairing import pairs
 
 Finder = Callable[[pathlib.Path], pairs.Published]
 

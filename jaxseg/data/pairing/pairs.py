@@ -16,11 +16,10 @@ from tqdm import tqdm
 
 from jaxseg.data import records
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.pairing import walk
+from jaxseg.data.pairing import copies
+from jaxseg.data.pairing.inspection import Facts, Journal, inspect
 from jaxseg.data.pairing.pair import Pair
-from jaxseg.data.prepare import copies
-from jaxseg.data.prepare.inspection import Facts, Journal, inspect
-from jaxseg.data.readers import image_headers, mask_file, pixels
+from jaxseg.data.readers import image_headers, mask_file, pixels, walk
 from jaxseg.data.readers.class_file import Classes
 
 __all__ = ["Facts", "Pair", "Published", "check", "examples", "inspect"]
