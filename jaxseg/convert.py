@@ -1,4 +1,4 @@
-r"""A weight file of another framework into a checkpoint that experiments start from.
+r"""Converts a weight file of another framework into a checkpoint that experiments start from.
 
     python -m jaxseg.convert resnet101.pth --config=experiments/deeplab_v3/voc.py \
         --output=weights/deeplab_v3_voc

@@ -1,4 +1,4 @@
-"""What an error says to the user of a command."""
+"""How errors are shown to the user of a command."""
 
 import contextlib
 import pathlib

@@ -1,4 +1,4 @@
-"""Image files in, label PNGs and overlays out.
+"""Prediction: image files in, label PNGs and overlays out.
 
     OUTPUT/labels/NAME.png         train ids with the palette of the data set, the image's own size
     OUTPUT/overlays/NAME.jpg       the image with the classes over it and a legend

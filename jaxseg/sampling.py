@@ -1,4 +1,4 @@
-"""Where the pixels of one map lie on another, each convention by its name.
+"""Where the pixels of one map lie on another: each sampling convention by name.
 
 - "align_corners": the corner pixels' centres coincide: output i is taken at i (n - 1) / (m - 1).
   torch's align_corners=True; TensorFlow 1's; every size s k + 1 keeps its grid (DeepLab).

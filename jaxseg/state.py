@@ -1,4 +1,4 @@
-"""What a training step reads and writes."""
+"""The train state: what a training step reads and writes."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `--mode=predict` wrote, as the archive that a test server takes.
+"""Packs what `--mode=predict` wrote into the archive that a test server takes.
 
     python -m jaxseg.main --mode=predict --workdir=runs/v3 --inputs=cityscapes/leftImg8bit/test \
         --output=out/test

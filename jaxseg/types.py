@@ -1,4 +1,4 @@
-"""The words that the whole project shares.
+"""Types that the whole project shares.
 
 Letters in shape comments: B images, H rows, W columns, C channels, K classes, N examples.
 """

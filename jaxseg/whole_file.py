@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and never written through a symbolic link.
+"""Writes files whole or not at all, and never through a symbolic link.
 
 A file is written under a hidden name in its own folder and renamed when it is complete, so that a
 full disk, an error or a kill leaves the old file, or none, under the name that readers look for.

@@ -1,4 +1,4 @@
-"""One job of a sweep: trains what is not trained, evaluates what is not evaluated, says it is done.
+"""One job of a sweep: trains and evaluates what is missing, then marks itself as done.
 
     python -m launch.job FOLDER
 

@@ -1,4 +1,4 @@
-"""The trainings of a sweep on Kubernetes: one JobSet, an index of its job for each training.
+"""Runs the trainings of a sweep on Kubernetes: one JobSet, one index of its job per training.
 
 The manifest is made from the GPU variant of launch/gke.yaml, so that image, volume and nodes are
 set in one place. Each training gets one GPU, and is found where the sweep has put it: the volume

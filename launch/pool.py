@@ -1,4 +1,4 @@
-"""Processes on this machine, a few at a time: one progress line for all, failures tried again.
+"""Runs processes on this machine, a few at a time, with one progress line and retries.
 
 Each gets its share of the cores, or one GPU. Whoever is told to stop is told by SIGTERM, saves what
 it has and ends with 75; the same command goes on later.

@@ -1,4 +1,4 @@
-"""The trainings of a sweep as one SLURM array: submitted once, waited for, found again.
+"""Runs the trainings of a sweep as one SLURM array: submitted once, waited for, found again.
 
 SLURM holds all that has to be remembered. The list of folders is a file named by the hash of what
 is in it, and the array bears that hash in its name; so the same command after a stop finds the

@@ -1,4 +1,4 @@
-"""A table of a paper from one command: the plan, the runs that are not done yet, the table.
+"""Runs a table of a paper from one command: the plan, the runs not done yet, the table.
 
     python -m launch.sweep --ablation=deeplab_v3/table1 --size=shapes --jobs=2
     python -m launch.sweep --ablation=deeplab_v3/table1 --size=shapes --backend=plan

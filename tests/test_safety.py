@@ -1,4 +1,4 @@
-"""Nothing that a stranger's run folder, job, data set or report holds is executed (docs/safety.md).
+"""Nothing that a run folder, job, data set or report from elsewhere holds is executed.
 
 Each test plants a module which would leave a file behind if it were imported.
 """

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever fails at whatever moment."""
+"""Files are written whole or not at all, whatever fails at whatever moment."""
 
 import errno
 import os

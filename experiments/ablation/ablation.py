@@ -1,4 +1,4 @@
-"""A table of a paper as a runnable thing: a base experiment, named rows of overrides, seeds.
+"""A table of a paper as a runnable object: a base experiment, named rows of overrides, seeds.
 
 A file of a paper's folder, as experiments/deeplab_v3/table1.py, has `get_ablation() -> Ablation`;
 `python -m launch.sweep` runs it. Rows that differ in their evaluation alone share one training, and

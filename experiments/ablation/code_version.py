@@ -1,4 +1,4 @@
-"""Which code and which data an experiment runs on, each as a short hash.
+"""Short hashes of the code and of the data that an experiment runs on.
 
 The code is what training and evaluation import, from `jaxseg.train` and `jaxseg.evaluate` and from
 the classes and the data set that the experiment names; other models, the report and the docs are no

@@ -1,4 +1,4 @@
-"""The folder of a job of a sweep: what is to be done, and what came of it.
+"""The folder of a sweep's job: what is to be done, and what came of it.
 
 job.json       the experiment, the protocol of each row and its tag, the run to start from
 outcome.json   written last: the tag of each row's evaluation, and the costs

@@ -1,4 +1,4 @@
-"""What came of an ablation: a record with each row's numbers, from the finished runs of a sweep.
+"""Collects the finished runs of a sweep into one record with the numbers of each row.
 
 mIoU is that of the classes in the truth. On the papers' sets no class is absent, so it is theirs;
 on a drawn set that lacks classes the usual rule would count one as 0 for a single pixel.

@@ -1,4 +1,4 @@
-"""Gridding: which pixels a stack of atrous convolutions reaches, and by how many ways.
+"""Gridding: which pixels a stack of atrous convolutions reaches, and along how many paths.
 
 A k x k convolution of rate r reaches the offsets -r (k-1)/2, ..., -r, 0, r, ... in each direction.
 A stack reaches all sums of one offset of each layer, and the number of ways to a sum is what it

@@ -1,4 +1,4 @@
-"""What the programs of the laboratory share: flags, the experiment, where results go.
+"""Shared by the analysis programs: flags, the experiment, where results go.
 
 Only programs import this: it defines flags.
 """

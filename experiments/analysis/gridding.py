@@ -1,4 +1,4 @@
-"""Which pixels stacked atrous convolutions reach: the holes of equal rates and their cure.
+"""Which pixels stacked atrous convolutions reach: the holes of equal rates, and the remedy.
 
     python -m experiments.analysis.gridding --output=runs/analysis
     python -m experiments.analysis.gridding --chain=4,4,4 --chain=4,8,16 --output=runs/analysis

@@ -1,4 +1,4 @@
-"""The pictures of the laboratory, as matplotlib figures."""
+"""The plots of the analysis programs, as matplotlib figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

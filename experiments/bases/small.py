@@ -1,4 +1,4 @@
-"""The small experiments that tables of papers vary at their sizes "shapes" and "camvid".
+"""The small base experiments that the papers' tables vary at the sizes "shapes" and "camvid".
 
 The shapes size has images of 64 x 64 pixels, an eighth of the papers' 513, and networks of which
 the stem alone takes a stride of 4: what is measured on them is an effect with a known cause, not a
@@ -234,7 +234,7 @@ def camvid_xception() -> config.Experiment:
 def cityscapes_v3() -> config.Experiment:
     """DeepLab v3 as published on Cityscapes: crop 769, 90,000 steps, whole images of 1025 x 2049.
 
-    From memory in the facts at hand; of v3+ they are the released code's.
+    By the appendix of arXiv 1706.05587 (unverified); for v3+ these are the released code's values.
     """
     return _on_cityscapes(voc.get_config())
 

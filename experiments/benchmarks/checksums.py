@@ -1,4 +1,4 @@
-"""What the checksums of a checkpoint cost: a save and a restore with and without them.
+"""The cost of checkpoint checksums: a save and a restore with and without them.
 
     python -m experiments.benchmarks.checksums [--width=64] [--repeats=5] [--folder=FOLDER]
 

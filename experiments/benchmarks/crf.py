@@ -1,4 +1,4 @@
-"""The dense CRF beside pydensecrf2, which is C++: time of an iteration and of a whole image.
+"""Times the dense CRF beside pydensecrf2 (C++): one iteration, and a whole image.
 
     python -m experiments.benchmarks.crf
     python -m experiments.benchmarks.crf --image=photo.jpg --parameters=kazuto

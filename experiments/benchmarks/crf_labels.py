@@ -1,4 +1,4 @@
-r"""How far labels of the lattice and of pydensecrf2 agree, and which are nearer the exact sum.
+r"""How far labels of the lattice and of pydensecrf2 agree, and which are closer to the exact sum.
 
     python -m experiments.benchmarks.crf_labels --config=experiments/deeplab_v3/google_voc.py \
         --weights=deeplabv3_257_mv_gpu.tflite --output=experiments/results/crf_labels.json

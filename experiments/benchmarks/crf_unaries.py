@@ -1,4 +1,4 @@
-"""What programs that try a CRF start from: a network's log-probabilities of some images."""
+"""The input of programs that try a CRF: a network's log-probabilities of some images."""
 
 import dataclasses
 import pathlib

@@ -1,4 +1,4 @@
-"""What an evaluation costs beside its network: reading, enlarging, choosing, counting; and memory.
+"""The cost of an evaluation beside its network: reading, upsampling, argmax, counting; memory.
 
     python -m experiments.benchmarks.evaluation --name=voc2012 --data_dir=data
     python -m experiments.benchmarks.evaluation --network=resnet50 --output=X.json

@@ -1,4 +1,4 @@
-"""How many images a second the loader delivers, and which stage takes the time.
+"""How many images per second the loader delivers, and which stage takes the time.
 
     python -m experiments.benchmarks.loader
     python -m experiments.benchmarks.loader --threads=16 --crop=769,769

@@ -1,4 +1,4 @@
-"""Each form of an operation beside the plain one that defines it: value and gradients.
+"""Times each form of an operation beside its plain definition: value and gradients.
 
     python -m experiments.benchmarks.operations
     python -m experiments.benchmarks.operations --only=atrous,depthwise --rounds=9

@@ -1,4 +1,4 @@
-"""What it costs to classify each pixel by its patch, beside the same function computed densely.
+"""The cost of classifying each pixel by its patch, beside the same function computed densely.
 
     python -m experiments.benchmarks.patches
     python -m experiments.benchmarks.patches --size=96,96 --rounds=9

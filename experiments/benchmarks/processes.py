@@ -1,4 +1,4 @@
-"""Programs of different libraries that do the same work in turn, round after round.
+"""Runs programs of different libraries on the same work in turn, round after round.
 
 Each runs as a process of its own, one at work at a time: thread pools of two libraries in one
 process keep each other's cores busy. A contender is a program that calls `serve`; `running` starts

@@ -1,4 +1,4 @@
-"""Memory of a device when rows of an image, or a train state, are spread over devices.
+"""Memory per device when the rows of an image, or a train state, are spread over devices.
 
     python -m experiments.benchmarks.sharding
     python -m experiments.benchmarks.sharding --parts=rows --output=X.json

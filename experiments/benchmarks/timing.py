@@ -1,4 +1,4 @@
-"""How long calls take side by side, and when their times may be told as a ratio.
+"""Times calls side by side, and decides when the times may be stated as a ratio.
 
 Calls of one library take turns in this process (`take_turns`), programs of several in processes of
 their own (see `processes`). Ratios are only told of a quiet machine: see `Comparison`.

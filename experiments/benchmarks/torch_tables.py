@@ -1,4 +1,4 @@
-"""Name tables of contenders' networks that `jaxseg.weights` has none of; without torch."""
+"""Name tables for contenders' networks that `jaxseg.weights` does not have; without torch."""
 
 import re
 from collections.abc import Callable, Collection

@@ -1,4 +1,4 @@
-"""Networks of which no library of torch has the one that is meant, as a user of torch writes them.
+"""Networks that no torch library has as meant, written as a torch user would write them.
 
 SegNet is in none; PSPNets there have another head or backbone than the paper's. Modules have our
 names, so that `torch_tables` carries the weights over by a rule.

@@ -1,4 +1,4 @@
-"""The work that all contenders of a benchmark do: known to each of their programs, NumPy alone."""
+"""The work that all contenders of a benchmark do, for each of their programs; NumPy alone."""
 
 import dataclasses
 import json

@@ -2,7 +2,7 @@
 
 Expected: "full": 39.69 mIoU on test after 40k steps, 59.77 at its best (260k): Table 3 of SegNet's
 paper (arXiv 1511.00561), from the weights of VGG-16 and 3,433 training images; CamVid alone has
-367. FC-DenseNet's table lists DeconvNet at 48.9 (from memory in the facts at hand).
+367. FC-DenseNet's paper (arXiv 1611.09326, Table 1) lists DeconvNet at 48.9 (unverified).
 Measured: see experiments/results/.
 
     python -m jaxseg.data.prepare --name=camvid --manual_dir=CAMVID

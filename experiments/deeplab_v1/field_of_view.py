@@ -56,7 +56,7 @@ def get_ablation() -> Ablation:
     """The table's four rows, before and after the CRF.
 
     Unsure: the crop of 306 of the poolings of 2x2 is that of a re-upload of the first network's
-    configuration; those of "4x4, rate 8" and "7x7, rate 4" are not at hand.
+    prototxt; those of "4x4, rate 8" and "7x7, rate 4" were not found.
     """
     small_window = deeplab_v1.small_window_backbone()
     normed = small_window.clone(norm="batch", norm_decay=0.97)

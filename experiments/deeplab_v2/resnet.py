@@ -1,9 +1,9 @@
-"""DeepLab v2 (arXiv 1606.00915, section 4.1.2): on ResNet-101 one thing is added after the other.
+"""DeepLab v2 (arXiv 1606.00915, section 4.1.2): ResNet-101, one component added after another.
 
     python -m launch.sweep --ablation=deeplab_v2/resnet --size=shapes
 
 The paper's size starts from ResNet-101 of ImageNet: --change=train.init_from=RESNET101 and
---change=train.init_partial=True. The authors' network that was trained on COCO is not at hand: a
+--change=train.init_partial=True. No file of the authors' network trained on COCO is read here: a
 row of this table trains one, on the classes that COCO shares with VOC (data set coco_voc).
 """
 

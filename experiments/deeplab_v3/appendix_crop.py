@@ -17,8 +17,7 @@ def get_ablation() -> Ablation:
     return Ablation(
         title="DeepLab v3, appendix: crop size",
         source="arXiv 1706.05587, appendix: PASCAL VOC 2012 val, mIoU, one scale, output stride "
-        "16, ResNet-101 with ASPP, crops of 513 and 321. 67.22 from memory in the facts at hand, "
-        "unverified.",
+        "16, ResNet-101 with ASPP, crops of 513 and 321. 67.22 is unverified.",
         rows=(Row(WHOLE, {}, 77.21), Row(SMALL, {"data.crop_size": (321, 321)}, 67.22)),
         paper=Size(voc.get_config),
         camvid=Size(small.camvid_v3, rows={SMALL: {"data.crop_size": (225, 301)}}),

@@ -21,8 +21,8 @@ def get_ablation() -> Ablation:
     return Ablation(
         title="DeepLab v3, appendix: labels and batch norm",
         source="arXiv 1706.05587, appendix: PASCAL VOC 2012 val, mIoU, one scale, output stride "
-        "16, ResNet-101 with ASPP. 75.95 and 76.01 from memory in the facts at hand; the text of "
-        "v3+ confirms a loss of 1.2 by reduced labels.",
+        "16, ResNet-101 with ASPP. 75.95 and 76.01 are unverified; the text of v3+ confirms a loss "
+        "of 1.2 by reduced labels.",
         rows=(
             Row("labels at full size", {}, 77.21),
             Row("labels reduced to the map", reduced, 75.95),

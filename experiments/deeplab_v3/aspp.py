@@ -31,8 +31,8 @@ def get_ablation() -> Ablation:
     return Ablation(
         title="DeepLab v3: rates of ASPP with and without image pooling",
         source="arXiv 1706.05587, Table 5: PASCAL VOC 2012 val, mIoU, one scale, output stride 16, "
-        "ResNet-101 with multi-grid (1, 2, 4). 76.58 and 76.46 are from memory in the facts at "
-        "hand, their difference and 77.21 confirmed by the paper's text.",
+        "ResNet-101 with multi-grid (1, 2, 4). 76.58 and 76.46 are unverified; their difference "
+        "and 77.21 are confirmed by the paper's text.",
         rows=tuple(
             Row(name, change, PAPER.get(name)) for name, change in _changes((6, 12, 18, 24)).items()
         ),

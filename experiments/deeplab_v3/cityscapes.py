@@ -18,8 +18,7 @@ def get_ablation() -> Ablation:
     rows = table6.rows
     return Ablation(
         title="DeepLab v3, appendix: inference on Cityscapes, ResNet-101",
-        source="arXiv 1706.05587, appendix: Cityscapes val, mIoU. From memory in the facts at "
-        "hand, unverified.",
+        source="arXiv 1706.05587, appendix: Cityscapes val, mIoU; unverified.",
         rows=(
             Row(rows[0].name, {}, 77.23),
             Row(rows[1].name, STRIDE8, 77.82),

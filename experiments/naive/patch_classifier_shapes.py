@@ -1,6 +1,6 @@
 """Patch classification, the first naive way, on Shapes: a few minutes on two CPU cores.
 
-The design notes' baseline, which has no arXiv paper in the facts at hand.
+A baseline without a paper of its own.
 Expected: no figure is published; the quick start's network reaches 0.70.
 Measured: see experiments/results/.
 

@@ -20,8 +20,8 @@ PLAIN: Change = {"model.normalize": False}
 def paper() -> config.Experiment:
     """On FCN-32s, 60 classes with background.
 
-    Unsure: the recipe is not in the facts at hand; here it is that of `voc.py`, on crops
-    of 512, which hold the images whole.
+    Unsure: the paper's recipe is not known here; this is that of `voc.py`, on crops of 512, which
+    hold the images whole.
     """
     experiment = voc.get_config()
     experiment.model = parsenet.parsenet_fcn(60, MAPS)
@@ -71,9 +71,9 @@ def get_ablation() -> Ablation:
         title="ParseNet: context, further maps and their normalisation",
         source=(
             "mIoU of 60 classes on PASCAL Context val, on FCN-32s (arXiv 1506.04579). 40.4 is "
-            "quoted by DeepLab v2 too, the other values are from memory in the facts at hand, and "
-            "unsure; without normalisation the paper reports clearly less. The recipe, and how the "
-            "maps are brought to one resolution, are not known."
+            "quoted by DeepLab v2 too, the other values are unverified; without normalisation the "
+            "paper reports clearly less. The recipe, and how the maps are brought to one "
+            "resolution, are not known."
         ),
         rows=(
             Row("all five maps", paper=40.4),

@@ -15,8 +15,9 @@ from jaxseg.models import parsenet
 def get_config() -> config.Experiment:
     """The poly schedule, which this paper brought to segmentation.
 
-    Unsure: but for that schedule and its power of 0.9 the recipe is not in the facts at hand. Rate,
-    batch, crop, steps and the tenfold rate of the classifier are those of DeepLab v2 on LargeFOV.
+    Unsure: apart from that schedule and its power of 0.9 the paper's recipe is not known here.
+    Rate, batch, crop, steps and the tenfold rate of the classifier are those of DeepLab v2 on
+    LargeFOV.
     """
     return config.Experiment(
         model=parsenet.parsenet_large_fov(21),

@@ -54,7 +54,7 @@ def get_ablation() -> Ablation:
         title="PSPNet, Table 1: pooling, bins and dimension reduction",
         source=(
             "mIoU on ADE20K val, ResNet-50, auxiliary weight 0.4, one scale (arXiv 1612.01105, "
-            "Table 1). The 150,000 steps are from memory in the facts at hand. Unsure: whether the "
+            "Table 1). The 150,000 steps are section 5.1's (unverified). Unsure: whether the "
             "baseline has the 3x3 convolution of 512 before its classifier; here it has."
         ),
         rows=(

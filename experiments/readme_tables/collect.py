@@ -1,4 +1,4 @@
-"""What a run measured, small enough to commit: experiments/results/NAME.json from a run folder.
+"""Condenses a run folder into experiments/results/NAME.json, small enough to commit.
 
     python -m experiments.readme_tables.collect NAME RUN_FOLDER
 

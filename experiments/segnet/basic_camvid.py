@@ -1,7 +1,7 @@
 """SegNet-Basic (arXiv 1511.00561) on CamVid: for two CPU cores, by the paper's study, as released.
 
 Expected: "full": 47.7 mIoU on test with median-frequency weights, 46.3 without (Table 1).
-"release": 46.3 on test, the authors' tutorial (from memory in the facts at hand).
+"release": 46.3 on test, by the authors' tutorial (unverified).
 Measured: see experiments/results/.
 
     python -m jaxseg.data.prepare --name=camvid --manual_dir=CAMVID

@@ -2,7 +2,7 @@
 
 Expected: "full": 50.02 mIoU on test after 40k steps, 60.10 at its best (140k), from the weights of
 VGG-16 and 3,433 training images (Table 3); CamVid alone has 367. "release": 50.2 on test as the
-authors' tutorial has it (from memory in the facts at hand); Yu and Koltun list SegNet at 46.4.
+authors' tutorial has it (unverified); Yu and Koltun list SegNet at 46.4.
 Measured: see experiments/results/.
 
     python -m jaxseg.data.prepare --name=camvid --manual_dir=CAMVID

@@ -1,4 +1,4 @@
-r"""Search for the CRF's w1, theta_alpha and theta_beta on a validation split, as DeepLab does it.
+r"""Searches the CRF's w1, theta_alpha and theta_beta on a validation split, as DeepLab does.
 
 From coarse to fine on 100 images, with w2 = theta_gamma = 3 and 10 iterations (arXiv 1412.7062,
 section 5; 1606.00915, section 4).

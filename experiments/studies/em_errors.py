@@ -1,4 +1,4 @@
-"""The errors of a challenge of cells in EM, of the probabilities that `--mode=predict` wrote.
+"""Errors of the ISBI 2012 EM challenge, from the probabilities that `--mode=predict` wrote.
 
     python -m jaxseg.main --mode=predict --workdir=runs/unet_isbi_em --probabilities \
         --inputs=ISBI/image

@@ -1,4 +1,4 @@
-"""One network under the papers' protocols, measured: numbers with intervals, and a picture.
+"""Measures one network under the papers' protocols: numbers with intervals, and a picture.
 
     python -m experiments.studies.protocol_comparison --table=voc --workdir=runs/google_voc \
         --config=experiments/deeplab_v3/google_voc.py --weights=deeplabv3_257_mv_gpu.tflite

@@ -1,4 +1,4 @@
-"""AlexNet (Krizhevsky et al., 2012) as CaffeNet, the form that FCN-AlexNet stands on, and torch's.
+"""AlexNet (Krizhevsky et al., 2012): CaffeNet's form, which FCN-AlexNet uses, and torchvision's.
 
 Five convolutions; a pooling of 3 x 3 with stride 2 after the first, second and last:
 

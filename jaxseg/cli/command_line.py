@@ -1,4 +1,4 @@
-"""Flags of the commands that take an experiment: parsed in one place, refused in one line."""
+"""Parses the flags of commands that take an experiment; a wrong one is refused in one line."""
 
 import difflib
 import os

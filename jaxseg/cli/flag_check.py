@@ -1,4 +1,4 @@
-"""Flags that absl takes without a word and that do not mean what they seem to.
+"""Flags that absl accepts silently although they do not mean what they seem to.
 
 A flag without its value takes the next flag for it; a boolean leaves the False behind it to the
 program; of a flag that is given twice the last value counts, and a tuple gets the values of both; a

@@ -1,4 +1,4 @@
-"""The features of a prepared set, checked before TFDS reads them.
+"""Checks the features of a prepared set before TFDS reads them.
 
 features.json and dataset_info.json name a Python class for each feature. TFDS imports the module of
 a class that it does not know, so that a prepared folder from elsewhere could run any module that

@@ -1,4 +1,4 @@
-"""What a prepared set is, in a form that a run keeps, so that the set is known again.
+"""The fingerprint of a prepared set, which a run keeps to recognise the set later.
 
 Per set: its name, the builder's version, what it was drawn from, and its classes. Per split: the
 name of each example, in order, and a digest of its bytes. `jaxseg.data.prepare` reads the bytes

@@ -1,4 +1,4 @@
-"""The frame of an image: the size it is padded to before the network sees it.
+"""The frame of an image: the size that it is padded to before the network sees it.
 
 One rule serves evaluation, prediction, validation and every drawn picture. A frame depends on the
 image's own size, on the protocol and on the crops of the training, and on no other image: so the

@@ -1,4 +1,4 @@
-"""LabelSpec: what the numbers in a data set's label files mean. Applied once, by the reader.
+"""LabelSpec: what the numbers in a data set's label files mean; applied once, by the reader.
 
 A raw id is the number in the file; a train id is 0 to K - 1, or IGNORE (255) for void.
 """

@@ -1,4 +1,4 @@
-"""Prepared sets -> batches of uint8, for training and for evaluation.
+"""Turns prepared sets into batches of uint8, for training and for evaluation.
 
 Training is one endless stream of examples, a pure function of (seed, position): position p is
 example p % N of epoch p // N, epochs are shuffled anew, and chance is drawn from the position; or,

@@ -1,4 +1,4 @@
-"""Images and labels padded to a size: the label of the padding is void."""
+"""Pads images and labels to a size; the label of the padding is void."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a prepared example is, so that all builders write and one reader reads the same.
+"""The format of a prepared example, which every builder writes and one reader reads.
 
 Per example: `image` (JPEG or PNG bytes: as published where the file is plain, see `pixels`, else a
 PNG of the pixels that are read), `label` (grey PNG of raw ids, 8 or 16 bits) and `name`. Per set:

@@ -1,4 +1,4 @@
-"""What an evaluation adds up: confusion matrices of images, by the device, in int64 here."""
+"""Sums up an evaluation: confusion matrices counted on the device, added in int64 on the host."""
 
 import functools
 import math

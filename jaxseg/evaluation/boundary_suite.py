@@ -1,4 +1,4 @@
-"""Every boundary metric of an evaluation, batch by batch: integer counts in, JSON out.
+"""All boundary metrics of an evaluation, batch by batch: integer counts in, JSON out.
 
     suite = boundary_suite.start(num_classes)
     suite.add(labels, predictions, index, sizes)  # of each batch, on the device

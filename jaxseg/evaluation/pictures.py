@@ -1,4 +1,4 @@
-"""Pictures of the images that an evaluation found to be the best and the worst."""
+"""Draws the best and the worst images of an evaluation."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""What an evaluation leaves in a run folder: numbers as JSON, a table, pictures of best and worst.
+"""What an evaluation writes to a run folder: numbers as JSON, a table, the best and worst images.
 
 eval/TAG.json                       step, protocol, confusion matrix, metrics, each image
 eval/TAG.npz                        the confusion matrix of each image; see jaxseg.workdir.per_image

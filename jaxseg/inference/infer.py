@@ -1,4 +1,4 @@
-"""From a batch of uint8 images to class probabilities or class ids: the protocols of the papers.
+"""From a batch of uint8 images to class probabilities or class ids, by the papers' protocols.
 
 Whole image, several scales, left-right flip, turns, another output stride, windows and tiles, a
 CRF at the end: each is a field of `config.Eval`, and all combine; `jaxseg.inference.protocols` has

@@ -1,4 +1,4 @@
-"""Networks that mirror the borders of an image themselves, under a protocol that does so too.
+"""Networks that mirror an image's borders themselves, under a protocol that mirrors them too.
 
 U-Net and Dilation take a border off an image and continue it, mirrored, by that much before. A
 window of a protocol with a margin brings its surroundings along; mirrored once more it is nearly

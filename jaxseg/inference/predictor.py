@@ -1,4 +1,4 @@
-"""One image at a time, in its own frame: what prediction writes and what pictures show."""
+"""Predicts one image at a time in its own frame: what prediction writes and what pictures show."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What is done with scores at the image's size, a band of rows at a time.
+"""Processes scores at the image's size one band of rows at a time.
 
 A map of scores enlarged to the image is the largest array of an evaluation: 1024 x 2048 pixels of
 150 classes take 1.3 GB, of which only the best class is wanted. Here a band is enlarged, used and

@@ -1,4 +1,4 @@
-"""One view of a batch: an image at a scale, mirrored or turned, whole or through windows.
+"""One view of a batch: scaled, flipped or rotated; the whole image or sliding windows.
 
 Memory: of a batch [B, H, W] one float32 map [B, H, W, K] stands between the views, the sum so far;
 of one view alone, none. What is added to it or chosen from it is made a band of rows at a time

@@ -1,4 +1,4 @@
-"""Images of several sizes in one frame: mirrored borders, windows, common long sides, turns.
+"""Images of several sizes in one frame: mirrored borders, windows, common long sides, rotations.
 
 An image lies in the upper left of its frame; its own height and width are in `sizes`, int32 [B, 2].
 All that is done here depends on the image and its size, not on the frame, so a number does not

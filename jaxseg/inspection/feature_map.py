@@ -1,4 +1,4 @@
-"""A map inside a traced program: where its rows and columns are, and what they see.
+"""A feature map inside a traced program: where its rows and columns lie, and what they see.
 
 The rules here are for the operations that move, cut, repeat or join rows and columns; operations
 that make layers are in jaxseg.inspection.layer_trace.

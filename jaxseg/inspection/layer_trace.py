@@ -1,4 +1,4 @@
-"""The layers of a model as it really computes them, read from its traced program (jaxpr).
+"""The layers that a model really computes, read from its traced program (jaxpr).
 
 Nothing is computed and no model has to tell anything about itself: every operation of the program
 is followed, and of each map the rows and columns it has and the pixels that they see. Operations on

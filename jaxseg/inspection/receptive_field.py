@@ -1,4 +1,4 @@
-"""Which pixels of the image a position of a feature map sees, along one axis, exactly.
+"""The pixels of the image that a position of a feature map sees, along one axis, exactly.
 
 Position i of a map sees the pixels first[i] .. last[i], without the holes of atrous kernels. A
 window of k taps at rate r, stride s and padding p takes that to

@@ -1,4 +1,4 @@
-"""Atrous rates that are too large for their maps (DeepLab v3, section 3.3 and Figure 4).
+"""Finds atrous rates that are too large for their maps (DeepLab v3, section 3.3 and Figure 4).
 
 On a map no larger than its rate, a 3x3 convolution is a 1x1 one: the outer taps see only padding.
 They get no gradient, so they stay as they were initialised; and at evaluation, on a larger map,

@@ -1,4 +1,4 @@
-"""Cross-entropy of each pixel, plain and focal."""
+"""Per-pixel cross-entropy, plain and focal."""
 
 import jax
 import jax.numpy as jnp

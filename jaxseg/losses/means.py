@@ -1,4 +1,4 @@
-"""From losses of pixels to one number: the mean over the valid ones, or over the hardest ones."""
+"""Reduces per-pixel losses to one number: the mean over the valid pixels, or the hardest ones."""
 
 import math
 
@@ -48,8 +48,8 @@ def subsampled(labels: ArrayLike, size: tuple[int, int]) -> Array:
 
     Of a map whose stride is a power of two every 8th label, say, from the first on (past the last
     row the last): what DeepLab v1, v2 and Yu and Koltun train with. Other maps have their corners
-    on the labels' corners; unsure: how the released DeepLab v2 rounds for its scale 0.75 (31 rows
-    of 321) is not in the facts at hand.
+    on the labels' corners. Unsure: how the released DeepLab v2 rounds for its scale 0.75 (31 rows
+    of 321), which neither the paper nor its prototxt files state.
 
     Args:
       labels: [B, H, W], ids of any integer type.

@@ -1,4 +1,4 @@
-"""Losses of whole masks: soft Dice and Lovasz-softmax, which look at overlap, not at pixels."""
+"""Losses on the overlap of whole masks: soft Dice and Lovasz-softmax."""
 
 import jax
 import jax.numpy as jnp

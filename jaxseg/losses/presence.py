@@ -1,4 +1,4 @@
-"""Which classes an image holds at all: the SE-loss of EncNet."""
+"""EncNet's SE-loss: which classes occur in an image."""
 
 import jax.numpy as jnp
 import optax

@@ -1,4 +1,4 @@
-"""The loss of a model's outputs: the weighted sum of terms that an experiment asks for."""
+"""The loss of a model's outputs: a weighted sum of the terms that an experiment asks for."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Metrics of boundaries: trimap mIoU, boundary IoU, boundary F-score, Hausdorff distance.
+"""Boundary metrics: trimap mIoU, boundary IoU, boundary F-score, Hausdorff distance.
 
 All count on the device under `jax.jit` and take maps of train ids [B, H, W]. Counts are integers
 that add up over batches; the numbers come from their sums on the host.

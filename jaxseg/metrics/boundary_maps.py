@@ -1,4 +1,4 @@
-"""What the boundary metrics are made of: maps with void and frame told apart, edges, distances."""
+"""What the boundary metrics are built from: maps that tell void from frame, edges, distances."""
 
 import itertools
 import math

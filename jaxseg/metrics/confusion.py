@@ -1,4 +1,4 @@
-"""Metrics: one confusion matrix over the whole set, and every number from it.
+"""One confusion matrix over the whole set, and every number that follows from it.
 
 Counting is exact integer arithmetic, so the result does not depend on how the set was split into
 batches, over devices or over processes. Batches are counted in int32 on the device and summed in

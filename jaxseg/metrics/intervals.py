@@ -1,4 +1,4 @@
-"""How far a number can be trusted: over the images of the set, and over seeds of training.
+"""Confidence intervals of a number: over the images of the set, and over training seeds.
 
 The two say different things and are never merged. The interval over images tells how the number
 would move had other images of the same kind been taken, the trained weights being what they are;

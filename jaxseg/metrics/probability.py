@@ -1,4 +1,4 @@
-"""Metrics of probabilities: area under the ROC curve, calibration error; void-aware, streaming.
+"""Metrics of probabilities: area under the ROC curve, calibration error; streaming, void left out.
 
 Each comes from a histogram of fixed size, whose integers add up over batches, devices and
 processes. The area needs the order of the scores, and confident networks put nearly all of them

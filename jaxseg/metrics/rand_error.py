@@ -1,4 +1,4 @@
-"""The errors of the ISBI 2012 challenge of neurons in EM: pixel and Rand error; NumPy.
+"""Errors of the ISBI 2012 challenge of neurons in EM: pixel error and Rand error, in NumPy.
 
 Scores are probabilities that a pixel is inside a cell, not on a membrane. The cells of a score map
 are the connected pieces above a threshold; an error is the least over thresholds, which are the

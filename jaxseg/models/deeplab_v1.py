@@ -42,8 +42,8 @@ def large_fov_backbone() -> VGG:
 def small_window_backbone() -> VGG:
     """VGG-16 of the first DeepLab (4x4, rate 4): poolings of 2x2; 306 gives 154, 78, 40, 39.
 
-    Unsure: the same trunk for the rows "4x4, rate 8" and "7x7, rate 4", whose configuration files
-    are not at hand.
+    Unsure: the same trunk for the rows "4x4, rate 8" and "7x7, rate 4", whose prototxt files were
+    not seen.
     """
     return VGG(output_stride=8, pool_windows=(2, 2, 2, 2, 3), pool_paddings=(1, 1, 1, 0, 1))
 

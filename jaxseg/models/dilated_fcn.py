@@ -22,8 +22,8 @@ from jaxseg.types import Array, Outputs
 class DilatedFCN(nn.Module):
     """The FCN head on the backbone's map, whose output stride is the model's.
 
-    Whether the paper's own baseline had the auxiliary head is not in the facts at hand; EncNet and
-    torchvision's networks have it.
+    Whether the paper's own baseline had the auxiliary head is not stated there; EncNet's released
+    code and torchvision's networks have it.
     """
 
     num_classes: int

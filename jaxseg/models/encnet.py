@@ -149,9 +149,8 @@ class ContextEncoding(nn.Module):
 class EncNet(nn.Module):
     """Figure 3, with the auxiliary FCN head of the authors' code on stage 3.
 
-    Convolutions start from He et al.'s normal and fully connected layers from LeCun's: how they
-    start in the authors' code is not in the facts at hand; codewords and smoothing factors start
-    as there.
+    Convolutions start from He et al.'s normal and fully connected layers from LeCun's, which the
+    paper does not state; codewords and smoothing factors start as in the authors' code.
     """
 
     num_classes: int

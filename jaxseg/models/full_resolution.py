@@ -1,13 +1,13 @@
 """The second naive way to segment: convolutions that never leave the resolution of the image.
 
-From the design notes ("Methods"), with their objection: every layer is paid for at every pixel of
-the image, so a deep stack cannot be wide; and each layer adds only two pixels to what one sees.
+Two objections to it: every layer is computed at every pixel of the image, so that a deep stack
+cannot be wide; and each layer adds only two pixels to the receptive field.
 `--mode=summary` shows both:
 
     FullResolution(21, width=64, depth=13)   # as many layers as VGG-16, a 33rd of its parameters,
                                              # 1.5 times its multiply-adds; sees 27 pixels, not 212
 
-Departure: the notes say without padding, so that pixels stay where they are; with one pixel of
+Departure: the textbook form has no padding, so that pixels stay where they are; with one pixel of
 zeros on each side they do, and the map keeps its size.
 """
 

@@ -7,9 +7,9 @@ joined is first brought to one scale, by its length and a learned factor for eac
     parsenet_fcn(60, ("pool6", "fc7", "conv5", "conv4", "conv3"))
     parsenet_large_fov(21)                                        # on DeepLab LargeFOV: VOC 2012
 
-Unsure: no definition file of the network was at hand. From memory are early and late fusion, the
-start of the factors at 10, and that every map is normalised; how the paper brings conv3 to conv5
-and fc7 to one resolution is not known, nor whether its FCN pads the image by 100.
+Unsure: no definition file of the network was found. Early and late fusion, the initial factor of
+10, and that every map is normalised were not checked against the paper; how it brings conv3 to
+conv5 and fc7 to one resolution is not known, nor whether its FCN pads the image by 100.
 """
 
 import functools

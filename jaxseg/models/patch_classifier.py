@@ -1,7 +1,7 @@
 """The first naive way to segment: each pixel classified by a network that sees the patch around it.
 
-From the design notes ("Methods"), whose objection this file lets one measure: patches of neighbours
-overlap almost wholly, and what they share is computed anew for each.
+The oldest use of a classifier for segmentation; the patches of neighbouring pixels overlap almost
+completely, and what they share is computed again for each. This file lets one measure the cost.
 
     PatchClassifier(21, dense=False)   # as it stands there: H W patches an image
     PatchClassifier(21)                # the same function, each shared value computed once

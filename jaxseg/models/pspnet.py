@@ -136,8 +136,8 @@ class PyramidPooling(nn.Module):
 class PSPNet(nn.Module):
     """Figure 3 with Figure 4's auxiliary head; the backbone's output stride is the model's.
 
-    Convolutions start from He et al.'s normal, as the authors' code; how the classifiers start is
-    not in the facts at hand: here with fan_in, since by fan_out 21 classes would start at a
+    Convolutions start from He et al.'s normal, as in the authors' code. How the classifiers start
+    is not stated in the paper: here with fan_in, since with fan_out 21 classes would start at a
     deviation of 0.3.
     """
 

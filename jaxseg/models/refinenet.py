@@ -18,9 +18,9 @@ from jaxseg.layers.pool import max_pool
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.types import Array, Outputs
 
-# Stages of the ResNet that each block takes, beside the result of the block before it. Unsure: of
-# the variants with fewer blocks, section 4.3 and Figure 7 were not read again; that one block takes
-# all four maps is certain, how two share them, and their channels, are from memory.
+# Stages of the ResNet that each block takes, beside the result of the block before it. Unsure: the
+# variants with fewer blocks (section 4.3 and Figure 7). That one block takes all four maps is
+# certain; how two share them, and their channels, was not checked against the paper.
 CASCADES = {4: ((4,), (3,), (2,), (1,)), 2: ((4, 3), (2, 1)), 1: ((4, 3, 2, 1),)}
 
 
@@ -28,7 +28,7 @@ def refinenet_backbone(depth: int, norm: str = "batch", norm_decay: float = 0.9)
     """The plain ResNet at output stride 32: 50, 101 or 152; the authors train it with frozen norms.
 
     The stride is on the 3x3, as in torchvision's weights; where the authors' ResNet, imported from
-    Caffe, has it, is not in the facts at hand.
+    Caffe, has it is not stated in the paper, and their model files were not seen.
     """
     return ResNet(
         depth=depth, output_stride=32, stride_at="first_3x3", norm=norm, norm_decay=norm_decay

@@ -1,4 +1,4 @@
-"""The features of the CRF's appearance kernel, of an image alone or in a larger frame."""
+"""Features of the CRF's appearance kernel, for an image alone or in a larger frame."""
 
 import jax
 import jax.numpy as jnp

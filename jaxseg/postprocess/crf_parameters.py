@@ -1,4 +1,4 @@
-"""Weights and standard deviations of the fully connected CRF, and the sets that were published."""
+"""Weights and standard deviations of the fully connected CRF, with the published sets."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""`gaussian_sum` as kernels for GPU and TPU, in which a tile of weights never leaves the registers.
+"""`gaussian_sum` as GPU and TPU kernels, in which a tile of weights never leaves the registers.
 
 As in FlashAttention (arXiv 2205.14135), without its softmax: a block of rows stays, the columns
 pass by in blocks, exp(-|f_i - f_j|^2 / 2) is made by differences, multiplied with the values and

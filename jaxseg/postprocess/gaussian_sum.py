@@ -1,4 +1,4 @@
-"""Sums over all pixels weighted by a Gaussian of the distance of their features, exactly.
+"""Exact sums over all pixels, weighted by a Gaussian of the distance of their features.
 
 `gaussian_sum` takes any features: tiles of the N x N kernel are made, used and dropped, as in
 attention, so memory does not grow with N^2; nor does that of its gradients, which make the tiles

@@ -1,4 +1,4 @@
-"""A run folder as it is read for a report: whatever is there, and a note on whatever is not.
+"""A run folder as a report reads it: what is there, and a note on what is not.
 
 Nothing of the model or the data set is needed, so folders of other versions of this code can be
 read, of runs that go on or were killed, and of weights that were only evaluated.

@@ -1,4 +1,4 @@
-"""Whether the processes of a run have been started alike; the odd one is named with what differs.
+"""Checks that all processes of a run were started alike, and names the odd one and the difference.
 
 Each tells the others a digest of what it was started with, and the whole of it is only read where
 digests differ. That goes through the store of `jax.distributed`, before anything is computed.

@@ -1,4 +1,4 @@
-"""Notices that another process of the run has died, and ends this one with a line that says so.
+"""Detects that another process of the run has died, and ends this one with a clear message.
 
 All processes wait in every step for what each computes, so one that dies leaves the others waiting.
 JAX ends them too, but late (100 s, the `heartbeat_timeout_seconds` of jax.distributed.initialize)

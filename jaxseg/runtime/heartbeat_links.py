@@ -1,4 +1,4 @@
-"""The connections between the processes of a run, and how strangers are kept out of them.
+"""Connections between the processes of a run, and how strangers are kept out of them.
 
 Process 0 listens on the address by which the others reach it, and on no other interface, until all
 of them have joined; then nothing listens any more. Whoever connects is sent a number that is used

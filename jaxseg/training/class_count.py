@@ -1,4 +1,4 @@
-"""model.num_classes=0: as many classes as the data has, for experiments on any data set.
+"""Fills in model.num_classes=0 from the data set, for experiments that run on any data set.
 
 The number is filled in when a command starts. A run folder holds it, so it needs the data no more.
 """

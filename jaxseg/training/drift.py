@@ -1,4 +1,4 @@
-"""What a training says at its start of batch statistics: where they drift, or are of one image."""
+"""Warnings at the start of training about batch statistics that drift or come from one image."""
 
 import functools
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whether a network can be trained as its experiment says: traced for one crop, never computed."""
+"""Checks that a network can be trained as its experiment says, by tracing one crop."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules of the papers, as chains of optax."""
+"""The papers' optimisers and learning-rate schedules, as chains of optax transforms."""
 
 import math
 import operator

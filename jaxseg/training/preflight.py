@@ -1,4 +1,4 @@
-"""Whether an experiment can be trained as it is set, on this data and these devices.
+"""Checks before training that an experiment can be trained on this data and these devices.
 
 Nothing is computed before that is known, and all faults are told in one go, each with the flag that
 mends it: those of single fields (`config_check`), of the schedule, of the network, which is only

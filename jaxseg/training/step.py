@@ -1,4 +1,4 @@
-"""The training step: initial state, loss, gradient, update. Pure functions, for jit and eval_shape.
+"""The training step: initial state, loss, gradient, update; pure functions for jit and eval_shape.
 
 optimizer, rate = make_optimizer(experiment)
 state = jax.jit(functools.partial(init_state, experiment, optimizer))()

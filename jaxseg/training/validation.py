@@ -1,4 +1,4 @@
-"""Evaluation in the middle of training: numbers into the log, the collapse alarm, pictures."""
+"""Evaluation during training: numbers for the log, the collapse alarm, pictures."""
 
 import jax
 from jax.sharding import Mesh

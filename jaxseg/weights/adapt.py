@@ -1,4 +1,4 @@
-"""What fits of a file, or of another model's variables, into a model that is not quite theirs.
+"""Fits the variables of a file, or of another model, into a model that differs in part.
 
 All that is taken is taken whole; what is not keeps the model's own start, and the report says why.
 Of a weight file, the strict engine of `match.py` fills a tree of the file's own shapes: those of

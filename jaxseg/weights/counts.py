@@ -1,4 +1,4 @@
-"""How the shapes of a model follow its number of classes and of input channels.
+"""How the shapes of a model depend on its number of classes and of input channels.
 
 It is seen on the model itself, traced with one more of each: so a layer that depends on them is
 known by its shape and not by its name, a bilinear kernel of K x K classes as well as a classifier.

@@ -1,4 +1,4 @@
-"""A file of trained weights of a known kind into a variable tree."""
+"""Loads a file of trained weights of a known kind into a variable tree."""
 
 import pathlib
 from collections.abc import Collection, Mapping

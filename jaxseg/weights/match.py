@@ -1,4 +1,4 @@
-"""The strict engine that carries tensors of a file into a variable tree by a name table.
+"""Carries the tensors of a file into a variable tree by a name table, strictly.
 
 A table names, for each tensor of the file, the leaf it goes to. Each tensor and each leaf is used
 exactly once or waived by name; anything else is one error that lists all leftovers. So an import

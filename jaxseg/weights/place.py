@@ -1,4 +1,4 @@
-"""Which entries of a name table are taken for a model, and where the model has their leaves."""
+"""Which entries of a name table apply to a model, and where the model has their leaves."""
 
 import dataclasses
 import fnmatch

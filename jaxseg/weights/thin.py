@@ -1,4 +1,4 @@
-"""fc6 and fc7 of an ImageNet VGG for a model that has less of them: DeepLab's 4x4 and LargeFOV."""
+"""Thins fc6 and fc7 of an ImageNet VGG for models that have less: DeepLab's 4x4 and LargeFOV."""
 
 from collections.abc import Mapping
 

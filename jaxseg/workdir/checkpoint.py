@@ -1,4 +1,4 @@
-"""Checkpoints: the train state and the loader's place in one step folder, written by Orbax.
+"""Checkpoints: the train state and the loader's position in one step folder, written by Orbax.
 
 A step appears under its number only when it is complete, so a killed run leaves its older steps as
 they were. Each leaf has a checksum that reading it verifies (`jaxseg.workdir.checksums`). A step

@@ -1,4 +1,4 @@
-"""Why a checkpoint cannot be read: because it is damaged, or because the disk does not answer.
+"""Tells why a checkpoint cannot be read: it is damaged, or the disk does not answer.
 
 Only what is proved to be damaged is passed over. A permission, an input/output error, a stale
 handle or too little memory say nothing about what is on the disk.

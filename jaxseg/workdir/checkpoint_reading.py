@@ -1,4 +1,4 @@
-"""Reading one step of a run's checkpoints: whole and verified, damaged, or not readable for now."""
+"""Reads one step of a run's checkpoints, and tells if it is whole, damaged or unreadable."""
 
 import enum
 import gc

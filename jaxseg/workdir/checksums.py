@@ -1,4 +1,4 @@
-"""A checksum of each leaf of a saved tree: what restoration reads must be what was saved.
+"""A checksum for each leaf of a saved tree: what is restored must be what was saved.
 
 The checksum is CRC-32 (zlib), which notices every change of up to 32 bits in a row. It is of the
 array's bytes in memory, so that it holds whatever lies between: compression, files, the disk. An

@@ -1,4 +1,4 @@
-"""What a run folder says of how its numbers came about: config.json, environment.json."""
+"""Records how a run's numbers came about: config.json and environment.json."""
 
 import datetime
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""Names of runs, images and classes as plain text in Markdown, LaTeX, CSV and on a terminal.
+"""Escapes names of runs, images and classes for Markdown, LaTeX, CSV and the terminal.
 
 They come from files and folders that others have made. What is a command in a format must not come
 from a name; HTML is escaped by Jinja.

@@ -1,4 +1,4 @@
-"""TensorBoard's event file, written in the thread that writes.
+"""TensorBoard's event file, written in the caller's thread.
 
 tensorboardX's own SummaryWriter has a thread for it, with a queue of ten: a full disk ends the
 thread, and once the queue is full the run waits for ever.

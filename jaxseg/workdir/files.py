@@ -1,4 +1,4 @@
-"""Files of a run folder as they are met: whole, damaged, or something else in their place.
+"""Reads files of a run folder that may be whole, damaged, or replaced by something else.
 
 A run folder outlives kills, full disks and copies, and may be a stranger's. What is read of it is
 checked part by part; what is not as this code writes it is left out and named.

@@ -1,4 +1,4 @@
-"""One run at a time in a run folder."""
+"""A lock: one run at a time in a run folder."""
 
 import contextlib
 import errno

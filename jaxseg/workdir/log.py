@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: progress, metrics.jsonl, TensorBoard."""
+"""What a run reports while it trains: progress, metrics.jsonl, TensorBoard."""
 
 import collections
 import contextlib

@@ -1,4 +1,4 @@
-"""NumPy's .npz files, which are zip archives, without the surprises of either."""
+"""Reads NumPy's .npz files, which are zip archives, without the surprises of either."""
 
 import pathlib
 import zipfile

@@ -1,4 +1,4 @@
-"""Keeps from the screen what Orbax and tensorstore say beside the errors that they raise."""
+"""Silences what Orbax and tensorstore print beside the errors that they raise."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""The confusion matrix of each image of an evaluation, by its entries that are not zero.
+"""The confusion matrix of each evaluated image, stored by its non-zero entries.
 
 What intervals over images are made of. An image shows few of the classes, so 2000 images of 150
 classes take some megabytes where whole matrices take 360.

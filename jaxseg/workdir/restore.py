@@ -1,4 +1,4 @@
-"""The variables that a model is evaluated with: of a run's checkpoint, or of a weight file."""
+"""Restores the variables to evaluate with, from a run's checkpoint or a weight file."""
 
 import pathlib
 from typing import Any

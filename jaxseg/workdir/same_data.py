@@ -1,4 +1,4 @@
-"""Whether the data at hand is that of a run: held at every start that opens the run's folder.
+"""Checks, whenever a run's folder is opened, that the data is still that of the run.
 
 Classes never change within a run: names and their order are held against those of any data, and
 of the set that was trained on the raw ids too. Its examples may only be others where the user says

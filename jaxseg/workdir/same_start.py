@@ -1,4 +1,4 @@
-"""What a process was started with: told to the others of its run, so that the odd one is named."""
+"""What a process was started with, exchanged so that one that was started differently is named."""
 
 import functools
 import hashlib

@@ -1,4 +1,4 @@
-"""What the files of a run folder hold, as far as a report or a resumed run reads them.
+"""The expected content of a run folder's files, as far as reports and resumed runs read them.
 
 Keys that are not named here are passed on as they are: they are only shown.
 """

@@ -1,4 +1,4 @@
-"""Flags that absl would take without a word."""
+"""Flags that absl would accept silently."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The small bases: what `cause` says of their receptive fields is so."""
+"""The small bases: the receptive fields that `cause` states are right."""
 
 import pytest
 

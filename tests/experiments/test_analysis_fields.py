@@ -1,4 +1,4 @@
-"""The laboratory's receptive fields: published ones, closed forms, and gradients against both."""
+"""Receptive fields of the analysis: published ones, closed forms, and gradients against both."""
 
 import flax.linen as nn
 import numpy as np

@@ -1,4 +1,4 @@
-"""The laboratory's commands: each writes a picture and numbers, or one line says what is wrong."""
+"""The analysis programs: each writes a picture and numbers, or one line says what is wrong."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The laboratory's valid weights (DeepLab v3, Figure 4) and gridding, against counting."""
+"""Valid weights (DeepLab v3, Figure 4) and gridding of the analysis, against counting."""
 
 import functools
 import itertools

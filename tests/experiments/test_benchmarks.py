@@ -1,4 +1,4 @@
-"""What a benchmark may tell: medians, turns, and no ratio on a busy machine."""
+"""What a benchmark may state: medians, turns, and no ratio on a busy machine."""
 
 import json
 import sys

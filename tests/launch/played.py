@@ -1,4 +1,4 @@
-"""Commands that a test plays: small scripts, first on PATH, that note what they are asked."""
+"""Mock commands: small scripts, first on PATH, that record what they are asked."""
 
 # Folders whose names a shell, SLURM, YAML or Kubernetes could take for something else.
 ODD_NAMES = (

@@ -1,4 +1,4 @@
-"""launch.slurm against commands of SLURM that a test plays; and the proof.
+"""launch.slurm against mocked SLURM commands; and the proof.
 
 tests/cluster/slurm_proof.sh is the proof: it starts a real SLURM. Here SLURM's commands are small
 scripts on PATH that note what they are asked, and answer what the test has written for them.

@@ -1,4 +1,4 @@
-"""launch/slurm.sh against commands of SLURM that a test plays."""
+"""launch/slurm.sh against mocked SLURM commands."""
 
 import os
 import shutil

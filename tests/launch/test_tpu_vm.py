@@ -1,4 +1,4 @@
-"""launch/tpu_vm.sh against a gcloud that records what it is asked and plays one worker."""
+"""launch/tpu_vm.sh against a mocked gcloud that records its calls and acts as one worker."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""FCN: counts, sizes, crops and fields of view of the facts; where every score comes to lie."""
+"""FCN: published counts, sizes, crops and fields of view; where every score comes to lie."""
 
 import functools
 

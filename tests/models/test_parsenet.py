@@ -1,4 +1,4 @@
-"""ParseNet: counts of the facts, L2 normalisation by its formulas, fusion written out."""
+"""ParseNet: published counts, L2 normalisation by its formulas, fusion written out."""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Run folders as they are met: whole, going on, killed, of weights alone, of other versions."""
+"""Run folders as they occur: whole, running, killed, of weights alone, of other versions."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a lack of memory is called, and what it tells the user to lower."""
+"""How a lack of memory is recognised, and what the user is told to lower."""
 
 import jax
 import pytest

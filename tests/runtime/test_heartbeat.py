@@ -1,4 +1,4 @@
-"""How a run of several processes ends when one of them does; without JAX's own means."""
+"""How a run of several processes ends when one of them dies; without JAX's own means."""
 
 import contextlib
 import json

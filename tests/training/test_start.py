@@ -1,4 +1,4 @@
-"""What a run starts from: taken as asked for, told in full, written whole or not at all."""
+"""What a run starts from: taken as asked, reported in full, written whole or not at all."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""What fits is taken whole, what does not starts anew with its reason, and all else is refused."""
+"""What fits is taken, what does not is reinitialised with its reason, all else is refused."""
 
 import numpy as np
 import pytest

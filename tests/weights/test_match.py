@@ -1,4 +1,4 @@
-"""The engine refuses whatever is not settled exactly once, and says all of it in one message."""
+"""Whatever is not settled exactly once is refused, and one message lists all of it."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Each file of a run folder, harmed in each way: the report names it, the resumed run goes on."""
+"""Every file of a run folder damaged in every way: the report names it, a resumed run goes on."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""What names hold is text in every format that they are written to."""
+"""Names are plain text in every format that they are written to."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What a model is evaluated with comes whole from a checkpoint or a weight file, or is refused."""
+"""What a model is evaluated with comes whole from a checkpoint or weight file, or is refused."""
 
 import flax.linen as nn
 import jax

@@ -1,4 +1,4 @@
-"""Processes that were started with other flags, code or data are named before anything is done."""
+"""Processes started with other flags, code or data are named before anything is done."""
 
 import dataclasses
 import shutil

@@ -1,4 +1,4 @@
-"""Every writer, with the disk full at each of its moments: no half file under a final name."""
+"""Every writer with the disk full at each moment: no half file under a final name."""
 
 import errno
 import itertools

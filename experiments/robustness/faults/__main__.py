@@ -1,4 +1,4 @@
-"""What befalls runs, done to a small one on purpose, and how it ends: one command, one JSON file.
+"""Injects faults into a small run and checks how each ends: one command, one JSON file.
 
     python -m experiments.robustness.faults --workdir=runs/faults
 

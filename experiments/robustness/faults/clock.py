@@ -1,4 +1,4 @@
-"""The clock goes back between two starts and during one; the files' times say nothing true."""
+"""The clock jumps back between two starts and during a run, and file times are wrong."""
 
 import itertools
 import json

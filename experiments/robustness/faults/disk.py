@@ -1,4 +1,4 @@
-"""A disk that fills up during a save, and gets room again: a tmpfs of a private mount namespace."""
+"""A disk fills up during a save and is freed again: a tmpfs in a private mount namespace."""
 
 import pathlib
 import subprocess

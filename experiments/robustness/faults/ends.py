@@ -1,4 +1,4 @@
-"""What a run has come to: its last checkpoint with all that is in it, and its log."""
+"""What a run ended with: its last checkpoint with all that it holds, and its log."""
 
 import pathlib
 from typing import Any

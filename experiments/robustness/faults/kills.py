@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: while a run starts, between its steps, in the midst of its saves."""
+"""SIGKILL at random moments: during start-up, between steps, in the middle of a save."""
 
 import collections
 import pathlib

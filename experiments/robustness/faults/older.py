@@ -1,4 +1,4 @@
-"""The folder of a run of another version: a field that is gone, one that is new, a class less."""
+"""A run folder of another version: a field removed, a field added, a class fewer."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The commands of a drill: started, waited for, and what they said, without paths and names."""
+"""Starts the commands of a drill, waits, and keeps what they print without paths and names."""
 
 import contextlib
 import dataclasses

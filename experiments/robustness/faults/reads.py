@@ -1,4 +1,4 @@
-"""A shard that is cut, damaged, or taken away while the run goes on; then put back."""
+"""A shard that is truncated, damaged or removed while the run goes on, then put back."""
 
 import pathlib
 import shutil

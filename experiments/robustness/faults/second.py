@@ -1,4 +1,4 @@
-"""A second run in the folder of one that goes on is refused; an evaluation of it is not."""
+"""A second training in the folder of a running one is refused; an evaluation of it is not."""
 
 import signal
 from typing import Any

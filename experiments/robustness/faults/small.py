@@ -1,4 +1,4 @@
-"""The run that the faults befall: a SegNet-Basic of two thousand parameters on 64 x 64 shapes.
+"""The run that faults are injected into: a SegNet-Basic of 2,000 parameters on 64 x 64 shapes.
 
 Expected: nothing of its score; that it ends with the same bits, whatever befell it.
 

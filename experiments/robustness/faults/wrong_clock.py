@@ -1,4 +1,4 @@
-"""jaxseg.main under a clock that Python reads a day late, and that goes back at every tenth look.
+"""Runs jaxseg.main under a clock that is a day late and jumps back at every tenth look.
 
 python -m experiments.robustness.faults.wrong_clock FLAGS OF jaxseg.main
 """

@@ -1,4 +1,4 @@
-"""D. What is not understood in a file of classes is refused with its line."""
+"""D. Class files: what is not understood is refused with its line."""
 
 import functools
 import pathlib

@@ -1,4 +1,4 @@
-"""Strangers at the port of the watch, and names that a cluster takes for something else."""
+"""Strangers at the port of the heartbeat, and names that a cluster could misread."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""Disks that fill up or do not answer, kills, damaged run folders, and what others' names hold."""
+"""Disks that fill up or do not answer, kills, damaged run folders, and names that do harm."""
 
 import csv
 import errno

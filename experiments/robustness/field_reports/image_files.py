@@ -1,4 +1,4 @@
-"""E and F. Pixels are never narrowed unsaid; training and prediction read the same picture."""
+"""E and F. Pixels are never narrowed silently; training and prediction read the same picture."""
 
 import functools
 import io

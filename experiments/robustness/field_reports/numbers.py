@@ -157,7 +157,7 @@ SITUATIONS = (
     Situation("H", "a run that goes on with another number of processes",
               "wrong, silently: the same examples in another order", _LOADER, _other_number),
     Situation("H", "devices of a pod in the order of its network",
-              "not seen, as no pod was at hand: the order was JAX's",
+              "not tested on a pod, as none was available: the order was JAX's",
               "tests/runtime/test_processes.py::"
               "test_devices_of_a_process_lie_side_by_side_in_the_order_of_processes", _pod),
     Situation("H", "records without the number of their runs", "said nowhere",

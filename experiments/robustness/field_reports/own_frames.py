@@ -1,4 +1,4 @@
-"""B. The number of an image does not depend on its company, and evaluate = predict."""
+"""B. An image's result does not depend on the other images, and evaluate equals predict."""
 
 import pathlib
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""Processes of one run that were not started alike."""
+"""Processes of one run that were started differently."""
 
 import pathlib
 import socket

@@ -1,4 +1,4 @@
-"""Letter G: settings without meaning, and commands that mean something else than they say."""
+"""Letter G: settings without effect, and commands that would do something else than they say."""
 
 import dataclasses
 import pathlib

@@ -1,4 +1,4 @@
-"""What a situation is, how it is run and how it ends: a right value, a clear line or a fault."""
+"""A situation: how it is run, and how it ends: a right value, a clear message or a fault."""
 
 import dataclasses
 import pathlib

@@ -1,4 +1,4 @@
-"""Run folders, jobs and prepared sets from elsewhere, which try to have code executed."""
+"""Run folders, jobs and prepared sets from elsewhere that try to execute code."""
 
 import json
 import pathlib

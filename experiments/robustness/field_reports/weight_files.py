@@ -1,4 +1,4 @@
-"""Weight files that were made to harm: pickles that act, files that declare what is not there."""
+"""Malicious weight files: pickles that act, files that declare what they do not hold."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Bad input without end: each case ends in a result or in one clear line, or is a fault.
+"""Fuzzing with bad input: each case must end in a result or in one clear line.
 
     python -m experiments.robustness.fuzz --cases=10000 --output=experiments/results/fuzz.json
 

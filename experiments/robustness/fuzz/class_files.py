@@ -1,4 +1,4 @@
-"""Files of classes in each form that is known, with harm done to them."""
+"""Damaged class files in every known form."""
 
 import pathlib
 import random

@@ -1,4 +1,4 @@
-"""Experiments with fields of any value, brought to the point where the first step would run."""
+"""Experiments with arbitrary field values, taken to where the first step would run."""
 
 import dataclasses
 import functools

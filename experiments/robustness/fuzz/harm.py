@@ -1,4 +1,4 @@
-"""Harm done to files: bits, bytes and structures, drawn from one number."""
+"""Damages files: bits, bytes and structures, drawn from one number."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Files of images, masks, classes and pairs with any bytes, through the readers of folder/NAME."""
+"""Image, mask, class and pair files with arbitrary bytes, through the readers of folder/NAME."""
 
 import dataclasses
 import io

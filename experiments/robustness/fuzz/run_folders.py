@@ -1,4 +1,4 @@
-"""Run folders of which a file is harmed: reported on, resumed, evaluated from, made a job of."""
+"""Run folders with one damaged file: reported on, resumed, evaluated, made a job of."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Weight files of each kind with harm done to them, read and given to a network."""
+"""Damaged weight files of each kind, read and loaded into a network."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""What stands in the zoo, and the pictures that all its files hold."""
+"""An entry of the zoo, and the pictures that all of its files hold."""
 
 import dataclasses
 import io

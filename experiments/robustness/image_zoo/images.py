@@ -1,4 +1,4 @@
-"""Images of every kind with the pixels that they must be read as, or words of the refusal."""
+"""Images of every kind, with the pixels that they must be read as or the words of the refusal."""
 
 import io
 import struct

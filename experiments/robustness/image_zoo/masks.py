@@ -1,4 +1,4 @@
-"""Masks of every kind with the ids that they must be read as, or words of the refusal."""
+"""Masks of every kind, with the ids that they must be read as or the words of the refusal."""
 
 from collections.abc import Iterator
 

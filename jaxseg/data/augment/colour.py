@@ -1,4 +1,4 @@
-"""Training transforms that leave every pixel where it is: colour jitter, distortion and blur."""
+"""Training transforms that move no pixel: colour jitter, photometric distortion and blur."""
 
 import dataclasses
 

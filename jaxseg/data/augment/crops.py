@@ -1,4 +1,4 @@
-"""Where a crop may lie, and where the classes in the label want it."""
+"""Where a crop may lie, and where the classes in the label ask for it."""
 
 import math
 from collections.abc import Sequence

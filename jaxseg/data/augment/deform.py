@@ -1,4 +1,4 @@
-"""Views of an image that are more than a crop of it: turned, and bent as rubber.
+"""Rotation and elastic deformation of an image and its label.
 
 Each pixel of the view is looked up in the original in one step, through displacement, rotation and
 scale together, so the image is interpolated once (bilinearly) and the label takes the pixel whose

@@ -1,4 +1,4 @@
-"""Classes that a mirror image exchanges: "left arm" and "right arm"."""
+"""Classes that a horizontal flip exchanges, such as "left arm" and "right arm"."""
 
 from collections.abc import Sequence
 

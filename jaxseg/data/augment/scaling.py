@@ -1,4 +1,4 @@
-"""Scaling of an image and its label together.
+"""Scales an image and its label together.
 
 Alignment: pixel centres. Pixel d of an image scaled by s lies at (d + 0.5) / s - 0.5 of the
 original; the image is interpolated there, the label takes the pixel whose square holds that point.

@@ -1,4 +1,4 @@
-"""Training transforms of an image and its label: scale, turn, bend, crop, flip, blur, colours.
+"""Training transforms of an image and its label: scale, rotate, deform, crop, flip, blur, colour.
 
 Order as DeepLab's released code (input_preprocess.py): random scale, pad below and to the right
 with the mean colour and void, random crop, flip. PSPNet's rotation and blur follow the scale; what

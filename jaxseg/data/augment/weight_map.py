@@ -1,4 +1,4 @@
-"""The weight map of U-Net: background that separates two objects closely weighs more."""
+"""U-Net's weight map: background that separates two nearby objects weighs more."""
 
 import math
 

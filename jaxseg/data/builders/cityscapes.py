@@ -8,8 +8,8 @@ others.
 
 Names, ids, colours and counts: github.com/mcordts/cityscapesScripts, helpers/labels.py and README;
 drawing: preparation/json2labelImg.py, without its lane lines, which no published file has.
-Unsure: that today's Pillow draws each edge as that of 2016 did, with which the published files of
-ids were made; no published polygons were at hand.
+Unsure: whether today's Pillow draws each edge as that of 2016 did, with which the published id
+files were made; this was not checked on the published polygons.
 Licence: registration at cityscapes-dataset.com; for research and other non-commercial use; no
 redistribution. Size: about 12 GB, with train_extra about 55 GB; prepared as much again (estimates
 from 2.2 MB an image).

@@ -1,4 +1,4 @@
-"""COCO-Stuff (Caesar et al., arXiv 1612.03716): images of COCO with 80 things and 91 stuffs.
+"""COCO-Stuff (Caesar et al., arXiv 1612.03716): images of COCO, 80 thing and 91 stuff classes.
 
 `coco_stuff` is the 164k: 118,287 images for training, 5,000 for validation; masks are the
 "stuffthingmaps", which hold the number of the published list less one, and 255 for unlabelled.

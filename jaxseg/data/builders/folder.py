@@ -1,4 +1,4 @@
-"""One's own data: folders of images and masks, or a table of pairs, and a file of classes.
+"""Your own data: folders of images and masks, or a table of pairs, and a class file.
 
 Pairs: see `matching`; suffixes of names (`_leftImg8bit`, `_gtFine_labelIds`) can be taken off.
 Classes: see `class_file`.

@@ -1,4 +1,4 @@
-"""The TFDS builder of any set of published files: what differs from set to set is data."""
+"""The TFDS builder of any set of published files; what differs from set to set is data."""
 
 import dataclasses
 import pathlib

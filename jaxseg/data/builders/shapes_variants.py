@@ -1,4 +1,4 @@
-"""Variants of the drawn set, each with one cause that a table of a paper is about.
+"""Variants of the drawn set, each with a single cause that a paper's table is about.
 
     python -m jaxseg.data.prepare --name=shapes/thin
 

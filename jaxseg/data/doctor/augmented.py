@@ -1,4 +1,4 @@
-"""Augmented views for the doctor's picture, with the transform set on the command line."""
+"""Augmented views for the doctor's picture, with the transform given on the command line."""
 
 import dataclasses
 import difflib

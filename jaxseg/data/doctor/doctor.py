@@ -1,4 +1,4 @@
-"""Looks at a data set before it is trained on: ids, sizes, duplicates, balance; text and a picture.
+"""Inspects a data set before training: ids, sizes, duplicates, balance; text and a picture.
 
     python -m jaxseg.data.doctor --name=camvid                         # as prepared in data/
     python -m jaxseg.data.doctor --name=camvid --manual_dir=CAMVID     # as published

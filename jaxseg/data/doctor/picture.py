@@ -1,4 +1,4 @@
-"""The doctor's picture of a data set: shares of the classes, examples and augmented views."""
+"""The doctor's picture of a data set: class shares, examples and augmented views."""
 
 import pathlib
 from collections.abc import Mapping

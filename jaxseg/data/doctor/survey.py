@@ -1,4 +1,4 @@
-"""What the images and masks of a split hold, counted; pure of files and flags."""
+"""Counts what the images and masks of a split hold; independent of files and flags."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""Images that stand in two splits as files of the same bytes."""
+"""Finds images that occur in two splits as byte-identical files."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""What a pair of files holds, decoded to the end once and noted in a journal."""
+"""Decodes each pair of files once, to the end, and records what it holds in a journal."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What the paths of images and masks say: which of the two a file is, its split, its name."""
+"""What the path of a file says: image or mask, its split, its name."""
 
 import pathlib
 import re

@@ -1,4 +1,4 @@
-"""Which mask belongs to which image, by the paths of both.
+"""Matches each image with its mask, by the paths of both.
 
 A mask belongs to the image with the same path below its folder, without the suffixes of names; or
 with the same path when folders that say only what they hold are taken out (images, labels,

@@ -1,4 +1,4 @@
-"""The pairs of one's own data, as folders and lists of names give them."""
+"""Finds the pairs of your own data in folders and lists of names."""
 
 import dataclasses
 import os

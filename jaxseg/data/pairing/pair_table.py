@@ -1,4 +1,4 @@
-"""The pairs of one's own data, as a table gives them: CSV with the columns image, mask, split."""
+"""Reads the pairs of your own data from a CSV table with the columns image, mask, split."""
 
 import csv
 import dataclasses

@@ -1,4 +1,4 @@
-"""Pairs of published files, an image and its mask: checked, then handed to TFDS."""
+"""Pairs of published files, an image and its mask each: checked, then handed to TFDS."""
 
 import concurrent.futures
 import dataclasses

@@ -1,4 +1,4 @@
-"""What is kept with a prepared set of how it came about, and whether that has changed."""
+"""What is kept with a prepared set about its origin, and whether that has changed."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""From which files a set was prepared, and what has changed since.
+"""Which files a set was prepared from, and what has changed since.
 
 Each set keeps in prepared_from.json the flags that it was prepared with and, of each of its files,
 the size, the time of the last change, and a digest. A file counts as the same where size and time

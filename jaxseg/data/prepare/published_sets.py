@@ -1,4 +1,4 @@
-"""Every set that is prepared from published files, by its name."""
+"""Every set that is prepared from published files, by name."""
 
 from jaxseg.data.builders import (
     ade20k,

@@ -1,4 +1,4 @@
-"""A prepared set comes in the place of another so that a kill at any moment loses neither.
+"""Replaces a prepared set so that a kill at any moment loses neither the old nor the new one.
 
 Beside DATA_DIR/NAME/VERSION lie, while one is prepared:
 

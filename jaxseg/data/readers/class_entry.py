@@ -1,4 +1,4 @@
-"""One class as a file gives it, before ids are counted and classes are held against each other."""
+"""One class as a class file states it, before ids are assigned and classes are compared."""
 
 import dataclasses
 import re

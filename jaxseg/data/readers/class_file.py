@@ -1,4 +1,4 @@
-"""A file of classes: names, raw ids and colours of one's own data.
+"""Class files: the names, raw ids and colours of your own data set.
 
 Text, one class a line, in the order of the train ids, in one of the forms of `class_text`; JSON or
 YAML as `class_json` says. Without ids, the first class has id 0. `void`, `ignore` and `unlabeled`

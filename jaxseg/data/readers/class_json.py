@@ -1,4 +1,4 @@
-"""Classes in JSON and YAML: lists, COCO's categories, tables of ids, YOLO's names."""
+"""Class files in JSON and YAML: lists, COCO's categories, tables of ids, YOLO's names."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The lines of a text file of classes: names, ids and colours in the forms that tools write.
+"""Class files as text: lines of names, ids and colours in the forms that tools write.
 
 Each line has to be understood as a whole. What could be read in two ways is refused: a number that
 may belong to the name, several names in a line, a header with unknown columns.

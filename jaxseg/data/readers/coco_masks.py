@@ -1,4 +1,4 @@
-"""Regions of COCO's annotations as masks, to the pixel as COCO's own tools draw them.
+"""Draws the regions of COCO's annotations as masks, pixel for pixel as COCO's own tools do.
 
 Source: github.com/cocodataset/cocoapi, common/maskApi.c; pycocotools is the judge in the tests.
 """

@@ -1,4 +1,4 @@
-"""Image files as they are published -> the numbers that they hold, upright; or the reason why not.
+"""Decodes published image files to the numbers that they hold, upright, or says why it cannot.
 
 One function opens every file of images and masks, whoever asks: preparation, training, evaluation
 or prediction. `pixels` makes RGB of the numbers, `files` ids. docs/images_and_masks.md has the

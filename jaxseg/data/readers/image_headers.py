@@ -1,4 +1,4 @@
-"""What the first bytes of a JPEG or PNG file say, found without decoding it.
+"""What the first bytes of a JPEG or PNG file tell without decoding it.
 
 An image is *plain* where OpenCV's decoder gives the pixels that `pixels` defines: a JPEG of 8 bits
 in one or three channels, or a PNG of 8 bits, grey or RGB, without transparency, animation or an

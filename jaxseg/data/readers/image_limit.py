@@ -1,4 +1,4 @@
-"""The largest image that is decoded: a small file can hold a picture that exhausts the memory.
+"""The size limit of decoded images: a small file can hold a picture that exhausts the memory.
 
 OpenCV has a limit of its own, 2**30 pixels (OPENCV_IO_MAX_IMAGE_PIXELS); larger files are left to
 Pillow, so that this flag is the only one.

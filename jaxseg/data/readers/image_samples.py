@@ -1,4 +1,4 @@
-"""The numbers that an opened image holds, whatever its mode and depth, none of them narrowed."""
+"""The sample values of an opened image, whatever its mode and depth, never narrowed."""
 
 import dataclasses
 import pathlib

@@ -1,4 +1,4 @@
-"""Mask files as they are published: the ids that they hold, or why these cannot be told.
+"""Reads mask files as they are published: the ids that they hold, or why these cannot be told.
 
 A mask file holds raw ids: as grey values or as palette indices; or, where the classes are given by
 colour, as colours. They are read with all their bits, and turned by an EXIF orientation as images

@@ -1,4 +1,4 @@
-"""Image files as they come from cameras and scanners -> uint8 RGB; which files a folder holds."""
+"""Reads image files from cameras and scanners as uint8 RGB, and finds them in folders."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""The one reader of images: preparation, training, evaluation and prediction see these pixels.
+"""The one image reader: preparation, training, evaluation and prediction see the same pixels.
 
 The rules, each stated once:
 

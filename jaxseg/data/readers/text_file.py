@@ -1,4 +1,4 @@
-"""Text files that people and their tools write: lists of names, tables, files of classes."""
+"""Reads text files that people and their tools write: lists of names, tables, class files."""
 
 import codecs
 import pathlib

@@ -1,4 +1,4 @@
-"""What the tags of a TIFF file say: how its numbers are to be understood, or why they cannot be.
+"""What the tags of a TIFF file say about its numbers, or why these cannot be interpreted.
 
 Numbers and names: TIFF 6.0 (Adobe, 1992), sections 8, 18, 19 and 20.
 """

@@ -1,4 +1,4 @@
-"""The files below a folder: what counts as data, and what is left out with the reason."""
+"""Lists the files below a folder: what counts as data, and what is left out and why."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""Blobs of a .caffemodel, by name, without Caffe and without its .proto file.
+"""Reads the blobs of a .caffemodel by name, without Caffe and without its .proto file.
 
 A .caffemodel is a `NetParameter` message of Protocol Buffers. The few fields that lead to weights
 are declared here, with the numbers that Caffe gave them; all others are skipped.

@@ -1,4 +1,4 @@
-"""Arrays of a Keras .h5 file, by name."""
+"""Reads the arrays of a Keras .h5 file by name."""
 
 import pathlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a pickle describes, without doing any of it.
+"""Interprets what a pickle describes without executing any of it.
 
 A pickle is a program for a stack machine: it names functions, calls them, and changes what they
 return. The machine below runs the stack and nothing else. A name becomes `Named`, a call becomes

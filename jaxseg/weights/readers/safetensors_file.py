@@ -1,4 +1,4 @@
-"""Tensors of a .safetensors file, by name."""
+"""Reads the tensors of a .safetensors file by name."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""How much a weight file may unfold to: what it declares is not taken on trust."""
+"""Limits what a weight file may unpack to: what it declares is not trusted."""
 
 import pathlib
 

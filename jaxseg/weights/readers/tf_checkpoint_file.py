@@ -1,4 +1,4 @@
-"""Arrays of a TensorFlow checkpoint (the V2 format, since 1.0), by name, without TensorFlow.
+"""Reads the arrays of a TensorFlow checkpoint (V2, since 1.0) by name, without TensorFlow.
 
 A checkpoint "model.ckpt-30000" is several files. "model.ckpt-30000.index" is a sorted table in
 LevelDB's format: name of a variable -> its type, shape, and where its bytes lie in the shards

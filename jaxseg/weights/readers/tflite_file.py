@@ -1,4 +1,4 @@
-"""Constant tensors of a .tflite model, by name, without an interpreter."""
+"""Reads the constant tensors of a .tflite model by name, without an interpreter."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""Tensors of a .pth file (the zip format of torch.save since 1.6), without torch.
+"""Reads the tensors of a .pth file (torch.save's zip format, since 1.6), without torch.
 
 A .pth file is a zip archive of a pickle and of the storages that it refers to. The pickle is read
 as a description (`pickle_machine`), which is searched here for a dictionary of tensors; each tensor

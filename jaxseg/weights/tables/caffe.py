@@ -148,8 +148,8 @@ def alexnet_trunk(names: Collection[str], into: str = "backbone/") -> list[Entry
 def alexnet(names: Collection[str]) -> Table:
     """Caffe's reference network trained on ImageNet, for an `AlexNet` by itself; fc8 is left out.
 
-    fc6 and fc7 as in `vgg`, the kernel of fc6 being 6. Unsure: the release subtracts a mean image,
-    which the facts at hand do not give; the colour here is FCN-AlexNet's.
+    fc6 and fc7 as in `vgg`, the kernel of fc6 being 6. Unsure: the release subtracts a mean image
+    that comes in a file of its own (imagenet_mean.binaryproto); the colour here is FCN-AlexNet's.
 
     Args:
       names: of the blobs in the file.
@@ -195,8 +195,9 @@ def resnet(names: Collection[str]) -> Table:
     """He et al.'s ResNets trained on ImageNet, for a `ResNet` by itself; fc1000 is left out.
 
     For `ResNet(stride_at="first_1x1")`, whose max pooling follows Caffe's ceil rule, as DeepLab v2
-    has it. Unsure: the release subtracts a mean image, which the facts at hand do not give; the
-    colour here is the one that DeepLab v2 trains on with from these weights.
+    has it. Unsure: the release subtracts a mean image that comes in a file of its own
+    (ResNet_mean.binaryproto); the colour here is the one that DeepLab v2 trains with from these
+    weights.
 
     Args:
       names: of the blobs in the file.

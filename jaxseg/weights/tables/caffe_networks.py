@@ -1,4 +1,4 @@
-"""Which of the papers' Caffe networks a file holds, by the names of its layers."""
+"""Recognises which of the papers' Caffe networks a file holds, by the names of its layers."""
 
 import re
 from collections.abc import Callable, Collection

@@ -1,4 +1,4 @@
-"""Pickles that were made to harm the reader: each ends in a line, or in what is good of it."""
+"""Malicious pickles: each ends in one line, or in the part of it that is sound."""
 
 import copy
 import pickle
