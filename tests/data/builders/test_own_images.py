@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 
 TEXT = (ROOT / "docs" / "own_images.md").read_text()
 LAYOUTS, CLASSES = TEXT.split("## The file of classes\n")
-_BLOCK = re.compile(r"^```(\w+)(?: title=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r'^```(\w+)(?: title="(\S+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 BY_COLOUR = {"colours.txt", "hex.txt", "label_colors.txt", "labelmap.txt", "class_dict.csv"}
 SECTIONS = {
     title: body
@@ -43,7 +43,7 @@ def make(root, section):
         elif kind == "text":
             listed = [line.split() for line in text.splitlines()]
         else:
-            (command,) = text.splitlines()
+            command = text.replace("\\\n", " ")
     for seed, (image, mask) in enumerate(listed):
         save(root / image, seed, mask=False)
         save(root / mask, seed, mask=True)
@@ -54,8 +54,8 @@ def make(root, section):
 def test_each_layout_is_prepared_by_its_command(tmp_path, monkeypatch, command, title):
     monkeypatch.chdir(tmp_path)
     listed, line = make(tmp_path, SECTIONS[title])
-    python, module, program, *flags = shlex.split(line)
-    assert (python, module, program) == ("python", "-m", "jaxseg.data.prepare")
+    name, program, *flags = shlex.split(line)
+    assert (name, program) == ("jaxseg", "prepare")
     status, _, err = command(prepare.main, *flags, "--data_dir=prepared")
     assert (status, err.count("jaxseg:")) == (0, 0), err
     folder = source.prepared_folder("folder/roads", pathlib.Path("prepared"))
@@ -73,7 +73,7 @@ def test_the_doctor_looks_at_what_was_prepared(tmp_path, monkeypatch, command):
     first, *_ = re.findall(r"```bash\n(.*?)```", LAYOUTS, re.DOTALL)
     make(tmp_path, SECTIONS["A folder for each split, with images and labels in it"])
     for line, program in zip(first.splitlines(), (prepare.main, doctor.main), strict=True):
-        status, out, err = command(program, *shlex.split(line)[3:], "--data_dir=d")
+        status, out, err = command(program, *shlex.split(line)[2:], "--data_dir=d")
         assert status == 0, err
     assert "Nothing wrong was found." in out
 
