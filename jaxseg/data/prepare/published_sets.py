@@ -1,40 +1,18 @@
 """Every set that is prepared from published files, by name."""
 
-from jaxseg.data.builders import (
-    ade20k,
-    camvid,
-    camvid32,
-    cityscapes,
-    coco_stuff,
-    coco_voc,
-    drive,
-    isbi_em,
-    oxford_iiit_pet,
-    pascal_context,
-    shapes,
-    sun_rgbd,
-    voc2011,
-    voc2012,
-)
-from jaxseg.data.labels import LabelSpec
+import importlib
 
-SETS = {
-    module.SET.kind: module.SET
-    for module in (
-        ade20k,
-        camvid,
-        camvid32,
-        cityscapes,
-        coco_stuff,
-        coco_voc,
-        drive,
-        isbi_em,
-        oxford_iiit_pet,
-        pascal_context,
-        sun_rgbd,
-        voc2011,
-        voc2012,
-    )
+from jaxseg.data import builders
+from jaxseg.data.builders import shapes
+from jaxseg.data.labels import LabelSpec
+from jaxseg.data.prepare.published_set import PublishedSet
+
+_OTHERS = ("folder", "shapes")  # from files of one's own; drawn
+
+SETS: dict[str, PublishedSet] = {
+    kind: importlib.import_module(f"{builders.__name__}.{kind}").SET
+    for kind in builders.VERSIONS
+    if kind not in _OTHERS
 }
 
 
