@@ -1,8 +1,8 @@
 """The tables of networks, from the networks themselves and from what was measured.
 
-    python -m experiments.readme_tables.models
+    python -m experiments.readme_tables.models [NETWORK ...]
 
-traces each network of `model_rows` (half a minute), writes experiments/results/models.json, the
+traces each network of `model_rows` (half a minute), or those named alone, writes experiments/results/models.json, the
 table of docs/models.md and the short one of README.md. Nothing is computed, no weight is read.
 """
 
@@ -133,12 +133,16 @@ def short_table(measured: Mapping[str, Mapping[str, Any]], results: pathlib.Path
     return _markdown(heads, lines)
 
 
-def main() -> int:
-    """The command line."""
+def main(arguments: Sequence[str]) -> int:
+    """The command line: the networks to trace, without any all of them."""
+    before = json.loads(CACHE.read_text())["networks"] if arguments else {}
     measured = {}
     for row in rows():
-        measured[row.network] = measure(row)
-        print(row.network, file=sys.stderr)
+        if row.network in before and row.network not in arguments:
+            measured[row.network] = before[row.network]
+        else:
+            measured[row.network] = measure(row)
+            print(row.network, file=sys.stderr)
     whole_file.write_text(CACHE, json.dumps({"size": SIZE, "networks": measured}, indent=1) + "\n")
     page.write("docs/models.md", "models", table(measured))
     page.write("README.md", "models", short_table(measured))
@@ -146,4 +150,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

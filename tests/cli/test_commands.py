@@ -123,6 +123,9 @@ PROOFS = {
     TABLES + "models": (
         "tests/experiments/test_model_rows.py::test_the_committed_tables_are_the_generators"
     ),
+    TABLES + "models TinyNet": (
+        "tests/experiments/test_model_rows.py::test_the_committed_tables_are_the_generators"
+    ),
     TABLES + "run_table": (
         "tests/experiments/test_run_table.py::test_the_committed_table_is_the_generators"
     ),
