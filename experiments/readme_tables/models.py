@@ -2,8 +2,9 @@
 
     python -m experiments.readme_tables.models [NETWORK ...]
 
-traces each network of `model_rows` (half a minute), or those named alone, writes experiments/results/models.json, the
-table of docs/models.md and the short one of README.md. Nothing is computed, no weight is read.
+traces each network of `model_rows` (half a minute), or those named alone, writes
+experiments/results/models.json, the table of docs/models.md and the short one of README.md. Nothing
+is computed, no weight is read.
 """
 
 import json
