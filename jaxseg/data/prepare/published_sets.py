@@ -4,8 +4,8 @@ import importlib
 
 from jaxseg.data import builders
 from jaxseg.data.builders import shapes
+from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.prepare.published_set import PublishedSet
 
 _OTHERS = ("folder", "shapes")  # from files of one's own; drawn
 
