@@ -50,7 +50,7 @@ class Data:
     blur: float = 0.0  # probability of PSPNet's blur
     photometric: bool = False  # SSD's random brightness, contrast, saturation and hue
     class_crops: bool = False  # centred on a pixel of a random class of the image, as RefineNet's
-    class_limit: float = 1.0  # crops in which a class has this share are drawn anew; 1: none
+    class_limit: float = 1.0  # crops in which a class has this share are drawn again; 1: none
     class_limit_draws: int = 10  # of so many the last stands
     duplicate: tuple[str, ...] = ()  # classes whose images stand twice in an epoch (DeepLab v3)
     balance: bool = False  # images are drawn so that every class is as likely as the others
@@ -124,7 +124,7 @@ class Train:
     accumulate: int = 1  # micro-batches a step
     ema_decay: float = 0.0  # 0: no average of the parameters is kept
     init_from: str = ""  # a run, a converted file or a weight file; see jaxseg/training/start.py
-    init_partial: bool = False  # of a related model: take what both have, the rest starts anew
+    init_partial: bool = False  # of a related model: take what both have, initialise the rest
     rows: int = 1  # devices over which the height of an image is split
     shard_params: bool = False  # parameters, averages, optimiser's state spread over the data axis
     peer_timeout: float = 100.0  # seconds without a sign of another process; then the run ends

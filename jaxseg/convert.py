@@ -8,13 +8,14 @@ r"""Converts a weight file of another framework into a checkpoint that experimen
 The checkpoint is complete for the experiment's model: what the file holds, and the model's own
 random start for the rest. A file of a whole model fills all of it; an ImageNet classifier fills the
 backbone, and fc6 and fc7 where the model has them. Where the number of classes differs, classifiers
-start anew. Another data.std than the file's network expects is folded into the first convolution;
-another data.mean is refused. Nothing else is ever changed in silence: a tensor or leaf without a
-partner and any other shape is an error that lists them all, and these flags are the ways out:
+are reinitialised. Another data.std than the file's network expects is folded into the first
+convolution; another data.mean is refused. Nothing else is ever changed silently: a tensor or leaf
+without a partner, and any other shape, is an error that lists them all. These flags are the ways
+out:
 
     --any_mean                        leave another mean to training (SegNet's release feeds VGG-16
                                       raw pixels, Dilation each data set less its own mean)
-    --leave=aux_conv,aux_classifier   these parts start anew, whatever the file holds
+    --leave=aux_conv,aux_classifier   these parts are reinitialised, whatever the file holds
     --only=backbone                   take the extractor of a whole model, leave the rest
     --thin                            a part of fc6 and fc7 for a model with less (DeepLab LargeFOV)
     --input_channels=N                for images of N channels: one takes the sum of the first
@@ -57,7 +58,7 @@ def define_flags() -> None:
     """
     config_flags.DEFINE_config_file("config", None, "The experiment that will start from the file.")
     flags.DEFINE_string("output", None, "The folder to write; must not exist.")
-    flags.DEFINE_list("leave", [], "Patterns of what starts anew: aux_conv,backbone/stage4*.")
+    flags.DEFINE_list("leave", [], "Patterns of what is reinitialised: aux_conv,backbone/stage4*.")
     flags.DEFINE_string("only", "", "Take what lies under this path alone: backbone.")
     flags.DEFINE_bool("any_mean", False, "Take a file whose network expects another data.mean.")
     flags.DEFINE_bool("thin", False, "Take a part of fc6 and fc7 where the model has less.")

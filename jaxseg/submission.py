@@ -239,7 +239,7 @@ def main(arguments: Sequence[str]) -> int:
     """Checks and writes; what is wrong becomes one line."""
     values = flags.FLAGS
     if len(arguments) > 1:
-        print(f"jaxseg: {arguments[1]!r} is no flag; see --help", file=sys.stderr)
+        print(f"jaxseg: {arguments[1]!r} is not a flag; see --help", file=sys.stderr)
         return 2
     try:
         listed = pathlib.Path(values.list) if values.list else None

@@ -45,7 +45,7 @@ if [[ "$1" == --folders=* ]]; then
   list="${1#--folders=}"
   [ -n "${SLURM_ARRAY_TASK_ID:-}" ] || fail "$1 is for sbatch --array=0-N"
   folder="$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$list")"
-  [ -d "$folder" ] || fail "line $((SLURM_ARRAY_TASK_ID + 1)) of $list is no folder: '$folder'"
+  [ -d "$folder" ] || fail "line $((SLURM_ARRAY_TASK_ID + 1)) of $list is not a folder: '$folder'"
   exec >>"$folder/log.txt" 2>&1
   set -- python -m launch.job "$folder"
 fi
@@ -78,7 +78,7 @@ if [ "$status" -eq 75 ] || [ "$status" -eq 143 ]; then
   state="$(squeue --noheader --jobs="$job" --format=%T)" || state=unknown
   if [ "$state" = RUNNING ]; then
     echo "ended with $status after a signal; job $job is queued again"
-    scontrol requeue "$job" || fail "job $job could not be queued again; submit it anew"
+    scontrol requeue "$job" || fail "job $job could not be queued again; submit it once more"
   else # cancelled, or SLURM is putting it back itself
     echo "ended with $status after a signal; job $job is $state and not queued again from here"
   fi

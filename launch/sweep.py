@@ -170,7 +170,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.set_verbosity(logging.WARNING)
     try:
         if len(arguments) > 1:
-            raise ValueError(f"{arguments[1]!r} is no flag; see --help")
+            raise ValueError(f"{arguments[1]!r} is not a flag; see --help")
         if not _ABLATION.value:
             raise ValueError(f"--ablation=NAME is needed: {', '.join(ablation.names())}")
         return run(_ABLATION.value)

@@ -19,7 +19,7 @@ all workers at once; JAX finds the other workers by itself:
         .venv/bin/python -m jaxseg.main --coordinator=auto --config=experiments/deeplab_v3/voc.py \
         --config.data.data_dir=../shared/data --workdir=../shared/runs/v3
 
-  --create=TYPE       accelerator type; the TPU VM is made if it is not there, and made anew when it
+  --create=TYPE       accelerator type; the TPU VM is created if it is missing, and again when it
                       was preempted; without it a TPU VM that is there is used, and never deleted
   --version=RUNTIME   with --create: software of the workers; tpu-ubuntu2204-base
   --spot              with --create: cheaper, may be preempted
@@ -29,7 +29,7 @@ all workers at once; JAX finds the other workers by itself:
   --requirements=FILE of the .venv; requirements/tpu.txt. Python 3.11 to 3.13 must be on the workers
                       (--setup can install it; the name of another goes into JAXSEG_PYTHON)
   --retries=N         failures in a row, each within 10 minutes, before giving up; 3
-  --recreations=N     times that a TPU VM is made anew, or tried to; 50
+  --recreations=N     times that a TPU VM is recreated, or tried to; 50
   --wait=SECONDS      before each of those; 60
   --dry_run           print the gcloud commands and run none
 
@@ -199,9 +199,9 @@ while true; do
       ;;
     *)
       [ -n "$create" ] || give_up "$name is $now in $zone: --create=TYPE makes it"
-      ((made++ <= recreations)) || give_up "$name is $now, and was made anew $recreations times"
+      ((made++ <= recreations)) || give_up "$name is $now, and was recreated $recreations times"
       if [ "$now" != MISSING ]; then
-        say "$name is $now: deleted, to be made anew"
+        say "$name is $now: deleted, to be recreated"
         attend tpu delete "$name" --quiet
       fi
       attend make || { pause && continue; }

@@ -68,7 +68,7 @@ def integers(flag: str, values: Sequence[str], least: int = 1) -> list[int]:
     """The numbers of a list flag.
 
     Raises:
-      ValueError: one is no whole number or below `least`.
+      ValueError: one is not a whole number or is below `least`.
     """
     try:
         numbers = [int(value) for value in values]
@@ -106,7 +106,7 @@ def start(run: Callable[[], None]) -> None:
     def main(arguments: Sequence[str]) -> int:
         logging.set_verbosity(logging.WARNING)
         if len(arguments) > 1:
-            print(f"jaxseg: {arguments[1]!r} is no flag; see --help", file=sys.stderr)
+            print(f"jaxseg: {arguments[1]!r} is not a flag; see --help", file=sys.stderr)
             return 2
         try:
             run()

@@ -33,7 +33,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 # in published ones.
 _MAPS = ((2, 64, 1), (16, 32, 1), (2, 32, 2))
 _CHANNELS = (16, 32, 48, 64, 128, 256)
-_MOST_PRODUCTS = 6e9  # of a case: what is larger takes minutes and is no closer call
+_MOST_PRODUCTS = 6e9  # of a case: what is larger takes minutes and is not a closer call
 
 Call = Callable[[Array, Array, Array], Array]  # (x, kernel, cotangent) -> result
 
@@ -112,7 +112,7 @@ def measure(batch: int, side: int, rate: int, channels: tuple[int, int]) -> list
 def main(arguments: list[str]) -> None:
     """All cases; then the regret over them."""
     if len(arguments) > 1:
-        raise app.UsageError(f"{arguments[1]!r} is no flag")
+        raise app.UsageError(f"{arguments[1]!r} is not a flag")
     load = timing.wait_until_quiet(_WAIT.value)
     record: dict[str, Any] = {"environment": timing.environment(), "load": load, "cases": []}
     for (batch, side, rate), *channels in itertools.product(_MAPS, _CHANNELS, _CHANNELS):

@@ -5,7 +5,7 @@
     python -m experiments.benchmarks.crf --output=experiments/results/crf.json
 
 Contenders take turns in one process, round after round. Each is called for one iteration and for
-eleven, lattices built anew each time: the difference over ten is the time of an iteration, and
+eleven, lattices rebuilt each time: the difference over ten is the time of an iteration, and
 what is left of the eleven without one that of an image with ten. The exact sum is timed on a small
 image, its time being proportional to the square of the pixels.
 Needs pydensecrf2 (requirements/peers.txt).
@@ -111,7 +111,7 @@ def _parts(times: dict[str, timing.Times], name: str) -> tuple[timing.Times, tim
 def main(arguments: list[str]) -> None:
     """Times, prints a line for each contender, and writes what was measured."""
     if len(arguments) > 1:
-        raise app.UsageError(f"{arguments[1]!r} is no flag")
+        raise app.UsageError(f"{arguments[1]!r} is not a flag")
     image, parameters = _picture(_IMAGE.value), crf.PARAMETERS[_PARAMETERS.value]
     small = cv2.resize(image, (_SMALL.value, _SMALL.value), interpolation=cv2.INTER_AREA)
     where, load = timing.environment(), timing.wait_until_quiet(_WAIT.value)

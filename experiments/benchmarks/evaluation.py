@@ -174,7 +174,7 @@ def measure_memory() -> dict[str, Any]:
 def main(arguments: list[str]) -> None:
     """Times, or memory."""
     if len(arguments) > 1:
-        raise app.UsageError(f"{arguments[1]!r} is no flag")
+        raise app.UsageError(f"{arguments[1]!r} is not a flag")
     if _ALONE.value:
         _alone()
         return

@@ -144,7 +144,7 @@ def whole(source: loader.Source, crop: tuple[int, int], threads: int) -> tuple[f
 def main(arguments: Sequence[str]) -> None:
     """Draws, prepares, times, prints."""
     if len(arguments) > 1:
-        raise app.UsageError(f"{arguments[1]!r} is no flag")
+        raise app.UsageError(f"{arguments[1]!r} is not a flag")
     height, width = (int(n) for n in _SIZE.value)
     rows, columns = (int(n) for n in _CROP.value)
     with tempfile.TemporaryDirectory() as name:

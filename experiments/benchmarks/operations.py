@@ -6,7 +6,7 @@
     python -m experiments.benchmarks.operations --complete --output=... (on a quieter machine)
 
 Forms take turns in one process, round after round; rounds that differ too much for a ratio are
-measured anew, all forms of the operation together. "auto" is what models run; where it compiles to
+measured again, all forms of the operation together. "auto" is what models run; where it compiles to
 the same program as another form, that one's time stands for it. The gradient pass is the gradients
 of all arguments for a given cotangent, without the value where they do not need it. From these
 tables the choice of "auto" is made on each backend.
@@ -135,7 +135,7 @@ def _steady(passes: Mapping[str, Mapping[str, Any]]) -> bool:
 def main(arguments: list[str]) -> None:
     """Every operation, one after the other; what is measured is written after each."""
     if len(arguments) > 1:
-        raise app.UsageError(f"{arguments[1]!r} is no flag")
+        raise app.UsageError(f"{arguments[1]!r} is not a flag")
     where = timing.environment()
     accelerated = jax.default_backend() != "cpu"
     batch = _BATCH.value or (16 if accelerated else 1)
@@ -151,7 +151,7 @@ def main(arguments: list[str]) -> None:
     if _COMPLETE.value:
         if not _OUTPUT.value or not pathlib.Path(_OUTPUT.value).is_file():
             raise app.UsageError(
-                f"--complete: --output={_OUTPUT.value} is no file of an earlier run"
+                f"--complete: --output={_OUTPUT.value} is not a file of an earlier run"
             )
         before = json.loads(pathlib.Path(_OUTPUT.value).read_text())
         if (before["batch"], before["dtype"]) != (batch, dtype):

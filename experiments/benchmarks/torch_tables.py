@@ -78,5 +78,5 @@ def _xception_module(name: str) -> str:
         inner = f"separable{block[2]}" if block[2] else "shortcut"
         module = f"{_XCEPTION_MODULES[int(block[1])]}/{inner}"
     else:
-        raise ValueError(f"{name} is no module of timm's aligned Xception")
+        raise ValueError(f"{name} is not a module of timm's aligned Xception")
     return f"backbone/{module}/{_XCEPTION_PARTS[part]}"

@@ -233,7 +233,7 @@ def _tell_targets(cases: Mapping[str, Mapping[str, Any]]) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Every case, one after the other; what is measured is written after each."""
     if len(arguments) > 1:
-        raise app.UsageError(f"{arguments[1]!r} is no flag")
+        raise app.UsageError(f"{arguments[1]!r} is not a flag")
     where = timing.environment()
     accelerated = any(kind.lower() != "cpu" for kind in where["devices"])
     dtype = _DTYPE.value or ("bfloat16" if accelerated else "float32")

@@ -90,8 +90,8 @@ def get_ablation() -> Ablation:
             "The start: from random values the module must find again, through layers of as many "
             "channels as there are classes, what the front end's scores say already, and ReLUs "
             "that are 0 everywhere stop some of them for good; from the identity it begins with "
-            "these scores. The reach is no cause here: fc6 alone, 7 x 7 at rate 4 on a map of "
-            "stride 8, sees 96 pixels to each side, more than an image of 64 has, so "
+            "these scores. The receptive field is not the cause here: fc6 alone, 7 x 7 at rate 4 "
+            "on a map of stride 8, sees 96 pixels to each side, more than an image of 64 has, so "
             "the module has nothing new to see and little is to be gained over the front end."
         ),
     )

@@ -107,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.set_verbosity(logging.WARNING)
     try:
         if len(arguments) > 1:
-            raise ValueError(f"{arguments[1]!r} is no flag; see --help")
+            raise ValueError(f"{arguments[1]!r} is not a flag; see --help")
         if _CONFIG.value is None:
             raise ValueError("no --config=experiments/NAME.py and no run folder is given")
         config_check.check(_CONFIG.value)

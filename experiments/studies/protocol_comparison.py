@@ -184,7 +184,7 @@ def draw(record: Mapping[str, Any], path: pathlib.Path) -> None:
 def main(arguments: list[str]) -> None:
     """Evaluates, draws, and prints the table."""
     if len(arguments) > 1:
-        raise app.UsageError(f"{arguments[1]!r} is no flag")
+        raise app.UsageError(f"{arguments[1]!r} is not a flag")
     if not (_TABLE.value and _WORKDIR.value and _CONFIG.value):
         raise app.UsageError("--table, --workdir and, for a new folder, --config are needed")
     experiment = _CONFIG.value

@@ -1,7 +1,7 @@
 """Chooses training examples by the classes that they contain.
 
 Which image holds which class is read from the masks once and kept beside the prepared set, whose
-folder is named after its version and replaced when the set is prepared anew.
+folder is named after its version and replaced when the set is prepared again.
 """
 
 import concurrent.futures

@@ -1,8 +1,8 @@
 """Turns prepared sets into batches of uint8, for training and for evaluation.
 
 Training is one endless stream of examples, a pure function of (seed, position): position p is
-example p % N of epoch p // N, epochs are shuffled anew, and chance is drawn from the position; or,
-where classes are balanced, chance draws the example too (`class_sampling.Plan`). Batch i is
+example p % N of epoch p // N, every epoch is shuffled, and random numbers depend on the position;
+or, where classes are balanced, they choose the example too (`class_sampling.Plan`). Batch i is
 positions i B ... i B + B - 1; of it each process reads a contiguous share, the first process the
 first, which is how `mesh.put_batch` joins them. So neither the number of processes nor of
 threads changes what a step sees, nor the order in which it does: chance that a step draws over the

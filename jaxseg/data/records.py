@@ -93,7 +93,7 @@ def decode_label(data: bytes, where: str) -> np.ndarray:
     """
     raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if raw is None or raw.ndim != 2:
-        raise ValueError(f"{where}: the label is no grey PNG")
+        raise ValueError(f"{where}: the label is not a grey PNG")
     return raw
 
 

@@ -147,14 +147,14 @@ class Source:
         """Example `index` before decoding: "image" and "label" bytes, "name" str.
 
         Raises:
-          ValueError: it cannot be read, or what is read is no example; the file is named.
+          ValueError: it cannot be read, or what is read is not an example; the file is named.
         """
         try:
             record = self._records[index]
             example = self._features.deserialize_example_np(record, decoders=self._decoders)
             return example | {"name": example["name"].decode()}
         except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-            reason = str(error) if isinstance(error, RuntimeError) else "it is no example"
+            reason = str(error) if isinstance(error, RuntimeError) else "it is not an example"
             raise ValueError(
                 f"{self._file}: example {index} of {self.split} cannot be read ({reason}); if the "
                 f"disk is well, prepare {self.name} with --overwrite"

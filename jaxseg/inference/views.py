@@ -43,7 +43,7 @@ def at_output_stride(model: nn.Module, output_stride: int) -> nn.Module:
       output_stride: a power of two; 0 leaves the model as it is.
 
     Raises:
-      ValueError: the model has no such field, or the value is no stride.
+      ValueError: the model has no such field, or the value is not a stride.
     """
     if output_stride == 0:
         return model

@@ -36,7 +36,7 @@ class _Part:
         return _Part(subsampled(self.labels, size), subsampled(self.whole, size), self.loss)
 
     def share(self, term: Array) -> Array:
-        """A term of the part that is no sum over pixels, times its share of the valid pixels."""
+        """A term of the part that is not a sum over pixels, times its share of the valid pixels."""
         here, all_of_them = (valid_pixels(y != IGNORE) for y in (self.labels, self.whole))
         return term * (here / jnp.maximum(all_of_them, 1)).astype(term.dtype)
 

@@ -59,7 +59,7 @@ def edges(ids: Array, *, frame: bool) -> Array:
     """Where a pixel with an id has a 4-neighbour with another one.
 
     Args:
-      ids: [..., H, W] of `id_maps`. VOID is no other id.
+      ids: [..., H, W] of `id_maps`. VOID does not count as another id.
       frame: whether a neighbour beyond the image is one.
 
     Returns:

@@ -72,7 +72,7 @@ def bootstrap_miou(
       absent: the rule for absent classes, of `metrics.mean_iou`.
 
     Raises:
-      ValueError: confusions that are no counts or have another shape; a level outside (0, 1).
+      ValueError: confusions that are not counts or have another shape; a level outside (0, 1).
     """
     parts = _parts(confusions)
     estimate = _miou(parts.sum(axis=0), absent)

@@ -11,7 +11,7 @@ of fields of view, and the network with multi-scale features (section 4.3):
     DeepLabV1(21, large_fov_backbone(), msc_features=128)                         # MSc-LargeFOV
     DeepLabV1(21, large_fov_backbone(), 4, 4, 4096, False, msc_features=128)      # MSc
 
-The CRF of the paper is no part of the network.
+The paper's CRF is not part of the network.
 """
 
 import functools
@@ -106,7 +106,7 @@ class DeepLabV1(nn.Module):
           [B, H/8, W/8, K]; "features", the backbone's.
 
         Raises:
-          ValueError: at this output stride the rate is no whole number.
+          ValueError: at this output stride the rate is not a whole number.
         """
         ends = self.backbone(images, train=train)
         x = ends["features"]  # [B, H/8, W/8, 512]

@@ -9,7 +9,7 @@ ResNet-101 it is a single convolution; there the image is seen at three scales (
     DeepLabV2(21, deeplab_v2_resnet(101), ASPP_L, scales=MSC)     # 76.35 on VOC val
     DeepLabV2(21, deeplab_v2_resnet(101), (12,))                  # LargeFOV; (): a 1x1 classifier
 
-The CRF of the paper is no part of the network.
+The paper's CRF is not part of the network.
 """
 
 import functools
@@ -124,7 +124,7 @@ class DeepLabV2(nn.Module):
           all of them; "features", the backbone's at the first scale.
 
         Raises:
-          ValueError: at this output stride a rate is no whole number; no scale, or one of 0.
+          ValueError: at this output stride a rate is not a whole number; no scale, or one of 0.
         """
         if not self.scales or min(self.scales) <= 0:
             raise ValueError(f"scales is {self.scales}: at least one is needed, each above 0")

@@ -59,7 +59,7 @@ class DeepLabV3(nn.Module):
           classified.
 
         Raises:
-          ValueError: at this output stride a rate is no whole number; an auxiliary head is asked
+          ValueError: at this output stride a rate is not a whole number; an auxiliary head is asked
             for on a backbone without a stage 3.
         """
         height, width = images.shape[1:3]

@@ -93,7 +93,7 @@ class DeepLabV3Plus(nn.Module):
         Raises:
           ValueError: the backbone has no such end point as `low_level` or one of `middle_levels`,
             these are not in the order of their sizes, `separable_init` is unknown, or at this
-            output stride a rate is no whole number.
+            output stride a rate is not a whole number.
         """
         ends = self.backbone(images, train=train)
         levels = (*self.middle_levels, self.low_level)

@@ -174,7 +174,7 @@ class Dilation(nn.Module):
           "coarse_logits", those of the map, float32 [B, H/8, W/8, K]; "features", the backbone's.
 
         Raises:
-          ValueError: `upsampling` is unknown; at this output stride a rate is no whole number;
+          ValueError: `upsampling` is unknown; at this output stride a rate is not a whole number;
             without `mirror`, a side that leaves no multiple of 8.
         """
         if self.upsampling not in UPSAMPLINGS:

@@ -30,7 +30,7 @@ class Link:
         self._rest = b""
 
     def lines(self) -> list[str] | None:
-        """What has come, to be called when something has; None: the other end is no more."""
+        """What has come, to be called when something has; None: the other end is gone."""
         try:
             data = self.socket.recv(_LONGEST_LINE)
         except OSError:

@@ -152,7 +152,7 @@ def multiplier_faults(params: Any, multipliers: Sequence[tuple[str, float]]) -> 
         try:
             matched = any(re.search(pattern, path) for path in paths)
         except re.error as error:
-            found.append(f"optim.multipliers: {pattern!r} is no pattern: {error}")
+            found.append(f"optim.multipliers: {pattern!r} is not a regular expression: {error}")
             continue
         if not matched:
             found.append(

@@ -5,7 +5,7 @@
     --config.train.init_from=resnet50.pth              a weight file, as jaxseg.convert does
 
 Nothing is ever taken in silence: where not the whole model is, lines say what was taken, what
-starts anew and why, and what was left; RUN/init.json lists every leaf.
+is reinitialised and why, and what was left; RUN/init.json lists every leaf.
 """
 
 import functools

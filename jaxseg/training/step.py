@@ -128,7 +128,7 @@ def make_train_step(
     float32 "weight" [B, H, W]. The loss is that of the whole batch, divided by all its valid pixels
     (or images), also with train.accumulate micro-batches: those only bound the memory. Two things
     see the difference: batch norm, as each micro-batch is normalised by its own statistics and
-    updates the running ones; and terms that are no sum over pixels (Dice, Lovasz, the hardest
+    updates the running ones; and terms that are not sums over pixels (Dice, Lovasz, the hardest
     pixels, presence), which are those of each micro-batch, weighted by its pixels.
     Micro-batch i holds the images i, i + A, ... of A micro-batches, so that every device has an
     equal part of each.

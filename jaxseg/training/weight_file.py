@@ -76,8 +76,8 @@ def from_file(
 def labels_of_head(experiment: config.Experiment, origins: Origins) -> LabelSpec | None:
     """The classes of a model that was filled from a file: those of the experiment's data.
 
-    None where what scores classes starts anew, or the data's classes are not known or of another
-    number.
+    None where what scores classes is reinitialised, or the data's classes are unknown or of
+    another number.
     """
     model = adaptable(experiment, None)
     scoring = model.counts().by_class

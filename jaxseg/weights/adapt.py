@@ -4,7 +4,8 @@ All that is taken is taken whole; what is not keeps the model's own start, and t
 Of a weight file, the strict engine of `match.py` fills a tree of the file's own shapes: those of
 the model, with the file's number of classes and of input channels. Then
 
-- a leaf whose shape follows the number of classes starts anew where the file has another number;
+- a leaf whose shape follows the number of classes is reinitialised where the file's number
+  differs;
 - the first convolution is adapted to another number of input channels where that is asked for;
 - a file of the backbone alone (an ImageNet classifier) leaves the rest of the model as it starts;
 - all else stays an error that lists every difference.
@@ -63,7 +64,7 @@ def _counts(model: Model, found: Mapping[str, Shape]) -> tuple[Counts, Counts]:
 
 def _hints(table: match.Table, found: Mapping[str, Shape], here: Mapping[str, Shape]) -> str:
     """Ways out that the list of differences alone does not show."""
-    hints = ["--leave=PATTERN,... lets parts of the model start anew"]
+    hints = ["--leave=PATTERN,... reinitialises parts of the model"]
     if any(
         thin.is_thinner(e.target, found[e.target], here[e.target])
         for e in table.entries

@@ -64,7 +64,7 @@ def _agreed(
 ) -> int:
     """The one number that all leaves that follow it were made with, by their shapes; else `count`.
 
-    Where they disagree, or their difference is no multiple of the step, something else differs.
+    Where they disagree, or their difference is not a multiple of the step, something else differs.
     """
     said = set()
     for path, step in steps.items():

@@ -16,7 +16,7 @@ class Origins:
     source: str  # the file or folder, in words
     sizes: dict[str, int]  # leaf -> number of values, of all leaves
     taken: dict[str, str] = dataclasses.field(default_factory=dict)  # leaf -> its tensor
-    fresh: dict[str, str] = dataclasses.field(default_factory=dict)  # leaf -> why it starts anew
+    fresh: dict[str, str] = dataclasses.field(default_factory=dict)  # leaf -> why it is new
     # Of the source, without a place; whole numbers (torch's counters of batches) are not counted.
     left: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
@@ -25,7 +25,7 @@ class Origins:
         """A line for each part of the model and what became of it, then what was left out."""
         parts: dict[str, dict[str, list[int]]] = {}  # what became of it -> part -> leaves, values
         for path, size in self.sizes.items():
-            what = f"starts anew: {self.fresh[path]}" if path in self.fresh else "taken"
+            what = f"is reinitialised: {self.fresh[path]}" if path in self.fresh else "taken"
             row = parts.setdefault(what, {}).setdefault(path.split("/")[1], [0, 0])
             row[0], row[1] = row[0] + 1, row[1] + size
         rows: list[tuple[str, int, int, str]] = []
@@ -59,7 +59,7 @@ class Origins:
             if path in self.taken:
                 yield f"{path} <- {self.taken[path]}"
             else:
-                yield f"{path} starts anew: {self.fresh[path]}"
+                yield f"{path} is reinitialised: {self.fresh[path]}"
         for name in self.left:
             yield f"{name} is left out"
 

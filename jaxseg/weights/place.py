@@ -19,7 +19,7 @@ class Wishes:
     "aspp/conv1x1/conv/kernel"; each also means what lies under it.
     """
 
-    leave: tuple[str, ...] = ()  # patterns of what starts anew, whatever the file holds
+    leave: tuple[str, ...] = ()  # patterns of what is reinitialised, whatever the file holds
     only: str = ""  # take nothing but what lies under this path: "backbone"
     input_channels: int = 0  # adapt the first convolution to so many; 0: refuse another number
     any_mean: bool = False  # take it though its network expects pixels of another mean
@@ -89,7 +89,7 @@ def with_copies(source: Mapping[str, np.ndarray], table: Table) -> dict[str, np.
 
 
 def chosen(table: Table, paths: Collection[str], wishes: Wishes) -> tuple[Table, dict[str, str]]:
-    """The table of what is taken, and for the leaves that start anew the reason.
+    """The table of what is taken, and for the leaves that are reinitialised the reason.
 
     A table that fills leaves of the backbone alone leaves the rest of the model as it starts; one
     of a whole model must fill all that is not left on request.

@@ -54,7 +54,7 @@ echo "12;cluster"
 
 @pytest.fixture
 def sweep(tmp_path, told, monkeypatch):
-    """Three tasks with their job.json; SLURM is played."""
+    """Three tasks with their job.json; SLURM is mocked."""
     monkeypatch.setattr(slurm, "_SECONDS_BETWEEN_LOOKS", 0.0)
     monkeypatch.setattr(slurm, "_SECONDS_OF_FILES", 0.0)
     folder = tmp_path / "a sweep"

@@ -112,7 +112,7 @@ def test_goes_on_after_preemption_on_a_new_one(cloud: Cloud) -> None:
     )
     status, _, errors = cloud.run("READY PREEMPTED READY", "--create=v4-8", *python(program))
     assert status == 0, errors
-    assert "seg is PREEMPTED: deleted, to be made anew" in errors
+    assert "seg is PREEMPTED: deleted, to be recreated" in errors
     once = ["scp", "ssh", "ssh", "ssh"]
     assert cloud.verbs() == [*once, "delete", "create", *once]
 

@@ -206,7 +206,7 @@ def test_logits_are_float32_at_the_size_of_any_image(name):
 
 @EACH
 def test_the_tree_does_not_depend_on_how_it_is_computed(name):
-    """Size, output stride, dtype, remat, form and frozen statistics are no parameters."""
+    """Size, output stride, dtype, remat, form and frozen statistics are not parameters."""
     _, reference = _traced(name, (50, 33))
     assert {leaf.dtype.name for leaf in jax.tree.leaves(reference)} == {"float32"}
     assert _traced(name, (1, 6), **ANOTHER_WAY)[1] == reference

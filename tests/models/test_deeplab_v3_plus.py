@@ -116,7 +116,7 @@ def test_published_counts_on_xception_for_other_data_sets():
 
 
 def test_costs_at_the_size_of_cityscapes():
-    """The released models' are 418.64 and 21.27 billion by tfprof, with what is no convolution."""
+    """The released models' are 418.64 and 21.27 billion by tfprof, other layers included."""
     size = (1025, 2049)
     whole = summary.summarize(xception(65, classes=19), size)
     assert whole.parameters == 41_055_413 - 514

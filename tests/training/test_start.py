@@ -103,7 +103,7 @@ def test_a_run_starts_from_a_weight_file_and_tells_what_it_took(tmp_path, file, 
     own = weight_file.random_start(tiny.experiment(seed=3))
     assert_equal_bits(state.params["classifier"], own["params"]["classifier"])
     said = capsys.readouterr().err
-    assert "starts anew: 5 classes in the file, 3 in the model" in said
+    assert "is reinitialised: 5 classes in the file, 3 in the model" in said
     report = json.loads((tmp_path / "run" / "init.json").read_text())
     assert report["taken"]["params/conv/kernel"] == "conv.weight"
     assert set(report["fresh"]) == {"params/classifier/kernel", "params/classifier/bias"}
@@ -176,7 +176,7 @@ def test_a_related_model_starts_from_what_both_have_when_asked(tmp_path, capsys)
         assert_equal_bits(state.params[part], origin.params[part])
     own = weight_file.random_start(tiny.experiment(tiny.Tiny(aux=True)))
     assert_equal_bits(state.params["aux_classifier"], own["params"]["aux_classifier"])
-    assert "starts anew: not in it" in capsys.readouterr().err
+    assert "is reinitialised: not in it" in capsys.readouterr().err
     report = json.loads((tmp_path / "b" / "init.json").read_text())
     assert set(report["fresh"]) == {"params/aux_classifier/kernel", "params/aux_classifier/bias"}
     back = started(tmp_path / "c", init_from=str(tmp_path / "b"), init_partial=True)
@@ -290,7 +290,7 @@ def test_the_command(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "params/backbone/stem1/conv/kernel <- conv1.weight" in done.stdout
-    assert "starts anew: the file holds an extractor alone" in done.stdout
+    assert "is reinitialised: the file holds an extractor alone" in done.stdout
     assert "left out, 2: fc.bias, fc.weight" in done.stdout
     assert "another data.std is folded into its start" in done.stdout
     report = json.loads((tmp_path / "converted" / "converted.json").read_text())
@@ -333,14 +333,14 @@ def test_a_head_of_other_classes_is_refused_or_left_aside(tmp_path, capsys):
     assert (state.params["classifier"]["kernel"] != before.params["classifier"]["kernel"]).any()
     report = json.loads((tmp_path / "b" / "init.json").read_text())
     assert set(report["fresh"]) == {"params/classifier/kernel", "params/classifier/bias"}
-    assert 'starts anew: other classes: class 0 is "ground"' in capsys.readouterr().err
+    assert 'is reinitialised: other classes: class 0 is "ground"' in capsys.readouterr().err
     (tmp_path / "a" / "labels.json").unlink()
     started(tmp_path / "c", init_from=origin, labels=turned)
     assert "of the same classes cannot be compared" in capsys.readouterr().err
 
 
 def test_a_converted_file_keeps_the_classes_of_its_head_where_it_has_one(tmp_path):
-    """Those of the experiment's data, unless the head starts anew or they are of another number."""
+    """Those of the experiment's data, unless the head is reinitialised or has another number."""
     experiment = tiny.experiment(tiny.Tiny(num_classes=7))
     experiment.data.name, experiment.data.data_dir = "shapes/thin", str(tmp_path)
     taken = Origins("a file", sizes={})

@@ -305,7 +305,7 @@ def _shared(found, model):
 
 
 def test_a_related_model_gives_what_both_have():
-    """FCN-32s to 16s: a new score layer starts anew, a deconvolution of another stride has gone."""
+    """FCN-32s to 16s: a new score layer is reinitialised, the old deconvolution has gone."""
     other = _variables(seed=3)
     other["params"]["old_up"] = other["params"].pop("up")
     model = _model()
@@ -340,7 +340,7 @@ def test_the_report_lists_every_leaf_and_tensor():
     lines = list(origins.listing())
     assert len(lines) == len(_leaves(_variables())) + len(origins.left)
     assert "params/backbone/conv2/bias <- params/backbone/conv2/bias" in lines
-    assert "params/up/kernel starts anew: 7 classes in the file, 5 in the model" in lines
+    assert "params/up/kernel is reinitialised: 7 classes in the file, 5 in the model" in lines
     assert "params/aux/kernel is left out" in lines
     assert sum(origins.sizes.values()) == sum(leaf.size for leaf in _leaves(_variables()).values())
 

@@ -88,7 +88,7 @@ class Place:
         ]
 
     def undisturbed(self, steps: int) -> pathlib.Path:
-        """A run that nothing befalls, of so many steps; made once."""
+        """A run without faults, of so many steps; made once."""
         run = self.folder / f"undisturbed{steps}"
         if run.exists():
             return run

@@ -104,7 +104,7 @@ class _Void(_Squares):
 
 
 def _nothing_to_learn(folder: pathlib.Path) -> Seen:
-    """Masks that hold void alone: loss 0 from the first step on is no success."""
+    """Masks that hold void alone: a loss of 0 from the first step on is not a success."""
     said = io.StringIO()
     _fit(folder, (), _Void(), said)
     lines = [line for line in said.getvalue().splitlines() if "gradient" in line]

@@ -247,7 +247,7 @@ SITUATIONS: tuple[Situation, ...] = (
     _of(
         "G",
         "--config.data.flip False",
-        "'False' is no flag; see --help",
+        "'False' is not a flag; see --help",
         FLAGS,
         lambda folder: _command("--config.data.flip False", "--config.data.flip=False"),
     ),

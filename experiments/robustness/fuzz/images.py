@@ -169,7 +169,7 @@ def prepare(case: Case, root: pathlib.Path) -> None:
 
     Raises:
       ValueError, OSError: the files are refused.
-      AssertionError: a refusal that names no file, or what is read is no example.
+      AssertionError: a refusal that names no file, or what is read is not an example.
     """
     shutil.rmtree(root, ignore_errors=True)
     for name, data in (

@@ -79,7 +79,7 @@ def split_of(name: str) -> str:
         return "val" if 7959 <= frame <= 8159 else "train"
     if sequence in ("0006R0", "Seq05VD"):
         return "train" if sequence == "0006R0" else "test"
-    raise ValueError(f"{name} is no image of CamVid")
+    raise ValueError(f"{name} is not an image of CamVid")
 
 
 def find(manual_dir: pathlib.Path) -> pairs.Published:

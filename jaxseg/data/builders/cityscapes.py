@@ -89,7 +89,7 @@ LABELS = LabelSpec(
 def draw_polygons(path: pathlib.Path) -> np.ndarray:
     """Raw ids, uint8 [H, W], of a file of polygons, drawn one over the other in their order.
 
-    A name that ends in "group" and is no label is its label without that; deleted objects and
+    A name that ends in "group" and is not a label is its label without that; deleted objects and
     those with a negative id are left out; the rest is "unlabeled".
 
     Raises:
@@ -110,10 +110,10 @@ def draw_polygons(path: pathlib.Path) -> np.ndarray:
             elif IDS[name] >= 0:
                 drawing.polygon([(x, y) for x, y in thing["polygon"]], fill=IDS[name])
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"is no JSON or damaged: {error}") from None
+        raise ValueError(f"is not JSON or is damaged: {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError):
         raise ValueError(
-            "is no file of polygons: imgHeight, imgWidth and objects with label and polygon"
+            "is not a file of polygons: imgHeight, imgWidth and objects with label and polygon"
         ) from None
     if unknown:
         raise ValueError(f"holds the label {unknown!r}, which is none of Cityscapes")

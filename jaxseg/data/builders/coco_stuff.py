@@ -4,7 +4,7 @@
 "stuffthingmaps", which hold the number of the published list less one, and 255 for unlabelled.
 `coco_stuff/10k` is the older 10k, version 1.1: 9,000 and 1,000 images; masks are MATLAB files,
 which hold the number itself, and 0 for unlabelled. Version 1.0, whose numbers are others, is
-refused. Eleven things of COCO's list, such as hat and door, were never drawn; they are no classes,
+refused. Eleven things of COCO's list, such as hat and door, were never drawn; they are not classes,
 so there are 171.
 
 Names and ids: github.com/nightrome/cocostuff, labels.txt and README; it says 118K and 5K images,

@@ -132,7 +132,8 @@ def _read(path: pathlib.Path) -> tuple[list[tuple[str, int, int]], list[list[_Re
         for region in filter(None, content["annotations"]):
             regions[region.image].append(region)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no file of COCO's instances or damaged: {error!r}") from None
+        what = "is damaged or not a file of COCO's instances"
+        raise ValueError(f"{path} {what}: {error!r}") from None
     for number, (name, _) in CLASSES.items():
         if names.get(number) != name:
             raise ValueError(f"{path}: category {number} is {names.get(number)}, not {name}")

@@ -6,7 +6,7 @@ are not applied.
 
 Layout and counts: openmedlab's notes and the DRIVE page they describe. Licence: for research, after
 registration at drive.grand-challenge.org. Size: 30 MB; prepared 20 MB (estimates). Colours: there
-are no official ones; these are those of the published labels.
+are not official; these are those of the published labels.
 """
 
 import pathlib

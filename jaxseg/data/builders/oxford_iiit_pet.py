@@ -6,7 +6,7 @@ along the outline, which is void. That band is a third class where TFDS's set is
 less one.
 
 Departure: TFDS's own builder of this name needs TensorFlow to write its records and to read them,
-and writes twelve images anew; this one, a builder of TFDS too, reads the published archives, where
+and rewrites twelve images; this one, a builder of TFDS too, reads the published archives, where
 one has unpacked them or where TFDS has: `manual_dir` may be its data folder. Of images that are GIF
 or BMP files by content, the pixels are kept.
 

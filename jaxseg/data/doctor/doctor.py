@@ -222,7 +222,7 @@ def main(arguments: Sequence[str]) -> int:
     """Reads, prints, draws."""
     name = flags.FLAGS.name
     if len(arguments) > 1 or not name:
-        wrong = f"{arguments[1]!r} is no flag" if len(arguments) > 1 else "--name is missing"
+        wrong = f"{arguments[1]!r} is not a flag" if len(arguments) > 1 else "--name is missing"
         print(f"jaxseg: {wrong}; see --help", file=sys.stderr)
         return 2
     logging.set_verbosity(logging.ERROR)

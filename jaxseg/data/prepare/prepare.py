@@ -278,7 +278,7 @@ def export(folder: pathlib.Path, name: str, output: pathlib.Path) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Prepares; an error that the user can mend becomes one line."""
     if len(arguments) > 1 or not _NAME.value:
-        wrong = f"{arguments[1]!r} is no flag" if len(arguments) > 1 else "--name is missing"
+        wrong = f"{arguments[1]!r} is not a flag" if len(arguments) > 1 else "--name is missing"
         print(f"jaxseg: {wrong}; see --help", file=sys.stderr)
         return 2
     logging.set_verbosity(logging.ERROR)

@@ -26,7 +26,7 @@ class Samples:
       values: grey numbers or palette indices [H, W], or RGB [H, W, 3]; uint8, uint16 or int32.
       white: the number that stands for white; 0: the file defines none.
       alpha: opacity of each pixel from 0 to `white`, [H, W]; None: there is no such channel.
-      palette: RGBA of each index, uint8 [N, 4]; None: the values are no indices.
+      palette: RGBA of each index, uint8 [N, 4]; None: the values are not indices.
       key: the value, of one or three numbers, that is transparent; None: none is.
       converted: the colours that the file holds in place of RGB, such as "CMYK"; "" for none.
       lossy: the compression that may have changed the numbers; "" for none.

@@ -88,7 +88,7 @@ def unusable(tags: Tags) -> str:
 
 
 def described(file: BinaryIO) -> str:
-    """The pixels of a TIFF file that Pillow does not know, in words; "" for what is no TIFF."""
+    """The pixels of a TIFF file that Pillow does not know, in words; "" for what is not a TIFF."""
     try:
         file.seek(0)
         start = file.read(8)

@@ -29,7 +29,7 @@ _FOOTER = 48
 _TRAILER = 5  # after each block
 _MOST_SHARDS = 100_000  # as many as five digits tell apart
 RESAVE = "save it again with tf.compat.v1.train.Saver().save(session, PREFIX)"
-# DataType of tensorflow/core/framework/types.proto; strings and resources are no weights.
+# DataType of tensorflow/core/framework/types.proto; strings and resources are not weights.
 _TYPES = {
     1: np.dtype("<f4"),
     2: np.dtype("<f8"),
@@ -212,7 +212,7 @@ def _shards(header: memoryview) -> int:
 
 
 def read(prefix: str | pathlib.Path) -> dict[str, np.ndarray]:
-    """The arrays of a checkpoint by name; strings and other values that are no numbers left out.
+    """The arrays of a checkpoint by name; strings and other values that are not numbers left out.
 
     Args:
       prefix: "model.ckpt-30000", what the names of its files begin with.

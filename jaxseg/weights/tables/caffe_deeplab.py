@@ -26,7 +26,7 @@ def deeplab_v1(names: Collection[str]) -> Table:
     """The table for `DeepLabV1`: LargeFOV, 4x4 and 7x7, with direct paths (MSc) or without.
 
     All have the same names. Set the model to the file's: kernel and rate of fc6, its features,
-    average_pool and the backbone's poolings; rates and poolings are no parameters, so nothing here
+    average_pool and the backbone's poolings; rates and poolings are not parameters, so nothing
     would notice.
 
     Args:

@@ -28,7 +28,7 @@ def fcn(names: Collection[str]) -> Table:
     """The table for `FCN(classes, VGG(image_padding=100))` of any stride, and for FCN-AlexNet.
 
     Set `stride` to the file's (8 where it has upscore8, 16 with upscore16, else 32), and `at_once`
-    where it has scale_pool4: the factors are no parameters, so nothing here would notice. The
+    where it has scale_pool4: the factors are not parameters, so nothing would notice. The
     deconvolutions of the releases are fixed and bilinear, which is compared with what the file
     holds; a network with learned ones takes them. Unsure: the mean is that of the VOC releases;
     those for other data sets have the same names and may subtract another.

@@ -37,7 +37,7 @@ def test_a_pixel_of_each_class_is_as_likely_as_of_another():
         assert abs(np.mean(classes == train_id) - 1 / 3) < 4 * 0.47 / 3000**0.5
     rare = {pixel for pixel, k in zip(found, classes, strict=True) if k == RARE}
     assert rare == {(60, 20), (60, 21), (61, 20), (61, 21)}
-    assert crops.pixel_of_a_class(label, (0.0, 0.0)) == (0, 1)  # void is no class
+    assert crops.pixel_of_a_class(label, (0.0, 0.0)) == (0, 1)  # void is not a class
     assert crops.pixel_of_a_class(label, (1 - 1e-16, 1 - 1e-16)) == (61, 21)
     assert crops.pixel_of_a_class(np.full((3, 3), 255, np.uint8), (0.5, 0.5)) is None
 

@@ -71,7 +71,8 @@ def test_every_fault_is_named(command, root):
     assert not source.is_prepared(source.prepared_folder("camvid32", root / "d"))
     odd.rename(odd.with_name("other_L.png"))
     odd.with_name("more_L.png").write_bytes(b"")
-    assert ": more is no image of CamVid, other is no image of CamVid\n" in run(command, root)[2]
+    wrong = ": more is not an image of CamVid, other is not an image of CamVid\n"
+    assert wrong in run(command, root)[2]
 
 
 def test_splits_are_those_of_segnets_lists(shared):

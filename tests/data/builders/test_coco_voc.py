@@ -127,8 +127,8 @@ def test_a_damaged_or_other_file_of_annotations_is_refused(command, root):
     listed = root / "annotations" / "instances_val2017.json"
     whole = listed.read_text()
     for text, message in (
-        (whole[:200], "is no file of COCO's instances or damaged: JSONDecodeError"),
-        ('{"images": []}', "is no file of COCO's instances or damaged: KeyError('categories')"),
+        (whole[:200], "is damaged or not a file of COCO's instances: JSONDecodeError"),
+        ('{"images": []}', "is damaged or not a file of COCO's instances: KeyError('categories')"),
         (whole.replace('"cat"', '"kitten"'), "category 17 is kitten, not cat"),
         (whole.replace('"image_id": 7', '"image_id": 99'), "KeyError(99)"),
     ):

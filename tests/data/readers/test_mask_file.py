@@ -167,7 +167,7 @@ def test_records_keep_every_pixel():
         assert back.dtype == ids.dtype
     with pytest.raises(ValueError, match="x 3: the image cannot"):
         records.decode_image(b"rubbish", "x 3")
-    with pytest.raises(ValueError, match="x 3: the label is no grey"):
+    with pytest.raises(ValueError, match="x 3: the label is not a grey"):
         records.decode_label(records.encode_image(image), "x 3")
 
 
