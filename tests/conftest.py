@@ -11,8 +11,11 @@ import jax
 import pytest
 from absl import logging as absl_logging
 
+from tests.helpers import shapes
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
+shapes.check_rooms()  # before anything of these rooms is imported
 jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "xla-tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -1,8 +1,11 @@
 """Per-pixel cross-entropy, plain and focal."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Integer
 
 from jaxseg.types import Array, ArrayLike
 
@@ -37,13 +40,13 @@ _smoothed_cross_entropy.defvjp(_forward, _backward)
 
 
 def cross_entropy(
-    logits: ArrayLike,
-    labels: ArrayLike,
-    valid: ArrayLike,
+    logits: Float[ArrayLike, "b h w k"],
+    labels: Integer[ArrayLike, "b h w"],
+    valid: Bool[ArrayLike, "b h w"],
     *,
-    class_weights: ArrayLike | None = None,
+    class_weights: Float[ArrayLike, " k"] | Sequence[float] | None = None,
     label_smoothing: float = 0.0,
-) -> Array:
+) -> Float[Array, "b h w"]:
     """Cross-entropy in nats of each pixel; 0 where `valid` is False.
 
     With y the label, w the class weights, s the smoothing and K the classes:
@@ -53,15 +56,15 @@ def cross_entropy(
     et al., 2015), section 3, where they are median frequency / frequency.
 
     Args:
-      logits: [B, H, W, K].
-      labels: [B, H, W] train ids, of any integer type.
-      valid: [B, H, W] bool; only here must labels be 0..K-1. A valid label outside gives NaN, which
-        stops training, rather than a loss for a class that the label does not name.
-      class_weights: [K]; all 1 without.
+      logits: of each class.
+      labels: train ids.
+      valid: only here must labels be 0..K-1. A valid label outside gives NaN, which stops training,
+        rather than a loss for a class that the label does not name.
+      class_weights: all 1 without.
       label_smoothing: 0 up to 1.
 
     Returns:
-      [B, H, W], float32 (float64 for float64 logits).
+      float32 (float64 for float64 logits).
     """
     logits = jnp.asarray(logits)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
@@ -76,13 +79,13 @@ def cross_entropy(
 
 
 def focal(
-    logits: ArrayLike,
-    labels: ArrayLike,
-    valid: ArrayLike,
+    logits: Float[ArrayLike, "b h w k"],
+    labels: Integer[ArrayLike, "b h w"],
+    valid: Bool[ArrayLike, "b h w"],
     *,
     gamma: float = 2.0,
-    class_weights: ArrayLike | None = None,
-) -> Array:
+    class_weights: Float[ArrayLike, " k"] | Sequence[float] | None = None,
+) -> Float[Array, "b h w"]:
     """Focal loss of each pixel; 0 where `valid` is False.
 
     With p the probability of the label y and w the class weights (alpha in the paper):
@@ -91,14 +94,14 @@ def focal(
     softmax form. gamma 0 is cross-entropy.
 
     Args:
-      logits: [B, H, W, K].
-      labels: [B, H, W] train ids, of any integer type.
-      valid: [B, H, W] bool; only here must labels be 0..K-1, see `cross_entropy`.
+      logits: of each class.
+      labels: train ids.
+      valid: only here must labels be 0..K-1, see `cross_entropy`.
       gamma: at least 0; how much less pixels count that are already told well.
-      class_weights: [K]; all 1 without.
+      class_weights: all 1 without.
 
     Returns:
-      [B, H, W], float32 (float64 for float64 logits).
+      float32 (float64 for float64 logits).
     """
     logits = jnp.where(jnp.asarray(valid)[..., None], logits, 0)  # no gradient meets a void's NaN
     loss = cross_entropy(logits, labels, valid)  # -log p

@@ -5,12 +5,17 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Int32, Integer, Num
 
 from jaxseg.sampling import nearest_pixels
 from jaxseg.types import Array, ArrayLike
 
 
-def masked_mean(per_pixel: ArrayLike, valid: ArrayLike, weights: ArrayLike | None = None) -> Array:
+def masked_mean(
+    per_pixel: Float[ArrayLike, "b h w"],
+    valid: Bool[ArrayLike, "b h w"],
+    weights: Num[ArrayLike, "b h w"] | None = None,
+) -> Float[Array, ""]:
     """The mean over valid pixels of all images together; 0 when there are none.
 
     sum(per_pixel) / max(number of valid pixels, 1). A loss with class weights is divided by the
@@ -19,12 +24,9 @@ def masked_mean(per_pixel: ArrayLike, valid: ArrayLike, weights: ArrayLike | Non
     sum over valid pixels instead, which is torch's convention.
 
     Args:
-      per_pixel: [B, H, W].
-      valid: [B, H, W] bool.
-      weights: [B, H, W], not negative; or None.
-
-    Returns:
-      A scalar.
+      per_pixel: the losses.
+      valid: which of them count.
+      weights: not negative.
     """
     per_pixel = jnp.asarray(per_pixel)
     total = jnp.sum(jnp.where(valid, per_pixel, 0))
@@ -43,7 +45,9 @@ def _pixels_of(inputs: int, outputs: int) -> np.ndarray:
     return nearest_pixels(inputs, outputs, "align_corners")
 
 
-def subsampled(labels: ArrayLike, size: tuple[int, int]) -> Array:
+def subsampled(
+    labels: Integer[ArrayLike, "b h w"], size: tuple[int, int]
+) -> Integer[Array, "b {size[0]} {size[1]}"]:
     """The labels under the pixels of a smaller map: the nearest id, never one between two.
 
     Of a map whose stride is a power of two every 8th label, say, from the first on (past the last
@@ -52,11 +56,8 @@ def subsampled(labels: ArrayLike, size: tuple[int, int]) -> Array:
     of 321), which neither the paper nor its prototxt files state.
 
     Args:
-      labels: [B, H, W], ids of any integer type.
+      labels: ids of any integer type.
       size: (height, width) of the map.
-
-    Returns:
-      [B, *size].
     """
     labels = jnp.asarray(labels)
     for axis, outputs in zip((1, 2), size, strict=True):
@@ -64,12 +65,12 @@ def subsampled(labels: ArrayLike, size: tuple[int, int]) -> Array:
     return labels
 
 
-def valid_pixels(valid: ArrayLike) -> Array:
-    """How many pixels are valid: an int32 scalar, exact up to 2^31 pixels a batch."""
+def valid_pixels(valid: Bool[ArrayLike, "..."]) -> Int32[Array, ""]:
+    """How many pixels are valid: exact up to 2^31 pixels a batch."""
     return jnp.sum(jnp.asarray(valid), dtype=jnp.int32)
 
 
-def hardest_mean(per_pixel: ArrayLike, share: float) -> Array:
+def hardest_mean(per_pixel: Float[ArrayLike, "b h w"], share: float) -> Float[Array, ""]:
     """The mean over the pixels with the highest losses of the batch ("OHEM", top-k).
 
     The k = share * B*H*W highest losses, void pixels counted in k, divided by how many of these are
@@ -77,11 +78,11 @@ def hardest_mean(per_pixel: ArrayLike, share: float) -> Array:
     is that of Shrivastava et al. (arXiv 1604.03540). Its annealing of the share is not built.
 
     Args:
-      per_pixel: [B, H, W], not negative, 0 where void.
+      per_pixel: losses, not negative, 0 where void.
       share: above 0 up to 1.
 
     Returns:
-      A scalar; 0 where every loss is.
+      0 where every loss is.
     """
     losses = jnp.asarray(per_pixel).reshape(-1)
     hardest, _ = jax.lax.top_k(losses, max(1, math.floor(share * losses.size)))

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Integer, Shaped
 
 from jaxseg.types import Array, ArrayLike
 
@@ -39,16 +40,20 @@ def _mean_where(values: Array, there: Array) -> Array:
 
 
 def dice_coefficient(
-    probabilities: ArrayLike, truth: ArrayLike, *, axis: int | tuple[int, ...], squared: bool
-) -> Array:
+    probabilities: Float[ArrayLike, "*shape"],
+    truth: Shaped[ArrayLike, "*shape"],
+    *,
+    axis: int | tuple[int, ...],
+    squared: bool,
+) -> Float[Array, "..."]:
     """Soft Dice coefficient, 1 for equal masks: 2 sum(p t) / (sum(p) + sum(t)) over `axis`.
 
     With `squared` the sums of the denominator are of squares, 2 sum(p t) / (sum(p^2) + sum(t^2)):
     Milletari et al., "V-Net" (arXiv 1606.04797), section 3. Where both masks are empty it is 1.
 
     Args:
-      probabilities: of any shape, 0 where void.
-      truth: of the same shape, 0 or 1; 0 where void.
+      probabilities: 0 where void.
+      truth: 0 or 1; 0 where void.
       axis: to sum over.
       squared: the form of the denominator.
     """
@@ -61,14 +66,14 @@ def dice_coefficient(
 
 
 def soft_dice(
-    logits: ArrayLike,
-    labels: ArrayLike,
-    valid: ArrayLike,
+    logits: Float[ArrayLike, "b h w k"],
+    labels: Integer[ArrayLike, "b h w"],
+    valid: Bool[ArrayLike, "b h w"],
     *,
     squared: bool = False,
     per_class: bool = True,
     per_image: bool = False,
-) -> Array:
+) -> Float[Array, ""]:
     """1 - `dice_coefficient` of softmax probabilities, the mean over the classes in the truth.
 
     A class without a valid pixel has no overlap to gain and takes no part, as in
@@ -76,15 +81,15 @@ def soft_dice(
     there is one coefficient, of the masks of all classes together: then large classes decide.
 
     Args:
-      logits: [B, H, W, K].
-      labels: [B, H, W] train ids.
-      valid: [B, H, W] bool; only here must labels be 0..K-1; one outside gives NaN.
+      logits: of each class.
+      labels: train ids.
+      valid: only here must labels be 0..K-1; one outside gives NaN.
       squared: see `dice_coefficient`.
       per_class: one coefficient for each class, else one for all together.
       per_image: coefficients of each image, else of the batch.
 
     Returns:
-      A scalar; 0 where no pixel is valid.
+      0 where no pixel is valid.
     """
     probabilities, truth, _ = _by_group(logits, labels, valid, per_image)
     if not per_class:  # as if the pixels of all classes were one mask
@@ -109,8 +114,12 @@ def _lovasz_of_class(probability: Array, truth: Array, valid: Array) -> Array:
 
 
 def lovasz_softmax(
-    logits: ArrayLike, labels: ArrayLike, valid: ArrayLike, *, per_image: bool = False
-) -> Array:
+    logits: Float[ArrayLike, "b h w k"],
+    labels: Integer[ArrayLike, "b h w"],
+    valid: Bool[ArrayLike, "b h w"],
+    *,
+    per_image: bool = False,
+) -> Float[Array, ""]:
     """Lovasz-softmax, a convex surrogate of 1 - mIoU: the mean over the classes in the truth.
 
     For class c with errors m = |[y = c] - p_c| in descending order m_1 >= m_2 ...:
@@ -119,13 +128,13 @@ def lovasz_softmax(
     classes present, as its released code has it by default.
 
     Args:
-      logits: [B, H, W, K].
-      labels: [B, H, W] train ids.
-      valid: [B, H, W] bool; only here must labels be 0..K-1; one outside gives NaN.
+      logits: of each class.
+      labels: train ids.
+      valid: only here must labels be 0..K-1; one outside gives NaN.
       per_image: the mean of each image's loss, else one for the pixels of the whole batch.
 
     Returns:
-      A scalar; 0 where no pixel is valid.
+      0 where no pixel is valid.
     """
     probabilities, truth, valid = _by_group(logits, labels, valid, per_image)
     of_classes = jax.vmap(_lovasz_of_class, in_axes=(1, 1, None))  # [P, K] -> [K]

@@ -2,31 +2,38 @@
 
 import jax.numpy as jnp
 import optax
+from jaxtyping import Bool, Float, Integer
 
 from jaxseg.types import Array, ArrayLike
 
 
-def presence(labels: ArrayLike, valid: ArrayLike, num_classes: int) -> Array:
-    """Whether each class has a valid pixel in each image: bool [B, K] of train ids [B, H, W]."""
+def presence(
+    labels: Integer[ArrayLike, "b h w"], valid: Bool[ArrayLike, "b h w"], num_classes: int
+) -> Bool[Array, "b {num_classes}"]:
+    """Whether each class has a valid pixel in each image."""
     ids = jnp.where(valid, jnp.asarray(labels).astype(jnp.int32), num_classes)
     flat = ids.reshape(ids.shape[0], -1)  # [B, H*W]
     held = jnp.zeros((flat.shape[0], num_classes), bool)
     return held.at[jnp.arange(flat.shape[0])[:, None], flat].set(True, mode="drop")
 
 
-def presence_loss(logits: ArrayLike, labels: ArrayLike, valid: ArrayLike) -> Array:
+def presence_loss(
+    logits: Float[ArrayLike, "b k"],
+    labels: Integer[ArrayLike, "b h w"],
+    valid: Bool[ArrayLike, "b h w"],
+) -> Float[Array, ""]:
     """Binary cross-entropy of a class's presence: the mean over classes and images.
 
     The semantic encoding (SE) loss of Zhang et al., EncNet (arXiv 1803.08904), section 3.1: it
     weighs large and small objects alike. An image without valid pixels takes no part.
 
     Args:
-      logits: [B, K], one score of presence for each class.
-      labels: [B, H, W] train ids.
-      valid: [B, H, W] bool.
+      logits: one score of presence for each class.
+      labels: train ids.
+      valid: which pixels count.
 
     Returns:
-      A scalar; 0 where no pixel is valid.
+      0 where no pixel is valid.
     """
     logits = jnp.asarray(logits)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))

@@ -3,13 +3,14 @@
 import dataclasses
 
 import jax.numpy as jnp
+from jaxtyping import Float, Integer
 
 from jaxseg import config
 from jaxseg.losses.cross_entropy import cross_entropy, focal
 from jaxseg.losses.means import hardest_mean, subsampled, valid_pixels
 from jaxseg.losses.overlap import lovasz_softmax, soft_dice
 from jaxseg.losses.presence import presence_loss
-from jaxseg.types import IGNORE, Array, Outputs
+from jaxseg.types import IGNORE, Array, ArrayLike, Outputs
 
 _COARSE = "coarse_logits"
 
@@ -110,11 +111,11 @@ def _terms(part: _Part, outputs: Outputs, extra_weights: Array | None) -> dict[s
 
 def segmentation(
     outputs: Outputs,
-    labels: Array,
+    labels: Integer[ArrayLike, "b h w"],
     loss: config.Loss,
-    extra_weights: Array | None = None,
-    whole: Array | None = None,
-) -> dict[str, Array]:
+    extra_weights: Float[ArrayLike, "b h w"] | None = None,
+    whole: Integer[ArrayLike, "n h w"] | None = None,
+) -> dict[str, Float[Array, ""]]:
     """The loss of a model's outputs and its terms, each unweighted; a term of weight 0 is left out.
 
     The auxiliary head's term is its cross-entropy (PSPNet, section 3.3). Coarse logits lie on maps
@@ -129,18 +130,20 @@ def segmentation(
     Args:
       outputs: "logits" and perhaps "aux_logits" [B, H, W, K], "presence_logits" [B, K], and
         "coarse_logits", with or without more to the name, [B, h, w, K].
-      labels: [B, H, W] train ids, IGNORE where void.
+      labels: train ids, IGNORE where void.
       loss: the weights of the terms and what they need.
-      extra_weights: [B, H, W], added to the class weight of each pixel in the main cross-entropy
-        (U-Net, equation 2).
-      whole: [N, H, W], the labels of the batch of which this is a part; `labels` without.
+      extra_weights: added to the class weight of each pixel in the main cross-entropy (U-Net,
+        equation 2).
+      whole: the labels of the batch of which this is a part; `labels` without.
 
     Returns:
-      Scalars: "loss", and of "cross_entropy", "focal", "dice", "lovasz", "coarse", "aux",
+      "loss", and of "cross_entropy", "focal", "dice", "lovasz", "coarse", "aux",
       "presence" those that have a weight and an output.
     """
-    part = _Part(labels, labels if whole is None else whole, loss)
-    terms = _terms(part, outputs, extra_weights)
+    labels = jnp.asarray(labels)
+    extra = None if extra_weights is None else jnp.asarray(extra_weights)
+    part = _Part(labels, labels if whole is None else jnp.asarray(whole), loss)
+    terms = _terms(part, outputs, extra)
     weights = {name: getattr(loss, name) for name in terms if name != "aux"}
     weights["aux"] = loss.aux_weight
     total = jnp.zeros((), jnp.promote_types(outputs["logits"].dtype, jnp.float32))
