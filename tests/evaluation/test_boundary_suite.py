@@ -132,6 +132,7 @@ def test_a_suite_without_images_has_no_numbers():
     assert found["boundary_f"]["mean"] == [None] * len(boundary_suite.TOLERANCES)
 
 
+TWO_DEVICES = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=2"
 WORKER = """
 import json, sys
 from jaxseg import distributed
@@ -152,7 +153,7 @@ def test_evaluation_by_two_processes_gives_the_same():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    flags = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = {**os.environ, "XLA_FLAGS": TWO_DEVICES}
     pipe = subprocess.PIPE
     workers = [
         subprocess.Popen(

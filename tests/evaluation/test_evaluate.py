@@ -242,6 +242,7 @@ def test_an_image_that_is_larger_than_the_frame_of_the_protocol_has_its_own():
     assert len(found.frames) > 1
 
 
+TWO_DEVICES = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=2"
 WORKER = """
 import json, sys
 from jaxseg import distributed
@@ -264,7 +265,7 @@ def test_two_processes_of_two_devices_count_the_same():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    environment = {**os.environ, "XLA_FLAGS": TWO_DEVICES}
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", WORKER, str(i), "2", port],

@@ -372,10 +372,11 @@ def test_checksums_see_every_type_and_every_bit():
 
 @pytest.mark.slow
 def test_a_state_that_is_spread_over_devices_is_verified_on_any_others(tmp_path):
+    flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=4"
     done = subprocess.run(
         [sys.executable, "-m", "tests.helpers.programs.spread_checkpoint", str(tmp_path)],
         cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"},
+        env=os.environ | {"XLA_FLAGS": flags},
         capture_output=True,
         text=True,
     )
