@@ -10,6 +10,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax
+import jaxtyping
 import pytest
 from absl import logging as absl_logging
 
@@ -30,6 +31,14 @@ def shared() -> pathlib.Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"needs published data and weights under {folder} (or JAXSEG_SHARED)")
     return folder
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """For wrong shapes and types: what a function itself says of them, not the tests' checker."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(autouse=True)

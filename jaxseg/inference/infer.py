@@ -16,6 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Int32
 
 from jaxseg import config
 from jaxseg.errors import together
@@ -221,8 +222,10 @@ def _refined(probabilities: Array, images: Array, sizes: Array, protocol: config
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def classes_of_scores(scores: Array, num_classes: int) -> tuple[Array, Array]:
-    """[B, H, W, K] -> the best class int32 [B, H, W], and whether all of an image is finite [B]."""
+def classes_of_scores(
+    scores: Float[Array, "b h w k"], num_classes: int
+) -> tuple[Int32[Array, "b h w"], Bool[Array, " b"]]:
+    """The best class of each pixel, and whether all scores of an image are finite."""
     _check_classes(scores.shape[-1], num_classes)
     best = row_bands.best_classes(row_bands.of_map(scores), scores.shape)
     return best, jnp.all(jnp.isfinite(scores), axis=(1, 2, 3))

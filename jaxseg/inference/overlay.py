@@ -7,6 +7,7 @@ is, so that what an overlay colours is what the network found.
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxseg.data.labels import LabelSpec
@@ -35,18 +36,19 @@ def _borders(label: np.ndarray) -> np.ndarray:
 
 
 def overlay(
-    image: np.ndarray, label: np.ndarray, spec: LabelSpec, *, alpha: float = 0.55
-) -> np.ndarray:
+    image: UInt8[np.ndarray, "h w 3"],
+    label: UInt8[np.ndarray, "h w"],
+    spec: LabelSpec,
+    *,
+    alpha: float = 0.55,
+) -> UInt8[np.ndarray, "h w 3"]:
     """The image with each class in its colour over it and the borders of regions drawn.
 
     Args:
-      image: uint8 [H, W, 3].
-      label: train ids, uint8 [H, W].
+      image: RGB.
+      label: train ids.
       spec: gives the colours.
       alpha: share of the class colour, 0 to 1.
-
-    Returns:
-      uint8 RGB [H, W, 3].
 
     Raises:
       ValueError: image and label differ in size.
@@ -61,18 +63,19 @@ def overlay(
 
 
 def legend(
-    label: np.ndarray, spec: LabelSpec, *, width: int, text_height: int | None = None
-) -> np.ndarray:
+    label: UInt8[np.ndarray, "h w"],
+    spec: LabelSpec,
+    *,
+    width: int,
+    text_height: int | None = None,
+) -> UInt8[np.ndarray, "rows {width} 3"]:
     """The classes present in `label`, largest first: colour, name and share of the pixels.
 
     Args:
-      label: train ids, uint8 [H, W].
+      label: train ids.
       spec: gives names and colours.
       width: of the result, in pixels; entries wrap.
       text_height: of the letters, in pixels; None: from the width.
-
-    Returns:
-      uint8 RGB [h, width, 3].
     """
     height = text_height or _text_height(width)
     font, row = _font(height), height + _MARGIN
@@ -98,8 +101,10 @@ def legend(
     return np.asarray(picture)
 
 
-def overlay_with_legend(image: np.ndarray, label: np.ndarray, spec: LabelSpec) -> np.ndarray:
-    """`overlay` with `legend` under it, uint8 RGB [H + h, W, 3]; at least 160 pixels wide."""
+def overlay_with_legend(
+    image: UInt8[np.ndarray, "h w 3"], label: UInt8[np.ndarray, "h w"], spec: LabelSpec
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """`overlay` with `legend` under it; at least 160 pixels wide."""
     drawn = overlay(image, label, spec)
     width = max(drawn.shape[1], 160)
     sheet = np.full((drawn.shape[0], width, 3), 255, np.uint8)
@@ -107,15 +112,17 @@ def overlay_with_legend(image: np.ndarray, label: np.ndarray, spec: LabelSpec) -
     return np.concatenate([sheet, legend(label, spec, width=width)])
 
 
-def strip(images: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
+def strip(
+    images: Sequence[UInt8[np.ndarray, "_ _ 3"]], titles: Sequence[str]
+) -> UInt8[np.ndarray, "rows columns 3"]:
     """Images side by side, each under its title.
 
     Args:
-      images: each uint8 [H_i, W_i, 3]; lower ones are centred.
+      images: RGB; lower ones are centred.
       titles: one a picture; a title that is wider than its image is cut.
 
     Returns:
-      uint8 RGB, as high as the highest image and a line of text.
+      As high as the highest image and a line of text.
 
     Raises:
       ValueError: not one title for each image, or no image.

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Bool, Float, Float32, Int32
 
 from jaxseg.layers.fast.forms import on_cpu, use_fast
 from jaxseg.sampling import sample_positions
@@ -23,12 +24,16 @@ _NUMBERS = {"cpu": 1 << 19, "other": 1 << 26}  # of a band, in float32: 2 and 25
 
 
 def enlarged(
-    x: Array, size: tuple[int, int], convention: str, *, mirrored: Array | bool = False
+    x: Float32[Array, "b h w k"],
+    size: tuple[int, int],
+    convention: str,
+    *,
+    mirrored: Bool[Array, ""] | bool = False,
 ) -> Rows:
     """The rows of `resize_bilinear(x, size, convention=convention)`, mirrored left to right if so.
 
     Args:
-      x: float32 [B, h, w, K].
+      x: the map.
       size: (height, width) of the result.
       convention: of `jaxseg.sampling`.
       mirrored: the last column first.
@@ -58,8 +63,8 @@ def _between(x: Array, low: Array, share: Array, axis: int) -> Array:
     return before + (after - before) * share
 
 
-def of_map(x: Array) -> Rows:
-    """The rows of a map [B, H, W, K]."""
+def of_map(x: Float[Array, "b h w k"]) -> Rows:
+    """The rows of a map."""
     return lambda index: jnp.take(x, index, axis=1)
 
 
@@ -71,11 +76,11 @@ def bands(height: int, row: int) -> tuple[int, int]:
     return -(-height // tall), tall
 
 
-def first_best(scores: Array, *, form: str = "auto") -> Array:
-    """The class of the greatest score, of equal ones the first: [..., K] -> int32 [...].
+def first_best(scores: Float[Array, "*n k"], *, form: str = "auto") -> Int32[Array, "*n"]:
+    """The class of the greatest score, of equal ones the first.
 
     Args:
-      scores: float [..., K], none of them NaN.
+      scores: none of them NaN.
       form: "plain" (`jnp.argmax`), "fast" (class after class is held against the best so far; a
         fifth of the time on CPU, where XLA's argmax goes number by number), or "auto".
     """
@@ -99,8 +104,10 @@ def first_best(scores: Array, *, form: str = "auto") -> Array:
     return against(held, 0, classes)[1]
 
 
-def best_classes(rows: Rows, shape: tuple[int, ...]) -> Array:
-    """The class of the greatest score of each pixel, int32 [B, H, W].
+def best_classes(
+    rows: Rows, shape: tuple[int, ...]
+) -> Int32[Array, "{shape[0]} {shape[1]} {shape[2]}"]:
+    """The class of the greatest score of each pixel.
 
     Args:
       rows: the scores.
@@ -119,8 +126,10 @@ def best_classes(rows: Rows, shape: tuple[int, ...]) -> Array:
     return lax.fori_loop(0, count, add, jnp.zeros((b, height, width), jnp.int32))
 
 
-def joined(total: Array, rows: Rows, join: Callable[[Array, Array], Array]) -> Array:
-    """join(total, all rows), band by band; total is [B, H, W, K].
+def joined(
+    total: Float[Array, "b h w k"], rows: Rows, join: Callable[[Array, Array], Array]
+) -> Float[Array, "b h w k"]:
+    """join(total, all rows), band by band.
 
     Each row is joined once: bands that overlap leave what the one before has done.
     """

@@ -14,6 +14,7 @@ from typing import Self, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float32, Int32, UInt8
 
 from jaxseg import config
 from jaxseg.inference import own_border, row_bands, windows
@@ -106,16 +107,20 @@ class Views:
         """Whether a view holds its own mirror image, else that is a view of its own."""
         return self.flip and (self.windowed or self.fusion in ("logits", "exp"))
 
-    def prepared(self, images: Array, sizes: Array) -> Array:
-        """uint8 [B, H, W, 3], filled up with the mean colour, as the network sees them."""
+    def prepared(
+        self, images: UInt8[Array, "b h w 3"], sizes: Int32[Array, "b 2"]
+    ) -> Float32[Array, "b h w 3"]:
+        """Images, filled up with the mean colour, as the network sees them."""
         images = normalise(images, self.mean, self.std)
         if not self.mirror:
             return images
         height, width = images.shape[1:3]
         return windows.mirrored_beyond(images, sizes, (0, height), (0, width))
 
-    def scores(self, variables: Variables, images: Array) -> tuple[Array, str]:
-        """The network's last map, float32 [B, h, w, K], and how logits are its enlargement.
+    def scores(
+        self, variables: Variables, images: Float32[Array, "b h w 3"]
+    ) -> tuple[Float32[Array, "b y x k"], str]:
+        """The network's last map and how logits are its enlargement.
 
         Raises:
           ValueError: logits of another size than the image's: the network cuts borders off.
@@ -134,7 +139,11 @@ class Views:
         return outputs["logits"].astype(jnp.float32), _CONVENTION
 
     def whole(
-        self, variables: Variables, view: Array, size: tuple[int, int], mirrored: Array | bool
+        self,
+        variables: Variables,
+        view: Float32[Array, "b h w 3"],
+        size: tuple[int, int],
+        mirrored: Bool[Array, ""] | bool,
     ) -> Rows:
         """Scores of a view at `size`: logits for "max", exponentials for "exp", probabilities."""
         view = jnp.where(mirrored, view[:, :, ::-1], view)
@@ -154,8 +163,10 @@ class Views:
             return jnp.exp(logits - _SHIFT)
         return jax.nn.softmax(logits)
 
-    def of_window(self, variables: Variables, part: Array) -> Array:
-        """Probabilities (or, for "exp", exponentials) [B, h, w, K] of windows [B, h, w, 3]."""
+    def of_window(
+        self, variables: Variables, part: Float32[Array, "b h w 3"]
+    ) -> Float32[Array, "b y x k"]:
+        """Probabilities (or, for "exp", exponentials) of windows."""
 
         def logits(part: Array) -> Array:
             outputs = cast(Outputs, self.model.apply(variables, part, train=False))
@@ -169,9 +180,14 @@ class Views:
         return (jax.nn.softmax(both[0]) + jax.nn.softmax(both[1])) / 2
 
     def seen(
-        self, variables: Variables, x: Array, sizes: Array, mirrored: Array | bool, scale: float
+        self,
+        variables: Variables,
+        x: Float32[Array, "b h w 3"],
+        sizes: Int32[Array, "b 2"],
+        mirrored: Bool[Array, ""] | bool,
+        scale: float,
     ) -> Rows:
-        """Scores of normalised images [B, H, W, 3] seen at one scale, at their own size."""
+        """Scores of normalised images seen at one scale, at their own size."""
         size = (x.shape[1], x.shape[2])
         if self.long_side:
             side = round(self.long_side * scale)
@@ -212,25 +228,25 @@ def _all_rows(rows: Rows, height: int) -> Array:
 
 @functools.partial(jax.jit, static_argnames=("views", "scale", "turned"), donate_argnums=0)
 def with_view(
-    total: Array | None,
+    total: Float32[Array, "b h w k"] | None,
     variables: Variables,
-    images: Array,
-    sizes: Array,
-    mirrored: Array,
-    degrees: Array,
+    images: UInt8[Array, "b h w 3"],
+    sizes: Int32[Array, "b 2"],
+    mirrored: Bool[Array, ""],
+    degrees: Float32[Array, ""],
     *,
     views: Views,
     scale: float,
     turned: bool,
-) -> Array:
-    """The sum (or, for the fusion "max", the highest logits) [B, H, W, K] with one view more.
+) -> Float32[Array, "b h w k"]:
+    """The sum (or, for the fusion "max", the highest logits) with one view more.
 
     Args:
       total: without it; None: this is the first.
       variables: of the network.
-      images: uint8 [B, H, W, 3].
-      sizes: int32 [B, 2].
-      mirrored: bool; whether the view is, left to right.
+      images: filled up with the mean colour.
+      sizes: of the images.
+      mirrored: whether the view is, left to right.
       degrees: by which it is turned, where it is `turned`.
       views: of the protocol.
       scale: of the view.

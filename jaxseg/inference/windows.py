@@ -11,6 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float32, Int32, Num, Shaped
 
 from jaxseg.types import Array
 
@@ -23,8 +24,8 @@ def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
     return height, width
 
 
-def scaled_sizes(sizes: Array, scale: float) -> Array:
-    """`scaled_size` of each image, int32 [B, 2], by whole numbers: scales of up to three digits."""
+def scaled_sizes(sizes: Int32[Array, "b 2"], scale: float) -> Int32[Array, "b 2"]:
+    """`scaled_size` of each image by whole numbers: scales of up to three digits."""
     thousandths = round(1000 * scale)
     return sizes if scale == 1 else (sizes - 1) * thousandths // 1000 + 1
 
@@ -61,13 +62,16 @@ def _reflected(index: Array, lengths: Array) -> Array:
 
 
 def mirrored_beyond(
-    images: Array, sizes: Array, rows: tuple[int, int], columns: tuple[int, int]
-) -> Array:
-    """Each image continued by mirroring it: [B, H, W, C] -> [B, n, m, C].
+    images: Shaped[Array, "b h w c"],
+    sizes: Int32[Array, "b 2"],
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+) -> Shaped[Array, "b {rows[1]-rows[0]} {columns[1]-columns[0]} c"]:
+    """Each image continued by mirroring it.
 
     Args:
       images: in their frame.
-      sizes: int32 [B, 2] of the images.
+      sizes: of the images.
       rows: the first row of the result and the one after its last, counted from the image's first.
       columns: likewise.
     """
@@ -84,15 +88,15 @@ def mirrored_beyond(
 
 def slide(
     apply: Callable[[Array], Array],
-    images: Array,
-    sizes: Array,
+    images: Shaped[Array, "b h w 3"],
+    sizes: Int32[Array, "b 2"],
     *,
     crop: tuple[int, int],
     share: float,
     margin: int = 0,
     mirror: bool = False,
-) -> Array:
-    """The mean of what all windows that cover a pixel give it: [B, H, W, 3] -> [B, H, W, K].
+) -> Float32[Array, "b h w k"]:
+    """The mean of what all windows that cover a pixel give it.
 
     Overlapping windows are PSPNet's, tiles with a margin U-Net's and Dilation's. No window reaches
     beyond its image, unless that is smaller than a window.
@@ -100,7 +104,7 @@ def slide(
     Args:
       apply: [B, h, w, 3] -> [B, h, w, K] of one window, or of what is kept of it.
       images: normalised, the mean colour being 0.
-      sizes: int32 [B, 2] of the images.
+      sizes: of the images.
       crop: (h, w).
       share: the step from window to window, as a share of the part that is kept.
       margin: pixels on each side of a window that it sees and does not keep.
@@ -159,8 +163,8 @@ def _covers(starts: Array, there: Array, length: int, crop: int) -> Array:
     return jnp.sum(inside & there[..., None], axis=0).astype(jnp.float32)
 
 
-def with_long_side(sizes: Array, side: int) -> Array:
-    """(height, width) of each image whose longer side is brought to `side`, rounded: [B, 2]."""
+def with_long_side(sizes: Int32[Array, "b 2"], side: int) -> Int32[Array, "b 2"]:
+    """(height, width) of each image whose longer side is brought to `side`, rounded."""
     longest = jnp.maximum(jnp.max(sizes, axis=1, keepdims=True), 1)
     return jnp.maximum((2 * sizes * side + longest) // (2 * longest), 1)
 
@@ -168,14 +172,14 @@ def with_long_side(sizes: Array, side: int) -> Array:
 SHORT_SIDE_ASPECT = 2  # of a canvas: the longest side that enlarging to a short side leads to
 
 
-def with_short_side(sizes: Array, least: int, scale: float) -> Array:
+def with_short_side(sizes: Int32[Array, "b 2"], least: int, scale: float) -> Int32[Array, "b 2"]:
     """(height, width) of each image at a scale, enlarged first where a side is below `least`.
 
     Departure: no side grows beyond SHORT_SIDE_ASPECT times `least` in that, so that a canvas for it
     depends on the frame alone; an image of a larger aspect is enlarged less.
 
     Args:
-      sizes: int32 [B, 2].
+      sizes: of the images.
       least: of the shorter side, before the scale.
       scale: of the view.
     """
@@ -196,13 +200,18 @@ def short_side_canvas(frame: tuple[int, int], least: int, scale: float) -> tuple
     return height, width
 
 
-def resampled(x: Array, sizes: Array, to: Array, frame: tuple[int, int]) -> Array:
-    """Each image resized bilinearly, pixels' outer edges on each other: [B, H, W, C] -> frame.
+def resampled(
+    x: Float32[Array, "b h w c"],
+    sizes: Int32[Array, "b 2"],
+    to: Int32[Array, "b 2"],
+    frame: tuple[int, int],
+) -> Float32[Array, "b {frame[0]} {frame[1]} c"]:
+    """Each image resized bilinearly, pixels' outer edges on each other.
 
     Args:
-      x: [B, H, W, C], float32.
-      sizes: int32 [B, 2], of the images in it.
-      to: int32 [B, 2], of the results.
+      x: images in their frame.
+      sizes: of the images in it.
+      to: sizes of the results.
       frame: (height, width) that holds all of them; beyond an image is 0.
     """
 
@@ -222,16 +231,21 @@ def resampled(x: Array, sizes: Array, to: Array, frame: tuple[int, int]) -> Arra
     return jax.vmap(of_one)(x, sizes, to)
 
 
-def turned(x: Array, sizes: Array, degrees: Array | float, frame: tuple[int, int]) -> Array:
+def turned(
+    x: Float32[Array, "b h w c"],
+    sizes: Int32[Array, "b 2"],
+    degrees: Num[Array, ""] | float,
+    frame: tuple[int, int],
+) -> Float32[Array, "b {frame[0]} {frame[1]} c"]:
     """Each image turned counter-clockwise about its centre, which is put on the frame's centre.
 
     What the frame shows beyond the image is the image mirrored; between pixels it is bilinear.
 
     Args:
-      x: [B, H, W, C], float32.
-      sizes: int32 [B, 2], of the images in it.
+      x: images in their frame.
+      sizes: of the images in it.
       degrees: of the turn.
-      frame: (height, width) of the result [B, *frame, C].
+      frame: (height, width) of the result.
     """
     down, right = _from(frame[0], frame[0]), _from(frame[1], frame[1])
     cosine, sine = jnp.cos(jnp.deg2rad(degrees)), jnp.sin(jnp.deg2rad(degrees))
@@ -244,12 +258,17 @@ def turned(x: Array, sizes: Array, degrees: Array | float, frame: tuple[int, int
     return jax.vmap(of_one)(x, sizes)
 
 
-def turned_back(x: Array, sizes: Array, degrees: Array | float, frame: tuple[int, int]) -> Array:
-    """The inverse of `turned`: maps [B, h, w, C] of turned images in the images' own frame.
+def turned_back(
+    x: Float32[Array, "b h w c"],
+    sizes: Int32[Array, "b 2"],
+    degrees: Num[Array, ""] | float,
+    frame: tuple[int, int],
+) -> Float32[Array, "b {frame[0]} {frame[1]} c"]:
+    """The inverse of `turned`: maps of turned images in the images' own frame.
 
     Args:
       x: what a network gave the result of `turned`.
-      sizes: int32 [B, 2], of the images.
+      sizes: of the images.
       degrees: by which they were turned.
       frame: (height, width) that the images lie in.
     """

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float32, Float64, Int32, Integer, Num
 
 from jaxseg.metrics import confusion_matrix
 from jaxseg.metrics.boundary_maps import (
@@ -38,15 +39,15 @@ _TIE = 1 + 1e-6  # so that float32 does not lose a squared distance that equals 
 
 
 def trimap_confusions(
-    labels: ArrayLike,
-    predictions: ArrayLike,
+    labels: Integer[ArrayLike, "b h w"],
+    predictions: Integer[ArrayLike, "b h w"],
     num_classes: int,
     widths: Sequence[int],
     *,
     around: str = "classes",
     metric: str = "euclidean",
-    sizes: ArrayLike | None = None,
-) -> Array:
+    sizes: Integer[ArrayLike, "b 2"] | None = None,
+) -> Int32[Array, "{len(widths)} {num_classes} {num_classes}"]:
     """Confusion matrices of the pixels near the truth's boundaries, for several widths at once.
 
     The curve over widths is `metrics.mean_iou(*metrics.class_counts(sums))` (Kohli et al., 2009;
@@ -55,17 +56,17 @@ def trimap_confusions(
     Unsure: no paper states the shape that dilates; a disk here, a square with "chessboard".
 
     Args:
-      labels: [B, H, W].
-      predictions: [B, H, W].
+      labels: train ids.
+      predictions: train ids.
       num_classes: K.
       widths: of the band on either side, in pixels, ascending from 1 up.
       around: "void" (the band that dilation of the void label adds, as DeepLab v3+ does) or
         "classes" (width 1 is every pixel beside one of another class).
       metric: of the width; see `squared_distances`.
-      sizes: [B, 2]; see the head of this file.
+      sizes: see the head of this file.
 
     Returns:
-      int32 [number of widths, K, K]; each band holds the narrower ones.
+      One for each width; each band holds the narrower ones.
 
     Raises:
       ValueError: wrong shapes; widths that are not ascending whole numbers; an unknown word.
@@ -90,14 +91,14 @@ def trimap_confusions(
 
 
 def boundary_iou_counts(
-    labels: ArrayLike,
-    predictions: ArrayLike,
+    labels: Integer[ArrayLike, "b h w"],
+    predictions: Integer[ArrayLike, "b h w"],
     num_classes: int,
     *,
     ratio: float = 0.02,
     distance: int | None = None,
-    sizes: ArrayLike | None = None,
-) -> Array:
+    sizes: Integer[ArrayLike, "b 2"] | None = None,
+) -> Int32[Array, "3 {num_classes}"]:
     """Pixels of each class in the inner boundaries of both maps, of the truth, of the prediction.
 
     Boundary IoU is `metrics.class_iou(*sums)`: the IoU of what an erosion by d pixels takes away
@@ -106,15 +107,12 @@ def boundary_iou_counts(
     cuts off has a boundary there.
 
     Args:
-      labels: [B, H, W].
-      predictions: [B, H, W].
+      labels: train ids.
+      predictions: train ids.
       num_classes: K.
       ratio: of d to the diagonal of the image.
       distance: d in pixels, instead of the ratio.
-      sizes: [B, 2]; see the head of this file.
-
-    Returns:
-      int32 [3, K].
+      sizes: see the head of this file.
 
     Raises:
       ValueError: wrong shapes; a ratio or distance that is not positive.
@@ -136,14 +134,14 @@ def boundary_iou_counts(
 
 
 def boundary_f_counts(
-    labels: ArrayLike,
-    predictions: ArrayLike,
+    labels: Integer[ArrayLike, "b h w"],
+    predictions: Integer[ArrayLike, "b h w"],
     num_classes: int,
     *,
     tolerances: Sequence[float] = (0.0075,),
     unit: str = "diagonal",
-    sizes: ArrayLike | None = None,
-) -> Array:
+    sizes: Integer[ArrayLike, "b 2"] | None = None,
+) -> Int32[Array, "b {len(tolerances)} 4 {num_classes}"]:
     """Boundary pixels of each class, and how many have one of the other map's near them.
 
     `f_scores` makes the F-score of Csurka et al. (BMVC 2013) from it. SegNet (arXiv 1511.00561)
@@ -154,16 +152,16 @@ def boundary_f_counts(
     Unsure: whether SegNet's boundaries hold the edge of the image and the border of void.
 
     Args:
-      labels: [B, H, W].
-      predictions: [B, H, W].
+      labels: train ids.
+      predictions: train ids.
       num_classes: K.
       tolerances: the largest Euclidean distance of a match, ascending.
       unit: of the tolerances: "diagonal" of the image, or "pixel".
-      sizes: [B, 2]; see the head of this file.
+      sizes: see the head of this file.
 
     Returns:
-      int32 [B, number of tolerances, 4, K]: matched pixels of the truth, all of the truth, matched
-      ones of the prediction, all of the prediction.
+      For each image and tolerance: matched pixels of the truth, all of the truth, matched ones of
+      the prediction, all of the prediction.
 
     Raises:
       ValueError: wrong shapes; tolerances that do not ascend from above 0; an unknown unit.
@@ -193,11 +191,11 @@ def boundary_f_counts(
     return jnp.stack([matched[0], every[0], matched[1], every[1]], axis=1).transpose(0, 3, 1, 2)
 
 
-def f_scores(counts: ArrayLike) -> np.ndarray:
-    """F = 2 P R / (P + R) of each class from counts [..., 4, K] of `boundary_f_counts`.
+def f_scores(counts: Num[ArrayLike, "*n 4 k"]) -> Float64[np.ndarray, "*n k"]:
+    """F = 2 P R / (P + R) of each class from the counts of `boundary_f_counts`.
 
     Returns:
-      float64 [..., K]; 0 where only one of truth and prediction has a boundary of the class, nan
+      0 where only one of truth and prediction has a boundary of the class, nan
       where neither has.
     """
     matched_truth, truth, matched_predicted, predicted = np.moveaxis(
@@ -210,8 +208,8 @@ def f_scores(counts: ArrayLike) -> np.ndarray:
     return np.where(truth + predicted > 0, score, np.nan)
 
 
-def mean_f_score(counts: ArrayLike) -> float:
-    """SegNet's BF: the mean over the classes of an image, then over images, of counts [N, 4, K].
+def mean_f_score(counts: Num[ArrayLike, "n 4 k"]) -> float:
+    """SegNet's BF: the mean over the classes of an image, then over images.
 
     Unsure: whether SegNet's mean holds classes that are only predicted; here it does, as 0. Images
     without any boundary are left out.
@@ -222,14 +220,14 @@ def mean_f_score(counts: ArrayLike) -> float:
 
 
 def hausdorff(
-    labels: ArrayLike,
-    predictions: ArrayLike,
+    labels: Integer[ArrayLike, "b h w"],
+    predictions: Integer[ArrayLike, "b h w"],
     num_classes: int,
     *,
     percentile: float = 95.0,
     pooled: bool = False,
-    sizes: ArrayLike | None = None,
-) -> Array:
+    sizes: Integer[ArrayLike, "b 2"] | None = None,
+) -> Float32[Array, "b {num_classes}"]:
     """Symmetric Hausdorff distance in pixels of each class in each image, or its percentile.
 
     From each surface pixel of the one map the distance to the nearest of the other: the larger of
@@ -238,15 +236,15 @@ def hausdorff(
     or at the edge of the image none.
 
     Args:
-      labels: [B, H, W].
-      predictions: [B, H, W].
+      labels: train ids.
+      predictions: train ids.
       num_classes: K.
       percentile: 95 is customary; 100 is the distance itself.
       pooled: one percentile over both directions.
-      sizes: [B, 2]; see the head of this file.
+      sizes: see the head of this file.
 
     Returns:
-      float32 [B, K]; inf where only one of the two has the class, nan where neither has.
+      inf where only one of the two has the class, nan where neither has.
 
     Raises:
       ValueError: wrong shapes; a percentile outside 0..100 or finer than 0.01.

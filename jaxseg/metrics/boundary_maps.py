@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float32, Int32, Integer, Num
 
 from jaxseg.types import Array, ArrayLike
 
@@ -17,15 +18,18 @@ _LONGEST = 1 << 14  # rows or columns of an image, so that squares fit in int32
 
 
 def id_maps(
-    labels: ArrayLike, predictions: ArrayLike, num_classes: int, sizes: ArrayLike | None
-) -> Array:
-    """Truth and prediction as int32 [2, B, H, W]: ids in 0..K-1, both VOID where either is not one.
+    labels: Integer[ArrayLike, "b h w"],
+    predictions: Integer[ArrayLike, "b h w"],
+    num_classes: int,
+    sizes: Integer[ArrayLike, "b 2"] | None,
+) -> Int32[Array, "2 b h w"]:
+    """Truth and prediction: ids in 0..K-1, both VOID where either is not one.
 
     Args:
-      labels: [B, H, W] train ids.
-      predictions: [B, H, W] train ids.
+      labels: train ids.
+      predictions: train ids.
       num_classes: K.
-      sizes: heights and widths [B, 2] of the images in their frames; both OUTSIDE beyond them.
+      sizes: heights and widths of the images in their frames; both OUTSIDE beyond them.
         None: no image was padded.
 
     Raises:
@@ -48,22 +52,21 @@ def id_maps(
     return jnp.where(inside, maps, OUTSIDE)
 
 
-def squared_diagonals(shape: Sequence[int], sizes: ArrayLike | None) -> Array:
-    """height^2 + width^2 of each image of [B, H, W] in pixels, float32 [B]."""
+def squared_diagonals(
+    shape: Sequence[int], sizes: Integer[ArrayLike, "b 2"] | None
+) -> Float32[Array, " {shape[0]}"]:
+    """height^2 + width^2 of each image of a batch of that shape, [B, H, W], in pixels."""
     if sizes is None:
         return jnp.full(shape[0], float(shape[1] ** 2 + shape[2] ** 2))
     return jnp.square(jnp.asarray(sizes, jnp.float32)).sum(axis=1)
 
 
-def edges(ids: Array, *, frame: bool) -> Array:
+def edges(ids: Integer[Array, "*n h w"], *, frame: bool) -> Bool[Array, "*n h w"]:
     """Where a pixel with an id has a 4-neighbour with another one.
 
     Args:
-      ids: [..., H, W] of `id_maps`. VOID does not count as another id.
+      ids: of `id_maps`. VOID does not count as another id.
       frame: whether a neighbour beyond the image is one.
-
-    Returns:
-      bool [..., H, W].
     """
     height, width = ids.shape[-2:]
     around = [(0, 0)] * (ids.ndim - 2) + [(1, 1), (1, 1)]
@@ -77,7 +80,9 @@ def edges(ids: Array, *, frame: bool) -> Array:
     return found & (ids >= 0)
 
 
-def near_another(maps: Array, num_classes: int, distance: Array) -> Array:
+def near_another(
+    maps: Int32[Array, "2 b h w"], num_classes: int, distance: Int32[Array, " b"]
+) -> Bool[Array, "2 b h w"]:
     """Pixels with an id that have another one, or the frame's end, within a chessboard distance.
 
     They are those whose id is not both the least and the greatest of the square about them. The
@@ -85,12 +90,9 @@ def near_another(maps: Array, num_classes: int, distance: Array) -> Array:
     own width: radius 40 takes the four steps 1, 3, 9, 27, where one pixel a step takes 40.
 
     Args:
-      maps: ids int32 [2, B, H, W].
+      maps: of `id_maps`.
       num_classes: K.
-      distance: of each image, int32 [B].
-
-    Returns:
-      bool [2, B, H, W].
+      distance: of each image.
     """
     *_, height, width = maps.shape
     below = -num_classes - 2  # less than every id and every negative id
@@ -130,12 +132,12 @@ def near_another(maps: Array, num_classes: int, distance: Array) -> Array:
 
 
 def squared_distances(
-    seeds: ArrayLike,
+    seeds: Bool[ArrayLike, "b h w"],
     *,
     reach: int | None = None,
-    queried: ArrayLike | None = None,
+    queried: Bool[ArrayLike, "b h w"] | None = None,
     metric: str = "euclidean",
-) -> Array:
+) -> Int32[Array, "b h w"]:
     """Exact squared distance of each pixel to the nearest seed of its image.
 
     In two passes: the distance within the column, then the least of g(x + i)^2 + i^2 over columns
@@ -143,13 +145,13 @@ def squared_distances(
     as many steps as the largest distance asked for, not as the width.
 
     Args:
-      seeds: bool [B, H, W].
+      seeds: to which distances are taken.
       reach: in pixels; greater distances become FAR, and cost nothing.
-      queried: bool [B, H, W], where distances matter; elsewhere they may be too large.
+      queried: where distances matter; elsewhere they may be too large.
       metric: "euclidean", or "chessboard" (as squares grow by dilation with 3x3).
 
     Returns:
-      int32 [B, H, W]; FAR where there is none.
+      FAR where there is none.
 
     Raises:
       ValueError: not [B, H, W]; more than 16384 rows or columns; an unknown metric.
@@ -187,19 +189,21 @@ def squared_distances(
     return jnp.where(best <= limit, best, FAR)
 
 
-def squared_distances_in_class(own: Array, other: Array, limit: int) -> Array:
+def squared_distances_in_class(
+    own: Integer[Array, "n b h w"], other: Integer[Array, "n b h w"], limit: int
+) -> Int32[Array, "n b h w"]:
     """Squared Euclidean distance of each pixel to the nearest one with its id in the other map.
 
     All classes at once, by the offsets within the limit: for short distances, where one transform a
     class would cost more.
 
     Args:
-      own: [N, B, H, W] ids, VOID where nothing is asked.
-      other: [N, B, H, W] ids, VOID where there is nothing to find.
+      own: ids, VOID where nothing is asked.
+      other: ids, VOID where there is nothing to find.
       limit: the largest squared distance that matters.
 
     Returns:
-      int32 [N, B, H, W]; FAR where there is none within the limit.
+      FAR where there is none within the limit.
     """
     reach = math.isqrt(limit)
     inside = [
@@ -221,18 +225,18 @@ def squared_distances_in_class(own: Array, other: Array, limit: int) -> Array:
     return jnp.where(own >= 0, nearest, FAR)
 
 
-def percentile_of_roots(squares: Array, part: int) -> Array:
+def percentile_of_roots(squares: Int32[Array, "b h w"], part: int) -> Float32[Array, " b"]:
     """Percentile of the distances whose squares these are, interpolated as numpy.percentile does.
 
     Its two neighbours in rank are found by halving the range of squares, which is exact as these
     are whole numbers, and quicker than sorting a map of which few pixels count.
 
     Args:
-      squares: int32 [B, H, W]; negative ones do not count.
+      squares: negative ones do not count.
       part: the percentile, in hundredths of a percent.
 
     Returns:
-      float32 [B]; without meaning where nothing counts.
+      For each image; without meaning where nothing counts.
     """
     counted = squares >= 0
     gaps = counted.sum(axis=(1, 2), dtype=jnp.int32) - 1  # between the first rank and the last
@@ -257,8 +261,10 @@ def percentile_of_roots(squares: Array, part: int) -> Array:
     return jnp.where(beyond > 0, near + beyond * (far - near), near)
 
 
-def first_within(squares: Array, limits: Sequence[ArrayLike | int]) -> Array:
-    """How many of the ascending limits each squared distance exceeds: its ring, int32."""
+def first_within(
+    squares: Int32[Array, "*shape"], limits: Sequence[Num[ArrayLike, "..."] | int]
+) -> Int32[Array, "*shape"]:
+    """How many of the ascending limits each squared distance exceeds: its ring."""
     rings = jnp.zeros(squares.shape, jnp.int32)
     for limit in limits:
         rings += squares > limit

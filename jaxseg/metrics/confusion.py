@@ -10,6 +10,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float64, Int32, Int64, Integer, Num
 
 from jaxseg.types import Array, ArrayLike
 
@@ -19,21 +20,24 @@ _OTHER_RULES = ("truth", "zero", "one")  # of `mean_iou`, beside its first
 
 
 def confusion_matrix(
-    labels: ArrayLike, predictions: ArrayLike, num_classes: int, *, form: str = "auto"
-) -> Array:
+    labels: Integer[ArrayLike, "b h w"],
+    predictions: Integer[ArrayLike, "b h w"],
+    num_classes: int,
+    *,
+    form: str = "auto",
+) -> Int32[Array, "{num_classes} {num_classes}"]:
     """Counts pixels by (true class, predicted class).
 
     Args:
-      labels: [B, H, W] train ids of any integer type; a pixel whose label is not in 0..K-1 is not
-        counted.
-      predictions: [B, H, W] train ids; one outside 0..K-1 is not counted either.
+      labels: train ids; a pixel whose label is not in 0..K-1 is not counted.
+      predictions: train ids; one outside 0..K-1 is not counted either.
       num_classes: K.
       form: "bincount" (100 times the quicker on CPU; a scatter, slow on TPU, and under sharding it
         gathers the whole label map), "matmul" (product of one-hot maps, which stays sharded), or
         "auto": bincount for a single CPU device, else matmul. Both are exact.
 
     Returns:
-      int32 [K, K]: rows are the truth, columns the prediction.
+      Rows are the truth, columns the prediction.
 
     Raises:
       ValueError: shapes that differ or are not [B, H, W]; an unknown form.
@@ -82,8 +86,10 @@ def _count_by_matmul(labels: Array, predictions: Array, num_classes: int) -> Arr
     return jax.lax.scan(add_band, zero, jnp.arange(bands))[0]
 
 
-def class_counts(confusion: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(hits, truth, predicted) of each class, int64 [..., K], of confusion matrices [..., K, K].
+def class_counts(
+    confusion: Num[ArrayLike, "*n k k"],
+) -> tuple[Int64[np.ndarray, "*n k"], Int64[np.ndarray, "*n k"], Int64[np.ndarray, "*n k"]]:
+    """(hits, truth, predicted) of each class of confusion matrices.
 
     They add up over images and batches, as the matrices do.
 
@@ -96,28 +102,36 @@ def class_counts(confusion: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1), counts.sum(axis=-2)
 
 
-def class_iou(hits: ArrayLike, truth: ArrayLike, predicted: ArrayLike) -> np.ndarray:
-    """hits / (truth + predicted - hits) of each class, float64 [..., K]; nan for 0 / 0."""
+def class_iou(
+    hits: Num[ArrayLike, "*n k"],
+    truth: Num[ArrayLike, "*n k"],
+    predicted: Num[ArrayLike, "*n k"],
+) -> Float64[np.ndarray, "*n k"]:
+    """hits / (truth + predicted - hits) of each class; nan for 0 / 0."""
     hits, truth, predicted = (_wide(part) for part in (hits, truth, predicted))
     return _ratio(hits, truth + predicted - hits)
 
 
 def mean_iou(
-    hits: ArrayLike, truth: ArrayLike, predicted: ArrayLike, *, absent: str = "skip"
-) -> np.ndarray:
+    hits: Num[ArrayLike, "*n k"],
+    truth: Num[ArrayLike, "*n k"],
+    predicted: Num[ArrayLike, "*n k"],
+    *,
+    absent: str = "skip",
+) -> Float64[np.ndarray, "*n"] | np.float64:
     """Mean over the classes of hits / (truth + predicted - hits), under any rule of the field.
 
     Args:
-      hits: pixels of each class that are predicted as it, [..., K].
-      truth: pixels of each class, [..., K].
-      predicted: pixels predicted as each class, [..., K].
+      hits: pixels of each class that are predicted as it.
+      truth: pixels of each class.
+      predicted: pixels predicted as each class.
       absent: what a class is worth that has no pixel in truth and prediction, whose IoU is 0 / 0:
         "skip" (left out: FCN's score.py, VOC's and Cityscapes' evaluation), "zero" (a mean over all
         K, scikit-learn's zero_division=0) or "one" (zero_division=1). "truth" leaves out every
         class that the truth lacks, also those that are predicted, which are 0 by the other rules.
 
     Returns:
-      float64 [...]; nan where no class is left.
+      nan where no class is left.
 
     Raises:
       ValueError: an unknown rule.
@@ -157,10 +171,10 @@ class Summary:
     fwiou: float
     mean_dice: float
     kappa: float
-    iou: np.ndarray  # [K]
-    dice: np.ndarray  # [K]
-    precision: np.ndarray  # [K]
-    recall: np.ndarray  # [K], the accuracy of each class
+    iou: Float64[np.ndarray, " k"]
+    dice: Float64[np.ndarray, " k"]
+    precision: Float64[np.ndarray, " k"]
+    recall: Float64[np.ndarray, " k"]  # the accuracy of each class
     absent: tuple[int, ...]  # classes without a pixel in the truth
 
 
@@ -179,8 +193,8 @@ def _mean(values: np.ndarray) -> float:
     return float(defined.mean()) if defined.size else float("nan")
 
 
-def summarize(confusion: ArrayLike) -> Summary:
-    """Every number of a confusion matrix [K, K] of integers: rows truth, columns prediction.
+def summarize(confusion: Num[ArrayLike, "k k"]) -> Summary:
+    """Every number of a confusion matrix: rows truth, columns prediction.
 
     Raises:
       ValueError: not one square matrix.

@@ -9,11 +9,14 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Num
 from scipy import special
 
 from jaxseg.metrics import class_counts, mean_iou
 
-Counts = np.ndarray | tuple[np.ndarray, np.ndarray, np.ndarray]  # see `bootstrap_miou`
+_OfClasses = Num[np.ndarray, "n k"]
+# Of each of N images, see `bootstrap_miou`.
+Counts = Num[np.ndarray, "n k k"] | tuple[_OfClasses, _OfClasses, _OfClasses]
 
 _DRAWS = 4_000_000  # counts of images held at a time
 _EXACT = 2**53  # whole numbers below it are exact in float64, and so are their sums

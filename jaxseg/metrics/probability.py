@@ -9,6 +9,7 @@ calibration error needs their sum: its bins are of equal width (`confidence_hist
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int32, Integer, Shaped
 
 from jaxseg.types import Array, ArrayLike
 
@@ -42,8 +43,10 @@ def _counted(place: Array, outcomes: ArrayLike, bins: int) -> Array:
 
 
 def score_histogram(
-    scores: ArrayLike, outcomes: ArrayLike, complements: ArrayLike | None = None
-) -> Array:
+    scores: Float[ArrayLike, "b h w"],
+    outcomes: Shaped[ArrayLike, "b h w"],
+    complements: Float[ArrayLike, "b h w"] | None = None,
+) -> Int32[Array, "2 bins"]:
     """Counts pixels by score, apart for both outcomes, in bins that are narrow beside 0 and 1.
 
     Scores of one bin differ by at most 1 part in 1024 of their distance to the nearer of 0 and 1,
@@ -51,13 +54,13 @@ def score_histogram(
     has a bin of its own. Below 1.2e-41, where XLA's own softmax gives 0, all share one.
 
     Args:
-      scores: [B, H, W] in 0..1.
-      outcomes: [B, H, W]: 1, 0, and anything else where the pixel is void.
-      complements: [B, H, W], 1 - scores, where it is known more exactly than from float32 scores,
+      scores: in 0..1.
+      outcomes: 1, 0, and anything else where the pixel is void.
+      complements: 1 - scores, where it is known more exactly than from float32 scores,
         as the other of two probabilities: it orders scores that float32 rounds to 1.
 
     Returns:
-      int32 [2, bins]: counts of outcome 0 and of outcome 1.
+      Counts of outcome 0 and of outcome 1.
 
     Raises:
       ValueError: shapes that differ or are not [B, H, W].
@@ -76,17 +79,20 @@ def score_histogram(
 
 
 def confidence_histogram(
-    probabilities: ArrayLike, labels: ArrayLike, *, bins: int = _EVEN
-) -> Array:
+    probabilities: Float[ArrayLike, "b h w k"],
+    labels: Integer[ArrayLike, "b h w"],
+    *,
+    bins: int = _EVEN,
+) -> Int32[Array, "2 {bins}"]:
     """Counts pixels by their greatest probability, apart for whether its class is right.
 
     Args:
-      probabilities: [B, H, W, K].
-      labels: [B, H, W]; a pixel whose label is not in 0..K-1 is not counted.
+      probabilities: of each class.
+      labels: train ids; a pixel whose label is not in 0..K-1 is not counted.
       bins: of equal width; bin i holds i / bins < probability <= (i + 1) / bins, the first also 0.
 
     Returns:
-      int32 [2, bins]: counts of wrong and of right pixels.
+      Counts of wrong and of right pixels.
 
     Raises:
       ValueError: shapes that do not fit; no bin.
@@ -113,14 +119,14 @@ def _counts(histogram: ArrayLike) -> np.ndarray:
     return counts
 
 
-def roc_auc(histogram: ArrayLike) -> float:
+def roc_auc(histogram: Integer[ArrayLike, "2 bins"]) -> float:
     """Area under the ROC curve: how often a pixel of outcome 1 scores above one of outcome 0.
 
     Equal scores, here those of one bin, count one half (Mann and Whitney; Fawcett, 2006). DRIVE's
     number for vessels, within the field of view alone. nan where an outcome has no pixel.
 
     Args:
-      histogram: summed `score_histogram` [2, bins], or any other whose bins are in order.
+      histogram: summed `score_histogram`, or any other whose bins are in order.
 
     Raises:
       ValueError: not a histogram [2, bins].
@@ -142,7 +148,7 @@ def _middles(bins: int) -> np.ndarray:
     return np.concatenate([tails, 1 - tails[::-1]])
 
 
-def calibration_error(histogram: ArrayLike, *, bins: int = 15) -> float:
+def calibration_error(histogram: Integer[ArrayLike, "2 fine"], *, bins: int = 15) -> float:
     """Expected calibration error: sum over bins of n / N |share that is right - mean confidence|.
 
     Guo et al., On Calibration of Modern Neural Networks (arXiv 1706.04599), equation 3. A score
@@ -150,7 +156,7 @@ def calibration_error(histogram: ArrayLike, *, bins: int = 15) -> float:
     8.2e-6 by default.
 
     Args:
-      histogram: summed `confidence_histogram` or `score_histogram` [2, fine bins].
+      histogram: summed `confidence_histogram` or `score_histogram`.
       bins: of equal width; the paper takes 15.
 
     Returns:

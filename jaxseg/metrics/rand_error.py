@@ -13,17 +13,20 @@ Departure: those later scores are not here.
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float, Float64, Int64, Integer, Shaped
 from scipy import ndimage
 
 THRESHOLDS = tuple(np.arange(1, 20) / 20)
 
 
-def cells(inside: np.ndarray) -> np.ndarray:
-    """Numbers from 1 of the pieces of `inside`, bool [H, W], that touch at sides; 0 elsewhere."""
+def cells(inside: Bool[np.ndarray, "h w"]) -> Integer[np.ndarray, "h w"]:
+    """Numbers from 1 of the pieces of `inside` that touch at sides; 0 elsewhere."""
     return ndimage.label(inside)[0]
 
 
-def rand_counts(truth: np.ndarray, segments: np.ndarray) -> np.ndarray:
+def rand_counts(
+    truth: Shaped[np.ndarray, "h w"], segments: Shaped[np.ndarray, "h w"]
+) -> Int64[np.ndarray, "3"]:
     """Ordered pairs of pixels that are in one segment: of both, of the truth, of the segmentation.
 
     Restricted to the truth's foreground. A pixel with itself is a pair. Pixels that the
@@ -32,11 +35,11 @@ def rand_counts(truth: np.ndarray, segments: np.ndarray) -> np.ndarray:
     Unsure: whether the challenge's own program treats left-out pixels so.
 
     Args:
-      truth: integers [H, W]; 0 is what is not counted (membrane, void).
-      segments: integers [H, W]; 0 is what belongs to no segment.
+      truth: ids; 0 is what is not counted (membrane, void).
+      segments: ids; 0 is what belongs to no segment.
 
     Returns:
-      int64 [3]; adds up over slices.
+      Adds up over slices.
 
     Raises:
       ValueError: shapes that differ.
@@ -58,7 +61,7 @@ def _squares(ids: np.ndarray) -> int:
     return int(np.sum(np.unique(ids, return_counts=True)[1].astype(np.int64) ** 2))
 
 
-def rand_f_score(counts: np.ndarray) -> float:
+def rand_f_score(counts: Shaped[np.ndarray, "3"]) -> float:
     """2 P R / (P + R) of `rand_counts`, P and R being the shares of pairs that the other has too.
 
     That is 2 * both / (truth + segmentation): V of Arganda-Carreras et al. (2015) with alpha 1/2,
@@ -69,17 +72,20 @@ def rand_f_score(counts: np.ndarray) -> float:
 
 
 def rand_errors(
-    scores: np.ndarray, truth: np.ndarray, *, thresholds: Sequence[float] = THRESHOLDS
-) -> np.ndarray:
+    scores: Float[np.ndarray, "n h w"],
+    truth: Shaped[np.ndarray, "n h w"],
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> Float64[np.ndarray, " {len(thresholds)}"]:
     """1 - the foreground-restricted Rand F-score at each threshold.
 
     Args:
-      scores: [N, H, W], probability of being inside a cell.
-      truth: [N, H, W]: 1 inside a cell, 0 on a membrane, anything else where void.
+      scores: probability of being inside a cell.
+      truth: 1 inside a cell, 0 on a membrane, anything else where void.
       thresholds: a pixel is inside above it.
 
     Returns:
-      float64 [T]; nan where the truth has no foreground.
+      nan where the truth has no foreground.
 
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
@@ -96,22 +102,28 @@ def rand_errors(
 
 
 def rand_error(
-    scores: np.ndarray, truth: np.ndarray, *, thresholds: Sequence[float] = THRESHOLDS
+    scores: Float[np.ndarray, "n h w"],
+    truth: Shaped[np.ndarray, "n h w"],
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
 ) -> float:
     """The least of `rand_errors`, which has the arguments."""
     return float(rand_errors(scores, truth, thresholds=thresholds).min())
 
 
 def pixel_errors(
-    scores: np.ndarray, truth: np.ndarray, *, thresholds: Sequence[float] = THRESHOLDS
-) -> np.ndarray:
+    scores: Float[np.ndarray, "n h w"],
+    truth: Shaped[np.ndarray, "n h w"],
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> Float64[np.ndarray, " {len(thresholds)}"]:
     """1 - the F-score of the pixels inside cells at each threshold; arguments as of `rand_errors`.
 
     Unsure: the challenge names the mean squared difference of labels as well, and not which of the
     two its table holds. `squared_error` is that one.
 
     Returns:
-      float64 [T]; nan where the truth has no foreground.
+      nan where the truth has no foreground.
 
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
@@ -126,13 +138,16 @@ def pixel_errors(
 
 
 def pixel_error(
-    scores: np.ndarray, truth: np.ndarray, *, thresholds: Sequence[float] = THRESHOLDS
+    scores: Float[np.ndarray, "n h w"],
+    truth: Shaped[np.ndarray, "n h w"],
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
 ) -> float:
     """The least of `pixel_errors`, which has the arguments."""
     return float(pixel_errors(scores, truth, thresholds=thresholds).min())
 
 
-def squared_error(scores: np.ndarray, truth: np.ndarray) -> float:
+def squared_error(scores: Float[np.ndarray, "n h w"], truth: Shaped[np.ndarray, "n h w"]) -> float:
     """Mean of (score - truth)^2 over the valid pixels; nan where there is none.
 
     Raises:

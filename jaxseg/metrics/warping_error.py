@@ -12,6 +12,7 @@ error and the thresholds.
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float, Float64, Int64, Num, Shaped
 from scipy import ndimage
 
 THRESHOLDS = tuple(i / 10 for i in range(10))
@@ -36,25 +37,22 @@ _SIMPLE = tuple(_simple_points().tolist())
 
 
 def warp(
-    truth: np.ndarray,
-    inside: np.ndarray,
-    certainty: np.ndarray | None = None,
+    truth: Shaped[np.ndarray, "h w"],
+    inside: Shaped[np.ndarray, "h w"],
+    certainty: Num[np.ndarray, "h w"] | None = None,
     *,
-    movable: np.ndarray | None = None,
-) -> np.ndarray:
+    movable: Bool[np.ndarray, "h w"] | None = None,
+) -> Bool[np.ndarray, "h w"]:
     """The truth, with all pixels flipped to the prediction that change no topology by it.
 
     The surest are tried first, again and again until no flip is left. That is greedy: another order
     may leave fewer differences.
 
     Args:
-      truth: bool [H, W], inside a cell.
-      inside: bool [H, W], the prediction.
-      certainty: [H, W], the order: the largest first, equal ones by rows. None: all equal.
-      movable: bool [H, W], the mask of Jain et al.; None: every pixel, as in the challenge.
-
-    Returns:
-      bool [H, W].
+      truth: whether a pixel is inside a cell.
+      inside: the prediction.
+      certainty: the order: the largest first, equal ones by rows. None: all equal.
+      movable: the mask of Jain et al.; None: every pixel, as in the challenge.
 
     Raises:
       ValueError: shapes that differ or are not [H, W].
@@ -92,19 +90,21 @@ def warp(
     return np.asarray(values, bool).reshape(framed.shape)[1:-1, 1:-1]
 
 
-def kinds_of_errors(warped: np.ndarray, inside: np.ndarray, *, radius: int = 20) -> np.ndarray:
+def kinds_of_errors(
+    warped: Shaped[np.ndarray, "h w"], inside: Shaped[np.ndarray, "h w"], *, radius: int = 20
+) -> Int64[np.ndarray, "3"]:
     """How many pixels that differ after `warp` split a cell, merge two, or do something else.
 
     A missing pixel splits where it parts its cell; an added one merges where it touches two. Others
     make or fill a hole, begin a cell or end one.
 
     Args:
-      warped: bool [H, W], of `warp`.
-      inside: bool [H, W], the prediction.
+      warped: of `warp`.
+      inside: the prediction.
       radius: in pixels, of the square in which parts of a cell must stay connected.
 
     Returns:
-      int64 [3]: pixels of splits, of mergers, of others; adds up over slices.
+      Pixels of splits, of mergers, of others; adds up over slices.
 
     Raises:
       ValueError: shapes that differ or are not [H, W].
@@ -136,13 +136,13 @@ def _ids_about(names: np.ndarray, y: int, x: int) -> set[int]:
 
 
 def warping_errors(
-    scores: np.ndarray,
-    truth: np.ndarray,
+    scores: Float[np.ndarray, "n h w"],
+    truth: Shaped[np.ndarray, "n h w"],
     *,
     thresholds: Sequence[float] = THRESHOLDS,
     reach: float | None = None,
     radius: int = 20,
-) -> np.ndarray:
+) -> Float64[np.ndarray, "{len(thresholds)} 2"]:
     """Shares of pixels that differ after the warping, at each threshold.
 
     Void is membrane that is neither flipped nor counted. Where nothing is inside, nothing is split
@@ -152,15 +152,15 @@ def warping_errors(
     script has, or with the whole image; and with which thresholds.
 
     Args:
-      scores: [N, H, W], probability of being inside a cell.
-      truth: [N, H, W]: 1 inside a cell, 0 on a membrane, anything else where void.
+      scores: probability of being inside a cell.
+      truth: 1 inside a cell, 0 on a membrane, anything else where void.
       thresholds: a pixel is inside above it.
       reach: how far in pixels from the truth's borders flips may be; None: anywhere, as in the
         challenge.
       radius: of `kinds_of_errors`.
 
     Returns:
-      float64 [T, 2]: of splits and mergers alone, which is the challenge's, and of all pixels that
+      Of splits and mergers alone, which is the challenge's, and of all pixels that
       differ, which is the paper's; nan where nothing is counted.
 
     Raises:
@@ -184,8 +184,8 @@ def warping_errors(
     return sums / counted.sum() if counted.any() else np.full(sums.shape, np.nan)
 
 
-def near_borders(cells: np.ndarray, reach: float | None) -> np.ndarray:
-    """Pixels of bool [H, W] at most `reach` away from one of the other kind; None: every pixel."""
+def near_borders(cells: Bool[np.ndarray, "h w"], reach: float | None) -> Bool[np.ndarray, "h w"]:
+    """Pixels at most `reach` away from one of the other kind; None: every pixel."""
     if reach is None:
         return np.ones(cells.shape, bool)
     if cells.all() or not cells.any():
@@ -195,7 +195,10 @@ def near_borders(cells: np.ndarray, reach: float | None) -> np.ndarray:
 
 
 def warping_error(
-    scores: np.ndarray, truth: np.ndarray, *, thresholds: Sequence[float] = THRESHOLDS
+    scores: Float[np.ndarray, "n h w"],
+    truth: Shaped[np.ndarray, "n h w"],
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
 ) -> float:
     """The challenge's: the least share of pixels that split or merge cells over thresholds.
 

@@ -2,37 +2,37 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Integer, Num
 
 from jaxseg.types import Array, ArrayLike
 
 
-def inside_frame(size: Array, height: int, width: int) -> Array:
-    """Which pixels of a frame [H, W] are those of an image (height, width): bool [H, W, 1]."""
+def inside_frame(
+    size: Integer[Array, "2"], height: int, width: int
+) -> Bool[Array, "{height} {width} 1"]:
+    """Which pixels of a frame are those of an image of size (height, width)."""
     rows, columns = jnp.arange(height) < size[0], jnp.arange(width) < size[1]
     return (rows[:, None] & columns)[..., None]
 
 
 @jax.jit
 def appearance_features(
-    image: ArrayLike,
-    theta_alpha: ArrayLike | float,
-    theta_beta: ArrayLike | float,
-    size: ArrayLike | None = None,
-) -> Array:
+    image: Num[ArrayLike, "h w 3"],
+    theta_alpha: Num[ArrayLike, ""] | float,
+    theta_beta: Num[ArrayLike, ""] | float,
+    size: Integer[ArrayLike, "2"] | None = None,
+) -> Float[Array, "h w 5"]:
     """(x, y) / theta_alpha and (r, g, b) / theta_beta of each pixel, about the image's centre.
 
     Positions are centred, colours less their mean, rounded to a whole one: its last digits depend
     on the order of a sum, and an image is to have the same features in any frame.
 
     Args:
-      image: [H, W, 3], 0..255.
+      image: 0..255.
       theta_alpha: pixels.
       theta_beta: of colour.
-      size: of the image in the frame [H, W], int [2]; None is all of it. Pixels beyond get the
+      size: (height, width) of the image in its frame; None is all of it. Pixels beyond get the
         features of the first one.
-
-    Returns:
-      [H, W, 5].
     """
     image = jnp.asarray(image)
     image = image.astype(jnp.promote_types(image.dtype, jnp.float32))

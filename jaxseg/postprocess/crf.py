@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
+from jaxtyping import Float, Integer, Num
 
 from jaxseg.postprocess.appearance import appearance_features, inside_frame
 from jaxseg.postprocess.crf_parameters import PARAMETERS, CRFParameters
@@ -90,16 +91,16 @@ def _check_lattice(parameters: CRFParameters, points: int | None) -> None:
 
 
 def mean_field(
-    logits: ArrayLike,
-    image: ArrayLike,
+    logits: Float[ArrayLike, "*b h w k"],
+    image: Num[ArrayLike, "*b h w 3"],
     parameters: CRFParameters,
     *,
-    compatibility: ArrayLike | None = None,
+    compatibility: Num[ArrayLike, "k k"] | None = None,
     normalization: str = "per_pixel",
     filter: str = "exact",
     lattice_points: int | None = None,
-    size: ArrayLike | tuple[int, int] | None = None,
-) -> Array:
+    size: Integer[ArrayLike, "*b 2"] | tuple[int, int] | None = None,
+) -> Float[Array, "*b h w k"]:
     """Mean field of the fully connected CRF whose unary potentials are -log softmax(logits).
 
     Q starts as softmax(logits); each iteration (the paper's algorithm 1, all pixels at once):
@@ -112,11 +113,11 @@ def mean_field(
     filter in the image.
 
     Args:
-      logits: [H, W, K], or [B, H, W, K], whose images are done one after the other. DeepLab's CRF
+      logits: of one image, or of a batch, whose images are done one after the other. DeepLab's CRF
         takes them after the bilinear upsampling to the image's size.
-      image: RGB (any order of the channels gives the same), of the logits' size, [..., 3], 0..255.
+      image: RGB (any order of the channels gives the same), 0..255.
       parameters: one of `PARAMETERS`, or others.
-      compatibility: mu [K, K], for Q^(l) the row l; None is Potts, [l != l'].
+      compatibility: mu, for Q^(l) the row l; None is Potts, [l != l'].
       normalization: of each kernel, with D = K 1: "per_pixel", K Q / D (DeepLab); "symmetric",
         D^-1/2 K D^-1/2 Q (pydensecrf's default); or "none" (the paper's equations).
       filter: of the appearance kernel: "exact", all pairs of pixels, in time proportional to
@@ -126,11 +127,11 @@ def mean_field(
         there are more. None: as many as there are of an image that is not traced, rounded up so
         that few programs are compiled, else 6 H W.
       size: (height, width) of the image, where it is filled up below and to the right to a frame
-        that several share: int [2], or [B, 2]. What lies beyond takes no part, and Q there is
+        that several share. What lies beyond takes no part, and Q there is
         softmax(logits). One program then serves all images of a frame.
 
     Returns:
-      Q, of the logits' shape, float32 at least; sums to 1 over the classes.
+      Q, float32 at least; sums to 1 over the classes.
 
     Raises:
       ValueError: a shape, a choice, the range of the image or a parameter is not as above.

@@ -23,6 +23,7 @@ import numpy as np
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jax.experimental.pallas import triton as pltriton
+from jaxtyping import Float32
 
 from jaxseg.types import Array
 
@@ -66,17 +67,19 @@ def _mosaic_kernel(own: Any, other: Any, values: Any, sums: Any, *, count: int, 
     sums[...] += _tile(mine, theirs, values[...], precision)
 
 
-def kernel_sum(features: Array, values: Array, kernel: str, interpret: bool = False) -> Array:
+def kernel_sum(
+    features: Float32[Array, "n d"],
+    values: Float32[Array, "n c"],
+    kernel: str,
+    interpret: bool = False,
+) -> Float32[Array, "n c"]:
     """sum_j exp(-|f_i - f_j|^2 / 2) v_j, by one of the two kernels.
 
     Args:
-      features: float32 [N, D], D at most 8.
-      values: float32 [N, C].
+      features: of at most 8 numbers each.
+      values: of each point.
       kernel: "triton" or "mosaic".
       interpret: by Pallas's interpreter, on any backend: slow, for tests.
-
-    Returns:
-      [N, C].
     """
     count, dimensions = features.shape
     classes = values.shape[1]

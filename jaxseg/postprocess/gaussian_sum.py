@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Num
 
 from jaxseg.types import Array, ArrayLike
 
@@ -143,19 +144,18 @@ def _backward(form: str, residuals: tuple[Array, Array], cotangent: Array) -> tu
 _gaussian_sum.defvjp(_forward, _backward)
 
 
-def gaussian_sum(features: ArrayLike, values: ArrayLike, form: str = "auto") -> Array:
+def gaussian_sum(
+    features: Float[ArrayLike, "n d"], values: Num[ArrayLike, "n c"], form: str = "auto"
+) -> Float[Array, "n c"]:
     """sum_j exp(-|f_i - f_j|^2 / 2) v_j for each i, j = i included; no approximation.
 
     The time is proportional to N^2, the memory to N. It has first reverse-mode derivatives.
 
     Args:
-      features: [N, D], in units of the kernel's standard deviation; best centred.
-      values: [N, C].
+      features: in units of the kernel's standard deviation; best centred.
+      values: of each point.
       form: "auto", the Pallas kernel of a GPU or TPU where it works and XLA's tiles elsewhere;
         "tiles"; or one of the kernels, "triton" or "mosaic", for float32, which a CPU interprets.
-
-    Returns:
-      [N, C].
 
     Raises:
       ValueError: no such form.
@@ -216,18 +216,18 @@ def rounding_radius(theta: float) -> int:
 
 
 def separable_gaussian_sum(
-    values: ArrayLike, theta: ArrayLike | float, radius: int | None = None
-) -> Array:
+    values: Num[ArrayLike, "h w c"], theta: Num[ArrayLike, ""] | float, radius: int | None = None
+) -> Float[Array, "h w c"]:
     """sum_j exp(-|p_i - p_j|^2 / (2 theta^2)) v_j over the pixels of an image, j = i included.
 
     Args:
-      values: [H, W, C].
+      values: of each pixel.
       theta: the standard deviation in pixels.
       radius: rows and columns further away than that count as nothing: a third of the time on a
         CPU at `rounding_radius`, but theta gets no gradient. None: all pairs count.
 
     Returns:
-      [H, W, C], float32 at least.
+      float32 at least.
     """
     values = jnp.asarray(values)
     values = values.astype(jnp.promote_types(values.dtype, jnp.float32))

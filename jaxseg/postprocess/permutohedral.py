@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from jaxseg.types import Array, ArrayLike
 
@@ -202,12 +203,12 @@ def _rounded(points: int, count: int) -> int:
 
 
 def build_lattice(
-    features: ArrayLike, bounds: tuple[float, ...], capacity: int | None = None
+    features: Float[ArrayLike, "n d"], bounds: tuple[float, ...], capacity: int | None = None
 ) -> Lattice:
     """The lattice of some features, for `lattice_sum`.
 
     Args:
-      features: [N, D] in units of the kernel's standard deviation.
+      features: in units of the kernel's standard deviation.
       bounds: the most that |features| may be, for each of D.
       capacity: most points; None counts them, rounded up by less than a fifth so that features of
         one shape need few programs, and where features are traced is (D+1) N, all that there can
@@ -270,17 +271,14 @@ def _sum(lattice: Lattice, values: Array, transposed: bool) -> Array:
 
 
 @jax.custom_vjp
-def lattice_sum(lattice: Lattice, values: Array) -> Array:
+def lattice_sum(lattice: Lattice, values: Float[Array, "n c"]) -> Float[Array, "n c"]:
     """About sum_j exp(-|f_i - f_j|^2 / 2) v_j for each i, j = i included.
 
     Differentiable by reverse mode in the values; to the features there is no gradient, it is 0.
 
     Args:
       lattice: of the N features.
-      values: [N, C], float.
-
-    Returns:
-      [N, C].
+      values: of each.
     """
     return _sum(lattice, values, transposed=False)
 

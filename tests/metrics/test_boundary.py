@@ -279,6 +279,7 @@ def test_a_perfect_prediction_is_perfect():
     np.testing.assert_array_equal(distances, [[0, 0, 0, np.nan]] * 3)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_bad_input_is_one_line():
     ids = np.zeros((1, 4, 4), int)
     for call, message in [

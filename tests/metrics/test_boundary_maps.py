@@ -101,6 +101,7 @@ def test_percentile_of_roots_equals_numpy(shape):
         np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=str(percentile))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_bad_input_is_one_line():
     seeds = np.zeros((1, 2, 2), bool)
     for call, message in [

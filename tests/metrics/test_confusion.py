@@ -160,6 +160,7 @@ def test_large_counts_stay_exact():
     assert metrics.summarize(counts).miou == 1
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match=r"\(1, 2, 3\).*\(1, 2, 4\)"):
         metrics.confusion_matrix(np.zeros((1, 2, 3)), np.zeros((1, 2, 4)), 2)

@@ -81,6 +81,7 @@ def test_difference_is_paired():
 
 
 @pytest.mark.parametrize("classes", [3, 4])
+@pytest.mark.usefixtures("unchecked")
 def test_class_counts_do_for_matrices(classes):
     first = confusions(2, classes=classes)
     second = improved(first, 0.15)
@@ -216,6 +217,7 @@ def test_verdict(low, high, expected):
     assert intervals.verdict(Interval(0, low, high, 0.95)) == expected
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_bad_input_is_one_line():
     good = confusions(7)
     for bad, message in [

@@ -164,6 +164,7 @@ def test_nothing_counted_is_nan():
     assert np.isnan(probability.roc_auc(empty))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_bad_input_is_one_line():
     scores, both = np.zeros((1, 2, 2)), np.zeros((1, 2, 2, 2))
     for call, message in [

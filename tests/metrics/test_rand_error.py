@@ -89,6 +89,7 @@ def test_nothing_counted_is_nan():
         assert np.isnan(error(np.zeros(void.shape), void))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_bad_input_is_one_line():
     with pytest.raises(ValueError, match=r"\(2, 2\).*\(2, 3\)"):
         rand_error.rand_counts(np.zeros((2, 2), int), np.zeros((2, 3), int))

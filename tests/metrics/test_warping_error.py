@@ -162,6 +162,7 @@ def test_nothing_counted_is_nan_and_one_kind_alone_has_no_border():
     assert warping_error.near_borders(np.ones((3, 3), bool), None).all()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_bad_input_is_one_line():
     flat = np.zeros((2, 2), bool)
     for call, message in [

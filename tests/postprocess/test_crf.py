@@ -308,6 +308,7 @@ def test_parameter_sets_are_those_of_the_sources():
         ({"parameters": dataclasses.replace(SMALL, iterations=-1)}, ("iterations", "0, 1")),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_bad_input_is_told_in_one_line(change, words):
     given = {"logits": np.zeros((3, 4, 2)), "image": np.zeros((3, 4, 3)), "parameters": SMALL}
     given |= change
