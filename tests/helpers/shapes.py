@@ -9,7 +9,7 @@ import typing
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
-ROOMS = ("losses", "metrics", "postprocess", "inference", "layers")
+ROOMS = ("losses", "metrics", "postprocess", "inference")
 
 _checker = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as in PEP 484
 
