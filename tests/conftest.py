@@ -9,6 +9,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # The programs of the tests are small: compiling them takes most of their time.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
+import hypothesis
 import jax
 import jaxtyping
 import pytest
@@ -18,6 +19,8 @@ from tests.helpers import shapes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 shapes.check_rooms()  # before anything of these rooms is imported
 jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "xla-tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -7,7 +7,7 @@ is, so that what an overlay colours is what the network found.
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxseg.data.labels import LabelSpec
@@ -37,7 +37,7 @@ def _borders(label: np.ndarray) -> np.ndarray:
 
 def overlay(
     image: UInt8[np.ndarray, "h w 3"],
-    label: UInt8[np.ndarray, "h w"],
+    label: Integer[np.ndarray, "h w"],
     spec: LabelSpec,
     *,
     alpha: float = 0.55,
@@ -63,7 +63,7 @@ def overlay(
 
 
 def legend(
-    label: UInt8[np.ndarray, "h w"],
+    label: Integer[np.ndarray, "h w"],
     spec: LabelSpec,
     *,
     width: int,
@@ -102,7 +102,7 @@ def legend(
 
 
 def overlay_with_legend(
-    image: UInt8[np.ndarray, "h w 3"], label: UInt8[np.ndarray, "h w"], spec: LabelSpec
+    image: UInt8[np.ndarray, "h w 3"], label: Integer[np.ndarray, "h w"], spec: LabelSpec
 ) -> UInt8[np.ndarray, "rows columns 3"]:
     """`overlay` with `legend` under it; at least 160 pixels wide."""
     drawn = overlay(image, label, spec)

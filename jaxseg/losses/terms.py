@@ -1,6 +1,7 @@
 """The loss of a model's outputs: a weighted sum of the terms that an experiment asks for."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import jax.numpy as jnp
 from jaxtyping import Float, Integer
@@ -15,7 +16,7 @@ from jaxseg.types import IGNORE, Array, ArrayLike, Outputs
 _COARSE = "coarse_logits"
 
 
-def coarse_names(outputs: Outputs) -> list[str]:
+def coarse_names(outputs: Iterable[str]) -> list[str]:
     """The outputs that `Loss.coarse` sums over: all that begin with "coarse_logits", sorted."""
     return sorted(name for name in outputs if name.startswith(_COARSE))
 

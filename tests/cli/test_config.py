@@ -80,8 +80,10 @@ def test_every_experiment_names_its_paper_numbers_and_command(name):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_keeps_to_its_declared_kinds(name):
     built = concrete(name)
-    config_check.check(built)
-    config_check.check(config.from_dict(json.loads(json.dumps(config.to_dict(built)))))
+    again = config.from_dict(json.loads(json.dumps(config.to_dict(built))))
+    assert type(again.model) is type(built.model)
+    for one in (built, again):
+        config_check.check(one)  # raises
 
 
 @pytest.mark.parametrize("name", SIZED)

@@ -211,7 +211,7 @@ def test_scores_lie_where_their_pixels_are(backbone, fc6, stride):
 def test_every_size_of_image_is_covered():
     for model in (SMALL, SMALL.clone(backbone=VGG(depth=11, width=1), fc6_padding=None)):
         for stride, size in ((32, (1, 32)), (16, (2, 33)), (8, (1, 31)), (8, (65, 95))):
-            shapes_of(model.clone(stride=stride), size)  # refused if it were not
+            assert shapes_of(model.clone(stride=stride), size)  # refused if it were not
 
 
 def run_of(model):

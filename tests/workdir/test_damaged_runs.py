@@ -155,8 +155,8 @@ def test_any_value_of_another_kind_is_left_out_of_the_report(run, monkeypatch, n
         changed = _with(values, path, odd) if number % 4 else _without(values, path)
         (run / name).write_text(json.dumps(changed))
         loaded = [run_folder.load(run)]
-        report.markdown(loaded)
-        report.page.html(loaded)
+        assert report.markdown(loaded)
+        assert report.page.html(loaded).rstrip().endswith("</html>")
 
 
 @pytest.mark.parametrize(

@@ -99,10 +99,10 @@ def test_h5_links_are_not_followed_and_what_is_no_number_is_left_out(tmp_path):
 def test_a_flipped_byte_of_an_h5_file_ends_in_arrays_or_a_line(tmp_path):
     path = _h5(tmp_path / "a.h5", lambda f: f.create_dataset("g/w", data=np.ones(8), chunks=(4,)))
     whole = path.read_bytes()
-    random = np.random.default_rng(0)
-    for place in random.integers(0, len(whole), 150):
+    rng = np.rng.default_rng(0)
+    for place in rng.integers(0, len(whole), 150):
         damaged = bytearray(whole)
-        damaged[place] ^= int(random.integers(1, 256))
+        damaged[place] ^= int(rng.integers(1, 256))
         path.write_bytes(damaged)
         try:
             said = f"{path}: " if h5_file.read(path) is not None else ""
