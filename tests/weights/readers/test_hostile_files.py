@@ -99,7 +99,7 @@ def test_h5_links_are_not_followed_and_what_is_no_number_is_left_out(tmp_path):
 def test_a_flipped_byte_of_an_h5_file_ends_in_arrays_or_a_line(tmp_path):
     path = _h5(tmp_path / "a.h5", lambda f: f.create_dataset("g/w", data=np.ones(8), chunks=(4,)))
     whole = path.read_bytes()
-    rng = np.rng.default_rng(0)
+    rng = np.random.default_rng(0)
     for place in rng.integers(0, len(whole), 150):
         damaged = bytearray(whole)
         damaged[place] ^= int(rng.integers(1, 256))
