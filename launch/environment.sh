@@ -1,31 +1,45 @@
 # shellcheck shell=bash
-# Sourced by the other scripts: makes .venv with Python 3.11-3.14 and installs one requirements file.
+# Sourced by the other scripts: makes .venv with Python 3.11-3.14 and installs one requirements
+# file.
 # usage: environment_ready FILE   (then "$PYTHON" is the interpreter to use)
 
 PYTHON="$PWD/.venv/bin/python"
 
-# Whether a command is a Python of these versions that can make environments. A shim of pyenv for a
-# version that is not active fails, and a stub may succeed without being Python: only what it prints counts.
+# Whether a command is a Python of these versions that can make environments. A shim of pyenv may
+# refuse to run, and the stub of an app store may end well without being Python: what it prints counts.
 _is_python() {
   local said
   said="$("$1" -c 'import ensurepip, sys, venv; print((3, 11) <= sys.version_info[:2] <= (3, 14))' \
     2>/dev/null)" && [ "$said" = True ]
 }
 
-# The newest one; installed versions of pyenv count although its shims refuse to run them.
-_find_python() {
-  local minor candidate
-  for candidate in "${JAXSEG_PYTHON:-}" \
-    $(for minor in 14 13 12 11; do
-      printf '%s\n' "python3.$minor" "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$minor".*/bin/python
-    done) python3 python; do
-    if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 && _is_python "$candidate"; then
+# The first of these commands that is one.
+_first_python() {
+  local candidate
+  for candidate in "$@"; do
+    if [ -n "$candidate" ] && _is_python "$candidate"; then
       echo "$candidate"
       return 0
     fi
   done
+  return 1
+}
+
+_find_python() {
+  _first_python "${JAXSEG_PYTHON:-}" python3.14 python3.13 python3.12 python3.11 python3 python &&
+    return 0
   echo "jaxseg needs Python 3.11, 3.12, 3.13 or 3.14; name one with JAXSEG_PYTHON=/path/to/python" >&2
   return 1
+}
+
+# The newest Python from 3.12 on, which has a newer JAX; those that pyenv keeps count too, although
+# its shims do not run them. Fails where there is none.
+newest_python() {
+  local minor kept=()
+  for minor in 14 13 12; do
+    kept+=("python3.$minor" "${PYENV_ROOT:-$HOME/.pyenv}/versions/3.$minor".*/bin/python)
+  done
+  _first_python "${kept[@]}"
 }
 
 environment_ready() {

@@ -63,7 +63,7 @@ def overlay(
 
 
 def legend(
-    label: Integer[np.ndarray, "h w"],
+    label: Integer[np.ndarray, "*maps h w"],
     spec: LabelSpec,
     *,
     width: int,
@@ -72,7 +72,7 @@ def legend(
     """The classes present in `label`, largest first: colour, name and share of the pixels.
 
     Args:
-      label: train ids.
+      label: train ids, of one map or of several together.
       spec: gives names and colours.
       width: of the result, in pixels; entries wrap.
       text_height: of the letters, in pixels; None: from the width.

@@ -225,7 +225,9 @@ def squared_distances_in_class(
     return jnp.where(own >= 0, nearest, FAR)
 
 
-def percentile_of_roots(squares: Int32[Array, "b h w"], part: int) -> Float32[Array, " b"]:
+def percentile_of_roots(
+    squares: Int32[Array, "b h w"], part: int | Int32[Array, ""]
+) -> Float32[Array, " b"]:
     """Percentile of the distances whose squares these are, interpolated as numpy.percentile does.
 
     Its two neighbours in rank are found by halving the range of squares, which is exact as these
