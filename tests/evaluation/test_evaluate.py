@@ -110,6 +110,7 @@ def oracle(source, count=None):
     return total, images
 
 
+@pytest.mark.newest
 def test_counts_are_those_of_numpy_image_by_image():
     source = Pictures()
     found = run(source)
@@ -313,6 +314,7 @@ def run_folder(tmp_path, monkeypatch):
     return experiment, tmp_path
 
 
+@pytest.mark.newest
 def test_run_writes_numbers_and_pictures_of_the_newest_checkpoint(run_folder, capsys):
     experiment, folder = run_folder
     experiment.eval.use_ema, experiment.eval.calibration = False, True

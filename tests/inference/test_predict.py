@@ -55,6 +55,7 @@ def _image(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
+@pytest.mark.newest
 def test_labels_overlays_and_probabilities_have_the_images_own_size_and_name(tmp_path):
     sizes = {"small": (20, 31), "sub/wide": (25, 200), "tall": (150, 33)}
     for name, size in sizes.items():

@@ -109,6 +109,7 @@ def one_run(tmp_path_factory):
     return folder, page(folder, output=folder)
 
 
+@pytest.mark.newest
 def test_a_page_of_one_run(one_run):
     folder, parsed = one_run
     metrics = metrics_of(folder)
@@ -301,6 +302,7 @@ def test_where_it_is_written(tmp_path, monkeypatch):
     assert (tmp_path / "x" / "report.html").is_file()
 
 
+@pytest.mark.newest
 def test_the_command_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(report.page, "html", lambda loaded: "")
     folder = write_run(tmp_path / "one")

@@ -61,6 +61,7 @@ def assert_equal_bits(a, b):
         np.testing.assert_array_equal(a[path], b[path], err_msg=path)
 
 
+@pytest.mark.newest
 def test_a_run_learns_and_its_folder_tells_all(tmp_path):
     experiment = tiny.experiment(steps=60, log_every=10, eval_every=30, checkpoint_every=20, keep=2)
     state = train.fit(experiment, tmp_path, data=tiny.sources())
@@ -93,6 +94,7 @@ def test_a_run_learns_and_its_folder_tells_all(tmp_path):
     assert repeated[-1]["miou"] == scores[-1]["miou"]
 
 
+@pytest.mark.newest
 def test_killed_and_stopped_at_any_moment_ends_bit_for_bit_the_same(tmp_path):
     """SIGKILL twice and SIGTERM once, at random moments after the first step."""
     settings = {
