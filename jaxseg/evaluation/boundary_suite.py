@@ -137,7 +137,7 @@ class Suite:
         for around in ("void", "classes"):
             confusions = self._sums[around]
             curves[around] = {
-                "miou": _list(mean_iou(*class_counts(confusions))),
+                "miou": _list(np.asarray(mean_iou(*class_counts(confusions)))),
                 "pixels": confusions.sum(axis=(1, 2)).tolist(),
             }
         touching = {around: curve["pixels"][0] for around, curve in curves.items()}

@@ -236,7 +236,7 @@ def _parts(confusions: Counts) -> np.ndarray:
 def _miou(parts: np.ndarray, absent: str) -> np.ndarray:
     """[..., 3, K] -> [...]."""
     hits, truth, predicted = np.moveaxis(parts, -2, 0)
-    return mean_iou(hits, truth, predicted, absent=absent)
+    return np.asarray(mean_iou(hits, truth, predicted, absent=absent))
 
 
 def _resampled(runs: list[np.ndarray], resamples: int, seed: int, absent: str) -> np.ndarray:

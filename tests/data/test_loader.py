@@ -63,6 +63,7 @@ def test_batches_depend_on_the_seed_and_not_on_threads(train):
 
 
 @pytest.mark.parametrize("done", [0, 1, 7])
+@pytest.mark.newest
 def test_resume_is_exact(train, done):
     straight = take(iterator(train), done + 4)
     stopped = iterator(train)

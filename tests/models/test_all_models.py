@@ -184,6 +184,7 @@ ANOTHER_WAY = {
 
 
 @EACH
+@pytest.mark.newest
 def test_logits_are_float32_at_the_size_of_any_image(name):
     model = SMALL[name]
     heads = {"logits"} | ({"aux_logits"} if getattr(model, "aux_features", 0) else set())
