@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 
 environment_ready requirements/dev.txt
 export JAX_PLATFORMS="${JAX_PLATFORMS:-cpu}"
-exec "$PYTHON" -m pytest -m "not slow and not peers" -n 2 --dist worksteal "$@"
+exec "$PYTHON" -m pytest -m "not slow and not other_libraries" -n 2 --dist worksteal "$@"

@@ -8,7 +8,7 @@ Contenders take turns in one process, round after round. Each is called for one 
 eleven, lattices rebuilt each time: the difference over ten is the time of an iteration, and
 what is left of the eleven without one that of an image with ten. The exact sum is timed on a small
 image, its time being proportional to the square of the pixels.
-Needs pydensecrf2 (requirements/peers.txt).
+Needs pydensecrf2 (requirements/other_libraries.txt).
 """
 
 import dataclasses

@@ -6,7 +6,7 @@ r"""How far labels of the lattice and of pydensecrf2 agree, and which are closer
 Whole images of the evaluation split are done by both, with pydensecrf's symmetric normalisation.
 The exact sum takes minutes for one, so it is done on a crop of each, the one in which the two
 differ most, and all three do that crop again. Both lattices are approximations: see
-jaxseg.postprocess.permutohedral. Needs pydensecrf2 (requirements/peers.txt).
+jaxseg.postprocess.permutohedral. Needs pydensecrf2 (requirements/other_libraries.txt).
 """
 
 import dataclasses

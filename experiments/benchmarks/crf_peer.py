@@ -1,4 +1,4 @@
-"""pydensecrf2, the authors' C++ code, called as our CRF is (requirements/peers.txt)."""
+"""pydensecrf2, the authors' C++ code, called as our CRF is (requirements/other_libraries.txt)."""
 
 import jax
 import numpy as np

@@ -129,7 +129,7 @@ def _torch_commands(given: Work, compiled: bool) -> dict[str, Command]:
     if peer not in _PEERS.value:
         return {}
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec(module) is None:
-        print(f"  without {peer}: not installed (requirements/peers.txt)")
+        print(f"  without {peer}: not installed (requirements/other_libraries.txt)")
         return {}
     if peer == "smp" and given.size % _SMP_DIVISOR:
         print(f"  without smp: it takes multiples of {_SMP_DIVISOR} only, not {given.size}")
@@ -156,7 +156,7 @@ def commands(given: Work, forms: Sequence[str], compiled: bool) -> dict[str, Com
             command = _program("keras_peer", own, "", _KERAS.value)
             found["keras-hub"] = (command, {"KERAS_BACKEND": "jax"})
         else:
-            print("  without keras-hub: it needs --keras_python (see requirements/peers.txt)")
+            print("  without keras-hub: it needs --keras_python (requirements/other_libraries.txt)")
     for form in (*forms, ""):
         found[f"{_OURS} {form}".strip()] = (_program("ours", own, form), {})
     return found

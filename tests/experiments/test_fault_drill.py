@@ -171,6 +171,6 @@ def test_the_whole_drill_with_few_kills(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     drills = json.loads(output.read_text())["drills"]
-    assert set(drills) == {"kills", "disk", "reads", "peers", "clock", "second", "older"}
+    assert set(drills) == {"kills", "disk", "reads", "process", "clock", "second", "older"}
     assert drills["kills"]["kills"] == 3
     assert str(pathlib.Path.home()) not in output.read_text()

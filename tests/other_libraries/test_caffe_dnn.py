@@ -1,9 +1,9 @@
 """The judge of imported Caffe networks: the dnn module of OpenCV 4 on the file that we read.
 
 OpenCV 5 has no Caffe importer, so the judge stands in a folder of its own, .judges/opencv4 or what
-JAXSEG_OPENCV4 names (requirements/peers.txt), and runs as a program of its own. The test writes
-prototxt and blobs; both sides get the same picture, the judge as BGR less the mean, we as RGB also
-divided by a deviation, which the import folds into the first kernels.
+JAXSEG_OPENCV4 names (requirements/other_libraries.txt), and runs as a program of its own. The test
+writes prototxt and blobs; both sides get the same picture, the judge as BGR less the mean, we as
+RGB also divided by a deviation, which the import folds into the first kernels.
 """
 
 import os
@@ -28,7 +28,7 @@ from tests.helpers.variables import shapes_of
 from tests.models.networks import QUICK
 from tests.weights import caffe_nets, caffemodel
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 
 PROGRAM = ROOT / "tests" / "helpers" / "programs" / "caffe_dnn.py"
 STD = (58.0, 57.0, 56.0)
@@ -40,7 +40,9 @@ def judge():
     """The folder that holds OpenCV 4."""
     folder = pathlib.Path(os.environ.get("JAXSEG_OPENCV4", ROOT / ".judges" / "opencv4"))
     if not (folder / "cv2").is_dir():
-        pytest.skip(f"no OpenCV 4 under {folder} (or JAXSEG_OPENCV4); see requirements/peers.txt")
+        pytest.skip(
+            f"no OpenCV 4 in {folder} (JAXSEG_OPENCV4): see requirements/other_libraries.txt"
+        )
     return folder
 
 

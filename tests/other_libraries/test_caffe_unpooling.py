@@ -16,7 +16,7 @@ from tests.helpers.variables import shapes_of
 from tests.models.networks import QUICK
 from tests.weights import caffe_unpooling_nets, caffemodel
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 
 CLASSES = 5
 VGG16 = (2, 2, 3, 3, 3)

@@ -9,11 +9,11 @@ from jaxseg.data.builders import cityscapes
 
 judge = pytest.importorskip(
     "cityscapesscripts.preparation.json2labelImg",
-    reason="needs cityscapesscripts: requirements/peers.txt",
+    reason="needs cityscapesscripts: requirements/other_libraries.txt",
 )
 from cityscapesscripts.helpers import annotation, labels  # noqa: E402
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 
 
 def test_the_labels_are_theirs():

@@ -5,8 +5,10 @@ import pytest
 
 from jaxseg.data.readers import coco_masks
 
-judge = pytest.importorskip("pycocotools.mask", reason="needs pycocotools: requirements/peers.txt")
-pytestmark = pytest.mark.peers
+judge = pytest.importorskip(
+    "pycocotools.mask", reason="needs pycocotools: requirements/other_libraries.txt"
+)
+pytestmark = pytest.mark.other_libraries
 
 
 @pytest.mark.parametrize("digits", [0, 2, 16])

@@ -16,7 +16,7 @@ from jaxseg.postprocess.crf import PARAMETERS, CRFParameters, mean_field
 from jaxseg.postprocess.permutohedral import build_lattice, lattice_sum
 from tests.postprocess.quick import QUICK
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 
 HEIGHT, WIDTH, CLASSES = 45, 52, 6
 

@@ -13,7 +13,7 @@ from jaxseg import metrics
 from jaxseg.data.builders import cityscapes
 from jaxseg.metrics import boundary, probability
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling takes far longer than running here
 

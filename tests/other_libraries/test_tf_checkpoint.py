@@ -1,7 +1,8 @@
 """The judge of imported DeepLabs: TensorFlow writes the checkpoint that we read, and its logits.
 
 TensorFlow stays out of this interpreter. The judge stands in a folder of its own, which is
-.judges/tensorflow or what JAXSEG_TENSORFLOW names (requirements/peers.txt), and runs as a program.
+.judges/tensorflow or what JAXSEG_TENSORFLOW names (requirements/other_libraries.txt), and runs as a
+program.
 """
 
 import os
@@ -23,7 +24,7 @@ from tests.conftest import ROOT
 from tests.helpers.variables import shapes_of
 from tests.models.networks import QUICK
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 
 PROGRAM = ROOT / "tests" / "helpers" / "programs" / "tf_deeplab.py"
 CLASSES = 5
@@ -49,7 +50,9 @@ def judge():
     """The environment of a process that has TensorFlow."""
     folder = pathlib.Path(os.environ.get("JAXSEG_TENSORFLOW", ROOT / ".judges" / "tensorflow"))
     if not (folder / "tensorflow").is_dir():
-        pytest.skip(f"no TensorFlow under {folder} (or JAXSEG_TENSORFLOW): requirements/peers.txt")
+        pytest.skip(
+            f"no TensorFlow in {folder} (JAXSEG_TENSORFLOW): requirements/other_libraries.txt"
+        )
     return os.environ | {"PYTHONPATH": str(folder)}
 
 

@@ -10,7 +10,7 @@ from experiments.deeplab_v3 import google_voc
 from jaxseg.inference.infer import normalise
 from jaxseg.weights import load
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 
 FILE = "deeplabv3_257_mv_gpu.tflite"
 IMAGES = 24

@@ -11,7 +11,7 @@ from jaxseg.backbones.xception import Xception
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 torch = pytest.importorskip("torch")
 
 

@@ -16,7 +16,7 @@ from jaxseg.weights.place import Wishes
 from jaxseg.weights.tables import torch_classifiers
 from tests.models.networks import QUICK
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 torch = pytest.importorskip("torch")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from jaxseg.data.augment import colour
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 torch = pytest.importorskip("torch")
 
 

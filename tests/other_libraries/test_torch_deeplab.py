@@ -11,7 +11,7 @@ from jaxseg.models.deeplab_v2 import MSC, DeepLabV2, deeplab_v2_resnet
 from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, images
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 

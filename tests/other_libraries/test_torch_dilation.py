@@ -10,7 +10,7 @@ from jaxseg.models.dilation import CONTEXT_8, Dilation, front_end_backbone
 from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, images
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 

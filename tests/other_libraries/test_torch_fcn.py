@@ -11,7 +11,7 @@ from jaxseg.weights import load, match
 from jaxseg.weights.tables import torchvision as tables_torch
 from tests.models.networks import QUICK, images
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 torch = pytest.importorskip("torch")
 
 

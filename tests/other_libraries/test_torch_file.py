@@ -6,7 +6,7 @@ import pytest
 from jaxseg.weights.readers import torch_file
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 
 
 @pytest.mark.parametrize(

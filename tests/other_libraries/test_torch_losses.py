@@ -7,7 +7,7 @@ import pytest
 from jaxseg import losses
 from jaxseg.types import IGNORE
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 torch = pytest.importorskip("torch")
 
 K = 5

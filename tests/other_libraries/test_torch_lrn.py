@@ -7,7 +7,7 @@ import pytest
 
 from jaxseg.layers.lrn import local_response_norm
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 
 
 @pytest.mark.parametrize(("size", "alpha", "beta", "k"), [(5, 1e-4, 0.75, 1.0), (3, 2.0, 0.5, 2.0)])

@@ -13,7 +13,7 @@ from jaxseg.models.deeplab_v3_plus import smp_deeplab_v3_plus
 from jaxseg.weights import match
 from jaxseg.weights.tables import torchvision as tables_torch
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 torch = pytest.importorskip("torch")
 
 

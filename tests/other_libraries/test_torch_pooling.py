@@ -9,7 +9,7 @@ import pytest
 from jaxseg.models.pspnet import PyramidPooling, pool_to_grid
 from tests.models.networks import QUICK
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 torch = pytest.importorskip("torch")
 
 

@@ -9,7 +9,7 @@ from jaxseg.models.refinenet import RefineNet
 from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, images
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 torch = pytest.importorskip("torch")
 
 

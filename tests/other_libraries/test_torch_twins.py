@@ -10,7 +10,7 @@ from jaxseg.weights.match import fill, leaves_of
 from tests.helpers.variables import shapes_of
 from tests.models.networks import QUICK, images
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 torch = pytest.importorskip("torch")
 
 

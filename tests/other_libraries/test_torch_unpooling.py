@@ -11,7 +11,7 @@ from jaxseg.models.segnet import SegNet
 from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, images
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.other_libraries
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 UNITS = (1, 1, 2, 2, 2)  # of VGG-11

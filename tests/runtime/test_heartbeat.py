@@ -14,9 +14,9 @@ import pytest
 from jaxseg.runtime import heartbeat, heartbeat_links
 from jaxseg.workdir import saved_steps
 from tests.conftest import ROOT
-from tests.helpers.programs.peers import Files
+from tests.helpers.programs.heartbeat import Files
 
-PROGRAM = ROOT / "tests" / "helpers" / "programs" / "peers.py"
+PROGRAM = ROOT / "tests" / "helpers" / "programs" / "heartbeat.py"
 COUNT = 3
 LIMIT = 3.0  # seconds; a busy machine has to wake a thread within them
 

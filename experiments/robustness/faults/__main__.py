@@ -5,7 +5,7 @@
     kills    SIGKILL at random moments of start, steps and saves; the end is the undisturbed run's
     disk     a disk that fills up during a save (a tmpfs, where a user may mount one)
     reads    a shard that is truncated, damaged, or vanishes
-    peers    one of two processes is killed
+    process  one of two processes is killed
     clock    the clock goes back, and the checkpoints' times are in another order than their steps
     second   a second run in the same folder, and an evaluation of it
     older    the folder of a run of an older version
@@ -38,7 +38,7 @@ _DRILLS: dict[str, Callable[[Place], dict[str, Any]]] = {
     "kills": lambda place: kills.drill(place, _KILLS.value, _SEED.value),
     "disk": disk.drill,
     "reads": reads.drill,
-    "peers": lost_process.drill,
+    "process": lost_process.drill,
     "clock": clock.drill,
     "second": second.drill,
     "older": older.drill,

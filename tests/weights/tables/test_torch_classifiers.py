@@ -1,4 +1,4 @@
-"""Which of torchvision's numbered layers is which; tests/peers judges it against torchvision."""
+"""Which of torchvision's numbered layers is which; tests/other_libraries asks torchvision."""
 
 import functools
 
