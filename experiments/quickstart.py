@@ -8,24 +8,21 @@ experiments/results/quickstart_runs.json lists; the last one recorded is in quic
 
 from jaxseg import config
 from jaxseg.backbones import resnet
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v3_plus
 
 
 def get_config() -> config.Experiment:
     """A quarter-width ResNet-18 at output stride 16: 128 x 128 images leave a map of 8 x 8."""
-    norm_decay = 0.95  # short runs: the papers' 0.9997 would leave the averages unusable
+    norm = Norm(decay=0.95)  # short runs: the papers' 0.9997 would leave the averages unusable
     return config.Experiment(
         model=deeplab_v3_plus.DeepLabV3Plus(
             num_classes=7,
-            backbone=resnet.ResNet(
-                depth=18, width=16, output_stride=16, stem="3x3x3", norm_decay=norm_decay
-            ),
+            backbone=resnet.ResNet(depth=18, width=16, output_stride=16, stem="3x3x3", norm=norm),
             atrous_rates=(2, 4),
             aspp_features=64,
-            low_level_features=24,
-            decoder_features=64,
-            decoder_convs=2,
-            norm_decay=norm_decay,
+            decoder=deeplab_v3_plus.Decoder(low_level_features=24, features=64, convs=2),
+            norm=norm,
         ),
         # Six passes over images that differ in all but shape: nothing to augment but by flips.
         data=config.Data(

@@ -19,6 +19,8 @@ from typing import Any
 
 import flax.linen as nn
 
+from jaxseg import renamed
+
 _log = logging.getLogger(__name__)
 
 DECAYED = ("kernels", "depthwise", "biases", "scales", "shifts", "others")  # of Optim.decayed
@@ -176,6 +178,15 @@ class Experiment:
     train: Train = dataclasses.field(default_factory=Train)
     eval: Eval = dataclasses.field(default_factory=Eval)
 
+    def lock(self) -> None:
+        """Gives every part values of its own; ml_collections calls it before it sets any by flag.
+
+        It sets them in place: in a `Norm` that the head shares with the backbone, or that is the
+        default of a class, a flag for one would change all.
+        """
+        for field in fields_of(self):
+            setattr(self, field.name, _own(getattr(self, field.name)))
+
 
 def fields_of(node: Any) -> list[dataclasses.Field]:
     """The settable fields of a dataclass, linen module or class of these, without linen's own."""
@@ -184,10 +195,20 @@ def fields_of(node: Any) -> list[dataclasses.Field]:
     return [f for f in dataclasses.fields(node) if f.init and f.name not in hidden]
 
 
+def _own(node: Any) -> Any:
+    """A copy of a config tree that shares no part with it, or with itself."""
+    if not dataclasses.is_dataclass(node) or isinstance(node, type):
+        return node
+    parts = {f.name: _own(getattr(node, f.name)) for f in fields_of(node)}
+    if isinstance(node, nn.Module):
+        return node.clone(**parts)
+    return dataclasses.replace(node, **parts)
+
+
 def with_fields(module: nn.Module, values: Mapping[str, Any]) -> nn.Module:
     """The module with fields set in it, and in every module that it holds, where they have them.
 
-    with_fields(model, {"form": "plain"}) is the model in plain forms throughout.
+    with_fields(model, {"compute": PLAIN}) is the model in plain forms throughout.
     """
     changes: dict[str, Any] = {}
     for field in fields_of(module):
@@ -218,8 +239,9 @@ def from_dict(values: Any) -> Any:
     """The inverse of `to_dict`.
 
     A stored config is data: reading it imports nothing but this package's own models, and makes
-    nothing but their configs (docs/safety.md). What an older version of this code did not know is
-    not in its configs: such a field gets its default, and a warning names it.
+    nothing but their configs (docs/safety.md). Names of an older version are read by the table of
+    `jaxseg.renamed`. What it did not know is not in its configs: such a field gets its default, and
+    a warning names it.
 
     Raises:
       ValueError: a class or a field that this version of the code does not have, a class that a
@@ -228,41 +250,49 @@ def from_dict(values: Any) -> Any:
     return _from_dict(values, 0)
 
 
-def _from_dict(values: Any, depth: int) -> Any:
+def _from_dict(values: Any, depth: int, default: Any = dataclasses.MISSING) -> Any:
+    """`default`: the part that its owner has by default, whose fields stand for missing ones."""
     if depth > _DEEPEST:
         raise ValueError(f"its parts are nested more than {_DEEPEST} deep")
     if isinstance(values, list):
         return tuple(_from_dict(value, depth + 1) for value in values)
     if not isinstance(values, Mapping):
         return values
+    values = renamed.part(values)
     cls = _class_of(values)
     fields = {f.name: f for f in fields_of(cls)}
     given = {
-        name: _from_dict(value, depth + 1) for name, value in values.items() if name != "class"
+        name: _from_dict(value, depth + 1, fields[name].default if name in fields else None)
+        for name, value in values.items()
+        if name != "class"
     }
     if unknown := sorted(set(given) - set(fields)):
         raise ValueError(
             f"{cls.__name__} has no field {', '.join(unknown)}: "
             "the config was written by another version of jaxseg"
         )
+    filled: dict[str, Any] = {}
     for name in [name for name in fields if name not in given]:
-        default, factory = fields[name].default, fields[name].default_factory
-        if factory is not dataclasses.MISSING:
-            default = factory()
-        if default is dataclasses.MISSING:
+        value, factory = fields[name].default, fields[name].default_factory
+        if type(default) is cls:
+            value = getattr(default, name)
+        elif factory is not dataclasses.MISSING:
+            value = factory()
+        if value is dataclasses.MISSING:
             raise ValueError(
                 f"{cls.__name__} needs the field {name}, which the config lacks: "
                 "it was written by another version of jaxseg"
             )
         _log.warning(
             "the config lacks %s.%s, as one of an older version: its default %.60r is taken",
-            *(cls.__name__, name, default),
+            *(cls.__name__, name, value),
         )
+        filled[name] = value
     for name, value in given.items():
         kind = _part(fields[name].type)
         if kind is not None and not isinstance(value, kind):
             raise ValueError(f"{cls.__name__}.{name} is {str(value)[:60]!r}, not a {kind.__name__}")
-    return cls(**given)
+    return cls(**filled, **given)
 
 
 def _part(kind: Any) -> type | None:

@@ -26,7 +26,8 @@ converted.json, which names the origin of each leaf and the file's sha256. It ap
 complete, or not at all.
 
 To keep what was loaded as it is, --config.optim.multipliers with a factor of 0 freezes parameters
-(("^backbone/", 0.0)); running statistics move all the same, unless the backbone has norm="frozen".
+(("^backbone/", 0.0)); running statistics move all the same, unless the backbone's norm.kind is
+"frozen".
 
 Exit status: 0 done; 1 refused or failed, with what is wrong; 2 a wrong flag.
 """

@@ -7,9 +7,8 @@ import flax.linen as nn
 import flax.struct
 import jax
 
+from jaxseg.shape_trace import SMALL, trace_shapes
 from jaxseg.types import Array, Variables
-
-_SMALL = (65, 65)  # traced quickly
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -45,7 +44,7 @@ def variables(state: TrainState, *, use_ema: bool = False) -> Variables:
 
 
 def abstract_variables(
-    model: nn.Module, size: tuple[int, int] = _SMALL, channels: int = 3
+    model: nn.Module, size: tuple[int, int] = SMALL, channels: int = 3
 ) -> dict[str, Any]:
     """{"params", "batch_stats"} of a model as shapes, without computing any.
 
@@ -54,8 +53,7 @@ def abstract_variables(
       size: (height, width) of the image that it is traced with; parameters do not depend on it.
       channels: of the image.
     """
-    images = jax.numpy.zeros((1, *size, channels))
-    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    _, shapes = trace_shapes(model, size, channels)
     return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
 
 

@@ -19,8 +19,10 @@ import jax.numpy as jnp
 from jaxseg import config
 from jaxseg.inference.infer import at_output_stride, make_predictions
 from jaxseg.inspection.layer_trace import Layer, trace
+from jaxseg.layers.compute import PLAIN
 from jaxseg.runtime.mesh import batch_sharding, check_split, make_mesh, with_shardings
-from jaxseg.training.step import init_state, init_variables, make_optimizer, make_train_step
+from jaxseg.shape_trace import trace_shapes
+from jaxseg.training.step import init_state, make_optimizer, make_train_step
 
 _MEGABYTE = 1 << 20
 _HEADS = ("layer", "kind", "rate", "stride", "sees", "output", "parameters", "multiply-adds")
@@ -46,7 +48,7 @@ def summarize(model: nn.Module, size: tuple[int, int]) -> Summary:
       model: takes images [B, H, W, 3].
       size: (height, width) of the image.
     """
-    layers, parameters = trace(config.with_fields(model, {"form": "plain"}), size)
+    layers, parameters = trace(config.with_fields(model, {"compute": PLAIN}), size)
     return Summary(size, layers, parameters, sum(layer.multiply_adds for layer in layers))
 
 
@@ -136,7 +138,7 @@ def step_memory(experiment: config.Experiment, size: tuple[int, int]) -> dict[st
 
     protocol = experiment.eval
     view = dataclasses.replace(protocol, scales=(max(protocol.scales),), flip=False)
-    outputs, variables = jax.eval_shape(functools.partial(init_variables, experiment))
+    outputs, variables = trace_shapes(experiment.model, size)
     classes = outputs["logits"].shape[-1]
     predict = make_predictions(experiment.model, view, data.mean, data.std, classes)
     frame = protocol.size if any(protocol.size) else size

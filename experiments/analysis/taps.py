@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxseg.inspection.layer_trace import Layer
 from jaxseg.inspection.valid_taps import outer_taps
-from jaxseg.layers.fast.taps import Window
+from jaxseg.layers.window import Window
 
 
 def _on_axis(length: int, kernel_size: int, rate: int) -> np.ndarray:

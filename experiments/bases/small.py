@@ -13,6 +13,8 @@ paper's number. Each set of `shapes/` (jaxseg/data/builders/shapes.py) asks for 
     python -m launch.sweep --ablation=deeplab_v3/table1 --size=shapes
 """
 
+import dataclasses
+
 import flax.linen as nn
 
 from experiments.deeplab_v3 import voc
@@ -20,6 +22,7 @@ from experiments.deeplab_v3_plus import camvid, xception_voc
 from experiments.deeplab_v3_plus import voc as deeplab_v3_plus_voc
 from jaxseg import config
 from jaxseg.backbones import resnet, xception
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v3, deeplab_v3_plus
 
 CLASSES = 7
@@ -79,7 +82,7 @@ def resnet10(output_stride: int = 16) -> resnet.ResNet:
         width=16,
         output_stride=output_stride,
         stem="3x3x3",
-        norm_decay=NORM_DECAY,
+        norm=Norm(decay=NORM_DECAY),
     )
 
 
@@ -98,14 +101,14 @@ def short_sighted(stage_units: tuple[int, ...], width: int = 16) -> resnet.ResNe
         stem="3x3x3",
         stride_at="last_3x3",
         multi_grid=(1,) * stage_units[-1],
-        norm_decay=NORM_DECAY,
+        norm=Norm(decay=NORM_DECAY),
     )
 
 
 def shapes_v3(name: str, output_stride: int = 16) -> config.Experiment:
     """DeepLab v3 without ASPP, as in its cascade, on a narrow ResNet of ten layers."""
     model = deeplab_v3.DeepLabV3(
-        CLASSES, resnet10(output_stride), aspp=False, norm_decay=NORM_DECAY
+        CLASSES, resnet10(output_stride), aspp=False, norm=Norm(decay=NORM_DECAY)
     )
     return aligned(shapes(name, model))
 
@@ -115,7 +118,7 @@ def shapes_cascade(stage_units: tuple[int, ...] = (1,)) -> config.Experiment:
     return shapes(
         "shapes/far",
         deeplab_v3.DeepLabV3(
-            CLASSES, short_sighted(stage_units), aspp=False, norm_decay=NORM_DECAY
+            CLASSES, short_sighted(stage_units), aspp=False, norm=Norm(decay=NORM_DECAY)
         ),
         steps=600,
     )
@@ -134,7 +137,7 @@ def shapes_aspp(name: str, stage_units: tuple[int, ...] = (1,)) -> config.Experi
             short_sighted(stage_units),
             atrous_rates=(1, 2, 3),
             aspp_features=64,
-            norm_decay=NORM_DECAY,
+            norm=Norm(decay=NORM_DECAY),
         ),
     )
 
@@ -146,9 +149,8 @@ def shapes_v3_plus(name: str, output_stride: int = 16) -> config.Experiment:
         resnet10(output_stride),
         atrous_rates=(2,),
         aspp_features=64,
-        low_level_features=16,
-        decoder_features=64,
-        norm_decay=NORM_DECAY,
+        decoder=deeplab_v3_plus.Decoder(low_level_features=16, features=64),
+        norm=Norm(decay=NORM_DECAY),
     )
     return aligned(shapes(name, model))
 
@@ -158,11 +160,14 @@ def shapes_xception() -> config.Experiment:
     experiment = shapes_v3_plus("shapes/cells")
     experiment.model = experiment.model.clone(
         backbone=xception.Xception(
-            depth=41, width=0.15, middle_modules=2, output_stride=16, norm_decay=NORM_DECAY
+            depth=41,
+            width=0.15,
+            middle_modules=2,
+            output_stride=16,
+            norm=xception.NORM.with_decay(NORM_DECAY),
         ),
-        low_level="entry2_pointwise2",
-        aspp_separable=True,
-        decoder_separable=True,
+        decoder=dataclasses.replace(experiment.model.decoder, low_level="entry2_pointwise2"),
+        separable=deeplab_v3_plus.Separable(aspp=True, decoder=True),
     )
     return experiment
 
@@ -177,8 +182,8 @@ def encoder_alone(experiment: config.Experiment) -> deeplab_v3.DeepLabV3:
         atrous_rates=plus.atrous_rates,
         image_pooling=plus.image_pooling,
         aspp_features=plus.aspp_features,
-        aspp_separable=plus.aspp_separable,
-        norm_decay=plus.norm_decay,
+        aspp_separable=plus.separable.aspp,
+        norm=plus.norm,
     )
 
 
@@ -205,8 +210,8 @@ def camvid_v3(depth: int = 50) -> config.Experiment:
     return _on_camvid(
         model.clone(
             num_classes=11,
-            backbone=model.backbone.clone(depth=depth, norm_decay=0.97),
-            norm_decay=0.97,  # averages shorter than the paper's: far fewer images
+            backbone=model.backbone.clone(depth=depth, norm=model.backbone.norm.with_decay(0.97)),
+            norm=Norm(decay=0.97),  # averages shorter than the paper's: far fewer images
         )
     )
 
@@ -215,9 +220,7 @@ def camvid_v3_plus(depth: int = 50) -> config.Experiment:
     """DeepLab v3+ as published, on ResNet-50; see `camvid_v3`."""
     model = deeplab_v3_plus_voc.get_config().model
     encoder = camvid_v3(depth).model
-    return _on_camvid(
-        model.clone(num_classes=11, backbone=encoder.backbone, norm_decay=encoder.norm_decay)
-    )
+    return _on_camvid(model.clone(num_classes=11, backbone=encoder.backbone, norm=encoder.norm))
 
 
 def camvid_xception() -> config.Experiment:
@@ -226,7 +229,9 @@ def camvid_xception() -> config.Experiment:
     decay = 0.97
     return _on_camvid(
         model.clone(
-            num_classes=11, backbone=model.backbone.clone(norm_decay=decay), norm_decay=decay
+            num_classes=11,
+            backbone=model.backbone.clone(norm=model.backbone.norm.with_decay(decay)),
+            norm=Norm(decay=decay),
         )
     )
 

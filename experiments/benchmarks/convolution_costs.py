@@ -19,8 +19,9 @@ import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks import timing
+from jaxseg.layers.conv import plain_conv
 from jaxseg.layers.fast import conv, taps, winograd
-from jaxseg.layers.fast.taps import Window, Windows
+from jaxseg.layers.window import Window, Windows
 from jaxseg.runtime import memory
 from jaxseg.types import Array
 
@@ -41,7 +42,7 @@ Call = Callable[[Array, Array, Array], Array]  # (x, kernel, cotangent) -> resul
 def _forms(windows: Windows) -> dict[str, dict[str, Call]]:
     """Pass -> form -> call."""
     rate = windows[0].rate
-    library = functools.partial(conv.library, windows=windows)
+    library = functools.partial(plain_conv, windows=windows)
     return {
         "forward": {
             "library": lambda x, w, dy: library(x, w),

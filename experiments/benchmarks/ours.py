@@ -1,5 +1,6 @@
 """jaxseg as a contender: the training step of `jaxseg.train`, or a forward pass."""
 
+import dataclasses
 import functools
 import os
 import time
@@ -12,12 +13,16 @@ import numpy as np
 
 from experiments.benchmarks import processes, timing, torch_tables, work
 from jaxseg import config
+from jaxseg.backbones import xception
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.backbones.xception import Xception
 from jaxseg.inference.infer import at_output_stride, normalise
-from jaxseg.models.backbone_unet import smp_unet
-from jaxseg.models.deeplab_v3 import smp_deeplab_v3, torchvision_deeplab_v3
-from jaxseg.models.deeplab_v3_plus import smp_deeplab_v3_plus
+from jaxseg.layers.compute import Compute
+from jaxseg.models.compat import (
+    smp_deeplab_v3,
+    smp_deeplab_v3_plus,
+    smp_unet,
+    torchvision_deeplab_v3,
+)
 from jaxseg.models.pspnet import PSPNet
 from jaxseg.models.segnet import SegNet
 from jaxseg.runtime import memory
@@ -28,7 +33,7 @@ from jaxseg.weights import load
 _PEAK_SIZE, _PEAK_REPEATS = 8192, 20
 
 
-class ActivatedXception(Xception):
+class ActivatedXception(xception.Xception):
     """With DeepLab's low-level skips after ReLU, where timm takes them."""
 
     def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
@@ -42,9 +47,10 @@ def model(given: work.Work) -> nn.Module:
     if given.model == "v3_plus":
         built: nn.Module = smp_deeplab_v3_plus(given.depth, work.NUM_CLASSES, 16, work.ATROUS_RATES)
     elif given.model == "v3_plus_xception":
-        backbone = ActivatedXception(depth=65, output_stride=16, norm_decay=0.9)
+        backbone = ActivatedXception(depth=65, output_stride=16, norm=xception.NORM.with_decay(0.9))
         like = smp_deeplab_v3_plus(given.depth, work.NUM_CLASSES, 16, work.ATROUS_RATES)
-        built = like.clone(backbone=backbone, low_level="entry2_pointwise2")
+        decoder = dataclasses.replace(like.decoder, low_level="entry2_pointwise2")
+        built = like.clone(backbone=backbone, decoder=decoder)
     elif given.model == "unet":
         built = smp_unet(given.depth, work.NUM_CLASSES)
     elif given.model == "segnet":
@@ -59,8 +65,8 @@ def model(given: work.Work) -> nn.Module:
             built = at_output_stride(built, 16)
     else:
         built = smp_deeplab_v3(given.depth, work.NUM_CLASSES, 16, work.ATROUS_RATES)
-    fields = {"form": given.variant or "auto", "dtype": given.dtype, "dropout": 0.0}
-    return config.with_fields(built, fields)
+    compute = Compute(given.dtype, given.variant or "auto")
+    return config.with_fields(built, {"compute": compute, "dropout": 0.0})
 
 
 def experiment_of(given: work.Work) -> config.Experiment:

@@ -25,6 +25,7 @@ from jax.sharding import AxisType
 from experiments.benchmarks import timing
 from jaxseg import config
 from jaxseg.backbones.resnet import ResNet
+from jaxseg.layers.compute import PLAIN
 from jaxseg.models.deeplab_v3 import DeepLabV3
 from jaxseg.runtime.mesh import batch_sharding, with_shardings
 from jaxseg.training import step
@@ -38,7 +39,7 @@ _CLASSES = 19
 
 def _experiment(depth: int) -> config.Experiment:
     model = DeepLabV3(_CLASSES, ResNet(depth=depth, output_stride=16))
-    return config.Experiment(model=config.with_fields(model, {"form": "plain"}))
+    return config.Experiment(model=config.with_fields(model, {"compute": PLAIN}))
 
 
 def _large() -> config.Experiment:

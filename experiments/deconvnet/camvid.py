@@ -15,6 +15,7 @@ Measured: see experiments/results/.
 from experiments.deeplab_v3_plus import camvid as deeplab_v3_plus_camvid
 from experiments.segnet import camvid
 from jaxseg import config
+from jaxseg.layers.norm import CAFFE_NORM
 from jaxseg.models import deconvnet
 
 
@@ -40,6 +41,6 @@ def get_config(size: str = "small") -> config.Experiment:
         fc_features=256,
         fc_kernel=5,
         decoder_relu=False,
-        norm_decay=0.97,
+        norm=CAFFE_NORM.with_decay(0.97),
     )
     return experiment

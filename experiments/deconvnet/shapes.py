@@ -9,6 +9,7 @@ Measured: see experiments/results/.
 
 from experiments import quickstart
 from jaxseg import config
+from jaxseg.layers.norm import CAFFE_NORM
 from jaxseg.models import deconvnet
 
 
@@ -29,6 +30,6 @@ def get_config() -> config.Experiment:
         fc_features=128,
         fc_kernel=4,
         decoder_relu=False,
-        norm_decay=0.95,
+        norm=CAFFE_NORM.with_decay(0.95),
     )
     return experiment

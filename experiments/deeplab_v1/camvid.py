@@ -14,6 +14,7 @@ Measured: see experiments/results/.
 from experiments.deeplab_v3_plus import camvid as deeplab_v3_plus_camvid
 from experiments.segnet import camvid
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v1
 
 
@@ -34,14 +35,14 @@ def get_config(size: str = "small") -> config.Experiment:
     backbone = deeplab_v1.large_fov_backbone()
     if size == "full":
         return camvid.segnet_protocol(
-            deeplab_v1.DeepLabV1(num_classes=11, backbone=backbone.clone(norm="batch"))
+            deeplab_v1.DeepLabV1(num_classes=11, backbone=backbone.clone(norm=Norm()))
         )
     if size != "small":
         raise ValueError(f"size is {size!r}: it must be small or full")
     experiment = deeplab_v3_plus_camvid.get_config()
     experiment.model = deeplab_v1.DeepLabV1(
         num_classes=11,
-        backbone=backbone.clone(width=16, norm="batch", norm_decay=0.97),
+        backbone=backbone.clone(width=16, norm=Norm(decay=0.97)),
         rate=6,
         head_features=128,
         dropout=0.1,

@@ -15,6 +15,7 @@ from experiments.deeplab_v1 import voc
 from experiments.deeplab_v2 import resnet_voc, vgg_voc
 from jaxseg import config
 from jaxseg.backbones import vgg
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v1, deeplab_v2
 
 AFTER = " + CRF"
@@ -48,9 +49,9 @@ def whole(experiment: config.Experiment) -> Change:
     return {part: getattr(experiment, part) for part in parts}
 
 
-def vgg16(norm_decay: float = 0.97) -> vgg.VGG:
+def vgg16(norm: Norm = Norm(decay=0.97)) -> vgg.VGG:
     """LargeFOV's VGG-16 for a start from nothing. Departure: batch norm."""
-    return deeplab_v1.large_fov_backbone().clone(norm="batch", norm_decay=norm_decay)
+    return deeplab_v1.large_fov_backbone().clone(norm=norm)
 
 
 def camvid() -> config.Experiment:
@@ -89,7 +90,7 @@ def _on_shapes() -> dict[str, Change]:
 
 def _on_camvid() -> dict[str, Change]:
     aspp = deeplab_v2.DeepLabV2(11, vgg16(), head_features=1024, dropout=0.1)
-    resnet = deeplab_v2.deeplab_v2_resnet(50, norm="batch", norm_decay=0.97)
+    resnet = deeplab_v2.deeplab_v2_resnet(50, norm=Norm(decay=0.97))
     return {
         "VGG-16, LargeFOV": {},
         "VGG-16, ASPP-L": {"model": aspp},

@@ -14,6 +14,7 @@ from experiments.deeplab_v1 import voc
 from experiments.deeplab_v1.crf import OF_SHAPES, before_and_after, camvid
 from jaxseg import config
 from jaxseg.backbones import vgg
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v1
 
 NARROW, WIDE = "4x4, rate 4", "4x4, rate 8"
@@ -59,7 +60,7 @@ def get_ablation() -> Ablation:
     prototxt; those of "4x4, rate 8" and "7x7, rate 4" were not found.
     """
     small_window = deeplab_v1.small_window_backbone()
-    normed = small_window.clone(norm="batch", norm_decay=0.97)
+    normed = small_window.clone(norm=Norm(decay=0.97))
     paper = before_and_after(_rows(small_window, {"data.crop_size": (306, 306)}, {}), "deeplab_v1")
     quarter: dict[str, Change] = {
         NARROW: {"model.kernel_size": 4, "model.rate": 1},

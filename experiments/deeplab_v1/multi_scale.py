@@ -12,6 +12,7 @@ from experiments.deeplab_v1 import field_of_view, voc
 from experiments.deeplab_v1.crf import AFTER, OF_SHAPES, before_and_after
 from jaxseg import config
 from jaxseg.backbones import vgg
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v1
 
 LARGE_FOV, LARGE_FOV_MSC = "LargeFOV", "MSc-LargeFOV"
@@ -38,7 +39,7 @@ def shapes() -> config.Experiment:
     Departure: batch norm, as in all networks here that start from nothing.
     """
     backbone = deeplab_v1.large_fov_backbone().clone(
-        depth=11, width=8, norm="batch", norm_decay=ablation_bases.NORM_DECAY
+        depth=11, width=8, norm=Norm(decay=ablation_bases.NORM_DECAY)
     )
     return ablation_bases.shapes(
         "shapes/cells",
@@ -75,7 +76,7 @@ def get_ablation() -> Ablation:
     the new weights alone; that the first network's classifier learns on is a re-upload's.
     """
     narrow = deeplab_v1.small_window_backbone()
-    normed = narrow.clone(norm="batch", norm_decay=0.97)
+    normed = narrow.clone(norm=Norm(decay=0.97))
     paper = before_and_after(_rows(narrow, {"data.crop_size": (306, 306)}), "deeplab_v1")
     small = {**MSC, "model.msc_features": 16, "train.steps": 150}
     return Ablation(

@@ -9,6 +9,7 @@ Measured: see experiments/results/.
 
 from experiments import quickstart
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v1
 
 
@@ -22,7 +23,7 @@ def get_config() -> config.Experiment:
     backbone = deeplab_v1.large_fov_backbone()
     experiment.model = deeplab_v1.DeepLabV1(
         num_classes=7,
-        backbone=backbone.clone(width=8, norm="batch", norm_decay=0.95),
+        backbone=backbone.clone(width=8, norm=Norm(decay=0.95)),
         rate=4,
         head_features=64,
         dropout=0.0,

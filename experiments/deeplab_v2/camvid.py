@@ -11,6 +11,7 @@ Expected: the paper has no CamVid figure. Measured: see experiments/results/.
 from experiments.deeplab_v3_plus import camvid as deeplab_v3_plus_camvid
 from experiments.segnet import camvid
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v2
 
 
@@ -29,13 +30,13 @@ def get_config(size: str = "small") -> config.Experiment:
     if size == "full":
         return camvid.segnet_protocol(
             deeplab_v2.DeepLabV2(
-                num_classes=11, backbone=deeplab_v2.deeplab_v2_resnet(101, norm="batch")
+                num_classes=11, backbone=deeplab_v2.deeplab_v2_resnet(101, norm=Norm())
             )
         )
     if size != "small":
         raise ValueError(f"size is {size!r}: it must be small or full")
     experiment = deeplab_v3_plus_camvid.get_config()
-    backbone = deeplab_v2.deeplab_v2_resnet(18, norm="batch", norm_decay=0.97)
+    backbone = deeplab_v2.deeplab_v2_resnet(18, norm=Norm(decay=0.97))
     experiment.model = deeplab_v2.DeepLabV2(
         num_classes=11,
         backbone=backbone.clone(width=32, stride_at="first_3x3"),

@@ -13,6 +13,7 @@ from experiments.deeplab_v1.crf import AFTER, OF_SHAPES
 from experiments.deeplab_v2 import resnet_voc
 from experiments.deeplab_v3.table6 import ON_COCO
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v2
 
 COCO = "trained on COCO"
@@ -50,7 +51,7 @@ def camvid() -> config.Experiment:
     experiment = ablation_bases.camvid_v3()
     experiment.model = deeplab_v2.DeepLabV2(
         11,
-        deeplab_v2.deeplab_v2_resnet(50, norm="batch", norm_decay=0.97),
+        deeplab_v2.deeplab_v2_resnet(50, norm=Norm(decay=0.97)),
         scales=deeplab_v2.MSC,
     )
     experiment.loss.cross_entropy, experiment.loss.coarse = 0.0, 1.0

@@ -9,6 +9,7 @@ Measured: see experiments/results/.
 
 from experiments import quickstart
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v2
 
 
@@ -19,7 +20,7 @@ def get_config() -> config.Experiment:
     image. Departure: trained norms, two scales, and half the rates of ASPP-S: maps are 17 x 17.
     """
     experiment = quickstart.get_config()
-    backbone = deeplab_v2.deeplab_v2_resnet(18, norm="batch", norm_decay=0.95)
+    backbone = deeplab_v2.deeplab_v2_resnet(18, norm=Norm(decay=0.95))
     experiment.model = deeplab_v2.DeepLabV2(
         num_classes=7,
         backbone=backbone.clone(width=16, stride_at="first_3x3"),

@@ -12,6 +12,7 @@ from experiments.deeplab_v3 import voc
 from experiments.deeplab_v3_plus import camvid as deeplab_v3_plus_camvid
 from experiments.segnet import camvid
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v3
 
 
@@ -29,7 +30,9 @@ def get_config(size: str = "small") -> config.Experiment:
         model = voc.get_config().model
         # Averages shorter than the paper's: there are far fewer images.
         return camvid.segnet_protocol(
-            model.clone(num_classes=11, backbone=model.backbone.clone(depth=50), norm_decay=0.99)
+            model.clone(
+                num_classes=11, backbone=model.backbone.clone(depth=50), norm=Norm(decay=0.99)
+            )
         )
     if size != "small":
         raise ValueError(f"size is {size!r}: it must be 'small' or 'full'")
@@ -41,6 +44,6 @@ def get_config(size: str = "small") -> config.Experiment:
         atrous_rates=encoder.atrous_rates,
         aspp_features=encoder.aspp_features,
         aspp_separable=True,
-        norm_decay=encoder.norm_decay,
+        norm=encoder.norm,
     )
     return experiment

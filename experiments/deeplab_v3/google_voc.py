@@ -11,8 +11,11 @@ Measured: see experiments/results/google_deeplab_v3_voc.json.
         --weights=deeplabv3_257_mv_gpu.tflite --workdir=runs/google --config.eval.output_stride=16
 """
 
+import dataclasses
+
 from jaxseg import config
 from jaxseg.backbones import mobilenet_v2
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v3
 
 
@@ -28,11 +31,14 @@ def get_config() -> config.Experiment:
         model=deeplab_v3.DeepLabV3(
             num_classes=21,
             backbone=mobilenet_v2.MobileNetV2(
-                width=0.5, divisible_by=1, output_stride=8, norm="frozen"
+                width=0.5,
+                divisible_by=1,
+                output_stride=8,
+                norm=dataclasses.replace(mobilenet_v2.NORM, kind="frozen"),
             ),
             atrous_rates=(),
             image_pooling=True,
-            norm="frozen",
+            norm=Norm("frozen", decay=0.9997),
         ),
         data=config.Data(
             name="voc2012",

@@ -13,7 +13,7 @@ DECAYS = (0.95, 0.9, 0.99, 0.997, 0.9997)
 
 
 def _change(backbone: float, head: float) -> Change:
-    return {"model.backbone.norm_decay": backbone, "model.norm_decay": head}
+    return {"model.backbone.norm.decay": backbone, "model.norm.decay": head}
 
 
 def get_ablation() -> Ablation:

@@ -22,6 +22,6 @@ def get_config() -> config.Experiment:
         backbone=encoder.backbone.clone(output_stride=8),
         atrous_rates=encoder.atrous_rates,
         aspp_features=encoder.aspp_features,
-        norm_decay=encoder.norm_decay,
+        norm=encoder.norm,
     )
     return experiment

@@ -9,6 +9,7 @@ Measured: not yet; the recipe starts from an ImageNet backbone (--config.train.i
 
 from jaxseg import config
 from jaxseg.backbones import resnet
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v3
 
 
@@ -34,11 +35,11 @@ def get_config() -> config.Experiment:
                 stem="3x3x3",
                 stride_at="last_3x3",
                 multi_grid=(1, 2, 4),
-                norm_decay=0.95,
+                norm=Norm(decay=0.95),
             ),
             atrous_rates=(6, 12, 18),
             image_pooling=True,
-            norm_decay=0.9997,
+            norm=Norm(decay=0.9997),
         ),
         data=config.Data(
             name="voc2012",

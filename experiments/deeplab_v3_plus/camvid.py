@@ -10,6 +10,7 @@ Measured: see experiments/results/.
 
 from jaxseg import config
 from jaxseg.backbones import resnet
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v3_plus
 
 
@@ -20,18 +21,16 @@ def get_config() -> config.Experiment:
     the outer taps of a rate of 12 or 18 see next to nothing but padding, so they stay untrained,
     and at 360 x 480 they see the image (at step 800 that cost ten points of mIoU).
     """
-    norm_decay = 0.97
+    norm = Norm(decay=0.97)
     return config.Experiment(
         model=deeplab_v3_plus.DeepLabV3Plus(
             num_classes=11,
-            backbone=resnet.ResNet(depth=18, width=32, output_stride=16, norm_decay=norm_decay),
+            backbone=resnet.ResNet(depth=18, width=32, output_stride=16, norm=norm),
             atrous_rates=(2, 4, 6),
             aspp_features=128,
-            aspp_separable=True,
-            low_level_features=32,
-            decoder_features=128,
-            decoder_separable=True,
-            norm_decay=norm_decay,
+            separable=deeplab_v3_plus.Separable(aspp=True, decoder=True),
+            decoder=deeplab_v3_plus.Decoder(low_level_features=32, features=128),
+            norm=norm,
         ),
         data=config.Data(
             name="camvid",

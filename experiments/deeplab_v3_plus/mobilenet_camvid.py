@@ -15,6 +15,7 @@ from experiments.deeplab_v3_plus import camvid as deeplab_v3_plus_camvid
 from experiments.segnet import camvid
 from jaxseg import config
 from jaxseg.backbones import mobilenet_v2
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v3_plus
 
 
@@ -33,16 +34,18 @@ def get_config(size: str = "small") -> config.Experiment:
       ValueError: `size` is neither.
     """
     if size == "full":
-        norm_decay = 0.99
+        norm = Norm(decay=0.99)
         return camvid.segnet_protocol(
             deeplab_v3_plus.DeepLabV3Plus(
                 num_classes=11,
-                backbone=mobilenet_v2.MobileNetV2(output_stride=16, norm_decay=norm_decay),
-                aspp_separable=True,
-                low_level="layer_4_depthwise",
-                decoder_separable=True,
-                separable_init="truncated_normal",
-                norm_decay=norm_decay,
+                backbone=mobilenet_v2.MobileNetV2(
+                    output_stride=16, norm=mobilenet_v2.NORM.with_decay(norm.decay)
+                ),
+                separable=deeplab_v3_plus.Separable(
+                    aspp=True, decoder=True, init="truncated_normal"
+                ),
+                decoder=deeplab_v3_plus.Decoder("layer_4_depthwise"),
+                norm=norm,
             )
         )
     if size != "small":
@@ -50,12 +53,13 @@ def get_config(size: str = "small") -> config.Experiment:
     experiment = deeplab_v3_plus_camvid.get_config()
     experiment.model = experiment.model.clone(
         backbone=mobilenet_v2.MobileNetV2(
-            width=0.35, divisible_by=8, output_stride=16, norm_decay=0.97
+            width=0.35,
+            divisible_by=8,
+            output_stride=16,
+            norm=mobilenet_v2.NORM.with_decay(0.97),
         ),
         aspp_features=64,
-        low_level="layer_4_depthwise",
-        low_level_features=24,
-        decoder_features=64,
+        decoder=deeplab_v3_plus.Decoder("layer_4_depthwise", low_level_features=24, features=64),
     )
     experiment.data.mean = experiment.data.std = (127.5, 127.5, 127.5)
     return experiment

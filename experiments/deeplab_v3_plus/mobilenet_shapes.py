@@ -11,23 +11,25 @@ Measured: see experiments/results/.
 from experiments import quickstart
 from jaxseg import config
 from jaxseg.backbones import mobilenet_v2
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v3_plus
 
 
 def get_config() -> config.Experiment:
     """The quick start's data, loss and schedule; MobileNetV2 of width 0.35 from nothing."""
     experiment = quickstart.get_config()
-    norm_decay = 0.95
+    norm = Norm(decay=0.95)
     experiment.model = deeplab_v3_plus.DeepLabV3Plus(
         num_classes=7,
-        backbone=mobilenet_v2.MobileNetV2(width=0.35, output_stride=16, norm_decay=norm_decay),
+        backbone=mobilenet_v2.MobileNetV2(
+            width=0.35,
+            output_stride=16,
+            norm=mobilenet_v2.NORM.with_decay(norm.decay),
+        ),
         atrous_rates=(2, 4),
         aspp_features=64,
-        aspp_separable=True,
-        low_level="layer_4_depthwise",
-        low_level_features=24,
-        decoder_features=64,
-        decoder_separable=True,
-        norm_decay=norm_decay,
+        separable=deeplab_v3_plus.Separable(aspp=True, decoder=True),
+        decoder=deeplab_v3_plus.Decoder("layer_4_depthwise", low_level_features=24, features=64),
+        norm=norm,
     )
     return experiment

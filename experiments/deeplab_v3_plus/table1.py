@@ -10,7 +10,7 @@ from experiments.bases import small
 from experiments.deeplab_v3_plus import voc
 
 PAPER = {48: 78.21, 8: 77.61, 16: 77.92, 32: 78.16, 64: 77.94}
-ONE_CONV = {"model.decoder_convs": 1}  # [3x3, 256]
+ONE_CONV = {"model.decoder.convs": 1}  # [3x3, 256]
 
 
 def get_ablation() -> Ablation:
@@ -20,7 +20,7 @@ def get_ablation() -> Ablation:
         source="arXiv 1802.02611, Table 1: PASCAL VOC 2012 val, mIoU, ResNet-101, one scale, "
         "output stride 16 in training and evaluation.",
         rows=tuple(
-            Row(f"{channels} channels", {"model.low_level_features": channels}, miou)
+            Row(f"{channels} channels", {"model.decoder.low_level_features": channels}, miou)
             for channels, miou in PAPER.items()
         ),
         paper=Size(voc.get_config, ONE_CONV),

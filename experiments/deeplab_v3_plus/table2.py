@@ -13,14 +13,14 @@ PAPER = (78.21, 78.85, 78.02, 77.25, 78.07, 78.61)
 
 
 def _changes(narrow: int, middle: str) -> dict[str, Change]:
-    one: Change = {"model.decoder_convs": 1}
+    one: Change = {"model.decoder.convs": 1}
     return {
         "one 3x3": one,
-        "two 3x3": {"model.decoder_convs": 2},
-        "three 3x3": {"model.decoder_convs": 3},
-        "one 3x3 of half the width": {**one, "model.decoder_features": narrow},
-        "one 1x1": {**one, "model.decoder_kernel_size": 1},
-        "Conv2 and Conv3, one 3x3 each": {**one, "model.middle_levels": (middle,)},
+        "two 3x3": {"model.decoder.convs": 2},
+        "three 3x3": {"model.decoder.convs": 3},
+        "one 3x3 of half the width": {**one, "model.decoder.features": narrow},
+        "one 1x1": {**one, "model.decoder.kernel_size": 1},
+        "Conv2 and Conv3, one 3x3 each": {**one, "model.decoder.middle_levels": (middle,)},
     }
 
 

@@ -38,7 +38,7 @@ PAPER = (
 
 def _changes(base: config.Experiment) -> dict[str, Change]:
     """The rows without COCO, over an experiment with separable ASPP and decoder."""
-    decoder: Change = {"model.aspp_separable": False, "model.decoder_separable": False}
+    decoder: Change = {"model.separable.aspp": False, "model.separable.decoder": False}
     alone: Change = {
         "model": small.encoder_alone(base),
         "model.aspp_separable": False,

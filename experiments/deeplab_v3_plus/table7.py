@@ -22,7 +22,7 @@ def _changes(base: config.Experiment) -> dict[str, Change]:
         "decoder, no image pooling, Xception-71": {
             **plain,
             "model.backbone.depth": 71,
-            "model.low_level": "entry3_pointwise2",
+            "model.decoder.low_level": "entry3_pointwise2",
         },
     }
 

@@ -9,6 +9,7 @@ Measured: not yet; the recipe starts from an ImageNet backbone (--config.train.i
 
 from experiments.deeplab_v3 import voc
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v3_plus
 
 
@@ -19,10 +20,9 @@ def get_config() -> config.Experiment:
         num_classes=21,
         backbone=experiment.model.backbone,
         atrous_rates=(6, 12, 18),
-        low_level="stage1_residual",
-        low_level_features=48,
-        decoder_features=256,
-        decoder_convs=2,
-        norm_decay=0.9997,
+        decoder=deeplab_v3_plus.Decoder(
+            "stage1_residual", low_level_features=48, features=256, convs=2
+        ),
+        norm=Norm(decay=0.9997),
     )
     return experiment

@@ -10,11 +10,14 @@ With --config=experiments/deeplab_v3_plus/xception_camvid.py:full Xception-65 by
 for a GPU.
 """
 
+import dataclasses
+
 from experiments.deeplab_v3_plus import camvid as deeplab_v3_plus_camvid
 from experiments.deeplab_v3_plus import xception_voc
 from experiments.segnet import camvid
 from jaxseg import config
 from jaxseg.backbones import xception
+from jaxseg.layers.norm import Norm
 
 
 def get_config(size: str = "small") -> config.Experiment:
@@ -33,7 +36,9 @@ def get_config(size: str = "small") -> config.Experiment:
         # Averages shorter than the paper's: there are far fewer images.
         return camvid.segnet_protocol(
             model.clone(
-                num_classes=11, backbone=model.backbone.clone(norm_decay=0.99), norm_decay=0.99
+                num_classes=11,
+                backbone=model.backbone.clone(norm=model.backbone.norm.with_decay(0.99)),
+                norm=Norm(decay=0.99),
             )
         )
     if size != "small":
@@ -41,8 +46,12 @@ def get_config(size: str = "small") -> config.Experiment:
     experiment = deeplab_v3_plus_camvid.get_config()
     experiment.model = experiment.model.clone(
         backbone=xception.Xception(
-            depth=41, width=0.25, middle_modules=3, output_stride=16, norm_decay=0.97
+            depth=41,
+            width=0.25,
+            middle_modules=3,
+            output_stride=16,
+            norm=xception.NORM.with_decay(0.97),
         ),
-        low_level="entry2_pointwise2",
+        decoder=dataclasses.replace(experiment.model.decoder, low_level="entry2_pointwise2"),
     )
     return experiment

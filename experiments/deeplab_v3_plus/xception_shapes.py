@@ -11,6 +11,7 @@ Measured: see experiments/results/.
 from experiments import quickstart
 from jaxseg import config
 from jaxseg.backbones import xception
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v3_plus
 
 
@@ -20,19 +21,20 @@ def get_config() -> config.Experiment:
     Xception-41 at 0.15 of its width, with two modules in the middle flow instead of eight.
     """
     experiment = quickstart.get_config()
-    norm_decay = 0.95
+    norm = Norm(decay=0.95)
     experiment.model = deeplab_v3_plus.DeepLabV3Plus(
         num_classes=7,
         backbone=xception.Xception(
-            depth=41, width=0.15, middle_modules=2, output_stride=16, norm_decay=norm_decay
+            depth=41,
+            width=0.15,
+            middle_modules=2,
+            output_stride=16,
+            norm=xception.NORM.with_decay(norm.decay),
         ),
         atrous_rates=(2, 4),
         aspp_features=64,
-        aspp_separable=True,
-        low_level="entry2_pointwise2",
-        low_level_features=24,
-        decoder_features=64,
-        decoder_separable=True,
-        norm_decay=norm_decay,
+        separable=deeplab_v3_plus.Separable(aspp=True, decoder=True),
+        decoder=deeplab_v3_plus.Decoder("entry2_pointwise2", low_level_features=24, features=64),
+        norm=norm,
     )
     return experiment

@@ -12,6 +12,7 @@ Measured: not yet; the recipe starts from an ImageNet backbone (--config.train.i
 from experiments.deeplab_v3 import voc
 from jaxseg import config
 from jaxseg.backbones import xception
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v3_plus
 
 
@@ -23,16 +24,15 @@ def get_config() -> config.Experiment:
     experiment = voc.get_config()
     experiment.model = deeplab_v3_plus.DeepLabV3Plus(
         num_classes=21,
-        backbone=xception.Xception(depth=65, output_stride=16, norm_decay=0.9997),
+        backbone=xception.Xception(
+            depth=65, output_stride=16, norm=xception.NORM.with_decay(0.9997)
+        ),
         atrous_rates=(6, 12, 18),
-        aspp_separable=True,
-        low_level="entry2_pointwise2",
-        low_level_features=48,
-        decoder_features=256,
-        decoder_convs=2,
-        decoder_separable=True,
-        separable_init="truncated_normal",
-        norm_decay=0.9997,
+        separable=deeplab_v3_plus.Separable(aspp=True, decoder=True, init="truncated_normal"),
+        decoder=deeplab_v3_plus.Decoder(
+            "entry2_pointwise2", low_level_features=48, features=256, convs=2
+        ),
+        norm=Norm(decay=0.9997),
     )
     experiment.optim.weight_decay = 4e-5
     return experiment

@@ -17,6 +17,7 @@ Measured: see experiments/results/.
 from experiments.deeplab_v3_plus import camvid as deeplab_v3_plus_camvid
 from experiments.segnet import camvid
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import dilation
 
 UP = 4 / 3  # from 360 x 480 to the paper's 480 x 640
@@ -74,7 +75,7 @@ def get_config(size: str = "small") -> config.Experiment:
     """
     if size in ("front_end", "joint"):
         return _by_the_paper(size)
-    backbone = dilation.front_end_backbone().clone(norm="batch")
+    backbone = dilation.front_end_backbone().clone(norm=Norm())
     if size == "full":
         return camvid.segnet_protocol(dilation.Dilation(11, backbone, dilation.CONTEXT_8))
     if size != "small":
@@ -82,7 +83,7 @@ def get_config(size: str = "small") -> config.Experiment:
     experiment = deeplab_v3_plus_camvid.get_config()
     experiment.model = dilation.Dilation(
         num_classes=11,
-        backbone=backbone.clone(width=16, padding=True, norm_decay=0.97),
+        backbone=backbone.clone(width=16, padding=True, norm=Norm(decay=0.97)),
         context_rates=dilation.CONTEXT_8,
         head_features=128,
         dropout=0.1,

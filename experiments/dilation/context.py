@@ -12,6 +12,7 @@ from experiments.ablation.ablation import Ablation, Change, Row, Size
 from experiments.bases import small
 from experiments.dilation import context_voc, frontend_voc
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import dilation
 
 FRONT_END = "front end"
@@ -31,7 +32,7 @@ def shapes() -> config.Experiment:
     Departure: batch norm, and zeros around each map.
     """
     backbone = dilation.front_end_backbone().clone(
-        depth=11, width=8, padding=True, norm="batch", norm_decay=small.NORM_DECAY
+        depth=11, width=8, padding=True, norm=Norm(decay=small.NORM_DECAY)
     )
     model = dilation.Dilation(small.CLASSES, backbone, head_features=64, dropout=0.0)
     return small.shapes("shapes/far", model, steps=STEPS)
@@ -44,7 +45,7 @@ def camvid() -> config.Experiment:
     would make four times as many of 360 x 480.
     """
     experiment = small.camvid_v3()
-    backbone = dilation.front_end_backbone().clone(padding=True, norm="batch", norm_decay=0.97)
+    backbone = dilation.front_end_backbone().clone(padding=True, norm=Norm(decay=0.97))
     experiment.model = dilation.Dilation(11, backbone, head_features=1024, dropout=0.1)
     experiment.train.steps = CAMVID_STEPS
     return experiment

@@ -9,6 +9,7 @@ Measured: see experiments/results/.
 
 from experiments import quickstart
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import dilation
 
 
@@ -22,7 +23,7 @@ def get_config() -> config.Experiment:
     backbone = dilation.front_end_backbone()
     experiment.model = dilation.Dilation(
         num_classes=7,
-        backbone=backbone.clone(width=8, padding=True, norm="batch", norm_decay=0.95),
+        backbone=backbone.clone(width=8, padding=True, norm=Norm(decay=0.95)),
         context_rates=dilation.CONTEXT_7,
         head_features=64,
         dropout=0.0,

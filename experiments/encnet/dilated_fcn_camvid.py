@@ -13,6 +13,7 @@ a GPU.
 from experiments.deeplab_v3_plus import camvid as deeplab_v3_plus_camvid
 from experiments.segnet import camvid
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import dilated_fcn, encnet
 
 
@@ -32,12 +33,12 @@ def get_config(size: str = "small") -> config.Experiment:
     if size != "small":
         raise ValueError(f"size is {size!r}: it must be 'small' or 'full'")
     experiment = deeplab_v3_plus_camvid.get_config()
-    norm_decay = 0.97
+    norm = Norm(decay=0.97)
     experiment.model = dilated_fcn.DilatedFCN(
         num_classes=11,
-        backbone=encnet.encnet_backbone(18, norm_decay).clone(width=32),
+        backbone=encnet.encnet_backbone(18, norm).clone(width=32),
         head_features=128,
         aux_features=64,
-        norm_decay=norm_decay,
+        norm=norm,
     )
     return experiment

@@ -10,6 +10,7 @@ Measured: see experiments/results/.
 
 from experiments import quickstart
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import dilated_fcn, encnet
 
 
@@ -19,12 +20,12 @@ def get_config() -> config.Experiment:
     A quarter-width ResNet-18 at output stride 8.
     """
     experiment = quickstart.get_config()
-    norm_decay = 0.95
+    norm = Norm(decay=0.95)
     experiment.model = dilated_fcn.DilatedFCN(
         num_classes=7,
-        backbone=encnet.encnet_backbone(18, norm_decay).clone(width=16),
+        backbone=encnet.encnet_backbone(18, norm).clone(width=16),
         head_features=64,
         aux_features=32,
-        norm_decay=norm_decay,
+        norm=norm,
     )
     return experiment

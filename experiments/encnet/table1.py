@@ -10,6 +10,7 @@ from experiments.ablation.ablation import Ablation, Change, Row, Size
 from experiments.bases import small
 from experiments.encnet import pascal_context
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import dilated_fcn, encnet
 
 SIX_SCALES: Change = {
@@ -48,7 +49,7 @@ def shapes() -> config.Experiment:
             head_features=64,
             codewords=16,
             aux_features=0,
-            norm_decay=small.NORM_DECAY,
+            norm=Norm(decay=small.NORM_DECAY),
         ),
     )
 
@@ -56,7 +57,9 @@ def shapes() -> config.Experiment:
 def camvid() -> config.Experiment:
     """EncNet as published on ResNet-50, from nothing."""
     experiment = small.camvid_v3()
-    experiment.model = encnet.EncNet(11, encnet.encnet_backbone(50, 0.97), norm_decay=0.97)
+    experiment.model = encnet.EncNet(
+        11, encnet.encnet_backbone(50, Norm(decay=0.97)), norm=Norm(decay=0.97)
+    )
     experiment.loss.aux_weight = 0.2
     return experiment
 
@@ -73,9 +76,11 @@ def get_ablation() -> Ablation:
         small.short_sighted((1,)),
         head_features=64,
         aux_features=0,
-        norm_decay=small.NORM_DECAY,
+        norm=Norm(decay=small.NORM_DECAY),
     )
-    camvid_fcn = dilated_fcn.DilatedFCN(11, encnet.encnet_backbone(50, 0.97), norm_decay=0.97)
+    camvid_fcn = dilated_fcn.DilatedFCN(
+        11, encnet.encnet_backbone(50, Norm(decay=0.97)), norm=Norm(decay=0.97)
+    )
     values = (41.0, 47.6, 49.2, 51.7, 52.6)
     rows = _rows({"model": fcn}, {"model.backbone.depth": 50}, {})
     paper = dict(zip(rows, values, strict=False))

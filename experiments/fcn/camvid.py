@@ -15,6 +15,7 @@ from experiments.deeplab_v3_plus import camvid as deeplab_v3_plus_camvid
 from experiments.segnet import camvid
 from jaxseg import config
 from jaxseg.backbones import vgg
+from jaxseg.layers.norm import Norm
 from jaxseg.models import fcn
 
 
@@ -33,14 +34,14 @@ def get_config(size: str = "small") -> config.Experiment:
       ValueError: another size.
     """
     if size == "full":
-        backbone = vgg.VGG(image_padding=100, norm="batch")
+        backbone = vgg.VGG(image_padding=100, norm=Norm())
         return camvid.segnet_protocol(fcn.FCN(num_classes=11, backbone=backbone))
     if size != "small":
         raise ValueError(f"size is {size!r}: it must be small or full")
     experiment = deeplab_v3_plus_camvid.get_config()
     experiment.model = fcn.FCN(
         num_classes=11,
-        backbone=vgg.VGG(width=16, norm="batch", norm_decay=0.97),
+        backbone=vgg.VGG(width=16, norm=Norm(decay=0.97)),
         head_features=128,
         fc6_padding=None,
         dropout=0.1,

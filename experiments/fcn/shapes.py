@@ -12,6 +12,7 @@ FCN-16s and FCN-32s with --config.model.stride=16 and 32.
 from experiments import quickstart
 from jaxseg import config
 from jaxseg.backbones import vgg
+from jaxseg.layers.norm import Norm
 from jaxseg.models import fcn
 
 
@@ -24,7 +25,7 @@ def get_config() -> config.Experiment:
     experiment = quickstart.get_config()
     experiment.model = fcn.FCN(
         num_classes=7,
-        backbone=vgg.VGG(width=8, norm="batch", norm_decay=0.95),
+        backbone=vgg.VGG(width=8, norm=Norm(decay=0.95)),
         head_features=128,
         fc6_padding=None,
         dropout=0.1,

@@ -11,6 +11,7 @@ from experiments.bases import small
 from experiments.fcn import fcn32s_voc
 from jaxseg import config
 from jaxseg.backbones import vgg
+from jaxseg.layers.norm import Norm
 from jaxseg.models import fcn
 
 ON = {"train.init_partial": True}  # of the stage before, all but the new scores
@@ -26,7 +27,7 @@ def shapes() -> config.Experiment:
 
     Departure: batch norm, and zeros around each map in place of the border of 100.
     """
-    backbone = vgg.VGG(depth=11, width=8, norm="batch", norm_decay=small.NORM_DECAY)
+    backbone = vgg.VGG(depth=11, width=8, norm=Norm(decay=small.NORM_DECAY))
     model = fcn.FCN(
         small.CLASSES,
         backbone,
@@ -48,7 +49,7 @@ def camvid() -> config.Experiment:
     experiment = small.camvid_v3()
     experiment.model = fcn.FCN(
         11,
-        vgg.VGG(norm="batch", norm_decay=0.97),
+        vgg.VGG(norm=Norm(decay=0.97)),
         stride=32,
         head_features=1024,
         fc6_padding=None,

@@ -11,6 +11,7 @@ Measured: see experiments/results/.
 
 from experiments import quickstart
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import full_resolution
 
 
@@ -21,6 +22,6 @@ def get_config() -> config.Experiment:
     """
     experiment = quickstart.get_config()
     experiment.model = full_resolution.FullResolution(
-        num_classes=7, width=8, depth=8, norm_decay=0.95
+        num_classes=7, width=8, depth=8, norm=Norm(decay=0.95)
     )
     return experiment

@@ -11,6 +11,7 @@ Measured: see experiments/results/.
 
 from experiments import quickstart
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import patch_classifier
 
 
@@ -23,7 +24,7 @@ def get_config() -> config.Experiment:
     """
     experiment = quickstart.get_config()
     experiment.model = patch_classifier.PatchClassifier(
-        num_classes=7, width=8, head_features=32, norm="batch", norm_decay=0.95
+        num_classes=7, width=8, head_features=32, norm=Norm(decay=0.95)
     )
     experiment.data.batch_size = 8
     return experiment

@@ -10,6 +10,7 @@ Expected: the paper has no CamVid figure. Measured: see experiments/results/.
 from experiments.deeplab_v3_plus import camvid as deeplab_v3_plus_camvid
 from experiments.segnet import camvid
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import parsenet
 
 
@@ -28,12 +29,12 @@ def get_config(size: str = "small") -> config.Experiment:
     """
     model = parsenet.parsenet_fcn(11, parsenet.MAPS)
     if size == "full":
-        return camvid.segnet_protocol(model.clone(backbone=model.backbone.clone(norm="batch")))
+        return camvid.segnet_protocol(model.clone(backbone=model.backbone.clone(norm=Norm())))
     if size != "small":
         raise ValueError(f"size is {size!r}: it must be small or full")
     experiment = deeplab_v3_plus_camvid.get_config()
     experiment.model = model.clone(
-        backbone=model.backbone.clone(width=16, norm="batch", norm_decay=0.97),
+        backbone=model.backbone.clone(width=16, norm=Norm(decay=0.97)),
         head_features=128,
         dropout=0.1,
     )

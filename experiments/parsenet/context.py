@@ -11,6 +11,7 @@ from experiments.bases import small
 from experiments.parsenet import voc
 from jaxseg import config
 from jaxseg.backbones import vgg
+from jaxseg.layers.norm import Norm
 from jaxseg.models import parsenet
 
 MAPS = parsenet.MAPS  # pool6, fc7, conv5, conv4, conv3
@@ -36,7 +37,7 @@ def camvid() -> config.Experiment:
     """On VGG-16 from nothing, head of 1024. Departure: batch norm."""
     experiment = small.camvid_v3()
     experiment.model = parsenet.parsenet_fcn(11, MAPS).clone(
-        backbone=vgg.VGG(atrous_pools=False, norm="batch", norm_decay=0.97),
+        backbone=vgg.VGG(atrous_pools=False, norm=Norm(decay=0.97)),
         head_features=1024,
         dropout=0.1,
     )

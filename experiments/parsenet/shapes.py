@@ -9,6 +9,7 @@ Measured: see experiments/results/.
 
 from experiments import quickstart
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import parsenet
 
 
@@ -20,7 +21,7 @@ def get_config() -> config.Experiment:
     experiment = quickstart.get_config()
     model = parsenet.parsenet_fcn(7, parsenet.MAPS)
     experiment.model = model.clone(
-        backbone=model.backbone.clone(width=8, norm="batch", norm_decay=0.95),
+        backbone=model.backbone.clone(width=8, norm=Norm(decay=0.95)),
         head_features=64,
         dropout=0.0,
     )

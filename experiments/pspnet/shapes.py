@@ -9,18 +9,19 @@ Measured: see experiments/results/.
 
 from experiments import quickstart
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import pspnet
 
 
 def get_config() -> config.Experiment:
     """The quick start's data, loss and schedule, with a quarter-width ResNet-18."""
     experiment = quickstart.get_config()
-    norm_decay = 0.95
+    norm = Norm(decay=0.95)
     experiment.model = pspnet.PSPNet(
         num_classes=7,
-        backbone=pspnet.pspnet_backbone(18, norm_decay).clone(width=16),
+        backbone=pspnet.pspnet_backbone(18, norm).clone(width=16),
         head_features=64,
         aux_features=32,
-        norm_decay=norm_decay,
+        norm=norm,
     )
     return experiment

@@ -10,6 +10,7 @@ from experiments.ablation.ablation import Ablation, Change, Row, Size
 from experiments.bases import small
 from experiments.pspnet import voc
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import pspnet
 
 GLOBAL, PYRAMID = (1,), (1, 2, 3, 6)
@@ -36,7 +37,7 @@ def shapes() -> config.Experiment:
         small.short_sighted((1,)),
         head_features=32,
         aux_features=0,
-        norm_decay=small.NORM_DECAY,
+        norm=Norm(decay=small.NORM_DECAY),
     )
     return small.shapes("shapes/scene", model, steps=300)
 
@@ -44,7 +45,9 @@ def shapes() -> config.Experiment:
 def camvid() -> config.Experiment:
     """PSPNet on ResNet-50 from nothing."""
     experiment = small.camvid_v3()
-    experiment.model = pspnet.PSPNet(11, pspnet.pspnet_backbone(50, 0.97), norm_decay=0.97)
+    experiment.model = pspnet.PSPNet(
+        11, pspnet.pspnet_backbone(50, Norm(decay=0.97)), norm=Norm(decay=0.97)
+    )
     return experiment
 
 

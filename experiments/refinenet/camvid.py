@@ -11,6 +11,7 @@ With --config=experiments/refinenet/camvid.py:full ResNet-50 by SegNet's protoco
 from experiments.deeplab_v3_plus import camvid as deeplab_v3_plus_camvid
 from experiments.segnet import camvid
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import refinenet
 
 
@@ -37,7 +38,7 @@ def get_config(size: str = "small") -> config.Experiment:
     experiment = deeplab_v3_plus_camvid.get_config()
     experiment.model = refinenet.RefineNet(
         num_classes=11,
-        backbone=refinenet.refinenet_backbone(18, norm_decay=0.97).clone(width=32),
+        backbone=refinenet.refinenet_backbone(18, norm=Norm(decay=0.97)).clone(width=32),
         head_features=64,
         scale_paths=True,
         dropout=0.1,

@@ -9,6 +9,7 @@ Measured: see experiments/results/.
 
 from experiments import quickstart
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import refinenet
 
 
@@ -20,7 +21,7 @@ def get_config() -> config.Experiment:
     experiment = quickstart.get_config()
     experiment.model = refinenet.RefineNet(
         num_classes=7,
-        backbone=refinenet.refinenet_backbone(18, norm_decay=0.95).clone(width=16),
+        backbone=refinenet.refinenet_backbone(18, norm=Norm(decay=0.95)).clone(width=16),
         head_features=16,
         scale_paths=True,
         dropout=0.0,

@@ -10,6 +10,7 @@ Measured: not yet; the recipe starts from an ImageNet backbone (--config.train.i
 
 from jaxseg import config
 from jaxseg.inference import protocols
+from jaxseg.layers.norm import Norm
 from jaxseg.models import refinenet
 
 TRAIN_IMAGES = 10_582
@@ -35,7 +36,7 @@ def get_config() -> config.Experiment:
     """
     return config.Experiment(
         model=refinenet.RefineNet(
-            num_classes=21, backbone=refinenet.refinenet_backbone(101, norm="frozen")
+            num_classes=21, backbone=refinenet.refinenet_backbone(101, norm=Norm("frozen"))
         ),
         data=config.Data(
             name="voc2012",

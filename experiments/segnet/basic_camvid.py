@@ -16,6 +16,7 @@ Other rows of Table 1: --config.model.encoder_addition=True, --config.model.deco
 from experiments.deeplab_v3_plus import camvid as deeplab_v3_plus_camvid
 from experiments.segnet import camvid
 from jaxseg import config
+from jaxseg.layers.norm import CAFFE_NORM
 from jaxseg.models import segnet_basic
 
 BIASES = r"^(conv\w*|classifier)/bias$"  # of convolutions
@@ -40,7 +41,9 @@ def get_config(size: str = "small") -> config.Experiment:
     """
     if size == "small":
         experiment = deeplab_v3_plus_camvid.get_config()
-        experiment.model = segnet_basic.SegNetBasic(num_classes=11, width=16, norm_decay=0.97)
+        experiment.model = segnet_basic.SegNetBasic(
+            num_classes=11, width=16, norm=CAFFE_NORM.with_decay(0.97)
+        )
     elif size in ("full", "release"):
         experiment = camvid.segnet_protocol(
             segnet_basic.SegNetBasic(num_classes=11, use_bias=size == "release")

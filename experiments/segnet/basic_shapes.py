@@ -10,12 +10,15 @@ Measured: see experiments/results/.
 
 from experiments import quickstart
 from jaxseg import config
+from jaxseg.layers.norm import CAFFE_NORM
 from jaxseg.models import segnet_basic
 
 
 def get_config() -> config.Experiment:
     """The quick start's data, loss and schedule; an eighth of the paper's width, raw pixels."""
     experiment = quickstart.get_config()
-    experiment.model = segnet_basic.SegNetBasic(num_classes=7, width=8, norm_decay=0.95)
+    experiment.model = segnet_basic.SegNetBasic(
+        num_classes=7, width=8, norm=CAFFE_NORM.with_decay(0.95)
+    )
     experiment.data.mean, experiment.data.std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     return experiment

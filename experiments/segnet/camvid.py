@@ -18,6 +18,7 @@ import flax.linen as nn
 
 from experiments.deeplab_v3_plus import camvid
 from jaxseg import config
+from jaxseg.layers.norm import CAFFE_NORM
 from jaxseg.models import segnet
 
 # Median-frequency weights of the released segnet_train.prototxt, in the order of its classes, which
@@ -74,7 +75,10 @@ def get_config(size: str = "small") -> config.Experiment:
     if size == "small":
         experiment = camvid.get_config()
         experiment.model = segnet.SegNet(
-            num_classes=11, width=16, decoder_relu=False, norm_decay=0.97
+            num_classes=11,
+            width=16,
+            decoder_relu=False,
+            norm=CAFFE_NORM.with_decay(0.97),
         )
         return experiment
     if size not in ("full", "release"):

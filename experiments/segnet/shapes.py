@@ -9,6 +9,7 @@ Measured: see experiments/results/.
 
 from experiments import quickstart
 from jaxseg import config
+from jaxseg.layers.norm import CAFFE_NORM
 from jaxseg.models import segnet
 
 
@@ -21,6 +22,10 @@ def get_config() -> config.Experiment:
     """
     experiment = quickstart.get_config()
     experiment.model = segnet.SegNet(
-        num_classes=7, depth=11, width=16, decoder_relu=False, norm_decay=0.95
+        num_classes=7,
+        depth=11,
+        width=16,
+        decoder_relu=False,
+        norm=CAFFE_NORM.with_decay(0.95),
     )
     return experiment

@@ -12,6 +12,7 @@ from experiments.bases import small
 from experiments.segnet import basic_camvid
 from experiments.segnet import camvid as segnet_camvid
 from jaxseg import config
+from jaxseg.layers.norm import CAFFE_NORM
 from jaxseg.models import segnet_basic
 
 FCN_BASIC = {
@@ -54,7 +55,7 @@ def shapes() -> config.Experiment:
         kernel_size=5,
         input_norm=False,
         use_bias=False,
-        norm_decay=small.NORM_DECAY,
+        norm=CAFFE_NORM.with_decay(small.NORM_DECAY),
     )
     experiment = small.shapes("shapes/thin", model, steps=300)
     experiment.loss.dice = 1.0
@@ -68,7 +69,7 @@ def camvid() -> config.Experiment:
     """
     experiment = small.camvid_v3()
     experiment.model = segnet_basic.SegNetBasic(
-        11, input_norm=False, use_bias=False, norm_decay=0.97
+        11, input_norm=False, use_bias=False, norm=CAFFE_NORM.with_decay(0.97)
     )
     experiment.loss.class_weights = segnet_camvid.RELEASED
     return experiment

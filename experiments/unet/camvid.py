@@ -10,6 +10,7 @@ Expected: the paper has no CamVid figure. Measured: see experiments/results/.
 from experiments.deeplab_v3_plus import camvid as deeplab_v3_plus_camvid
 from experiments.segnet import camvid
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import unet
 
 
@@ -25,11 +26,11 @@ def get_config(size: str = "small") -> config.Experiment:
       ValueError: another size.
     """
     if size == "full":
-        return camvid.segnet_protocol(unet.UNet(num_classes=11, norm="batch"))
+        return camvid.segnet_protocol(unet.UNet(num_classes=11, norm=Norm()))
     if size != "small":
         raise ValueError(f"size is {size!r}: it must be small or full")
     experiment = deeplab_v3_plus_camvid.get_config()
     experiment.model = unet.UNet(
-        num_classes=11, width=16, valid=False, norm="batch", norm_decay=0.97, dropout=0.1
+        num_classes=11, width=16, valid=False, norm=Norm(decay=0.97), dropout=0.1
     )
     return experiment

@@ -26,6 +26,7 @@ The errors, of the slices that are for validation, by the paper's protocol:
 """
 
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import unet
 
 
@@ -81,7 +82,7 @@ def _small(experiment: config.Experiment) -> config.Experiment:
     this size), batch norm and AdamW, which take hundreds of steps instead of tens of thousands.
     """
     experiment.model = unet.UNet(
-        num_classes=2, width=16, valid=False, norm="batch", norm_decay=0.97, dropout=0.1
+        num_classes=2, width=16, valid=False, norm=Norm(decay=0.97), dropout=0.1
     )
     experiment.data.batch_size = 4
     experiment.data.crop_size = (256, 256)

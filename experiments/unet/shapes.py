@@ -9,6 +9,7 @@ Measured: see experiments/results/.
 
 from experiments import quickstart
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import unet
 
 
@@ -20,6 +21,6 @@ def get_config() -> config.Experiment:
     """
     experiment = quickstart.get_config()
     experiment.model = unet.UNet(
-        num_classes=7, width=8, valid=False, norm="batch", norm_decay=0.95, dropout=0.0
+        num_classes=7, width=8, valid=False, norm=Norm(decay=0.95), dropout=0.0
     )
     return experiment

@@ -10,6 +10,7 @@ from experiments.ablation.ablation import Ablation, Row, Size
 from experiments.bases import small
 from experiments.unet import isbi_em
 from jaxseg import config
+from jaxseg.layers.norm import Norm
 from jaxseg.models import unet
 
 EM = (2.18, 0.65)  # one over twice the share of each class, of 24 slices
@@ -30,8 +31,7 @@ def shapes() -> config.Experiment:
         width=8,
         levels=3,
         valid=False,
-        norm="batch",
-        norm_decay=small.NORM_DECAY,
+        norm=Norm(decay=small.NORM_DECAY),
         dropout=0.0,
     )
     experiment = small.shapes("shapes/cells", model, steps=200)

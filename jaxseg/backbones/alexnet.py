@@ -13,6 +13,7 @@ import dataclasses
 import flax.linen as nn
 
 from jaxseg.layers.atrous import AtrousLaw
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import Conv, he_normal_fan_in
 from jaxseg.layers.grid import Grid
 from jaxseg.layers.lrn import local_response_norm
@@ -52,8 +53,7 @@ class AlexNet(nn.Module):
     output_stride: int = 32  # 4, 8, 16, 32
     width: int = 64  # of 64: the share of the published features, in even numbers
     image_padding: int = 2  # zeros around the image; 2 in torchvision's, 100 in FCN
-    dtype: str = "float32"
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @property
     def head_rate(self) -> int:
@@ -87,14 +87,13 @@ class AlexNet(nn.Module):
                 groups=variant.groups[number - 1],
                 use_bias=True,
                 kernel_init=he_normal_fan_in,
-                dtype=self.dtype,
-                form=self.form,
+                compute=self.compute,
                 name=f"conv{number}",
             )(x)
             x = ends[f"conv{number}"] = nn.relu(x)  # [B, H/s, W/s, features]
             if number in POOLED:
                 stride, _ = law.step(2)
-                x = max_pool(x, POOL, stride, ceil=variant.ceil, form=self.form)
+                x = max_pool(x, POOL, stride, ceil=variant.ceil, form=self.compute.of("pool"))
                 if variant.normalises and number < POOLED[-1]:
                     x = local_response_norm(x)
                 ends[f"pool{number}"] = x  # [B, H/2s, W/2s, features]

@@ -12,12 +12,15 @@ k s + 1 pixels (257, 513) is odd for even s, and stride 2 makes k s / 2 + 1 of i
 at such sizes every layer down to output stride s is TensorFlow's.
 """
 
+import functools
+
 import flax.linen as nn
 
 from jaxseg.layers.atrous import AtrousLaw
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import DepthwiseConv
 from jaxseg.layers.conv_norm import ConvNorm
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.types import Array
 
 # Table 2: (expansion t, channels c, repetitions n, stride s of the first of them).
@@ -32,6 +35,7 @@ BLOCKS = (
 )
 STEM_CHANNELS = 32
 EXPANDED_DIVISIBLE_BY = 8  # of the expanded channels at any width, as in the released code
+NORM = Norm(epsilon=1e-3, decay=0.997, groups=8)
 INIT = nn.initializers.truncated_normal(0.09)  # the released code's; the paper is silent
 
 
@@ -50,54 +54,34 @@ class InvertedResidual(nn.Module):
     stride: int = 1
     rate: int = 1
     residual: bool = False
-    norm: str = "batch"
-    norm_epsilon: float = 1e-3
-    norm_decay: float = 0.997
-    norm_groups: int = 8
-    dtype: str = "float32"
-    form: str = "auto"
+    norm: Norm = NORM
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
         """[B, H, W, C] -> the output [B, H/s, W/s, features] and the depthwise output before it."""
-
-        def conv_norm(features: int, name: str) -> ConvNorm:
-            return ConvNorm(
-                features,
-                kernel_size=1,
-                activate=False,
-                kernel_init=INIT,
-                norm=self.norm,
-                norm_epsilon=self.norm_epsilon,
-                norm_decay=self.norm_decay,
-                norm_groups=self.norm_groups,
-                dtype=self.dtype,
-                form=self.form,
-                name=name,
-            )
-
+        point = functools.partial(
+            ConvNorm,
+            kernel_size=1,
+            activate=False,
+            kernel_init=INIT,
+            norm=self.norm,
+            compute=self.compute,
+        )
         y = x
         if self.expanded != x.shape[-1]:
-            y = nn.relu6(conv_norm(self.expanded, "expand")(y, train=train))  # [B, H, W, expanded]
+            y = nn.relu6(point(self.expanded, name="expand")(y, train=train))  # [B, H, W, expanded]
         y = DepthwiseConv(
             3,
             self.stride,
             self.rate,
             kernel_init=INIT,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name="depthwise",
         )(y)  # [B, H/s, W/s, expanded]
-        y = Norm(
-            self.norm,
-            self.norm_epsilon,
-            self.norm_decay,
-            self.norm_groups,
-            self.dtype,
-            name="depthwise_norm",
-        )(y, train=train)
+        y = NormLayer(self.norm, self.compute.dtype, name="depthwise_norm")(y, train=train)
         depthwise = nn.relu6(y)
-        y = conv_norm(self.features, "project")(depthwise, train=train)  # [B, H/s, W/s, features]
+        y = point(self.features, name="project")(depthwise, train=train)  # [B, H/s, W/s, features]
         return (x + y if self.residual else y), depthwise
 
 
@@ -111,12 +95,8 @@ class MobileNetV2(nn.Module):
     width: float = 1.0  # the paper's width multiplier
     output_stride: int = 16
     divisible_by: int = 8  # scaled channels are a multiple of this
-    norm: str = "batch"
-    norm_epsilon: float = 1e-3
-    norm_decay: float = 0.997
-    norm_groups: int = 8
-    dtype: str = "float32"
-    form: str = "auto"
+    norm: Norm = NORM
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
@@ -140,11 +120,7 @@ class MobileNetV2(nn.Module):
             activate=False,
             kernel_init=INIT,
             norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            norm_decay=self.norm_decay,
-            norm_groups=self.norm_groups,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name="layer_1",
         )(x, train=train)
         x = nn.relu6(x)  # [B, H/2, W/2, 32 width]
@@ -167,11 +143,7 @@ class MobileNetV2(nn.Module):
                     # By the nominal stride: a layer whose stride is left out is the same function.
                     residual=nominal == 1 and x.shape[-1] == features,
                     norm=self.norm,
-                    norm_epsilon=self.norm_epsilon,
-                    norm_decay=self.norm_decay,
-                    norm_groups=self.norm_groups,
-                    dtype=self.dtype,
-                    form=self.form,
+                    compute=self.compute,
                     name=f"layer_{index}",
                 )(x, train=train)
                 ends[f"layer_{index}"] = x

@@ -24,7 +24,9 @@ from typing import NamedTuple
 import flax.linen as nn
 
 from jaxseg.layers.atrous import AtrousLaw
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.layers.norm import Norm
 from jaxseg.layers.pool import max_pool
 from jaxseg.types import Array
 
@@ -122,13 +124,9 @@ class ResNet(nn.Module):
     multi_grid: tuple[int, ...] = (1, 1, 1)
     extra_blocks: int = 0  # copies of the last stage: 3 is DeepLab v3's cascade up to block7
     width: int = 64  # features of stage 1; the papers' is 64
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    dtype: str = "float32"
+    norm: Norm = Norm()
+    compute: Compute = Compute()
     remat: bool = False  # keep each unit's input only, compute the rest again for the gradient
-    form: str = "auto"
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
@@ -147,15 +145,7 @@ class ResNet(nn.Module):
           ValueError: a field has a value that no ResNet here has.
         """
         units = list(self.units())
-        block = functools.partial(
-            ConvNorm,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            norm_decay=self.norm_decay,
-            norm_groups=self.norm_groups,
-            dtype=self.dtype,
-            form=self.form,
-        )
+        block = functools.partial(ConvNorm, norm=self.norm, compute=self.compute)
         if self.stem == "7x7":
             x = block(self.width, 7, 2, name="stem1")(x, train=train)  # [B, H/2, W/2, 64]
         else:
@@ -163,7 +153,8 @@ class ResNet(nn.Module):
             x = block(self.width, 3, name="stem2")(x, train=train)
             x = block(2 * self.width, 3, name="stem3")(x, train=train)  # [B, H/2, W/2, 128]
         ends = {"stem": x}
-        x = max_pool(x, 3, 2, 1, ceil=self.ceil_pooling, form=self.form)  # [B, H/4, W/4, C]
+        pool = self.compute.of("pool")
+        x = max_pool(x, 3, 2, 1, ceil=self.ceil_pooling, form=pool)  # [B, H/4, W/4, C]
         make = BasicUnit if self.depth in BASIC else BottleneckUnit
         for unit in units:
             module = make(

@@ -4,7 +4,7 @@ Thirteen 3x3 convolutions (VGG-16) with a pooling after each of five stages, the
 first two layers, fc6 and fc7, as convolutions. What the papers change are fields:
 
     VGG(image_padding=100)                          FCN: a border from which every score is cropped
-    VGG(norm="batch", places=True)                  SegNet, DeconvNet: where each maximum lay
+    VGG(norm=Norm(), places=True)                   SegNet, DeconvNet: where each maximum lay
     VGG(output_stride=8, pool_windows=(3,) * 5, pool_paddings=(1,) * 5)        DeepLab v1 LargeFOV
     VGG(output_stride=8, padding=False, atrous_pools=False)            Yu and Koltun's front end
 
@@ -19,9 +19,10 @@ Without them (`atrous_pools=False`) there is nothing to hold it against.
 import flax.linen as nn
 
 from jaxseg.layers.atrous import AtrousLaw
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import Conv, he_normal_fan_in
 from jaxseg.layers.grid import Grid
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.layers.pool import max_pool
 from jaxseg.layers.unpool import max_pool_with_places
 from jaxseg.types import Array
@@ -55,13 +56,8 @@ class VGG(nn.Module):
     places: bool = False  # keep where each maximum lay; for windows of 2 without padding
     use_bias: bool = True  # of convolutions
     dropout: float = 0.0  # of the outputs of the poolings 3, 4 and 5: Bayesian SegNet
-    norm: str = "none"  # "batch": after each convolution
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    norm_bias_init: float = 0.0
-    dtype: str = "float32"
-    form: str = "auto"
+    norm: Norm = Norm("none")  # "batch": after each convolution
+    compute: Compute = Compute()
 
     @property
     def head_rate(self) -> int:
@@ -85,7 +81,7 @@ class VGG(nn.Module):
             small.
         """
         self._check()
-        law = AtrousLaw(self.output_stride)
+        law, pool = AtrousLaw(self.output_stride), self.compute.of("pool")
         ends: dict[str, Array] = {}
         for stage, count in enumerate(UNITS[self.depth], start=1):
             features = self.width * CHANNELS[stage - 1]
@@ -98,27 +94,19 @@ class VGG(nn.Module):
                     padding=self._padding(stage, unit, rate),
                     use_bias=self.use_bias,
                     kernel_init=he_normal_fan_in,
-                    dtype=self.dtype,
-                    form=self.form,
+                    compute=self.compute,
                     name=f"conv{stage}_{unit}",
                 )(x)
-                x = Norm(
-                    self.norm,
-                    self.norm_epsilon,
-                    self.norm_decay,
-                    self.norm_groups,
-                    self.dtype,
-                    self.norm_bias_init,
-                    name=f"norm{stage}_{unit}",
-                )(x, train=train)
+                norm = NormLayer(self.norm, self.compute.dtype, name=f"norm{stage}_{unit}")
+                x = norm(x, train=train)
                 x = nn.relu(x)  # [B, H/s, W/s, features]
             ends[f"conv{stage}"] = x
             stride, _ = law.step(2)
             if self.places:
-                x, ends[f"places{stage}"] = max_pool_with_places(x, form=self.form)
+                x, ends[f"places{stage}"] = max_pool_with_places(x, form=pool)
             elif stride > 1 or self.atrous_pools:
                 window, around = self.pool_windows[stage - 1], self.pool_paddings[stage - 1]
-                x = max_pool(x, window, stride, around, ceil=True, form=self.form)
+                x = max_pool(x, window, stride, around, ceil=True, form=pool)
             if stage >= 3:
                 x = nn.Dropout(self.dropout, deterministic=not train)(x)
             ends[f"pool{stage}"] = x  # [B, H/2s, W/2s, features]
@@ -172,8 +160,7 @@ class FullyConvolutional(nn.Module):
     rate: int = 1  # of the map as it is
     padding: int | None = None  # zeros on each side; None: rate (kernel - 1) / 2
     dropout: float = 0.5
-    dtype: str = "float32"
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
@@ -185,8 +172,7 @@ class FullyConvolutional(nn.Module):
             padding=self.padding,
             use_bias=True,
             kernel_init=he_normal_fan_in,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name="fc6",
         )
         x = nn.relu(conv6(x))  # [B, h, w, 4096]
@@ -196,8 +182,7 @@ class FullyConvolutional(nn.Module):
             1,
             use_bias=True,
             kernel_init=he_normal_fan_in,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name="fc7",
         )
         x = nn.relu(conv7(x))

@@ -24,8 +24,10 @@ from typing import NamedTuple
 import flax.linen as nn
 
 from jaxseg.layers.atrous import AtrousLaw
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import SeparableConv
 from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.layers.norm import Norm
 from jaxseg.types import Array
 
 STEM_FEATURES = (32, 64)
@@ -38,6 +40,7 @@ ENTRY = {
 MIDDLE = {41: 8, 65: 16, 71: 16}  # modules of the middle flow
 MIDDLE_FEATURES = 728
 EXIT = ((728, 1024, 1024), (1536, 1536, 2048))  # the first strides, the last sees the multi-grid
+NORM = Norm(epsilon=1e-3, decay=0.9997, groups=8)
 INIT = nn.initializers.truncated_normal(0.09)  # the released code's; the paper is silent
 SKIPS = ("conv", "sum", "none")
 STRIDES = (1, 2, 4, 8, 16, 32)
@@ -119,13 +122,9 @@ class Xception(nn.Module):
     multi_grid: tuple[int, ...] = (1, 1, 1)  # factors on the rates of the last module
     width: float = 1.0  # multiplies all channels; the paper's is 1
     middle_modules: int = 0  # 0: 8 of them at depth 41, else 16; fewer for small versions
-    norm: str = "batch"
-    norm_epsilon: float = 1e-3
-    norm_decay: float = 0.9997
-    norm_groups: int = 8
-    dtype: str = "float32"
+    norm: Norm = NORM
+    compute: Compute = Compute()
     remat: bool = False  # keep each module's input only, compute the rest again for the gradient
-    form: str = "auto"
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
@@ -140,9 +139,13 @@ class Xception(nn.Module):
           ValueError: a field has a value that no Xception here has.
         """
         plans = list(self.modules())
-        block = functools.partial(self._layer(ConvNorm), kernel_init=INIT)
+        block = functools.partial(ConvNorm, kernel_init=INIT, norm=self.norm, compute=self.compute)
         separable = functools.partial(
-            self._layer(SeparableConv), depthwise_init=INIT, pointwise_init=INIT
+            SeparableConv,
+            depthwise_init=INIT,
+            pointwise_init=INIT,
+            norm=self.norm,
+            compute=self.compute,
         )
         law = AtrousLaw(self.output_stride)
         for number, (channels, nominal) in enumerate(zip(STEM_FEATURES, (2, 1), strict=True), 1):
@@ -158,17 +161,6 @@ class Xception(nn.Module):
             if plan.skip == "conv":
                 ends[f"{plan.name}_pointwise2"] = before
         return ends | {"features": x}
-
-    def _layer(self, module: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        return functools.partial(
-            module,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            norm_decay=self.norm_decay,
-            norm_groups=self.norm_groups,
-            dtype=self.dtype,
-            form=self.form,
-        )
 
     def modules(self) -> Iterator[Plan]:
         """Channels, stride and rates of all modules.

@@ -14,6 +14,8 @@ import jax
 from jaxseg.cli.config_kinds import fits, in_words, is_number
 from jaxseg.config import DECAYED, Data, Experiment, fields_of
 from jaxseg.errors import together
+from jaxseg.layers import compute, norm
+from jaxseg.layers.fast.forms import FORMS
 
 _DTYPES = ("float32", "bfloat16", "float16")  # to compute in
 _INFINITE = float("inf")
@@ -27,6 +29,10 @@ _CHOICES = {
     "eval.crf_filter": ("lattice", "exact"),
     "eval.crf_normalization": ("per_pixel", "symmetric", "none"),
 }
+_CHOICES_OF_PARTS = {  # of networks, whichever holds them
+    "norm.kind": norm.KINDS,
+    "compute.form": FORMS,
+} | {f"compute.{kind}": ("", *FORMS) for kind in compute.KINDS}
 _SHARES = ("data.rotation_probability", "data.blur", "data.class_limit")  # 0 to 1, both included
 _ABOVE_ZERO = ("loss.hardest", "eval.stride")  # and at most 1
 _BOUNDS = {  # at least, and below
@@ -95,6 +101,9 @@ def _fault(path: str, value: Any, kind: Any) -> str:
         return ""
     if path.rpartition(".")[2] == "dtype" and value not in _dtypes():
         return f"must be one of {', '.join(_dtypes())}"
+    part_and_field = ".".join(path.split(".")[-2:])
+    if value not in (known := _CHOICES_OF_PARTS.get(part_and_field, (value,))):
+        return f"must be one of {', '.join(name or repr(name) for name in known)}"
     if path in _CHOICES and value not in _CHOICES[path]:
         return f"must be one of {', '.join(_CHOICES[path])}"
     if path in _SHARES and not 0 <= value <= 1:

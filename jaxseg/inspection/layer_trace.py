@@ -27,6 +27,7 @@ from jaxseg.inspection.feature_map import (
     windowed,
 )
 from jaxseg.inspection.receptive_field import image_span, pooled, unknown, window
+from jaxseg.shape_trace import trace_shapes
 
 _FOLDED = 1 << 22  # constants of more elements are not carried out; no index table is as large
 
@@ -57,7 +58,7 @@ def trace(model: nn.Module, size: tuple[int, int]) -> tuple[list[Layer], int]:
     """The layers of a model for one image of `size`, in the order of computation.
 
     Args:
-      model: takes images [1, H, W, 3]; its fields `form` should be "plain".
+      model: takes images [1, H, W, 3]; its forms should be plain.
       size: (height, width).
 
     Returns:
@@ -66,7 +67,7 @@ def trace(model: nn.Module, size: tuple[int, int]) -> tuple[list[Layer], int]:
     """
     image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
     apply = lambda variables, x: model.apply(variables, x, train=False)  # noqa: E731
-    variables = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
+    _, variables = trace_shapes(model, size)
     program = jax.make_jaxpr(apply)(variables, image)
     leaves, _ = jax.tree_util.tree_flatten_with_path(variables)
     names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]

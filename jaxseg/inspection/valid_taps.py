@@ -11,11 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 
 from jaxseg.layers.conv import Conv, DepthwiseConv
-from jaxseg.layers.fast.taps import Window
+from jaxseg.layers.window import Window
+from jaxseg.shape_trace import trace_shapes
 
 HARDLY = 0.1  # of the outer taps: below it a convolution counts as unreached
 _MORE = 2  # times as many of them at evaluation: their untrained weights matter
@@ -67,9 +66,8 @@ def reaches(model: nn.Module, size: tuple[int, int]) -> dict[str, Reach]:
             found["/".join(conv.path)] = Reach(conv.rate, (height, width), share)
         return call(*args, **kwargs)
 
-    image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
     with nn.intercept_methods(note):
-        jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
+        trace_shapes(model, size)
     return found
 
 

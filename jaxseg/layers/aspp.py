@@ -6,8 +6,10 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import SeparableConv, he_normal_fan_in, he_normal_fan_out
 from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.layers.norm import Norm
 from jaxseg.layers.pool import global_avg_pool
 from jaxseg.types import Array
 
@@ -55,31 +57,31 @@ class ASPP(nn.Module):
     depthwise_init: nn.initializers.Initializer = he_normal_fan_in  # of these, as the next
     pointwise_init: nn.initializers.Initializer = he_normal_fan_out
     dropout: float = 0.1
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9997
-    norm_groups: int = 32
-    dtype: str = "float32"
-    form: str = "auto"
+    norm: Norm = Norm(decay=0.9997)
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
         """[B, h, w, C] -> [B, h, w, features]; dropout takes the rng "dropout" in training.
 
         In training with a single image, the pooled branch has one value per channel; its batch norm
-        then uses its running statistics (see `Norm`). It learns nothing from such a batch: it adds
-        a constant to each channel, which the projection's batch norm takes away again. With frozen
-        or group norm, or more images, it learns.
+        then uses its running statistics (see `NormLayer`). It learns nothing from such a batch: it
+        adds a constant to each channel, which the projection's batch norm takes away again. With
+        frozen or group norm, or more images, it learns.
         """
-        block = functools.partial(self._layer(ConvNorm), kernel_init=xavier_uniform)
-        atrous = block
+        block = functools.partial(
+            ConvNorm, kernel_init=xavier_uniform, norm=self.norm, compute=self.compute
+        )
+        atrous: Callable[..., nn.Module] = block
         if self.separable:
             atrous = functools.partial(
-                self._layer(SeparableConv),
+                SeparableConv,
                 normalise_depthwise=self.normalise_depthwise,
                 activate_depthwise=self.normalise_depthwise,
                 depthwise_init=self.depthwise_init,
                 pointwise_init=self.pointwise_init,
+                norm=self.norm,
+                compute=self.compute,
             )
         branches = [block(self.features, 1, name="conv1x1")(x, train=train)]  # [B, h, w, 256]
         for number, rate in enumerate(self.rates, start=1):
@@ -93,14 +95,3 @@ class ASPP(nn.Module):
         x = jnp.concatenate(branches, axis=-1)  # [B, h, w, 256 (2 + rates)]
         x = block(self.features, 1, name="projection")(x, train=train)  # [B, h, w, 256]
         return nn.Dropout(self.dropout, deterministic=not train)(x)
-
-    def _layer(self, module: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        return functools.partial(
-            module,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            norm_decay=self.norm_decay,
-            norm_groups=self.norm_groups,
-            dtype=self.dtype,
-            form=self.form,
-        )

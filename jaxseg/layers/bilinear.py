@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxseg.layers.accumulator import accumulator
 from jaxseg.layers.conv_transpose import bilinear_taps
 from jaxseg.layers.fast.forms import use_fast
-from jaxseg.layers.fast.taps import accumulator
 from jaxseg.types import Array
 
 

@@ -1,19 +1,36 @@
 """Convolution, depthwise and separable convolution with explicit symmetric padding."""
 
+import functools
+
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import lax
 
-from jaxseg.layers.fast.conv import fast_conv, library, plan
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.fast.conv import fast_conv, plan
 from jaxseg.layers.fast.depthwise import depthwise_conv
 from jaxseg.layers.fast.forms import on_cpu, use_fast
-from jaxseg.layers.fast.taps import Window
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import Norm, NormLayer
+from jaxseg.layers.window import Window, Windows
 from jaxseg.types import Array
 
 # He et al., "Delving deep into rectifiers", section 2.2: variance 2 / fan. fan_out keeps the
 # variance of gradients and is what torchvision's ResNet uses, fan_in that of activations.
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 he_normal_fan_in = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
+
+
+def plain_conv(x: Array, kernel: Array, windows: Windows, groups: int = 1) -> Array:
+    """The definition: XLA's convolution of [B, H, W, Cin] with [kh, kw, Cin / groups, Cout]."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        [w.stride for w in windows],
+        [(w.padding, w.padding) for w in windows],
+        rhs_dilation=[w.rate for w in windows],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
 
 
 def conv(
@@ -54,12 +71,12 @@ def conv(
         return depthwise_conv(x, kernel, (rows, columns))
     if groups == 1 and use_fast(form, on_cpu()):
         chosen = plan(x, kernel, (rows, columns), only_fast=form == "fast")
-        return fast_conv(x, kernel, (rows, columns), chosen)
-    return library(x, kernel, (rows, columns), groups)
+        return fast_conv(x, kernel, (rows, columns), chosen, plain_conv)
+    return plain_conv(x, kernel, (rows, columns), groups)
 
 
 class Conv(nn.Module):
-    """A convolution with its parameters; float32 parameters, computed in `dtype`."""
+    """A convolution with its parameters, which are float32 at any dtype."""
 
     features: int
     kernel_size: int = 3
@@ -69,8 +86,7 @@ class Conv(nn.Module):
     groups: int = 1
     use_bias: bool = False
     kernel_init: nn.initializers.Initializer = he_normal_fan_out
-    dtype: str = "float32"
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -85,18 +101,18 @@ class Conv(nn.Module):
         shape = (size, size, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         y = conv(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
+            x.astype(self.compute.dtype),
+            kernel.astype(self.compute.dtype),
             stride=self.stride,
             rate=self.rate,
             padding=self.padding,
             groups=self.groups,
-            form=self.form,
+            form=self.compute.of("dense"),
         )
         if not self.use_bias:
             return y
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
-        return y + bias.astype(self.dtype)
+        return y + bias.astype(self.compute.dtype)
 
 
 class DepthwiseConv(nn.Module):
@@ -108,8 +124,7 @@ class DepthwiseConv(nn.Module):
     padding: int | None = None
     use_bias: bool = False
     kernel_init: nn.initializers.Initializer = he_normal_fan_in
-    dtype: str = "float32"
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -118,18 +133,18 @@ class DepthwiseConv(nn.Module):
         shape = (self.kernel_size, self.kernel_size, 1, channels)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         y = conv(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
+            x.astype(self.compute.dtype),
+            kernel.astype(self.compute.dtype),
             stride=self.stride,
             rate=self.rate,
             padding=self.padding,
             groups=channels,
-            form=self.form,
+            form=self.compute.of("depthwise"),
         )
         if not self.use_bias:
             return y
         bias = self.param("bias", nn.initializers.zeros_init(), (channels,), jnp.float32)
-        return y + bias.astype(self.dtype)
+        return y + bias.astype(self.compute.dtype)
 
 
 class SeparableConv(nn.Module):
@@ -144,48 +159,52 @@ class SeparableConv(nn.Module):
     activate: bool = True  # ReLU after the 1x1 convolution
     depthwise_init: nn.initializers.Initializer = he_normal_fan_in
     pointwise_init: nn.initializers.Initializer = he_normal_fan_out
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    dtype: str = "float32"
-    form: str = "auto"
+    norm: Norm = Norm()
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
         """[B, H, W, C] -> [B, H / stride, W / stride, features]."""
-
-        def normalise(y: Array, name: str) -> Array:
-            norm = Norm(
-                self.norm,
-                self.norm_epsilon,
-                self.norm_decay,
-                self.norm_groups,
-                self.dtype,
-                name=name,
-            )
-            return norm(y, train=train)
-
+        norm = functools.partial(NormLayer, self.norm, self.compute.dtype)
         y = DepthwiseConv(
             self.kernel_size,
             self.stride,
             self.rate,
             kernel_init=self.depthwise_init,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name="depthwise",
         )(x)
         if self.normalise_depthwise:
-            y = normalise(y, "depthwise_norm")
+            y = norm(name="depthwise_norm")(y, train=train)
         if self.activate_depthwise:
             y = nn.relu(y)
         y = Conv(
             self.features,
             1,
             kernel_init=self.pointwise_init,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name="pointwise",
         )(y)  # [B, H/s, W/s, features]
-        y = normalise(y, "pointwise_norm")
+        y = norm(name="pointwise_norm")(y, train=train)
         return nn.relu(y) if self.activate else y
+
+
+def classifier(
+    num_classes: int,
+    compute: Compute,
+    *,
+    kernel_size: int = 1,
+    rate: int = 1,
+    kernel_init: nn.initializers.Initializer = he_normal_fan_in,
+    name: str = "classifier",
+) -> Conv:
+    """The convolution that gives the scores of the classes: with a bias, and always in float32."""
+    return Conv(
+        num_classes,
+        kernel_size,
+        rate=rate,
+        use_bias=True,
+        kernel_init=kernel_init,
+        compute=compute.float32,
+        name=name,
+    )

@@ -2,8 +2,9 @@
 
 import flax.linen as nn
 
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import Conv, he_normal_fan_out
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.types import Array
 
 
@@ -16,12 +17,8 @@ class ConvNorm(nn.Module):
     rate: int = 1
     activate: bool = True
     kernel_init: nn.initializers.Initializer = he_normal_fan_out
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    dtype: str = "float32"
-    form: str = "auto"
+    norm: Norm = Norm()
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
@@ -32,16 +29,8 @@ class ConvNorm(nn.Module):
             self.stride,
             self.rate,
             kernel_init=self.kernel_init,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name="conv",
         )(x)
-        x = Norm(
-            self.norm,
-            self.norm_epsilon,
-            self.norm_decay,
-            self.norm_groups,
-            self.dtype,
-            name="norm",
-        )(x, train=train)
+        x = NormLayer(self.norm, self.compute.dtype, name="norm")(x, train=train)
         return nn.relu(x) if self.activate else x

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import conv, he_normal_fan_in
 from jaxseg.layers.fast.forms import on_cpu, use_fast
 from jaxseg.types import Array
@@ -109,7 +110,7 @@ def bilinear_init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.flo
 
 
 class ConvTranspose(nn.Module):
-    """A transposed convolution with its parameters; float32 parameters, computed in `dtype`."""
+    """A transposed convolution with its parameters, which are float32 at any dtype."""
 
     features: int
     kernel_size: int
@@ -117,8 +118,7 @@ class ConvTranspose(nn.Module):
     padding: int = 0
     use_bias: bool = False
     kernel_init: nn.initializers.Initializer = he_normal_fan_in
-    dtype: str = "float32"
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -126,13 +126,13 @@ class ConvTranspose(nn.Module):
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         y = conv_transpose(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
+            x.astype(self.compute.dtype),
+            kernel.astype(self.compute.dtype),
             stride=self.stride,
             padding=self.padding,
-            form=self.form,
+            form=self.compute.of("transposed"),
         )
         if not self.use_bias:
             return y
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
-        return y + bias.astype(self.dtype)
+        return y + bias.astype(self.compute.dtype)

@@ -1,51 +1,71 @@
-"""The FCN head: one 3x3 convolution, dropout and a 1x1 classifier, on a map of a backbone."""
+"""The FCN head: one 3x3 convolution, dropout and a 1x1 classifier, on a map of a backbone.
+
+It is the head of the dilated FCN that EncNet's paper measures itself against (arXiv 1803.08904,
+section 4) and of torchvision's `fcn_resnet50`, and the auxiliary head of PSPNet (arXiv 1612.01105,
+section 3.3), EncNet and torchvision's DeepLab v3; there `features` is a quarter of the map's
+channels.
+"""
+
+from collections.abc import Mapping
 
 import flax.linen as nn
 
-from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import classifier, he_normal_fan_in, he_normal_fan_out
 from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.layers.norm import Norm
 from jaxseg.types import Array
+
+AUX_STAGE = "stage3"  # of a ResNet
+
+
+def fcn_scores(
+    x: Array,
+    num_classes: int,
+    features: int,
+    dropout: float,
+    *,
+    norm: Norm,
+    compute: Compute,
+    train: bool,
+    prefix: str = "",
+    conv_init: nn.initializers.Initializer = he_normal_fan_out,
+    classifier_init: nn.initializers.Initializer = he_normal_fan_in,
+) -> Array:
+    """[B, h, w, C] -> float32 [B, h, w, K]; the layers are PREFIXconv and PREFIXclassifier."""
+    x = ConvNorm(
+        features, 3, kernel_init=conv_init, norm=norm, compute=compute, name=f"{prefix}conv"
+    )(x, train=train)  # [B, h, w, C/4]
+    x = nn.Dropout(dropout, deterministic=not train)(x)
+    name = f"{prefix}classifier"
+    return classifier(num_classes, compute, kernel_init=classifier_init, name=name)(x)
 
 
 class FCNHead(nn.Module):
-    """Scores of each pixel of a map, without enlarging them.
-
-    The head of the dilated FCN that EncNet's paper measures itself against (arXiv 1803.08904,
-    section 4), of torchvision's `fcn_resnet50`, and the auxiliary head of both and of EncNet; there
-    `features` is a quarter of the map's channels.
-    """
+    """Scores of each pixel of a map, without enlarging them."""
 
     num_classes: int
     features: int
     dropout: float = 0.1  # of single values
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    dtype: str = "float32"  # of features; scores are float32
-    form: str = "auto"
+    norm: Norm = Norm()
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
         """[B, h, w, C] -> float32 [B, h, w, K]; dropout takes the rng "dropout" in training."""
-        x = ConvNorm(
-            self.features,
-            3,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            norm_decay=self.norm_decay,
-            norm_groups=self.norm_groups,
-            dtype=self.dtype,
-            form=self.form,
-            name="conv",
-        )(x, train=train)  # [B, h, w, C/4]
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        classifier = Conv(
-            self.num_classes,
-            1,
-            use_bias=True,
-            kernel_init=he_normal_fan_in,
-            form=self.form,
-            name="classifier",
+        given = (self.num_classes, self.features, self.dropout)
+        return fcn_scores(x, *given, norm=self.norm, compute=self.compute, train=train)
+
+
+def aux_map(ends: Mapping[str, Array], aux_features: int, backbone: nn.Module) -> Array:
+    """The map that an auxiliary head classifies, [B, H/8, W/8, 1024].
+
+    Raises:
+      ValueError: the backbone has no stage 3.
+    """
+    if AUX_STAGE not in ends:
+        raise ValueError(
+            f"aux_features is {aux_features}: the auxiliary head stands on stage 3 of a ResNet, "
+            f"and {type(backbone).__name__} has none; set it to 0"
         )
-        return classifier(x)  # [B, h, w, K]
+    return ends[AUX_STAGE]

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from jaxseg.layers.fast.taps import accumulator
+from jaxseg.layers.accumulator import accumulator
 from jaxseg.types import Array
 
 

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxseg.layers.accumulator import accumulator
 from jaxseg.layers.fast.forms import use_fast
-from jaxseg.layers.fast.taps import Window, Windows, accumulator
+from jaxseg.layers.window import Window, Windows
 from jaxseg.types import Array
 
 _MOST_SLICES = 5  # side of the largest window that is unrolled

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv_transpose import bilinear_init, conv_transpose
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.layers.unpool import unpool
@@ -53,12 +54,11 @@ class Upsample(nn.Module):
     kind: str
     factor: int = 2
     kernel_size: int = 0  # of transposed convolutions; 0: FCN's, 2 factor, 1 less for odd factors
-    dtype: str = "float32"
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, size: tuple[int, ...], places: Array | None = None) -> Array:
-        """[B, h, w, C] -> [B, *size, C] in `dtype`.
+        """[B, h, w, C] -> [B, *size, C].
 
         Args:
           x: the map.
@@ -79,19 +79,19 @@ class Upsample(nn.Module):
                 f"{x.shape[1]} x {x.shape[2]} pixels do not become {height} x {width} by factor "
                 f"{self.factor}: {rows} x {columns} would"
             )
-        x = x.astype(self.dtype)
+        x, pool = x.astype(self.compute.dtype), self.compute.of("pool")
         if self.kind == "max_unpooling":
             if places is None:
                 raise ValueError("upsampling is 'max_unpooling': it needs the places of a pooling")
-            return unpool(x, places, self.factor, shape=(height, width), form=self.form)
+            return unpool(x, places, self.factor, shape=(height, width), form=pool)
         if self.kind == "bed_of_nails":
             first = jnp.zeros(x.shape, jnp.uint8)
-            return unpool(x, first, self.factor, shape=(height, width), form=self.form)
+            return unpool(x, first, self.factor, shape=(height, width), form=pool)
         if self.kind == "nearest":
             x = x.repeat(self.factor, axis=1).repeat(self.factor, axis=2)
         elif self.kind == "bilinear":
             whole = (rows * self.factor, columns * self.factor)
-            x = resize_bilinear(x, whole, convention="half_pixel", form=self.form)
+            x = resize_bilinear(x, whole, convention="half_pixel", form=self.compute.of("resize"))
         else:
             x = self._transposed(x)
         return x[:, :height, :width]
@@ -106,12 +106,13 @@ class Upsample(nn.Module):
                 f"{self.factor}, {self.factor + 2}, {self.factor + 4} .. taps"
             )
         init, channels = interpolating_init(self.factor), x.shape[-1]
+        form = self.compute.of("transposed")
         enlarge = functools.partial(
-            conv_transpose, stride=self.factor, padding=around // 2, form=self.form
+            conv_transpose, stride=self.factor, padding=around // 2, form=form
         )
         if self.kind == "transposed":
             kernel = self.param("kernel", init, (size, size, channels, channels), jnp.float32)
-            return enlarge(x, kernel.astype(self.dtype))
+            return enlarge(x, kernel.astype(self.compute.dtype))
         # Channels do not mix: each is an image of its own.
         batch, rows, columns, _ = x.shape
         kernel = init(jax.random.key(0), (size, size, 1, 1), x.dtype)

@@ -4,15 +4,15 @@ The paper (Ronneberger et al., arXiv 1505.04597; see `models/unet.py`) has a con
 own. segmentation_models_pytorch and others put a trained classifier in its place; then the skips
 are the classifier's maps and there is none at full resolution:
 
-    smp_unet(50, 21)      # segmentation_models_pytorch's Unet on ResNet-50, 32,524,005 parameters
+    BackboneUNet(21, ResNet(depth=50, output_stride=32))  # smp's: 32,524,005 parameters
 """
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxseg.backbones.resnet import ResNet
-from jaxseg.layers.conv import Conv, conv, he_normal_fan_in
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import Conv, classifier, conv, he_normal_fan_in
+from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.layers.resize import resize_nearest
 from jaxseg.layers.up_conv import up_conv
 from jaxseg.types import Array, Outputs
@@ -30,12 +30,8 @@ class BackboneUNet(nn.Module):
     skips: tuple[str, ...] = ("stage3", "stage2", "stage1", "stem")  # end points, coarse to fine
     step_features: tuple[int, ...] = (256, 128, 64, 32, 16)  # of each step
     classifier_kernel_size: int = 3
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    dtype: str = "float32"  # of features; logits are float32
-    form: str = "auto"
+    norm: Norm = Norm()
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -66,66 +62,43 @@ class BackboneUNet(nn.Module):
             x = nn.relu(self._norm(f"up{number}_conv1_norm")(x, train=train))
             conv = self._conv(features, 3, f"up{number}_conv2")
             x = nn.relu(self._norm(f"up{number}_conv2_norm")(conv(x), train=train))
-        classifier = Conv(
-            self.num_classes,
-            self.classifier_kernel_size,
-            use_bias=True,
-            kernel_init=he_normal_fan_in,
-            form=self.form,
-            name="classifier",
-        )
+        size = self.classifier_kernel_size
+        scores = classifier(self.num_classes, self.compute, kernel_size=size)(x)
         outputs = {"features": ends["features"], "decoder": x}
-        return outputs | {"logits": classifier(x)}  # [B, H, W, K]
+        return outputs | {"logits": scores}  # [B, H, W, K]
 
     def _step(
         self, x: Array, skip: Array | None, size: tuple[int, int], features: int, number: int
     ) -> Array:
         """The first convolution of a step, on x enlarged to `size` beside the skip."""
-        layer = UpConv(features, self.dtype, self.form, name=f"up{number}_conv1")
+        layer = UpConv(features, self.compute, name=f"up{number}_conv1")
         if size == (2 * x.shape[1], 2 * x.shape[2]):
             return layer(x, skip, enlarge=True)
         # Sizes that 2 does not divide, and end points of one stride.
         return layer(resize_nearest(x, size, convention="half_pixel"), skip, enlarge=False)
 
     def _conv(self, features: int, size: int, name: str) -> Conv:
-        return Conv(
-            features,
-            size,
-            kernel_init=he_normal_fan_in,
-            dtype=self.dtype,
-            form=self.form,
-            name=name,
-        )
+        init = he_normal_fan_in
+        return Conv(features, size, kernel_init=init, compute=self.compute, name=name)
 
-    def _norm(self, name: str) -> Norm:
-        return Norm(
-            self.norm,
-            self.norm_epsilon,
-            self.norm_decay,
-            self.norm_groups,
-            self.dtype,
-            name=name,
-        )
+    def _norm(self, name: str) -> NormLayer:
+        return NormLayer(self.norm, self.compute.dtype, name=name)
 
 
 class UpConv(nn.Module):
     """A 3x3 convolution of two maps side by side, the first enlarged twice or not."""
 
     features: int
-    dtype: str = "float32"
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, skip: Array | None, *, enlarge: bool) -> Array:
         """[B, h, w, C] and [B, H, W, S] or None -> [B, H, W, features]."""
-        maps = [x.astype(self.dtype)] + ([] if skip is None else [skip.astype(self.dtype)])
+        dtype = self.compute.dtype
+        maps = [x.astype(dtype)] + ([] if skip is None else [skip.astype(dtype)])
         shape = (3, 3, sum(m.shape[3] for m in maps), self.features)
-        kernel = self.param("kernel", he_normal_fan_in, shape, jnp.float32).astype(self.dtype)
+        kernel = self.param("kernel", he_normal_fan_in, shape, jnp.float32).astype(dtype)
         if enlarge:
-            return up_conv(maps[0], maps[1] if len(maps) > 1 else None, kernel, form=self.form)
-        return conv(jnp.concatenate(maps, axis=-1), kernel, form=self.form)
-
-
-def smp_unet(depth: int, num_classes: int) -> BackboneUNet:
-    """segmentation_models_pytorch's `Unet` on its ResNets, with its default decoder."""
-    return BackboneUNet(num_classes, ResNet(depth=depth, output_stride=32, norm_decay=0.9))
+            form = self.compute.of("transposed")
+            return up_conv(maps[0], maps[1] if len(maps) > 1 else None, kernel, form=form)
+        return conv(jnp.concatenate(maps, axis=-1), kernel, form=self.compute.of("dense"))

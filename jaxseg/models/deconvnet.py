@@ -15,9 +15,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxseg.backbones.vgg import CHANNELS, NOMINAL_STRIDE, UNITS, VGG
-from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import Conv, classifier, he_normal_fan_in
 from jaxseg.layers.conv_transpose import ConvTranspose
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import CAFFE_NORM, Norm, NormLayer
 from jaxseg.layers.upsample import Upsample
 from jaxseg.types import Array, Outputs
 
@@ -44,13 +45,8 @@ class DeconvNet(nn.Module):
     fc_kernel: int = 7  # of fc6 and its deconvolution: the side of pool5
     upsampling: str = "max_unpooling"  # or another kind of `layers/upsample.py`
     decoder_relu: bool = True  # False: a departure for training from nothing
-    norm: str = "batch"
-    norm_epsilon: float = 1e-9
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    norm_bias_init: float = 0.001
-    dtype: str = "float32"  # of features; logits are float32
-    form: str = "auto"
+    norm: Norm = CAFFE_NORM
+    compute: Compute = Compute()
 
     @property
     def smallest(self) -> int:
@@ -72,10 +68,10 @@ class DeconvNet(nn.Module):
         below, right = (max(0, self.smallest - side) for side in (height, width))
         images = jnp.pad(images, [(0, 0), (0, below), (0, right), (0, 0)])
         conv = functools.partial(
-            Conv, padding=0, use_bias=True, kernel_init=he_normal_fan_in, dtype=self.dtype
+            Conv, padding=0, use_bias=True, kernel_init=he_normal_fan_in, compute=self.compute
         )
         deconv = functools.partial(
-            ConvTranspose, stride=1, use_bias=True, kernel_init=_start, dtype=self.dtype
+            ConvTranspose, stride=1, use_bias=True, kernel_init=_start, compute=self.compute
         )
         layer = functools.partial(self._layer, activate=True, train=train)
         delayer = functools.partial(self._layer, activate=self.decoder_relu, train=train)
@@ -85,9 +81,7 @@ class DeconvNet(nn.Module):
         fc7 = layer(x, conv, self.fc_features, 1, "fc7")
         x = delayer(fc7, deconv, self.width * CHANNELS[-1], self.fc_kernel, "fc6_deconv")
         for stage in range(len(CHANNELS), 0, -1):  # from [B, H/32, W/32, 512]
-            enlarge = Upsample(
-                self.upsampling, dtype=self.dtype, form=self.form, name=f"unpool{stage}"
-            )
+            enlarge = Upsample(self.upsampling, compute=self.compute, name=f"unpool{stage}")
             x = enlarge(x, ends[f"conv{stage}"].shape[1:3], ends.get(f"places{stage}"))
             units = UNITS[self.depth][stage - 1]
             for unit in range(1, units + 1):
@@ -96,14 +90,7 @@ class DeconvNet(nn.Module):
                 same = functools.partial(deconv, padding=1)
                 x = delayer(x, same, features, 3, f"deconv{stage}_{unit}")  # [B, H/s, W/s, C]
         x = x[:, :height, :width]
-        score = Conv(
-            self.num_classes,
-            1,
-            use_bias=True,
-            kernel_init=_start,
-            form=self.form,
-            name="classifier",
-        )
+        score = classifier(self.num_classes, self.compute, kernel_init=_start)
         return {"logits": score(x), "features": x, "fc7": fc7}  # [B, H, W, K], [B, H, W, 64]
 
     def _encoder(self) -> VGG:
@@ -112,12 +99,7 @@ class DeconvNet(nn.Module):
             width=self.width,
             places=self.upsampling == "max_unpooling",
             norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            norm_decay=self.norm_decay,
-            norm_groups=self.norm_groups,
-            norm_bias_init=self.norm_bias_init,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name="backbone",
         )
 
@@ -133,14 +115,6 @@ class DeconvNet(nn.Module):
         train: bool,
     ) -> Array:
         """A convolution of either kind, its norm, and ReLU if asked for."""
-        x = kind(features, kernel_size, form=self.form, name=name)(x)
-        x = Norm(
-            self.norm,
-            self.norm_epsilon,
-            self.norm_decay,
-            self.norm_groups,
-            self.dtype,
-            self.norm_bias_init,
-            name=f"{name}_norm",
-        )(x, train=train)
+        x = kind(features, kernel_size, name=name)(x)
+        x = NormLayer(self.norm, self.compute.dtype, name=f"{name}_norm")(x, train=train)
         return nn.relu(x) if activate else x

@@ -21,7 +21,8 @@ import jax.numpy as jnp
 
 from jaxseg.backbones.vgg import VGG, FullyConvolutional
 from jaxseg.layers.aspp import rates_at
-from jaxseg.layers.conv import Conv
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import Conv, classifier
 from jaxseg.layers.pool import avg_pool
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.types import Array, Outputs
@@ -55,20 +56,17 @@ class DirectPath(nn.Module):
     features: int = 128
     dropout: float = 0.5
     second_init: nn.initializers.Initializer = direct_init
-    dtype: str = "float32"
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, stride: int, *, train: bool) -> Array:
         """[B, h, w, C] -> float32 [B, h / stride, w / stride, K]."""
-        conv = functools.partial(Conv, use_bias=True, form=self.form)
-        x = conv(self.features, 3, stride, kernel_init=direct_init, dtype=self.dtype, name="conv1")(
-            x
-        )  # [B, h/s, w/s, 128]
+        conv = functools.partial(Conv, self.features, use_bias=True, compute=self.compute)
+        x = conv(3, stride, kernel_init=direct_init, name="conv1")(x)  # [B, h/s, w/s, 128]
         x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
-        x = conv(self.features, 1, kernel_init=self.second_init, dtype=self.dtype, name="conv2")(x)
+        x = conv(1, kernel_init=self.second_init, name="conv2")(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
-        return conv(self.num_classes, 1, kernel_init=classifier_init, name="classifier")(x)
+        return classifier(self.num_classes, self.compute, kernel_init=classifier_init)(x)
 
 
 class DeepLabV1(nn.Module):
@@ -94,8 +92,7 @@ class DeepLabV1(nn.Module):
     average_pool: bool = True  # pool5a, 3x3 before fc6
     dropout: float = 0.5
     msc_features: int = 0  # of each direct path, 128 in the paper; 0: no MSc
-    dtype: str = "float32"  # of features; logits are float32
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -119,19 +116,11 @@ class DeepLabV1(nn.Module):
             self.kernel_size,
             rate,
             dropout=self.dropout,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name="head",
         )(x, train=train)  # [B, H/8, W/8, 1024]
-        classifier = Conv(
-            self.num_classes,
-            1,
-            use_bias=True,
-            kernel_init=classifier_init,
-            form=self.form,
-            name="classifier",
-        )
-        coarse = classifier(x)  # [B, H/8, W/8, K]
+        scores = classifier(self.num_classes, self.compute, kernel_init=classifier_init)
+        coarse = scores(x)  # [B, H/8, W/8, K]
         logits = self._resized(coarse, images.shape[1:3])  # [B, H, W, K]
         if self.msc_features:
             direct, dense = self._direct(ends | {"data": images}, coarse.shape[1:3], train=train)
@@ -149,8 +138,7 @@ class DeepLabV1(nn.Module):
                 self.msc_features,
                 self.dropout,
                 last_direct_init if name == "pool4" else direct_init,
-                self.dtype,
-                self.form,
+                self.compute,
                 name=f"direct_{name}",
             )
             stride = max(1, self.backbone.output_stride // 2**number)
@@ -162,4 +150,5 @@ class DeepLabV1(nn.Module):
 
     def _resized(self, x: Array, size: tuple[int, ...]) -> Array:
         height, width = size
-        return resize_bilinear(x, (height, width), convention="align_corners", form=self.form)
+        form = self.compute.of("resize")
+        return resize_bilinear(x, (height, width), convention="align_corners", form=form)

@@ -21,7 +21,9 @@ import jax.numpy as jnp
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.vgg import FullyConvolutional
 from jaxseg.layers.aspp import rates_at
-from jaxseg.layers.conv import Conv
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import classifier
+from jaxseg.layers.norm import Norm
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.models.deeplab_v1 import STATED_AT, classifier_init
 from jaxseg.types import Array, Outputs
@@ -32,7 +34,7 @@ MSC = (1.0, 0.75, 0.5)
 _MOST_PARTS = 16  # the largest denominator of a scale
 
 
-def deeplab_v2_resnet(depth: int, norm: str = "frozen", norm_decay: float = 0.9) -> ResNet:
+def deeplab_v2_resnet(depth: int, norm: Norm = Norm("frozen")) -> ResNet:
     """The ResNet of the released Caffe network: 50, 101 or 152.
 
     The stride is on the 1x1, so by the law every 3x3 of res4 has rate 2 and of res5 rate 4; the
@@ -45,7 +47,6 @@ def deeplab_v2_resnet(depth: int, norm: str = "frozen", norm_decay: float = 0.9)
         stride_at="first_1x1",
         ceil_pooling=True,
         norm=norm,
-        norm_decay=norm_decay,
     )
 
 
@@ -65,31 +66,29 @@ class SummedASPP(nn.Module):
     rates: tuple[int, ...]  # of the map as it is; none: one branch with a kernel of 1x1
     features: int = 0  # of each branch's fc6 and fc7; 0: the branch is its classifier
     dropout: float = 0.5
-    dtype: str = "float32"
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
         """[B, h, w, C] -> float32 [B, h, w, K]."""
         classify = functools.partial(
-            Conv, self.num_classes, use_bias=True, kernel_init=classifier_init, form=self.form
+            classifier, self.num_classes, self.compute, kernel_init=classifier_init
         )
         scores = []
         for number, rate in enumerate(self.rates or (1,), start=1):
             size = 3 if self.rates else 1
             if not self.features:
-                scores.append(classify(size, rate=rate, name=f"classifier{number}")(x))
+                scores.append(classify(kernel_size=size, rate=rate, name=f"classifier{number}")(x))
                 continue
             y = FullyConvolutional(
                 self.features,
                 size,
                 rate,
                 dropout=self.dropout,
-                dtype=self.dtype,
-                form=self.form,
+                compute=self.compute,
                 name=f"branch{number}",
             )(x, train=train)  # [B, h, w, 1024]
-            scores.append(classify(1, name=f"classifier{number}")(y))  # [B, h, w, K]
+            scores.append(classify(name=f"classifier{number}")(y))  # [B, h, w, K]
         return functools.reduce(jnp.add, scores)
 
 
@@ -110,8 +109,7 @@ class DeepLabV2(nn.Module):
     scales: tuple[float, ...] = (1.0,)
     dropout: float = 0.5  # after fc6 and fc7
     resize_convention: str = "align_corners"  # see jaxseg/sampling.py
-    dtype: str = "float32"  # of features; logits are float32
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -130,15 +128,16 @@ class DeepLabV2(nn.Module):
             raise ValueError(f"scales is {self.scales}: at least one is needed, each above 0")
         height, width = images.shape[1:3]
         resize = functools.partial(
-            resize_bilinear, convention=self.resize_convention, form=self.form
+            resize_bilinear,
+            convention=self.resize_convention,
+            form=self.compute.of("resize"),
         )
         aspp = SummedASPP(
             self.num_classes,
             rates_at(self.atrous_rates, self.backbone.output_stride, STATED_AT),
             self.head_features,
             self.dropout,
-            self.dtype,
-            self.form,
+            self.compute,
             name="aspp",
         )
         outputs: Outputs = {}

@@ -6,21 +6,22 @@ borders. The ResNet-101 of Table 3, the Xception-65 of Table 5 with separable co
 and ADE20K's MobileNetV2 of the released models:
 
     DeepLabV3Plus(21, ResNet(depth=101, stem="3x3x3", stride_at="last_3x3", multi_grid=(1, 2, 4)),
-                  low_level="stage1_residual")
-    DeepLabV3Plus(21, Xception(depth=65), aspp_separable=True, low_level="entry2_pointwise2",
-                  decoder_separable=True, separable_init="truncated_normal")
-    DeepLabV3Plus(151, MobileNetV2(), atrous_rates=(), low_level="layer_4_depthwise",
-                  decoder_separable=True, separable_init="truncated_normal")
+                  decoder=Decoder("stage1_residual"))
+    DeepLabV3Plus(21, Xception(depth=65), decoder=Decoder("entry2_pointwise2"),
+                  separable=Separable(aspp=True, decoder=True, init="truncated_normal"))
+    DeepLabV3Plus(151, MobileNetV2(), atrous_rates=(), decoder=Decoder("layer_4_depthwise"),
+                  separable=Separable(decoder=True, init="truncated_normal"))
 
 The decoders that the paper compares:
 
-    Table 1, channels of Conv2              low_level_features 8, 16, 32, 48, 64, decoder_convs 1
-    Table 2, how many 3x3, of what width    decoder_convs 1, 2, 3; decoder_features 256, 128
-    Table 2, 1x1                            decoder_convs 1, decoder_kernel_size 1
-    Table 2, Conv2 + Conv3                  middle_levels=("stage2_residual",), decoder_convs 1
+    Table 1, channels of Conv2              Decoder(low_level_features=8, 16, 32, 48, 64, convs=1)
+    Table 2, how many 3x3, of what width    Decoder(convs=1, 2, 3), Decoder(features=256, 128)
+    Table 2, 1x1                            Decoder(convs=1, kernel_size=1)
+    Table 2, Conv2 + Conv3                  Decoder(middle_levels=("stage2_residual",), convs=1)
     Tables 3 and 5 without decoder          DeepLabV3 on the same backbone
 """
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable
@@ -28,10 +29,11 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxseg.backbones.resnet import ResNet
-from jaxseg.layers.aspp import ASPP, STATED_AT, classifier_init, rates_at, xavier_uniform
-from jaxseg.layers.conv import Conv, SeparableConv, he_normal_fan_in, he_normal_fan_out
+from jaxseg.layers.aspp import ASPP, classifier_init, rates_at, xavier_uniform
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import SeparableConv, classifier, he_normal_fan_in, he_normal_fan_out
 from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.layers.norm import Norm
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.types import Array, Outputs
 
@@ -45,42 +47,52 @@ SEPARABLE_INITS = {
 }
 
 
-class DeepLabV3Plus(nn.Module):
-    """Figure 2; the backbone's output stride is the encoder's.
+@dataclasses.dataclass(unsafe_hash=True)
+class Separable:
+    """Which convolutions outside of the backbone are separable, and how (section 3.1)."""
+
+    aspp: bool = False  # the atrous ones
+    decoder: bool = False  # those of the decoder, and the extra ones
+    normalise_depthwise: bool = True  # smp: neither norm nor ReLU inside of them
+    init: str = "he_normal"  # or the released code's "truncated_normal" of 0.33 and 0.06
+
+
+@dataclasses.dataclass(unsafe_hash=True)
+class Decoder:
+    """The decoder that Tables 1 and 2 vary.
 
     The paper takes Conv2, "the last feature map of res2x before striding"; the released code takes
     the residual branch of that unit ("stage1_residual"), most others its sum after ReLU ("stage1").
 
-    With `middle_levels` the decoder works in steps, as the released code does for a list of decoder
-    strides: each level has a 1x1 convolution, a concatenation and 3x3 convolutions of its own, and
-    what comes out is upsampled to the next one. That the row Conv2 + Conv3 of Table 2 was such
-    steps, with one 3x3 convolution of 256 in each, is not certain: the table has only its name.
+    With `middle_levels` it works in steps, as the released code does for a list of decoder strides:
+    each level has a 1x1 convolution, a concatenation and 3x3 convolutions of its own, and what
+    comes out is upsampled to the next one. That the row Conv2 + Conv3 of Table 2 was such steps,
+    with one 3x3 convolution of 256 in each, is not certain: the table has only its name.
     """
+
+    low_level: str = "stage1"  # an end point of the backbone
+    middle_levels: tuple[str, ...] = ()  # end points decoded before `low_level`, coarsest first
+    low_level_features: int = 48  # Table 1; of each level
+    features: int = 256  # Table 2, as the next two; of each level
+    convs: int = 2
+    kernel_size: int = 3
+
+
+class DeepLabV3Plus(nn.Module):
+    """Figure 2; the backbone's output stride is the encoder's."""
 
     num_classes: int
     backbone: nn.Module  # of jaxseg.backbones
     atrous_rates: tuple[int, ...] = (6, 12, 18)  # stated at output stride 16, scaled to the actual
     image_pooling: bool = True
     aspp_features: int = 256
-    aspp_separable: bool = False
+    separable: Separable = Separable()
     extra_convs: int = 0  # 3x3 between ASPP and decoder: one in smp
     dropout: float = 0.1  # after ASPP's projection
-    low_level: str = "stage1"  # an end point of the backbone
-    middle_levels: tuple[str, ...] = ()  # end points decoded before `low_level`, coarsest first
-    low_level_features: int = 48  # Table 1; of each level
-    decoder_features: int = 256  # Table 2, as the next two; of each level
-    decoder_convs: int = 2
-    decoder_kernel_size: int = 3
-    decoder_separable: bool = False  # also of the extra convolutions
-    normalise_depthwise: bool = True  # smp: neither norm nor ReLU inside separable convolutions
-    separable_init: str = "he_normal"  # or the released code's "truncated_normal" of 0.33 and 0.06
+    decoder: Decoder = Decoder()
     resize_convention: str = "align_corners"
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9997  # the backbone has its own
-    norm_groups: int = 32
-    dtype: str = "float32"  # of features; logits are float32
-    form: str = "auto"
+    norm: Norm = Norm(decay=0.9997)  # the backbone has its own
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -91,12 +103,12 @@ class DeepLabV3Plus(nn.Module):
           "features" of the backbone, "aspp" of the encoder and "decoder", what is classified.
 
         Raises:
-          ValueError: the backbone has no such end point as `low_level` or one of `middle_levels`,
-            these are not in the order of their sizes, `separable_init` is unknown, or at this
-            output stride a rate is not a whole number.
+          ValueError: the backbone lacks the decoder's `low_level` or one of its `middle_levels`,
+            these are not in the order of their sizes, `separable.init` is unknown, or a rate is not
+            a whole number at this output stride.
         """
         ends = self.backbone(images, train=train)
-        levels = (*self.middle_levels, self.low_level)
+        levels = (*self.decoder.middle_levels, self.decoder.low_level)
         self._check(ends)
         outputs = {"features": ends["features"]}  # [B, H/16, W/16, 2048]
         x = self._encode(ends["features"], train=train)  # [B, H/16, W/16, 256]
@@ -105,32 +117,25 @@ class DeepLabV3Plus(nn.Module):
             prefix = "" if number == len(levels) else f"middle{number}_"
             x = self._decode(x, ends[level], prefix, train=train)  # [B, H/4, W/4, 256]
         outputs["decoder"] = x
-        classifier = Conv(
-            self.num_classes,
-            1,
-            use_bias=True,
-            kernel_init=classifier_init,
-            form=self.form,
-            name="classifier",
-        )
-        x = classifier(x)  # [B, H/4, W/4, K]
+        scores = classifier(self.num_classes, self.compute, kernel_init=classifier_init)
+        x = scores(x)  # [B, H/4, W/4, K]
         outputs["coarse_logits"] = x
         return outputs | {"logits": self._upsample(x, images)}  # [B, H, W, K]
 
     def _check(self, ends: dict[str, Array]) -> None:
-        if self.separable_init not in SEPARABLE_INITS:
+        if self.separable.init not in SEPARABLE_INITS:
             raise ValueError(
-                f"separable_init is {self.separable_init!r}: it must be one of "
+                f"separable.init is {self.separable.init!r}: it must be one of "
                 + ", ".join(SEPARABLE_INITS)
             )
-        for field, levels in (
-            ("low_level", (self.low_level,)),
-            ("middle_levels", self.middle_levels),
+        low, middle = self.decoder.low_level, self.decoder.middle_levels
+        for field, value, levels in (
+            ("low_level", low, (low,)),
+            ("middle_levels", middle, middle),
         ):
             if not set(levels) <= set(ends):
-                value = getattr(self, field)
-                raise ValueError(f"{field} is {value!r}: there are {', '.join(ends)}")
-        order = ("features", *self.middle_levels, self.low_level)
+                raise ValueError(f"decoder.{field} is {value!r}: there are {', '.join(ends)}")
+        order = ("features", *middle, low)
         for before, after in itertools.pairwise(order):
             (h, w), (height, width) = ends[before].shape[1:3], ends[after].shape[1:3]
             if height < h or width < w:
@@ -145,8 +150,8 @@ class DeepLabV3Plus(nn.Module):
             self.aspp_features,
             rates_at(self.atrous_rates, self.backbone.output_stride),
             image_pooling=self.image_pooling,
-            separable=self.aspp_separable,
-            normalise_depthwise=self.normalise_depthwise,
+            separable=self.separable.aspp,
+            normalise_depthwise=self.separable.normalise_depthwise,
             dropout=self.dropout,
             name="aspp",
         )(features, train=train)
@@ -156,20 +161,15 @@ class DeepLabV3Plus(nn.Module):
         return x
 
     def _decode(self, x: Array, low: Array, prefix: str, *, train: bool) -> Array:
-        """x [B, h, w, C] and a level [B, H/s, W/s, c] -> [B, H/s, W/s, decoder_features]."""
-        project = self._layer(ConvNorm)(
-            self.low_level_features,
-            1,
-            kernel_init=xavier_uniform,
-            name=f"{prefix}low_level_conv",
-        )
+        """x [B, h, w, C] and a level [B, H/s, W/s, c] -> [B, H/s, W/s, decoder.features]."""
+        project = self._dense()(self.decoder.low_level_features, 1, name=f"{prefix}low_level_conv")
         low = project(low, train=train)  # [B, H/4, W/4, 48]
         x = self._upsample(x, low)  # [B, H/4, W/4, 256]
         x = jnp.concatenate([x, low], axis=-1)  # [B, H/4, W/4, 304]
-        for number in range(1, self.decoder_convs + 1):
+        for number in range(1, self.decoder.convs + 1):
             layer = self._refine()(
-                self.decoder_features,
-                self.decoder_kernel_size,
+                self.decoder.features,
+                self.decoder.kernel_size,
                 name=f"{prefix}decoder_conv{number}",
             )
             x = layer(x, train=train)  # [B, H/4, W/4, 256]
@@ -177,55 +177,30 @@ class DeepLabV3Plus(nn.Module):
 
     def _upsample(self, x: Array, like: Array) -> Array:
         height, width = like.shape[1:3]
-        convention = self.resize_convention
-        return resize_bilinear(x, (height, width), convention=convention, form=self.form)
+        convention, form = self.resize_convention, self.compute.of("resize")
+        return resize_bilinear(x, (height, width), convention=convention, form=form)
 
     def _refine(self) -> Callable[..., nn.Module]:
         """The convolutions of decoder and extra layers."""
-        if not self.decoder_separable:
-            return functools.partial(self._layer(ConvNorm), kernel_init=xavier_uniform)
+        if not self.separable.decoder:
+            return self._dense()
         return functools.partial(
             self._separable(SeparableConv),
-            normalise_depthwise=self.normalise_depthwise,
-            activate_depthwise=self.normalise_depthwise,
+            normalise_depthwise=self.separable.normalise_depthwise,
+            activate_depthwise=self.separable.normalise_depthwise,
         )
 
     def _separable(self, module: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        depthwise_init, pointwise_init = SEPARABLE_INITS[self.separable_init]
-        return functools.partial(
-            self._layer(module), depthwise_init=depthwise_init, pointwise_init=pointwise_init
-        )
-
-    def _layer(self, module: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        depthwise_init, pointwise_init = SEPARABLE_INITS[self.separable.init]
         return functools.partial(
             module,
+            depthwise_init=depthwise_init,
+            pointwise_init=pointwise_init,
             norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            norm_decay=self.norm_decay,
-            norm_groups=self.norm_groups,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
         )
 
-
-def smp_deeplab_v3_plus(
-    depth: int, num_classes: int, output_stride: int = 16, rates: tuple[int, ...] = (12, 24, 36)
-) -> DeepLabV3Plus:
-    """segmentation_models_pytorch's `DeepLabV3Plus` on its ResNets; `rates` are those it uses.
-
-    It rewrites every convolution of an atrous stage (`dilate_first`), keeps rates (12, 24, 36) at
-    any output stride, and builds ASPP, one more 3x3 convolution and a decoder of a single one from
-    separable convolutions without a norm inside.
-    """
-    return DeepLabV3Plus(
-        num_classes,
-        ResNet(depth=depth, output_stride=output_stride, dilate_first=True, norm_decay=0.9),
-        atrous_rates=tuple(rate * output_stride // STATED_AT for rate in rates),
-        aspp_separable=True,
-        extra_convs=1,
-        dropout=0.5,
-        decoder_convs=1,
-        decoder_separable=True,
-        normalise_depthwise=False,
-        norm_decay=0.9,
-    )
+    def _dense(self) -> Callable[..., nn.Module]:
+        return functools.partial(
+            ConvNorm, kernel_init=xavier_uniform, norm=self.norm, compute=self.compute
+        )

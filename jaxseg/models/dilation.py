@@ -16,7 +16,8 @@ import jax.numpy as jnp
 
 from jaxseg.backbones.vgg import VGG, FullyConvolutional
 from jaxseg.layers.aspp import rates_at
-from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import Conv, classifier, he_normal_fan_in
 from jaxseg.layers.mirror import mirrored
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.layers.upsample import Upsample
@@ -73,8 +74,7 @@ class ContextModule(nn.Module):
     pad_first: bool = False  # all zeros around the first layer; else each pads by its rate
     start: str = "identity"  # or "random", with which the paper could not train it
     noise: float = 0.01
-    dtype: str = "float32"
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -104,14 +104,11 @@ class ContextModule(nn.Module):
                 padding=padding,
                 use_bias=True,
                 kernel_init=init,
-                dtype=self.dtype,
-                form=self.form,
+                compute=self.compute,
                 name=f"layer{number}",
             )
             x = nn.relu(layer(x))  # [B, h, w, times K]
-        final = Conv(
-            self.num_classes, 1, use_bias=True, kernel_init=init, form=self.form, name="final"
-        )
+        final = classifier(self.num_classes, self.compute, kernel_init=init, name="final")
         return final(x)  # [B, h, w, K]
 
 
@@ -145,8 +142,7 @@ class Dilation(nn.Module):
     mirror: bool = True
     head_features: int = 4096  # of fc6 and fc7
     dropout: float = 0.5
-    dtype: str = "float32"  # of features; logits are float32
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @property
     def margin(self) -> int:
@@ -198,19 +194,12 @@ class Dilation(nn.Module):
             self.backbone.head_rate,
             padding=self._padding,
             dropout=self.dropout,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name="head",
         )(features, train=train)  # [B, H/8, W/8, 4096]
-        classifier = Conv(
-            self.num_classes,
-            1,
-            use_bias=True,
-            kernel_init=final_init,
-            form=self.form,
-            name="classifier",
-        )
-        coarse = classifier(x)  # [B, H/8, W/8, K]
+        coarse = classifier(self.num_classes, self.compute, kernel_init=final_init)(
+            x
+        )  # [B, H/8, W/8, K]
         if self.context_rates:
             coarse = ContextModule(
                 self.num_classes,
@@ -219,8 +208,7 @@ class Dilation(nn.Module):
                 self.pad_first,
                 self.context_start,
                 self.context_noise,
-                self.dtype,
-                self.form,
+                self.compute,
                 name="context",
             )(coarse)
         logits = self._enlarged(coarse, (height, width))  # [B, H, W, K]
@@ -236,10 +224,16 @@ class Dilation(nn.Module):
         """[B, h, w, K] -> [B, *size, K]."""
         step = self.backbone.output_stride
         if self.upsampling == "deconvolution":
-            return Upsample("transposed_fixed", step, form=self.form, name="upsample")(scores, size)
+            enlarge = Upsample(
+                "transposed_fixed", step, compute=self.compute.float32, name="upsample"
+            )
+            return enlarge(scores, size)
         rows, columns = (step * n for n in scores.shape[1:3])
         probabilities = resize_bilinear(
-            jax.nn.softmax(scores, axis=-1), (rows, columns), convention="origin", form=self.form
+            jax.nn.softmax(scores, axis=-1),
+            (rows, columns),
+            convention="origin",
+            form=self.compute.of("resize"),
         )
         smallest = jnp.finfo(probabilities.dtype).tiny
         return jnp.log(jnp.maximum(probabilities, smallest))[:, : size[0], : size[1]]

@@ -8,19 +8,19 @@ the image holds (section 3.1, Figure 3):
 """
 
 import functools
-from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.accumulator import accumulator
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import classifier
 from jaxseg.layers.conv_norm import ConvNorm
 from jaxseg.layers.fast.forms import use_fast
-from jaxseg.layers.fast.taps import accumulator
-from jaxseg.layers.fcn_head import FCNHead
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.fcn_head import FCNHead, aux_map
+from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.types import Array, Outputs
 
@@ -28,15 +28,13 @@ AGGREGATIONS = ("mean", "sum")
 LATERAL_STAGES = ("stage2", "stage3")
 
 
-def encnet_backbone(depth: int, norm_decay: float = 0.9) -> ResNet:
+def encnet_backbone(depth: int, norm: Norm = Norm()) -> ResNet:
     """The ResNet of the authors' code (zhanghang1989/PyTorch-Encoding): 50 or 101.
 
     Stem of three 3x3 convolutions, stride on the 3x3, output stride 8; the first unit of stage 3
     keeps rate 1 and that of stage 4 rate 2, as the law of `layers/atrous.py` has it.
     """
-    return ResNet(
-        depth=depth, output_stride=8, stem="3x3x3", stride_at="first_3x3", norm_decay=norm_decay
-    )
+    return ResNet(depth=depth, output_stride=8, stem="3x3x3", stride_at="first_3x3", norm=norm)
 
 
 def encode(x: Array, codewords: Array, smoothing: Array, *, form: str = "auto") -> Array:
@@ -97,12 +95,8 @@ class ContextEncoding(nn.Module):
     aggregation: str = "mean"  # or "sum"
     # Departure: x + x * gate, as in the code; the paper has x * gate.
     residual_gate: bool = True
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    dtype: str = "float32"
-    form: str = "auto"
+    norm: Norm = Norm()
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
@@ -115,34 +109,19 @@ class ContextEncoding(nn.Module):
             known = ", ".join(AGGREGATIONS)
             raise ValueError(f"aggregation is {self.aggregation!r}: it must be one of {known}")
         features = x.shape[-1]
-        y = ConvNorm(
-            features,
-            1,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            norm_decay=self.norm_decay,
-            norm_groups=self.norm_groups,
-            dtype=self.dtype,
-            form=self.form,
-            name="conv",
-        )(x, train=train)  # [B, h, w, C]
+        conv = ConvNorm(features, 1, norm=self.norm, compute=self.compute, name="conv")
+        y = conv(x, train=train)  # [B, h, w, C]
         y = y.reshape(y.shape[0], -1, features)  # [B, h w, C]
         d = self.param("codewords", _codewords_init, (self.codewords, features), "float32")
         s = self.param("smoothing", _smoothing_init, (self.codewords,), "float32")
-        e = encode(y, d, s, form=self.form)  # [B, codewords, C]
-        e = Norm(
-            self.norm,
-            self.norm_epsilon,
-            self.norm_decay,
-            self.norm_groups,
-            e.dtype.name,
-            name="norm",
-        )(e.swapaxes(1, 2), train=train)  # [B, C, codewords]
+        e = encode(y, d, s, form=self.compute.of("dense"))  # [B, codewords, C]
+        norm = NormLayer(self.norm, e.dtype.name, name="norm")
+        e = norm(e.swapaxes(1, 2), train=train)  # [B, C, codewords]
         e = jnp.sum(nn.relu(e), axis=-1)  # [B, C]
         if self.aggregation == "mean":
             e = e / self.codewords
         gate = nn.sigmoid(nn.Dense(features, dtype=e.dtype, name="gate")(e))
-        gate = gate[:, None, None].astype(self.dtype)  # [B, 1, 1, C]
+        gate = gate[:, None, None].astype(self.compute.dtype)  # [B, 1, 1, C]
         return nn.relu(x + x * gate if self.residual_gate else x * gate), e
 
 
@@ -165,12 +144,8 @@ class EncNet(nn.Module):
     aux_features: int = 256  # 0: no auxiliary head
     aux_dropout: float = 0.1
     resize_convention: str = "align_corners"
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    dtype: str = "float32"  # of features; logits and what is computed of encodings are float32
-    form: str = "auto"
+    norm: Norm = Norm()
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -186,12 +161,12 @@ class EncNet(nn.Module):
           ValueError: `aggregation` is unknown; the backbone lacks a stage that is asked for.
         """
         height, width = images.shape[1:3]
-        block = self._layer(ConvNorm)
+        block = functools.partial(ConvNorm, norm=self.norm, compute=self.compute)
         upsample = functools.partial(
             resize_bilinear,
             size=(height, width),
             convention=self.resize_convention,
-            form=self.form,
+            form=self.compute.of("resize"),
         )
         ends = self.backbone(images, train=train)
         self._check(ends)
@@ -199,63 +174,60 @@ class EncNet(nn.Module):
         x = block(self.head_features, 3, name="head")(features, train=train)  # [B, H/8, W/8, 512]
         if self.lateral:
             x = self._with_stages(x, ends, train=train)  # [B, H/8, W/8, 512]
-        x, encoding = self._layer(ContextEncoding)(
-            self.codewords, self.aggregation, self.residual_gate, name="context"
+        x, encoding = ContextEncoding(
+            self.codewords,
+            self.aggregation,
+            self.residual_gate,
+            self.norm,
+            self.compute,
+            name="context",
         )(x, train=train)  # [B, H/8, W/8, 512], [B, 512]
-        outputs = {"features": features, "encoding": encoding.astype(self.dtype), "encoded": x}
+        outputs = {
+            "features": features,
+            "encoding": encoding.astype(self.compute.dtype),
+            "encoded": x,
+        }
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        x = Conv(
-            self.num_classes,
-            1,
-            use_bias=True,
-            kernel_init=he_normal_fan_in,
-            form=self.form,
-            name="classifier",
-        )(x)  # [B, H/8, W/8, K]
+        x = classifier(self.num_classes, self.compute)(x)  # [B, H/8, W/8, K]
         outputs |= {"coarse_logits": x, "logits": upsample(x)}  # [B, H, W, K]
         if self.se_loss:
             presence = nn.Dense(self.num_classes, dtype=encoding.dtype, name="presence")
             outputs["presence_logits"] = presence(encoding)  # [B, K]
         if self.aux_features:
-            head = self._layer(FCNHead)
-            x = head(self.num_classes, self.aux_features, self.aux_dropout, name="aux_head")(
-                ends["stage3"], train=train
-            )  # [B, H/8, W/8, K]
+            head = FCNHead(
+                self.num_classes,
+                self.aux_features,
+                self.aux_dropout,
+                self.norm,
+                self.compute,
+                name="aux_head",
+            )
+            x = head(aux_map(ends, self.aux_features, self.backbone), train=train)
             outputs["aux_logits"] = upsample(x)  # [B, H, W, K]
         return outputs
 
     def _with_stages(self, x: Array, ends: dict[str, Array], *, train: bool) -> Array:
         """The map fused with stages 2 and 3, which have its size at output stride 8."""
-        block = self._layer(ConvNorm)
+        block = functools.partial(ConvNorm, norm=self.norm, compute=self.compute)
         height, width = x.shape[1:3]
         maps = [x]
         for stage in LATERAL_STAGES:
             y = block(self.head_features, 1, name=f"lateral_{stage}")(ends[stage], train=train)
             if y.shape[1:3] != (height, width):
                 y = resize_bilinear(
-                    y, (height, width), convention=self.resize_convention, form=self.form
+                    y,
+                    (height, width),
+                    convention=self.resize_convention,
+                    form=self.compute.of("resize"),
                 )
             maps.append(y)  # [B, H/8, W/8, 512]
         x = jnp.concatenate(maps, axis=-1)  # [B, H/8, W/8, 1536]
         return block(self.head_features, 3, name="fusion")(x, train=train)
 
     def _check(self, ends: dict[str, Array]) -> None:
-        asked = [("lateral", stage) for stage in LATERAL_STAGES if self.lateral]
-        asked += [("aux_features", "stage3")] if self.aux_features else []
-        for field, stage in asked:
-            if stage not in ends:
+        for stage in LATERAL_STAGES:
+            if self.lateral and stage not in ends:
                 raise ValueError(
-                    f"{field} is {getattr(self, field)}: it needs {stage} of a ResNet, and "
+                    f"lateral is {self.lateral}: it needs {stage} of a ResNet, and "
                     f"{type(self.backbone).__name__} has none; turn it off"
                 )
-
-    def _layer(self, module: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        return functools.partial(
-            module,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            norm_decay=self.norm_decay,
-            norm_groups=self.norm_groups,
-            dtype=self.dtype,
-            form=self.form,
-        )

@@ -21,7 +21,8 @@ import jax.numpy as jnp
 
 from jaxseg.backbones.vgg import FullyConvolutional
 from jaxseg.layers.bilinear import bilinear_conv_transpose
-from jaxseg.layers.conv import Conv
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import Conv, classifier
 from jaxseg.layers.conv_transpose import bilinear_init, conv_transpose
 from jaxseg.layers.grid import Grid
 from jaxseg.types import Array, Outputs
@@ -50,16 +51,17 @@ class Upscore(nn.Module):
     size: int
     stride: int
     learned: bool = False
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """[B, h, w, K] -> [B, stride (h - 1) + size, w likewise, K]."""
+        form = self.compute.of("transposed")
         if not self.learned:
-            return bilinear_conv_transpose(x, size=self.size, stride=self.stride, form=self.form)
+            return bilinear_conv_transpose(x, size=self.size, stride=self.stride, form=form)
         shape = (self.size, self.size, x.shape[-1], x.shape[-1])
         kernel = self.param("kernel", bilinear_init, shape, jnp.float32)
-        return conv_transpose(x, kernel, stride=self.stride, form=self.form)
+        return conv_transpose(x, kernel, stride=self.stride, form=form)
 
 
 class FCN(nn.Module):
@@ -77,8 +79,7 @@ class FCN(nn.Module):
     fc6_kernel: int = 7  # 6 on AlexNet
     fc6_padding: int | None = 0  # None: half the kernel, for a backbone without the border
     dropout: float = 0.5  # of single values, as Caffe has it
-    dtype: str = "float32"  # of features; scores are float32
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -103,8 +104,7 @@ class FCN(nn.Module):
             rate,
             self.fc6_padding,
             self.dropout,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name="head",
         )(ends["features"], train=train)  # [B, H/32, W/32, 4096]
         padding = rate * (self.fc6_kernel - 1) // 2
@@ -145,14 +145,8 @@ class FCN(nn.Module):
             )
 
     def _score(self, name: str) -> Conv:
-        return Conv(
-            self.num_classes,
-            1,
-            use_bias=True,
-            kernel_init=nn.initializers.zeros_init(),  # section 4.3
-            form=self.form,
-            name=name,
-        )
+        zeros = nn.initializers.zeros_init()  # section 4.3
+        return classifier(self.num_classes, self.compute, kernel_init=zeros, name=name)
 
     def _enlarge(
         self, score: Array, grid: Grid, target: Grid, learned: bool, name: str
@@ -166,7 +160,8 @@ class FCN(nn.Module):
         for size in (2 * by, 2 * by - 1):
             enlarged = grid.enlarged(size, by)
             if enlarged.index_in(target).denominator == 1:
-                return Upscore(size, by, learned, self.form, name=name)(score), enlarged
+                layer = Upscore(size, by, learned, self.compute, name=name)
+                return layer(score), enlarged
         raise ValueError(
             f"{name} cannot put its pixels on those of the map that it meets: the paddings or the "
             "kernels of the backbone and of fc6 have no common middle"

@@ -13,8 +13,10 @@ zeros on each side they do, and the map keeps its size.
 
 import flax.linen as nn
 
-from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import classifier
 from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.layers.norm import Norm
 from jaxseg.types import Array, Outputs
 
 
@@ -24,12 +26,8 @@ class FullResolution(nn.Module):
     num_classes: int
     width: int = 64
     depth: int = 8  # 3x3 convolutions
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    dtype: str = "float32"  # of features; logits are float32
-    form: str = "auto"
+    norm: Norm = Norm()
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -38,25 +36,10 @@ class FullResolution(nn.Module):
         Returns:
           "logits" float32 [B, H, W, K]; "features" [B, H, W, width].
         """
-        x = images.astype(self.dtype)
+        x = images.astype(self.compute.dtype)
         for number in range(1, self.depth + 1):
-            x = ConvNorm(
-                self.width,
-                3,
-                norm=self.norm,
-                norm_epsilon=self.norm_epsilon,
-                norm_decay=self.norm_decay,
-                norm_groups=self.norm_groups,
-                dtype=self.dtype,
-                form=self.form,
-                name=f"layer{number}",
-            )(x, train=train)
-        classifier = Conv(
-            self.num_classes,
-            1,
-            use_bias=True,
-            kernel_init=he_normal_fan_in,
-            form=self.form,
-            name="classifier",
-        )
-        return {"logits": classifier(x), "features": x}
+            layer = ConvNorm(
+                self.width, 3, norm=self.norm, compute=self.compute, name=f"layer{number}"
+            )
+            x = layer(x, train=train)
+        return {"logits": classifier(self.num_classes, self.compute)(x), "features": x}

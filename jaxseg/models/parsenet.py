@@ -19,9 +19,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxseg.backbones.vgg import VGG, FullyConvolutional
+from jaxseg.layers.accumulator import accumulator
 from jaxseg.layers.aspp import rates_at
-from jaxseg.layers.conv import Conv, conv
-from jaxseg.layers.fast.taps import accumulator
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import classifier, conv
 from jaxseg.layers.pool import avg_pool, global_avg_pool
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.models.deeplab_v1 import STATED_AT, classifier_init, large_fov_backbone
@@ -59,7 +60,7 @@ class JointClassifier(nn.Module):
     """
 
     num_classes: int
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, maps: list[Array]) -> list[Array]:
@@ -71,7 +72,7 @@ class JointClassifier(nn.Module):
         bias = self.param("bias", nn.initializers.zeros_init(), (self.num_classes,))
         parts = zip(maps, ends, ends[1:], strict=False)
         scores = [
-            conv(x.astype(kernel.dtype), kernel[:, :, start:end], form=self.form)
+            conv(x.astype(kernel.dtype), kernel[:, :, start:end], form=self.compute.of("dense"))
             for x, start, end in parts
         ]
         return [scores[0] + bias, *scores[1:]]
@@ -100,8 +101,7 @@ class ParseNet(nn.Module):
     average_pool: bool = False  # LargeFOV's pool5a
     resize_convention: str = "half_pixel"
     dropout: float = 0.5
-    dtype: str = "float32"  # of features; logits are float32
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -129,8 +129,7 @@ class ParseNet(nn.Module):
             self.kernel_size,
             rate,
             dropout=self.dropout,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name="head",
         )(x, train=train)  # [B, H/32, W/32, 4096]
         outputs["fc7"] = x
@@ -139,7 +138,7 @@ class ParseNet(nn.Module):
             ends["pool6"] = global_avg_pool(x)  # [B, 1, 1, 4096]
         joined = [ends[name] for name in self.maps]
         if self.normalize:
-            norm = functools.partial(L2Norm, self.scale_start, dtype=self.dtype)
+            norm = functools.partial(L2Norm, self.scale_start, dtype=self.compute.dtype)
             joined = [
                 norm(name=f"norm_{name}")(each)
                 for name, each in zip(self.maps, joined, strict=True)
@@ -155,9 +154,9 @@ class ParseNet(nn.Module):
     def _scores(self, maps: list[Array]) -> list[Array]:
         """Of each map, float32 [B, h, w, K]."""
         if self.fusion == "early":
-            return JointClassifier(self.num_classes, self.form, name="classifier")(maps)
+            return JointClassifier(self.num_classes, self.compute, name="classifier")(maps)
         classify = functools.partial(
-            Conv, self.num_classes, 1, use_bias=True, kernel_init=classifier_init, form=self.form
+            classifier, self.num_classes, self.compute, kernel_init=classifier_init
         )
         return [
             classify(name=f"classifier_{name}")(x) for name, x in zip(self.maps, maps, strict=True)
@@ -176,7 +175,8 @@ class ParseNet(nn.Module):
             return jnp.broadcast_to(x, (x.shape[0], *size, x.shape[-1]))  # "unpooling"
         less = stride - 1 if self.resize_convention == "align_corners" else 0
         rows, columns = (stride * n - less for n in x.shape[1:3])
-        x = resize_bilinear(x, (rows, columns), convention=self.resize_convention, form=self.form)
+        convention, form = self.resize_convention, self.compute.of("resize")
+        x = resize_bilinear(x, (rows, columns), convention=convention, form=form)
         x = x[:, : size[0], : size[1]]
         below, beside = size[0] - x.shape[1], size[1] - x.shape[2]
         if below or beside:  # a grid that begins on the first pixel may end before the last one

@@ -21,8 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxseg.layers.conv import Conv, he_normal_fan_in
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import Conv, classifier, he_normal_fan_in
+from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.layers.pool import max_pool
 from jaxseg.types import Array, Outputs
 
@@ -55,12 +56,8 @@ class PatchNetwork(nn.Module):
     stages: int = 3
     head_features: int = 64
     dense: bool = False
-    norm: str = "none"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    dtype: str = "float32"
-    form: str = "auto"
+    norm: Norm = Norm("none")
+    compute: Compute = Compute()
 
     @property
     def side(self) -> int:
@@ -78,24 +75,16 @@ class PatchNetwork(nn.Module):
         Dense: [B, h - side + 1, w - side + 1, K].
         """
         rate = 1
-        x = x.astype(self.dtype)
+        x = x.astype(self.compute.dtype)
         for stage in range(1, self.stages + 1):
             x = self._layer(x, self.width, rate, f"{stage}", train=train)
             if self.dense:
                 x = _spread_max_pool(x, rate)
                 rate *= 2
             else:
-                x = max_pool(x, _WINDOW, 2, form=self.form)
+                x = max_pool(x, _WINDOW, 2, form=self.compute.of("pool"))
         x = self._layer(x, self.head_features, rate, "_hidden", train=train)
-        classifier = Conv(
-            self.num_classes,
-            1,
-            use_bias=True,
-            kernel_init=he_normal_fan_in,
-            form=self.form,
-            name="classifier",
-        )
-        return x, classifier(x)
+        return x, classifier(self.num_classes, self.compute)(x)
 
     def _layer(self, x: Array, features: int, rate: int, name: str, *, train: bool) -> Array:
         conv = Conv(
@@ -103,20 +92,12 @@ class PatchNetwork(nn.Module):
             _WINDOW,
             rate=rate,
             padding=0,
-            use_bias=self.norm == "none",
+            use_bias=self.norm.kind == "none",
             kernel_init=he_normal_fan_in,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name=f"conv{name}",
         )
-        norm = Norm(
-            self.norm,
-            self.norm_epsilon,
-            self.norm_decay,
-            self.norm_groups,
-            self.dtype,
-            name=f"norm{name}",
-        )
+        norm = NormLayer(self.norm, self.compute.dtype, name=f"norm{name}")
         return nn.relu(norm(conv(x), train=train))
 
 
@@ -145,12 +126,8 @@ class PatchClassifier(nn.Module):
     stages: int = 3
     head_features: int = 64
     dense: bool = True  # False: patch by patch, for small images: each is in memory side^2 times
-    norm: str = "none"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    dtype: str = "float32"  # of features; logits are float32
-    form: str = "auto"
+    norm: Norm = Norm("none")
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -166,11 +143,7 @@ class PatchClassifier(nn.Module):
             self.head_features,
             self.dense,
             self.norm,
-            self.norm_epsilon,
-            self.norm_decay,
-            self.norm_groups,
-            self.dtype,
-            self.form,
+            self.compute,
             name="network",
         )
         if self.dense:

@@ -6,24 +6,24 @@ an auxiliary classifier in the middle of the ResNet for training (section 3.3, F
     PSPNet(150, pspnet_backbone(50))  # ADE20K: the last row of Table 1, 41.68 mIoU
 """
 
-import functools
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.accumulator import accumulator
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import classifier
 from jaxseg.layers.conv_norm import ConvNorm
-from jaxseg.layers.fast.taps import accumulator
+from jaxseg.layers.fcn_head import aux_map, fcn_scores
+from jaxseg.layers.norm import Norm
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.types import Array, Outputs
 
 POOLINGS = ("average", "max")
 
 
-def pspnet_backbone(depth: int, norm_decay: float = 0.9) -> ResNet:
+def pspnet_backbone(depth: int, norm: Norm = Norm()) -> ResNet:
     """The ResNet of the authors' code (hszhao/PSPNet and hszhao/semseg): 50, 101 or 152.
 
     Stem of three 3x3 convolutions, stride on the 3x3, output stride 8 with rate 2 in every unit of
@@ -36,7 +36,7 @@ def pspnet_backbone(depth: int, norm_decay: float = 0.9) -> ResNet:
         stem="3x3x3",
         stride_at="first_3x3",
         dilate_first=True,
-        norm_decay=norm_decay,
+        norm=norm,
     )
 
 
@@ -95,19 +95,15 @@ class PyramidPooling(nn.Module):
     pooling: str = "average"  # or "max"; Table 1
     reduce: bool = True  # each level to 1/N of the channels of the map by a 1x1 convolution
     resize_convention: str = "align_corners"
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    dtype: str = "float32"
-    form: str = "auto"
+    norm: Norm = Norm()
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
         """[B, h, w, C] -> [B, h, w, 2 C], or (1 + levels) C without `reduce`.
 
         In training with a single image the level of one bin has one value per channel; its batch
-        norm then uses its running statistics (see `Norm`).
+        norm then uses its running statistics (see `NormLayer`).
         """
         height, width = x.shape[1:3]
         levels = [x]
@@ -118,19 +114,18 @@ class PyramidPooling(nn.Module):
                     x.shape[-1] // len(self.bins),
                     1,
                     norm=self.norm,
-                    norm_epsilon=self.norm_epsilon,
-                    norm_decay=self.norm_decay,
-                    norm_groups=self.norm_groups,
-                    dtype=self.dtype,
-                    form=self.form,
+                    compute=self.compute,
                     name=f"level{bins}",
                 )(level, train=train)  # [B, bins, bins, C/N]
             levels.append(
                 resize_bilinear(
-                    level, (height, width), convention=self.resize_convention, form=self.form
+                    level,
+                    (height, width),
+                    convention=self.resize_convention,
+                    form=self.compute.of("resize"),
                 )
             )
-        return jnp.concatenate([level.astype(self.dtype) for level in levels], axis=-1)
+        return jnp.concatenate([level.astype(self.compute.dtype) for level in levels], axis=-1)
 
 
 class PSPNet(nn.Module):
@@ -151,12 +146,8 @@ class PSPNet(nn.Module):
     aux_features: int = 256  # 0: no auxiliary head
     aux_dropout: float = 0.1
     resize_convention: str = "align_corners"
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    dtype: str = "float32"  # of features; logits are float32
-    form: str = "auto"
+    norm: Norm = Norm()
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -171,52 +162,39 @@ class PSPNet(nn.Module):
           ValueError: `bins` or `pooling` has a value without meaning; an auxiliary head is asked
             for on a backbone without a stage 3.
         """
-        block = self._layer(ConvNorm)
         ends = self.backbone(images, train=train)
         features = ends["features"]  # [B, H/8, W/8, 2048]
-        pyramid = self._layer(PyramidPooling)(
-            self.bins, self.pooling, self.reduce, self.resize_convention, name="pyramid"
+        pyramid = PyramidPooling(
+            self.bins,
+            self.pooling,
+            self.reduce,
+            self.resize_convention,
+            self.norm,
+            self.compute,
+            name="pyramid",
         )(features, train=train)  # [B, H/8, W/8, 4096]
-        x = block(self.head_features, 3, name="head")(pyramid, train=train)  # [B, H/8, W/8, 512]
+        head = ConvNorm(self.head_features, 3, norm=self.norm, compute=self.compute, name="head")
+        x = head(pyramid, train=train)  # [B, H/8, W/8, 512]
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         outputs = {"features": features, "pyramid": pyramid}
-        x = self._classifier("classifier")(x)  # [B, H/8, W/8, K]
+        x = classifier(self.num_classes, self.compute)(x)  # [B, H/8, W/8, K]
         outputs |= {"coarse_logits": x, "logits": self._upsample(x, images)}  # [B, H, W, K]
 
         if self.aux_features:
-            if "stage3" not in ends:
-                raise ValueError(
-                    f"aux_features is {self.aux_features}: the auxiliary head stands on stage 3 of "
-                    f"a ResNet, and {type(self.backbone).__name__} has none; set it to 0"
-                )
-            x = block(self.aux_features, 3, name="aux_conv")(ends["stage3"], train=train)
-            x = nn.Dropout(self.aux_dropout, deterministic=not train)(x)  # [B, H/8, W/8, 256]
-            x = self._classifier("aux_classifier")(x)
+            x = fcn_scores(
+                aux_map(ends, self.aux_features, self.backbone),
+                self.num_classes,
+                self.aux_features,
+                self.aux_dropout,
+                norm=self.norm,
+                compute=self.compute,
+                train=train,
+                prefix="aux_",
+            )  # [B, H/8, W/8, K]
             outputs["aux_logits"] = self._upsample(x, images)  # [B, H, W, K]
         return outputs
 
-    def _classifier(self, name: str) -> Conv:
-        return Conv(
-            self.num_classes,
-            1,
-            use_bias=True,
-            kernel_init=he_normal_fan_in,
-            form=self.form,
-            name=name,
-        )
-
     def _upsample(self, x: Array, like: Array) -> Array:
         height, width = like.shape[1:3]
-        convention = self.resize_convention
-        return resize_bilinear(x, (height, width), convention=convention, form=self.form)
-
-    def _layer(self, module: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-        return functools.partial(
-            module,
-            norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            norm_decay=self.norm_decay,
-            norm_groups=self.norm_groups,
-            dtype=self.dtype,
-            form=self.form,
-        )
+        convention, form = self.resize_convention, self.compute.of("resize")
+        return resize_bilinear(x, (height, width), convention=convention, form=form)

@@ -13,7 +13,9 @@ import operator
 import flax.linen as nn
 
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import Conv, classifier, he_normal_fan_in
+from jaxseg.layers.norm import Norm
 from jaxseg.layers.pool import max_pool
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.types import Array, Outputs
@@ -24,29 +26,26 @@ from jaxseg.types import Array, Outputs
 CASCADES = {4: ((4,), (3,), (2,), (1,)), 2: ((4, 3), (2, 1)), 1: ((4, 3, 2, 1),)}
 
 
-def refinenet_backbone(depth: int, norm: str = "batch", norm_decay: float = 0.9) -> ResNet:
+def refinenet_backbone(depth: int, norm: Norm = Norm()) -> ResNet:
     """The plain ResNet at output stride 32: 50, 101 or 152; the authors train it with frozen norms.
 
     The stride is on the 3x3, as in torchvision's weights; where the authors' ResNet, imported from
     Caffe, has it is not stated in the paper, and their model files were not seen.
     """
-    return ResNet(
-        depth=depth, output_stride=32, stride_at="first_3x3", norm=norm, norm_decay=norm_decay
-    )
+    return ResNet(depth=depth, output_stride=32, stride_at="first_3x3", norm=norm)
 
 
 class ResidualConvUnit(nn.Module):
     """RCU (Figure 3b): ReLU, 3x3, ReLU, 3x3, beside the identity; no norm, the second no bias."""
 
     kernel_init: nn.initializers.Initializer
-    dtype: str = "float32"
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """[B, h, w, C] -> [B, h, w, C]."""
         conv = functools.partial(
-            Conv, x.shape[-1], 3, kernel_init=self.kernel_init, dtype=self.dtype, form=self.form
+            Conv, x.shape[-1], 3, kernel_init=self.kernel_init, compute=self.compute
         )
         y = conv(use_bias=True, name="conv1")(nn.relu(x))
         return x + conv(name="conv2")(nn.relu(y))
@@ -58,8 +57,7 @@ class ChainedResidualPooling(nn.Module):
     stages: int
     pool_first: bool
     kernel_init: nn.initializers.Initializer
-    dtype: str = "float32"
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -70,14 +68,13 @@ class ChainedResidualPooling(nn.Module):
                 x.shape[-1],
                 3,
                 kernel_init=self.kernel_init,
-                dtype=self.dtype,
-                form=self.form,
+                compute=self.compute,
                 name=f"conv{number}",
             )
-            if self.pool_first:
-                stage = conv(max_pool(stage, 5, 1, 2, form=self.form))
-            else:
-                stage = max_pool(conv(stage), 5, 1, 2, form=self.form)
+            pool = functools.partial(
+                max_pool, window=5, stride=1, padding=2, form=self.compute.of("pool")
+            )
+            stage = conv(pool(stage)) if self.pool_first else pool(conv(stage))
             total = total + stage
         return total
 
@@ -93,8 +90,7 @@ class RefineNetBlock(nn.Module):
     resize_convention: str
     path_init: nn.initializers.Initializer  # of reductions and fusions
     residual_init: nn.initializers.Initializer  # of what is added to an identity
-    dtype: str = "float32"
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, maps: dict[int, Array], refined: Array | None) -> Array:
@@ -107,8 +103,8 @@ class RefineNetBlock(nn.Module):
         Returns:
           [B, h, w, C] with the largest h and w and the smallest C of all paths.
         """
-        conv = functools.partial(Conv, kernel_init=self.path_init, dtype=self.dtype, form=self.form)
-        unit = functools.partial(ResidualConvUnit, self.residual_init, self.dtype, self.form)
+        conv = functools.partial(Conv, kernel_init=self.path_init, compute=self.compute)
+        unit = functools.partial(ResidualConvUnit, self.residual_init, self.compute)
         paths = {}
         for stage, x in maps.items():
             x = conv(self.features[stage], name=f"reduce{stage}")(x)
@@ -128,8 +124,7 @@ class RefineNetBlock(nn.Module):
             self.pooling_stages,
             self.pool_first,
             self.residual_init,
-            self.dtype,
-            self.form,
+            self.compute,
             name="pooling",
         )(x)
         for number in range(1, self.output_units + 1):
@@ -139,7 +134,8 @@ class RefineNetBlock(nn.Module):
     def _enlarged(self, x: Array, size: tuple[int, int]) -> Array:
         if x.shape[1:3] == size:
             return x
-        return resize_bilinear(x, size, convention=self.resize_convention, form=self.form)
+        convention, form = self.resize_convention, self.compute.of("resize")
+        return resize_bilinear(x, size, convention=convention, form=form)
 
 
 class RefineNet(nn.Module):
@@ -168,8 +164,7 @@ class RefineNet(nn.Module):
     scale_paths: bool = False
     dropout: float = 0.5  # before the reductions of stages 3 and 4, and before the classifier
     resize_convention: str = "align_corners"
-    dtype: str = "float32"  # of features; logits are float32
-    form: str = "auto"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -203,23 +198,19 @@ class RefineNet(nn.Module):
                 self.resize_convention,
                 path_init,
                 residual_init,
-                self.dtype,
-                self.form,
+                self.compute,
                 name=f"refine{number}",
             )({stage: drop(y) if stage > 2 else y for stage, y in maps.items()}, x)
             # Of four: [B, H/32, W/32, 512], then [B, H/16, W/16, 256] up to [B, H/4, W/4, 256].
             outputs[f"refined{number}"] = x
-        x = Conv(
-            self.num_classes,
-            3,
-            use_bias=True,
-            kernel_init=path_init,
-            form=self.form,
-            name="classifier",
-        )(drop(x))  # [B, H/4, W/4, K]
+        scores = classifier(self.num_classes, self.compute, kernel_size=3, kernel_init=path_init)
+        x = scores(drop(x))  # [B, H/4, W/4, K]
         outputs["coarse_logits"] = x
         outputs["logits"] = resize_bilinear(
-            x, (height, width), convention=self.resize_convention, form=self.form
+            x,
+            (height, width),
+            convention=self.resize_convention,
+            form=self.compute.of("resize"),
         )  # [B, H, W, K]
         return outputs
 

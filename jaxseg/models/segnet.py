@@ -13,8 +13,9 @@ SegNet-Basic and the decoders of Table 1 are in `segnet_basic.py`.
 import flax.linen as nn
 
 from jaxseg.backbones.vgg import CHANNELS, UNITS, VGG
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import Conv, he_normal_fan_in
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import CAFFE_NORM, Norm, NormLayer
 from jaxseg.layers.upsample import Upsample
 from jaxseg.types import Array, Outputs
 
@@ -37,13 +38,8 @@ class SegNet(nn.Module):
     decoder_relu: bool = True  # in the release; the paper's text has none, on SegNet-Basic
     # Bayesian SegNet: after the poolings 3, 4, 5, and after the decoder's stages 5, 4, 3.
     dropout: float = 0.0
-    norm: str = "batch"
-    norm_epsilon: float = 1e-9
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    norm_bias_init: float = 0.001
-    dtype: str = "float32"  # of features; logits are float32
-    form: str = "auto"
+    norm: Norm = CAFFE_NORM
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -64,20 +60,13 @@ class SegNet(nn.Module):
             use_bias=self.use_bias,
             dropout=self.dropout,
             norm=self.norm,
-            norm_epsilon=self.norm_epsilon,
-            norm_decay=self.norm_decay,
-            norm_groups=self.norm_groups,
-            norm_bias_init=self.norm_bias_init,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name="backbone",
         )
         ends = encoder(images, train=train)
         x = ends["features"]  # [B, H/32, W/32, 512]
         for stage in range(len(CHANNELS), 0, -1):
-            enlarge = Upsample(
-                self.upsampling, dtype=self.dtype, form=self.form, name=f"upsample{stage}"
-            )
+            enlarge = Upsample(self.upsampling, compute=self.compute, name=f"upsample{stage}")
             x = enlarge(x, ends[f"conv{stage}"].shape[1:3], ends.get(f"places{stage}"))
             for unit in range(UNITS[self.depth][stage - 1], 0, -1):
                 if (stage, unit) == (1, 1):
@@ -92,7 +81,7 @@ class SegNet(nn.Module):
             3,
             use_bias=self.use_bias,
             kernel_init=he_normal_fan_in,
-            form=self.form,
+            compute=self.compute.float32,
             name="classifier",
         )
         return {"logits": classifier(x), "features": x}  # [B, H, W, K], [B, H, W, 64]
@@ -104,17 +93,8 @@ class SegNet(nn.Module):
             3,
             use_bias=self.use_bias,
             kernel_init=he_normal_fan_in,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name=f"conv{name}",
         )(x)
-        x = Norm(
-            self.norm,
-            self.norm_epsilon,
-            self.norm_decay,
-            self.norm_groups,
-            self.dtype,
-            self.norm_bias_init,
-            name=f"norm{name}",
-        )(x, train=train)
+        x = NormLayer(self.norm, self.compute.dtype, name=f"norm{name}")(x, train=train)
         return nn.relu(x) if self.decoder_relu else x

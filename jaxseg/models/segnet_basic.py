@@ -23,9 +23,10 @@ import functools
 
 import flax.linen as nn
 
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import Conv, DepthwiseConv, he_normal_fan_in
 from jaxseg.layers.lrn import local_response_norm
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import CAFFE_NORM, Norm, NormLayer
 from jaxseg.layers.unpool import max_pool_with_places
 from jaxseg.layers.upsample import Upsample
 from jaxseg.types import Array, Outputs
@@ -55,13 +56,8 @@ class SegNetBasic(nn.Module):
     reduce: bool = False  # the encoder's maps to K channels, by 1x1 convolutions
     use_bias: bool = True
     dropout: float = 0.0  # Bayesian SegNet-Basic: on the two deepest stages, both ways
-    norm: str = "batch"
-    norm_epsilon: float = 1e-9
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    norm_bias_init: float = 0.001
-    dtype: str = "float32"  # of features; logits, and reduced maps, are float32
-    form: str = "auto"
+    norm: Norm = CAFFE_NORM
+    compute: Compute = Compute()  # of features; reduced maps are float32, as logits
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
@@ -75,15 +71,16 @@ class SegNetBasic(nn.Module):
           ValueError: `upsampling` or `decoder` is unknown, or they do not go together.
         """
         self._check()
+        whole = self.compute.float32
         deep = {self.stages, self.stages - 1}  # stages with dropout
         drop = functools.partial(nn.Dropout, self.dropout, deterministic=not train)
         x = local_response_norm(images) if self.input_norm else images
-        x = x.astype(self.dtype)
+        x = x.astype(self.compute.dtype)
         pooled, places = [x], []
         for stage in range(1, self.stages + 1):
-            conv = self._conv(self.width, self.kernel_size, self.dtype, f"conv{stage}")
+            conv = self._conv(self.width, self.kernel_size, self.compute, f"conv{stage}")
             x = nn.relu(self._norm(f"norm{stage}")(conv(x), train=train))  # [B, H/s, W/s, 64]
-            x, its = max_pool_with_places(x, form=self.form)  # [B, H/2s, W/2s, 64]
+            x, its = max_pool_with_places(x, form=self.compute.of("pool"))  # [B, H/2s, W/2s, 64]
             if stage in deep:
                 x = drop()(x)
             pooled.append(x)
@@ -91,13 +88,12 @@ class SegNetBasic(nn.Module):
 
         features = x
         if self.reduce:
-            x = self._conv(self.num_classes, 1, "float32", f"reduce{self.stages}")(x)
+            x = self._conv(self.num_classes, 1, whole, f"reduce{self.stages}")(x)
         for stage in range(self.stages, 0, -1):
             x = Upsample(
                 self.upsampling,
                 kernel_size=self.upsampling_kernel,
-                dtype="float32" if self.reduce else self.dtype,
-                form=self.form,
+                compute=whole if self.reduce else self.compute,
                 name=f"upsample{stage}",
             )(x, pooled[stage - 1].shape[1:3], places[stage - 1])  # [B, H/s, W/s, C]
             x = self._densify(x, stage, train=train)
@@ -106,12 +102,12 @@ class SegNetBasic(nn.Module):
             if self.encoder_addition and stage > 1:
                 skip = pooled[stage - 1]
                 if self.reduce:
-                    reduce = self._conv(self.num_classes, 1, "float32", f"reduce{stage - 1}")
+                    reduce = self._conv(self.num_classes, 1, whole, f"reduce{stage - 1}")
                     skip = reduce(skip)
                 x = x + skip
         if self.reduce:
             return {"logits": x, "features": features}  # [B, H, W, K]
-        logits = self._conv(self.num_classes, 1, "float32", "classifier")(x)
+        logits = self._conv(self.num_classes, 1, whole, "classifier")(x)
         return {"logits": logits, "features": x}  # [B, H, W, K], [B, H, W, 64]
 
     def _densify(self, x: Array, stage: int, *, train: bool) -> Array:
@@ -120,38 +116,28 @@ class SegNetBasic(nn.Module):
             return x
         name = f"conv_decode{stage}"
         if self.decoder == "conv":
-            x = self._conv(x.shape[-1], self.kernel_size, self.dtype, name)(x)
+            x = self._conv(x.shape[-1], self.kernel_size, self.compute, name)(x)
         else:
             x = DepthwiseConv(
                 self.kernel_size,
                 use_bias=self.use_bias,
-                dtype=self.dtype,
-                form=self.form,
+                compute=self.compute,
                 name=name,
             )(x)
         return self._norm(f"norm_decode{stage}")(x, train=train)
 
-    def _conv(self, features: int, size: int, dtype: str, name: str) -> Conv:
+    def _conv(self, features: int, size: int, compute: Compute, name: str) -> Conv:
         return Conv(
             features,
             size,
             use_bias=self.use_bias,
             kernel_init=he_normal_fan_in,
-            dtype=dtype,
-            form=self.form,
+            compute=compute,
             name=name,
         )
 
-    def _norm(self, name: str) -> Norm:
-        return Norm(
-            self.norm,
-            self.norm_epsilon,
-            self.norm_decay,
-            self.norm_groups,
-            self.dtype,
-            self.norm_bias_init,
-            name=name,
-        )
+    def _norm(self, name: str) -> NormLayer:
+        return NormLayer(self.norm, self.compute.dtype, name=name)
 
     def _check(self) -> None:
         if self.decoder not in DECODERS:

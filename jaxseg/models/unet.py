@@ -12,10 +12,11 @@ import functools
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxseg.layers.conv import Conv, he_normal_fan_in
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.conv import Conv, classifier, he_normal_fan_in
 from jaxseg.layers.conv_transpose import ConvTranspose
 from jaxseg.layers.mirror import mirrored
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.layers.pool import max_pool
 from jaxseg.layers.unpool import max_pool_with_places
 from jaxseg.layers.upsample import Upsample
@@ -45,12 +46,8 @@ class UNet(nn.Module):
     # "Drop-out layers at the end of the contracting path"; the paper gives no rate. 0.5 on the last
     # two levels is what ports of the released network have.
     dropout: float = 0.5
-    norm: str = "none"  # as in the paper; "batch" is what most later versions add
-    norm_epsilon: float = 1e-5
-    norm_decay: float = 0.9
-    norm_groups: int = 32
-    dtype: str = "float32"  # of features; logits are float32
-    form: str = "auto"
+    norm: Norm = Norm("none")  # as in the paper; "batch" is what most later versions add
+    compute: Compute = Compute()
 
     @property
     def border(self) -> int:
@@ -118,14 +115,14 @@ class UNet(nn.Module):
                         f"images of {height} x {width} do not fit {self.levels} levels of valid "
                         f"convolutions: take {self.padded(side)} pixels for {side}, or mirror"
                     )
-        x = x.astype(self.dtype)
-        skips, places = [], []
+        x = x.astype(self.compute.dtype)
+        skips, places, form = [], [], self.compute.of("pool")
         for level in range(self.levels):
             if level and self.upsampling == "max_unpooling":
-                x, its = max_pool_with_places(x, form=self.form)  # [B, H/2, W/2, C]
+                x, its = max_pool_with_places(x, form=form)  # [B, H/2, W/2, C]
                 places.append(its)
             elif level:
-                x = max_pool(x, 2, 2, form=self.form)  # [B, H/2, W/2, C]
+                x = max_pool(x, 2, 2, form=form)  # [B, H/2, W/2, C]
             x = self._convs(x, self.width * 2**level, f"down{level}", train=train)
             if level >= self.levels - 2:
                 x = nn.Dropout(self.dropout, deterministic=not train)(x)
@@ -137,14 +134,7 @@ class UNet(nn.Module):
             x = jnp.concatenate([_middle(skips[level], x.shape[1:3]), x], axis=-1)
             x = self._convs(x, features, f"up{level}", train=train)
         outputs = {"features": x}
-        x = Conv(
-            self.num_classes,
-            1,
-            use_bias=True,
-            kernel_init=he_normal_fan_in,
-            form=self.form,
-            name="classifier",
-        )(x)
+        x = classifier(self.num_classes, self.compute)(x)
         if self.mirror or not self.valid:
             x = x[:, :height, :width]
         return outputs | {"logits": x}  # [B, H, W, K]
@@ -160,19 +150,16 @@ class UNet(nn.Module):
     def _enlarged(self, x: Array, features: int, places: Array | None, name: str) -> Array:
         """[B, h, w, C] -> [B, 2 h, 2 w, features]."""
         if self.upsampling == "transposed":
-            return ConvTranspose(
-                features, 2, 2, use_bias=True, dtype=self.dtype, form=self.form, name=name
-            )(x)
+            return ConvTranspose(features, 2, 2, use_bias=True, compute=self.compute, name=name)(x)
         half = Conv(
             features,
             1,
             use_bias=True,
             kernel_init=he_normal_fan_in,
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
             name=name,
         )
-        enlarge = Upsample(self.upsampling, dtype=self.dtype, form=self.form)
+        enlarge = Upsample(self.upsampling, compute=self.compute)
         return enlarge(half(x), (2 * x.shape[1], 2 * x.shape[2]), places)
 
     def _convs(self, x: Array, features: int, name: str, *, train: bool) -> Array:
@@ -182,22 +169,14 @@ class UNet(nn.Module):
             features,
             3,
             padding=0 if self.valid else None,
-            use_bias=self.norm == "none",
+            use_bias=self.norm.kind == "none",
             kernel_init=he_normal_fan_in,  # section 3: deviation sqrt(2 / N)
-            dtype=self.dtype,
-            form=self.form,
+            compute=self.compute,
         )
         for number in (1, 2):
             x = conv(name=f"{name}_conv{number}")(x)
-            if self.norm != "none":
-                norm = Norm(
-                    self.norm,
-                    self.norm_epsilon,
-                    self.norm_decay,
-                    self.norm_groups,
-                    self.dtype,
-                    name=f"{name}_norm{number}",
-                )
+            if self.norm.kind != "none":
+                norm = NormLayer(self.norm, self.compute.dtype, name=f"{name}_norm{number}")
                 x = norm(x, train=train)
             x = nn.relu(x)
         return x

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxseg import renamed
 from jaxseg.evaluation import record as results
 from jaxseg.workdir import files, log, per_image, schema
 
@@ -95,7 +96,7 @@ class Run:
 
 
 def flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """config.json as ("optim.learning_rate", 0.007) pairs; classes by their short name."""
+    """config.json as ("optim.learning_rate", 0.007) pairs; networks by their class's short name."""
     if not isinstance(values, Mapping):
         yield prefix, values
         return
@@ -103,7 +104,7 @@ def flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         path = f"{prefix}.{key}" if prefix else key
         if key != "class":
             yield from flatten(value, path)
-        elif not str(value).startswith("jaxseg.config:"):
+        elif prefix.rpartition(".")[2] in ("model", "backbone"):
             yield path, str(value).rpartition(":")[2]
 
 
@@ -235,7 +236,9 @@ def load(folder: pathlib.Path | str) -> Run:
         raise FileNotFoundError(f"{folder} is not a folder: give the --workdir of a run")
     notes: list[str] = []
     path = folder / "config.json"
-    config = _checked(path, dict(flatten(_read_json(path, notes))), schema.CONFIG, notes)
+    config = _checked(
+        path, dict(flatten(renamed.current(_read_json(path, notes)))), schema.CONFIG, notes
+    )
     lines = _lines(folder / "metrics.jsonl", notes)
     evaluations = _evaluations(folder, notes)
     path = folder / "environment.json"

@@ -1,6 +1,5 @@
 """Warnings at the start of training about batch statistics that drift or come from one image."""
 
-import functools
 from typing import Any
 
 import flax.linen as nn
@@ -8,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxseg import config
+from jaxseg.shape_trace import trace_shapes
 from jaxseg.training import optim
-from jaxseg.training.step import init_variables
 
 _NAMED = 2  # modules that a line names
 
@@ -25,7 +24,7 @@ def updated(experiment: config.Experiment) -> list[str]:
     The network is traced, not computed: what a frozen norm leaves alone comes out as the very
     value that went in.
     """
-    _, variables = jax.eval_shape(functools.partial(init_variables, experiment))
+    _, variables = trace_shapes(experiment.model, experiment.data.crop_size)
     statistics = variables.get("batch_stats", {})
     changed: set[str] = set()
 
@@ -50,8 +49,8 @@ def _flag(model: nn.Module, path: str) -> str:
     """The flag that freezes the norm at a path."""
     part = path.partition("/")[0]
     if hasattr(getattr(model, part, None), "norm"):
-        return f"--config.model.{part}.norm=frozen"
-    return "--config.model.norm=frozen"
+        return f"--config.model.{part}.norm.kind=frozen"
+    return "--config.model.norm.kind=frozen"
 
 
 def notices(experiment: config.Experiment) -> list[str]:
@@ -66,7 +65,7 @@ def notices(experiment: config.Experiment) -> list[str]:
     if not alone and all(factor for _, factor in multipliers):
         return []
     lines, drifting = [], updated(experiment)
-    _, variables = jax.eval_shape(functools.partial(init_variables, experiment))
+    _, variables = trace_shapes(experiment.model, experiment.data.crop_size)
     factors = _paths(optim.learning_rate_factors(variables["params"], multipliers))
     frozen = [
         path
@@ -86,6 +85,6 @@ def notices(experiment: config.Experiment) -> list[str]:
         each = "micro-batch" if experiment.train.accumulate > 1 else "step"
         lines.append(
             f"each {each} holds one image, whose own statistics {len(drifting)} batch norm(s) take:"
-            f" {flags}, or norm=group, or a larger --config.data.batch_size"
+            f" {flags}, or norm.kind=group, or a larger --config.data.batch_size"
         )
     return lines

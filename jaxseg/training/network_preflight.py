@@ -11,8 +11,8 @@ import numpy as np
 from jaxseg import config, losses
 from jaxseg.inference import own_border
 from jaxseg.inference.infer import at_output_stride
+from jaxseg.shape_trace import trace_shapes
 from jaxseg.training import class_count, optim
-from jaxseg.training.step import init_variables
 from jaxseg.types import Outputs, Variables
 
 
@@ -38,7 +38,7 @@ def faults(experiment: config.Experiment, classes: int | None) -> list[str]:
         model = model.clone(num_classes=classes or 2)
     experiment = dataclasses.replace(experiment, model=model)
     try:
-        outputs, variables = jax.eval_shape(functools.partial(init_variables, experiment))
+        outputs, variables = trace_shapes(model, experiment.data.crop_size)
     except ValueError as error:
         return [named_field(model, str(error))]
     refused, found = _of_precision(model), outputs["logits"].shape[-1]

@@ -6,7 +6,6 @@ step = jax.jit(make_train_step(experiment, optimizer, rate), donate_argnums=0)
 state, metrics = step(state, {"image": images, "label": labels})
 """
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -17,6 +16,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxseg import config, losses
 from jaxseg.inference.infer import normalise
+from jaxseg.shape_trace import trace_shapes
 from jaxseg.state import TrainState, update_ema
 from jaxseg.training import optim
 from jaxseg.types import Array, Outputs, Variables
@@ -50,7 +50,7 @@ def make_optimizer(
     experiment: config.Experiment,
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """`optim.build` for the parameters of the experiment's model, of which only shapes are made."""
-    _, shapes = jax.eval_shape(functools.partial(init_variables, experiment))
+    _, shapes = trace_shapes(experiment.model, experiment.data.crop_size)
     return optim.build(experiment.optim, experiment.train.steps, shapes["params"])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from jaxseg import config, whole_file
+from jaxseg import config, renamed, whole_file
 from jaxseg.workdir import files
 from jaxseg.workdir.log import json_ready, write_json
 
@@ -45,7 +45,9 @@ def describe_run(
     there = path.exists()
     before = _before(path)
     if step and there:
-        start["changed"] = changes(before, values) if before else ["config.json was unreadable"]
+        start["changed"] = (
+            changes(renamed.current(before), values) if before else ["config.json was unreadable"]
+        )
         for line in start["changed"]:
             print(f"changed since the last start: {line}", file=sys.stderr)
     if data:

@@ -10,6 +10,7 @@ import pytest
 from jax import lax
 
 from jaxseg.backbones.mobilenet_v2 import BLOCKS, InvertedResidual, MobileNetV2, scaled_channels
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import DepthwiseConv
 
 SMALL = {"width": 0.1, "divisible_by": 1}
@@ -210,7 +211,7 @@ def test_at_sizes_k_s_plus_1_the_network_is_the_same_padded_one():
 
 
 def test_end_points_shapes_and_types():
-    model = MobileNetV2(output_stride=16, dtype="bfloat16")
+    model = MobileNetV2(output_stride=16, compute=Compute("bfloat16"))
     variables = _init(model)
     ends = jax.eval_shape(
         lambda v, x: model.apply(v, x, train=False), variables, jnp.zeros((2, 513, 385, 3))

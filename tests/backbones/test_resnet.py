@@ -7,6 +7,7 @@ import pytest
 
 from jaxseg.backbones import resnet
 from jaxseg.backbones.resnet import ResNet
+from jaxseg.layers.norm import Norm
 from tests.helpers.variables import count, random_variables, shapes_of
 
 STRIDES_AT = ("first_3x3", "first_1x1", "last_3x3")
@@ -158,7 +159,7 @@ def test_parameters_do_not_depend_on_stride_or_rates(small, extra_blocks):
     fields = small | {"extra_blocks": extra_blocks}
     reference = shapes_of(ResNet(**fields))
     variants = [{"output_stride": 2**n} for n in range(2, 6 + extra_blocks)]
-    variants += [{"stride_at": "last_3x3"}, {"dilate_first": True}, {"norm": "frozen"}]
+    variants += [{"stride_at": "last_3x3"}, {"dilate_first": True}, {"norm": Norm("frozen")}]
     for changes in variants:
         assert shapes_of(ResNet(**fields | changes)) == reference
 

@@ -10,6 +10,7 @@ import pytest
 
 from jaxseg import summary
 from jaxseg.backbones.vgg import VGG, FullyConvolutional
+from jaxseg.layers.norm import Norm
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
 
@@ -25,7 +26,7 @@ def ends_of(model, size):
 def test_published_counts():
     """Facts 0.2: thirteen convolutions, fc6 of 7 x 7, fc7; 7.2: LargeFOV's two."""
     assert count(shapes_of(VGG())) == 14_714_688
-    assert count(shapes_of(VGG(norm="batch"))) == 14_714_688 + 2 * 4224
+    assert count(shapes_of(VGG(norm=Norm()))) == 14_714_688 + 2 * 4224
 
     def head(**fields):
         x = jnp.zeros((1, 7, 7, 512))
@@ -88,7 +89,7 @@ def test_receptive_field_of_fc6():
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_against_a_loop_over_layers(norm):
     """Every convolution, bias, norm and pooling in NumPy's and lax's own terms."""
-    model = VGG(depth=11, width=2, norm=norm, places=True)
+    model = VGG(depth=11, width=2, norm=Norm(norm), places=True)
     x = images((37, 41))
     variables = random_variables(model)
     run = jax.jit(functools.partial(model.apply, train=False), compiler_options=QUICK)

@@ -12,8 +12,10 @@ from jax import lax
 from jaxseg import summary
 from jaxseg.backbones import xception
 from jaxseg.backbones.xception import Xception, XceptionModule
+from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.conv import Conv, DepthwiseConv, SeparableConv
 from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.layers.norm import Norm
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
 
@@ -25,7 +27,7 @@ SMALL = {"width": 0.01, "middle_modules": 1}
     ("depth", "published"), [(41, 24_920_560), (65, 37_867_312), (71, 40_289_736)]
 )
 def test_published_counts(depth, published):
-    assert count(shapes_of(Xception(depth=depth, form="plain"))) == published
+    assert count(shapes_of(Xception(depth=depth, compute=PLAIN))) == published
     assert 2 + 3 * len(list(Xception(depth=depth).modules())) == depth
 
 
@@ -59,7 +61,7 @@ def test_strides_and_rates_of_the_released_code(depth, output_stride, before, mi
 
 def _shapes(size, **fields):
     x = jnp.zeros((2, *size, 3))
-    model = Xception(form="plain", **fields)
+    model = Xception(compute=PLAIN, **fields)
     ends = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), x, train=False)[0])
     return {name: end.shape for name, end in ends.items()}
 
@@ -86,7 +88,7 @@ def test_end_points(depth, four, eight):
 @pytest.mark.parametrize("output_stride", [1, 2, 4, 8, 16, 32])
 def test_any_size_and_the_same_tree_at_any_output_stride(output_stride):
     reference, other = (
-        shapes_of(Xception(output_stride=s, **SMALL, form="plain")) for s in (16, output_stride)
+        shapes_of(Xception(output_stride=s, **SMALL, compute=PLAIN)) for s in (16, output_stride)
     )
     assert other == reference
     for size in ((97, 130), (1, 2)):
@@ -108,7 +110,7 @@ def _relative_difference(ours, same):
 )
 def test_a_trous_identity(depth, size, output_stride):
     """Features and low-level skips at a smaller stride, sub-sampled, are the nominal network's."""
-    model = Xception(depth=depth, multi_grid=(1, 2, 1), **SMALL, form="plain")
+    model = Xception(depth=depth, multi_grid=(1, 2, 1), **SMALL, compute=PLAIN)
     variables = random_variables(model)
 
     @functools.partial(jax.jit, compiler_options=QUICK)
@@ -180,7 +182,7 @@ def _released_code(variables, x, depth, output_stride, multi_grid):
 @pytest.mark.parametrize(("depth", "output_stride"), [(41, 16), (71, 8)])
 def test_the_released_code_written_out(depth, output_stride):
     fields = {"depth": depth, "output_stride": output_stride, "multi_grid": (1, 2, 4)}
-    model = Xception(**fields, **SMALL, form="plain")
+    model = Xception(**fields, **SMALL, compute=PLAIN)
     variables = random_variables(model, seed=1)
     x = images((49, 34))
     compiled = functools.partial(jax.jit, compiler_options=QUICK)
@@ -223,8 +225,8 @@ def test_a_module_in_training(skip, stride, inside):
             (1, 2, 1),
             skip,
             inside,
-            functools.partial(SeparableConv, norm=norm, form="plain"),
-            functools.partial(ConvNorm, norm=norm, form="plain"),
+            functools.partial(SeparableConv, norm=Norm(norm), compute=PLAIN),
+            functools.partial(ConvNorm, norm=Norm(norm), compute=PLAIN),
         )
         for norm in ("batch", "frozen")
     )
@@ -256,7 +258,7 @@ def test_kernels_start_as_in_the_released_code():
         return call(*arguments, **keywords)
 
     with nn.intercept_methods(record):
-        shapes_of(Xception(depth=41, **SMALL, form="plain"))
+        shapes_of(Xception(depth=41, **SMALL, compute=PLAIN))
     assert seen == {xception.INIT}
     drawn = xception.INIT(jax.random.key(0), (40_000,))
     assert abs(float(drawn.std()) - 0.09 * 0.8796) < 1e-3  # of a normal cut at two deviations
@@ -264,7 +266,7 @@ def test_kernels_start_as_in_the_released_code():
 
 
 def test_remat_changes_neither_tree_nor_values():
-    plain = Xception(depth=41, **SMALL, form="plain")
+    plain = Xception(depth=41, **SMALL, compute=PLAIN)
     remat = plain.clone(remat=True)
     variables = random_variables(plain)
     assert shapes_of(remat) == shapes_of(plain)

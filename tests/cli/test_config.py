@@ -16,6 +16,7 @@ from jaxseg.cli import config_check, stored_config
 from jaxseg.data import class_sampling
 from jaxseg.data.augment import transforms
 from jaxseg.data.builders import camvid, cityscapes, isbi_em, pascal_context, shapes, voc2012
+from jaxseg.layers.compute import Compute
 from jaxseg.training import batches, optim
 from tests.conftest import ROOT
 
@@ -112,7 +113,7 @@ def test_full_size_is_a_whole_experiment_and_other_sizes_are_refused(name):
         ("train.steps", 1.5, "a whole number"),
         ("train.steps", True, "a whole number"),
         ("model.atrous_rates", ("6", "x"), "a list, each of it a whole number"),
-        ("model.backbone.dtype", "float8", "float32, bfloat16, float16"),
+        ("model.backbone.compute.dtype", "float8", "float32, bfloat16, float16"),
         ("model.dropout", 1.0, "at least 0 and below 1"),
         ("data.std", (0.0, 1.0, 1.0), "at least 1e-06"),
         ("loss.class_weights", (1.0, -1.0), "at least 0"),
@@ -142,7 +143,7 @@ def test_full_size_is_a_whole_experiment_and_other_sizes_are_refused(name):
         ("eval.rotations", 361, "at least 1 and below 361"),
         ("model.num_classes", -1, "at least 0"),
         ("model.num_classes", 1, "at least 2, as the ground is a class too"),
-        ("model.norm_epsilon", float("nan"), "finite"),
+        ("model.norm.epsilon", float("nan"), "finite"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_with_its_field(path, value, words):
@@ -261,7 +262,7 @@ def test_a_part_of_another_kind_is_refused():
 
 def test_float64_is_refused_where_jax_would_compute_in_float32():
     built = experiment("quickstart")
-    built.model = built.model.clone(dtype="float64")
+    built.model = built.model.clone(compute=Compute("float64"))
     with pytest.raises(ValueError, match="'float64' must be one of float32, bfloat16"):
         config_check.check(built)
     with jax.enable_x64(True):

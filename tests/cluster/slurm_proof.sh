@@ -255,8 +255,8 @@ prove_ablation() {
   say "an ablation, on this machine and as an array"
   sweep=("$PYTHON" -m launch.sweep --ablation="$ablation" --size=shapes --seeds="0,1"
     --data_dir="$folder/data" --change=train.steps=20 --change=optim.warmup_steps=0
-    --change=train.ema_decay=0.0 --change=model.norm_decay=0.8
-    --change=model.backbone.norm_decay=0.8)
+    --change=train.ema_decay=0.0 --change=model.norm.decay=0.8
+    --change=model.backbone.norm.decay=0.8)
   as_array=(--workdir="$folder/array" --backend=slurm --jobs=2 --sbatch=--time=30)
   "${sweep[@]}" --workdir="$folder/local" || fail "the sweep on this machine"
   "${sweep[@]}" "${as_array[@]}" &

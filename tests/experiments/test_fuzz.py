@@ -13,7 +13,7 @@ from jaxseg import config
 from jaxseg.data.augment.transforms import Augment
 from jaxseg.inference.infer import check_protocol
 from jaxseg.layers.conv import Conv
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import Norm, NormLayer
 from tests.conftest import ROOT
 
 FEW = {"experiments": 60, "files": 60, "photos": 50, "classes": 60, "runs": 20, "weights": 80}
@@ -88,7 +88,10 @@ def test_the_command_writes_its_counts(tmp_path):
 @pytest.mark.parametrize(
     ("build", "says"),
     [
-        (lambda x: Norm("group", groups=0).init(jax.random.key(0), x, train=False), "0 groups"),
+        (
+            lambda x: NormLayer(Norm("group", groups=0)).init(jax.random.key(0), x, train=False),
+            "norm.groups=0",
+        ),
         (lambda x: Conv(8, 0).init(jax.random.key(0), x), "a kernel of 0 and 8 features"),
         (lambda x: Conv(-1).init(jax.random.key(0), x), "a kernel of 3 and -1 features"),
         (lambda x: Augment((8, 8), scale_step=1e-12), "scale_step=1e-12 must be 0, or at least"),

@@ -11,6 +11,7 @@ import pytest
 from jaxseg import config, summary
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
+from jaxseg.layers.compute import PLAIN, Compute
 from jaxseg.layers.conv import conv
 from jaxseg.layers.mirror import mirrored
 from jaxseg.layers.pool import avg_pool, global_avg_pool, max_pool
@@ -220,10 +221,14 @@ class Wrapped(nn.Module):
 
 
 def test_plain_reaches_every_part_and_the_table_is_aligned():
-    model = DeepLabV3(5, ResNet(depth=18, width=8, output_stride=8, form="fast"), form="fast")
-    plain = config.with_fields(model, {"form": "plain"})
-    assert plain.form == plain.backbone.form == "plain"
-    assert model.form == "fast"
+    model = DeepLabV3(
+        5,
+        ResNet(depth=18, width=8, output_stride=8, compute=Compute(form="fast")),
+        compute=Compute(form="fast"),
+    )
+    plain = config.with_fields(model, {"compute": PLAIN})
+    assert plain.compute.form == plain.backbone.compute.form == "plain"
+    assert model.compute.form == "fast"
     found = summary.summarize(model, (33, 33))
     lines = summary.table(found).splitlines()
     assert lines[-1].split()[:2] == ["total", f"{found.parameters:,}"]

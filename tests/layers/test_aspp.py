@@ -8,6 +8,7 @@ import pytest
 from jax import lax
 
 from jaxseg.layers.aspp import ASPP, rates_at
+from jaxseg.layers.norm import Norm
 from tests.helpers.variables import count
 
 C = 5
@@ -105,7 +106,7 @@ def _keep(name, kept):
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_one_image_trains_with_the_running_statistics_of_the_pooled_branch(batch):
-    module = ASPP(4, (2,), dropout=0.0, norm_decay=0.5)
+    module = ASPP(4, (2,), dropout=0.0, norm=Norm(decay=0.5))
     x = _map(batch)
     variables = _random(module, x)
     with nn.intercept_methods(_keep("image_pooling", kept := {})):
@@ -126,7 +127,7 @@ def test_one_image_trains_with_the_running_statistics_of_the_pooled_branch(batch
 
 @pytest.mark.parametrize(("norm", "batch"), [("batch", 1), ("batch", 3), ("frozen", 1)])
 def test_image_pooling_learns_nothing_from_one_image_in_a_batch(norm, batch):
-    module = ASPP(4, (2,), dropout=0.0, norm=norm)
+    module = ASPP(4, (2,), dropout=0.0, norm=Norm(norm))
     x = _map(batch)
     variables = _random(module, x)
 
@@ -148,7 +149,7 @@ def test_image_pooling_learns_nothing_from_one_image_in_a_batch(norm, batch):
 
 
 def test_dropout_is_for_training_only():
-    module = ASPP(64, (), dropout=0.5, norm="frozen")
+    module = ASPP(64, (), dropout=0.5, norm=Norm("frozen"))
     x = _map()
     variables = _random(module, x)
     trained, _ = jax.jit(lambda v: _train(module, v, x))(variables)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv_transpose import (
     ConvTranspose,
     bilinear_init,
@@ -99,7 +100,7 @@ def test_the_bilinear_start_resizes_each_channel():
 
 
 def test_the_module_has_kernel_and_bias_in_float32():
-    layer = ConvTranspose(8, 2, 2, use_bias=True, dtype="bfloat16")
+    layer = ConvTranspose(8, 2, 2, use_bias=True, compute=Compute("bfloat16"))
     y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 3, 3, 4)))
     assert (y.shape, y.dtype) == ((1, 6, 6, 8), jnp.bfloat16)
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype.name), variables["params"]) == {

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import Norm, NormLayer
 
 C = 6
 # Compiling takes far longer than running here.
@@ -59,7 +59,7 @@ def test_batch_norm_in_training_and_its_gradient():
     """Ioffe and Szegedy, Algorithm 1 and the gradients after it."""
     x, variables = _map(), _variables("batch")
     epsilon, decay = 0.3, 0.7
-    norm = Norm("batch", epsilon, decay, dtype="float64")
+    norm = NormLayer(Norm("batch", epsilon, decay), "float64")
     y, dy, dx, grads, stats = _run(norm, variables, x, train=True)
     mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
     hat, expected = _normalised(x, mean, var, epsilon, variables["params"])
@@ -79,7 +79,7 @@ def test_batch_norm_in_training_and_its_gradient():
 def test_running_statistics_are_constants_and_stay(kind, train):
     """Frozen, also in training; scale and bias get their gradients all the same."""
     x, variables = _map(), _variables(kind)
-    norm = Norm(kind, 0.3, 0.7, dtype="float64")
+    norm = NormLayer(Norm(kind, 0.3, 0.7), "float64")
     y, dy, dx, grads, stats = _run(norm, variables, x, train=train)
     old = variables["batch_stats"]
     hat, expected = _normalised(x, old["mean"], old["var"], 0.3, variables["params"])
@@ -94,7 +94,7 @@ def test_running_statistics_are_constants_and_stay(kind, train):
 @pytest.mark.parametrize("train", [False, True])
 def test_group_norm_sees_one_image_and_one_group_at_a_time(train):
     x, variables = _map(), _variables("group")
-    norm = Norm("group", 0.3, groups=2, dtype="float64")
+    norm = NormLayer(Norm("group", 0.3, groups=2), "float64")
     y, _, _, grads, stats = _run(norm, variables, x, train=train)
     groups = x.reshape(*x.shape[:3], 2, C // 2)
     mean, var = (f((1, 2, 4), keepdims=True) for f in (groups.mean, groups.var))
@@ -107,7 +107,7 @@ def test_group_norm_sees_one_image_and_one_group_at_a_time(train):
 
 def test_no_norm_is_the_identity_without_parameters():
     x = _map().astype(np.float32)
-    norm = Norm("none", dtype="bfloat16")
+    norm = NormLayer(Norm("none"), "bfloat16")
     y, variables = norm.init_with_output(jax.random.key(0), x, train=True)
     assert not variables
     np.testing.assert_array_equal(y, x.astype(jnp.bfloat16))
@@ -115,13 +115,15 @@ def test_no_norm_is_the_identity_without_parameters():
 
 def test_batch_and_frozen_have_the_same_variables_under_the_module_itself():
     x = jnp.zeros((1, 2, 2, C))
-    trees = [Norm(kind).init(jax.random.key(0), x, train=True) for kind in ("batch", "frozen")]
+    trees = [
+        NormLayer(Norm(kind)).init(jax.random.key(0), x, train=True) for kind in ("batch", "frozen")
+    ]
     names = {"params": {"scale": 1, "bias": 0}, "batch_stats": {"mean": 0, "var": 1}}
     for tree in trees:
         expected = jax.tree.map(lambda start: np.full(C, start, np.float32), names)
         jax.tree.map(np.testing.assert_array_equal, dict(tree), expected)
         assert {leaf.dtype.name for leaf in jax.tree.leaves(tree)} == {"float32"}
-    group = Norm("group", groups=3).init(jax.random.key(0), x, train=True)
+    group = NormLayer(Norm("group", groups=3)).init(jax.random.key(0), x, train=True)
     assert {name: set(tree) for name, tree in group.items()} == {"params": {"scale", "bias"}}
 
 
@@ -129,7 +131,7 @@ def test_batch_and_frozen_have_the_same_variables_under_the_module_itself():
 def test_one_value_per_channel_is_normalised_by_running_statistics(shape):
     """A batch norm of one value is its bias, whatever the value; of two it is as ever."""
     x, variables = _map(shape), _variables("batch")
-    y, _, dx, _, stats = _run(Norm("batch", dtype="float64"), variables, x, train=True)
+    y, _, dx, _, stats = _run(NormLayer(Norm(), "float64"), variables, x, train=True)
     old = variables["batch_stats"]
     _, running = _normalised(x, old["mean"], old["var"], 1e-5, variables["params"])
     alone = np.prod(shape) == C
@@ -146,7 +148,7 @@ def test_statistics_of_half_precision_are_float32(kind, dtype):
     """Values of 300: their squares are beyond float16, and bfloat16 has 3 digits."""
     x = np.asarray(_map() + 300).astype(dtype)
     variables = jax.tree.map(lambda leaf: leaf.astype(np.float32), _variables(kind))
-    norm = Norm(kind, groups=2, decay=0.0, dtype=dtype)
+    norm = NormLayer(Norm(kind, groups=2, decay=0.0), dtype)
     y, _, dx, grads, stats = _run(norm, variables, x, train=True, x64=False)
     assert y.dtype == dx.dtype == x.dtype
     wide = x.astype(np.float64)
@@ -166,7 +168,7 @@ def test_float32_is_accurate_while_the_mean_is_within_ten_deviations():
     rng = np.random.default_rng(3)
     x = rng.normal(10, 1, (4, 17, 17, C)).astype(np.float32)
     variables = jax.tree.map(lambda leaf: leaf.astype(np.float32), _variables("batch"))
-    y, *_ = _run(Norm("batch"), variables, x, train=True, x64=False)
+    y, *_ = _run(NormLayer(), variables, x, train=True, x64=False)
     wide = x.astype(np.float64)
     mean, var = wide.mean((0, 1, 2)), wide.var((0, 1, 2))
     _, expected = _normalised(wide, mean, var, 1e-5, variables["params"])
@@ -175,7 +177,7 @@ def test_float32_is_accurate_while_the_mean_is_within_ten_deviations():
 
 def test_running_statistics_approach_those_of_a_batch_by_the_decay():
     x, variables = _map(), _variables("batch")
-    norm = Norm("batch", decay=0.8, dtype="float64")
+    norm = NormLayer(Norm(decay=0.8), "float64")
     tree = variables
     with jax.enable_x64(True):
         step = jax.jit(lambda tree: norm.apply(tree, x, train=True, mutable=["batch_stats"])[1])
@@ -190,10 +192,10 @@ def test_running_statistics_approach_those_of_a_batch_by_the_decay():
 @pytest.mark.parametrize(
     ("norm", "message"),
     [
-        (Norm("layer"), "norm is 'layer': it must be one of batch, frozen, group, none"),
-        (Norm("group"), "32 groups do not divide 6 channels"),
+        (Norm("layer"), "norm.kind is 'layer': it must be one of batch, frozen, group, none"),
+        (Norm("group"), "norm.groups=32 does not divide 6 channels"),
     ],
 )
 def test_what_no_norm_is_here_is_refused(norm, message):
     with pytest.raises(ValueError, match=message):
-        norm.init(jax.random.key(0), jnp.zeros((1, 2, 2, C)), train=True)
+        NormLayer(norm).init(jax.random.key(0), jnp.zeros((1, 2, 2, C)), train=True)

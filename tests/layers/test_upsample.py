@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.upsample import KINDS, Upsample, interpolating_init
 from tests.models.networks import QUICK
 
@@ -55,7 +56,7 @@ def test_each_kind_is_its_definition(form):
         results = {}
         for (x, places), (size, factor) in zip(inputs, CASES, strict=True):
             for kind in KINDS:
-                layer = Upsample(kind, factor, form=form)
+                layer = Upsample(kind, factor, compute=Compute(form=form))
                 y, variables = layer.init_with_output(jax.random.key(0), x, size, places)
                 results[kind, size] = y, variables.get("params", {})
         return [results[kind, size] for kind in KINDS for size, _ in CASES]

@@ -1,5 +1,6 @@
 """Small networks and counts of large ones, shared by the tests of models."""
 
+import dataclasses
 import functools
 from fractions import Fraction
 
@@ -11,8 +12,11 @@ import numpy as np
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import Xception
+from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.conv_norm import ConvNorm
 from jaxseg.layers.grid import Grid
+from jaxseg.layers.norm import Norm
+from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus
 from tests.helpers.variables import count, shapes_of
 
 # Compiling takes far longer than running here.
@@ -20,9 +24,7 @@ QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes
 FEW_FEATURES = {
     "aspp_features": 8,
     "aux_features": 4,
-    "decoder_features": 8,
     "head_features": 8,
-    "low_level_features": 4,
     "msc_features": 4,
     "step_features": (4,) * 5,
 }
@@ -33,6 +35,8 @@ def narrow(model):
     if not hasattr(model, "backbone"):
         return model.clone(width=4)
     fields = {name: value for name, value in FEW_FEATURES.items() if getattr(model, name, 0)}
+    if isinstance(model, DeepLabV3Plus):
+        fields["decoder"] = dataclasses.replace(model.decoder, low_level_features=4, features=8)
     width = {MobileNetV2: 0.1, Xception: 0.01}.get(type(model.backbone), 4)
     return model.clone(backbone=model.backbone.clone(width=width), **fields)
 
@@ -64,13 +68,13 @@ def _traced(backbone):
 
 def end_points(backbone):
     """What stands for a backbone where only the head is looked at, for images of 33 x 33."""
-    return EndPoints(backbone.output_stride, _traced(backbone.clone(form="plain"))[1])
+    return EndPoints(backbone.output_stride, _traced(backbone.clone(compute=PLAIN))[1])
 
 
 def parameters(model):
     """The number of the model's parameters, each backbone being traced once for all tests."""
-    number, _ = _traced(model.backbone.clone(form="plain"))
-    head = model.clone(backbone=end_points(model.backbone), form="plain")
+    number, _ = _traced(model.backbone.clone(compute=PLAIN))
+    head = model.clone(backbone=end_points(model.backbone), compute=PLAIN)
     return number + count(shapes_of(head))
 
 
@@ -87,7 +91,7 @@ class ThreeMaps(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train):
-        block = functools.partial(ConvNorm, 8, norm="frozen", form="plain")
+        block = functools.partial(ConvNorm, 8, norm=Norm("frozen"), compute=PLAIN)
         low = block(stride=4, name="stage1")(x, train=train)
         middle = block(stride=2, name="stage3")(low, train=train)
         high = block(stride=2, name="stage4")(middle, train=train)

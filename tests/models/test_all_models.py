@@ -1,5 +1,6 @@
 """What holds for every public model: shapes, types, trees, gradients. New ones have to join."""
 
+import dataclasses
 import functools
 import importlib
 import inspect
@@ -18,14 +19,23 @@ from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.vgg import VGG
 from jaxseg.backbones.xception import Xception
+from jaxseg.layers.compute import PLAIN, Compute
+from jaxseg.layers.norm import Norm
 from jaxseg.layers.resize import resize_bilinear
-from jaxseg.models.backbone_unet import BackboneUNet, smp_unet
+from jaxseg.models.backbone_unet import BackboneUNet
+from jaxseg.models.compat import (
+    smp_deeplab_v3,
+    smp_deeplab_v3_plus,
+    smp_unet,
+    torchvision_deeplab_v3,
+    torchvision_fcn,
+)
 from jaxseg.models.deconvnet import DeconvNet
 from jaxseg.models.deeplab_v1 import DeepLabV1, large_fov_backbone, small_window_backbone
 from jaxseg.models.deeplab_v2 import ASPP_S, DeepLabV2, deeplab_v2_resnet
-from jaxseg.models.deeplab_v3 import DeepLabV3, smp_deeplab_v3, torchvision_deeplab_v3
-from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus, smp_deeplab_v3_plus
-from jaxseg.models.dilated_fcn import DilatedFCN, torchvision_fcn
+from jaxseg.models.deeplab_v3 import DeepLabV3
+from jaxseg.models.deeplab_v3_plus import Decoder, DeepLabV3Plus, Separable
+from jaxseg.models.dilated_fcn import DilatedFCN
 from jaxseg.models.dilation import Dilation, front_end_backbone
 from jaxseg.models.encnet import EncNet, encnet_backbone
 from jaxseg.models.fcn import FCN
@@ -42,16 +52,16 @@ from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, ThreeMaps, images, narrow
 
 K = 5
-SEPARABLE = {"aspp_separable": True, "decoder_separable": True}
+SEPARABLE = Separable(aspp=True, decoder=True)
 # Every public class and function of jaxseg.models, with models that it makes.
 MODELS = {
     "FCN": [
         FCN(K, VGG(depth=11, image_padding=100, atrous_pools=False)),
         FCN(K, AlexNet(image_padding=100), 32, fc6_kernel=5),
-        FCN(K, VGG(depth=11, norm="batch", atrous_pools=False), 16, True, fc6_padding=None),
+        FCN(K, VGG(depth=11, norm=Norm(), atrous_pools=False), 16, True, fc6_padding=None),
     ],
     "PatchClassifier": [
-        PatchClassifier(K, stages=2, norm="batch"),
+        PatchClassifier(K, stages=2, norm=Norm()),
         PatchClassifier(K, stages=1, dense=False),
     ],
     "FullResolution": [FullResolution(K, depth=3)],
@@ -75,14 +85,22 @@ MODELS = {
     "smp_deeplab_v3": [smp_deeplab_v3(18, K)],
     "DeepLabV3Plus": [
         DeepLabV3Plus(K, ResNet(depth=18)),
-        DeepLabV3Plus(K, MobileNetV2(), low_level="layer_4_depthwise", decoder_separable=True),
         DeepLabV3Plus(
-            K, Xception(depth=41, middle_modules=1), low_level="entry2_pointwise2", **SEPARABLE
+            K,
+            MobileNetV2(),
+            separable=Separable(decoder=True),
+            decoder=Decoder("layer_4_depthwise"),
         ),
-        DeepLabV3Plus(K, ResNet(depth=18), middle_levels=("stage3",)),
+        DeepLabV3Plus(
+            K,
+            Xception(depth=41, middle_modules=1),
+            separable=SEPARABLE,
+            decoder=Decoder("entry2_pointwise2"),
+        ),
+        DeepLabV3Plus(K, ResNet(depth=18), decoder=Decoder(middle_levels=("stage3",))),
     ],
     "smp_deeplab_v3_plus": [smp_deeplab_v3_plus(18, K)],
-    "UNet": [UNet(K, norm="batch", valid=False), UNet(K, levels=3, dropout=0.0)],
+    "UNet": [UNet(K, norm=Norm(), valid=False), UNet(K, levels=3, dropout=0.0)],
     "BackboneUNet": [BackboneUNet(K, MobileNetV2(output_stride=32), ("layer_4", "layer_2"))],
     "smp_unet": [smp_unet(18, K)],
     "DeconvNet": [DeconvNet(K, depth=11, fc_features=8, fc_kernel=2)],
@@ -121,7 +139,7 @@ def _public(module):
         made = member
         if inspect.isfunction(member):
             made = typing.get_type_hints(member).get("return")
-        if not inspect.isclass(made) or made.__module__ != module.__name__:
+        if not inspect.isclass(made) or not made.__module__.startswith("jaxseg.models."):
             continue
         if (
             issubclass(made, nn.Module)
@@ -154,6 +172,10 @@ def _pads(backbone):
     )
 
 
+def _without_norm(module):
+    return module.norm.kind == "none" if hasattr(module, "norm") else False
+
+
 @functools.cache
 def _traced(name, size, **changes):
     """Outputs and variables as shapes, for images of a size and other values of fields.
@@ -161,12 +183,12 @@ def _traced(name, size, **changes):
     Those that the backbone has are changed there too; the output stride is the backbone's alone.
     """
     model = SMALL[name]
-    if getattr(model, "norm", "") == "none":
+    if _without_norm(model):
         changes.pop("norm", None)  # a normalisation has parameters
     fields = {field: value for field, value in changes.items() if hasattr(model, field)}
     if hasattr(model, "backbone"):
         its = {field: value for field, value in changes.items() if hasattr(model.backbone, field)}
-        if getattr(model.backbone, "norm", "") == "none":
+        if _without_norm(model.backbone):
             its.pop("norm", None)
         fields["backbone"] = model.backbone.clone(**its)
     model = model.clone(**fields)
@@ -176,9 +198,8 @@ def _traced(name, size, **changes):
 
 ANOTHER_WAY = {
     "output_stride": 4,
-    "dtype": "bfloat16",
-    "norm": "frozen",
-    "form": "plain",
+    "compute": Compute("bfloat16", "plain"),
+    "norm": Norm("frozen"),
     "remat": True,
 }
 
@@ -202,7 +223,7 @@ def test_logits_are_float32_at_the_size_of_any_image(name):
             elif key.startswith("coarse_logits"):
                 assert (output.ndim, output.shape[-1], output.dtype) == (4, K, jnp.float32)
             else:
-                assert output.dtype == jnp.dtype(changes.get("dtype", "float32")), key
+                assert output.dtype == jnp.dtype(changes.get("compute", Compute()).dtype), key
 
 
 @EACH
@@ -249,16 +270,17 @@ def _check_gradients(model):
 
 def _without_dropout(model):
     """It hides no parameter, and its random numbers take seconds to compile."""
-    return config.with_fields(model, {"form": "plain", "dropout": 0.0, "aux_dropout": 0.0})
+    return config.with_fields(model, {"compute": PLAIN, "dropout": 0.0, "aux_dropout": 0.0})
 
 
 @EACH
 def test_every_parameter_of_a_head_gets_a_gradient(name):
     """Statistics are frozen: half as much to compile."""
     model = _without_dropout(SMALL[name])
-    changes = {"skips": ("stage3", "stage1"), "low_level": "stage1", "atrous_rates": (2,)}
-    changes |= {"fc6_padding": None}
-    changes |= {"norm": "frozen"} if getattr(model, "norm", "") != "none" else {}
+    changes = {"skips": ("stage3", "stage1"), "atrous_rates": (2,), "fc6_padding": None}
+    if isinstance(model, DeepLabV3Plus):
+        changes["decoder"] = dataclasses.replace(model.decoder, low_level="stage1")
+    changes |= {} if _without_norm(model) else {"norm": Norm("frozen")}
     changes = {field: value for field, value in changes.items() if hasattr(model, field)}
     if hasattr(model, "backbone"):
         changes["backbone"] = ThreeMaps()

@@ -8,11 +8,13 @@ import pytest
 from flax import traverse_util
 
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.models.backbone_unet import BackboneUNet, smp_unet
+from jaxseg.layers.compute import PLAIN, Compute
+from jaxseg.models.backbone_unet import BackboneUNet
+from jaxseg.models.compat import smp_unet
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, ThreeMaps, images
 
-SMALL = BackboneUNet(3, ThreeMaps(), ("stage3", "stage1"), (4, 4, 4, 4), form="plain")
+SMALL = BackboneUNet(3, ThreeMaps(), ("stage3", "stage1"), (4, 4, 4, 4), compute=PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,8 @@ def test_both_forms_are_equal_where_sizes_double_and_where_not():
     for size in ((16, 32), (19, 14)):
         plain, fast = (
             jax.jit(
-                functools.partial(SMALL.clone(form=form).apply, train=False), compiler_options=QUICK
+                functools.partial(SMALL.clone(compute=Compute(form=form)).apply, train=False),
+                compiler_options=QUICK,
             )(variables, images(size))["logits"]
             for form in ("plain", "fast")
         )

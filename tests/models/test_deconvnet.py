@@ -11,7 +11,8 @@ from flax import traverse_util
 
 from experiments.deconvnet import camvid
 from jaxseg import summary
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.compute import PLAIN, Compute
+from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.layers.upsample import Upsample
 from jaxseg.models.deconvnet import DeconvNet
 from tests.helpers.variables import count, random_variables, shapes_of
@@ -21,7 +22,7 @@ from tests.models.networks import QUICK, images
 @pytest.mark.parametrize(
     ("model", "published"),
     [
-        (DeconvNet(21, norm="none"), 251_772_245),
+        (DeconvNet(21, norm=Norm("none")), 251_772_245),
         (DeconvNet(21), 251_805_653),
         (DeconvNet(11), 251_805_003),
         (DeconvNet(11, fc_features=1024), 81_917_259),
@@ -50,7 +51,7 @@ def test_the_decoder_is_the_released_one():
 
 
 def test_the_decoder_without_relu_has_values_of_both_signs():
-    model = DeconvNet(3, depth=11, width=2, fc_features=4, fc_kernel=2, form="plain")
+    model = DeconvNet(3, depth=11, width=2, fc_features=4, fc_kernel=2, compute=PLAIN)
     variables = random_variables(model)
     for relu in (True, False):
         run = functools.partial(model.clone(decoder_relu=relu).apply, train=False)
@@ -75,8 +76,8 @@ def test_sizes(size, fc7, maps):
         result = call(*arguments, **keywords)
         if isinstance(context.module, Upsample):
             sizes.append(result.shape[1])
-        if isinstance(context.module, Norm) and context.method_name == "__call__":
-            norms.append((context.module.epsilon, context.module.bias_init))
+        if isinstance(context.module, NormLayer) and context.method_name == "__call__":
+            norms.append(context.module.norm)
         return result
 
     x = jnp.zeros((1, *size, 3))
@@ -87,7 +88,7 @@ def test_sizes(size, fc7, maps):
     assert outputs["fc7"].shape == (1, *fc7, 4)
     assert sizes == maps
     assert outputs["logits"].shape == (1, *size, 3)
-    assert set(norms) == {(1e-9, 0.001)}
+    assert set(norms) == {Norm(epsilon=1e-9, bias_init=0.001)}
     assert len(norms) == 13 + 3 + 13
 
 
@@ -99,7 +100,9 @@ def test_receptive_field_of_fc6():
 
 def test_every_index_is_used_and_so_is_fc7():
     """With the values of one stage put in the first corner of their windows the logits change."""
-    model = DeconvNet(3, depth=11, width=2, fc_features=4, fc_kernel=2, form="fast")
+    model = DeconvNet(
+        3, depth=11, width=2, fc_features=4, fc_kernel=2, compute=Compute(form="fast")
+    )
     x = images((50, 61))
     variables = random_variables(model)
 

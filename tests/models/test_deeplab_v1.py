@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxseg import summary
+from jaxseg.layers.compute import PLAIN
 from jaxseg.models.deeplab_v1 import (
     DIRECT,
     DeepLabV1,
@@ -35,7 +36,7 @@ ROWS = {  # of the table of fields of view: 4096 features, no pool5a
 def small(model, **fields):
     """Of few channels; the trunk is VGG-11."""
     backbone = model.backbone.clone(width=2, depth=11)
-    return model.clone(num_classes=3, backbone=backbone, head_features=4, form="plain", **fields)
+    return model.clone(num_classes=3, backbone=backbone, head_features=4, compute=PLAIN, **fields)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from experiments.deeplab_v2 import resnet_voc
 from jaxseg import summary
+from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.conv import Conv
 from jaxseg.models.deeplab_v1 import large_fov_backbone
 from jaxseg.models.deeplab_v2 import (
@@ -32,7 +33,7 @@ RESNET = deeplab_v2_resnet(101)
 def small():
     """On a ResNet of one bottleneck a stage."""
     backbone = deeplab_v2_resnet(50).clone(stage_units=(1, 1, 1, 1), width=2)
-    return DeepLabV2(3, backbone, form="plain")
+    return DeepLabV2(3, backbone, compute=PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ class EighthOf(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train):
-        return {"features": nn.relu(Conv(2, 3, 8, form="plain", name="conv")(x))}
+        return {"features": nn.relu(Conv(2, 3, 8, compute=PLAIN, name="conv")(x))}
 
 
 def test_three_scales_are_one_network_seen_thrice():
@@ -127,7 +128,7 @@ def test_three_scales_are_one_network_seen_thrice():
             x = np.apply_along_axis(line, axis, x)
         return x.astype(np.float32)
 
-    model = DeepLabV2(3, EighthOf(), scales=MSC, form="plain")
+    model = DeepLabV2(3, EighthOf(), scales=MSC, compute=PLAIN)
     one = model.clone(scales=(1.0,))
     assert shapes_of(model) == shapes_of(one)
     variables = random_variables(one)

@@ -13,7 +13,9 @@ from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.inference.infer import at_output_stride
 from jaxseg.layers.aspp import ASPP
-from jaxseg.models.deeplab_v3 import DeepLabV3, smp_deeplab_v3, torchvision_deeplab_v3
+from jaxseg.layers.compute import PLAIN
+from jaxseg.models.compat import smp_deeplab_v3, torchvision_deeplab_v3
+from jaxseg.models.deeplab_v3 import DeepLabV3
 from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images, narrow, parameters, resnet
@@ -64,7 +66,7 @@ def test_a_whole_model_has_the_parameters_of_its_parts():
     assert count(shapes_of(DeepLabV3(21, resnet(50)))) == 39_172_309
 
 
-SMALL = DeepLabV3(5, resnet(18, width=4), aspp_features=8, atrous_rates=(2, 4), form="plain")
+SMALL = DeepLabV3(5, resnet(18, width=4), aspp_features=8, atrous_rates=(2, 4), compute=PLAIN)
 
 
 def _rates(model):
@@ -113,7 +115,7 @@ def test_trained_at_16_and_evaluated_at_8_by_one_field(aspp):
     Upsampling by aligned corners goes through its inputs: at multiples of the stride, in pixels.
     """
     backbone = resnet(50, "7x7", width=2, multi_grid=(1, 2), extra_blocks=0 if aspp else 1, **FEW)
-    model = SMALL.clone(backbone=backbone.clone(form="plain"), aspp=aspp, image_pooling=False)
+    model = SMALL.clone(backbone=backbone.clone(compute=PLAIN), aspp=aspp, image_pooling=False)
     variables = random_variables(model)
     x = images((65, 97))
     strides = (8, 16, 32)
@@ -154,7 +156,7 @@ def _classified(x, params, size):
 
 def test_the_heads_written_out():
     """The auxiliary one stands on stage 3, whatever the main one does with stage 4."""
-    backbone = ResNet(depth=50, width=2, form="plain", **FEW)
+    backbone = ResNet(depth=50, width=2, compute=PLAIN, **FEW)
     model = SMALL.clone(backbone=backbone, aux_features=6, extra_convs=1)
     variables = random_variables(model)
     params, stats = variables["params"], variables["batch_stats"]
@@ -211,8 +213,8 @@ def test_the_cascade_has_no_aspp_and_no_dropout():
 
 
 def test_one_image_trains_and_leaves_the_pooled_statistics():
-    """At a single value per channel batch norm takes its running statistics (see `Norm`)."""
-    backbone = resnet(50, "7x7", width=2, form="plain", **FEW)
+    """At a single value per channel batch norm takes its running statistics (see `NormLayer`)."""
+    backbone = resnet(50, "7x7", width=2, compute=PLAIN, **FEW)
     model = SMALL.clone(atrous_rates=(), backbone=backbone, dropout=0.0)
     variables = random_variables(model)
 

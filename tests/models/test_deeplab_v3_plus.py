@@ -1,5 +1,6 @@
 """DeepLab v3+: published counts, its decoder written out again, a skip from any end point."""
 
+import dataclasses
 import functools
 
 import flax.linen as nn
@@ -13,13 +14,20 @@ from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import MIDDLE, Xception
 from jaxseg.inference.infer import at_output_stride
+from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.conv import Conv, SeparableConv
 from jaxseg.models.deeplab_v3 import DeepLabV3
-from jaxseg.models.deeplab_v3_plus import SEPARABLE_INITS, DeepLabV3Plus
+from jaxseg.models.deeplab_v3_plus import (
+    SEPARABLE_INITS,
+    Decoder,
+    DeepLabV3Plus,
+    Separable,
+)
 from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, end_points, images, parameters, resnet
 
-SEPARABLE = {"aspp_separable": True, "decoder_separable": True}
+SEPARABLE = Separable(aspp=True, decoder=True)
+RELEASED = Decoder("stage1_residual")
 
 
 @pytest.mark.parametrize(
@@ -28,20 +36,20 @@ SEPARABLE = {"aspp_separable": True, "decoder_separable": True}
         (DeepLabV3Plus(21, resnet(50)), 40_475_957),
         (DeepLabV3Plus(21, resnet(101)), 59_468_085),
         (DeepLabV3Plus(21, resnet(101, "7x7")), 59_344_309),
-        (DeepLabV3Plus(21, resnet(101), **SEPARABLE), 45_812_037),
+        (DeepLabV3Plus(21, resnet(101), separable=SEPARABLE), 45_812_037),
         (DeepLabV3Plus(19, resnet(101)), 59_468_085 - 514),
         (DeepLabV3Plus(151, resnet(101)), 59_468_085 + 33_410),
         # The decoder alone: with and without it, on the same encoder (facts 1.2).
-        (DeepLabV3Plus(21, resnet(50), low_level="stage1_residual"), 39_172_309 + 1_303_648),
-        (DeepLabV3Plus(21, resnet(50), decoder_separable=True), 39_172_309 + 162_928),
+        (DeepLabV3Plus(21, resnet(50), decoder=RELEASED), 39_172_309 + 1_303_648),
+        (DeepLabV3Plus(21, resnet(50), separable=Separable(decoder=True)), 39_172_309 + 162_928),
         # ADE20K's in the released model zoo.
         (
             DeepLabV3Plus(
                 151,
                 MobileNetV2(),
                 atrous_rates=(),
-                low_level="layer_4_depthwise",
-                decoder_separable=True,
+                decoder=Decoder("layer_4_depthwise"),
+                separable=Separable(decoder=True),
             ),
             2_304_519,
         ),
@@ -57,8 +65,8 @@ def xception(depth, classes=21, output_stride=16, decoder=True, separable=True):
     if not decoder:
         return DeepLabV3(classes, backbone)
     low = "entry3_pointwise2" if depth == 71 else "entry2_pointwise2"
-    fields = SEPARABLE | {"separable_init": "truncated_normal"} if separable else {}
-    return DeepLabV3Plus(classes, backbone, low_level=low, **fields)
+    kind = Separable(separable, separable, init="truncated_normal" if separable else "he_normal")
+    return DeepLabV3Plus(classes, backbone, decoder=Decoder(low), separable=kind)
 
 
 class Maps(nn.Module):
@@ -68,8 +76,8 @@ class Maps(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train):
-        features = Conv(2048, 1, self.output_stride, form="plain")(x)
-        return {"low": Conv(256, 1, 4, form="plain")(x), "features": features}
+        features = Conv(2048, 1, self.output_stride, compute=PLAIN)(x)
+        return {"low": Conv(256, 1, 4, compute=PLAIN)(x), "features": features}
 
 
 @functools.cache
@@ -87,7 +95,7 @@ def _cost(model):
     backbone = one + (MIDDLE[depth] - 1) * (two - one)
     head = model.clone(backbone=Maps(output_stride))
     if isinstance(model, DeepLabV3Plus):
-        head = head.clone(low_level="low")
+        head = head.clone(decoder=Decoder("low"))
     layers = summary.summarize(head, (513, 513)).layers
     own = [layer for layer in layers if not layer.path.startswith("backbone")]
     return backbone + np.sum([(layer.multiply_adds, layer.parameters) for layer in own], axis=0)
@@ -129,19 +137,19 @@ def test_costs_at_the_size_of_cityscapes():
     ("fields", "convs", "width", "kernel", "reduced", "levels"),
     [
         # Table 1
-        *(({"low_level_features": n, "decoder_convs": 1}, 1, 256, 3, n, 1) for n in (8, 64)),
+        *(({"low_level_features": n, "convs": 1}, 1, 256, 3, n, 1) for n in (8, 64)),
         # Table 2
-        ({"decoder_convs": 1}, 1, 256, 3, 48, 1),
+        ({"convs": 1}, 1, 256, 3, 48, 1),
         ({}, 2, 256, 3, 48, 1),
-        ({"decoder_convs": 3}, 3, 256, 3, 48, 1),
-        ({"decoder_convs": 1, "decoder_features": 128}, 1, 128, 3, 48, 1),
-        ({"decoder_convs": 1, "decoder_kernel_size": 1}, 1, 256, 1, 48, 1),
-        ({"decoder_convs": 1, "middle_levels": ("stage2_residual",)}, 1, 256, 3, 48, 2),
+        ({"convs": 3}, 3, 256, 3, 48, 1),
+        ({"convs": 1, "features": 128}, 1, 128, 3, 48, 1),
+        ({"convs": 1, "kernel_size": 1}, 1, 256, 1, 48, 1),
+        ({"convs": 1, "middle_levels": ("stage2_residual",)}, 1, 256, 3, 48, 2),
     ],
 )
 def test_decoders_that_the_paper_compares(fields, convs, width, kernel, reduced, levels):
     """Parameters as written out: of each level a projection, a first and further convolutions."""
-    model = DeepLabV3Plus(21, resnet(50), low_level="stage1_residual", **fields)
+    model = DeepLabV3Plus(21, resnet(50), decoder=Decoder("stage1_residual", **fields))
     expected, comes_up = 0, 256  # ASPP's
     for channels in (512, 256)[-levels:]:
         expected += reduced * (channels + 2)
@@ -154,13 +162,17 @@ def test_decoders_that_the_paper_compares(fields, convs, width, kernel, reduced,
 
 SMALL = DeepLabV3Plus(
     5,
-    ResNet(depth=18, width=4, form="plain"),
+    ResNet(depth=18, width=4, compute=PLAIN),
     atrous_rates=(2,),
     aspp_features=6,
-    low_level_features=3,
-    decoder_features=4,
-    form="plain",
+    decoder=Decoder(low_level_features=3, features=4),
+    compute=PLAIN,
 )
+
+
+def small(**fields):
+    """The small network with other fields of its decoder."""
+    return SMALL.clone(decoder=dataclasses.replace(SMALL.decoder, **fields))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +190,7 @@ SMALL = DeepLabV3Plus(
 )
 def test_the_skip_comes_from_any_end_point(backbone, name):
     ends = end_points(backbone)
-    model = SMALL.clone(backbone=ends, low_level=name)
+    model = small(low_level=name).clone(backbone=ends)
     outputs, variables = jax.eval_shape(
         lambda: model.init_with_output(jax.random.key(0), images((33, 33)), train=False)
     )
@@ -191,7 +203,7 @@ def test_the_skip_comes_from_any_end_point(backbone, name):
 
 def test_an_unknown_end_point_is_refused_with_those_there_are():
     with pytest.raises(ValueError, match=r"low_level is 'stage9': there are stem, stage1, stage1_"):
-        shapes_of(SMALL.clone(low_level="stage9"))
+        shapes_of(small(low_level="stage9"))
 
 
 def _apply_and_keep(model, variables, x):
@@ -248,9 +260,8 @@ def test_figure_2_written_out(separable, middle):
 
     With a middle level first that one, then the low level with what came out.
     """
-    model = SMALL.clone(
-        decoder_separable=separable, low_level="stage1_residual", middle_levels=middle
-    )
+    model = small(low_level="stage1_residual", middle_levels=middle)
+    model = model.clone(separable=Separable(decoder=separable))
     variables = random_variables(model)
     params, stats = variables["params"], variables["batch_stats"]
     x = images((33, 42))
@@ -287,9 +298,7 @@ def test_every_level_is_used():
     ends = end_points(SMALL.backbone)
     rng = np.random.default_rng(0)
     drawn = {name: rng.normal(size=shape).astype(np.float32) for name, shape in ends.shapes.items()}
-    model = SMALL.clone(
-        backbone=Given(16, drawn), middle_levels=("stage3", "stage2"), decoder_convs=1
-    )
+    model = small(middle_levels=("stage3", "stage2"), convs=1).clone(backbone=Given(16, drawn))
     variables = random_variables(model)
     x = images((33, 33))
     logits = jax.jit(lambda v: model.apply(v, x, train=False)["logits"], compiler_options=QUICK)
@@ -298,7 +307,7 @@ def test_every_level_is_used():
         return np.asarray(logits(variables))  # done before the kernels, which it may share, change
 
     before = run(variables)
-    reduced = SMALL.low_level_features
+    reduced = SMALL.decoder.low_level_features
     for prefix in ("middle1_", "middle2_", ""):
         kernel = variables["params"][f"{prefix}decoder_conv1"]["conv"]["kernel"]
         for part in (slice(0, -reduced), slice(-reduced, None)):
@@ -314,12 +323,17 @@ def test_every_level_is_used():
         ({"middle_levels": ("stage9",)}, r"middle_levels is \('stage9',\): there are features"),
         ({"middle_levels": ("stem",)}, "'stage1' is a smaller map than 'stem': .* coarse to fine"),
         ({"middle_levels": ("stage2", "stage3")}, "'stage3' is a smaller map than 'stage2'"),
-        ({"separable_init": "normal"}, "separable_init is 'normal': .* he_normal, truncated_norm"),
     ],
 )
 def test_a_decoder_that_cannot_be_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
-        shapes_of(SMALL.clone(backbone=end_points(SMALL.backbone), **fields))
+        shapes_of(small(**fields).clone(backbone=end_points(SMALL.backbone)))
+
+
+def test_an_unknown_start_of_separable_convolutions_is_refused():
+    model = SMALL.clone(backbone=end_points(SMALL.backbone), separable=Separable(init="normal"))
+    with pytest.raises(ValueError, match=r"separable.init is 'normal': .* he_normal, truncated_"):
+        shapes_of(model)
 
 
 def test_separable_convolutions_start_as_in_the_released_code_on_request():
@@ -334,9 +348,8 @@ def test_separable_convolutions_start_as_in_the_released_code_on_request():
 
     model = SMALL.clone(
         backbone=end_points(SMALL.backbone),
-        separable_init="truncated_normal",
+        separable=dataclasses.replace(SEPARABLE, init="truncated_normal"),
         extra_convs=1,
-        **SEPARABLE,
     )
     with nn.intercept_methods(record):
         shapes_of(model)

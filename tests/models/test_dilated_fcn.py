@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.fcn_head import FCNHead
-from jaxseg.models.dilated_fcn import DilatedFCN, torchvision_fcn
+from jaxseg.models.compat import torchvision_fcn
+from jaxseg.models.dilated_fcn import DilatedFCN
 from jaxseg.models.encnet import EncNet, encnet_backbone
 from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, EndPoints, images, parameters
@@ -45,7 +47,7 @@ def test_rates_are_torchvisions():
 
 def test_the_head_written_out_again():
     x = images((6, 7))
-    module = FCNHead(5, 4, form="plain")
+    module = FCNHead(5, 4, compute=PLAIN)
     variables = random_variables(module, (6, 7))
     run = jax.jit(functools.partial(module.apply, train=False), compiler_options=QUICK)
     params, stats = variables["params"], variables["batch_stats"]["conv"]["norm"]
@@ -68,7 +70,7 @@ def test_an_auxiliary_head_needs_a_stage_3():
 
 
 def test_dropout_is_in_training_only():
-    model = FCNHead(5, 64, dropout=0.5, form="plain")
+    model = FCNHead(5, 64, dropout=0.5, compute=PLAIN)
     x = jnp.asarray(images((4, 4)))
     variables = random_variables(model, (4, 4))
     run = functools.partial(model.apply, variables, x, mutable=["batch_stats"])

@@ -11,6 +11,7 @@ from experiments.dilation import camvid
 from experiments.dilation import cityscapes as dilation10_cityscapes
 from jaxseg import summary
 from jaxseg.cli import config_check
+from jaxseg.layers.compute import PLAIN
 from jaxseg.models.dilation import (
     CONTEXT_7,
     CONTEXT_8,
@@ -27,7 +28,7 @@ from tests.models.networks import QUICK, images
 
 FRONT_END = Dilation(21, front_end_backbone())
 SMALL = Dilation(  # VGG-11: 155 pixels on each side
-    3, front_end_backbone().clone(depth=11, width=2), CONTEXT_8, head_features=4, form="plain"
+    3, front_end_backbone().clone(depth=11, width=2), CONTEXT_8, head_features=4, compute=PLAIN
 )
 
 
@@ -157,7 +158,7 @@ def test_probabilities_are_interpolated_between_every_eighth_pixel(variables):
 def test_without_noise_the_context_module_hands_positive_scores_on(widths, pad_first):
     """max(score, 0): the first ReLU takes the others to 0. Without one layer nothing is left."""
     scores = np.random.default_rng(0).normal(size=(1, 5, 6, 2)).astype(np.float32)
-    module = ContextModule(2, CONTEXT_8[:4], widths, pad_first, noise=0.0, form="plain")
+    module = ContextModule(2, CONTEXT_8[:4], widths, pad_first, noise=0.0, compute=PLAIN)
     variables = jax.jit(module.init, compiler_options=QUICK)(jax.random.key(0), scores)
     run = jax.jit(module.apply, compiler_options=QUICK)
     np.testing.assert_allclose(run(variables, scores), np.maximum(scores, 0), atol=1e-6)
@@ -168,7 +169,7 @@ def test_without_noise_the_context_module_hands_positive_scores_on(widths, pad_f
 
 def test_a_random_start_is_no_identity():
     scores = np.random.default_rng(0).normal(size=(1, 5, 6, 2)).astype(np.float32)
-    module = ContextModule(2, (1, 2), start="random", form="plain")
+    module = ContextModule(2, (1, 2), start="random", compute=PLAIN)
     run = jax.jit(module.init_with_output, compiler_options=QUICK)
     out, _ = run(jax.random.key(0), scores)
     assert np.abs(out - np.maximum(scores, 0)).max() > 0.3

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxseg.layers.compute import PLAIN
 from jaxseg.models.encnet import ContextEncoding, EncNet, encnet_backbone, encode
 from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, EndPoints, ThreeMaps, images, parameters
@@ -132,7 +133,7 @@ def test_the_module_written_out_again(aggregation, residual_gate):
 
 def test_one_image_moves_the_statistics_of_the_codewords():
     """They are over images and channels, so a batch of one has them."""
-    module = ContextEncoding(4, form="plain")
+    module = ContextEncoding(4, compute=PLAIN)
     variables = random_variables(module, (5, 3))
     step = functools.partial(module.apply, train=True, mutable=["batch_stats"])
     _, updates = jax.jit(step, compiler_options=QUICK)(variables, images((5, 3)))
@@ -145,7 +146,7 @@ def test_one_image_moves_the_statistics_of_the_codewords():
 def test_the_gate_and_each_lateral_stage_are_used():
     """Another gate, or a lateral stage without its scale and shift, changes the logits."""
     model = EncNet(
-        5, ThreeMaps(), lateral=True, head_features=8, codewords=3, aux_features=0, form="plain"
+        5, ThreeMaps(), lateral=True, head_features=8, codewords=3, aux_features=0, compute=PLAIN
     )
     x = images((33, 40))
     variables = random_variables(model)

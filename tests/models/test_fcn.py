@@ -13,6 +13,7 @@ from jaxseg import summary
 from jaxseg.backbones.alexnet import AlexNet
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.vgg import VGG
+from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.conv_transpose import bilinear_init, bilinear_taps
 from jaxseg.layers.grid import Grid
 from jaxseg.models.fcn import FCN
@@ -21,7 +22,7 @@ from tests.models.networks import QUICK, ThreeMaps, images
 
 STRIDES = (32, 16, 8)
 BORDER = VGG(image_padding=100)
-SMALL = FCN(3, VGG(depth=11, width=1, image_padding=100), head_features=4, form="plain")
+SMALL = FCN(3, VGG(depth=11, width=1, image_padding=100), head_features=4, compute=PLAIN)
 ALEXNET = FCN(21, AlexNet(image_padding=100), 32, fc6_kernel=6)
 
 
@@ -122,8 +123,8 @@ def test_written_out_with_the_published_crops(stride):
     """voc-fcn32s .. 8s and the AlexNet of the release: 19, 27, 31, 18; 5 and 9."""
     height, width = size = (21, 40)
     if stride == "alexnet":
-        model = ALEXNET.clone(num_classes=3, head_features=4, form="plain")
-        model = model.clone(backbone=AlexNet(image_padding=100, width=4, form="plain"))
+        model = ALEXNET.clone(num_classes=3, head_features=4, compute=PLAIN)
+        model = model.clone(backbone=AlexNet(image_padding=100, width=4, compute=PLAIN))
     else:
         model = SMALL.clone(stride=stride)
     variables = random_variables(model, size)
@@ -257,7 +258,7 @@ def test_learned_deconvolutions_start_as_the_fixed_ones_and_learn():
 
 
 def test_scores_start_at_zero():
-    model = FCN(3, ThreeMaps(), head_features=2, fc6_padding=None, form="plain")
+    model = FCN(3, ThreeMaps(), head_features=2, fc6_padding=None, compute=PLAIN)
     start = functools.partial(model.init_with_output, train=False)
     outputs, variables = jax.jit(start, compiler_options=QUICK)(jax.random.key(0), images((8, 8)))
     assert not np.any(outputs["logits"])

@@ -9,11 +9,14 @@ import pytest
 
 from jaxseg import summary
 from jaxseg.backbones.vgg import VGG
+from jaxseg.layers.compute import PLAIN
 from jaxseg.models.parsenet import MAPS, L2Norm, ParseNet, parsenet_fcn, parsenet_large_fov
 from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, images, parameters
 
-SMALL = ParseNet(3, VGG(depth=11, width=2, atrous_pools=False), MAPS, head_features=4, form="plain")
+SMALL = ParseNet(
+    3, VGG(depth=11, width=2, atrous_pools=False), MAPS, head_features=4, compute=PLAIN
+)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +126,7 @@ def test_global_context_is_the_whole_image(maps):
 def test_on_large_fov_a_map_of_8_k_plus_1_keeps_its_corners():
     model = parsenet_large_fov(3)
     model = model.clone(
-        backbone=model.backbone.clone(depth=11, width=2), head_features=4, form="plain"
+        backbone=model.backbone.clone(depth=11, width=2), head_features=4, compute=PLAIN
     )
     model = model.clone(maps=("fc7",))
     x = images((33, 41))

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from jaxseg import summary
+from jaxseg.layers.compute import PLAIN
+from jaxseg.layers.norm import Norm
 from jaxseg.models.patch_classifier import PatchClassifier, PatchNetwork, patches_of
 from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, images
@@ -27,7 +29,9 @@ def test_patches_are_cut_around_each_pixel():
 )
 def test_dense_is_patch_by_patch(stages, size, norm):
     """Every logit and feature, of images smaller and larger than a patch."""
-    model = PatchClassifier(5, width=3, stages=stages, head_features=4, norm=norm, form="plain")
+    model = PatchClassifier(
+        5, width=3, stages=stages, head_features=4, norm=Norm(norm), compute=PLAIN
+    )
     variables = random_variables(model, size)
     x = images(size, batch=2)
     run = functools.partial(jax.jit, compiler_options=QUICK)

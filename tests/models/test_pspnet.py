@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
+from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.models.pspnet import PSPNet, PyramidPooling, pool_to_grid, pspnet_backbone
 from tests.helpers.variables import count, random_variables, shapes_of
@@ -78,7 +79,7 @@ def test_a_pyramid_without_meaning_is_refused(bins, pooling):
 
 def test_the_pyramid_written_out_again():
     x = images((13, 9), batch=2)
-    module = PyramidPooling(bins=(1, 2, 3), form="plain")
+    module = PyramidPooling(bins=(1, 2, 3), compute=PLAIN)
     variables = random_variables(module, (13, 9))
     ours = jax.jit(functools.partial(module.apply, train=False), compiler_options=QUICK)(
         variables, x
@@ -96,7 +97,7 @@ def test_the_pyramid_written_out_again():
 
 def test_each_level_is_used():
     """Another value of any level's scale changes the logits."""
-    model = narrow(PSPNet(5, pspnet_backbone(18), form="plain")).clone(form="plain")
+    model = narrow(PSPNet(5, pspnet_backbone(18), compute=PLAIN)).clone(compute=PLAIN)
     x = images((33, 33))
     variables = random_variables(model)
     run = jax.jit(lambda v: model.apply(v, x, train=False)["logits"], compiler_options=QUICK)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from jaxseg.layers.compute import PLAIN
 from jaxseg.models.refinenet import (
     ChainedResidualPooling,
     RefineNet,
@@ -69,7 +70,7 @@ class FourMaps(nn.Module):
 
 def _small(cascades, **fields):
     fields = {"head_features": 4, "pooling_stages": 1, "output_units": 1} | fields
-    return RefineNet(3, FourMaps(), cascades, adapt_units=1, form="plain", **fields)
+    return RefineNet(3, FourMaps(), cascades, adapt_units=1, compute=PLAIN, **fields)
 
 
 @CASCADES
@@ -130,7 +131,7 @@ def _run(module, x):
 
 def test_a_residual_unit_written_out_again():
     x = images((6, 7))
-    params, ours = _run(ResidualConvUnit(nn.initializers.zeros, form="plain"), x)
+    params, ours = _run(ResidualConvUnit(nn.initializers.zeros, compute=PLAIN), x)
     y = _convolved(np.maximum(x, 0), params["conv1"]["kernel"]) + params["conv1"]["bias"]
     assert set(params["conv2"]) == {"kernel"}
     expected = x + _convolved(np.maximum(y, 0), params["conv2"]["kernel"])
@@ -141,7 +142,7 @@ def test_a_residual_unit_written_out_again():
 @pytest.mark.parametrize("pool_first", [True, False])
 def test_chained_pooling_written_out_again(stages, pool_first):
     x = images((7, 9))
-    module = ChainedResidualPooling(stages, pool_first, nn.initializers.zeros, form="plain")
+    module = ChainedResidualPooling(stages, pool_first, nn.initializers.zeros, compute=PLAIN)
     params, ours = _run(module, x)
     total = stage = np.maximum(x, 0)
     for number in range(1, stages + 1):

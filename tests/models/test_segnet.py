@@ -12,7 +12,8 @@ from flax import traverse_util
 from experiments.segnet import camvid as segnet_camvid
 from jaxseg import summary
 from jaxseg.data.builders import camvid
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.layers.upsample import KINDS, Upsample
 from jaxseg.models.segnet import SegNet
 from tests.helpers.variables import count, random_variables, shapes_of
@@ -82,10 +83,11 @@ def test_receptive_field_at_pool5():
 
 def test_every_norm_is_the_released_one():
     """Facts 3.1: epsilon 1e-9 and a bias that starts at 0.001, after all but the classifier."""
-    norms = called(SegNet(11, width=1), Norm, (33, 33))
+    norms = called(SegNet(11, width=1), NormLayer, (33, 33))
     assert len(norms) == 25
-    assert {(norm.epsilon, norm.bias_init) for norm, _ in norms} == {(1e-9, 0.001)}
-    start = Norm(bias_init=0.001).init(jax.random.key(0), jnp.zeros((1, 2, 2, 3)), train=False)
+    assert {layer.norm for layer, _ in norms} == {Norm(epsilon=1e-9, bias_init=0.001)}
+    layer = NormLayer(Norm(bias_init=0.001))
+    start = layer.init(jax.random.key(0), jnp.zeros((1, 2, 2, 3)), train=False)
     np.testing.assert_array_equal(start["params"]["bias"], np.float32(0.001))
 
 
@@ -101,7 +103,7 @@ def test_dropout_is_where_bayesian_segnet_has_it():
 
 def test_every_index_is_used():
     """With the values of one stage put in the first corner of their windows the logits change."""
-    model = SegNet(3, depth=11, width=2, form="fast")
+    model = SegNet(3, depth=11, width=2, compute=Compute(form="fast"))
     x = images((33, 37))
     variables = random_variables(model)
 

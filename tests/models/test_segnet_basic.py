@@ -10,18 +10,19 @@ import pytest
 
 from experiments.segnet import basic_camvid, camvid
 from jaxseg import summary
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.lrn import local_response_norm
 from jaxseg.layers.upsample import Upsample
 from jaxseg.models.segnet_basic import SegNetBasic, bilinear_interpolation, fcn_basic
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
 
-PLAIN = functools.partial(SegNetBasic, 11, use_bias=False)
+WITHOUT_BIAS = functools.partial(SegNetBasic, 11, use_bias=False)
 TABLE_1 = {  # row: network, parameters in millions
     "Bilinear-Interpolation": (bilinear_interpolation(11), 0.625),
-    "SegNet-Basic": (PLAIN(), 1.425),
-    "SegNet-Basic-EncoderAddition": (PLAIN(encoder_addition=True), 1.425),
-    "SegNet-Basic-SingleChannelDecoder": (PLAIN(decoder="depthwise"), 0.625),
+    "SegNet-Basic": (WITHOUT_BIAS(), 1.425),
+    "SegNet-Basic-EncoderAddition": (WITHOUT_BIAS(encoder_addition=True), 1.425),
+    "SegNet-Basic-SingleChannelDecoder": (WITHOUT_BIAS(decoder="depthwise"), 0.625),
     "FCN-Basic": (fcn_basic(11), 0.65),
     "FCN-Basic-NoAddition": (fcn_basic(11, encoder_addition=False), 0.65),
     "FCN-Basic-NoDimReduction": (fcn_basic(11, reduce=False), 1.625),
@@ -152,7 +153,7 @@ def test_the_family_written_out_again(model):
 
 def test_every_index_is_used():
     """With the values of one stage put in the first corner of their windows the logits change."""
-    model = SegNetBasic(3, width=2, kernel_size=3, form="fast")
+    model = SegNetBasic(3, width=2, kernel_size=3, compute=Compute(form="fast"))
     x = images((33, 37))
     variables = random_variables(model)
 

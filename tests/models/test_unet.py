@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.unpool import max_pool_with_places
 from jaxseg.layers.upsample import Upsample
 from jaxseg.models.unet import UNet, _middle
@@ -63,7 +64,7 @@ def test_figure_1():
 @pytest.mark.parametrize("valid", [True, False])
 def test_every_skip_is_used(valid):
     """Without the kernel that reads a skip the logits change; so do they without what came up."""
-    model = UNet(3, width=2, levels=3, valid=valid, form="plain")
+    model = UNet(3, width=2, levels=3, valid=valid, compute=PLAIN)
     x = np.random.default_rng(0).normal(size=(1, 20, 20, 3)).astype(np.float32)
     variables = random_variables(model, (20, 20))
     run = jax.jit(lambda v: model.apply(v, x, train=False)["logits"], compiler_options=QUICK)
@@ -93,7 +94,7 @@ def test_upsampling_is_a_choice(kind, valid):
 
 def test_unpooling_takes_the_places_under_the_cropped_skip():
     """Valid convolutions take as much from both sides, so they are those in the middle."""
-    model = UNet(2, width=2, levels=3, upsampling="max_unpooling", form="plain")
+    model = UNet(2, width=2, levels=3, upsampling="max_unpooling", compute=PLAIN)
     x = np.random.default_rng(0).normal(size=(1, 20, 20, 3)).astype(np.float32)
     skips, places = {}, {}
 
@@ -116,8 +117,8 @@ def test_unpooling_takes_the_places_under_the_cropped_skip():
 
 def test_mirrored_borders_are_overlap_tiles():
     """One pass over an image equals passes over its tiles, each with the border that it needs."""
-    model = UNet(2, width=2, levels=3, form="plain")
-    tile = UNet(2, width=2, levels=3, mirror=False, form="plain")
+    model = UNet(2, width=2, levels=3, compute=PLAIN)
+    tile = UNet(2, width=2, levels=3, mirror=False, compute=PLAIN)
     border, step = model.border, 4  # pixels by which the grids of all levels agree
     assert model._through(model.padded(24 + 2 * border)) == 24
     variables = random_variables(model, (24, 24))
@@ -138,7 +139,7 @@ def test_mirrored_borders_are_overlap_tiles():
 
 def test_an_image_of_a_tenth_of_its_border_is_mirrored_over_and_over():
     x = np.random.default_rng(0).normal(size=(1, 9, 1, 3)).astype(np.float32)
-    model = UNet(2, width=1, form="plain")
+    model = UNet(2, width=1, compute=PLAIN)
     outputs, _ = shapes_of(model, (9, 1), 3)
     assert outputs["logits"].shape == (1, 9, 1, 2)
     ours = model._continued(x)

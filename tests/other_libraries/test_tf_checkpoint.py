@@ -18,7 +18,7 @@ from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import Xception
 from jaxseg.models.deeplab_v3 import DeepLabV3
-from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus
+from jaxseg.models.deeplab_v3_plus import Decoder, DeepLabV3Plus, Separable
 from jaxseg.weights import load
 from tests.conftest import ROOT
 from tests.helpers.variables import shapes_of
@@ -32,14 +32,13 @@ NETWORKS = {
     "resnet": DeepLabV3Plus(
         CLASSES,
         ResNet(stem="3x3x3", stride_at="last_3x3", multi_grid=(1, 2, 4)),
-        low_level="stage1_residual",
+        decoder=Decoder("stage1_residual"),
     ),
     "xception": DeepLabV3Plus(
         CLASSES,
         Xception(depth=41, middle_modules=2, output_stride=8),
-        low_level="entry2_pointwise2",
-        aspp_separable=True,
-        decoder_separable=True,
+        decoder=Decoder("entry2_pointwise2"),
+        separable=Separable(aspp=True, decoder=True),
     ),
     "mobilenet": DeepLabV3(CLASSES, MobileNetV2(output_stride=16), atrous_rates=()),
 }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxseg.backbones.xception import Xception
+from jaxseg.layers.compute import PLAIN
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
 
@@ -25,7 +26,7 @@ def test_counts(timm, depth):
     with torch.device("meta"):
         peer = timm.create_model(f"xception{depth}", num_classes=0)
     expected = sum(parameter.numel() for parameter in peer.parameters())
-    assert count(shapes_of(Xception(depth=depth, form="plain"))) == expected
+    assert count(shapes_of(Xception(depth=depth, compute=PLAIN))) == expected
 
 
 def _peer(timm, plans, stem, output_stride):
@@ -94,7 +95,7 @@ def _carry_over(peer, plans, variables):
 def test_features(timm, output_stride):
     # So wide that modules which stride change their channels: else timm drops their shortcuts.
     model = Xception(
-        depth=41, width=0.02, middle_modules=1, output_stride=output_stride, form="plain"
+        depth=41, width=0.02, middle_modules=1, output_stride=output_stride, compute=PLAIN
     )
     variables = random_variables(model)
     plans = list(model.modules())

@@ -10,6 +10,7 @@ import pytest
 
 from jaxseg.backbones.alexnet import AlexNet
 from jaxseg.backbones.vgg import VGG, FullyConvolutional
+from jaxseg.layers.norm import Norm
 from jaxseg.weights import adapt, match
 from jaxseg.weights.load import table_of
 from jaxseg.weights.place import Wishes
@@ -77,7 +78,7 @@ def test_vgg_features(torchvision, depth, norm):
     name = f"vgg{depth}" if norm == "none" else f"vgg{depth}_bn"
     features = _randomised(_empty(torchvision, name).features)
     tensors = _tensors(features, "features.")
-    model = VGG(depth=depth, norm=norm)
+    model = VGG(depth=depth, norm=Norm(norm))
     table = torch_classifiers.vgg(tensors)
     convolutions = tuple(e for e in table.entries if "/fc" not in e.target)
     table = match.Table(convolutions, table.ignored)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxseg.layers.compute import PLAIN
 from jaxseg.models.deeplab_v1 import DIRECT, DeepLabV1, large_fov_backbone, small_window_backbone
 from jaxseg.models.deeplab_v2 import MSC, DeepLabV2, deeplab_v2_resnet
 from tests.helpers.variables import random_variables
@@ -57,7 +58,7 @@ def _assert_close(ours, theirs):
 
 def test_msc_large_fov():
     model = DeepLabV1(3, large_fov_backbone().clone(width=2, depth=11), head_features=4)
-    model = model.clone(msc_features=3, form="plain")
+    model = model.clone(msc_features=3, compute=PLAIN)
     size = (50, 36)
     x = images(size, batch=2)
     params, ours = _run(model, x)
@@ -78,7 +79,7 @@ def test_msc_large_fov():
 def test_four_by_four_at_rate_four():
     model = DeepLabV1(3, small_window_backbone().clone(width=2, depth=11), 4, 4, 4, False)
     x = images((50, 58))
-    params, ours = _run(model.clone(form="plain"), x)
+    params, ours = _run(model.clone(compute=PLAIN), x)
     y = _vgg11(_torch(x), params["backbone"], (2, 2, 2, 2, 3), (1, 1, 1, 0, 1))[4]
     y = F.relu(_conv(y, params["head"]["fc6"], padding=6, dilation=4))
     y = F.relu(_conv(y, params["head"]["fc7"]))
@@ -112,7 +113,7 @@ def _resnet(x, variables):
 
 def test_resnet_with_aspp_at_three_scales():
     backbone = deeplab_v2_resnet(50).clone(stage_units=(1, 1, 1, 1), width=2)
-    model = DeepLabV2(3, backbone, scales=MSC, form="plain")
+    model = DeepLabV2(3, backbone, scales=MSC, compute=PLAIN)
     variables = random_variables(model)
     x = images((65, 97))
     run = jax.jit(functools.partial(model.apply, train=False), compiler_options=QUICK)

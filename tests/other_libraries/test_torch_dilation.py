@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxseg.layers.compute import PLAIN
 from jaxseg.models.dilation import CONTEXT_8, Dilation, front_end_backbone
 from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, images
@@ -42,7 +43,7 @@ def _scores(x, params, pad_first):
 def test_released_networks(widths, upsampling):
     pad_first = bool(widths)
     backbone = front_end_backbone().clone(depth=11, width=2)
-    model = Dilation(3, backbone, CONTEXT_8, widths, pad_first, head_features=4, form="plain")
+    model = Dilation(3, backbone, CONTEXT_8, widths, pad_first, head_features=4, compute=PLAIN)
     model = model.clone(upsampling=upsampling)
     size = (24, 40)
     x = images(size)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxseg.layers.compute import Compute
 from jaxseg.models.encnet import ContextEncoding
 from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, images
@@ -36,7 +37,7 @@ def _context(x, params):
 @pytest.mark.parametrize("form", ["plain", "fast"])
 def test_values_and_gradients_in_train_mode(form):
     x = images((5, 7), batch=2)
-    module = ContextEncoding(codewords=4, form=form)
+    module = ContextEncoding(codewords=4, compute=Compute(form=form))
     variables = random_variables(module, (5, 7))
     rng = np.random.default_rng(1)
     weights = rng.normal(size=x.shape).astype(np.float32), rng.normal(size=(2, 3))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxseg import config, losses
-from jaxseg.models.dilated_fcn import torchvision_fcn
+from jaxseg.layers.compute import PLAIN, Compute
+from jaxseg.models.compat import torchvision_fcn
 from jaxseg.weights import load, match
 from jaxseg.weights.tables import torchvision as tables_torch
 from tests.models.networks import QUICK, images
@@ -47,7 +48,7 @@ def _torch(array):
 @pytest.mark.parametrize(("depth", "aux"), [(50, True), (101, False)])
 def test_logits(torchvision, depth, aux):
     peer = _peer(torchvision, depth, 21, aux)
-    model = torchvision_fcn(depth, 21, aux).clone(form="plain")
+    model = torchvision_fcn(depth, 21, aux).clone(compute=PLAIN)
     variables = _import(peer.state_dict(), model)
     x = images((41, 33))
     run = jax.jit(lambda v: model.apply(v, x, train=False), compiler_options=QUICK)
@@ -75,7 +76,7 @@ def test_loss_and_gradients_in_train_mode(torchvision):
     with jax.enable_x64(True):
         model = config.with_fields(
             torchvision_fcn(50, 5),
-            {"dtype": "float64", "dropout": 0.0, "aux_dropout": 0.0, "form": "plain"},
+            {"compute": Compute("float64", "plain"), "dropout": 0.0, "aux_dropout": 0.0},
         )
         variables = _import(state, model, np.float64)
         theirs = peer(_torch(x))

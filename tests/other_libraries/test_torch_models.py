@@ -7,9 +7,13 @@ import pytest
 
 from jaxseg import config, losses
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.models.backbone_unet import smp_unet
-from jaxseg.models.deeplab_v3 import smp_deeplab_v3, torchvision_deeplab_v3
-from jaxseg.models.deeplab_v3_plus import smp_deeplab_v3_plus
+from jaxseg.layers.compute import Compute
+from jaxseg.models.compat import (
+    smp_deeplab_v3,
+    smp_deeplab_v3_plus,
+    smp_unet,
+    torchvision_deeplab_v3,
+)
 from jaxseg.weights import match
 from jaxseg.weights.tables import torchvision as tables_torch
 
@@ -187,7 +191,7 @@ def test_loss_and_gradients_in_train_mode(smp, torchvision, name):
     labels = np.random.default_rng(1).integers(0, 5, images.shape[:3], dtype=np.uint8)
     labels[:, :7] = 255
     with jax.enable_x64(True):
-        fields = {"dtype": "float64", "dropout": 0.0, "aux_dropout": 0.0}
+        fields = {"compute": Compute("float64"), "dropout": 0.0, "aux_dropout": 0.0}
         model = config.with_fields(model, fields)
         variables = _import(peer, model, table, np.float64)
         expected_loss, tensors = _torch_gradients(peer, images, labels, aux_weight=0.5)

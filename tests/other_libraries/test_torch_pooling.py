@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxseg.layers.compute import PLAIN
 from jaxseg.models.pspnet import PyramidPooling, pool_to_grid
 from tests.models.networks import QUICK
 
@@ -51,7 +52,7 @@ def _modules(smp, bins):
     """smp's pyramid and ours with the same weights, and a map for them."""
     channels = 4 * len(bins)
     peer = smp.decoders.pspnet.decoder.PSPModule(channels, bins)
-    module = PyramidPooling(bins, form="plain")
+    module = PyramidPooling(bins, compute=PLAIN)
     x = np.random.default_rng(0).normal(size=(2, 11, 14, channels)).astype(np.float32)
     shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), x, train=False))
     rng = np.random.default_rng(1)

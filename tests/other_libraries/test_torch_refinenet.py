@@ -5,6 +5,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxseg.layers.compute import PLAIN
 from jaxseg.models.refinenet import RefineNet
 from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, images
@@ -73,7 +74,7 @@ def test_logits(cascades, pool_first):
         head_features=4,
         pooling_stages=2,
         pool_first=pool_first,
-        form="plain",
+        compute=PLAIN,
     )
     x = images((50, 77), batch=2)
     variables = random_variables(model)

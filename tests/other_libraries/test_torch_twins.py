@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import ours, torch_tables, work
+from jaxseg.layers.compute import PLAIN
 from jaxseg.models.segnet import SegNet
 from jaxseg.weights.match import fill, leaves_of
 from tests.helpers.variables import shapes_of
@@ -48,7 +49,7 @@ def test_segnet_is_its_twin(torchvision):
             module.weight.data.uniform_(0.5, 1.5)
             module.running_mean.normal_(0, 0.3)
             module.running_var.uniform_(0.5, 1.5)
-    model = SegNet(3, width=2, form="plain")
+    model = SegNet(3, width=2, compute=PLAIN)
     state = {name: tensor.numpy() for name, tensor in twin.state_dict().items()}
     variables = fill(state, shapes_of(model), torch_tables.table_of("segnet", state))
     x = images((45, 34), batch=2)

@@ -10,7 +10,8 @@ import pytest
 from jaxseg import config, train
 from jaxseg.cli import config_check
 from jaxseg.data.labels import LabelSpec, voc_palette
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.runtime.mesh import make_mesh
 from jaxseg.training import drift, network_preflight, preflight
 from jaxseg.training.step import init_state, make_optimizer, make_train_step
@@ -192,20 +193,20 @@ class Normed(nn.Module):
     """A backbone with a norm, and a classifier."""
 
     num_classes: int = 3
-    norm: str = "batch"
-    dtype: str = "float32"
+    norm: Norm = Norm()
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, images, *, train):
         x = nn.Conv(4, (3, 3), name="conv")(images)
-        x = Norm(self.norm, name="norm")(x, train=train)
+        x = NormLayer(self.norm, name="norm")(x, train=train)
         return {"logits": nn.Conv(self.num_classes, (1, 1), name="classifier")(x)}
 
 
 def test_training_in_float16_is_refused_with_its_flag():
-    message = refused(tiny.experiment(Normed(dtype="float16")))
-    assert message.startswith("model.dtype=float16 needs a scaled loss")
-    assert "--config.model.dtype=bfloat16" in message
+    message = refused(tiny.experiment(Normed(compute=Compute("float16"))))
+    assert message.startswith("model.compute.dtype=float16 needs a scaled loss")
+    assert "--config.model.compute.dtype=bfloat16" in message
 
 
 FROZEN = (("^(conv|norm)/", 0.0),)
@@ -216,8 +217,8 @@ def test_frozen_parameters_with_drifting_statistics_are_said_at_the_start():
     assert drift.updated(experiment) == ["norm"]
     (line,) = drift.notices(experiment)
     assert "freezes the parameters of 1 norm(s) (norm), but not their batch statistics" in line
-    assert "--config.model.norm=frozen keeps both" in line
-    frozen = changed(tiny.experiment(Normed(norm="frozen")), optim__multipliers=FROZEN)
+    assert "--config.model.norm.kind=frozen keeps both" in line
+    frozen = changed(tiny.experiment(Normed(norm=Norm("frozen"))), optim__multipliers=FROZEN)
     assert drift.updated(frozen) == []
     assert drift.notices(frozen) == []
     assert drift.notices(tiny.experiment(Normed())) == []
@@ -227,7 +228,7 @@ def test_frozen_parameters_with_drifting_statistics_are_said_at_the_start():
 
 def test_what_the_line_points_to_keeps_both_parameters_and_statistics():
     def moved(norm):
-        experiment = changed(tiny.experiment(Normed(norm=norm)), optim__multipliers=FROZEN)
+        experiment = changed(tiny.experiment(Normed(norm=Norm(norm))), optim__multipliers=FROZEN)
         optimizer, rate = make_optimizer(experiment)
         before = init_state(experiment, optimizer)
         one_step = jax.jit(
@@ -245,7 +246,7 @@ def test_batch_norm_over_one_image_is_said_at_the_start():
     for fields in ({"data__batch_size": 1}, {"train__accumulate": 4}):
         (line,) = drift.notices(changed(tiny.experiment(Normed()), **fields))
         assert "holds one image, whose own statistics 1 batch norm(s) take" in line
-        assert "--config.model.norm=frozen" in line
+        assert "--config.model.norm.kind=frozen" in line
     assert drift.notices(changed(tiny.experiment(Normed("frozen")), data__batch_size=2)) == []
 
 

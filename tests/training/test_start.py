@@ -16,7 +16,9 @@ import safetensors.numpy
 
 from jaxseg import train
 from jaxseg.backbones.vgg import VGG
+from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.conv_norm import ConvNorm
+from jaxseg.layers.norm import Norm
 from jaxseg.models.fcn import FCN
 from jaxseg.runtime.mesh import make_mesh, replicated
 from jaxseg.training import start, weight_file
@@ -217,11 +219,11 @@ class Frozen(nn.Module):
     """A backbone with frozen statistics, and a classifier."""
 
     num_classes: int = tiny.CLASSES
-    norm: str = "frozen"
+    norm: Norm = Norm("frozen")
 
     @nn.compact
     def __call__(self, images, *, train):
-        x = ConvNorm(8, norm=self.norm, form="plain", name="backbone")(images, train=train)
+        x = ConvNorm(8, norm=self.norm, compute=PLAIN, name="backbone")(images, train=train)
         return {"logits": nn.Conv(self.num_classes, (1, 1), name="classifier")(x)}
 
 
@@ -239,7 +241,7 @@ def _after_steps(experiment, count=3):
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_a_factor_of_zero_freezes_bit_for_bit(name):
-    """Parameters and their average, with weight decay; statistics by norm="frozen" alone."""
+    """Parameters and their average, with weight decay; statistics by a frozen norm alone."""
     experiment = tiny.experiment(Frozen(), ema_decay=0.9, steps=6)
     experiment.optim = dataclasses.replace(
         experiment.optim, name=name, weight_decay=0.1, multipliers=(("^backbone/", 0.0),)
@@ -254,7 +256,7 @@ def test_a_factor_of_zero_freezes_bit_for_bit(name):
         assert_equal_bits(new["batch_stats"], old["batch_stats"])
         moved = np.asarray(new["params"]["classifier"]["kernel"])
         assert (moved != old["params"]["classifier"]["kernel"]).all()
-    experiment.model = Frozen(norm="batch")
+    experiment.model = Frozen(norm=Norm())
     before, after = _after_steps(experiment, 1)
     assert_equal_bits(after.params["backbone"], before.params["backbone"])
     for path, value in tiny.leaves(after.batch_stats).items():

@@ -6,7 +6,7 @@ import pytest
 from experiments.deeplab_v3 import google_voc
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.models.deeplab_v3 import torchvision_deeplab_v3
+from jaxseg.models.compat import torchvision_deeplab_v3
 from jaxseg.weights import match
 from jaxseg.weights.tables import keras, tflite, torchvision
 from tests.helpers.variables import shapes_of

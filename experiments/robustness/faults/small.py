@@ -6,6 +6,7 @@ Expected: nothing of its score; that it ends with the same bits, whatever befell
 """
 
 from jaxseg import config
+from jaxseg.layers.norm import CAFFE_NORM
 from jaxseg.models import segnet_basic
 
 DATA = "shapes/faults"
@@ -16,7 +17,12 @@ def get_config() -> config.Experiment:
     """All that a resumed run could get wrong is in it: dropout, batch norm, AdamW, an average."""
     return config.Experiment(
         model=segnet_basic.SegNetBasic(
-            num_classes=7, width=8, stages=2, kernel_size=3, dropout=0.2, norm_decay=0.9
+            num_classes=7,
+            width=8,
+            stages=2,
+            kernel_size=3,
+            dropout=0.2,
+            norm=CAFFE_NORM.with_decay(0.9),
         ),
         data=config.Data(
             name=DATA,

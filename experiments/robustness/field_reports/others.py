@@ -14,7 +14,7 @@ import numpy as np
 from experiments.robustness.field_reports.situation import Seen, Situation, check, right
 from jaxseg import config, losses, metrics
 from jaxseg.evaluation import boundary_suite
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import NormLayer
 from jaxseg.reporting import boundary
 from jaxseg.types import IGNORE
 
@@ -121,7 +121,7 @@ def _focal_weights(_: pathlib.Path) -> Seen:
 def _one_value_norm(_: pathlib.Path) -> Seen:
     """The pooled branch of ASPP with a batch of one: no error, and not 0 for every input."""
     x = jnp.arange(1.0, 5)[None, None, None]  # [1, 1, 1, 4]
-    norm = Norm()
+    norm = NormLayer()
     variables = norm.init(jax.random.key(0), x, train=False)
     y, updated = norm.apply(variables, x, train=True, mutable=["batch_stats"])
     same = jax.tree.map(jnp.array_equal, updated["batch_stats"], variables["batch_stats"])

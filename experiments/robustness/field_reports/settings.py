@@ -13,6 +13,8 @@ from jaxseg import config
 from jaxseg.backbones import resnet
 from jaxseg.cli import config_check, flag_check
 from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.norm import Norm
 from jaxseg.models import deeplab_v3
 from jaxseg.training import drift, preflight
 
@@ -117,13 +119,13 @@ def _frozen_parameters(folder: pathlib.Path) -> Seen:
     lines = drift.notices(_experiment(optim__multipliers=(("^backbone/", 0.0),)))
     situation.check(len(lines) == 1, f"{len(lines)} lines")
     return situation.clear_message(
-        lines[0], "batch statistics", "--config.model.backbone.norm=frozen"
+        lines[0], "batch statistics", "--config.model.backbone.norm.kind=frozen"
     )
 
 
 def _frozen_norms(folder: pathlib.Path) -> Seen:
     built = _experiment(optim__multipliers=(("^backbone/", 0.0),))
-    backbone = built.model.backbone.clone(norm="frozen")
+    backbone = built.model.backbone.clone(norm=Norm("frozen"))
     built = dataclasses.replace(built, model=built.model.clone(backbone=backbone))
     lines, moving = drift.notices(built), drift.updated(built)
     still = not any(path.startswith("backbone/") for path in moving)
@@ -132,7 +134,7 @@ def _frozen_norms(folder: pathlib.Path) -> Seen:
 
 def _one_image(folder: pathlib.Path) -> Seen:
     (line,) = drift.notices(_experiment(data__batch_size=1))
-    return situation.clear_message(line, "one image", "norm=frozen", "norm=group")
+    return situation.clear_message(line, "one image", "norm.kind=frozen", "norm.kind=group")
 
 
 def _void_crops(folder: pathlib.Path) -> Seen:
@@ -141,13 +143,13 @@ def _void_crops(folder: pathlib.Path) -> Seen:
 
 def _float16(folder: pathlib.Path) -> Seen:
     built = _experiment()
-    model = built.model.clone(dtype="float16")
+    model = built.model.clone(compute=Compute("float16"))
     split = _Images(3)
     half = dataclasses.replace(built, model=model)
     return situation.refusal(
         lambda: preflight.ready(half, (split, split)),  # type: ignore[arg-type]
         "scaled loss",
-        "--config.model.dtype=bfloat16",
+        "--config.model.compute.dtype=bfloat16",
     )
 
 

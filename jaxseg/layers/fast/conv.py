@@ -7,27 +7,16 @@ model of their cost on XLA:CPU, fitted to experiments/benchmarks/convolution_cos
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from jaxseg.layers.fast import taps, winograd
-from jaxseg.layers.fast.taps import Windows
+from jaxseg.layers.window import Windows
 from jaxseg.types import Array
 
-
-def library(x: Array, kernel: Array, windows: Windows, groups: int = 1) -> Array:
-    """The definition: XLA's convolution of [B, H, W, Cin] with [kh, kw, Cin / groups, Cout]."""
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        [w.stride for w in windows],
-        [(w.padding, w.padding) for w in windows],
-        rhs_dilation=[w.rate for w in windows],
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
-    )
+Plain = Callable[[Array, Array, Windows], Array]  # the definition, `layers/conv.py`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,34 +103,36 @@ def _kernel_cost(name: str, windows: Windows, channels: tuple[int, int], images:
     return _products(name, windows) * per_product[name]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def fast_conv(x: Array, kernel: Array, windows: Windows, chosen: Plan) -> Array:
-    """`library` by the forms of a plan; reverse-mode derivatives only."""
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def fast_conv(x: Array, kernel: Array, windows: Windows, chosen: Plan, plain: Plain) -> Array:
+    """`plain` by the forms of a plan; reverse-mode derivatives only."""
     if chosen.forward == "winograd":
         return winograd.forward(x, kernel, windows[0].rate)
     if chosen.forward == "taps":
         return taps.forward(x, kernel, windows)
-    return library(x, kernel, windows)
+    return plain(x, kernel, windows)
 
 
-def _forward(x: Array, kernel: Array, windows: Windows, chosen: Plan) -> tuple:
-    return fast_conv(x, kernel, windows, chosen), (x, kernel)
+def _forward(x: Array, kernel: Array, windows: Windows, chosen: Plan, plain: Plain) -> tuple:
+    return fast_conv(x, kernel, windows, chosen, plain), (x, kernel)
 
 
-def _backward(windows: Windows, chosen: Plan, residuals: tuple, dy: Array) -> tuple[Array, Array]:
+def _backward(
+    windows: Windows, chosen: Plan, plain: Plain, residuals: tuple, dy: Array
+) -> tuple[Array, Array]:
     x, kernel = residuals
     if chosen.input_gradient == "winograd":
         dx = winograd.input_gradient(dy, kernel, windows[0].rate)
     elif chosen.input_gradient == "taps":
         dx = taps.input_gradient(dy, kernel, windows)
     else:
-        (dx,) = jax.linear_transpose(lambda x: library(x, kernel, windows), x)(dy)
+        (dx,) = jax.linear_transpose(lambda x: plain(x, kernel, windows), x)(dy)
     if chosen.kernel_gradient == "winograd":
         dw = winograd.kernel_gradient(x, dy, windows[0].rate)
     elif chosen.kernel_gradient == "taps":
         dw = taps.kernel_gradient(x, dy, windows)
     else:
-        (dw,) = jax.linear_transpose(lambda kernel: library(x, kernel, windows), kernel)(dy)
+        (dw,) = jax.linear_transpose(lambda kernel: plain(x, kernel, windows), kernel)(dy)
     return dx, dw
 
 

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxseg.layers.accumulator import accumulator
 from jaxseg.layers.fast.forms import on_cpu
-from jaxseg.layers.fast.taps import Windows, accumulator
+from jaxseg.layers.window import Windows
 from jaxseg.types import Array
 
 

@@ -28,8 +28,8 @@ def _folded_norm(layer: str, target: str) -> list[Entry]:
     variance 1 - `EPSILON` adds nothing to them: see `_NO_STATISTICS`. A snapshot of a training has
     the same names but takes the statistics of each batch; the authors' scripts fold it.
 
-    For training the folded norms say nothing about the features: with norm="batch" they would
-    divide by the true deviations of a batch and forget the weights. Fine-tune with norm="frozen".
+    For training the folded norms say nothing about the features: as "batch" they would divide by
+    the true deviations of a batch and forget the weights. Fine-tune with norm.kind "frozen".
     """
     return [
         Entry(f"{layer}/0", f"params/{target}/scale", vector),

@@ -10,7 +10,7 @@ slots of optimisers, moving averages of weights and the step are left out.
 
 The network must be the file's in what no tensor shows: output stride and rates are free, but
 `stride_at` is "last_3x3", the low-level skips "stage1_residual", "entry2_pointwise2" (Xception-71:
-"entry3_pointwise2") and "layer_4_depthwise", norm_epsilon 1e-5 (Xception and MobileNetV2: 1e-3).
+"entry3_pointwise2") and "layer_4_depthwise", norm.epsilon 1e-5 (Xception and MobileNetV2: 1e-3).
 """
 
 import re

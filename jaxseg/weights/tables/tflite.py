@@ -5,8 +5,8 @@ b' = b - m s / sqrt(v + e). What s, m, v and b were is lost, so they become a ba
 shifts: scale 1, mean 0, bias b', and variance 1 - e. In float32 (1 - e) + e is exactly 1 for the
 epsilons of this network (a test), so the function is the file's, up to the rounding of sums.
 
-For training this batch norm says nothing about the features: with norm="batch" it would divide by
-the true deviations of a batch and forget the weights. Fine-tune with norm="frozen".
+For training this batch norm says nothing about the features: as "batch" it would divide by the true
+deviations of a batch and forget the weights. Fine-tune with norm.kind "frozen".
 """
 
 import numpy as np

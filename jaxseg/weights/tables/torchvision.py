@@ -114,7 +114,7 @@ def _on_resnet(names: Collection[str], backbone: str, head: Mapping[str, str]) -
 
 
 def torchvision_deeplab_v3(names: Collection[str]) -> Table:
-    """torchvision's `deeplabv3_resnet50` and `101` for `models.deeplab_v3.torchvision_deeplab_v3`.
+    """torchvision's `deeplabv3_resnet50` and `101` for `models.compat.torchvision_deeplab_v3`.
 
     Args:
       names: of the tensors in the file, with or without the auxiliary head.
@@ -131,7 +131,7 @@ def torchvision_deeplab_v3(names: Collection[str]) -> Table:
 
 
 def torchvision_fcn(names: Collection[str]) -> Table:
-    """torchvision's `fcn_resnet50` and `101` for `models.dilated_fcn.torchvision_fcn`.
+    """torchvision's `fcn_resnet50` and `101` for `models.compat.torchvision_fcn`.
 
     Args:
       names: of the tensors in the file, with or without the auxiliary head.
@@ -143,7 +143,7 @@ def torchvision_fcn(names: Collection[str]) -> Table:
 
 
 def smp_deeplab_v3(names: Collection[str]) -> Table:
-    """smp's `DeepLabV3` on a ResNet for `models.deeplab_v3.smp_deeplab_v3`.
+    """smp's `DeepLabV3` on a ResNet for `models.compat.smp_deeplab_v3`.
 
     Args:
       names: of the tensors in the file, of a version of smp that names its decoder.aspp.
@@ -157,7 +157,7 @@ def smp_deeplab_v3(names: Collection[str]) -> Table:
 
 
 def smp_deeplab_v3_plus(names: Collection[str]) -> Table:
-    """smp's `DeepLabV3Plus` on a ResNet for `models.deeplab_v3_plus.smp_deeplab_v3_plus`.
+    """smp's `DeepLabV3Plus` on a ResNet for `models.compat.smp_deeplab_v3_plus`.
 
     Args:
       names: of the tensors in the file.
@@ -175,7 +175,7 @@ def smp_deeplab_v3_plus(names: Collection[str]) -> Table:
 
 
 def smp_unet(names: Collection[str]) -> Table:
-    """smp's `Unet` on a ResNet for `models.backbone_unet.smp_unet`.
+    """smp's `Unet` on a ResNet for `models.compat.smp_unet`.
 
     Args:
       names: of the tensors in the file.

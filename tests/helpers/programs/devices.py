@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 
 from jaxseg import config, metrics
 from jaxseg.backbones.resnet import ResNet
+from jaxseg.layers.compute import Compute
 from jaxseg.models.deeplab_v3 import DeepLabV3
 from jaxseg.runtime.mesh import make_mesh, put_batch, replicated
 from jaxseg.training import step
@@ -79,8 +80,8 @@ def main():
     experiment.loss = config.Loss(coarse=1.0, reduction="images")
     for shape, found in compare(experiment, tiny.batch(8), [(4, 1)]):
         result[f"coarse {shape}"] = found
-    backbone = ResNet(18, stage_units=(1, 1, 1, 1), width=4, dtype="float64")
-    deeplab = DeepLabV3(tiny.CLASSES, backbone, aspp_features=8, dtype="float64")
+    backbone = ResNet(18, stage_units=(1, 1, 1, 1), width=4, compute=Compute("float64"))
+    deeplab = DeepLabV3(tiny.CLASSES, backbone, aspp_features=8, compute=Compute("float64"))
     experiment = tiny.experiment(deeplab)
     experiment.data.crop_size = (32, 32)
     batch = tiny.batch(4, crop=(32, 32))

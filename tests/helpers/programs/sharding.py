@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxseg import config
 from jaxseg.layers.aspp import ASPP
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import Conv
 from jaxseg.layers.conv_norm import ConvNorm
 from jaxseg.layers.pool import max_pool
@@ -47,15 +48,15 @@ class SmallDeepLab(nn.Module):
 
     @nn.compact
     def __call__(self, images, *, train):
-        kind = {"dtype": DTYPE, "form": self.form}
-        block = functools.partial(ConvNorm, **kind)
+        compute = Compute(DTYPE, self.form)
+        block = functools.partial(ConvNorm, compute=compute)
         x = block(self.width, 3, 2)(images, train=train)  # [B, H/2, W/2, 8]
         x = max_pool(x, 3, 2, 1)  # [B, H/4, W/4, 8]
         x = block(2 * self.width, 3, 2)(x, train=train)  # [B, H/8, W/8, 16]
         for rate in (2, 4):  # a multi-grid
             x = block(2 * self.width, 3, 1, rate)(x, train=train)
-        x = ASPP(2 * self.width, (1, 2, 3), dropout=0.2, **kind)(x, train=train)
-        x = Conv(self.num_classes, 1, use_bias=True, **kind)(x)
+        x = ASPP(2 * self.width, (1, 2, 3), dropout=0.2, compute=compute)(x, train=train)
+        x = Conv(self.num_classes, 1, use_bias=True, compute=compute)(x)
         size = images.shape[1:3]
         x = resize_bilinear(x, size, convention="align_corners", form=self.form)
         return {"logits": x}

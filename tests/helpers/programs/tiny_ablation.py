@@ -3,6 +3,7 @@
 from experiments.ablation import ablation
 from jaxseg import config
 from jaxseg.backbones import vgg
+from jaxseg.layers.norm import Norm
 from jaxseg.models import fcn
 
 
@@ -10,7 +11,7 @@ def _base() -> config.Experiment:
     return config.Experiment(
         model=fcn.FCN(
             num_classes=7,
-            backbone=vgg.VGG(width=2, norm="batch", norm_decay=0.9),
+            backbone=vgg.VGG(width=2, norm=Norm(decay=0.9)),
             head_features=8,
             fc6_padding=None,
         ),

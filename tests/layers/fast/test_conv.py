@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import (
     Conv,
     DepthwiseConv,
@@ -12,11 +13,13 @@ from jaxseg.layers.conv import (
     conv,
     he_normal_fan_in,
     he_normal_fan_out,
+    plain_conv,
 )
 from jaxseg.layers.fast import conv as fast_conv
 from jaxseg.layers.fast import depthwise, winograd
-from jaxseg.layers.fast.conv import Plan, library, plan
-from jaxseg.layers.fast.taps import Window
+from jaxseg.layers.fast.conv import Plan, plan
+from jaxseg.layers.norm import Norm
+from jaxseg.layers.window import Window
 
 TAPS = Plan("taps", "taps", "taps")
 WINOGRAD = Plan("winograd", "winograd", "winograd")
@@ -65,8 +68,8 @@ def test_taps_at_every_rate(size, rates):
         windows = _windows(size, 3, 1, rate)
         cases.append(
             (
-                lambda x, k, w=windows: library(x, k, w),
-                lambda x, k, w=windows: fast_conv.fast_conv(x, k, w, TAPS),
+                lambda x, k, w=windows: plain_conv(x, k, w),
+                lambda x, k, w=windows: fast_conv.fast_conv(x, k, w, TAPS, plain_conv),
                 x,
                 kernel,
             )
@@ -83,8 +86,8 @@ def test_winograd_at_every_rate(size, rates):
         windows = _windows(size, 3, 1, rate)
         cases.append(
             (
-                lambda x, k, w=windows: library(x, k, w),
-                lambda x, k, w=windows: fast_conv.fast_conv(x, k, w, WINOGRAD),
+                lambda x, k, w=windows: plain_conv(x, k, w),
+                lambda x, k, w=windows: fast_conv.fast_conv(x, k, w, WINOGRAD, plain_conv),
                 x,
                 kernel,
             )
@@ -103,8 +106,8 @@ def test_winograd_in_bands(size, monkeypatch):
         counts.append(winograd._Bands.of(x, (3, 4), rate).count)
         cases.append(
             (
-                lambda x, k, w=windows: library(x, k, w),
-                lambda x, k, w=windows: fast_conv.fast_conv(x, k, w, WINOGRAD),
+                lambda x, k, w=windows: plain_conv(x, k, w),
+                lambda x, k, w=windows: fast_conv.fast_conv(x, k, w, WINOGRAD, plain_conv),
                 x,
                 kernel,
             )
@@ -133,7 +136,7 @@ def test_kernels_strides_and_paddings_by_taps():
         cases.append(
             (
                 lambda x, k, o=options: conv(x, k, form="plain", **o),
-                lambda x, k, w=windows: fast_conv.fast_conv(x, k, w, TAPS),
+                lambda x, k, w=windows: fast_conv.fast_conv(x, k, w, TAPS, plain_conv),
                 x,
                 k,
             )
@@ -226,7 +229,7 @@ def test_winograd_rounds_as_little_as_a_direct_sum():
     exact = _in_float64(*(np.asarray(a, np.float64) for a in (x, kernel, dy)))
 
     def both(x, kernel, dy):
-        y, pull = jax.vjp(lambda x, k: library(x, k, windows), x, kernel)
+        y, pull = jax.vjp(lambda x, k: plain_conv(x, k, windows), x, kernel)
         forward = winograd.forward(x, kernel, 1)
         gradients = winograd.input_gradient(dy, kernel, 1), winograd.kernel_gradient(x, dy, 1)
         return (y, *pull(dy)), (forward, *gradients)
@@ -308,10 +311,10 @@ def _shapes(module, x, *args, **options):
 
 def test_parameters_are_float32_and_the_outputs_in_the_compute_dtype():
     x = jnp.ones((1, 8, 8, 16))
-    y, params = _shapes(Conv(8, 5, use_bias=True, groups=2, dtype="bfloat16"), x)
+    y, params = _shapes(Conv(8, 5, use_bias=True, groups=2, compute=Compute("bfloat16")), x)
     assert y == ((1, 8, 8, 8), "bfloat16")
     assert params == {"kernel": ((5, 5, 8, 8), "float32"), "bias": ((8,), "float32")}
-    y, params = _shapes(DepthwiseConv(stride=2, dtype="bfloat16", use_bias=True), x)
+    y, params = _shapes(DepthwiseConv(stride=2, compute=Compute("bfloat16"), use_bias=True), x)
     assert y == ((1, 4, 4, 16), "bfloat16")
     assert params == {"kernel": ((3, 3, 1, 16), "float32"), "bias": ((16,), "float32")}
 
@@ -328,7 +331,7 @@ def test_initial_kernels_have_hes_variance():
 
 def test_separable_convolution_is_its_two_convolutions():
     x = _draw(9, (2, 9, 9, 4))[0]
-    module = SeparableConv(6, rate=2, activate_depthwise=False, activate=False, norm="none")
+    module = SeparableConv(6, rate=2, activate_depthwise=False, activate=False, norm=Norm("none"))
     y, variables = module.init_with_output(jax.random.key(0), x, train=False)
     assert sorted(variables["params"]) == ["depthwise", "pointwise"]
     depth, point = (variables["params"][name]["kernel"] for name in ("depthwise", "pointwise"))

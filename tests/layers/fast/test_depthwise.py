@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import DepthwiseConv, conv
 from jaxseg.layers.fast import depthwise
 
@@ -84,7 +85,7 @@ def test_strides_kernels_and_paddings(on_cpu, cases, monkeypatch):
 
 def test_a_module_computes_in_its_dtype_and_filters_each_channel_alone():
     x = np.random.default_rng(1).normal(size=(1, 6, 6, CHANNELS)).astype(np.float32)
-    module = DepthwiseConv(rate=2, use_bias=True, dtype="bfloat16", form="fast")
+    module = DepthwiseConv(rate=2, use_bias=True, compute=Compute("bfloat16", "fast"))
     shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), x))
     variables = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(variables)} == {"float32"}

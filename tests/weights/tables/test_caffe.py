@@ -8,7 +8,7 @@ from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.vgg import VGG, FullyConvolutional
 from jaxseg.layers.conv import conv
 from jaxseg.layers.conv_transpose import conv_transpose
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.weights import load, match
 from jaxseg.weights.tables import caffe
 from tests.helpers.variables import shapes_of
@@ -74,7 +74,7 @@ def test_a_batch_norm_is_its_sums_over_their_count():
     var, factor = var**2, 7.5
     blobs = {"bn/0": mean * factor, "bn/1": var * factor, "bn/2": np.array([factor])}
     blobs |= {"scale/0": scale.reshape(1, 1, 1, 3), "scale/1": shift}
-    norm = Norm("batch", 1e-5)
+    norm = NormLayer(Norm(epsilon=1e-5))
     x = RNG.normal(size=(1, 2, 2, 3)).astype(np.float32)
     shapes = jax.eval_shape(lambda: norm.init(jax.random.key(0), x, train=False))
     table = match.Table(tuple(caffe.batch_norm("bn", "scale", "n")))
@@ -115,9 +115,9 @@ def test_vgg_by_itself_and_its_inner_products():
 
 def test_norms_that_vgg_does_not_have_start_as_the_identity():
     blobs = _vgg()
-    model = VGG(width=2, norm="batch")
+    model = VGG(width=2, norm=Norm())
     filled = match.fill(blobs, shapes_of(model), load.table_of(blobs))
-    norm = Norm("batch", 1e-9)
+    norm = NormLayer(Norm(epsilon=1e-9))
     variables = {c: filled[c]["norm4_2"] for c in ("params", "batch_stats")}
     x = RNG.normal(size=(2, 3, 3, 16)).astype(np.float32)
     np.testing.assert_array_equal(norm.apply(variables, x, train=False), x)

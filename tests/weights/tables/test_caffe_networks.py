@@ -6,7 +6,7 @@ import pytest
 
 from jaxseg.backbones.alexnet import AlexNet
 from jaxseg.backbones.vgg import VGG
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import NormLayer
 from jaxseg.models.deconvnet import DeconvNet
 from jaxseg.models.deeplab_v1 import DeepLabV1, large_fov_backbone, small_window_backbone
 from jaxseg.models.deeplab_v2 import ASPP_L, MSC, DeepLabV2, deeplab_v2_resnet
@@ -214,8 +214,8 @@ def test_deconvnet():
 @pytest.mark.parametrize("model", [SegNet(5), SegNetBasic(5), DeconvNet(5)])
 def test_folded_norms_only_scale_and_shift(model):
     """With the models' epsilon the variance of the table gives a factor of exactly 1."""
-    assert model.norm_epsilon == EPSILON
-    norm = Norm("batch", model.norm_epsilon)
+    assert model.norm.epsilon == EPSILON
+    norm = NormLayer(model.norm)
     scale, bias = np.float32([1.5, -2]), np.float32([0.25, 3])
     statistics = {"mean": np.zeros(2, np.float32), "var": np.full(2, 1 - EPSILON, np.float32)}
     variables = {"params": {"scale": scale, "bias": bias}, "batch_stats": statistics}

@@ -7,21 +7,23 @@ from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import Xception
 from jaxseg.models.deeplab_v3 import DeepLabV3
-from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus
+from jaxseg.models.deeplab_v3_plus import Decoder, DeepLabV3Plus, Separable
 from jaxseg.weights import adapt, match, place
 from jaxseg.weights.load import table_of
 from jaxseg.weights.tables import tf
 from tests.helpers.variables import shapes_of
 from tests.weights import slim_names as slim
 
-SEPARABLE = {"aspp_separable": True, "decoder_separable": True}
+SEPARABLE = Separable(aspp=True, decoder=True)
 NETWORKS = {
     "v3_resnet_101_beta": (
         DeepLabV3(21, ResNet(depth=101, stem="3x3x3", stride_at="last_3x3", multi_grid=(1, 2, 4))),
         slim.resnet(101) | slim.aspp(2048) | slim.logits(),
     ),
     "v3_plus_resnet_50_beta": (
-        DeepLabV3Plus(19, ResNet(stem="3x3x3", stride_at="last_3x3"), low_level="stage1_residual"),
+        DeepLabV3Plus(
+            19, ResNet(stem="3x3x3", stride_at="last_3x3"), decoder=Decoder("stage1_residual")
+        ),
         slim.resnet(50) | slim.aspp(2048) | slim.decoder(256) | slim.logits(19),
     ),
     "v3_resnet_50": (
@@ -29,7 +31,9 @@ NETWORKS = {
         slim.resnet(50, beta=False) | slim.aspp(2048, 1, image_pooling=False) | slim.logits(),
     ),
     "v3_plus_xception_65": (
-        DeepLabV3Plus(21, Xception(depth=65), low_level="entry2_pointwise2", **SEPARABLE),
+        DeepLabV3Plus(
+            21, Xception(depth=65), decoder=Decoder("entry2_pointwise2"), separable=SEPARABLE
+        ),
         slim.xception(65)
         | slim.aspp(2048, separable=True)
         | slim.decoder(256, separable=True)
@@ -39,9 +43,9 @@ NETWORKS = {
         DeepLabV3Plus(
             19,
             Xception(depth=71),
-            low_level="entry3_pointwise2",
+            decoder=Decoder("entry3_pointwise2"),
             image_pooling=False,
-            **SEPARABLE,
+            separable=SEPARABLE,
         ),
         slim.xception(71)
         | slim.aspp(2048, separable=True, image_pooling=False)
@@ -57,8 +61,8 @@ NETWORKS = {
             151,
             MobileNetV2(),
             atrous_rates=(),
-            low_level="layer_4_depthwise",
-            decoder_separable=True,
+            decoder=Decoder("layer_4_depthwise"),
+            separable=Separable(decoder=True),
         ),
         slim.mobilenet_v2()
         | slim.aspp(320, 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.deeplab_v3 import google_voc
-from jaxseg.layers.norm import Norm
+from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.weights import load, match
 from jaxseg.weights.tables import tflite
 
@@ -40,7 +40,7 @@ def test_width_one_has_the_published_number_of_parameters():
 
 @pytest.mark.parametrize("epsilon", [tflite.BACKBONE_EPSILON, tflite.HEAD_EPSILON, 1e-4, 2e-5])
 def test_a_folded_norm_is_exactly_a_shift(epsilon):
-    norm = Norm("batch", epsilon)
+    norm = NormLayer(Norm(epsilon=epsilon))
     x = np.random.default_rng(0).normal(size=(2, 3, 3, 4)).astype(np.float32)
     bias = np.float32([1, 2, 3, 4])
     variables = {
@@ -52,8 +52,8 @@ def test_a_folded_norm_is_exactly_a_shift(epsilon):
 
 
 def test_the_epsilons_are_those_of_the_model():
-    assert MODEL.backbone.norm_epsilon == tflite.BACKBONE_EPSILON
-    assert MODEL.norm_epsilon == tflite.HEAD_EPSILON
+    assert MODEL.backbone.norm.epsilon == tflite.BACKBONE_EPSILON
+    assert MODEL.norm.epsilon == tflite.HEAD_EPSILON
 
 
 def test_every_tensor_has_one_place(shared, shapes, variables):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from jaxseg.backbones.vgg import VGG
+from jaxseg.layers.compute import PLAIN
+from jaxseg.layers.norm import Norm
 from jaxseg.weights import match
 from jaxseg.weights.load import table_of
 from jaxseg.weights.tables import torch_classifiers
@@ -65,7 +67,7 @@ def test_fc6_sees_its_map_in_the_order_of_channels_rows_and_columns():
 
 def test_norms_that_the_file_lacks_are_the_identity():
     """VGG-16 for a SegNet: its paper starts from the convolutions alone."""
-    model = VGG(width=2, norm="batch", form="plain")
+    model = VGG(width=2, norm=Norm(), compute=PLAIN)
     shapes = shapes_of(model)
     rng = np.random.default_rng(0)
     tensors = {}
@@ -81,7 +83,7 @@ def test_norms_that_the_file_lacks_are_the_identity():
 
     @functools.partial(jax.jit, compiler_options=QUICK)
     def both(x):
-        networks = (model, filled), (model.clone(norm="none"), plain)
+        networks = (model, filled), (model.clone(norm=Norm("none")), plain)
         return [net.apply(variables, x, train=False)["features"] for net, variables in networks]
 
     normalised, plain = both(x)
