@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
 from jaxseg import config, train
 from jaxseg.cli import config_check, stored_config
@@ -283,3 +285,56 @@ def test_a_stored_part_of_another_kind_is_refused_by_name(tmp_path, part, value)
     (tmp_path / "config.json").write_text(json.dumps(values))
     with pytest.raises(ValueError, match=rf"config.json: Experiment.{part} is .*, not a "):
         stored_config.get_config(str(tmp_path))
+
+
+SHARED = """
+from jaxseg import config
+from jaxseg.backbones.resnet import ResNet
+from jaxseg.layers.norm import Norm
+from jaxseg.models.deeplab_v3 import DeepLabV3
+
+def get_config():
+    norm = Norm(decay=0.97)
+    return config.Experiment(model=DeepLabV3(3, ResNet(norm=norm), norm=norm))
+"""
+
+
+def _by_flags(tmp_path, *given):
+    """The experiment above with flags."""
+    file = tmp_path / "shared.py"
+    file.write_text(SHARED)
+    values = flags.FlagValues()
+    arguments = ["", f"--config={file}", *(f"--config.model.{one}" for one in given)]
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=arguments)
+    values(arguments)
+    return values["config"].value
+
+
+def test_a_flag_for_a_norm_that_head_and_backbone_share_changes_one(tmp_path):
+    model = _by_flags(tmp_path, "norm.decay=0.5").model
+    assert (model.norm.decay, model.backbone.norm.decay) == (0.5, 0.97)
+
+
+def test_a_flag_for_a_part_that_is_a_default_leaves_the_default(tmp_path):
+    """The default is one value for all networks of a class."""
+    model = _by_flags(tmp_path, "compute.form=plain", "backbone.compute.depthwise=fast").model
+    assert (model.compute.of("depthwise"), model.backbone.compute.of("depthwise")) == (
+        "plain",
+        "fast",
+    )
+    assert _by_flags(tmp_path).model.compute == Compute()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("norm.kind", "layer", "one of batch, frozen, group, none"),
+        ("compute.form", "quick", "one of auto, plain, fast"),
+        ("backbone.compute.dense", "quick", "one of '', auto, plain, fast"),
+        ("backbone.compute.dtype", "float8", "one of float32, bfloat16, float16"),
+    ],
+)
+def test_values_that_a_part_of_a_network_may_not_have(tmp_path, path, value, words):
+    built = _by_flags(tmp_path, f"{path}={value}")
+    with pytest.raises(ValueError, match=f"model.{path}={value!r} must be {words}: set --config"):
+        config_check.check(built)
