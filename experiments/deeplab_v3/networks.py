@@ -3,7 +3,8 @@
 from experiments.readme_tables.model_rows import Row, runs_of
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.models.deeplab_v3 import DeepLabV3, torchvision_deeplab_v3
+from jaxseg.models.compat import torchvision_deeplab_v3
+from jaxseg.models.deeplab_v3 import DeepLabV3
 
 
 def _resnet(depth: int) -> ResNet:

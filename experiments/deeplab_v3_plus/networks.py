@@ -4,7 +4,8 @@ from experiments.readme_tables.model_rows import Row, runs_of
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import Xception
-from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus, smp_deeplab_v3_plus
+from jaxseg.models.compat import smp_deeplab_v3_plus
+from jaxseg.models.deeplab_v3_plus import Decoder, DeepLabV3Plus, Separable
 
 
 def _resnet(depth: int) -> ResNet:
@@ -16,10 +17,8 @@ def _xception(depth: int) -> DeepLabV3Plus:
     return DeepLabV3Plus(
         21,
         Xception(depth=depth),
-        aspp_separable=True,
-        low_level=low_level,
-        decoder_separable=True,
-        separable_init="truncated_normal",
+        separable=Separable(aspp=True, decoder=True, init="truncated_normal"),
+        decoder=Decoder(low_level),
     )
 
 
@@ -28,7 +27,7 @@ ROWS = (
         "DeepLab v3+, ResNet-101",
         "1802.02611",
         "Figure 2",
-        DeepLabV3Plus(21, _resnet(101), low_level="stage1_residual"),
+        DeepLabV3Plus(21, _resnet(101), decoder=Decoder("stage1_residual")),
         59_468_085,
         "TensorFlow",
         runs=("quickstart", *runs_of("deeplab_v3_plus")[1:]),
@@ -71,9 +70,8 @@ ROWS = (
             151,
             MobileNetV2(),
             atrous_rates=(),
-            low_level="layer_4_depthwise",
-            decoder_separable=True,
-            separable_init="truncated_normal",
+            decoder=Decoder("layer_4_depthwise"),
+            separable=Separable(decoder=True, init="truncated_normal"),
         ),
         2_304_519,
         "TensorFlow",

@@ -1,7 +1,7 @@
 """The networks of EncNet and the dilated FCN in the table of models (docs/models.md)."""
 
 from experiments.readme_tables.model_rows import Row, runs_of
-from jaxseg.models.dilated_fcn import torchvision_fcn
+from jaxseg.models.compat import torchvision_fcn
 from jaxseg.models.encnet import EncNet, encnet_backbone
 
 ROWS = (

@@ -1,7 +1,7 @@
 """The networks of U-Net in the table of models (docs/models.md)."""
 
 from experiments.readme_tables.model_rows import Row, runs_of
-from jaxseg.models.backbone_unet import smp_unet
+from jaxseg.models.compat import smp_unet
 from jaxseg.models.unet import UNet
 
 ROWS = (
