@@ -17,8 +17,10 @@ FREE = {
 # Room -> the rooms that it may import. A room is a folder; in `data` and `weights`, which hold
 # rooms, a file beside them is one too. The longest name that a path begins with is its room.
 ROOMS = {
-    "layers": {"layers/fast"},
-    "layers/fast": set(),
+    "layers/accumulator": set(),
+    "layers/window": set(),
+    "layers/fast": {"layers/accumulator", "layers/window"},
+    "layers": {"layers/accumulator", "layers/fast", "layers/window"},
     "backbones": {"layers", "layers/fast"},
     "models": {"backbones", "layers", "layers/fast"},
     "inspection": {"layers", "layers/fast"},
