@@ -1,1 +1,46 @@
-"""Semantic segmentation research in JAX and Flax."""
+"""Semantic segmentation research in JAX and Flax: training, evaluation, prediction.
+
+    network = jaxseg.load("runs/quickstart")
+    ids = network.predict("street.jpg")  # uint8 [H, W], as `jaxseg predict` writes them
+
+    from jaxseg.models import DeepLabV3Plus
+    from jaxseg.losses import cross_entropy
+    from jaxseg.metrics import confusion_matrix, summarize
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+
+    from jaxseg.config import Experiment
+    from jaxseg.segmenter import Segmenter
+
+__all__ = ["__version__", "load"]
+
+__version__ = "0.2.0"
+
+
+def load(
+    run_or_weights: "str | os.PathLike[str]",
+    *,
+    config: "Experiment | str | os.PathLike[str] | None" = None,
+    changed_data: bool = False,
+) -> "Segmenter":
+    """Opens a trained network, to predict and evaluate with it.
+
+    Args:
+      run_or_weights: the folder of a run, of which the newest checkpoint that is not damaged is
+        read; the folder that `jaxseg convert` wrote; or a weight file of another framework.
+      config: the network and how it sees images: an `Experiment`, or the file of one. A weight file
+        needs it, since it holds tensors alone; a folder has its own, and this one stands in for it.
+      changed_data: take the classes of the run where its data set has other ones by now.
+
+    Raises:
+      FileNotFoundError: there is no such folder or file, or no checkpoint in it.
+      ValueError: a weight file without `config`; weights that do not fit the network, with the
+        differences; a config that cannot be used.
+    """
+    from jaxseg import segmenter
+
+    return segmenter.load(run_or_weights, config, changed_data=changed_data)

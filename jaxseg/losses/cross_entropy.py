@@ -65,6 +65,12 @@ def cross_entropy(
 
     Returns:
       float32 (float64 for float64 logits).
+
+    Example:
+      >>> logits = np.log([[[[0.9, 0.1], [0.25, 0.75]]]])
+      >>> labels = np.array([[[0, 255]]])
+      >>> print(cross_entropy(logits, labels, labels != 255).round(3))
+      [[[0.105 0.   ]]]
     """
     logits = jnp.asarray(logits)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
@@ -102,6 +108,12 @@ def focal(
 
     Returns:
       float32 (float64 for float64 logits).
+
+    Example:
+      >>> logits = np.log([[[[0.9, 0.1], [0.25, 0.75]]]])
+      >>> labels = np.array([[[0, 1]]])
+      >>> print(focal(logits, labels, labels != 255).round(3))
+      [[[0.001 0.018]]]
     """
     logits = jnp.where(jnp.asarray(valid)[..., None], logits, 0)  # no gradient meets a void's NaN
     loss = cross_entropy(logits, labels, valid)  # -log p

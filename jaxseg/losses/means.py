@@ -27,6 +27,11 @@ def masked_mean(
       per_pixel: the losses.
       valid: which of them count.
       weights: not negative.
+
+    Example:
+      >>> losses = np.array([[[1.0, 2.0, 50.0]]])
+      >>> float(masked_mean(losses, np.array([[[True, True, False]]])))
+      1.5
     """
     per_pixel = jnp.asarray(per_pixel)
     total = jnp.sum(jnp.where(valid, per_pixel, 0))
@@ -58,6 +63,11 @@ def subsampled(
     Args:
       labels: ids of any integer type.
       size: (height, width) of the map.
+
+    Example:
+      >>> print(subsampled(np.arange(16).reshape(1, 4, 4), (2, 2))[0])
+      [[ 0  2]
+       [ 8 10]]
     """
     labels = jnp.asarray(labels)
     for axis, outputs in zip((1, 2), size, strict=True):
@@ -66,7 +76,12 @@ def subsampled(
 
 
 def valid_pixels(valid: Bool[ArrayLike, "..."]) -> Int32[Array, ""]:
-    """How many pixels are valid: exact up to 2^31 pixels a batch."""
+    """How many pixels are valid: exact up to 2^31 pixels a batch.
+
+    Example:
+      >>> int(valid_pixels(np.array([[[0, 3, 255]]]) != 255))
+      2
+    """
     return jnp.sum(jnp.asarray(valid), dtype=jnp.int32)
 
 
@@ -83,6 +98,10 @@ def hardest_mean(per_pixel: Float[ArrayLike, "b h w"], share: float) -> Float[Ar
 
     Returns:
       0 where every loss is.
+
+    Example:
+      >>> float(hardest_mean(np.array([[[1.0, 2.0, 3.0, 6.0]]]), share=0.5))
+      4.5
     """
     losses = jnp.asarray(per_pixel).reshape(-1)
     hardest, _ = jax.lax.top_k(losses, max(1, math.floor(share * losses.size)))

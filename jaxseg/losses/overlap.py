@@ -56,6 +56,11 @@ def dice_coefficient(
       truth: 0 or 1; 0 where void.
       axis: to sum over.
       squared: the form of the denominator.
+
+    Example:
+      >>> probabilities, truth = np.array([0.5, 0.5, 0.0]), np.array([1, 0, 0])
+      >>> float(dice_coefficient(probabilities, truth, axis=0, squared=False))
+      0.5
     """
     p = jnp.asarray(probabilities)
     t = jnp.asarray(truth).astype(p.dtype)
@@ -90,6 +95,11 @@ def soft_dice(
 
     Returns:
       0 where no pixel is valid.
+
+    Example:
+      >>> labels = np.array([[[0, 1, 255]]])
+      >>> float(soft_dice(np.zeros((1, 1, 3, 2)), labels, labels != 255))
+      0.5
     """
     probabilities, truth, _ = _by_group(logits, labels, valid, per_image)
     if not per_class:  # as if the pixels of all classes were one mask
@@ -135,6 +145,11 @@ def lovasz_softmax(
 
     Returns:
       0 where no pixel is valid.
+
+    Example:
+      >>> labels = np.array([[[0, 1, 255]]])
+      >>> float(lovasz_softmax(np.zeros((1, 1, 3, 2)), labels, labels != 255))
+      0.5
     """
     probabilities, truth, valid = _by_group(logits, labels, valid, per_image)
     of_classes = jax.vmap(_lovasz_of_class, in_axes=(1, 1, None))  # [P, K] -> [K]

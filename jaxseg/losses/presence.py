@@ -10,7 +10,13 @@ from jaxseg.types import Array, ArrayLike
 def presence(
     labels: Integer[ArrayLike, "b h w"], valid: Bool[ArrayLike, "b h w"], num_classes: int
 ) -> Bool[Array, "b {num_classes}"]:
-    """Whether each class has a valid pixel in each image."""
+    """Whether each class has a valid pixel in each image.
+
+    Example:
+      >>> labels = np.array([[[0, 2, 255]]])
+      >>> print(presence(labels, labels != 255, 3))
+      [[ True False  True]]
+    """
     ids = jnp.where(valid, jnp.asarray(labels).astype(jnp.int32), num_classes)
     flat = ids.reshape(ids.shape[0], -1)  # [B, H*W]
     held = jnp.zeros((flat.shape[0], num_classes), bool)
@@ -34,6 +40,11 @@ def presence_loss(
 
     Returns:
       0 where no pixel is valid.
+
+    Example:
+      >>> labels = np.array([[[0, 2, 255]]])
+      >>> round(float(presence_loss(np.array([[4.0, -4.0, 4.0]]), labels, labels != 255)), 3)
+      0.018
     """
     logits = jnp.asarray(logits)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))

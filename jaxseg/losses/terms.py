@@ -17,7 +17,12 @@ _COARSE = "coarse_logits"
 
 
 def coarse_names(outputs: Iterable[str]) -> list[str]:
-    """The outputs that `Loss.coarse` sums over: all that begin with "coarse_logits", sorted."""
+    """The outputs that `Loss.coarse` sums over: all that begin with "coarse_logits", sorted.
+
+    Example:
+      >>> coarse_names({"logits": None, "coarse_logits_scale50": None, "coarse_logits": None})
+      ['coarse_logits', 'coarse_logits_scale50']
+    """
     return sorted(name for name in outputs if name.startswith(_COARSE))
 
 
@@ -140,6 +145,12 @@ def segmentation(
     Returns:
       "loss", and of "cross_entropy", "focal", "dice", "lovasz", "coarse", "aux",
       "presence" those that have a weight and an output.
+
+    Example:
+      >>> outputs = {"logits": np.zeros((1, 1, 2, 2), np.float32)}
+      >>> terms = segmentation(outputs, np.array([[[0, 1]]]), config.Loss(dice=2.0))
+      >>> {name: round(float(term), 3) for name, term in terms.items()}
+      {'loss': 1.693, 'cross_entropy': 0.693, 'dice': 0.5}
     """
     labels = jnp.asarray(labels)
     extra = None if extra_weights is None else jnp.asarray(extra_weights)

@@ -70,6 +70,12 @@ def trimap_confusions(
 
     Raises:
       ValueError: wrong shapes; widths that are not ascending whole numbers; an unknown word.
+
+    Example:
+      >>> labels = np.array([[[0, 0, 0, 1, 1, 1]]])
+      >>> bands = trimap_confusions(labels, np.roll(labels, -1), 2, widths=(1, 3))
+      >>> print(bands.sum(axis=(1, 2)))
+      [2 6]
     """
     truth = id_maps(labels, labels, num_classes, sizes)[0]
     check_ascending("widths", widths)
@@ -116,6 +122,11 @@ def boundary_iou_counts(
 
     Raises:
       ValueError: wrong shapes; a ratio or distance that is not positive.
+
+    Example:
+      >>> labels = np.zeros((1, 8, 8), int) + (np.arange(8) > 3)
+      >>> print(boundary_iou_counts(labels, labels, 2, distance=1)[0])
+      [20 20]
     """
     maps = id_maps(labels, predictions, num_classes, sizes)  # [2, B, H, W]
     if distance is not None:
@@ -165,6 +176,12 @@ def boundary_f_counts(
 
     Raises:
       ValueError: wrong shapes; tolerances that do not ascend from above 0; an unknown unit.
+
+    Example:
+      >>> labels = np.zeros((1, 8, 8), int) + (np.arange(8) > 3)
+      >>> counts = boundary_f_counts(labels, np.roll(labels, 1, 1), 2, tolerances=(1,), unit="pixel")
+      >>> print(f_scores(counts)[0])
+      [[1. 1.]]
     """
     maps = id_maps(labels, predictions, num_classes, sizes)  # [2, B, H, W]
     check_ascending("tolerances", tolerances)
@@ -197,6 +214,11 @@ def f_scores(counts: Num[ArrayLike, "*n 4 k"]) -> Float64[np.ndarray, "*n k"]:
     Returns:
       0 where only one of truth and prediction has a boundary of the class, nan
       where neither has.
+
+    Example:
+      >>> counts = np.array([[6, 0], [8, 0], [3, 0], [4, 0]])
+      >>> print(f_scores(counts))
+      [0.75  nan]
     """
     matched_truth, truth, matched_predicted, predicted = np.moveaxis(
         np.asarray(counts, np.float64), -2, 0
@@ -213,6 +235,11 @@ def mean_f_score(counts: Num[ArrayLike, "n 4 k"]) -> float:
 
     Unsure: whether SegNet's mean holds classes that are only predicted; here it does, as 0. Images
     without any boundary are left out.
+
+    Example:
+      >>> counts = np.array([[[6, 8], [8, 8], [3, 8], [4, 8]]])
+      >>> mean_f_score(counts)
+      0.875
     """
     scores = f_scores(counts)
     scores = scores[~np.isnan(scores).all(axis=1)]
@@ -248,6 +275,11 @@ def hausdorff(
 
     Raises:
       ValueError: wrong shapes; a percentile outside 0..100 or finer than 0.01.
+
+    Example:
+      >>> labels = np.zeros((1, 8, 8), int) + (np.arange(8) > 3)
+      >>> print(hausdorff(labels, labels[..., ::-1], 2, percentile=100))
+      [[4. 4.]]
     """
     part = round(percentile * 100)
     if not 0 <= percentile <= 100 or abs(part - percentile * 100) > 1e-6:

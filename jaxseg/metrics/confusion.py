@@ -41,6 +41,12 @@ def confusion_matrix(
 
     Raises:
       ValueError: shapes that differ or are not [B, H, W]; an unknown form.
+
+    Example:
+      >>> labels = np.array([[[0, 0, 1, 255]]])
+      >>> print(confusion_matrix(labels, np.array([[[0, 1, 1, 1]]]), num_classes=2))
+      [[1 1]
+       [0 1]]
     """
     if np.shape(labels) != np.shape(predictions) or np.ndim(labels) != 3:
         raise ValueError(
@@ -95,6 +101,11 @@ def class_counts(
 
     Raises:
       ValueError: no square matrix.
+
+    Example:
+      >>> hits, truth, predicted = class_counts(np.array([[6, 2], [1, 3]]))
+      >>> print(hits, truth, predicted)
+      [6 3] [8 4] [7 5]
     """
     counts = np.asarray(confusion).astype(np.int64)
     if counts.ndim < 2 or counts.shape[-1] != counts.shape[-2]:
@@ -107,7 +118,12 @@ def class_iou(
     truth: Num[ArrayLike, "*n k"],
     predicted: Num[ArrayLike, "*n k"],
 ) -> Float64[np.ndarray, "*n k"]:
-    """hits / (truth + predicted - hits) of each class; nan for 0 / 0."""
+    """hits / (truth + predicted - hits) of each class; nan for 0 / 0.
+
+    Example:
+      >>> print(class_iou(*class_counts(np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]]))).round(3))
+      [0.667 0.5     nan]
+    """
     hits, truth, predicted = (_wide(part) for part in (hits, truth, predicted))
     return _ratio(hits, truth + predicted - hits)
 
@@ -135,6 +151,11 @@ def mean_iou(
 
     Raises:
       ValueError: an unknown rule.
+
+    Example:
+      >>> counts = class_counts(np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]]))
+      >>> print(mean_iou(*counts).round(3), mean_iou(*counts, absent="zero").round(3))
+      0.583 0.389
     """
     iou = class_iou(hits, truth, predicted)
     if absent in ("skip", "truth"):
@@ -198,6 +219,11 @@ def summarize(confusion: Num[ArrayLike, "k k"]) -> Summary:
 
     Raises:
       ValueError: not one square matrix.
+
+    Example:
+      >>> found = summarize(np.array([[6, 2], [1, 3]]))
+      >>> print(f"{found.miou:.3f} {found.pixel_accuracy:.3f} {found.mean_dice:.3f}")
+      0.583 0.750 0.733
     """
     if np.ndim(confusion) != 2:
         raise ValueError(f"one confusion matrix is [K, K], not {list(np.shape(confusion))}")

@@ -33,7 +33,12 @@ class Interval:
 
 
 def distinguishable(difference: Interval) -> bool:
-    """Whether the interval of a difference leaves out zero; False where it is not defined."""
+    """Whether the interval of a difference leaves out zero; False where it is not defined.
+
+    Example:
+      >>> distinguishable(Interval(estimate=0.02, low=0.01, high=0.03, level=0.95))
+      True
+    """
     return difference.low > 0 or difference.high < 0
 
 
@@ -42,6 +47,10 @@ def verdict(difference: Interval) -> str:
 
     Args:
       difference: of second minus first, higher being better; see `paired_difference`.
+
+    Example:
+      >>> verdict(Interval(estimate=0.02, low=-0.01, high=0.05, level=0.95))
+      'not distinguishable'
     """
     if not distinguishable(difference):
         return "not distinguishable"
@@ -76,6 +85,12 @@ def bootstrap_miou(
 
     Raises:
       ValueError: confusions that are not counts or have another shape; a level outside (0, 1).
+
+    Example:
+      >>> images = np.random.default_rng(0).integers(1, 50, (20, 2, 2))
+      >>> found = bootstrap_miou(images)
+      >>> found.low < found.estimate < found.high
+      True
     """
     parts = _parts(confusions)
     estimate = _miou(parts.sum(axis=0), absent)
@@ -108,6 +123,12 @@ def paired_difference(
     Raises:
       ValueError: as `bootstrap_miou`; images that are not the same: their true pixels of each
         class differ, and the first such row is named.
+
+    Example:
+      >>> first = np.tile([[5, 5], [5, 5]], (20, 1, 1))
+      >>> difference = paired_difference(first, np.tile([[6, 4], [4, 6]], (20, 1, 1)))
+      >>> round(difference.estimate, 3), verdict(difference)
+      (0.095, 'second')
     """
     return paired_mean_difference(
         [first], [second], level=level, resamples=resamples, seed=seed, absent=absent
@@ -138,6 +159,12 @@ def paired_mean_difference(
 
     Raises:
       ValueError: as `paired_difference`; no run on either side.
+
+    Example:
+      >>> first, second = (np.tile([[n, 9 - n], [9 - n, n]], (20, 1, 1)) for n in (5, 6))
+      >>> difference = paired_mean_difference([first, first], [second])
+      >>> round(difference.estimate, 3)
+      0.115
     """
     if not first or not second:
         raise ValueError("a difference of means needs a run on both sides")
@@ -174,6 +201,11 @@ def seed_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
 
     Raises:
       ValueError: fewer than two values, which have no spread; a level outside (0, 1).
+
+    Example:
+      >>> found = seed_interval([0.70, 0.72, 0.74])
+      >>> print(f"{found.estimate:.3f} [{found.low:.3f}, {found.high:.3f}]")
+      0.720 [0.670, 0.770]
     """
     numbers = _numbers(values)
     error = numbers.std(ddof=1) / np.sqrt(numbers.size)
@@ -189,6 +221,11 @@ def seed_difference(
 
     Raises:
       ValueError: fewer than two values in either; a level outside (0, 1).
+
+    Example:
+      >>> found = seed_difference([0.70, 0.72, 0.74], [0.75, 0.77, 0.79])
+      >>> print(f"{found.estimate:.3f} [{found.low:.3f}, {found.high:.3f}]")
+      0.050 [0.005, 0.095]
     """
     groups = [_numbers(first), _numbers(second)]
     shares = np.array([group.var(ddof=1) / group.size for group in groups])

@@ -64,6 +64,11 @@ def score_histogram(
 
     Raises:
       ValueError: shapes that differ or are not [B, H, W].
+
+    Example:
+      >>> scores, outcomes = np.array([[[0.9, 0.8, 0.1]]]), np.array([[[1, 0, 0]]])
+      >>> print(score_histogram(scores, outcomes).sum(axis=1))
+      [2 1]
     """
     if np.shape(scores) != np.shape(outcomes) or np.ndim(scores) != 3:
         raise ValueError(
@@ -96,6 +101,12 @@ def confidence_histogram(
 
     Raises:
       ValueError: shapes that do not fit; no bin.
+
+    Example:
+      >>> probabilities = np.array([[[[0.9, 0.1], [0.4, 0.6]]]])
+      >>> print(confidence_histogram(probabilities, np.array([[[0, 0]]]), bins=5))
+      [[0 0 1 0 0]
+       [0 0 0 0 1]]
     """
     if np.ndim(probabilities) != 4 or np.shape(probabilities)[:3] != np.shape(labels):
         raise ValueError(
@@ -130,6 +141,11 @@ def roc_auc(histogram: Integer[ArrayLike, "2 bins"]) -> float:
 
     Raises:
       ValueError: not a histogram [2, bins].
+
+    Example:
+      >>> scores, outcomes = np.array([[[0.9, 0.8, 0.1, 0.2]]]), np.array([[[1, 0, 0, 1]]])
+      >>> roc_auc(score_histogram(scores, outcomes))
+      0.75
     """
     negative, positive = _counts(histogram).astype(np.float64)
     below = np.cumsum(negative) - negative
@@ -164,6 +180,12 @@ def calibration_error(histogram: Integer[ArrayLike, "2 fine"], *, bins: int = 15
 
     Raises:
       ValueError: no histogram; a number of bins that does not divide that of the fine ones.
+
+    Example:
+      >>> probabilities = np.array([[[[0.9, 0.1], [0.1, 0.9]]]])
+      >>> histogram = confidence_histogram(probabilities, np.array([[[0, 0]]]))
+      >>> round(calibration_error(histogram), 3)
+      0.4
     """
     counts = _counts(histogram)
     fine = counts.shape[1]

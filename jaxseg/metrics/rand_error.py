@@ -20,7 +20,12 @@ THRESHOLDS = tuple(np.arange(1, 20) / 20)
 
 
 def cells(inside: Bool[np.ndarray, "h w"]) -> Integer[np.ndarray, "h w"]:
-    """Numbers from 1 of the pieces of `inside` that touch at sides; 0 elsewhere."""
+    """Numbers from 1 of the pieces of `inside` that touch at sides; 0 elsewhere.
+
+    Example:
+      >>> print(cells(np.array([[True, True, False, True]])))
+      [[1 1 0 2]]
+    """
     return ndimage.label(inside)[0]
 
 
@@ -43,6 +48,10 @@ def rand_counts(
 
     Raises:
       ValueError: shapes that differ.
+
+    Example:
+      >>> print(rand_counts(np.array([[1, 1, 2, 2]]), np.array([[1, 1, 1, 1]])))
+      [ 8  8 16]
     """
     if np.shape(truth) != np.shape(segments):
         raise ValueError(f"truth {np.shape(truth)} and segments {np.shape(segments)} must be alike")
@@ -66,6 +75,10 @@ def rand_f_score(counts: Shaped[np.ndarray, "3"]) -> float:
 
     That is 2 * both / (truth + segmentation): V of Arganda-Carreras et al. (2015) with alpha 1/2,
     where they weigh the two shares alike; nan where the truth has no foreground.
+
+    Example:
+      >>> round(rand_f_score(np.array([8, 8, 16])), 3)
+      0.667
     """
     both, truth, segmentation = np.asarray(counts, np.float64)
     return float(2 * both / (truth + segmentation)) if truth > 0 else float("nan")
@@ -89,6 +102,11 @@ def rand_errors(
 
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
+
+    Example:
+      >>> truth, scores = np.array([[[1, 0, 1]]]), np.array([[[0.9, 0.6, 0.9]]])
+      >>> print(rand_errors(scores, truth, thresholds=(0.5, 0.8)).round(3))
+      [0.333 0.   ]
     """
     _check(scores, truth)
     own = [cells(image == 1) for image in truth]
@@ -107,7 +125,12 @@ def rand_error(
     *,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> float:
-    """The least of `rand_errors`, which has the arguments."""
+    """The least of `rand_errors`, which has the arguments.
+
+    Example:
+      >>> rand_error(np.array([[[0.9, 0.6, 0.9]]]), np.array([[[1, 0, 1]]]))
+      0.0
+    """
     return float(rand_errors(scores, truth, thresholds=thresholds).min())
 
 
@@ -127,6 +150,11 @@ def pixel_errors(
 
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
+
+    Example:
+      >>> truth, scores = np.array([[[1, 0, 1]]]), np.array([[[0.9, 0.6, 0.9]]])
+      >>> print(pixel_errors(scores, truth, thresholds=(0.5, 0.8)).round(3))
+      [0.2 0. ]
     """
     _check(scores, truth)
     valid = (truth == 0) | (truth == 1)
@@ -143,7 +171,12 @@ def pixel_error(
     *,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> float:
-    """The least of `pixel_errors`, which has the arguments."""
+    """The least of `pixel_errors`, which has the arguments.
+
+    Example:
+      >>> pixel_error(np.array([[[0.9, 0.6, 0.9]]]), np.array([[[1, 0, 1]]]))
+      0.0
+    """
     return float(pixel_errors(scores, truth, thresholds=thresholds).min())
 
 
@@ -152,6 +185,10 @@ def squared_error(scores: Float[np.ndarray, "n h w"], truth: Shaped[np.ndarray, 
 
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
+
+    Example:
+      >>> squared_error(np.array([[[0.5, 0.5]]]), np.array([[[1, 255]]]))
+      0.25
     """
     _check(scores, truth)
     valid = (truth == 0) | (truth == 1)

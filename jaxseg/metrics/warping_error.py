@@ -56,6 +56,11 @@ def warp(
 
     Raises:
       ValueError: shapes that differ or are not [H, W].
+
+    Example:
+      >>> truth, inside = np.array([[1, 1, 0, 1]], bool), np.array([[1, 1, 1, 1]], bool)
+      >>> print(warp(truth, inside))  # filling the gap would merge two cells
+      [[ True  True False  True]]
     """
     parts = [part for part in (truth, inside, certainty, movable) if part is not None]
     if np.ndim(truth) != 2 or any(np.shape(part) != np.shape(truth) for part in parts):
@@ -108,6 +113,11 @@ def kinds_of_errors(
 
     Raises:
       ValueError: shapes that differ or are not [H, W].
+
+    Example:
+      >>> warped, inside = (np.pad([[1, 1, gap, 1]], 1) > 0 for gap in (0, 1))
+      >>> print(kinds_of_errors(warped, inside))
+      [0 1 0]
     """
     if np.ndim(warped) != 2 or np.shape(warped) != np.shape(inside):
         raise ValueError(f"maps {[np.shape(warped), np.shape(inside)]} must both be one [H, W]")
@@ -165,6 +175,12 @@ def warping_errors(
 
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
+
+    Example:
+      >>> truth, scores = (np.pad([[0.9, 0.9, gap, 0.9]], 1)[None] for gap in (0.0, 0.6))
+      >>> print(warping_errors(scores, truth.round(), thresholds=(0.5, 0.8)).round(3))
+      [[0.056 0.056]
+       [0.    0.   ]]
     """
     if np.shape(scores) != np.shape(truth) or np.ndim(scores) != 3:
         raise ValueError(
@@ -185,7 +201,12 @@ def warping_errors(
 
 
 def near_borders(cells: Bool[np.ndarray, "h w"], reach: float | None) -> Bool[np.ndarray, "h w"]:
-    """Pixels at most `reach` away from one of the other kind; None: every pixel."""
+    """Pixels at most `reach` away from one of the other kind; None: every pixel.
+
+    Example:
+      >>> print(near_borders(np.array([[True, True, True, False]]), reach=1.0))
+      [[False False  True  True]]
+    """
     if reach is None:
         return np.ones(cells.shape, bool)
     if cells.all() or not cells.any():
@@ -206,5 +227,9 @@ def warping_error(
 
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
+
+    Example:
+      >>> warping_error(np.array([[[0.9, 0.9, 0.6, 0.9]]]), np.array([[[1, 1, 0, 1]]]))
+      0.0
     """
     return float(warping_errors(scores, truth, thresholds=thresholds)[:, 0].min())

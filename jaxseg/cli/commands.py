@@ -1,0 +1,84 @@
+"""The command `jaxseg`: its sub-commands, each a program that can also be started by its module.
+
+    jaxseg train --config=experiments/quickstart.py --workdir=runs/quickstart
+    jaxseg evaluate --workdir=runs/quickstart
+    jaxseg train --config=experiments/quickstart.py --help
+
+`python -m jaxseg train` is the same.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jaxseg
+
+
+class Command(NamedTuple):
+    """A sub-command.
+
+    Attributes:
+      module: the program, whose start(ARGUMENTS) runs it.
+      about: what it does, in a line.
+    """
+
+    module: str
+    about: str
+
+
+COMMANDS = {
+    "train": Command("jaxseg.main", "Train a network, or go on with a run."),
+    "evaluate": Command("jaxseg.main", "Measure a run, or a file of weights, on a split."),
+    "predict": Command("jaxseg.main", "Label images with a run, or with a file of weights."),
+    "summary": Command("jaxseg.main", "Print each layer: stride, rate, receptive field, cost."),
+    "report": Command("jaxseg.report", "Set runs side by side in a table and an HTML page."),
+    "prepare": Command("jaxseg.data.prepare.command", "Prepare a data set for training."),
+    "doctor": Command("jaxseg.data.doctor.command", "Look for what is wrong with a data set."),
+    "convert": Command("jaxseg.convert", "Turn a weight file into a start for an experiment."),
+    "submission": Command("jaxseg.submission", "Pack predictions for a test server."),
+}
+MODES = ("train", "evaluate", "predict", "summary")  # of jaxseg.main
+
+
+def overview() -> str:
+    """What `jaxseg --help` prints."""
+    lines = [f"jaxseg {jaxseg.__version__}: semantic segmentation in JAX and Flax", "",
+             "usage: jaxseg COMMAND [FLAGS]", ""]  # fmt: skip
+    lines += [f"  {name:<12}{command.about}" for name, command in COMMANDS.items()]
+    return "\n".join([*lines, "", "jaxseg COMMAND --help lists the flags of a command."])
+
+
+def refusal(name: str) -> str:
+    """What is said of a sub-command that is not known."""
+    if name.startswith("-"):
+        return f"{name} stands before the command: jaxseg COMMAND {name}"
+    near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+    hint = f"did you mean jaxseg {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+    return f"{name!r} is not a command of jaxseg: {hint}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the sub-command that the command line names.
+
+    Args:
+      arguments: what follows `jaxseg`; None: those of this process.
+    """
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("--help", "-h", "help"):
+        print(overview())
+        return 0
+    if name in ("--version", "version"):
+        print(f"jaxseg {jaxseg.__version__}")
+        return 0
+    if name not in COMMANDS:
+        print(f"jaxseg: {refusal(name)}", file=sys.stderr)
+        return 2
+    # Experiment files import each other by their place in the folder that the command is given in,
+    # as with `python -m`; installed packages come first.
+    sys.path.append(os.getcwd())
+    program = importlib.import_module(COMMANDS[name].module)
+    program.start([f"--mode={name}", *rest] if name in MODES else rest)
+    return 0

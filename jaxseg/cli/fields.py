@@ -1,0 +1,114 @@
+"""The fields of an experiment as `--help` lists them: the flag, the value it has, what it means.
+
+What a field means is read where it is defined: the comment on its line or above it, or its entry
+under "Attributes:" in the docstring of its class.
+"""
+
+import ast
+import dataclasses
+import inspect
+import io
+import re
+import textwrap
+import tokenize
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from jaxseg import config
+
+
+class Field(NamedTuple):
+    """One field of an experiment.
+
+    Attributes:
+      path: as in the flag: "data.batch_size".
+      kind: its annotation: `int`, `tuple[int, ...]`.
+      value: what it has in the experiment.
+      meaning: its comment; "" where there is none.
+    """
+
+    path: str
+    kind: Any
+    value: Any
+    meaning: str
+
+
+class Part(NamedTuple):
+    """A dataclass or module within an experiment, and the fields that are its own.
+
+    Attributes:
+      path: "model.backbone"; "" for the experiment itself.
+      cls: its class.
+      fields: those that hold values, not further parts.
+    """
+
+    path: str
+    cls: type
+    fields: tuple[Field, ...]
+
+
+def parts(node: Any, path: str = "") -> Iterator[Part]:
+    """The parts of a config tree in the order of their definition, each before the parts it holds.
+
+    Args:
+      node: an experiment, or a part of one.
+      path: its own path.
+    """
+    said, own, inner = meanings(type(node)), [], []
+    for field in config.fields_of(node):
+        value = getattr(node, field.name)
+        below = f"{path}.{field.name}" if path else field.name
+        if dataclasses.is_dataclass(value):
+            inner.append((value, below))
+        else:
+            own.append(Field(below, field.type, value, said.get(field.name, "")))
+    yield Part(path, type(node), tuple(own))
+    for value, below in inner:
+        yield from parts(value, below)
+
+
+def meanings(cls: type) -> dict[str, str]:
+    """What the source of a class says of each of its fields, inherited ones included."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if dataclasses.is_dataclass(base):
+            found |= _attributes(base.__doc__ or "") | _comments(base)
+    return found
+
+
+def _comments(cls: type) -> dict[str, str]:
+    """The comments of the fields that a class itself defines; none without its source."""
+    try:
+        source = textwrap.dedent(inspect.getsource(cls))
+    except (OSError, TypeError):  # defined in an interpreter
+        return {}
+    lines = source.splitlines()
+    comments = {
+        token.start[0]: token.string.lstrip("# ")
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    body = ast.parse(source).body[0]
+    found = {}
+    for node in getattr(body, "body", []):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found[node.target.id] = _of_lines(node, lines, comments)
+    return {name: text for name, text in found.items() if text}
+
+
+def _of_lines(node: ast.AnnAssign, lines: list[str], comments: Mapping[int, str]) -> str:
+    """The comment lines right above a definition, then the comments on its own lines."""
+    first = node.lineno
+    while lines[first - 2].lstrip().startswith("#"):
+        first -= 1
+    last = node.end_lineno or node.lineno
+    return " ".join(comments[line] for line in range(first, last + 1) if line in comments)
+
+
+def _attributes(docstring: str) -> dict[str, str]:
+    """The entries under "Attributes:" of a docstring."""
+    section = re.search(
+        r"^Attributes:\n(.*?)(?=^\S|\Z)", inspect.cleandoc(docstring), re.MULTILINE | re.DOTALL
+    )
+    entries = re.findall(r"^  (\w+): (.*(?:\n {4}.*)*)", section[1] if section else "", re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}

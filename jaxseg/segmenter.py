@@ -1,0 +1,287 @@
+"""A trained network for programs and notebooks: what `jaxseg.load` gives.
+
+    network = jaxseg.load("runs/quickstart")
+    network.classes                                         # ("background", "circle", ...)
+    ids = network.predict("street.jpg")                     # uint8 [H, W]
+    ids = network.predict(images)                           # uint8 [B, H, W] of uint8 [B, H, W, 3]
+    scores = network.predict("street.jpg", "deeplab_v3_multi", probabilities=True)
+    network.evaluate(images, labels).miou
+
+Files are read, framed and predicted by the functions that the command line calls, so what comes
+back is what `jaxseg predict` writes and `jaxseg evaluate` counts.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxseg import (
+    class_count,
+    command_line,
+    config,
+    config_check,
+    identity,
+    metrics,
+    photos,
+    protocols,
+    stored,
+    summary,
+    train_check,
+    trained,
+)
+from jaxseg.data import files
+from jaxseg.data.labels import LabelSpec
+from jaxseg.evaluate import evaluate
+from jaxseg.predictor import framing_of, make_predictor
+from jaxseg.types import IGNORE, ArrayLike, Variables
+from jaxseg.weights import load as weight_files
+
+Path = str | os.PathLike[str]
+Image = Path | ArrayLike  # a file, or uint8 [H, W, 3]
+Protocol = str | config.Eval | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Segmenter:
+    """A trained network with all that decides what it says of an image.
+
+    Attributes:
+      experiment: the network, how it sees images, and its protocol, `experiment.eval`.
+      labels: names, colours and raw ids of the classes.
+      variables: {"params", "batch_stats"}, as NumPy arrays.
+      step: of the checkpoint; None for a weight file.
+      source: the run folder and the weight file, of which one is None.
+    """
+
+    experiment: config.Experiment
+    labels: LabelSpec
+    variables: Variables
+    step: int | None
+    source: tuple[pathlib.Path | None, str | None]
+    _placed: dict[bool, Variables] = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the K classes, in the order of their ids."""
+        return self.labels.names
+
+    def predict(
+        self,
+        images: Image | Sequence[Image],
+        protocol: Protocol = None,
+        *,
+        probabilities: bool = False,
+    ) -> Any:
+        """The class of each pixel, or the probabilities of all classes.
+
+        Each image is seen by itself, in its own frame: what comes back does not depend on the
+        others.
+
+        Args:
+          images: one image, a file or uint8 [H, W, 3]; a batch uint8 [B, H, W, 3]; or a list of
+            files and images of any sizes.
+          protocol: output stride, scales, flip and so on: a name of `jaxseg.inference.protocols`,
+            an `Eval`, or None for the experiment's own.
+          probabilities: return them instead of ids.
+
+        Returns:
+          For one image uint8 [H, W], train ids, or float32 [H, W, K]; for a batch these with B
+          before them; for a list a list of them. `jaxseg predict --probabilities` writes the
+          float32 numbers as float16.
+
+        Raises:
+          FileNotFoundError: there is no such file.
+          ValueError: not such an image; a file that cannot be read, by name; a protocol without
+            meaning; scores that are not finite.
+          MemoryError: the image is too large for the device.
+        """
+        if (several := _several(images, axes=3)) is not None:
+            each = [self.predict(one, protocol, probabilities=probabilities) for one in several]
+            return each if isinstance(several, list | tuple) else np.stack(each)
+        experiment = self._under(protocol)
+        of_one = make_predictor(
+            experiment.model,
+            self.labels,
+            experiment.eval,
+            experiment.data.mean,
+            experiment.data.std,
+            framing_of(experiment),
+            with_probabilities=probabilities,
+        )
+        pixels = _pixels(images)
+        try:
+            ids, scores = of_one(self._on_device(experiment.eval.use_ema), pixels)
+        except ValueError as error:
+            raise ValueError(f"{images}: {error}" if _is_path(images) else str(error)) from error
+        return scores if probabilities else ids
+
+    def evaluate(
+        self,
+        images: Sequence[Image] | ArrayLike,
+        labels: Sequence[Image] | ArrayLike,
+        protocol: Protocol = None,
+    ) -> metrics.Summary:
+        """Counts every valid pixel of the images against the truth.
+
+        Args:
+          images: files and images uint8 [H, W, 3] of any sizes, or a batch uint8 [B, H, W, 3].
+          labels: of each image its truth: train ids uint8 [H, W], 255 where it is void; or a mask
+            file, which holds raw ids as those of the data set do.
+          protocol: see `predict`.
+
+        Returns:
+          mIoU, the IoU of each class and so on, of one confusion matrix over all of the images.
+
+        Raises:
+          ValueError: not as many labels as images, one of another size than its image, or an id
+            that is no class; see also `predict`.
+        """
+        experiment = self._under(protocol)
+        found = evaluate(
+            experiment.model,
+            self._on_device(experiment.eval.use_ema),
+            _Pairs(images, labels, self.labels),
+            protocol=experiment.eval,
+            mean=experiment.data.mean,
+            std=experiment.data.std,
+            crop=experiment.data.crop_size,
+            threads=experiment.data.threads,
+            progress=False,
+        )
+        return metrics.summarize(found.confusion)
+
+    def summary(self, size: tuple[int, int] | None = None) -> str:
+        """Each layer's stride, rate, receptive field, parameters and multiply-adds, as a table.
+
+        Args:
+          size: (height, width) of the image; None: that of the crops of the training.
+        """
+        return summary.describe(self.experiment, size or self.experiment.data.crop_size)
+
+    def _under(self, protocol: Protocol) -> config.Experiment:
+        """The experiment with this protocol."""
+        own = self.experiment.eval
+        chosen = protocols.named(protocol, own) if isinstance(protocol, str) else protocol or own
+        return dataclasses.replace(self.experiment, eval=chosen)
+
+    def _on_device(self, use_ema: bool) -> Variables:
+        """The variables; where a protocol asks otherwise than the run for the average, the other."""
+        own = self.experiment.eval
+        if use_ema not in self._placed:
+            found = self.variables
+            if use_ema != own.use_ema:
+                protocol = dataclasses.replace(own, use_ema=use_ema)
+                experiment = dataclasses.replace(self.experiment, eval=protocol)
+                found, step = trained.restore(experiment, *self.source)
+                if step != self.step:
+                    raise ValueError(f"{self.source[0]} has gone on to step {step}: load it again")
+            self._placed[use_ema] = jax.device_put(found)
+        return self._placed[use_ema]
+
+
+class _Pairs(Sequence):
+    """Images and their truth, as `evaluate` reads a split."""
+
+    def __init__(
+        self, images: Sequence[Image] | ArrayLike, truth: Sequence[Image] | ArrayLike, labels: LabelSpec
+    ) -> None:
+        self._images, self._truth = _several(images, axes=3), _several(truth, axes=2)
+        if self._images is None or self._truth is None:
+            raise ValueError("images and labels are lists or batches: [image], [label] for one")
+        if len(self._images) != len(self._truth):
+            raise ValueError(f"there are {len(self._images)} images, {len(self._truth)} labels")
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: Any) -> Any:
+        given = self._images[index]
+        name = str(given) if _is_path(given) else f"image {index}"
+        image, label = _pixels(given), _train_ids(self._truth[index], self.labels, name)
+        if label.shape != image.shape[:2]:
+            raise ValueError(f"{name} is {image.shape[:2]}, its label {label.shape}")
+        return {"image": image, "label": label, "name": name}
+
+
+def _is_path(image: Any) -> bool:
+    return isinstance(image, str | os.PathLike)
+
+
+def _several(given: Any, axes: int) -> Any:
+    """A list, or an array with one axis more than `axes`; None for one element by itself."""
+    if _is_path(given):
+        return None
+    several = given if isinstance(given, list | tuple) else np.asarray(given)
+    return several if isinstance(several, list | tuple) or several.ndim > axes else None
+
+
+def _pixels(image: Image) -> np.ndarray:
+    """The pixels of an image, RGB uint8 [H, W, 3], of a file as training reads it."""
+    if _is_path(image):
+        return _read(image, photos.read)
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise ValueError(
+            "an image is a file, or an array uint8 [H, W, 3] of red, green and blue from 0 to 255; "
+            f"this one is {array.dtype} {list(array.shape)}"
+        )
+    return array
+
+
+def _train_ids(truth: Image, labels: LabelSpec, name: str) -> np.ndarray:
+    """The truth of an image, uint8 [H, W]."""
+    if _is_path(truth):
+        raw = _read(truth, lambda path: files.read_mask(path)[0])
+        return labels.encode(raw, str(truth))
+    ids = np.asarray(truth)
+    if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"the label of {name} is {ids.dtype} {list(ids.shape)}, not ids [H, W]")
+    if (wrong := ids[(ids != IGNORE) & ((ids < 0) | (ids >= labels.num_classes))]).size:
+        raise ValueError(
+            f"the label of {name} holds {wrong[0]}: train ids are 0 to {labels.num_classes - 1}, "
+            f"and {IGNORE} where it is void"
+        )
+    return ids.astype(np.uint8)
+
+
+def _read(path: Path, read: Callable[[pathlib.Path], np.ndarray]) -> np.ndarray:
+    """What a reader makes of a file; its reasons get the name of the file."""
+    file = pathlib.Path(path)
+    if not file.is_file():
+        what = "is a folder: name its images" if file.is_dir() else "no such file"
+        raise FileNotFoundError(f"{file}: {what}")
+    try:
+        return read(file)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def load(
+    run_or_weights: Path,
+    experiment: config.Experiment | Path | None = None,
+    *,
+    changed_data: bool = False,
+) -> Segmenter:
+    """See `jaxseg.load`."""
+    place = pathlib.Path(run_or_weights)
+    of_run = (place / "config.json").is_file() or (place / "checkpoints").is_dir()
+    if not of_run and not weight_files.is_file(place):
+        what = "a folder without config.json" if place.is_dir() else "no such file or folder"
+        raise FileNotFoundError(f"{place}: {what}; name a run folder or a file of weights")
+    if experiment is None and not of_run:
+        raise ValueError(
+            f"{place} holds weights alone: jaxseg.load(..., config=EXPERIMENT) names the network, "
+            "by the file of an experiment or an Experiment"
+        )
+    if experiment is None:
+        experiment = stored.get_config(str(place))
+    elif _is_path(experiment):
+        experiment = command_line.read(experiment)
+    folder, weights = (place, None) if of_run else (None, str(place))
+    ...
