@@ -1,11 +1,8 @@
 """Semantic segmentation research in JAX and Flax: training, evaluation, prediction.
 
-    network = jaxseg.load("runs/quickstart")
-    ids = network.predict("street.jpg")  # uint8 [H, W], as `jaxseg predict` writes them
-
-    from jaxseg.models import DeepLabV3Plus
-    from jaxseg.losses import cross_entropy
-    from jaxseg.metrics import confusion_matrix, summarize
+`jaxseg.load("runs/NAME").predict("street.jpg")` gives what `jaxseg predict` writes. Networks are in
+`jaxseg.models`, losses in `jaxseg.losses`, metrics in `jaxseg.metrics`. Importing `jaxseg` alone
+imports none of them, nor JAX.
 """
 
 from typing import TYPE_CHECKING

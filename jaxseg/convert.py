@@ -36,14 +36,14 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import tqdm
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
 from jaxseg import config
-from jaxseg.cli import command_line, config_check
+from jaxseg.cli import command_line, config_check, program
 from jaxseg.errors import one_line
 from jaxseg.training import weight_file
 from jaxseg.weights import load
@@ -159,6 +159,24 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-if __name__ == "__main__":
+def start(arguments: Sequence[str]) -> NoReturn:
+    """`jaxseg convert`."""
     define_flags()
-    app.run(main, flags_parser=command_line.parse)
+    program.start(
+        program.Program(
+            name="jaxseg convert",
+            usage="FILE --config=EXPERIMENT --output=FOLDER",
+            about=__doc__ or "",
+            main=main,
+            own=program.defined_in("jaxseg.convert"),
+            parse=command_line.parse,
+            more=command_line.help_of_fields,
+        ),
+        arguments,
+    )
+
+
+if __name__ == "__main__":
+    from jaxseg import convert as named  # its flags belong to the module's name
+
+    named.start(sys.argv[1:])

@@ -17,12 +17,14 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
 from jaxseg import config
-from jaxseg.cli import command_line, config_check, flag_check
+from jaxseg.cli import command_line, commands, config_check, flag_check, program
+from jaxseg.data.readers import image_limit  # noqa: F401 - it defines --max_image_pixels
 from jaxseg.errors import no_memory, one_line, too_little_memory
 from jaxseg.inference import protocols
 
@@ -52,7 +54,13 @@ _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0,
 _PROCESSES = flags.DEFINE_integer("processes", 1, "With --coordinator: how many there are.")
 _PROCESS = flags.DEFINE_integer("process", 0, "With --coordinator: which one this is.")
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the Python traceback of an error.")
-_READ_BY = {
+_FLAGS = (
+    *("config", "workdir", "protocol", "weights", "inputs", "output", "probabilities", "size"),
+    *("memory", "changed_data", "max_image_pixels", "coordinator", "processes", "process"),
+    "traceback",
+)
+_READ_BY = {  # of the modes, a flag that is not read by all
+    "changed_data": ("train", "evaluate", "predict"),
     "inputs": ("predict",),
     "output": ("predict",),
     "probabilities": ("predict",),
@@ -61,6 +69,16 @@ _READ_BY = {
     "size": ("summary",),
     "memory": ("summary",),
 }
+
+_USAGE = {
+    "train": "--config=FILE --workdir=FOLDER",
+    "evaluate": "--workdir=FOLDER [--protocol=NAME]",
+    "predict": "--workdir=FOLDER --inputs=PHOTOS",
+    "summary": "--config=FILE [--size=HEIGHT,WIDTH]",
+}
+_ENDS = """Without --config the experiment of the run folder is read; flags change any field of it.
+Exit status: 0 done; 1 refused or failed, with one line that says why; 2 a wrong flag; 75 stopped by
+a signal with everything saved, to be started again."""
 
 
 def _experiment() -> config.Experiment:
@@ -188,5 +206,25 @@ def main(arguments: Sequence[str]) -> int:
         return 1
 
 
+def start(arguments: Sequence[str]) -> NoReturn:
+    """`jaxseg train`, `jaxseg predict` and so on, by the --mode among the arguments."""
+    modes = [a.partition("=")[2] for a in arguments if a.startswith("--mode=")]
+    mode = modes[0] if modes else ""
+    command = commands.COMMANDS.get(mode)
+    own = [name for name in _FLAGS if mode in _READ_BY.get(name, (mode,)) or not mode]
+    program.start(
+        program.Program(
+            name=f"jaxseg {mode}" if command else "python -m jaxseg.main",
+            usage=_USAGE.get(mode, "--mode=MODE --workdir=FOLDER"),
+            about=f"{command.about}\n\n{_ENDS}" if command else __doc__ or "",
+            main=main,
+            own=own if command else ["mode", *own],
+            parse=command_line.parse,
+            more=command_line.help_of_fields,
+        ),
+        arguments,
+    )
+
+
 if __name__ == "__main__":
-    app.run(main, flags_parser=command_line.parse)
+    start(sys.argv[1:])

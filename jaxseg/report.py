@@ -7,7 +7,7 @@ import argparse
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from jaxseg import whole_file
 from jaxseg.errors import one_line
@@ -188,9 +188,14 @@ def write(folders: Sequence[pathlib.Path | str], output: pathlib.Path | str | No
     return text
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def start(arguments: Sequence[str]) -> NoReturn:
+    """`jaxseg report`."""
+    sys.exit(main(arguments, "jaxseg report"))
+
+
+def main(arguments: Sequence[str] | None = None, name: str = "python -m jaxseg.report") -> int:
     """The command line; the exit status is 1 when a folder is not a run's."""
-    parser = argparse.ArgumentParser(prog="python -m jaxseg.report", description=__doc__)
+    parser = argparse.ArgumentParser(prog=name, description=__doc__)
     parser.add_argument("run", nargs="+", help="a run folder (--workdir of a training)")
     parser.add_argument("--output", help="folder for report.html and report.md")
     given = parser.parse_args(arguments)

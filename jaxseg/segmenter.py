@@ -15,31 +15,22 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import numpy as np
 
-from jaxseg import (
-    class_count,
-    command_line,
-    config,
-    config_check,
-    identity,
-    metrics,
-    photos,
-    protocols,
-    stored,
-    summary,
-    train_check,
-    trained,
-)
-from jaxseg.data import files
+from jaxseg import config, metrics, summary
+from jaxseg.cli import command_line, config_check, stored_config
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.readers import mask_file, photos
 from jaxseg.evaluate import evaluate
-from jaxseg.predictor import framing_of, make_predictor
+from jaxseg.inference import protocols
+from jaxseg.inference.predictor import framing_of, make_predictor
+from jaxseg.training import class_count, preflight
 from jaxseg.types import IGNORE, ArrayLike, Variables
 from jaxseg.weights import load as weight_files
+from jaxseg.workdir import data_identity, restore
 
 Path = str | os.PathLike[str]
 Image = Path | ArrayLike  # a file, or uint8 [H, W, 3]
@@ -142,10 +133,11 @@ class Segmenter:
             that is no class; see also `predict`.
         """
         experiment = self._under(protocol)
+        pairs: Any = _Pairs(images, labels, self.labels)  # a split's `Source`, as far as it is read
         found = evaluate(
             experiment.model,
             self._on_device(experiment.eval.use_ema),
-            _Pairs(images, labels, self.labels),
+            pairs,
             protocol=experiment.eval,
             mean=experiment.data.mean,
             std=experiment.data.std,
@@ -170,14 +162,14 @@ class Segmenter:
         return dataclasses.replace(self.experiment, eval=chosen)
 
     def _on_device(self, use_ema: bool) -> Variables:
-        """The variables; where a protocol asks otherwise than the run for the average, the other."""
+        """The variables; those without the average where a protocol asks for that, or with it."""
         own = self.experiment.eval
         if use_ema not in self._placed:
             found = self.variables
             if use_ema != own.use_ema:
                 protocol = dataclasses.replace(own, use_ema=use_ema)
                 experiment = dataclasses.replace(self.experiment, eval=protocol)
-                found, step = trained.restore(experiment, *self.source)
+                found, step = restore.restore(experiment, *self.source)
                 if step != self.step:
                     raise ValueError(f"{self.source[0]} has gone on to step {step}: load it again")
             self._placed[use_ema] = jax.device_put(found)
@@ -188,7 +180,10 @@ class _Pairs(Sequence):
     """Images and their truth, as `evaluate` reads a split."""
 
     def __init__(
-        self, images: Sequence[Image] | ArrayLike, truth: Sequence[Image] | ArrayLike, labels: LabelSpec
+        self,
+        images: Sequence[Image] | ArrayLike,
+        truth: Sequence[Image] | ArrayLike,
+        labels: LabelSpec,
     ) -> None:
         self._images, self._truth = _several(images, axes=3), _several(truth, axes=2)
         if self._images is None or self._truth is None:
@@ -209,7 +204,7 @@ class _Pairs(Sequence):
         return {"image": image, "label": label, "name": name}
 
 
-def _is_path(image: Any) -> bool:
+def _is_path(image: Any) -> TypeGuard[Path]:
     return isinstance(image, str | os.PathLike)
 
 
@@ -221,7 +216,7 @@ def _several(given: Any, axes: int) -> Any:
     return several if isinstance(several, list | tuple) or several.ndim > axes else None
 
 
-def _pixels(image: Image) -> np.ndarray:
+def _pixels(image: Any) -> np.ndarray:
     """The pixels of an image, RGB uint8 [H, W, 3], of a file as training reads it."""
     if _is_path(image):
         return _read(image, photos.read)
@@ -234,10 +229,10 @@ def _pixels(image: Image) -> np.ndarray:
     return array
 
 
-def _train_ids(truth: Image, labels: LabelSpec, name: str) -> np.ndarray:
+def _train_ids(truth: Any, labels: LabelSpec, name: str) -> np.ndarray:
     """The truth of an image, uint8 [H, W]."""
     if _is_path(truth):
-        raw = _read(truth, lambda path: files.read_mask(path)[0])
+        raw = _read(truth, lambda path: mask_file.read_mask(path)[0])
         return labels.encode(raw, str(truth))
     ids = np.asarray(truth)
     if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
@@ -280,8 +275,16 @@ def load(
             "by the file of an experiment or an Experiment"
         )
     if experiment is None:
-        experiment = stored.get_config(str(place))
-    elif _is_path(experiment):
+        experiment = stored_config.get_config(str(place))
+    elif not isinstance(experiment, config.Experiment):
         experiment = command_line.read(experiment)
-    folder, weights = (place, None) if of_run else (None, str(place))
-    ...
+    faults, usable = config_check.examine(experiment)
+    if usable is None:
+        config_check.refuse(faults)
+        raise AssertionError
+    preflight.refuse_all(faults, usable, "predict")
+    experiment = class_count.of_data(experiment)
+    source = (place, None) if of_run else (None, str(place))
+    labels = data_identity.labels_of(experiment, source[0], changed_data=changed_data)
+    variables, step = restore.restore(experiment, *source)
+    return Segmenter(experiment, labels, variables, step, source)

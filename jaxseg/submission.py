@@ -1,4 +1,4 @@
-"""Packs what `--mode=predict` wrote into the archive that a test server takes.
+r"""Packs what `--mode=predict` wrote into the archive that a test server takes.
 
     python -m jaxseg.main --mode=predict --workdir=runs/v3 --inputs=cityscapes/leftImg8bit/test \
         --output=out/test
@@ -26,14 +26,15 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 from tqdm import tqdm
 
 from jaxseg import whole_file
+from jaxseg.cli import program
 from jaxseg.data.builders import cityscapes, voc2012
 from jaxseg.data.fingerprint import class_difference
 from jaxseg.data.labels import LabelSpec
@@ -253,6 +254,22 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-if __name__ == "__main__":
+def start(arguments: Sequence[str]) -> NoReturn:
+    """`jaxseg submission`."""
     define_flags()
-    app.run(main)
+    program.start(
+        program.Program(
+            name="jaxseg submission",
+            usage="--server=NAME --predictions=FOLDER --images=FOLDER --output=FILE",
+            about=__doc__ or "",
+            main=main,
+            own=program.defined_in("jaxseg.submission", "jaxseg.data.readers.image_limit"),
+        ),
+        arguments,
+    )
+
+
+if __name__ == "__main__":
+    from jaxseg import submission as named  # its flags belong to the module's name
+
+    named.start(sys.argv[1:])

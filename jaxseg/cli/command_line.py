@@ -12,7 +12,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from jaxseg import config
-from jaxseg.cli import flag_check, stored_config
+from jaxseg.cli import fields, flag_check, stored_config
 from jaxseg.errors import one_line, together
 
 _REFUSED = (flags.Error, KeyError, TypeError, ValueError, OSError, AttributeError)
@@ -57,6 +57,37 @@ def _alone(file: str, overrides: Sequence[str]) -> Any:
     config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=arguments)
     values(arguments)
     return values["config"].value
+
+
+def read(file: str | os.PathLike[str]) -> config.Experiment:
+    """The experiment of a file, FILE or FILE:ARGUMENT, as --config=FILE reads it.
+
+    Raises:
+      ValueError: there is no such file, or it defines no experiment.
+    """
+    try:
+        _check_file(pathlib.Path(str(file).partition(":")[0]))
+        return _alone(str(file), ())
+    except (SyntaxError, NameError, ImportError, *_REFUSED) as error:
+        raise ValueError(f"{file} cannot be read as an experiment: {_reason(error)}") from error
+
+
+def help_of_fields(arguments: list[str]) -> list[str]:
+    """The lines of --help on the experiment that a command line names, with its overrides.
+
+    What cannot be read ends the process, as in `parse`.
+    """
+    arguments = _with_stored_config(arguments)
+    file = _config_file(arguments)
+    if file is None:
+        return fields.listed(None)
+    try:
+        _check_file(pathlib.Path(file.partition(":")[0]))
+        overrides = [a for a in arguments if re.match("--?(no)?config[.]", a)]
+        return fields.listed(_alone(file, overrides))
+    except (SyntaxError, NameError, ImportError, *_REFUSED) as error:
+        print(f"jaxseg: {file}: {_reason(error)}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _fields(file: str) -> dict[str, Any]:

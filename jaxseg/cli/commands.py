@@ -21,24 +21,26 @@ class Command(NamedTuple):
     """A sub-command.
 
     Attributes:
-      module: the program, whose start(ARGUMENTS) runs it.
+      module: where its start is.
+      start: the function that runs it with its arguments, and ends the process.
       about: what it does, in a line.
     """
 
     module: str
+    start: str
     about: str
 
 
 COMMANDS = {
-    "train": Command("jaxseg.main", "Train a network, or go on with a run."),
-    "evaluate": Command("jaxseg.main", "Measure a run, or a file of weights, on a split."),
-    "predict": Command("jaxseg.main", "Label images with a run, or with a file of weights."),
-    "summary": Command("jaxseg.main", "Print each layer: stride, rate, receptive field, cost."),
-    "report": Command("jaxseg.report", "Set runs side by side in a table and an HTML page."),
-    "prepare": Command("jaxseg.data.prepare.command", "Prepare a data set for training."),
-    "doctor": Command("jaxseg.data.doctor.command", "Look for what is wrong with a data set."),
-    "convert": Command("jaxseg.convert", "Turn a weight file into a start for an experiment."),
-    "submission": Command("jaxseg.submission", "Pack predictions for a test server."),
+    "train": Command("jaxseg.main", "start", "Train a network, or resume a run."),
+    "evaluate": Command("jaxseg.main", "start", "Measure a run, or a weight file, on a split."),
+    "predict": Command("jaxseg.main", "start", "Label images by a run, or by a weight file."),
+    "summary": Command("jaxseg.main", "start", "Print each layer's stride, rate, field and cost."),
+    "report": Command("jaxseg.report", "start", "Set runs side by side, in text and as a page."),
+    "prepare": Command("jaxseg.cli.data_programs", "prepare", "Prepare a data set for training."),
+    "doctor": Command("jaxseg.cli.data_programs", "doctor", "Look at a data set for its faults."),
+    "convert": Command("jaxseg.convert", "start", "Turn a weight file into a start for training."),
+    "submission": Command("jaxseg.submission", "start", "Pack predictions for a test server."),
 }
 MODES = ("train", "evaluate", "predict", "summary")  # of jaxseg.main
 
@@ -79,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Experiment files import each other by their place in the folder that the command is given in,
     # as with `python -m`; installed packages come first.
     sys.path.append(os.getcwd())
-    program = importlib.import_module(COMMANDS[name].module)
-    program.start([f"--mode={name}", *rest] if name in MODES else rest)
+    command = COMMANDS[name]
+    start = getattr(importlib.import_module(command.module), command.start)
+    start([f"--mode={name}", *rest] if name in MODES else rest)
     return 0

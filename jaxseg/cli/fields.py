@@ -15,6 +15,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jaxseg import config
+from jaxseg.cli.config_check import flag
+from jaxseg.cli.help import entry
+
+_COLUMN = 46  # where the comments of fields begin
 
 
 class Field(NamedTuple):
@@ -45,6 +49,25 @@ class Part(NamedTuple):
     path: str
     cls: type
     fields: tuple[Field, ...]
+
+
+def listed(experiment: Any) -> list[str]:
+    """Each field as the flag that gives it the value that it has, part by part.
+
+    Args:
+      experiment: None: a line says how to see them.
+    """
+    if experiment is None:
+        return entry("--config.FIELD=VALUE", "Any field of the experiment; --config=FILE --help "
+                     "lists them with their values.")  # fmt: skip
+    lines = ["", "Fields of the experiment, each a flag; the values are those that it has:"]
+    for part in parts(experiment):
+        if part.fields:
+            about = (inspect.getdoc(part.cls) or "").partition("\n")[0]
+            lines += ["", f"{part.path}: {part.cls.__name__}. {about}", ""]
+        for field in part.fields:
+            lines += entry(flag(field.path, field.value), field.meaning, _COLUMN)
+    return lines
 
 
 def parts(node: Any, path: str = "") -> Iterator[Part]:
@@ -110,5 +133,7 @@ def _attributes(docstring: str) -> dict[str, str]:
     section = re.search(
         r"^Attributes:\n(.*?)(?=^\S|\Z)", inspect.cleandoc(docstring), re.MULTILINE | re.DOTALL
     )
-    entries = re.findall(r"^  (\w+): (.*(?:\n {4}.*)*)", section[1] if section else "", re.MULTILINE)
+    entries = re.findall(
+        r"^  (\w+): (.*(?:\n {4}.*)*)", section[1] if section else "", re.MULTILINE
+    )
     return {name: " ".join(text.split()) for name, text in entries}

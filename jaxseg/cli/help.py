@@ -1,40 +1,30 @@
-"""What `--help` prints: a command, its flags and, where an experiment is named, its fields."""
+"""What `--help` prints of a command and its flags; imports nothing but absl."""
 
 import inspect
+import re
 import shutil
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
-from jaxseg import config
-from jaxseg.cli import fields
-from jaxseg.cli.config_check import flag as flag_of_field
-
 _WIDEST = 100  # columns
-_LEFT = 34  # of them, where the explanations begin
+LEFT = 34  # of them, where the explanations of flags begin
 
 
-def text(usage: str, about: str, own: Sequence[flags.Flag], experiment: Any = None) -> str:
+def text(usage: str, about: str, own: Sequence[flags.Flag], more: Sequence[str] = ()) -> str:
     """The help of one command.
 
     Args:
       usage: how it is called: "jaxseg train --config=FILE --workdir=FOLDER".
       about: what it does, its module's docstring.
       own: the flags that it reads.
-      experiment: the fields of which are listed; None: where `own` has --config, a line says how
-        to see them.
+      more: lines to put below.
     """
     lines = [f"usage: {usage}", "", inspect.cleandoc(about).strip(), "", "Flags:", ""]
     for flag in own:
-        lines += _entry(_spelling(flag), _explained(flag))
-    if experiment is not None:
-        lines += ["", *_fields(experiment)]
-    elif any(flag.name == "config" for flag in own):
-        lines += _entry("--config.FIELD=VALUE", "Any field of the experiment: --config=FILE --help "
-                        "lists them, with their values.")  # fmt: skip
-    return "\n".join([*lines, "", "absl's own flags: --helpfull"])
+        lines += entry(_spelling(flag), _explained(flag))
+    return "\n".join([*lines, *more, "", "absl's own flags: --helpfull"])
 
 
 def _spelling(flag: flags.Flag) -> str:
@@ -52,30 +42,19 @@ def _spelling(flag: flags.Flag) -> str:
 
 
 def _explained(flag: flags.Flag) -> str:
-    default = flag.default
+    """What the flag's definition says of it, without what absl adds; its default, if it has one."""
+    text = re.sub(r"^<[^>]*>: ", "", str(flag.help))
     if isinstance(flag, flags.MultiFlag):
-        return f"{flag.help} May be given several times."
-    if default in (None, "", False, []) or flag.name == "config":
-        return str(flag.help)
-    return f"{flag.help} Default: {default}."
+        return text.partition(";\n")[0] + " May be given several times."
+    if flag.default in (None, "", False, []) or flag.name == "config":
+        return text
+    return f"{text} Default: {flag.default}."
 
 
-def _fields(experiment: Any) -> list[str]:
-    """Each field as the flag that gives it the value that it has, part by part."""
-    lines = ["Fields of the experiment, each a flag; the values are those that it has:"]
-    for part in fields.parts(experiment):
-        if part.fields:
-            about = (inspect.getdoc(part.cls) or "").partition("\n")[0]
-            lines += ["", f"{part.path or 'experiment'}: {part.cls.__name__}. {about}", ""]
-        for field in part.fields:
-            lines += _entry(flag_of_field(field.path, field.value), field.meaning)
-    return lines
-
-
-def _entry(left: str, right: str) -> list[str]:
-    """What is explained, and beside it, or below where it is long, the explanation."""
+def entry(left: str, right: str, column: int = LEFT) -> list[str]:
+    """What is explained, and from a column on, or below where it is long, the explanation."""
     width = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 0)).columns)
-    column = min(_LEFT, width // 3)
+    column = min(column, width // 2)
     indent = " " * column
     explained = textwrap.wrap(
         right, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False

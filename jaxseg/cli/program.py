@@ -3,13 +3,22 @@
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from absl import app, flags
 
 from jaxseg.cli import help as help_text
 
-_ASKING = ("--help", "-help", "-h", "--helpshort")
+_ASKING = {"--help", "-help", "-h", "--helpshort"}
+
+
+def parse(arguments: list[str]) -> list[str]:
+    """absl's flag parsing; a wrong flag becomes one line and exit status 2."""
+    try:
+        return flags.FLAGS(arguments)
+    except flags.Error as error:
+        print(f"jaxseg: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,20 +26,22 @@ class Program:
     """A command.
 
     Attributes:
-      usage: how it is called, its name first.
+      name: what is typed to start it.
+      usage: what follows the name.
       about: what it does, its module's docstring.
       main: takes the program's name and what is left beside flags; returns the exit status.
-      parse: takes the whole command line and leaves what is not a flag.
       own: the names of the flags that it reads, in the order of its help.
-      experiment: what --config or --workdir names on a command line, whose fields its help lists.
+      parse: takes the whole command line and leaves what is not a flag.
+      more: lines of its help below its flags, for a command line.
     """
 
+    name: str
     usage: str
     about: str
     main: Callable[[Sequence[str]], int]
-    parse: Callable[[list[str]], list[str]]
     own: Sequence[str]
-    experiment: Callable[[list[str]], Any] = lambda _: None
+    parse: Callable[[list[str]], list[str]] = parse
+    more: Callable[[list[str]], list[str]] = lambda _: []
 
 
 def start(program: Program, arguments: Sequence[str]) -> NoReturn:
@@ -40,10 +51,16 @@ def start(program: Program, arguments: Sequence[str]) -> NoReturn:
       program: the command; its flags are defined.
       arguments: those of the command line, without its name.
     """
-    line = [program.usage.partition(" --")[0].partition(" [")[0], *arguments]
-    if not set(_ASKING) & set(arguments):
+    line = [program.name, *arguments]
+    if _ASKING.isdisjoint(arguments):
         app.run(program.main, argv=line, flags_parser=program.parse)
-    experiment = program.experiment(line)
     own = [flags.FLAGS[name] for name in program.own]
-    print(help_text.text(program.usage, program.about, own, experiment))
+    usage = f"{program.name} {program.usage}"
+    print(help_text.text(usage, program.about, own, program.more(line)))
     sys.exit(0)
+
+
+def defined_in(*modules: str) -> list[str]:
+    """The names of the flags that modules define, in the order of their definition."""
+    by_module = flags.FLAGS.flags_by_module_dict()
+    return [flag.name for module in modules for flag in by_module[module]]

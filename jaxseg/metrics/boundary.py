@@ -179,7 +179,7 @@ def boundary_f_counts(
 
     Example:
       >>> labels = np.zeros((1, 8, 8), int) + (np.arange(8) > 3)
-      >>> counts = boundary_f_counts(labels, np.roll(labels, 1, 1), 2, tolerances=(1,), unit="pixel")
+      >>> counts = boundary_f_counts(labels, labels, 2, tolerances=(1,), unit="pixel")
       >>> print(f_scores(counts)[0])
       [[1. 1.]]
     """

@@ -1,9 +1,8 @@
-"""`python -m jaxseg.data.doctor`; see `jaxseg.data.doctor.doctor`."""
+"""`python -m jaxseg.data.doctor`: the same as `jaxseg doctor`."""
 
-from absl import app
+import sys
 
-from jaxseg.data.doctor import doctor
-from jaxseg.data.prepare import prepare
+from jaxseg.cli import data_programs
 
 if __name__ == "__main__":
-    app.run(doctor.main, flags_parser=prepare.parse_flags)
+    data_programs.doctor(sys.argv[1:])

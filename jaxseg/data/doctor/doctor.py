@@ -23,7 +23,7 @@ from jaxseg.data.builders import folder as folders
 from jaxseg.data.doctor import augmented, picture, survey
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.pairing import pairs
-from jaxseg.data.prepare import prepare
+from jaxseg.data.prepare import named_files
 from jaxseg.data.readers import pixels
 from jaxseg.errors import one_line
 from jaxseg.ignore import IGNORE
@@ -233,8 +233,8 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         published = None
-        if prepare.names_published_files():
-            published = prepare.find(name, need_classes=False)
+        if named_files.names_published_files():
+            published = named_files.find(name, need_classes=False)
             if not published.splits:
                 raise ValueError("no image has a mask:\n  " + "\n  ".join(published.problems))
             for remark in published.remarks:

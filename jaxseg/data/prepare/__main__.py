@@ -1,8 +1,8 @@
-"""`python -m jaxseg.data.prepare`; see `jaxseg.data.prepare.prepare`."""
+"""`python -m jaxseg.data.prepare`: the same as `jaxseg prepare`."""
 
-from absl import app
+import sys
 
-from jaxseg.data.prepare import prepare
+from jaxseg.cli import data_programs
 
 if __name__ == "__main__":
-    app.run(prepare.main, flags_parser=prepare.parse_flags)
+    data_programs.prepare(sys.argv[1:])

@@ -27,35 +27,24 @@ import tensorflow_datasets as tfds
 from absl import flags, logging
 
 from jaxseg import whole_file
-from jaxseg.data import builders
 from jaxseg.data import source as sources
 from jaxseg.data.builders import folder as folders
 from jaxseg.data.builders import shapes
 from jaxseg.data.builders.shapes_variants import VARIANTS
 from jaxseg.data.pairing import pairs
-from jaxseg.data.prepare import already, replace
+from jaxseg.data.prepare import already, named_files, replace
+from jaxseg.data.prepare.named_files import (
+    CLASSES,
+    DATA_DIR,
+    IMAGE_SUFFIX,
+    MASK_SUFFIX,
+    NAME,
+    SEED,
+    VAL_SHARE,
+)
 from jaxseg.data.prepare.published_sets import SETS
 from jaxseg.errors import one_line
 
-_NAME = flags.DEFINE_string(
-    "name",
-    None,
-    f"Of the set: {', '.join(builders.VERSIONS)}; as folder/NAME or shapes/NAME; variants drawn "
-    f"for one cause each: {', '.join(f'shapes/{name}' for name in VARIANTS)}.",
-)
-_DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where prepared sets are kept.")
-_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Named sets: the published files.")
-_IMAGES = flags.DEFINE_string("images", "", "folder/NAME: the folder of images.")
-_MASKS = flags.DEFINE_string("masks", "", "folder/NAME: the folder of masks.")
-_CLASSES = flags.DEFINE_string("classes", "", "folder/NAME: the file of classes, text or JSON.")
-_TABLE = flags.DEFINE_string("table", "", "folder/NAME: CSV with columns image, mask, [split].")
-_LISTS = flags.DEFINE_string(
-    "lists", "", "folder/NAME: a folder of train.txt, val.txt, test.txt, names of images in them."
-)
-_IMAGE_SUFFIX = flags.DEFINE_string("image_suffix", "", "folder/NAME: ending of image names.")
-_MASK_SUFFIX = flags.DEFINE_string("mask_suffix", "", "folder/NAME: ending of mask names.")
-_VAL_SHARE = flags.DEFINE_float("val_share", 0.1, "folder/NAME: of files that tell no split.")
-_SEED = flags.DEFINE_integer("data_seed", 0, "shapes/NAME, folder/NAME: of what is drawn.", 0)
 _SIZE = flags.DEFINE_integer(
     "shapes_size", None, "shapes/NAME: height and width; unless given 128, 64 of a variant.", 32
 )
@@ -71,37 +60,6 @@ _EXPORT_SPLIT = flags.DEFINE_string("export_split", "val", "--export: from this 
 _EXAMPLES = flags.DEFINE_integer("examples", 8, "--export: how many, evenly over the split.", 1)
 
 
-def _manual_dir(kind: str) -> pathlib.Path:
-    """The folder of published files.
-
-    Raises:
-      FileNotFoundError: not given, or not there.
-    """
-    given = _MANUAL_DIR.value
-    if not given or not pathlib.Path(given).expanduser().is_dir():
-        what = f"--manual_dir={given} is not a folder" if given else "--manual_dir is missing"
-        raise FileNotFoundError(
-            f"{kind}: {what}; it names the folder with the published files (nothing is "
-            f"downloaded): {SETS[kind].layout}"
-        )
-    return pathlib.Path(given).expanduser()
-
-
-def _folder_config(name: str) -> folders.FolderConfig:
-    return folders.FolderConfig(
-        name=name.partition("/")[2],
-        images=_IMAGES.value,
-        masks=_MASKS.value,
-        classes=_CLASSES.value,
-        table=_TABLE.value,
-        lists=_LISTS.value,
-        image_suffix=_IMAGE_SUFFIX.value,
-        mask_suffix=_MASK_SUFFIX.value,
-        val_share=_VAL_SHARE.value,
-        seed=_SEED.value,
-    )
-
-
 def shapes_config(own: str) -> shapes.ShapesConfig:
     """A variant, or the default drawing under a name of one's own; flags that are given win."""
     standard = VARIANTS.get(own, shapes.ShapesConfig(name=own))
@@ -110,44 +68,25 @@ def shapes_config(own: str) -> shapes.ShapesConfig:
         size=_SIZE.value or standard.size,
         train=_TRAIN.value or standard.train,
         val=_VAL.value or standard.val,
-        seed=_SEED.value,
+        seed=SEED.value,
         draw=standard.draw,
     )
-
-
-def names_published_files() -> bool:
-    """Whether the flags name published files, not only a prepared set."""
-    return any(flag.value for flag in (_MANUAL_DIR, _IMAGES, _MASKS, _TABLE))
-
-
-def find(name: str, *, need_classes: bool = True) -> pairs.Published:
-    """The published files that the flags name, for every set but shapes.
-
-    Args:
-      name: of the set.
-      need_classes: False: folder/NAME does without a file of classes.
-
-    Raises:
-      FileNotFoundError: they are not there.
-      ValueError: they do not fit together.
-    """
-    kind = sources.check_name(name)
-    if kind == "folder":
-        return folders.find(_folder_config(name), need_classes=need_classes)
-    if kind not in SETS:
-        raise ValueError(f"{name} has no published files")
-    return SETS[kind].find(name.partition("/")[2], _manual_dir(kind))
 
 
 def _settings(kind: str, own: str) -> dict[str, Any]:
     """The flags beside published files that decide a set's examples."""
     if kind == "shapes":
         config = shapes_config(own) if own else shapes.ShapesConfig(name="shapes")
-        holders = (_SIZE, _TRAIN, _VAL, _SEED)
+        holders = (_SIZE, _TRAIN, _VAL, SEED)
         values = (config.size, config.train, config.val, config.seed)
         return {flag.name: value for flag, value in zip(holders, values, strict=True)}
     if kind == "folder":
-        flag_values = (_IMAGE_SUFFIX, _MASK_SUFFIX, _VAL_SHARE, _SEED)
+        flag_values = (
+            IMAGE_SUFFIX,
+            MASK_SUFFIX,
+            VAL_SHARE,
+            SEED,
+        )
         return {flag.name: flag.value for flag in flag_values}
     return {}
 
@@ -165,15 +104,17 @@ def _build(name: str, data_dir: pathlib.Path) -> tuple[pathlib.Path, pairs.Publi
         config = shapes_config(own) if own else None
         builder = shapes.Shapes(data_dir=data_dir, config=config, file_format="array_record")
     else:
-        published = find(name)
+        published = named_files.find(name)
         print(f"{name}: {published.counts()}")
         if kind == "folder":
             builder = folders.Folder(
-                data_dir=data_dir, config=_folder_config(name), file_format="array_record"
+                data_dir=data_dir,
+                config=named_files.folder_config(name),
+                file_format="array_record",
             )
         else:
             builder = SETS[kind].builder(own, data_dir)
-    manual = _manual_dir(kind) if kind in SETS else None
+    manual = named_files.manual_dir(kind) if kind in SETS else None
     options = tfds.download.DownloadConfig(manual_dir=manual)
     with (
         tempfile.TemporaryDirectory() as nowhere,
@@ -182,15 +123,6 @@ def _build(name: str, data_dir: pathlib.Path) -> tuple[pathlib.Path, pairs.Publi
     ):
         builder.download_and_prepare(download_dir=nowhere, download_config=options)
     return pathlib.Path(builder.data_dir), published
-
-
-def parse_flags(arguments: list[str]) -> list[str]:
-    """absl's flag parsing; a wrong flag becomes one line and exit status 2."""
-    try:
-        return flags.FLAGS(arguments)
-    except flags.Error as error:
-        print(f"jaxseg: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def describe(folder: pathlib.Path, name: str) -> str:
@@ -218,11 +150,11 @@ def _refuse_changes(name: str, folder: pathlib.Path) -> str:
     published, settings = None, _settings(kind, own)
     if kind == "shapes":
         settings = {flag: value for flag, value in settings.items() if flags.FLAGS[flag].present}
-    elif not names_published_files() and not _CLASSES.value:
+    elif not named_files.names_published_files() and not CLASSES.value:
         return "no files are named, so none are compared"
     else:
         try:
-            published = find(name)
+            published = named_files.find(name)
         except FileNotFoundError as error:
             return f"its files are not compared: {one_line(error)}"
     return already.refuse_changes(folder, name, published, settings)
@@ -277,7 +209,7 @@ def export(folder: pathlib.Path, name: str, output: pathlib.Path) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Prepares; an error that the user can mend becomes one line."""
-    if len(arguments) > 1 or not _NAME.value:
+    if len(arguments) > 1 or not NAME.value:
         wrong = f"{arguments[1]!r} is not a flag" if len(arguments) > 1 else "--name is missing"
         print(f"jaxseg: {wrong}; see --help", file=sys.stderr)
         return 2
@@ -285,10 +217,12 @@ def main(arguments: Sequence[str]) -> int:
     tfds.disable_progress_bar()  # the builders have their own, with rate and remaining time
     try:
         folder = prepare(
-            _NAME.value, pathlib.Path(_DATA_DIR.value).expanduser(), overwrite=_OVERWRITE.value
+            NAME.value,
+            pathlib.Path(DATA_DIR.value).expanduser(),
+            overwrite=_OVERWRITE.value,
         )
         if _EXPORT.value:
-            export(folder, _NAME.value, pathlib.Path(_EXPORT.value))
+            export(folder, NAME.value, pathlib.Path(_EXPORT.value))
     except (ValueError, OSError) as error:
         print(f"jaxseg: {one_line(error)}", file=sys.stderr)
         return 1

@@ -1,0 +1,88 @@
+"""The flags that name a set and its published files: of the programs that read such files."""
+
+import pathlib
+
+from absl import flags
+
+from jaxseg.data import builders
+from jaxseg.data import source as sources
+from jaxseg.data.builders import folder as folders
+from jaxseg.data.builders.shapes_variants import VARIANTS
+from jaxseg.data.prepare import pairs
+from jaxseg.data.prepare.published_sets import SETS
+
+NAME = flags.DEFINE_string(
+    "name",
+    None,
+    f"Of the set: {', '.join(builders.VERSIONS)}; as folder/NAME or shapes/NAME; variants drawn "
+    f"for one cause each: {', '.join(f'shapes/{name}' for name in VARIANTS)}.",
+)
+DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where prepared sets are kept.")
+_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Named sets: the published files.")
+_IMAGES = flags.DEFINE_string("images", "", "folder/NAME: the folder of images.")
+_MASKS = flags.DEFINE_string("masks", "", "folder/NAME: the folder of masks.")
+CLASSES = flags.DEFINE_string("classes", "", "folder/NAME: the file of classes, text or JSON.")
+_TABLE = flags.DEFINE_string("table", "", "folder/NAME: CSV with columns image, mask, [split].")
+_LISTS = flags.DEFINE_string(
+    "lists", "", "folder/NAME: a folder of train.txt, val.txt, test.txt, names of images in them."
+)
+IMAGE_SUFFIX = flags.DEFINE_string("image_suffix", "", "folder/NAME: ending of image names.")
+MASK_SUFFIX = flags.DEFINE_string("mask_suffix", "", "folder/NAME: ending of mask names.")
+VAL_SHARE = flags.DEFINE_float("val_share", 0.1, "folder/NAME: of files that tell no split.")
+SEED = flags.DEFINE_integer("data_seed", 0, "shapes/NAME, folder/NAME: of what is drawn.", 0)
+
+
+def manual_dir(kind: str) -> pathlib.Path:
+    """The folder of published files.
+
+    Raises:
+      FileNotFoundError: not given, or not there.
+    """
+    given = _MANUAL_DIR.value
+    if not given or not pathlib.Path(given).expanduser().is_dir():
+        what = f"--manual_dir={given} is not a folder" if given else "--manual_dir is missing"
+        raise FileNotFoundError(
+            f"{kind}: {what}; it names the folder with the published files (nothing is "
+            f"downloaded): {SETS[kind].layout}"
+        )
+    return pathlib.Path(given).expanduser()
+
+
+def folder_config(name: str) -> folders.FolderConfig:
+    """What the flags say of a set folder/NAME."""
+    return folders.FolderConfig(
+        name=name.partition("/")[2],
+        images=_IMAGES.value,
+        masks=_MASKS.value,
+        classes=CLASSES.value,
+        table=_TABLE.value,
+        lists=_LISTS.value,
+        image_suffix=IMAGE_SUFFIX.value,
+        mask_suffix=MASK_SUFFIX.value,
+        val_share=VAL_SHARE.value,
+        seed=SEED.value,
+    )
+
+
+def names_published_files() -> bool:
+    """Whether the flags name published files, not only a prepared set."""
+    return any(flag.value for flag in (_MANUAL_DIR, _IMAGES, _MASKS, _TABLE))
+
+
+def find(name: str, *, need_classes: bool = True) -> pairs.Published:
+    """The published files that the flags name, for every set but shapes.
+
+    Args:
+      name: of the set.
+      need_classes: False: folder/NAME does without a file of classes.
+
+    Raises:
+      FileNotFoundError: they are not there.
+      ValueError: they do not fit together.
+    """
+    kind = sources.check_name(name)
+    if kind == "folder":
+        return folders.find(folder_config(name), need_classes=need_classes)
+    if kind not in SETS:
+        raise ValueError(f"{name} has no published files")
+    return SETS[kind].find(name.partition("/")[2], manual_dir(kind))
