@@ -54,12 +54,12 @@ _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0,
 _PROCESSES = flags.DEFINE_integer("processes", 1, "With --coordinator: how many there are.")
 _PROCESS = flags.DEFINE_integer("process", 0, "With --coordinator: which one this is.")
 _TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the Python traceback of an error.")
-_FLAGS = (
+FLAGS = (
     *("config", "workdir", "protocol", "weights", "inputs", "output", "probabilities", "size"),
     *("memory", "changed_data", "max_image_pixels", "coordinator", "processes", "process"),
     "traceback",
 )
-_READ_BY = {  # of the modes, a flag that is not read by all
+READ_BY = {  # of the modes, a flag that is not read by all
     "changed_data": ("train", "evaluate", "predict"),
     "inputs": ("predict",),
     "output": ("predict",),
@@ -70,7 +70,7 @@ _READ_BY = {  # of the modes, a flag that is not read by all
     "memory": ("summary",),
 }
 
-_USAGE = {
+USAGE = {
     "train": "--config=FILE --workdir=FOLDER",
     "evaluate": "--workdir=FOLDER [--protocol=NAME]",
     "predict": "--workdir=FOLDER --inputs=PHOTOS",
@@ -97,7 +97,7 @@ def _strangers() -> list[str]:
     """Flags of another mode, which this one would leave unread."""
     mode = _MODE.value
     found = []
-    for name, modes in _READ_BY.items():
+    for name, modes in READ_BY.items():
         if flags.FLAGS[name].present and mode not in modes:
             way = "; a training starts from --config.train.init_from" * (
                 (name, mode) == ("weights", "train")
@@ -211,11 +211,11 @@ def start(arguments: Sequence[str]) -> NoReturn:
     modes = [a.partition("=")[2] for a in arguments if a.startswith("--mode=")]
     mode = modes[0] if modes else ""
     command = commands.COMMANDS.get(mode)
-    own = [name for name in _FLAGS if mode in _READ_BY.get(name, (mode,)) or not mode]
+    own = [name for name in FLAGS if mode in READ_BY.get(name, (mode,)) or not mode]
     program.start(
         program.Program(
             name=f"jaxseg {mode}" if command else "python -m jaxseg.main",
-            usage=_USAGE.get(mode, "--mode=MODE --workdir=FOLDER"),
+            usage=USAGE.get(mode, "--mode=MODE --workdir=FOLDER"),
             about=f"{command.about}\n\n{_ENDS}" if command else __doc__ or "",
             main=main,
             own=own if command else ["mode", *own],

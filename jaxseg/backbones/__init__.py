@@ -1,1 +1,15 @@
 """Feature extractors with an output stride that one field decides."""
+
+from jaxseg.backbones.alexnet import AlexNet
+from jaxseg.backbones.mobilenet_v2 import MobileNetV2
+from jaxseg.backbones.resnet import ResNet
+from jaxseg.backbones.vgg import VGG
+from jaxseg.backbones.xception import Xception
+
+__all__ = [
+    "VGG",
+    "AlexNet",
+    "MobileNetV2",
+    "ResNet",
+    "Xception",
+]

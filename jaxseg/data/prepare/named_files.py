@@ -8,7 +8,7 @@ from jaxseg.data import builders
 from jaxseg.data import source as sources
 from jaxseg.data.builders import folder as folders
 from jaxseg.data.builders.shapes_variants import VARIANTS
-from jaxseg.data.prepare import pairs
+from jaxseg.data.pairing import pairs
 from jaxseg.data.prepare.published_sets import SETS
 
 NAME = flags.DEFINE_string(
