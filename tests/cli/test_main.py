@@ -41,7 +41,8 @@ def test_a_wrong_command_gets_one_line(arguments, status, words):
 FAILING = """
 import sys, jax
 from absl import app
-from jaxseg import command_line, main
+from jaxseg import main
+from jaxseg.cli import command_line
 def fail(mode):
     raise jax.errors.JaxRuntimeError(sys.argv.pop())
 main.run = fail
