@@ -147,7 +147,7 @@ def segmentation(
       "presence" those that have a weight and an output.
 
     Example:
-      >>> outputs = {"logits": np.zeros((1, 1, 2, 2), np.float32)}
+      >>> outputs = {"logits": jnp.zeros((1, 1, 2, 2))}
       >>> terms = segmentation(outputs, np.array([[[0, 1]]]), config.Loss(dice=2.0))
       >>> {name: round(float(term), 3) for name, term in terms.items()}
       {'loss': 1.693, 'cross_entropy': 0.693, 'dice': 0.5}
