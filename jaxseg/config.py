@@ -33,7 +33,7 @@ _DEEPEST = 32  # parts within parts; an experiment has about six
 class Data:
     """Where images come from and what is done to them before the network sees them."""
 
-    name: str = "shapes"  # a builder of jaxseg/data/builders; "folder/NAME" for one's own
+    name: str = "shapes"  # a builder of jaxseg/data/builders; "folder/NAME" for your own
     data_dir: str = "data"  # prepared sets (array_record), as written by jaxseg.data.prepare
     manual_dir: str = ""  # published files, for the sets that are prepared from them
     train_split: str = "train"

@@ -120,7 +120,7 @@ def convert(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Converts; an error that the user can mend becomes one line, or a list."""
+    """Converts; an error that the user can fix becomes one line, or a list."""
     values = flags.FLAGS
     wrong = ""
     if len(arguments) != 2:

@@ -41,6 +41,11 @@ def too_little_memory(error: BaseException, mode: str) -> str:
     return f"the memory is too small ({said}); make it do with less: {way}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts, "1 image" or "3 images"; the plural is the noun with an s."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def one_line(error: BaseException) -> str:
     """The message of an error; the operating system's without its number, the file first."""
     if isinstance(error, OSError) and error.strerror:

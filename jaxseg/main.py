@@ -186,7 +186,7 @@ def run(mode: str) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the mode; an error that the user can mend becomes one line."""
+    """Runs the mode; an error that the user can fix becomes one line."""
     if len(arguments) > 1:
         print(f"jaxseg: {arguments[1]!r} is not a flag; see --help", file=sys.stderr)
         return 2

@@ -25,6 +25,7 @@ from jaxseg import config, whole_file
 from jaxseg.data.frames import Framing, described
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.readers import photos, walk
+from jaxseg.errors import counted
 from jaxseg.inference import overlay
 from jaxseg.inference.infer import Color, check_protocol
 from jaxseg.inference.predictor import make_predictor
@@ -158,7 +159,9 @@ def report(predictions: Predictions, output: pathlib.Path) -> int:
     written, lost = len(predictions.written), [left for left in predictions.left_out if left.fault]
     files = sum(not left.folder for left in predictions.left_out)
     files += written + len(predictions.refused)
-    print(f"{written} of {files} files predicted; see {output}/labels, {output}/overlays")
+    print(
+        f"{written} of {counted(files, 'file')} predicted; see {output}/labels, {output}/overlays"
+    )
     if predictions.left_out:
         print(f"left out: {walk.text(predictions.left_out)}")
     if predictions.frames:

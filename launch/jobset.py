@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from jaxseg import whole_file
+from jaxseg.errors import counted
 from jaxseg.train import STOPPED
 from launch.pool import Task
 
@@ -104,7 +105,7 @@ def write(tasks: Sequence[Task], jobs: int, image: str | None) -> int:
     )
     file = shlex.quote(str(path))
     print(
-        f"{len(tasks)} trainings, {min(jobs, len(tasks))} beside each other: {file}\n"
+        f"{counted(len(tasks), 'training')}, {min(jobs, len(tasks))} at a time: {file}\n"
         f"kubectl delete jobset {name} --ignore-not-found && kubectl apply -f {file}\n"
         f"kubectl get jobs,pods -l jobset.sigs.k8s.io/jobset-name={name}\n"
         "When it is through, the same launch.sweep command writes the table, and the JobSet of "

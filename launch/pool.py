@@ -105,7 +105,7 @@ class Pool:
                     one.process.wait()
         line.close()
         if self._stopping:
-            print("stopped by a signal, all saved; the same command goes on", file=sys.stderr)
+            print("stopped by a signal, all saved; the same command resumes it", file=sys.stderr)
             sys.exit(STOPPED)
         return failed
 

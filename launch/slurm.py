@@ -19,6 +19,7 @@ from collections.abc import Sequence
 
 from experiments.ablation import job_folder
 from jaxseg import whole_file
+from jaxseg.errors import counted
 from jaxseg.train import STOPPED
 from launch import pool
 
@@ -79,8 +80,8 @@ def _once(tasks: Sequence[pool.Task], jobs: int, options: Sequence[str]) -> dict
     missing = [task for task in tasks if str(task.folder.absolute()) not in there]
     if missing:
         array = _submit(sweep, missing, jobs, options)
-        found = f", {len(there)} were in the queue before" * bool(there)
-        _say(f"array {array} of {len(missing)} jobs is submitted{found}")
+        found = f", {counted(len(there), 'job')} in the queue before" * bool(there)
+        _say(f"array {array} of {counted(len(missing), 'job')} is submitted{found}")
     else:
         _say(f"all {len(tasks)} jobs are in the queue already")
     return _Wait(sweep, tasks).run()
@@ -264,7 +265,7 @@ class _Wait:
     def _leave(self, line: pool.Line, there: dict[str, _Element]) -> None:
         arrays = sorted({element.number.partition("_")[0] for element in there.values()})
         line.say(
-            f"stopped waiting; SLURM goes on with {len(there)} jobs. The same command waits for "
-            f"them again" + f"; scancel {' '.join(arrays)} ends them" * bool(arrays)
+            f"stopped waiting; SLURM goes on with {counted(len(there), 'job')}. The same command "
+            "waits for them again" + f"; scancel {' '.join(arrays)} ends them" * bool(arrays)
         )
         sys.exit(STOPPED)

@@ -166,7 +166,7 @@ def run(name: str) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command line; an error that the user can mend becomes one line."""
+    """The command line; an error that the user can fix becomes one line."""
     logging.set_verbosity(logging.WARNING)
     try:
         if len(arguments) > 1:

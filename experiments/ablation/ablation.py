@@ -90,7 +90,7 @@ def named(name: str) -> Ablation:
     known = names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
-        raise ValueError(f"--ablation={name}: there is none; there are {', '.join(near)}")
+        raise ValueError(f"--ablation={name} is unknown; did you mean {', '.join(near)}?")
     return importlib.import_module(f"experiments.{name.replace('/', '.')}").get_ablation()
 
 
@@ -154,7 +154,7 @@ def rows_of(ablation: Ablation, size: str) -> list[Row]:
       ValueError: a size, or a row in one of its lists, that there is not.
     """
     if size not in SIZES:
-        raise ValueError(f"--size={size}: there are {', '.join(SIZES)}")
+        raise ValueError(f"--size={size} is unknown; it can be {', '.join(SIZES)}")
     own: Size = getattr(ablation, size)
     known = [row.name for row in ablation.rows]
     wanted = {*own.rows, *own.leave_out, *(row.start for row in ablation.rows if row.start)}

@@ -180,7 +180,7 @@ def agreement(rows: Sequence[dict[str, Any]]) -> str:
             kinds["agrees" if found.estimate * paper > 0 else "opposite"].append(text)
     total = sum(map(len, kinds.values()))
     if not total:
-        return "No row can be held against a value of the paper."
+        return "No row can be compared with a value of the paper."
     first = (
         f"{len(kinds['agrees'])} of {total} differences from {known[0]['name']} agree in direction"
     )

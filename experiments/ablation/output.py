@@ -146,7 +146,7 @@ def latex(record: Mapping[str, Any]) -> str:
 
 
 def comma_separated(record: Mapping[str, Any]) -> str:
-    """One line a row and seed: all that statistics of one's own would start from."""
+    """One line a row and seed: all that further statistics would start from."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["ablation", "size", "row", "seed", "miou", "paper", "parameters",

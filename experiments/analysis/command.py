@@ -98,7 +98,7 @@ def write(name: str, numbers: Any, figure: Figure) -> None:
 
 
 def start(run: Callable[[], None]) -> None:
-    """Parses flags and runs a program; what the user can mend becomes one line.
+    """Parses flags and runs a program; what the user can fix becomes one line.
 
     Exit status: 0 done, 1 refused or failed, 2 a wrong flag.
     """

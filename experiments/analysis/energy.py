@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxseg.errors import counted
 from jaxseg.types import Array, Outputs, Variables
 
 SHARES = (0.5, 0.9, 0.95)  # of the energy
@@ -57,8 +58,8 @@ def gradient_energy(
             used += 1
     if not used:
         raise ValueError(
-            f"the gradient of the logits at the centre is zero or not finite for all "
-            f"{len(images)} images: no effective field"
+            f"the gradient of the logits at the centre is zero or not finite for each "
+            f"of {counted(len(images), 'image')}: no effective field"
         )
     return total / used
 

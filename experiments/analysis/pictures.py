@@ -12,6 +12,7 @@ from matplotlib.patches import Circle, Rectangle
 from experiments.analysis.chains import Chain
 from experiments.analysis.energy import Extent, profile
 from experiments.analysis.taps import Validity
+from jaxseg.errors import counted
 
 _COLOURS = {1: "#c0392b", 2: "#e67e22", 3: "#f4d03f", 4: "#2980b9", 6: "#7fb3d5", 9: "#1e8449"}
 _OTHER = "#888888"
@@ -40,8 +41,9 @@ def valid_taps(
     for number in sorted({n for found in figure for n in found.positions}):
         shares = [found.positions.get(number, 0.0) for found in figure]
         style = "-" if number in (1, 4, 9) else ":"
-        words = "weight" if number == 1 else "weights"
-        axes.plot(rates, shares, style, color=_COLOURS[number], label=f"{number} valid {words}")
+        axes.plot(
+            rates, shares, style, color=_COLOURS[number], label=counted(number, "valid weight")
+        )
     height, width = figure[0].size
     _grid(axes, f"A 3x3 filter on a {height} x {width} map", "atrous rate", "share of positions")
     axes.legend(frameon=False, fontsize=8, loc="center right")

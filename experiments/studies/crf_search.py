@@ -103,7 +103,7 @@ def _run(experiment: config.Experiment, output: pathlib.Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Searches, prints a table; what the user can mend becomes one line."""
+    """Searches, prints a table; what the user can fix becomes one line."""
     logging.set_verbosity(logging.WARNING)
     try:
         if len(arguments) > 1:

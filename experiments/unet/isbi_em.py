@@ -9,7 +9,7 @@ one, 600 steps in 23 minutes on two shared CPU cores, one seed, on the last 4 of
     the paper's: tiles, seven rotations      0.001001   0.1146   0.0485    75.55
 
 The second line was measured when the network mirrored the borders of each tile although the tile
-held its margin already; it has not been measured again since that was mended.
+held its margin already; it has not been measured again since that was fixed.
 
 Trained without the last four slices, which are for validation; the challenge's entry takes all of
 them (--config.data.train_split=trainval).

@@ -107,7 +107,7 @@ def _of_override(file: str, argument: str, known: Sequence[str]) -> str:
     field = flag.removeprefix("config.")
     if not any(k == field or k.startswith(field + ".") for k in known):
         near = difflib.get_close_matches(field, known, n=3, cutoff=0.5)
-        hint = f"; near it: {', '.join(near)}" if near else ""
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
         return f"--{flag}: the experiment has no field {field}{hint}"
     if field not in known:
         return f"--{flag} is a part of the experiment: set one of its fields"

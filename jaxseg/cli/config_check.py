@@ -1,6 +1,6 @@
 """Which values the fields of an experiment may have, beyond what their annotations say.
 
-All faults are collected and told together, each with the flag that mends it. What depends on the
+All faults are reported together, each with the flag that fixes it. What depends on the
 data, the network or the devices as well is looked at by `train_check`.
 """
 
@@ -235,7 +235,7 @@ def examine(
       classes_of_data: whether model.num_classes=0, "as many as the data has", may stand.
 
     Returns:
-      The faults, each with the field, its value, what it must be and the flag that mends it; and
+      The faults, each with the field, its value, what it must be and the flag that fixes it; and
       the experiment with a possible value in place of each impossible one, so that the rest can be
       looked at as well, or None where that cannot be.
     """

@@ -86,10 +86,9 @@ def _class_id(name: str, labels: LabelSpec, where: str) -> int:
     if name in labels.names:
         return labels.names.index(name)
     near = difflib.get_close_matches(name, labels.names, n=2, cutoff=0.5)
-    hint = f"; near it: {', '.join(near)}" if near else ""
+    hint = f"; did you mean {', '.join(near)}?" if near else ""
     raise ValueError(
-        f"data.duplicate: {where} has no class {name!r}{hint} "
-        f"(there are: {', '.join(labels.names)})"
+        f"data.duplicate: {where} has no class {name!r}{hint} (known: {', '.join(labels.names)})"
     )
 
 

@@ -14,6 +14,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxseg.data import builders, features_file, records
 from jaxseg.data import fingerprint as fingerprints
 from jaxseg.data.labels import LabelSpec
+from jaxseg.errors import counted
 
 
 def prepare_command(name: str, data_dir: str | pathlib.Path) -> str:
@@ -34,16 +35,16 @@ def check_name(name: str) -> str:
     builder, slash, rest = name.partition("/")
     if builder not in builders.VERSIONS:
         near = difflib.get_close_matches(builder, builders.VERSIONS, n=2, cutoff=0.5)
-        hint = f"; near it: {', '.join(near)}" if near else ""
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
         known = ", ".join(builders.VERSIONS)
-        raise ValueError(f"there is no data set {name!r}{hint} (there are: {known})")
+        raise ValueError(f"unknown data set {name!r}{hint} (known: {known})")
     if (slash and not rest) or "/" in rest or (builder == "folder" and not rest):
-        raise ValueError(f"data set {name!r}: a set of one's own is called {builder}/NAME")
+        raise ValueError(f"data set {name!r}: your own data set is called {builder}/NAME")
     if slash and builder not in ("shapes", "folder"):
         variants = builders.VARIANTS.get(builder, ())
         if rest not in variants:
             there = ", ".join([builder, *(f"{builder}/{variant}" for variant in variants)])
-            raise ValueError(f"there is no data set {name!r} (there are: {there})")
+            raise ValueError(f"unknown data set {name!r} (known: {there})")
     return builder
 
 
@@ -128,7 +129,7 @@ class Source:
         expected = info.splits[split].num_examples
         if count != expected:
             raise ValueError(
-                f"{folder}: {split} holds {count} examples instead of {expected}: "
+                f"{folder}: {split} holds {counted(count, 'example')} instead of {expected}: "
                 f"prepare {name} with --overwrite"
             )
 
@@ -157,7 +158,7 @@ class Source:
             reason = str(error) if isinstance(error, RuntimeError) else "it is not an example"
             raise ValueError(
                 f"{self._file}: example {index} of {self.split} cannot be read ({reason}); if the "
-                f"disk is well, prepare {self.name} with --overwrite"
+                f"disk is healthy, prepare {self.name} with --overwrite"
             ) from error
 
     def _where(self, example: Mapping[str, Any]) -> str:

@@ -97,6 +97,6 @@ def named(name: str, own: Eval, given: Collection[str] = ()) -> Eval:
       ValueError: there is no such protocol.
     """
     if name not in PROTOCOLS:
-        raise ValueError(f"--protocol={name}: there are {', '.join(PROTOCOLS)}")
+        raise ValueError(f"--protocol={name} is unknown; it can be {', '.join(PROTOCOLS)}")
     kept = {field: getattr(own, field) for field in (*_KEPT, *given)}
     return dataclasses.replace(PROTOCOLS[name], **kept)

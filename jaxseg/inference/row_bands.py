@@ -81,7 +81,7 @@ def first_best(scores: Float[Array, "*n k"], *, form: str = "auto") -> Int32[Arr
 
     Args:
       scores: none of them NaN.
-      form: "plain" (`jnp.argmax`), "fast" (class after class is held against the best so far; a
+      form: "plain" (`jnp.argmax`), "fast" (class after class is compared with the best so far; a
         fifth of the time on CPU, where XLA's argmax goes number by number), or "auto".
     """
     if not use_fast(form, on_cpu()):

@@ -46,7 +46,9 @@ class BackboneUNet(nn.Module):
         """
         ends = self.backbone(images, train=train)
         if missing := [name for name in self.skips if name not in ends]:
-            raise ValueError(f"skips holds {', '.join(missing)}: there are {', '.join(ends)}")
+            raise ValueError(
+                f"skips holds {', '.join(missing)}: the backbone has {', '.join(ends)}"
+            )
         if len(self.step_features) <= len(self.skips):
             raise ValueError(
                 f"step_features has {len(self.step_features)} steps: {len(self.skips)} skips "

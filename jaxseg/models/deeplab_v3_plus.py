@@ -134,7 +134,8 @@ class DeepLabV3Plus(nn.Module):
             ("middle_levels", middle, middle),
         ):
             if not set(levels) <= set(ends):
-                raise ValueError(f"decoder.{field} is {value!r}: there are {', '.join(ends)}")
+                there = ", ".join(ends)
+                raise ValueError(f"decoder.{field} is {value!r}: the backbone has {there}")
         order = ("features", *middle, low)
         for before, after in itertools.pairwise(order):
             (h, w), (height, width) = ends[before].shape[1:3], ends[after].shape[1:3]

@@ -116,7 +116,7 @@ def differing_fields(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
 
 
 def _read_json(path: pathlib.Path, notes: list[str]) -> dict[str, Any]:
-    """The object of a file; {} with a note where there is none, without one where no file is."""
+    """The object of a file; {} with a note where it holds none, without one for no file."""
     try:
         return files.read_object(path)
     except FileNotFoundError:

@@ -148,7 +148,7 @@ class Watch:
         os.write(2, f"\njaxseg: {text}\n".encode())  # the main thread may hold sys.stderr's lock
 
     def _run(self) -> None:
-        """The life of the thread: it does not end unsaid."""
+        """The life of the thread: it does not end silently."""
         try:
             self._attend()
         except Exception as error:
@@ -230,7 +230,7 @@ class Watch:
         for link in self._links:
             link.send(reason)
         self._say(
-            f"{reason}; {self._last_good()}. The same command goes on from there, with "
+            f"{reason}; {self._last_good()}. The same command resumes from there, with "
             "any number of processes that divides the batch"
         )
         time.sleep(_FAREWELL)

@@ -2,7 +2,7 @@
 
 XLA's CPU client asks for the temporary memory of a program at each call and gives it back at its
 end: half a gigabyte a step. glibc hands such a block to the kernel at once, which clears every page
-anew for the next step. Kept by the process, a step of experiments/deeplab_v3_plus/camvid.py takes
+again for the next step. Kept by the process, a step of experiments/deeplab_v3_plus/camvid.py takes
 1.0 instead of 1.5 CPU seconds. In pages of 2 MB instead of 4 kB, a train step of DeepLab v3
 ResNet-50 takes 1.0 instead of 1.25 s for two images of 256 x 256, 4.7 instead of 6.6 s at 512.
 """

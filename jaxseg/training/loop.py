@@ -108,6 +108,6 @@ def _evaluate(setup: Setup, state: TrainState, step: int) -> None:
 def _stop(setup: Setup, step: int) -> NoReturn:
     setup.saved.wait()
     setup.progress.say(
-        f"stopped by a signal after step {step}, all saved; the same command goes on"
+        f"stopped by a signal after step {step}, all saved; the same command resumes it"
     )
     sys.exit(STOPPED)

@@ -1,8 +1,8 @@
 """Checks before training that an experiment can be trained on this data and these devices.
 
-Nothing is computed before that is known, and all faults are told in one go, each with the flag that
-mends it: those of single fields (`config_check`), of the schedule, of the network, which is only
-traced, of the data, of the devices and of the protocol that will evaluate it.
+Nothing is computed before that is known, and all faults are reported at once, each with the flag
+that fixes it: those of single fields (`config_check`), of the schedule, of the network (which is
+only traced), of the data, of the devices and of the protocol that will evaluate it.
 """
 
 import dataclasses

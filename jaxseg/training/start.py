@@ -42,7 +42,7 @@ def state(
       init: makes the random state.
       abstract: the same as jax.ShapeDtypeStruct, with shardings.
       workdir: gets init.json; None: nothing is written or said.
-      labels: the classes of the run, which those of another run are held against.
+      labels: the classes of the run, with which those of another run are compared.
 
     Raises:
       FileNotFoundError: there is no such file, or no checkpoint there.

@@ -158,7 +158,7 @@ def take_from_file(
 def _compared(
     pixels: match.Normalisation | None, table: match.Table, wishes: Wishes
 ) -> match.Normalisation | None:
-    """What the table's normalisation is held against: with `any_mean` for the deviation alone."""
+    """What the table's normalisation is compared with: with `any_mean` for the deviation alone."""
     if pixels is None or table.normalisation is None or not wishes.any_mean:
         return pixels
     return match.Normalisation(table.normalisation.mean, pixels.std)
@@ -209,7 +209,7 @@ def _notes(
     same = np.allclose(pixels.std, table.normalisation.std, rtol=1e-6)
     done = "as data.mean and data.std give" if same else "another data.std is folded into its start"
     if not np.allclose(pixels.mean, table.normalisation.mean, rtol=0, atol=match.MEAN_TOLERANCE):
-        done += "; data.mean is another, as was asked for"
+        done += "; data.mean differs, as was asked for"
     return [*notes, f"{text}; {done}"]
 
 

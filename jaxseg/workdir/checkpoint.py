@@ -146,7 +146,7 @@ class Checkpoints:
             left = saved_steps.last_good(self.folder)
             raise OSError(
                 f"a checkpoint cannot be saved in {self.folder}: {system_reason(error)}; {left}. "
-                "Mend that (make room, say), and the same command goes on from there"
+                "Fix that (make room, for example), and the same command resumes from there"
             ) from error
 
     def restore(self, abstract: TrainState) -> tuple[TrainState, dict[str, Any]] | None:

@@ -54,7 +54,7 @@ def agreed(folder: pathlib.Path, read: Callable[[], _Read]) -> _Read:
     if worst == _Outcome.FOR_NOW:
         raise OSError(
             f"the checkpoint {folder} cannot be read for now ({why}). Nothing is deleted, and an "
-            "older one is not used in its place: mend that and start the same command again, or "
+            "older one is not used in its place: fix that and run the same command again, or "
             "move that folder away"
         )
     if worst == _Outcome.DAMAGED:

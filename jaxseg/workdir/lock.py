@@ -20,7 +20,7 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
     """Keeps a second run out of a run folder; evaluation and prediction do not ask for it.
 
     The kernel lets go when the process ends, however it ends: the file `.lock` that is left behind
-    keeps nobody out. Where the file system knows no locks, a warning says so and the run goes on.
+    keeps nobody out. Where the file system has no locks, a warning says so and the run goes on.
 
     Raises:
       ValueError: another process holds the folder, it is named; or it cannot be written to.

@@ -1,6 +1,6 @@
 """Checks, whenever a run's folder is opened, that the data is still that of the run.
 
-Classes never change within a run: names and their order are held against those of any data, and
+Classes never change within a run: names and their order are compared with those of any data, and
 of the set that was trained on the raw ids too. Its examples may only be others where the user says
 so (--changed_data). Another set with the same classes is no error in an evaluation; the record
 says it.

@@ -8,7 +8,7 @@ import pathlib
 
 
 def saved_steps(checkpoints: pathlib.Path) -> list[int]:
-    """The complete steps in a folder of checkpoints, ascending; none where there is no folder."""
+    """The complete steps in a folder of checkpoints, ascending; none without a folder."""
     return sorted(int(path.name) for path in checkpoints.glob("[0-9]*") if path.name.isdigit())
 
 

@@ -168,14 +168,14 @@ def test_code_version_is_of_the_code_and_not_of_its_comments(tmp_path, monkeypat
 
 
 def test_unknown_name_and_size(tiny, tmp_path):
-    with pytest.raises(ValueError, match="--ablation=deeplab_v3_tabel1: there is none; there are"):
+    with pytest.raises(ValueError, match="--ablation=deeplab_v3_tabel1 is unknown; did you mean"):
         ablation.named("deeplab_v3_tabel1")
     with pytest.raises(ValueError, match=r"nowhere\.py: no such file"):
         ablation.named("nowhere.py")
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(ValueError, match=r"empty\.py: the file has no get_ablation\(\)"):
         ablation.named(str(tmp_path / "empty.py"))
-    with pytest.raises(ValueError, match="--size=big: there are paper, camvid, shapes"):
+    with pytest.raises(ValueError, match="--size=big is unknown; it can be paper, camvid, shapes"):
         ablation.plan(tiny, "big")
 
 

@@ -123,9 +123,9 @@ def test_rows_evaluated_on_other_images_are_refused(tiny, tmp_path, finished):
         ),
         ([0.6, 0.61, 0.59], 58.0, r"0 of 1 .*The other way round: x \(\+10\.0, the paper -2\.0"),
         ([0.3, 0.6, 0.9], 62.0, r"0 of 1 .*Not distinguishable over seeds: x \(\+10\.0"),
-        ([0.6, 0.61, 0.59], None, "No row can be held against"),
-        ([0.6, 0.61, 0.59], 60.0, "No row can be held against"),
-        ([0.6], 62.0, "No row can be held against"),
+        ([0.6, 0.61, 0.59], None, "No row can be compared with"),
+        ([0.6, 0.61, 0.59], 60.0, "No row can be compared with"),
+        ([0.6], 62.0, "No row can be compared with"),
     ],
 )
 def test_agreement(mious, paper, words):

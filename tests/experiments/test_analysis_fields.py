@@ -87,7 +87,7 @@ def test_only_kernels_of_zeros_become_random_and_without_no_gradient_comes():
     model = Stack((1, 1))
     params = ones(model)["params"]
     params["Conv_1"] = {"kernel": np.zeros((3, 3, 1, 1)), "bias": np.zeros(1)}
-    with pytest.raises(ValueError, match="zero or not finite for all 1 images"):
+    with pytest.raises(ValueError, match="zero or not finite for each of 1 image:"):
         energy.gradient_energy(model, {"params": params}, NOISE[:1])
     changed, replaced = energy.with_random_zeros(params)
     assert replaced == ["Conv_1/kernel"]

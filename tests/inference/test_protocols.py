@@ -227,7 +227,7 @@ def test_a_name_replaces_what_a_paper_says_and_keeps_the_rest():
     assert (found.flip, found.output_stride, len(found.scales)) == (True, 8, 6)
     found = protocols.named("deeplab_v3_multi", own, {"flip"})
     assert (found.flip, len(found.scales)) == (False, 6)
-    with pytest.raises(ValueError, match="--protocol=psp: there are fcn, deeplab_v1"):
+    with pytest.raises(ValueError, match="--protocol=psp is unknown; it can be fcn, deeplab_v1"):
         protocols.named("psp", own)
 
 
@@ -243,4 +243,4 @@ def test_the_flag_takes_a_protocol():
     command += ["--mode=evaluate", "--workdir=none", "--protocol=pspnett"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "--protocol=pspnett: there are fcn" in done.stderr
+    assert "--protocol=pspnett is unknown; it can be fcn" in done.stderr

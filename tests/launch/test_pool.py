@@ -113,4 +113,4 @@ def test_a_signal_is_passed_on_and_waited_for(tmp_path):
     _, said = process.communicate(timeout=60)
     assert process.returncode == pool.STOPPED, said
     assert (tmp_path / "one" / "saved").exists()
-    assert "the same command goes on" in said
+    assert "the same command resumes it" in said

@@ -59,7 +59,7 @@ def test_both_forms_are_equal_where_sizes_double_and_where_not():
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"skips": ("stage3", "pool1")}, "skips holds pool1: there are stem, stage1"),
+        ({"skips": ("stage3", "pool1")}, "skips holds pool1: the backbone has stem, stage1"),
         ({"step_features": (8, 8, 8, 8)}, "step_features has 4 steps: 4 skips"),
     ],
 )

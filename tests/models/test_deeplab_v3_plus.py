@@ -202,7 +202,7 @@ def test_the_skip_comes_from_any_end_point(backbone, name):
 
 
 def test_an_unknown_end_point_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match=r"low_level is 'stage9': there are stem, stage1, stage1_"):
+    with pytest.raises(ValueError, match=r"low_level is 'stage9': the backbone has stem, stage1"):
         shapes_of(small(low_level="stage9"))
 
 
@@ -320,7 +320,7 @@ def test_every_level_is_used():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"middle_levels": ("stage9",)}, r"middle_levels is \('stage9',\): there are features"),
+        ({"middle_levels": ("stage9",)}, r"middle_levels is \('stage9',\): the backbone has "),
         ({"middle_levels": ("stem",)}, "'stage1' is a smaller map than 'stem': .* coarse to fine"),
         ({"middle_levels": ("stage2", "stage3")}, "'stage3' is a smaller map than 'stage2'"),
     ],

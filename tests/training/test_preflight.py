@@ -1,4 +1,4 @@
-"""All faults of an experiment come in one message, each with the flag that mends it."""
+"""All faults of an experiment come in one message, each with the flag that fixes it."""
 
 import dataclasses
 
@@ -82,7 +82,7 @@ def test_every_fault_is_told_in_one_go_with_its_flag(tmp_path):
         "optim.decay_steps=2,2 must ascend",
         "optim.decay_steps=2,2 must lie from 9",
         "eval.scales=() must be positive numbers, at least one: set --config.eval.scales=1",
-        "data.duplicate: squares has no class 'rde'; near it: red",
+        "data.duplicate: squares has no class 'rde'; did you mean red",
         "loss.class_weights has 11 numbers, squares has 3 classes: set "
         '--config.loss.class_weights="()"',
         "eval.examples=7: squares val holds 6: set --config.eval.examples=0",

@@ -125,7 +125,7 @@ def test_killed_and_stopped_at_any_moment_ends_bit_for_bit_the_same(tmp_path):
             assert process.returncode == -signal.SIGKILL, err
         else:
             assert process.returncode == train.STOPPED == 75, err
-            assert "the same command goes on" in err
+            assert "the same command resumes it" in err
             stopped = int(err.split("after step ")[1].split(",")[0])
             assert (disturbed / "checkpoints" / str(stopped)).is_dir()
     finish(start_program("fit.py", runs["disturbed"]))

@@ -116,11 +116,11 @@ def test_another_number_of_classes_starts_anew_what_follows_it(classes):
     model = _model()
     leaves, origins = _fill(*_file(_variables(classes)), model)
     start, whole = _leaves(model.start), _leaves(_variables(classes))
-    anew = {"params/classifier/kernel", "params/classifier/bias", "params/up/kernel"}
-    assert set(origins.fresh) == anew
+    fresh = {"params/classifier/kernel", "params/classifier/bias", "params/up/kernel"}
+    assert set(origins.fresh) == fresh
     assert set(origins.fresh.values()) == {f"{classes} classes in the file, 5 in the model"}
     for path, value in leaves.items():
-        np.testing.assert_array_equal(value, (start if path in anew else whole)[path])
+        np.testing.assert_array_equal(value, (start if path in fresh else whole)[path])
 
 
 def test_classes_do_not_excuse_another_shape():
@@ -145,10 +145,10 @@ def test_parts_start_anew_on_request_also_those_that_one_side_lacks():
         _fill(source, table, _model())
     model = _model()
     leaves, origins = _fill(source, table, model, leave=("aux", "head/fc*", "back*/conv1"))
-    anew = {path for path in leaves if "/fc" in path or "conv1" in path}
-    assert set(origins.fresh) == anew
-    assert set(origins.left) == {path for path in source if path in anew or "aux" in path}
-    for path in anew:
+    fresh = {path for path in leaves if "/fc" in path or "conv1" in path}
+    assert set(origins.fresh) == fresh
+    assert set(origins.left) == {path for path in source if path in fresh or "aux" in path}
+    for path in fresh:
         np.testing.assert_array_equal(leaves[path], _leaves(model.start)[path])
     with pytest.raises(ValueError, match="--leave=heads: neither"):
         _fill(source, table, _model(), leave=("heads",))
@@ -208,7 +208,7 @@ def test_another_mean_is_taken_on_request_and_the_deviation_still_folded_in():
     leaves, origins = _fill(source, table, _model(), other, any_mean=True)
     path = next(path for path in leaves if path.endswith("conv1/kernel"))
     np.testing.assert_allclose(leaves[path], 2 * _leaves(whole)[path], rtol=1e-6)
-    assert "data.mean is another, as was asked for" in "\n".join(origins.notes)
+    assert "data.mean differs, as was asked for" in "\n".join(origins.notes)
 
 
 def test_pixels_are_checked_and_their_deviation_is_folded_in():
@@ -241,8 +241,8 @@ def test_fc6_and_fc7_go_where_the_model_has_them():
     np.testing.assert_array_equal(
         leaves["params/head/fc6/kernel"], whole["params"]["head"]["fc6"]["kernel"]
     )
-    anew = {"params/classifier/kernel", "params/classifier/bias", "params/up/kernel"}
-    assert set(origins.fresh) == anew
+    fresh = {"params/classifier/kernel", "params/classifier/bias", "params/up/kernel"}
+    assert set(origins.fresh) == fresh
 
 
 def test_each_of_several_places_gets_a_copy():

@@ -47,7 +47,7 @@ _DRILLS: dict[str, Callable[[Place], dict[str, Any]]] = {
 
 def main(arguments: Sequence[str]) -> int:
     if unknown := [name for name in _ONLY.value if name not in _DRILLS]:
-        print(f"--only={unknown[0]}: there are {', '.join(_DRILLS)}", file=sys.stderr)
+        print(f"--only={unknown[0]} is unknown; it can be {', '.join(_DRILLS)}", file=sys.stderr)
         return 2
     folder = pathlib.Path(_WORKDIR.value)
     if folder.exists() and any(folder.iterdir()):

@@ -138,7 +138,7 @@ def _line_to_add(
     """The message names the line, and with the line there is no message."""
     before, after = root / "before", root / "after"
     seen = refusal(lambda: _raise(str(_own(before, classes, ids))), *words)
-    right(not _own(after, mended, ids), "the line mends it")
+    right(not _own(after, mended, ids), "the line fixes it")
     return seen
 
 

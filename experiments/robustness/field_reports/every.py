@@ -15,7 +15,7 @@ SUBJECTS = {
     "B": "The number of an image does not depend on its company",
     "C": "Finding and pairing files",
     "D": "Files of classes",
-    "E": "Pixels are never narrowed unsaid",
+    "E": "Pixels are never narrowed silently",
     "F": "Training and prediction read the same picture",
     "G": "Settings without meaning",
     "H": "Numbers and recipes",
@@ -34,7 +34,7 @@ python -m experiments.robustness.field_reports --workdir=runs/field_reports
 ```
 
 Each ends in a right value or in one clear line; anything else is a fault. "Before" is how this code
-ended before it was mended, "right" where it was never wrong; the last column names the test that
+ended before it was fixed, "right" where it was never wrong; the last column names the test that
 holds the situation. FOLDER stands for the folder that it was tried in.
 """
 

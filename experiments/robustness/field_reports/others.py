@@ -145,7 +145,7 @@ def _absent_class(_: pathlib.Path) -> Seen:
 
 
 def _missed_distance(_: pathlib.Path) -> Seen:
-    """The class is missed in one of two images: not dropped unsaid from the mean distance."""
+    """The class is missed in one of two images: not dropped silently from the mean distance."""
     truth = np.zeros((2, 12, 12), np.uint8)
     truth[:, 3:7, 3:7] = 1
     guess = truth.copy()

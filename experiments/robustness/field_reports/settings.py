@@ -210,7 +210,7 @@ SITUATIONS: tuple[Situation, ...] = (
     ),
     _of(
         "G",
-        "README's experiment for one's own images, with 2, 3 and 4 classes",
+        "README's experiment for your own images, with 2, 3 and 4 classes",
         "refused: loss.class_weights has 11 numbers, folder/b has 4 classes",
         f"{TESTS}test_the_number_of_classes_can_be_left_to_the_data",
         _any_class_count,

@@ -36,7 +36,7 @@ class Situation:
     Attributes:
       letter: of the subject, "A" to "J"; "K" for those that were added later.
       name: what is given, in a few words.
-      before: how this code ended in it before it was mended; "right" where it was never wrong.
+      before: how this code ended in it before it was fixed; "right" where it was never wrong.
       test: the test that holds it, as pytest names it.
       run: makes the situation in an empty folder and returns what it ended in. It raises Fault, or
         anything else, where that is neither a right value nor a clear line.

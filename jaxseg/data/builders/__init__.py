@@ -19,5 +19,5 @@ VERSIONS = {
     "voc2011": "1.0.0",
     "voc2012": "1.0.0",
 }
-# What may follow a name after a slash; shapes and folder take any name of one's own.
+# What may follow a name after a slash; shapes and folder take any name of your own.
 VARIANTS = {"cityscapes": ("coarse",), "coco_stuff": ("10k",), "pascal_context": ("60",)}

@@ -4,7 +4,7 @@
 which is void, and 1 to 150.
 
 Counts, ids and names: github.com/CSAILVision/sceneparsing, README and objectInfo150.txt, of which
-a name is the first word for the class; a copy beside the images is held against them. Colours: that
+a name is the first word for the class; a copy beside the images is compared with it. Colours: that
 repository's color150.mat, as open-mmlab/mmsegmentation quotes it. Licence: listed as BSD-3-Clause;
 the images keep their owners' rights (terms on the homepage). Size: about 1 GB; prepared as much
 again.

@@ -62,7 +62,7 @@ def find(config: FolderConfig, *, need_classes: bool = True) -> pairs.Published:
 
     Args:
       config: where the files are.
-      need_classes: False: where there is no file of classes, every id is one.
+      need_classes: False: without a class file, every id is a class.
 
     Raises:
       FileNotFoundError: a folder or file that is not there.
@@ -71,7 +71,7 @@ def find(config: FolderConfig, *, need_classes: bool = True) -> pairs.Published:
     named = config.classes or not need_classes
     if not named or not (config.table or (config.images and config.masks)):
         raise ValueError(
-            "a set of one's own needs --images=FOLDER --masks=FOLDER (or --table=CSV) and "
+            "your own data set needs --images=FOLDER --masks=FOLDER (or --table=CSV) and "
             "--classes=FILE, one class a line: NAME, or ID NAME, or NAME RED GREEN BLUE"
         )
     if config.table and config.lists:

@@ -30,10 +30,10 @@ def augment_of(settings: Sequence[str], crop_size: tuple[int, int]) -> Augment:
         name, _, text = setting.partition("=")
         if name not in values:
             near = difflib.get_close_matches(name, values, n=2, cutoff=0.5)
-            hint = f"; near it: {', '.join(near)}" if near else ""
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
             raise ValueError(
                 f"--augment={setting}: there is no field {name!r}{hint} "
-                f"(there are: {', '.join(values)})"
+                f"(known: {', '.join(values)})"
             )
         try:
             values[name] = _value(text, values[name])

@@ -25,7 +25,7 @@ from jaxseg.data.labels import LabelSpec
 from jaxseg.data.pairing import pairs
 from jaxseg.data.prepare import named_files
 from jaxseg.data.readers import pixels
-from jaxseg.errors import one_line
+from jaxseg.errors import counted, one_line
 from jaxseg.ignore import IGNORE
 
 _SPLITS = flags.DEFINE_list("split", [], "Splits to look at; all of them without.")
@@ -126,7 +126,7 @@ def _kinds(found: survey.Survey) -> str:
 def problems(
     surveys: Mapping[str, survey.Survey], published: pairs.Published | None = None
 ) -> list[str]:
-    """All that would spoil training or evaluation, and what mends it, a line each."""
+    """All that would spoil training or evaluation, and the remedy, a line each."""
     lines = list(published.problems) if published else []
     for split, found in surveys.items():
         lines += [f"{split}: {finding.problem}" for finding in found.findings if finding.problem]
@@ -151,7 +151,7 @@ def problems(
 
 def _split_text(split: str, found: survey.Survey) -> Iterator[str]:
     labels, sizes = found.labels, found.sizes()
-    yield f"\n{split}: {len(found.findings)} examples"
+    yield f"\n{split}: {counted(len(found.findings), 'example')}"
     common = ", ".join(f"{h} x {w} ({n})" for (h, w), n in sizes.most_common(4))
     if sizes:
         yield f"  sizes          {common}{' ...' if len(sizes) > 4 else ''}"
@@ -213,8 +213,7 @@ def text(
             lines.append(f"  --config.loss.class_weights={numbers}")
     lines += _suggestions(found, sizes)
     wrong = problems(surveys, published)
-    many = "1 problem:" if len(wrong) == 1 else f"{len(wrong)} problems:"
-    lines.append(f"\n{many}" if wrong else "\nNothing wrong was found.")
+    lines.append(f"\n{counted(len(wrong), 'problem')}:" if wrong else "\nNothing wrong was found.")
     return "\n".join(lines + [f"  {line}" for line in wrong])
 
 

@@ -21,6 +21,7 @@ from jaxseg.data.pairing.inspection import Facts, Journal, inspect
 from jaxseg.data.pairing.pair import Pair
 from jaxseg.data.readers import image_headers, mask_file, pixels, walk
 from jaxseg.data.readers.class_file import Classes
+from jaxseg.errors import counted
 
 __all__ = ["Facts", "Pair", "Published", "check", "examples", "inspect"]
 
@@ -86,7 +87,7 @@ class Published:
       lists: `mask_file.digest` of the published list of a split, where it is known.
       remarks: lines that are said with the counts.
       problems: what is wrong with the paths, a line each; nothing is prepared while there is one.
-      classes: the file of classes of one's own data, which says what to change in it.
+      classes: the class file of your own data, which says what to change in it.
     """
 
     splits: Mapping[str, Sequence[Pair]]
@@ -190,11 +191,10 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
         if said:
             print(said, file=sys.stderr)
     if problems := list(dict.fromkeys(problems)):  # of an image in several splits once
-        are = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise ValueError(
-            f"{are}, nothing was prepared; mend the files (or the classes) and "
-            "give the same command again:\n  " + "\n  ".join(problems[:_SHOWN] + more)
+            f"{counted(len(problems), 'problem')}, nothing was prepared; fix the files (or the "
+            "classes) and run the same command again:\n  " + "\n  ".join(problems[:_SHOWN] + more)
         )
     return largest
 

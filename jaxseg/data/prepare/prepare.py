@@ -208,7 +208,7 @@ def export(folder: pathlib.Path, name: str, output: pathlib.Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prepares; an error that the user can mend becomes one line."""
+    """Prepares; an error that the user can fix becomes one line."""
     if len(arguments) > 1 or not NAME.value:
         wrong = f"{arguments[1]!r} is not a flag" if len(arguments) > 1 else "--name is missing"
         print(f"jaxseg: {wrong}; see --help", file=sys.stderr)
@@ -227,6 +227,6 @@ def main(arguments: Sequence[str]) -> int:
         print(f"jaxseg: {one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("jaxseg: interrupted; the same command goes on", file=sys.stderr)
+        print("jaxseg: interrupted; the same command resumes it", file=sys.stderr)
         return 1
     return 0

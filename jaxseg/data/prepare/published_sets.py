@@ -7,7 +7,7 @@ from jaxseg.data.builders import shapes
 from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec
 
-_OTHERS = ("folder", "shapes")  # from files of one's own; drawn
+_OTHERS = ("folder", "shapes")  # from your own files; drawn
 
 SETS: dict[str, PublishedSet] = {
     kind: importlib.import_module(f"{builders.__name__}.{kind}").SET
@@ -17,7 +17,7 @@ SETS: dict[str, PublishedSet] = {
 
 
 def fixed_labels(name: str) -> LabelSpec | None:
-    """The classes of a set whose name alone decides them; None of one's own sets, and unknown ones.
+    """The classes of a set whose name alone decides them; None of your own sets, and unknown ones.
 
     Args:
       name: of the set: "voc2012", "cityscapes/coarse", "shapes/thin".

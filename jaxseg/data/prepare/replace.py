@@ -55,7 +55,7 @@ def saying_what_failed(name: str) -> Iterator[None]:
             raise
         raise OSError(
             f"the examples of {name} cannot be written: {failed[1].lower()}; nothing was prepared. "
-            "Make room, and give the same command again"
+            "Make room, and run the same command again"
         ) from error
 
 

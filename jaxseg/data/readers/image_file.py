@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 from jaxseg.data.readers import image_samples, tiff_tags
 from jaxseg.data.readers.image_limit import limit
 from jaxseg.data.readers.image_samples import Samples, Source, Unusable
+from jaxseg.errors import counted
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")  # JPEG: also the MPO that phones write
 _MAGIC = (b"\xff\xd8", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"RIFF")
@@ -130,8 +131,7 @@ def _seek(image: Image.Image, page: int | None) -> int:
             "meant as a file of its own"
         )
     if (page or 0) >= len(frames):
-        many = "1 page" if len(frames) == 1 else f"{len(frames)} pages"
-        raise Unusable(f"is missing: the file holds {many}")
+        raise Unusable(f"is missing: the file holds {counted(len(frames), 'page')}")
     image.seek(frames[page or 0])
     return frames[page or 0]
 

@@ -8,6 +8,8 @@ from typing import Any, BinaryIO
 
 from PIL import TiffImagePlugin
 
+from jaxseg.errors import counted
+
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 258, 259, 262, 277
 _PLANAR, _EXTRA, _FORMAT, _SUBSAMPLING = 284, 338, 339, 530
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
@@ -102,7 +104,7 @@ def described(file: BinaryIO) -> str:
         kind, count = max(tags.get(_FORMAT, (1,))), channels(tags)
         numbers = {1: "", 2: "signed ", 3: "floating-point "}.get(kind, "odd ")
         return (
-            f"is a TIFF of {count} {numbers}{'channel' if count == 1 else 'channels'} of "
+            f"is a TIFF of {counted(count, f'{numbers}channel')} of "
             f"{bits(tags)} bits (photometric interpretation {tags.get(_PHOTOMETRIC, 'missing')})"
         )
     except Exception:  # of damaged files, whatever the parser stumbles over

@@ -130,7 +130,7 @@ def _block(table: memoryview, place: memoryview, what: str) -> memoryview:
     if whole[size]:
         raise ValueError(f"its table is compressed, which TensorFlow never does; {RESAVE}")
     if crc32c(whole[: size + 1]) != unmasked(int.from_bytes(whole[size + 1 :], "little")):
-        raise ValueError(f"{what} is damaged: its checksum is another")
+        raise ValueError(f"{what} is damaged: its checksum differs")
     return whole[:size]
 
 
@@ -265,5 +265,5 @@ def _array(name: str, place: _Place, shard: np.ndarray) -> np.ndarray:
         raise ValueError(f"{name} has {place.size} bytes, its shape is {place.shape}")
     values = np.array(values)
     if crc32c(values) != unmasked(place.checksum):
-        raise ValueError(f"{name} is damaged: its checksum is another")
+        raise ValueError(f"{name} is damaged: its checksum differs")
     return values.view(dtype).reshape(place.shape)

@@ -256,7 +256,7 @@ def test_views_are_those_of_the_transform():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("rotaton=10", "rotaton=10: there is no field 'rotaton'; near it: rotation"),
+        ("rotaton=10", "rotaton=10: there is no field 'rotaton'; did you mean rotation"),
         ("boundary=1", "there is no field 'boundary'"),
         ("rotation", "--augment=rotation: a number is wanted"),
         ("rotation=ten", "a number is wanted"),

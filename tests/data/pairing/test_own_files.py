@@ -1,4 +1,4 @@
-"""Every layout of one's own files, and what is never paired."""
+"""Every layout of your own files, and what is never paired."""
 
 import os
 import unicodedata

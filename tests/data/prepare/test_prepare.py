@@ -147,7 +147,7 @@ def test_an_interrupted_writer_leaves_nothing_that_counts(
     monkeypatch.setattr(records, "keeps_label", lambda data: False)
     status, _, err = command(prepare.main, *arguments)
     assert status == 1
-    assert "the same command goes on" in err
+    assert "the same command resumes it" in err
     assert not source.is_prepared(source.prepared_folder("camvid", tmp_path / "d"))
     monkeypatch.undo()
     assert command(prepare.main, *arguments)[0] == 0
@@ -183,8 +183,8 @@ def test_wrong_flags(command):
     status, _, err = command(prepare.main, "--name=shape")
     assert status == 1
     assert err == (
-        "jaxseg: there is no data set 'shape'; near it: shapes, cityscapes "
-        f"(there are: {', '.join(builders.VERSIONS)})\n"
+        "jaxseg: unknown data set 'shape'; did you mean shapes, cityscapes? "
+        f"(known: {', '.join(builders.VERSIONS)})\n"
     )
     assert command(prepare.main, "--name=folder/x")[0] == 1
 

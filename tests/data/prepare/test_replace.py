@@ -249,7 +249,7 @@ def test_a_disk_that_fills_up_while_examples_are_written(command, tmp_path, limi
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert status == 1
     assert "jaxseg: the examples of shapes/a cannot be written: file too large" in err
-    assert "give the same command again" in err
+    assert "run the same command again" in err
     assert not list((tmp_path / "shapes" / "a").iterdir())
     assert command(prepare.main, *arguments)[0] == 0
 
