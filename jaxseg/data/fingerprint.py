@@ -172,7 +172,7 @@ def class_difference(
 
     def meaning(labels: LabelSpec, raw: int) -> str:
         if raw not in labels.raw_to_train:
-            return "no id at all"
+            return "unknown"
         train = labels.raw_to_train[raw]
         return "void" if train == IGNORE else f'"{labels.names[train]}"'
 

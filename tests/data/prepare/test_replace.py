@@ -93,7 +93,7 @@ def other_size(root):
     [
         (change_classes, ('class 0 is "ground" in the prepared set and "blue"',)),
         (change_colour, ('class 1 "red" had the colour',)),
-        (add_void, ("id 255 of the masks is not an id in the prepared set and void",)),
+        (add_void, ("id 255 of the masks is unknown in the prepared set and void",)),
         (add_pair, ("new is new in",)),
         (drop_pair, ("3 was in", "and is not")),
         (repaint, ("masks/2.png has other bytes of the same number",)),
