@@ -175,7 +175,7 @@ def test_what_cannot_be(train):
 
 
 def test_errors_before_reading_say_what_to_do(shapes_dir, tmp_path):
-    with pytest.raises(ValueError, match=r"unknown data set 'camvit'; did you mean camvid\?"):
+    with pytest.raises(ValueError, match=r"unknown data set 'camvit'; did you mean camvid"):
         loader.open_split("camvit", "train", shapes_dir)
     with pytest.raises(ValueError, match="has no split 'test'; it has: train, val"):
         loader.open_split("shapes/small", "test", shapes_dir)
