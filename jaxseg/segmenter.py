@@ -24,6 +24,7 @@ from jaxseg import config, metrics, summary
 from jaxseg.cli import command_line, config_check, stored_config
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.readers import mask_file, photos
+from jaxseg.errors import counted
 from jaxseg.evaluate import evaluate
 from jaxseg.inference import protocols
 from jaxseg.inference.predictor import framing_of, make_predictor
@@ -189,7 +190,8 @@ class _Pairs(Sequence):
         if self._images is None or self._truth is None:
             raise ValueError("images and labels are lists or batches: [image], [label] for one")
         if len(self._images) != len(self._truth):
-            raise ValueError(f"there are {len(self._images)} images, {len(self._truth)} labels")
+            count, other = len(self._images), len(self._truth)
+            raise ValueError(f"{counted(count, 'image')} but {counted(other, 'label')}")
         self.labels = labels
 
     def __len__(self) -> int:

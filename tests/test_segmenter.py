@@ -157,14 +157,14 @@ def test_a_file_that_cannot_be_read_is_named(run_folder, tmp_path):
         network.predict(tmp_path / "gone.png")
     with pytest.raises(FileNotFoundError, match="is a folder"):
         network.predict(tmp_path)
-    with pytest.raises(ValueError, match="--protocol=deeplab: there are fcn"):
+    with pytest.raises(ValueError, match="--protocol=deeplab is unknown; it can be fcn"):
         network.predict(np.zeros((4, 4, 3), np.uint8), "deeplab")
 
 
 def test_labels_that_do_not_fit_are_refused(run_folder):
     network = jaxseg.load(run_folder)
     image, label = np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.uint8)
-    with pytest.raises(ValueError, match="1 images, 2 labels"):
+    with pytest.raises(ValueError, match="1 image but 2 labels"):
         network.evaluate([image], [label, label])
     with pytest.raises(ValueError, match="holds 3: train ids are 0 to 2"):
         network.evaluate([image], [label + 3])

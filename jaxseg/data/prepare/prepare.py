@@ -61,7 +61,7 @@ _EXAMPLES = flags.DEFINE_integer("examples", 8, "--export: how many, evenly over
 
 
 def shapes_config(own: str) -> shapes.ShapesConfig:
-    """A variant, or the default drawing under a name of one's own; flags that are given win."""
+    """A variant, or the default drawing under a name of your own; flags that are given win."""
     standard = VARIANTS.get(own, shapes.ShapesConfig(name=own))
     return shapes.ShapesConfig(
         name=own,
