@@ -38,13 +38,13 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import tqdm
 from absl import flags, logging
 from ml_collections import config_flags
 
 from jaxseg import config
 from jaxseg.cli import command_line, config_check, program
 from jaxseg.errors import one_line
+from jaxseg.progress import Progress
 from jaxseg.training import weight_file
 from jaxseg.weights import load
 from jaxseg.weights.origins import Origins
@@ -68,18 +68,9 @@ def define_flags() -> None:
     flags.DEFINE_bool("traceback", False, "Show the Python traceback of an error.")
 
 
-def _bar(**options: Any) -> tqdm.tqdm:
-    """A progress bar, on a terminal only."""
-    return tqdm.tqdm(disable=None, dynamic_ncols=True, **options)
-
-
-def _tell(bar: tqdm.tqdm, stage: str) -> None:
-    """Says what begins now: on the bar, or in a line where there is none."""
-    if bar.disable:
-        print(stage, file=sys.stderr)
-        return
-    bar.update(bool(bar.desc))  # the stage before is done
-    bar.set_description(stage)
+def _tell(stage: str) -> None:
+    """Says what begins now."""
+    print(stage, file=sys.stderr, flush=True)
 
 
 def convert(
@@ -100,22 +91,20 @@ def convert(
     converted.check_new(output)
     paths = load.files_of(file)
     size = sum(path.stat().st_size for path in paths)
-    with _bar(total=size, unit="B", unit_scale=True, desc="checksum") as bar:
-        digest = converted.checksum(paths, bar.update)
-    with _bar(total=3, bar_format="{desc}: {n_fmt}/{total_fmt} {bar}") as bar:
+    with Progress(size, "checksum", unit="B") as bar:
+        digest = converted.checksum(paths, bar.advance)
 
-        def start() -> dict[str, Any]:
-            _tell(bar, "the model's random start")
-            return weight_file.random_start(experiment, wishes.input_channels or weight_file.RGB)
+    def start() -> dict[str, Any]:
+        _tell("the model's random start")
+        return weight_file.random_start(experiment, wishes.input_channels or weight_file.RGB)
 
-        _tell(bar, f"the tensors of {file}")
-        variables, origins = weight_file.from_file(experiment, file, start, wishes)
-        origins.notes.insert(0, f"sha256 {digest}, {size:,} bytes")
-        _tell(bar, f"the checkpoint {output}")
-        report = origins.to_dict() | {"summary": origins.summary(), "sha256": digest}
-        labels = weight_file.labels_of_head(experiment, origins)
-        converted.save(output, experiment, variables, report, labels)
-        bar.update()
+    _tell(f"the tensors of {file}")
+    variables, origins = weight_file.from_file(experiment, file, start, wishes)
+    origins.notes.insert(0, f"sha256 {digest}, {size:,} bytes")
+    _tell(f"the checkpoint {output}")
+    report = origins.to_dict() | {"summary": origins.summary(), "sha256": digest}
+    labels = weight_file.labels_of_head(experiment, origins)
+    converted.save(output, experiment, variables, report, labels)
     return origins
 
 

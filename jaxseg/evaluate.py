@@ -17,7 +17,6 @@ import flax.linen as nn
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from tqdm import tqdm
 
 from jaxseg import config, whole_file
 from jaxseg.data import frames, loader
@@ -26,6 +25,7 @@ from jaxseg.data.frames import Group
 from jaxseg.evaluation import boundary_suite, pictures
 from jaxseg.evaluation import record as results
 from jaxseg.evaluation.accumulate import Calibration, Tally, count
+from jaxseg.evaluation.judged import PixelLoss, judge_scores, make_judge
 from jaxseg.evaluation.record import Evaluation
 from jaxseg.inference.infer import (
     Color,
@@ -35,6 +35,8 @@ from jaxseg.inference.infer import (
     make_predictions,
     make_probabilities,
 )
+from jaxseg.percent import percent
+from jaxseg.progress import Progress
 from jaxseg.runtime import processes
 from jaxseg.runtime.mesh import check_split, make_mesh, put_batch, replicated
 from jaxseg.types import Array, Variables
@@ -74,6 +76,7 @@ def evaluate(
     threads: int = 8,
     mesh: Mesh | None = None,
     progress: bool = True,
+    loss: config.Loss | None = None,
 ) -> Evaluation:
     """Predicts every image of a split and counts its valid pixels against the truth.
 
@@ -93,6 +96,7 @@ def evaluate(
       threads: that read images, in this process.
       mesh: of `mesh.make_mesh`; None: this process does all of it, on one device.
       progress: show a bar with rate and remaining time.
+      loss: whose cross-entropy, the mean over the valid pixels, is wanted as well.
 
     Raises:
       ValueError: scores that are not finite (the images are named), a class count that is not the
@@ -102,7 +106,8 @@ def evaluate(
     mirrored.check(source.labels.names, "eval.flip", protocol.flip)
     num_classes = source.labels.num_classes
     calibration = Calibration(mesh) if protocol.calibration else None
-    predict = _predictor(model, protocol, mean, std, num_classes, calibration)
+    judged = None if loss is None else PixelLoss.of(loss)
+    predict = _predictor(model, protocol, mean, std, num_classes, calibration, judged)
     total = min(len(source), protocol.examples or len(source))
     if total == 0:
         raise ValueError("the split to evaluate holds no image")
@@ -118,32 +123,32 @@ def evaluate(
     variables = jax.device_put(variables, replicated(mesh) if mesh else None)
     tally = Tally(num_classes)
     suite = boundary_suite.start(num_classes, hausdorff=protocol.hausdorff, mesh=mesh)
-    pending: collections.deque[tuple[Array, Array, Array]] = collections.deque()
+    pending: collections.deque[tuple[Array, Array, Array, Array | None]] = collections.deque()
     hidden = not progress or not processes.is_main()
-    with tqdm(total=total, unit="image", desc="evaluate", disable=hidden, leave=False) as bar:
+    with Progress(total, "evaluate", hidden=hidden, leave=False) as bar:
         for batch in batches:
             put = _put(batch, mesh)
-            labels, finite = predict(variables, put)
-            pending.append(
-                count(
-                    put["label"], labels, finite, put["index"], num_classes=num_classes, mesh=mesh
-                )
-            )
+            labels, finite, losses = predict(variables, put)
+            known = put["label"], labels, finite, put["index"], losses
+            pending.append(count(*known, num_classes=num_classes, mesh=mesh))
             if protocol.boundary:
                 suite.add(put["label"], labels, put["index"], put["size"])
             if len(pending) > _AHEAD:
-                bar.update(tally.add(*pending.popleft()))
+                bar.advance(tally.add(*pending.popleft()))
             if tally.broken:
                 break  # every process has read the same counts, so all stop here
         while pending:
-            bar.update(tally.add(*pending.popleft()))
+            bar.advance(tally.add(*pending.popleft()))
     tally.refuse_broken(source)
     images, counts = tally.of_images(source)
     boundary = suite.to_json(source.labels.names) if protocol.boundary else None
     seconds = time.monotonic() - started
     numbers = calibration.numbers() if calibration else {}
     each_frame = {group.frame: len(group.indices) for group in groups}
-    return Evaluation(tally.confusion, images, seconds, counts, boundary, numbers, each_frame)
+    return Evaluation(
+        *(tally.confusion, images, seconds, counts, boundary, numbers, each_frame),
+        loss=tally.mean_loss(),
+    )
 
 
 def _predictor(
@@ -153,20 +158,27 @@ def _predictor(
     std: Color,
     num_classes: int,
     calibration: Calibration | None,
-) -> Callable[[Variables, Mapping[str, Array]], tuple[Array, Array]]:
-    """`make_predictions` of a batch of `_put`; its probabilities are counted on the way."""
-    if calibration is None:
-        predict = make_predictions(model, protocol, mean, std, num_classes)
-        return lambda variables, put: predict(variables, put["image"], put["size"])
-    probabilities = make_probabilities(model, protocol, mean, std)
+    loss: PixelLoss | None,
+) -> Callable[[Variables, Mapping[str, Array]], tuple[Array, Array, Array | None]]:
+    """Ids, finiteness and losses of a batch of `_put`; probabilities are counted on the way."""
+    if calibration is not None:
+        probabilities = make_probabilities(model, protocol, mean, std)
 
-    def counted(variables: Variables, put: Mapping[str, Array]) -> tuple[Array, Array]:
-        scores = probabilities(variables, put["image"], put["size"])
-        found = classes_of_scores(scores, num_classes)
-        calibration.add(scores, put["label"])
-        return found
+        def counted(
+            variables: Variables, put: Mapping[str, Array]
+        ) -> tuple[Array, Array, Array | None]:
+            scores = probabilities(variables, put["image"], put["size"])
+            calibration.add(scores, put["label"])
+            if loss is None:
+                return *classes_of_scores(scores, num_classes), None
+            return judge_scores(scores, put["label"], num_classes=num_classes, loss=loss)
 
-    return counted
+        return counted
+    if loss is not None:
+        judge = make_judge(model, protocol, mean, std, num_classes, loss)
+        return lambda variables, put: judge(variables, put["image"], put["size"], put["label"])
+    predict = make_predictions(model, protocol, mean, std, num_classes)
+    return lambda variables, put: (*predict(variables, put["image"], put["size"]), None)
 
 
 def _batches(
@@ -262,7 +274,7 @@ def run(
     interval = record["metrics"]["miou_interval"]
     print(results.table(evaluation.confusion, source.labels.names, interval))
     for number, value in evaluation.probabilities.items():
-        print(f"{results.PROBABILITIES[number][0]}: {100 * value:.2f} %")
+        print(f"{results.PROBABILITIES[number][0]}: {percent(value)} %")
     print(frames.described(evaluation.frames))
     print(
         f"\n{weights or f'step {step} of one run'} on {len(evaluation.images)} images of "

@@ -19,7 +19,6 @@ import flax.linen as nn
 import jax
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from jaxseg import config, whole_file
 from jaxseg.data.frames import Framing, described
@@ -29,6 +28,7 @@ from jaxseg.errors import counted
 from jaxseg.inference import overlay
 from jaxseg.inference.infer import Color, check_protocol
 from jaxseg.inference.predictor import make_predictor
+from jaxseg.progress import over
 from jaxseg.types import Variables
 from jaxseg.workdir import data_identity, restore
 
@@ -131,7 +131,7 @@ def run(
     written: list[str] = []
     frames: Counter[tuple[int, int]] = Counter()  # see `data.frames`
     refused: list[tuple[pathlib.Path, str]] = []
-    for photo in tqdm(found, unit="image", disable=not progress, dynamic_ncols=True):
+    for photo in over(found, "predict", hidden=not progress):
         try:
             image = photos.read(photo.file)
         except ValueError as error:

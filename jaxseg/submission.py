@@ -31,7 +31,6 @@ from typing import BinaryIO, NoReturn
 import numpy as np
 from absl import flags
 from PIL import Image
-from tqdm import tqdm
 
 from jaxseg import whole_file
 from jaxseg.cli import program
@@ -40,6 +39,7 @@ from jaxseg.data.fingerprint import class_difference
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.readers import mask_file, photos, text_file, walk
 from jaxseg.errors import one_line
+from jaxseg.progress import over
 from jaxseg.types import IGNORE
 
 LABELS: Mapping[str, LabelSpec] = {"voc2012": voc2012.LABELS, "cityscapes": cityscapes.LABELS}
@@ -124,7 +124,7 @@ def _members(
     """
     wrong: list[str] = []
     sources: dict[str, pathlib.Path] = {}
-    for photo in tqdm(images, unit="image", disable=None, dynamic_ncols=True):
+    for photo in over(images, "checking label maps"):
         path = predictions / "labels" / f"{photo.name}.png"
         try:
             place = member(server, photo.name, competition)

@@ -14,14 +14,12 @@ import time
 import types
 from collections.abc import Sequence
 
-import tqdm
-
 from jaxseg import whole_file
+from jaxseg.progress import Progress
 from jaxseg.train import STOPPED
 from jaxseg.workdir import log
 
 _SECONDS_BETWEEN_LOOKS = 0.5
-_SECONDS_BETWEEN_LINES = 30.0  # where there is no terminal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,18 +160,13 @@ class Line:
     """One line of progress for all tasks, counted in steps of training."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        self._total = len(tasks)
+        self._tasks = len(tasks)
         self._steps = {task.name: step_of(task) for task in tasks}
+        self._shown = sum(self._steps.values())
         self._done = 0
-        self._terminal = sys.stderr.isatty()
-        self._said = time.monotonic()
-        self._bar = tqdm.tqdm(
-            total=sum(task.steps for task in tasks),
-            initial=sum(self._steps.values()),
-            unit="step",
-            dynamic_ncols=True,
-            disable=not self._terminal,
-        )
+        total = sum(task.steps for task in tasks)
+        self._bar = Progress(total, f"0/{len(tasks)} jobs", unit="step", done=self._shown)
+        self.say, self.close = self._bar.say, self._bar.close
 
     def finished(self, task: Task) -> None:
         """A task has ended well."""
@@ -184,21 +177,9 @@ class Line:
         """How far all are."""
         self._steps |= {task.name: step_of(task) for task in running}
         done = sum(self._steps.values())
-        text = f"{self._done}/{self._total} jobs" + f", {failed} failed" * bool(failed)
-        names = ", ".join(task.name for task in running)
-        self._bar.set_description_str(text, refresh=False)
-        self._bar.set_postfix_str(names, refresh=False)
-        self._bar.update(done - self._bar.n)
-        if not self._terminal and time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
-            self._said = time.monotonic()
-            self._bar.n = done
-            self.say(f"{text}, step {done:,} of {self._bar.total:,}; {names}")
-
-    def say(self, text: str) -> None:
-        """Prints a line above the bar."""
-        tqdm.tqdm.write(text, file=sys.stderr)
-        sys.stderr.flush()
-
-    def close(self) -> None:
-        """Leaves the bar as it stands."""
-        self._bar.close()
+        self._bar.rename(
+            f"{self._done}/{self._tasks} jobs" + (f", {failed} failed" if failed else "")
+        )
+        self._bar.advance(done - self._shown)
+        self._shown = done
+        self._bar.note(", ".join(task.name for task in running))

@@ -9,9 +9,10 @@ import pytest
 
 from tests.conftest import ROOT
 
-# What every room may use: one file each, of the standard library, NumPy or jax.
+# What every room may use: one file each, of the standard library, NumPy, jax or tqdm.
 FREE = {
-    *("config", "errors", "ignore", "renamed", "sampling", "shape_trace", "state", "types"),
+    *("config", "errors", "ignore", "percent", "progress", "renamed", "sampling", "shape_trace"),
+    *("state", "types"),
     "whole_file",
 }
 # Room -> the rooms that it may import. A room is a folder; in `data` and `weights`, which hold
@@ -68,7 +69,7 @@ ROOMS = {
     },
     "workdir": {"data", "runtime", "weights"},
     "inference": {"data", "layers", "layers/fast", "postprocess"},
-    "evaluation": {"data", "inference", "metrics", "runtime", "workdir"},
+    "evaluation": {"data", "inference", "losses", "metrics", "runtime", "workdir"},
     "reporting": {"evaluation", "metrics", "workdir"},
     "cli": {"data", "layers", "layers/fast", "runtime"},
     "training": {

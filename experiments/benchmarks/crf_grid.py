@@ -9,11 +9,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from experiments.benchmarks.crf_unaries import Unaries, Unary
 from jaxseg.metrics import class_counts, confusion_matrix, intervals
 from jaxseg.postprocess import crf
+from jaxseg.progress import Progress
 from jaxseg.types import IGNORE
 from jaxseg.workdir import log
 from jaxseg.workdir.environment import environment
@@ -67,13 +67,13 @@ def _over_images(
     unaries: Unaries,
     indices: Sequence[int],
     labels_of: Callable[[Unary], np.ndarray],
-    bar: tqdm,
+    bar: Progress,
 ) -> Counts:
     """Counts [N, K] of what is predicted for each image."""
     found = []
     for unary in unaries.of(indices):
         found.append(_counts(labels_of(unary), unary, unary.log_probabilities.shape[-1]))
-        bar.update()
+        bar.advance()
     hits, truth, predicted = (np.stack(x) for x in zip(*found, strict=True))
     return hits, truth, predicted
 
@@ -133,16 +133,16 @@ def search(
     """
     done = _earlier(output, what)
     indices = what["images"]
-    with tqdm(total=len(indices), desc="no CRF", unit="image") as bar:
+    with Progress(len(indices), "no CRF") as bar:
         plain = _over_images(unaries, indices, lambda u: u.log_probabilities.argmax(-1), bar)
     without = intervals.bootstrap_miou(plain)
     record: dict[str, Any] = {"search": what, "environment": environment()}
     record["without"] = {"miou": without.estimate, "interval": _interval(without)}
     for settings in _grids(axes, refinements, done):
         missing = [setting for setting in settings if setting not in done]
-        with tqdm(total=len(missing) * len(indices), unit="image") as bar:
+        with Progress(len(missing) * len(indices), "CRF") as bar:
             for setting in missing:
-                bar.set_description("w1 {:g} alpha {:g} beta {:g}".format(*setting))
+                bar.note("w1 {:g} alpha {:g} beta {:g}".format(*setting))
                 parameters = crf.CRFParameters(*setting, *what["fixed"])
                 labels_of = functools.partial(
                     _refined_labels, parameters=parameters, normalization=what["normalization"]

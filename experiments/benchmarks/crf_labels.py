@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
-from tqdm import tqdm
 
 from experiments.benchmarks import crf_peer, crf_unaries, timing
 from jaxseg.cli import command_line
 from jaxseg.data import loader
 from jaxseg.postprocess import crf
+from jaxseg.progress import over
 from jaxseg.workdir import restore, same_data
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment file.")
@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> None:
     indices = crf_unaries.chosen(source, _IMAGES.value)
     images = [
         _compare(unary, parameters)
-        for unary in tqdm(unaries.of(indices), total=len(indices), unit="image")
+        for unary in over(unaries.of(indices), "compare", total=len(indices))
     ]
     found = summary(images)
     _print(found)

@@ -16,9 +16,9 @@ import numpy as np
 
 from jaxseg import whole_file
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.pairing import pairs
 from jaxseg.data.source import Source
 from jaxseg.ignore import IGNORE
+from jaxseg.progress import over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +111,7 @@ def held_classes(source: Source) -> np.ndarray:
 
     with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         tasks = [pool.submit(row, index) for index in range(len(source))]
-        bar = pairs.progress(tasks, f"classes of {source.split}")
+        bar = over(tasks, f"classes of {source.split}")
         held = np.array([task.result() for task in bar], bool).reshape(shape)
     _keep(path, held)
     return held

@@ -23,16 +23,20 @@ def count(
     predictions: Array,
     finite: Array,
     index: Array,
+    losses: Array | None = None,
     *,
     num_classes: int,
     mesh: Mesh | None,
-) -> tuple[Array, Array, Array]:
-    """One confusion matrix per image, int32 [B, K, K], held by every process when done."""
+) -> tuple[Array, Array, Array, Array | None]:
+    """One confusion matrix per image, int32 [B, K, K], held by every process when done.
+
+    What else is known of each image, [B], is handed on in the same way.
+    """
 
     def of_image(label: Array, prediction: Array) -> Array:
         return confusion_matrix(label[None], prediction[None], num_classes)
 
-    result = jax.vmap(of_image)(labels, predictions), finite, index
+    result = jax.vmap(of_image)(labels, predictions), finite, index, losses
     if mesh is None:
         return result
     return jax.lax.with_sharding_constraint(result, replicated(mesh))
@@ -46,8 +50,9 @@ class Tally:
         self.images: dict[int, tuple[float, float]] = {}  # index -> (miou, pixel accuracy)
         self.entries: dict[int, per_image.Entries] = {}  # index -> of `per_image.entries`
         self.broken: list[int] = []  # images with scores that are not finite
+        self.losses: dict[int, float] = {}  # index -> sum over the valid pixels
 
-    def add(self, counts: Array, finite: Array, index: Array) -> int:
+    def add(self, counts: Array, finite: Array, index: Array, losses: Array | None = None) -> int:
         """Takes one batch of `count`; how many images were in it, fillers aside."""
         before = len(self.images)
         batch = zip(*map(np.asarray, (counts, finite, index)), strict=True)
@@ -59,7 +64,17 @@ class Tally:
             self.entries[int(i)] = per_image.entries(confusion)
             if not is_finite:
                 self.broken.append(int(i))
+        if losses is not None:
+            pairs = zip(np.asarray(index), np.asarray(losses), strict=True)
+            self.losses |= {int(i): float(loss) for i, loss in pairs if i >= 0}
         return len(self.images) - before
+
+    def mean_loss(self) -> float | None:
+        """Over the valid pixels of all images; nan where there are none, None without losses."""
+        if not self.losses:
+            return None
+        pixels = int(self.confusion.sum())
+        return math.fsum(self.losses.values()) / pixels if pixels else math.nan
 
     def of_images(self, source: loader.Source) -> tuple[list[dict[str, Any]], per_image.PerImage]:
         """What is told of each image, and its counts, both in the order of the split."""

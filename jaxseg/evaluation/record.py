@@ -2,7 +2,7 @@
 
 eval/TAG.json                       step, protocol, confusion matrix, metrics, each image
 eval/TAG.npz                        the confusion matrix of each image; see jaxseg.workdir.per_image
-eval/TAG/{best,worst}_N_NAME.png    image | truth | prediction, with a legend
+eval/TAG/{best,worst}_N_NAME.png    image, truth, prediction and errors, with legends
 """
 
 import dataclasses
@@ -14,12 +14,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tabulate
 from PIL import Image
 
 from jaxseg import config, whole_file
 from jaxseg.data.labels import LabelSpec
 from jaxseg.inference import overlay
 from jaxseg.metrics import intervals, summarize
+from jaxseg.percent import interval as interval_text
+from jaxseg.percent import percent
 from jaxseg.workdir import escape, files
 from jaxseg.workdir.per_image import PerImage
 
@@ -75,6 +78,7 @@ class Evaluation:
     boundary: dict[str, Any] | None = None  # of `boundary_suite`, where it was asked for
     probabilities: Mapping[str, float] = dataclasses.field(default_factory=dict)  # see below
     frames: Mapping[tuple[int, int], int] = dataclasses.field(default_factory=dict)  # -> images
+    loss: float | None = None  # mean over the valid pixels, where it was asked for
 
 
 def tag(split: str, protocol: config.Eval) -> str:
@@ -162,11 +166,6 @@ def _interval(evaluation: Evaluation) -> list[float] | None:
     return [found.low, found.high]
 
 
-def interval_text(interval: Sequence[float] | None) -> str:
-    """[0.7011, 0.7442] -> "[70.1, 74.4]", of shares in percent; "" for None."""
-    return f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else ""
-
-
 def table(
     confusion: np.ndarray, names: Sequence[str], interval: Sequence[float] | None = None
 ) -> str:
@@ -181,25 +180,46 @@ def table(
     """
     summary = summarize(confusion)
     share = confusion.sum(axis=1) / max(confusion.sum(), 1)
-    over_images = f" {interval_text(interval)} ({100 * LEVEL:.0f} %, over images)" * bool(interval)
     names = [escape.plain(name) for name in names]
-    width = max(map(len, [*names, *(label for label, _ in MEANS.values())]))
-
-    def line(name: str, *values: float) -> str:
-        cells = (f"{'-':>10}" if math.isnan(v) else f"{100 * v:10.2f}" for v in values)
-        return f"{name:<{width}}" + "".join(cells)
-
-    heads = "".join(f"{head:>10}" for head in ("IoU", "Dice", "precision", "recall", "share"))
     columns = (summary.iou, summary.dice, summary.precision, summary.recall, share)
-    lines = [f"{'class':<{width}}{heads}"]
-    lines += [line(name, *values) for name, *values in zip(names, *columns, strict=True)]
-    lines.append("")
-    for name, (label, _) in MEANS.items():
-        lines.append(line(label, getattr(summary, name)) + over_images * (name == "miou"))
+    rows = [
+        [name, *map(percent, values)]
+        for name, *values in zip(names, *(column.tolist() for column in columns), strict=True)
+    ]
+    heads = ["class", "IoU", "Dice", "precision", "recall", "share"]
+    means = {name: getattr(summary, name) for name in MEANS}
+    same = same_as_miou(means)
+    over = f"{interval_text(interval)} ({percent(LEVEL, 0)} %, over images)" if interval else ""
+    texts = [
+        [MEANS[name][0], percent(means[name]), over if name == "miou" else ""]
+        for name in MEANS
+        if name not in same
+    ]
+    lines = [_aligned(rows, heads), "", _aligned(texts)]
+    if same:
+        lines += ["", f"equal to mIoU here: {'; '.join(MEANS[name][0] for name in same)}"]
     if summary.absent:
-        absent = ", ".join(names[k] for k in summary.absent)
-        lines += ["", f"absent from the truth: {absent}"]
+        lines += ["", f"absent from the truth: {', '.join(names[k] for k in summary.absent)}"]
     return "\n".join(lines)
+
+
+def _aligned(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:
+    """A text table: the first column flush left, the numbers right."""
+    align = ["left", *["right"] * (len(rows[0]) - 1)]
+    if not heads:
+        align[-1] = "left"
+    return tabulate.tabulate(
+        rows, heads, "simple" if heads else "plain", colalign=align, disable_numparse=True
+    )
+
+
+def same_as_miou(*means: Mapping[str, Any]) -> list[str]:
+    """Which of the other ways to count absent classes give what mIoU is, in each of these.
+
+    They agree where no class is absent, so that one number would stand there four times.
+    """
+    others = ("miou_truth", "miou_zero", "miou_one")
+    return [name for name in others if means and all(m.get(name) == m["miou"] for m in means)]
 
 
 def best_and_worst(
@@ -252,7 +272,7 @@ def write_picture(
     prediction: np.ndarray,
     labels: LabelSpec,
 ) -> None:
-    """Image | truth | prediction with the legend of both, as a PNG.
+    """`overlay.compared` as a PNG.
 
     Args:
       path: to write to.
@@ -261,9 +281,5 @@ def write_picture(
       prediction: train ids, uint8 [H, W].
       labels: names and colours.
     """
-    titles = ("image", "truth", "prediction")
-    strip = overlay.strip([image, labels.colour(truth), labels.colour(prediction)], titles)
-    both = np.stack([truth, prediction])
-    legend = overlay.legend(both, labels, width=strip.shape[1])
     with whole_file.writing(path, sync=False) as file:
-        Image.fromarray(np.concatenate([strip, legend])).save(file, "PNG")
+        Image.fromarray(overlay.compared(image, truth, prediction, labels)).save(file, "PNG")

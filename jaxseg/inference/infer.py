@@ -28,12 +28,15 @@ from jaxseg.types import Array, ArrayLike, Variables
 __all__ = [
     "Color",
     "at_output_stride",
+    "check_classes",
     "check_protocol",
     "classes_of_scores",
+    "has_one_view",
     "make_predictions",
     "make_probabilities",
     "normalise",
     "protocol_faults",
+    "sizes_of",
 ]
 
 
@@ -104,7 +107,7 @@ def check_protocol(protocol: config.Eval) -> None:
         raise ValueError(together(found))
 
 
-def _sizes_of(images: ArrayLike, sizes: ArrayLike | None) -> Array:
+def sizes_of(images: ArrayLike, sizes: ArrayLike | None) -> Array:
     """int32 [B, 2]: as given, or that each image fills its frame."""
     if sizes is not None:
         return jnp.asarray(sizes, jnp.int32)
@@ -150,7 +153,7 @@ def make_probabilities(
     def probabilities(
         variables: Variables, images: ArrayLike, sizes: ArrayLike | None = None
     ) -> Array:
-        sizes = _sizes_of(images, sizes)
+        sizes = sizes_of(images, sizes)
         total = None
         for view in each:
             total = with_view(total, variables, images, sizes, views=views, **view)
@@ -170,7 +173,8 @@ def _normalised(scores: Array) -> Array:
     return scores / jnp.maximum(total, jnp.finfo(scores.dtype).tiny)
 
 
-def _check_classes(found: int, num_classes: int) -> None:
+def check_classes(found: int, num_classes: int) -> None:
+    """Refuses another number of classes than the data set's, with a ValueError."""
     if found != num_classes:
         raise ValueError(
             f"the model predicts {found} classes, the data set has {num_classes}: "
@@ -226,7 +230,7 @@ def classes_of_scores(
     scores: Float[Array, "b h w k"], num_classes: int
 ) -> tuple[Int32[Array, "b h w"], Bool[Array, " b"]]:
     """The best class of each pixel, and whether all scores of an image are finite."""
-    _check_classes(scores.shape[-1], num_classes)
+    check_classes(scores.shape[-1], num_classes)
     best = row_bands.best_classes(row_bands.of_map(scores), scores.shape)
     return best, jnp.all(jnp.isfinite(scores), axis=(1, 2, 3))
 
@@ -237,11 +241,17 @@ def _classes_of_one_view(
 ) -> tuple[Array, Array]:
     """As above, of the logits of the whole image."""
     x, convention = views.scores(variables, views.prepared(images, sizes))
-    _check_classes(x.shape[-1], num_classes)
+    check_classes(x.shape[-1], num_classes)
     height, width = images.shape[1:3]
     rows = row_bands.enlarged(x, (height, width), convention)
     best = row_bands.best_classes(rows, (len(images), height, width, num_classes))
     return best, jnp.all(jnp.isfinite(x), axis=(1, 2, 3))
+
+
+def has_one_view(protocol: config.Eval, views: Views) -> bool:
+    """Whether the network sees each image once, whole and as it is, and nothing follows."""
+    plain = tuple(protocol.scales) == (1.0,) and not (protocol.flip or protocol.crf)
+    return plain and protocol.rotations == 1 and not (views.windowed or views.resized)
 
 
 def make_predictions(
@@ -259,8 +269,7 @@ def make_predictions(
     """
     check_protocol(protocol)
     views = Views.of(model, protocol, mean, std)
-    plain = tuple(protocol.scales) == (1.0,) and not (protocol.flip or protocol.crf)
-    plain &= protocol.rotations == 1 and not (views.windowed or views.resized)
+    plain = has_one_view(protocol, views)
     probabilities = make_probabilities(model, protocol, mean, std)
 
     def predictions(
@@ -268,7 +277,7 @@ def make_predictions(
     ) -> tuple[Array, Array]:
         if not plain:
             return classes_of_scores(probabilities(variables, images, sizes), num_classes)
-        sizes = _sizes_of(images, sizes)
+        sizes = sizes_of(images, sizes)
         return _classes_of_one_view(variables, images, sizes, views=views, num_classes=num_classes)
 
     return predictions

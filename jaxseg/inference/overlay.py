@@ -16,6 +16,8 @@ from jaxseg.types import IGNORE
 _MARGIN = 6  # pixels around and between the parts of a picture
 _INK = (33, 33, 33)
 _PAPER = (255, 255, 255)
+# Dark, middle and (void) light, so that they differ for those who see fewer colours, too.
+ERRORS = LabelSpec(("right", "wrong"), ((10, 48, 104), (235, 125, 30)), {0: 0, 1: 1, 255: IGNORE})
 
 
 def _font(height: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
@@ -144,3 +146,40 @@ def strip(
         sheet.paste(Image.fromarray(image), (x, top + (tallest - image.shape[0]) // 2))
         x += image.shape[1] + _MARGIN
     return np.asarray(sheet)
+
+
+def errors(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Ids of `ERRORS`, uint8 [H, W]: which pixels are right, wrong, and void in the truth.
+
+    Args:
+      truth: train ids, uint8 [H, W].
+      prediction: train ids, uint8 [H, W].
+    """
+    return np.where(truth == IGNORE, IGNORE, truth != prediction).astype(np.uint8)
+
+
+def compared(
+    image: np.ndarray,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    spec: LabelSpec,
+    title: str = "image",
+) -> np.ndarray:
+    """Image and truth above prediction and errors, each under its title, with their legends.
+
+    Args:
+      image: uint8 [H, W, 3].
+      truth: train ids, uint8 [H, W].
+      prediction: train ids, uint8 [H, W].
+      spec: gives names and colours.
+      title: of the image.
+
+    Returns:
+      uint8 RGB.
+    """
+    wrong = errors(truth, prediction)
+    above = strip([image, spec.colour(truth)], [title, "truth"])
+    below = strip([spec.colour(prediction), ERRORS.colour(wrong)], ["prediction", "errors"])
+    width = above.shape[1]
+    classes = legend(np.stack([truth, prediction]), spec, width=width)
+    return np.concatenate([above, below, classes, legend(wrong, ERRORS, width=width)])

@@ -126,6 +126,32 @@ def best_classes(
     return lax.fori_loop(0, count, add, jnp.zeros((b, height, width), jnp.int32))
 
 
+def best_and_sums(
+    rows: Rows, shape: tuple[int, ...], each: Callable[[Array, Array], Array]
+) -> tuple[Int32[Array, "b h w"], Float[Array, " b"]]:
+    """`best_classes`, and the sums over each image of a number of each pixel.
+
+    Args:
+      rows: the scores.
+      shape: (B, H, W, K) of all of them.
+      each: (scores [B, R, W, K], numbers of their rows int32 [R]) -> [B, R, W].
+    """
+    b, height, width, classes = shape
+    count, tall = bands(height, b * width * classes)
+
+    def add(i: Array, held: tuple[Array, Array]) -> tuple[Array, Array]:
+        best, sums = held
+        start = jnp.minimum(i * tall, height - tall)
+        index = start + jnp.arange(tall)
+        scores = rows(index)
+        new = (index >= i * tall)[:, None]  # the last band may overlap the one before
+        sums += jnp.sum(jnp.where(new, each(scores, index), 0), axis=(1, 2))
+        return lax.dynamic_update_slice(best, first_best(scores), (0, start, 0)), sums
+
+    held = jnp.zeros((b, height, width), jnp.int32), jnp.zeros(b, jnp.float32)
+    return lax.fori_loop(0, count, add, held)
+
+
 def joined(
     total: Float[Array, "b h w k"], rows: Rows, join: Callable[[Array, Array], Array]
 ) -> Float[Array, "b h w k"]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxseg.percent import MISSING, percent
 from jaxseg.reporting.plots import Line
 from jaxseg.reporting.run_folder import Run, StoredEvaluation
 
@@ -20,13 +21,9 @@ def outlined(found: Mapping[str, Any]) -> bool:
     return found["trimap"]["around"] == "void"
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2f}"
-
-
 def distance(value: float | None, infinite: int) -> str:
     """A mean distance; and of how many it is not the mean, as they are infinite."""
-    finite = "–" if value is None else f"{value:.2f}"
+    finite = MISSING if value is None else f"{value:.2f}"
     return f"{finite} ({infinite} infinite)" if infinite else finite
 
 
@@ -36,9 +33,9 @@ def _tolerances(found: Mapping[str, Any]) -> list[str]:
 
 def means(found: Mapping[str, Any]) -> dict[str, str]:
     """The means over the classes by name: boundary IoU, boundary F, Hausdorff distance."""
-    values = {"boundary IoU": _percent(found["boundary_iou"]["mean"])}
+    values = {"boundary IoU": percent(found["boundary_iou"]["mean"])}
     if not outlined(found):
-        scores = map(_percent, found["boundary_f"]["mean"])
+        scores = map(percent, found["boundary_f"]["mean"])
         values |= dict(zip(_tolerances(found), scores, strict=True))
     if "hausdorff_95" in found:
         distances = found["hausdorff_95"]
@@ -51,9 +48,9 @@ def classes(found: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """The same of each class: class -> name -> text."""
     rows = {}
     for name, iou in found["boundary_iou"]["classes"].items():
-        row = {"boundary IoU": _percent(iou)}
+        row = {"boundary IoU": percent(iou)}
         if not outlined(found):
-            scores = map(_percent, found["boundary_f"]["classes"][name])
+            scores = map(percent, found["boundary_f"]["classes"][name])
             row |= dict(zip(_tolerances(found), scores, strict=True))
         if "hausdorff_95" in found:
             distances = found["hausdorff_95"]
@@ -67,7 +64,7 @@ def trimap(found: Mapping[str, Any]) -> dict[str, str]:
     """mIoU within each width of the band: "3 px" -> "61.20"."""
     curve = found["trimap"][found["trimap"]["around"]]["miou"]
     widths = (f"{width} px" for width in found["trimap"]["widths"])
-    return dict(zip(widths, map(_percent, curve), strict=True))
+    return dict(zip(widths, map(percent, curve), strict=True))
 
 
 def measured(run: Run) -> list[tuple[StoredEvaluation, Mapping[str, Any]]]:
@@ -99,6 +96,10 @@ def lines(loaded: Sequence[Run]) -> tuple[list[Line], str]:
     return result, around
 
 
+def _in_order(texts: Mapping[str, str], heads: Sequence[str]) -> list[str]:
+    return [texts.get(head, MISSING) for head in heads]
+
+
 def section(run: Run) -> dict[str, Any] | None:
     """A run's tables of boundaries; None without any.
 
@@ -111,14 +112,12 @@ def section(run: Run) -> dict[str, Any] | None:
         return None
     evaluation, main = found[0]
     heads = list(dict.fromkeys(head for _, one in found for head in means(one)))
-    rows = [(one.tag, [means(values).get(head, "–") for head in heads]) for one, values in found]
+    rows = [(one.tag, _in_order(means(values), heads)) for one, values in found]
     return {
         "tag": evaluation.tag,
         "heads": heads,
         "means": rows,
-        "classes": [
-            (name, [row.get(head, "–") for head in heads]) for name, row in classes(main).items()
-        ],
+        "classes": [(name, _in_order(row, heads)) for name, row in classes(main).items()],
         "outlined": any(outlined(values) for _, values in found),
         "distances": any("hausdorff_95" in values for _, values in found),
     }

@@ -1,24 +1,25 @@
 """What a report says of chance: intervals over images, over seeds, and of differences of runs.
 
-Intervals over images and over seeds answer different questions and stand in columns of their own;
+Intervals over images and over seeds answer different questions and stand in tables of their own;
 see `jaxseg.metrics.intervals`.
 """
 
 import dataclasses
 import functools
 import json
-import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from jaxseg.evaluation.record import LEVEL, interval_text
+from jaxseg.evaluation.record import LEVEL
 from jaxseg.metrics import intervals
 from jaxseg.metrics.intervals import Interval
+from jaxseg.percent import interval as interval_text
+from jaxseg.percent import percent
 from jaxseg.reporting.run_folder import Run, StoredEvaluation
 from jaxseg.workdir.per_image import PerImage
 
-OVER_IMAGES = f"{100 * LEVEL:.0f} % over images"
-OVER_SEEDS = f"mean and {100 * LEVEL:.0f} % over seeds"
+OVER_IMAGES = f"{percent(LEVEL, 0)} % over images"
+OVER_SEEDS = f"{percent(LEVEL, 0)} % over seeds"
 # Of evaluations that differ in their protocol alone.
 _SAME = ("data", "split", "step", "weights", "data_digest")
 
@@ -29,16 +30,23 @@ def over_images(metrics: Mapping[str, Any]) -> str:
     return interval_text(interval) if isinstance(interval, list) and len(interval) == 2 else ""
 
 
-def over_seeds(loaded: Sequence[Run]) -> dict[tuple[pathlib.Path, str], str]:
+class OverSeeds(NamedTuple):
+    """One recipe over its seeds."""
+
+    runs: tuple[str, ...]  # names
+    measured_on: str
+    mean: str  # in percent
+    interval: str
+    seeds: int
+
+
+def over_seeds(loaded: Sequence[Run]) -> list[OverSeeds]:
     """Mean mIoU and its t-interval over the runs whose configs differ in train.seed alone.
 
     Evaluations go together if data, tag and step are the same as well. Those of a weight file are
     left out, as it is of no seed. Of runs of one seed, the first counts.
-
-    Returns:
-      (run folder, tag) -> "72.31 [70.1, 74.4], 3 seeds", for each evaluation of each such run.
     """
-    groups: dict[str, dict[Any, list[tuple[tuple[pathlib.Path, str], float]]]] = {}
+    groups: dict[str, dict[Any, list[tuple[str, str, float]]]] = {}
     for run in loaded:
         recipe = {path: value for path, value in run.config.items() if path != "train.seed"}
         for evaluation in run.evaluations:
@@ -48,16 +56,18 @@ def over_seeds(loaded: Sequence[Run]) -> dict[tuple[pathlib.Path, str], str]:
                 continue
             same = [recipe, evaluation.tag, *map(record.get, ("data", "step", "data_digest"))]
             group = groups.setdefault(json.dumps(same, sort_keys=True), {})
-            group.setdefault(seed, []).append(((run.folder, evaluation.tag), miou))
-    texts = {}
+            on = f"{record.get('data', '')} {evaluation.tag}".strip()
+            group.setdefault(seed, []).append((run.name, on, miou))
+    result = []
     for group in groups.values():
         if len(group) < 2:
             continue
-        found = intervals.seed_interval([of[0][1] for of in group.values()], level=LEVEL)
-        text = f"{100 * found.estimate:.2f} {interval_text([found.low, found.high])}"
-        for key, _ in (member for of in group.values() for member in of):
-            texts[key] = f"{text}, {len(group)} seeds"
-    return texts
+        firsts = [of[0] for of in group.values()]
+        found = intervals.seed_interval([miou for *_, miou in firsts], level=LEVEL)
+        text = interval_text([found.low, found.high])
+        names = tuple(name for name, *_ in firsts)
+        result.append(OverSeeds(names, firsts[0][1], percent(found.estimate), text, len(group)))
+    return result
 
 
 def trainings(run: Run) -> str:
@@ -82,7 +92,7 @@ class Difference:
         if self.interval is None:
             return ""
         points = (self.interval.estimate, self.interval.low, self.interval.high)
-        estimate, low, high = (f"{100 * value:+.2f}" for value in points)
+        estimate, low, high = (percent(value, sign="+") for value in points)
         return f"{estimate} [{low}, {high}]"
 
     @property

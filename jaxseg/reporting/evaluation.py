@@ -10,6 +10,7 @@ from PIL import Image
 
 from jaxseg.evaluation.record import MEANS
 from jaxseg.metrics import summarize
+from jaxseg.percent import MISSING, percent
 from jaxseg.reporting.chance import between_protocols, over_images
 from jaxseg.reporting.run_folder import Picture, Run, StoredEvaluation
 
@@ -19,11 +20,6 @@ _WEBP_QUALITY = 88
 _MATRIX_CLASSES = 40  # with more, a matrix cannot be read: the largest confusions stand for it
 _CONFUSIONS = 8  # listed
 _NO_COLOUR = (136, 136, 136)
-
-
-def percent(value: Any, digits: int = 2) -> str:
-    """0.7231 -> "72.31"; "–" for what is not there or not defined."""
-    return f"{100 * value:.{digits}f}" if isinstance(value, int | float) else "–"
 
 
 def _defined(value: float) -> float | None:
@@ -65,13 +61,12 @@ def means(evaluation: StoredEvaluation) -> dict[str, float | None]:
 
 
 def classes_in_training(line: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """As `classes`, of an evaluation during training: its log line has IoU only."""
-    unknown = dict.fromkeys(("dice", "precision", "recall", "share"), "–")
+    """As `classes`, of an evaluation during training, whose log line has IoU only."""
     absent = line.get("absent") or []
     ious = line.get("iou")
     return _best_first(
         [
-            unknown | {"name": name, "color": "#888888", "iou": iou, "absent": name in absent}
+            {"name": name, "color": "#888888", "iou": iou, "absent": name in absent}
             for name, iou in (ious.items() if isinstance(ious, Mapping) else ())
         ]
     )
@@ -107,22 +102,30 @@ def matrix(evaluation: StoredEvaluation) -> dict[str, Any]:
 
 
 def protocols(run: Run) -> list[dict[str, Any]]:
-    """One row an evaluation of the run, the main one first."""
-    rows = []
+    """One row an evaluation of the run, the main one first.
+
+    "same" names the evaluation above that has the same counts, so that they are not written twice.
+    """
+    rows: list[dict[str, Any]] = []
+    seen: list[tuple[Any, str]] = []
     against_first = {difference.second: difference for difference in between_protocols(run)}
     for evaluation in run.evaluations:
         record = evaluation.record
+        counts = record["confusion"], record["images"]
+        same = next((tag for other, tag in seen if other == counts), "")
+        seen.append((counts, evaluation.tag))
         seconds = record.get("seconds") or 0
         rate = len(record["images"]) / seconds if seconds else None
         rows.append(
             {
                 "tag": evaluation.tag,
+                "same": same,
                 "of": record.get("weights") or f"step {record.get('step')}",
                 "metrics": record["metrics"],
-                "interval": over_images(record["metrics"]) or "–",
+                "interval": over_images(record["metrics"]) or MISSING,
                 "difference": against_first.get(evaluation.tag),
                 "images": len(record["images"]),
-                "rate": f"{rate:.3g}" if rate else "–",
+                "rate": f"{rate:.3g}" if rate else MISSING,
             }
         )
     return rows

@@ -8,17 +8,16 @@ from typing import Any
 
 import jinja2
 
-from jaxseg.evaluation.record import MEANS, PROBABILITIES
-from jaxseg.reporting import boundary, chance, evaluation, run_folder
-from jaxseg.reporting import plots as report_plots
-from jaxseg.reporting.evaluation import percent
+from jaxseg.evaluation.record import MEANS, PROBABILITIES, same_as_miou
+from jaxseg.percent import MISSING, percent
+from jaxseg.reporting import boundary, chance, comparable, evaluation, figures, plots, run_folder
 from jaxseg.reporting.run_folder import Run
 
 
 def duration(seconds: float | None) -> str:
     """3725 -> "1 h 2 min"."""
     if seconds is None:
-        return "–"
+        return MISSING
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -28,7 +27,7 @@ def duration(seconds: float | None) -> str:
 def shown(value: Any) -> str:
     """A config value as text."""
     if value is None:
-        return "–"
+        return MISSING
     if isinstance(value, list):
         return ", ".join(map(shown, value)) if value else "none"
     if isinstance(value, str):
@@ -70,7 +69,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 def rate(run: Run) -> str:
     """Images per second of training as text."""
-    return f"{run.images_per_second:.3g}" if run.images_per_second else "–"
+    return f"{run.images_per_second:.3g}" if run.images_per_second else MISSING
 
 
 def _reproduction(run: Run) -> str:
@@ -148,7 +147,7 @@ def _details(run: Run, index: int) -> dict[str, Any]:
         "notes": run.notes,
         "tiles": _tiles(run),
         "facts": _facts(run),
-        "interval": chance.over_images(run.metrics) or "–",
+        "interval": chance.over_images(run.metrics) or MISSING,
         "protocols": evaluation.protocols(run),
         "boundary": boundary.section(run),
         "classes": _classes(run),
@@ -163,75 +162,58 @@ def _details(run: Run, index: int) -> dict[str, Any]:
     }
 
 
-def _plots(loaded: Sequence[Run]) -> list[dict[str, str]]:
-    def of(kind: str, key: str) -> list[report_plots.Series]:
-        lines = [run.train if kind == "train" else run.tests for run in loaded]
-        return [([x["step"] for x in some], [x.get(key) for x in some]) for some in lines]
-
-    first = [run.evaluations[0].record["images"] if run.evaluations else [] for run in loaded]
-    images = [[i["miou"] for i in found if i["miou"] is not None] for found in first]
-    speed, rates = of("train", "images_per_second"), of("train", "learning_rate")
-    trimap, around = boundary.lines(loaded)
-    plots = {
-        "Training loss": report_plots.curves(of("train", "loss")),
-        "mIoU while training, %": report_plots.curves(of("eval", "miou"), percent=True),
-        "Images by their mIoU": report_plots.histogram(images),
-        "mIoU near boundaries, %": report_plots.trimap(trimap, around),
-        "Gradient norm before clipping": report_plots.curves(of("train", "gradient_norm")),
-        "Learning rate": report_plots.curves(rates, zero=True, exact=True),
-        "Images a second in training": report_plots.curves(speed, zero=True),
-    }
-    return [
-        {"title": title, "svg": report_plots.svg(figure, title, f"plot{i}")}
-        for i, (title, figure) in enumerate(plots.items())
-        if figure
-    ]
-
-
-def _side_by_side(details: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _side_by_side(details: Sequence[dict[str, Any]], *, ranked: bool) -> list[dict[str, Any]]:
     """IoU of each class in each run; classes in the order of the first run that has them."""
     tables = [{row["name"]: row for row in run["classes"]} for run in details]
     names = list(dict.fromkeys(name for table in tables for name in table))
-    return [
-        {
-            "name": name,
-            "color": next(table[name]["color"] for table in tables if name in table),
-            "ious": [table.get(name, {}).get("iou") for table in tables],
-        }
-        for name in names
-    ]
+    rows = []
+    for name in names:
+        ious = [table.get(name, {}).get("iou") for table in tables]
+        color = next(table[name]["color"] for table in tables if name in table)
+        best = _ranked(ious) if ranked else None
+        rows.append({"name": name, "color": color, "ious": ious, "best": best})
+    return rows
 
 
-def _means(loaded: Sequence[Run]) -> list[tuple[str, list[float | None], str]]:
-    """(label, value of each run's main evaluation, definition) of every number but per class."""
+def _means(loaded: Sequence[Run]) -> tuple[list[tuple[str, list[float | None], str]], list[str]]:
+    """Every number of each run's main evaluation but those per class.
+
+    Returns:
+      (label, values, definition) of each; and the labels of those that are equal to mIoU in all
+      runs, which are left out.
+    """
     found = [evaluation.means(run.evaluations[0]) if run.evaluations else {} for run in loaded]
-    if not any(found):
-        return []
-    return [
+    evaluated = [values for values in found if values]
+    if not evaluated:
+        return [], []
+    same = same_as_miou(*evaluated)
+    rows = [
         (label, [values.get(name) for values in found], definition)
         for name, (label, definition) in MEANS.items()
+        if name not in same
     ]
+    return rows, [MEANS[name][0] for name in same]
 
 
-def _over_seeds(loaded: Sequence[Run]) -> list[str]:
-    """Mean and interval over seeds of each run's main evaluation; nothing where no run has them."""
-    texts = chance.over_seeds(loaded)
-    found = [
-        texts.get((run.folder, run.evaluations[0].tag), "") if run.evaluations else ""
-        for run in loaded
-    ]
-    return [text or "–" for text in found] if any(found) else []
+def _ranked(values: Sequence[float | None]) -> float | None:
+    """The best of values that several runs have and do not share."""
+    there = [value for value in values if value is not None]
+    return max(there) if len(set(there)) > 1 else None
 
 
-def _best(details: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """The best of each metric that several runs have and do not share."""
-    best = {}
-    for name in ("miou", "pixel_accuracy", "mean_accuracy", "fwiou"):
-        found = [run["metrics"].get(name) for run in details]
-        values = [value for value in found if value is not None]
-        if len(set(values)) > 1:
-            best[name] = max(values)
-    return best
+def _best(details: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """The best of each headline number."""
+    names = ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")
+    return {name: _ranked([run["metrics"].get(name) for run in details]) for name in names}
+
+
+def _in_common(details: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What would stand in every row of the table of runs, by its column; "" where rows differ."""
+    columns = {"model": "{}", "measured_on": "{}", "steps": "{} steps"}
+    return {
+        name: text.format(details[0][name]) if len({run[name] for run in details}) == 1 else ""
+        for name, text in columns.items()
+    }
 
 
 @functools.cache  # it takes longer to compile than to fill
@@ -244,7 +226,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent}
-    return environment.get_template("report.html")
+    return environment.get_template("page.html")
 
 
 def html(loaded: Sequence[Run]) -> str:
@@ -255,17 +237,25 @@ def html(loaded: Sequence[Run]) -> str:
         for path, values in run_folder.differing_fields(loaded)
     ]
     differences, without = chance.differences(loaded)
+    means, equal_to_miou = _means(loaded)
+    not_ranked = comparable.why_not(loaded)
     return _template().render(
         runs=details,
+        in_common=_in_common(details),
         over_images=chance.OVER_IMAGES,
-        over_seeds=_over_seeds(loaded),
+        over_seeds=chance.over_seeds(loaded),
         seeds_head=chance.OVER_SEEDS,
         compared=differences,
         without_counts=without,
-        means=_means(loaded),
-        best=_best(details),
-        plots=_plots(loaded),
+        means=means,
+        equal_to_miou=equal_to_miou,
+        not_ranked=not_ranked,
+        best={} if not_ranked else _best(details),
+        plots=figures.plots(loaded),
+        about_losses=figures.about_losses(loaded),
+        light=plots.LIGHT,
+        dark=plots.DARK,
         differences=differing,
-        classes=_side_by_side(details) if len(details) > 1 else [],
+        classes=_side_by_side(details, ranked=not not_ranked) if len(details) > 1 else [],
         written=datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
     )

@@ -55,6 +55,7 @@ class Run:
     tests: list[dict[str, Any]]  # the evaluations during training
     evaluations: list[StoredEvaluation]  # the main one first
     notes: list[str]  # what is missing or broken, for the reader
+    data_digest: str = ""  # of the split that training evaluates on; "": not known
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -246,6 +247,7 @@ def load(folder: pathlib.Path | str) -> Run:
     if not (config or lines or evaluations):
         found = "no config.json, no metrics.jsonl, no eval/*.json"
         raise FileNotFoundError(f"{folder} is not a run folder: {' '.join(notes) or found}")
+    data = _read_json(folder / "data.json", notes)
     train = [line for line in lines if line.get("kind") == "train"]
     tests = [line for line in lines if line.get("kind") == "eval"]
     run = Run(
@@ -258,9 +260,20 @@ def load(folder: pathlib.Path | str) -> Run:
         tests=tests,
         evaluations=evaluations,
         notes=notes,
+        data_digest=_digest(data, config),
     )
     notes += _what_is_missing(run)
     return run
+
+
+def _digest(data: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """The digest of the evaluation split in data.json (see `identity`); "" where there is none."""
+    if data.get("name") != config.get("data.name"):
+        return ""
+    splits = data.get("splits")
+    split = splits.get(config.get("data.eval_split")) if isinstance(splits, dict) else None
+    digest = split.get("digest") if isinstance(split, dict) else None
+    return digest if isinstance(digest, str) else ""
 
 
 def _what_is_missing(run: Run) -> Iterator[str]:
@@ -287,7 +300,7 @@ def _what_is_missing(run: Run) -> Iterator[str]:
         if line.get("collapsed"):
             collapsed.setdefault(line["collapsed"], []).append(f"{line['step']:,}")
     for name, steps in collapsed.items():
-        at = f"step{'s' * (len(steps) > 1)} {', '.join(steps)}"
+        at = f"{'step' if len(steps) == 1 else 'steps'} {', '.join(steps)}"
         yield f"Collapse alarm at {at}: nearly all pixels were predicted as {name}."
 
 

@@ -86,7 +86,7 @@ def _compiled(setup: Setup) -> Step:
 def _log(setup: Setup, step: int, recent: log.Recent, speed: log.Rate) -> None:
     values = recent.mean() | {"images_per_second": speed.per_second()}
     setup.writer.write("train", step, values)
-    setup.progress.report(step, values["loss"], values["images_per_second"])
+    setup.progress.report(values["loss"], values["images_per_second"])
     if values["gradient_norm"] == 0:
         setup.progress.say(alarms.nothing_learned(step, setup.experiment.data.name))
     speed.restart()

@@ -1,5 +1,7 @@
 """Evaluation during training: numbers for the log, the collapse alarm, pictures."""
 
+import math
+
 import jax
 from jax.sharding import Mesh
 
@@ -36,15 +38,22 @@ def validate(
         crop=data.crop_size,
         threads=data.threads,
         mesh=mesh,
+        loss=experiment.loss,
     )
     summary = summarize(result.confusion)
     means = {name: getattr(summary, name) for name in
              ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")}  # fmt: skip
     per_class = dict(zip(names, summary.iou.tolist(), strict=True))
     absent = [names[c] for c in summary.absent]
-    values = means | {"iou": per_class, "absent": absent, "seconds": round(result.seconds, 3)}
-    line = ", ".join(f"{name} {value:.4f}" for name, value in means.items())
-    progress.say(f"step {step}: {line}" + f"; not in the truth: {', '.join(absent)}" * bool(absent))
+    pixels, images = int(result.confusion.sum()), len(result.images)
+    reduction = experiment.loss.reduction
+    loss = {"cross_entropy": _as_in_training(result.loss, pixels, images, reduction)}
+    values = (
+        means | loss | {"iou": per_class, "absent": absent, "seconds": round(result.seconds, 3)}
+    )
+    line = ", ".join(f"{name} {value:.4f}" for name, value in (means | loss).items())
+    missing = f"; not in the truth: {', '.join(absent)}" if absent else ""
+    progress.say(f"step {step}: {line}{missing}")
     shares = result.confusion.sum(axis=0) / max(result.confusion.sum(), 1)
     top = int(shares.argmax())
     if shares[top] > COLLAPSED:
@@ -57,6 +66,13 @@ def validate(
     writer.write("eval", step, values)
     if processes.is_main():
         _draw(experiment, state, step, source, writer)
+
+
+def _as_in_training(mean: float | None, pixels: int, images: int, reduction: str) -> float:
+    """The mean cross-entropy of the split, divided by what training divides its own by."""
+    if mean is None:
+        return math.nan
+    return mean * pixels / images if reduction == "images" else mean
 
 
 def _draw(
@@ -76,6 +92,6 @@ def _draw(
     for i in range(min(experiment.train.pictures, len(source))):
         example = source[i]
         prediction, _ = predict(held, example["image"])
-        parts = [example["image"], labels.colour(example["label"]), labels.colour(prediction)]
-        picture = overlay.strip(parts, [example["name"], "truth", "prediction"])
+        truth = example["label"]
+        picture = overlay.compared(example["image"], truth, prediction, labels, example["name"])
         writer.picture(step, f"eval/{i}", picture)

@@ -2,27 +2,21 @@
 
 import collections
 import contextlib
-import datetime
 import json
 import math
 import pathlib
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
-import tqdm
 
-from jaxseg import whole_file
+from jaxseg import progress, whole_file
 from jaxseg.errors import naming
 from jaxseg.types import Array
 from jaxseg.workdir import files, schema
 from jaxseg.workdir.event_file import EventFile
-
-_SECONDS_BETWEEN_LINES = 10.0  # of progress where there is no terminal
-
 
 _BEGIN = b'{"kind": "'  # of each line of metrics.jsonl
 
@@ -80,7 +74,7 @@ def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 class Progress:
-    """A bar with rate, remaining time and loss on a terminal; now and then a line elsewhere.
+    """How far the training is, with its loss and rate; see `progress.Progress`.
 
     Args:
       total: steps of the whole run.
@@ -89,45 +83,17 @@ class Progress:
     """
 
     def __init__(self, total: int, done: int, *, quiet: bool = False) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._quiet = quiet
-        self._total, self._first = total, done
-        self._began = self._last_line = time.monotonic()
-        self._bar = tqdm.tqdm(
-            total=total,
-            initial=done,
-            desc="train",
-            unit="step",
-            dynamic_ncols=True,
-            disable=quiet or not self._terminal,
-        )
+        self._bar = progress.Progress(total, "train", unit="step", done=done, hidden=quiet)
+        self.say, self.close = self._bar.say, self._bar.close
 
     def step(self) -> None:
         """One more step is done."""
-        self._bar.update()
+        self._bar.advance()
 
-    def report(self, step: int, loss: float, images_per_second: float) -> None:
+    def report(self, loss: float, images_per_second: float) -> None:
         """Shows the numbers of a log step."""
         rate = "" if math.isnan(images_per_second) else f", {images_per_second:.1f} images/s"
-        self._bar.set_postfix_str(f"loss {loss:.4f}{rate}")
-        now = time.monotonic()
-        if self._quiet or self._terminal or step <= self._first:
-            return
-        if now - self._last_line >= _SECONDS_BETWEEN_LINES or step == self._total:
-            self._last_line = now
-            left = (now - self._began) / (step - self._first) * (self._total - step)
-            remaining = datetime.timedelta(seconds=round(left))
-            self.say(f"step {step}/{self._total}, loss {loss:.4f}{rate}, {remaining} left")
-
-    def say(self, line: str) -> None:
-        """Prints a line above the bar."""
-        if not self._quiet:
-            tqdm.tqdm.write(line, file=sys.stderr)
-            sys.stderr.flush()
-
-    def close(self) -> None:
-        """Leaves the bar as it stands."""
-        self._bar.close()
+        self._bar.note(f"loss {loss:.4f}{rate}")
 
 
 class Rate:

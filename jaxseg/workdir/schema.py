@@ -22,7 +22,8 @@ _HEADLINE = ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")
 
 LINE: Mapping[str, Check] = {  # of metrics.jsonl, beside "kind" and "step"
     "time": is_number,
-    **dict.fromkeys(("loss", "learning_rate", "images_per_second", "gradient_norm"), _MAYBE),
+    **dict.fromkeys(("loss", "cross_entropy", "learning_rate"), _MAYBE),
+    **dict.fromkeys(("images_per_second", "gradient_norm"), _MAYBE),
     **dict.fromkeys(_HEADLINE, _MAYBE),
     "iou": mapping_of(_MAYBE),
     "absent": optional(list_of(is_text)),

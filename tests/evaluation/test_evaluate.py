@@ -71,7 +71,7 @@ def start(model=None):
     return (model or Local()).init(jax.random.key(1), jnp.zeros((1, 8, 8, 3)), train=False)
 
 
-def run(source, protocol=None, *, variables=None, mesh=None, model=None):
+def run(source, protocol=None, *, variables=None, mesh=None, model=None, loss=None):
     return evaluate.evaluate(
         model or Local(),
         variables or start(),
@@ -83,6 +83,7 @@ def run(source, protocol=None, *, variables=None, mesh=None, model=None):
         threads=0,
         mesh=mesh,
         progress=False,
+        loss=loss,
     )
 
 
@@ -177,6 +178,49 @@ def test_calibration_error_and_area_are_numpys_whatever_the_batch(source):
         assert not plain.probabilities
 
 
+WEIGHTED = config.Loss(class_weights=(0.5, 2.0, 1.0, 3.0), label_smoothing=0.1)
+
+
+def losses_of(source, protocol, loss):
+    """The loss of each valid pixel in NumPy, float64, from the probabilities of each image."""
+    predict = infer.make_probabilities(Local(), protocol, MEAN, STD)
+    found = []
+    for example in source.examples:
+        scores = np.asarray(predict(start(), example["image"][None])[0], np.float64)
+        label, logs = example["label"], np.log(scores)
+        valid = label != IGNORE
+        truth = np.eye(4)[label[valid]]
+        target = (1 - loss.label_smoothing) * truth + loss.label_smoothing / 4
+        weights = np.asarray(loss.class_weights or np.ones(4))[label[valid]]
+        found.append(-weights * np.sum(target * logs[valid], axis=-1))
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize("loss", [config.Loss(), WEIGHTED])
+def test_the_loss_is_the_mean_over_the_valid_pixels_of_the_split_whatever_the_batch(loss):
+    source = Pictures()
+    source.examples[2]["label"][:] = IGNORE
+    expected = losses_of(source, config.Eval(), loss).mean()
+    per_image = np.mean(
+        [losses_of(Pictures(1, seed), config.Eval(), loss).mean() for seed in (0, 1)]
+    )
+    assert abs(per_image - expected) > 1e-3  # the mean of images' means is another number
+    for batch_size in (1, 3, 7):
+        protocol = config.Eval(batch_size=batch_size, size=(12, 14) if batch_size == 7 else (0, 0))
+        found = run(source, protocol, loss=loss)
+        np.testing.assert_allclose(found.loss, expected, rtol=2e-6)
+        np.testing.assert_array_equal(found.confusion, run(source, protocol).confusion)
+    assert run(source).loss is None
+
+
+def test_the_loss_of_several_views_is_that_of_their_probabilities():
+    source, flipped = Pictures(), config.Eval(batch_size=3, flip=True)
+    expected = losses_of(source, flipped, WEIGHTED).mean()
+    np.testing.assert_allclose(run(source, flipped, loss=WEIGHTED).loss, expected, rtol=2e-6)
+    counted = config.Eval(batch_size=3, flip=True, calibration=True)
+    np.testing.assert_allclose(run(source, counted, loss=WEIGHTED).loss, expected, rtol=2e-6)
+
+
 def test_only_the_first_examples_are_read_when_asked():
     source = Pictures()
     found = run(source, config.Eval(batch_size=2, examples=3))
@@ -246,17 +290,18 @@ def test_an_image_that_is_larger_than_the_frame_of_the_protocol_has_its_own():
 TWO_DEVICES = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=2"
 WORKER = """
 import json, sys
-from jaxseg import distributed
-process, processes, port = map(int, sys.argv[1:])
-distributed.initialize(f"127.0.0.1:{port}", processes, process)
+from jaxseg.runtime import processes
+process, count, port = map(int, sys.argv[1:])
+processes.initialize(f"127.0.0.1:{port}", count, process)
 import jax, numpy as np
 from jaxseg import config
-from tests.evaluation.test_evaluate import Pictures, run
-protocol = config.Eval(batch_size=3, size=(12, 14), flip=True, calibration=True)  # 3 becomes 4
 from jaxseg.runtime.mesh import make_mesh
-result = run(Pictures(), protocol, mesh=make_mesh(rows=2))
+from tests.evaluation.test_evaluate import WEIGHTED, Pictures, run
+protocol = config.Eval(batch_size=3, size=(12, 14), flip=True, calibration=True)  # 3 becomes 4
+result = run(Pictures(), protocol, mesh=make_mesh(rows=2), loss=WEIGHTED)
 told = {"devices": jax.device_count(), "images": result.images}
 told["calibration"] = result.probabilities["calibration_error"]
+told["loss"] = result.loss
 print(json.dumps(told | {"confusion": result.confusion.tolist()}))
 """
 
@@ -280,7 +325,7 @@ def test_two_processes_of_two_devices_count_the_same():
     ]
     done = [worker.communicate(timeout=300) for worker in workers]
     protocol = config.Eval(batch_size=7, size=(12, 14), flip=True, calibration=True)
-    here = run(Pictures(), protocol)
+    here = run(Pictures(), protocol, loss=WEIGHTED)
     for worker, (out, error) in zip(workers, done, strict=True):
         assert worker.returncode == 0, error
         told = json.loads(out.splitlines()[-1])
@@ -288,6 +333,7 @@ def test_two_processes_of_two_devices_count_the_same():
         assert told["confusion"] == here.confusion.tolist()
         assert told["images"] == here.images
         assert told["calibration"] == here.probabilities["calibration_error"]
+        assert told["loss"] == pytest.approx(here.loss, rel=2e-6)
 
 
 def test_a_mesh_of_one_device_counts_the_same():
@@ -343,7 +389,7 @@ def test_run_writes_numbers_and_pictures_of_the_newest_checkpoint(run_folder, ca
     assert f"worst_1_picture_{order[-1]}.png" in pictures
     printed = capsys.readouterr().out
     between = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-    assert f"{100 * summary.miou:.2f} {between} (95 %, over images)" in printed
+    assert f"{100 * summary.miou:.2f}  {between} (95 %, over images)" in printed
     assert "absent from the truth: unicorn" in printed
     assert "step 2 of one run on 7 images" in printed
     assert (record["runs"], record["seed"]) == (1, 0)

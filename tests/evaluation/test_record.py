@@ -31,29 +31,38 @@ def test_tags_tell_protocols_apart():
 def test_the_table_is_aligned_and_says_what_is_not_defined():
     confusion = np.array([[90, 10, 0], [0, 0, 0], [5, 0, 95]])
     lines = record.table(confusion, ("road", "a long name of a class", "car")).splitlines()
-    assert [len(line) for line in lines[:4]] == [len(lines[0])] * 4
-    assert lines[1].split() == ["road", "85.71", "92.31", "94.74", "90.00", "50.00"]
-    assert lines[2].split()[-3:] == ["0.00", "-", "0.00"]
+    assert [len(line) for line in lines[:5]] == [len(lines[0])] * 5
+    assert lines[2].split() == ["road", "85.71", "92.31", "94.74", "90.00", "50.00"]
+    assert lines[3].split()[-3:] == ["0.00", "–", "0.00"]
     assert lines[-1] == "absent from the truth: a long name of a class"
 
 
 def test_the_table_shows_the_interval_beside_miou():
     confusion = np.array([[90, 10], [5, 95]])
     printed = record.table(confusion, ("a", "b"), (0.70123, 0.74449))
-    assert " 86.04 [70.1, 74.4] (95 %, over images)\n" in printed
+    assert " 86.04  [70.1, 74.4] (95 %, over images)\n" in printed
     assert printed.count("over images") == 1
     plain = record.table(confusion, ("a", "b"))
     assert "over images" not in plain
     for label, value in (
         ("mean Dice", 92.5),
         ("Cohen's kappa", 85.0),
-        ("mIoU, absent as 1", 86.04),
     ):
         line = next(line for line in plain.splitlines() if line.startswith(label))
         assert abs(float(line.removeprefix(label)) - value) < 0.02
 
 
-def test_pictures_show_image_truth_and_prediction(tmp_path):
+def test_a_number_that_is_the_same_by_every_way_to_count_stands_once():
+    same = "equal to mIoU here: mIoU of the truth's classes; mIoU, absent as 0; mIoU, absent as 1"
+    printed = record.table(np.array([[90, 10], [5, 95]]), ("a", "b"))
+    assert same in printed
+    assert [line for line in printed.splitlines() if line.startswith("mIoU")][1:] == []
+    one_absent = record.table(np.array([[90, 10, 0], [5, 95, 0], [0, 0, 0]]), ("a", "b", "c"))
+    assert "equal to mIoU here: mIoU of the truth's classes\n" in one_absent
+    assert "mIoU, absent as 0       57.36" in one_absent
+
+
+def test_pictures_show_image_truth_prediction_and_errors(tmp_path):
     path = tmp_path / record.picture_name("best", 1, "a/b c.png")
     assert record.picture_parts(path) == ("best", 1, "a_b_c.png")
     shape = (60, 80)
@@ -62,5 +71,7 @@ def test_pictures_show_image_truth_and_prediction(tmp_path):
     record.write_picture(path, image, truth, prediction, LABELS)
     drawn = np.asarray(record.Image.open(path))
     seen = {tuple(colour) for colour in drawn.reshape(-1, 3)}
-    assert {(77, 77, 77), LABELS.palette[1], LABELS.palette[2]} <= seen
-    assert drawn.shape[1] >= 3 * 80
+    wrong = record.overlay.ERRORS.palette[1]
+    assert {(77, 77, 77), LABELS.palette[1], LABELS.palette[2], wrong} <= seen
+    assert drawn.shape[1] >= 2 * 80
+    assert drawn.shape[0] >= 2 * 60

@@ -60,3 +60,40 @@ def test_a_strip_holds_every_image_unchanged(image):
     np.testing.assert_array_equal(strip[top + 10 : top + 30, -30:], image[:20, :30])
     with pytest.raises(ValueError, match="2 images cannot stand under 1 titles"):
         overlay.strip([image, image], ["one"])
+
+
+def test_the_map_of_errors_tells_right_wrong_and_void():
+    truth = np.array([[0, 1, 255, 2]], np.uint8)
+    prediction = np.array([[0, 2, 1, 2]], np.uint8)
+    np.testing.assert_array_equal(overlay.errors(truth, prediction), [[0, 1, 255, 0]])
+
+
+# Machado, Oliveira and Fernandes, "A physiologically-based model for simulation of color vision
+# deficiency" (2009), severity 1.0: linear RGB as it is seen without one kind of cone.
+BLIND = {
+    "none": np.eye(3),
+    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+    "monochromacy": np.tile([0.2126, 0.7152, 0.0722], (3, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", BLIND)
+def test_the_colours_of_errors_differ_in_brightness_for_everyone(kind):
+    colours = overlay.ERRORS.colour(np.array([0, 1, 255])) / 255
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.transpose(BLIND[kind]), 0, 1)
+    right, wrong, void = seen @ [0.2126, 0.7152, 0.0722]
+    contrast = [(wrong + 0.05) / (right + 0.05), (void + 0.05) / (wrong + 0.05)]  # WCAG 2
+    assert contrast[0] >= 3
+    assert contrast[1] >= 1.5
+
+
+def test_a_comparison_holds_four_pictures_and_two_legends(image):
+    truth, prediction = np.zeros((40, 60), np.uint8), np.zeros((40, 60), np.uint8)
+    truth[:10], prediction[30:] = 255, 1
+    sheet = overlay.compared(image, truth, prediction, SPEC)
+    assert sheet.shape[1] == overlay.strip([image, image], ["", ""]).shape[1]
+    found = {tuple(colour) for colour in sheet.reshape(-1, 3)}
+    assert {*SPEC.palette[:2], *overlay.ERRORS.palette, (224, 224, 192)} <= found

@@ -33,6 +33,21 @@ def test_rows_are_those_of_the_resized_map(convention, size):
         np.testing.assert_allclose(rows(index), expected[:, index], atol=1e-5)
 
 
+def test_sums_count_each_row_once(narrow_bands):
+    x = _scores(2, 4, 4, 5)
+    rows = row_bands.enlarged(x, (17, 13), "half_pixel")
+    whole = resize_bilinear(x, (17, 13), convention="half_pixel")
+    heights = jnp.arange(17.0)
+
+    def each(band, index):
+        return heights[index][:, None] * band.max(axis=-1)
+
+    best, sums = jax.jit(lambda: row_bands.best_and_sums(rows, (2, 17, 13, 5), each))()
+    np.testing.assert_array_equal(best, row_bands.best_classes(rows, (2, 17, 13, 5)))
+    expected = (heights[:, None] * whole.max(axis=-1)).sum(axis=(1, 2))
+    np.testing.assert_allclose(sums, expected, rtol=1e-5)
+
+
 def test_the_best_class_does_not_depend_on_the_bands(narrow_bands):
     x = _scores(2, 4, 4, 5)
     whole = resize_bilinear(x, (17, 13), convention="half_pixel")

@@ -1,6 +1,7 @@
 """The boundary suite in a report: curve, means, classes; void that outlines; two protocols."""
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from jaxseg.evaluation import boundary_suite
 from jaxseg.reporting import boundary, plots, run_folder
@@ -84,7 +85,7 @@ def test_protocols_of_a_run_are_lines_of_one_plot(tmp_path):
         ("val", 0, 0),
         ("val_crf", 1, 0),
     ]
-    assert lines[1].values[0] == 0.55
+    assert lines[1].y[0] == 0.55
 
 
 def test_runs_have_their_colours_and_protocols_their_dashes(tmp_path):
@@ -110,8 +111,8 @@ def test_where_void_outlines_objects_boundary_f_is_left_out(tmp_path):
     parsed = page(folder, output=tmp_path)
     assert parsed.table("boundary IoU")[0] == ["sky", "25.00"]
     assert "boundary F means nothing and is left out" in parsed.text
-    figure = plots.trimap(*boundary.lines([run_folder.load(folder)]))
-    axes = figure.axes[0]
+    axes = Figure().add_subplot()
+    plots.trimap(axes, *boundary.lines([run_folder.load(folder)]))
     assert axes.get_xlabel() == "width of the band around void, px"
     np.testing.assert_allclose(axes.lines[0].get_ydata()[:2], [0.5, 0.51])
 

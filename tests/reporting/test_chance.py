@@ -47,9 +47,9 @@ def test_seeds_go_together_where_nothing_else_differs(tmp_path):
     again = scored(tmp_path / "again", miou=0.1, seed=4)  # of a seed that is there
     found = chance.over_seeds(loaded(*same, *other, again))
     interval = intervals.seed_interval([0.51, 0.52, 0.54])
-    text = f"52.33 [{100 * interval.low:.1f}, {100 * interval.high:.1f}], 3 seeds"
-    assert found == {(folder, "val"): text for folder in (*same, again)}
-    assert chance.over_seeds(loaded(same[2], again)) == {}
+    text = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    assert found == [(("s1", "s2", "s4"), "streets val", "52.33", text, 3)]
+    assert chance.over_seeds(loaded(same[2], again)) == []
 
 
 def test_each_is_held_against_the_first_of_its_protocol(tmp_path):
@@ -81,10 +81,10 @@ def test_protocols_of_a_run_are_held_against_its_main_one(tmp_path):
         ("a, streets", "val", "val_os8", "not distinguishable"),
     ]
     parsed = page(folder, output=tmp_path)
-    rows = {row[0]: row[5] for row in parsed.table("against the first")}
-    for difference in found:
-        assert rows[difference.second] == difference.text + difference.verdict
-    assert {rows[tag] for tag in ("val", "val_old", "val_without", "val_first3")} == {""}
+    rows = {row[0]: row[3:] for row in parsed.table("against the first")}
+    assert rows["val_crf"][2] == found[0].text + found[0].verdict
+    assert rows["val_os8"][0] == "the same counts asval"  # with a space between
+    assert {rows[tag][2] for tag in ("val", "val_old", "val_without", "val_first3")} == {""}
     compared = tables((tmp_path / "report.md").read_text())[1]
     assert [row[1:4] for row in compared[1:]] == [[d.second, d.first, d.verdict] for d in found]
 
@@ -137,19 +137,19 @@ def test_the_report_shows_both_and_merges_neither(tmp_path):
     ]
     parsed = page(*folders, output=tmp_path)
     text = (tmp_path / "report.md").read_text()
-    numbers, differences, *_ = tables(text)
+    numbers, seeds, differences, *_ = tables(text)
     heads, *rows = numbers
-    images, seeds = heads.index("95 % over images"), heads.index("mean and 95 % over seeds")
+    images = heads.index("95 % over images")
     interval = intervals.bootstrap_miou(COUNTS)
     shown = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-    assert [row[images] for row in rows] == [shown, "[100.0, 100.0]", "-"]
-    assert len({row[seeds] for row in rows}) == 1
-    assert rows[0][seeds].endswith(", 3 seeds")
+    assert [row[images] for row in rows] == [shown, "[100.0, 100.0]", "–"]
+    assert seeds[0][-1] == "95 % over seeds"
+    assert [row[:3] for row in seeds[1:]] == [["one, two, old", "streets val", "3"]]
     assert differences[1][:4] == ["streets val", "two", "one", "two is better"]
     assert "difference: old. Evaluating again writes them." in text
-    html = parsed.table("measured on")
-    assert [row[4] for row in html] == [shown, "[100.0, 100.0]", "–"]
-    assert [row[5].replace("\xa0", " ") for row in html] == [row[seeds] for row in rows]
+    html = parsed.table("fw IoU")
+    assert [row[2] for row in html] == [shown, "[100.0, 100.0]", "–"]
+    assert parsed.table("seeds") == seeds[1:]
     assert parsed.table("verdict")[0] == [
         "streets val",
         "two",

@@ -15,7 +15,7 @@ from jaxseg.evaluation.record import MEANS
 from jaxseg.reporting import evaluation
 from tests.reporting.test_run_folder import CONFUSION, LABELS, write_evaluation, write_run
 
-VOID = {"meta", "link", "img", "br", "hr", "input", "path", "use", "rect", "circle", "line"}
+VOID = {"meta", "link", "img", "br", "hr", "input", "source"}
 
 
 class Page(html.parser.HTMLParser):
@@ -24,7 +24,7 @@ class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.open, self.ids, self.links, self.resources = [], [], [], []
-        self.tables, self.words, self.images, self.drawn = [], [], [], 0
+        self.tables, self.words, self.images, self.plots = [], [], [], []
         self.feed(text)
         self.close()
         assert self.open == []
@@ -34,7 +34,7 @@ class Page(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self._look(tag, dict(attributes))
-        if tag not in VOID or "svg" in self.open:
+        if tag not in VOID:
             self.open.append(tag)
         if tag == "table":
             self.tables.append([])
@@ -48,7 +48,7 @@ class Page(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" in self.open or "svg" in self.open:
+        if "style" in self.open:
             return
         self.words.append(data)
         if "td" in self.open or "th" in self.open:
@@ -58,15 +58,25 @@ class Page(html.parser.HTMLParser):
         assert tag != "script"
         if "id" in attributes:
             self.ids.append(attributes["id"])
-        for name in ("src", "href", "xlink:href", "data", "action"):
+        for name in ("src", "srcset", "href", "data", "action"):
             if name in attributes:
                 (self.links if attributes[name].startswith("#") else self.resources).append(
                     attributes[name]
                 )
+        if tag == "source":
+            assert attributes["media"] == "(prefers-color-scheme: dark)"
+            self.dark = attributes["srcset"]
         if tag == "img":
             assert attributes["alt"]
-            self.images.append(attributes["src"])
-        self.drawn += tag == "svg"
+            if attributes["src"].startswith("data:image/svg+xml"):
+                self.plots.append((attributes["alt"], attributes["src"], self.dark))
+            else:
+                assert self.open[-2:] == ["details", "summary"]
+                self.images.append(attributes["src"])
+
+    @property
+    def drawn(self):
+        return len(self.plots)
 
     @property
     def text(self):
@@ -85,8 +95,15 @@ def page(*folders, output):
     assert len(set(parsed.ids)) == len(parsed.ids)
     assert {link[1:] for link in parsed.links} <= set(parsed.ids)
     assert all(resource.startswith("data:") for resource in parsed.resources)
-    remote = re.findall(r"""(?:url\(|@import|src=|href=)\s*["']?(?!#|data:)[^\s"')]+""", text)
+    remote = re.findall(
+        r"""(?:url\(|@import|src=|srcset=|href=)\s*["']?(?!#|data:)[^\s"')]+""", text
+    )
     assert remote == []
+    for _, *drawings in parsed.plots:
+        for uri in drawings:
+            drawing = base64.b64decode(uri.removeprefix("data:image/svg+xml;base64,")).decode()
+            assert "<script" not in drawing
+            assert re.findall(r"""(?:url\(|href=)["']?(?!#)[^\s"')]+""", drawing) == []
     return parsed
 
 
@@ -123,8 +140,75 @@ def test_a_page_of_one_run(one_run):
         assert part in text
     rows = {row[0]: row[1] for row in parsed.table("what it is")}
     assert rows["Cohen's kappa"] == two(metrics["kappa"])
-    assert len(rows) == 9
+    assert len(rows) == 6
+    assert text.count("mIoU of the truth's classes; mIoU, absent as 0; mIoU, absent as 1") == 1
     assert parsed.drawn == 5  # loss, mIoU, learning rate, speed, images
+    assert parsed.plots[0][0] == "Training loss: from 0.3 at step 10 to 0.03 at step 100"
+    assert "mIoU while training, %: from 25.00 % at step 50 to 50.00 %" in parsed.plots[1][0]
+    assert all(light != dark for _, light, dark in parsed.plots)
+
+
+def test_the_validation_loss_stands_beside_the_training_loss(tmp_path):
+    folder = write_run(tmp_path / "one")
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["cross_entropy"] = line["loss"] if line["kind"] == "train" else 0.5 + line["step"]
+
+    def write():
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+        return page(folder, output=folder)
+
+    whole = write()
+    assert whole.drawn == 5  # the loss is the cross-entropy and is not drawn twice
+    assert whole.plots[0][0] == (
+        "Cross-entropy: training, and validation dashed: from 0.3 at step 10 to 0.03 at step 100; "
+        "validation: from 50.5 at step 50 to 100 at step 100"
+    )
+    assert "mean over all valid pixels of the split" in whole.text
+    for line in lines:
+        line["loss"] = 1.0
+    assert write().plots[1][0].startswith("Training loss, all terms: from 1 at")
+
+
+def test_numbers_of_other_images_have_no_best(tmp_path):
+    first = write_run(tmp_path / "a")
+    better = write_run(tmp_path / "b")
+    write_evaluation(better, confusion=CONFUSION + 40 * np.eye(3, dtype=int))
+    both = page(first, better, output=tmp_path)
+    assert (tmp_path / "report.html").read_text().count(' best">') == 4 + 3
+    assert "No number is marked" not in both.text
+    for change, why in (
+        ({"data": "roads"}, "other data sets"),
+        ({"names": ["sky", "pole | sign", "bus"]}, "other classes"),
+        ({"images": [{"name": "z", "miou": 0.5}]}, "other images"),
+        ({"split": "test"}, "other splits"),
+    ):
+        path = write_evaluation(better, confusion=CONFUSION + 40 * np.eye(3, dtype=int))
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+        assert f"measured on {why}." in page(first, better, output=tmp_path).text
+        assert (tmp_path / "report.html").read_text().count(' best">') == 0
+    for folder, digest in ((first, "1"), (better, "2")):
+        path = write_evaluation(folder)
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"data_digest": digest}))
+    assert "other images of the same names" in page(first, better, output=tmp_path).text
+
+
+def test_runs_that_keep_nothing_of_their_images_are_not_ranked(tmp_path):
+    folders = [write_run(tmp_path / name, evaluated=False) for name in "ab"]
+    assert "of which it is not known" in page(*folders, output=tmp_path).text
+    for folder in folders:
+        kept = {"name": "streets", "splits": {"val": {"digest": "c0ffee"}}}
+        (folder / "data.json").write_text(json.dumps(kept))
+    assert "No number is marked" not in page(*folders, output=tmp_path).text
+
+
+def test_a_protocol_with_the_same_counts_is_not_written_out_again(tmp_path):
+    folder = write_run(tmp_path / "one")
+    write_evaluation(folder, "val_flip")
+    write_evaluation(folder, "val_os8", confusion=CONFUSION.T)
+    rows = page(folder, output=folder).table("protocol")
+    assert [len(row) for row in rows] == [9, 9, 5]
+    assert rows[-1][3] == "the same counts asval"  # with a space between
 
 
 def test_numbers_of_probabilities_are_shown_where_they_were_asked_for(tmp_path, one_run):
@@ -138,7 +222,7 @@ def test_numbers_of_probabilities_are_shown_where_they_were_asked_for(tmp_path, 
     assert "calibration error, %3.21" in parsed.text
     text = (folder / "report.md").read_text()
     assert re.search(r"calibration error \| +area under the ROC curve \|", text)
-    assert re.search(r" 3\.21 \| +- \|", text)
+    assert re.search(r" 3\.21 \| +– \|", text)
     assert "- calibration error: mean over pixels" in text
 
 
@@ -193,14 +277,15 @@ def test_several_runs_and_what_differs(tmp_path):
     write_evaluation(second, confusion=CONFUSION + 40 * np.eye(3, dtype=int))
     write_evaluation(second, "val_flip")
     parsed = page(first, second, output=tmp_path)
-    rows = parsed.table("measured on")
+    assert "All of them: DeepLabV3; streets val, step 100; 100 steps." in parsed.text
+    rows = parsed.table("fw IoU")
     assert [row[0] for row in rows] == ["x/run", "y/run"]
     for row, folder in zip(rows, (first, second), strict=True):
         metrics = metrics_of(folder)
         names = ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")
-        assert [row[3], *row[5:8]] == [two(metrics[name]) for name in names]
-        assert row[4] == "–", "an evaluation without counts of images"
-    assert [row[8:] for row in rows] == [["100", "91 s", "12.5"], ["100", "91 s", "3.25"]]
+        assert [row[1], *row[3:6]] == [two(metrics[name]) for name in names]
+        assert row[2] == "–", "an evaluation without counts of images"
+    assert [row[6:] for row in rows] == [["91 s", "12.5"], ["91 s", "3.25"]]
     assert parsed.table("field") == [
         ["model.backbone.output_stride", "16", "8"],
         ["model.atrous_rates", "6, 12, 18", "12, 24"],
@@ -261,7 +346,7 @@ def tables(markdown):
         bars = [[m.start() for m in re.finditer(r"(?<!\\)\|", line)] for line in lines]
         assert all(places == bars[0] for places in bars)
         cells = [[c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
-        assert all(re.fullmatch(r"-{2,}[-:]", cell) for cell in cells[1])
+        assert all(re.fullmatch(r":-{2,}|-{2,}:", cell) for cell in cells[1])
         found.append([cells[0], *cells[2:]])
     return found
 
@@ -277,12 +362,13 @@ def test_the_markdown_table(tmp_path, monkeypatch):
     names = ("pixel_accuracy", "mean_accuracy", "fwiou")
     assert numbers[1:] == [
         ["a\\|b", "DeepLabV3", f"streets {tag}",
-         two(metrics_of(first, tag)["miou"]), "-",
+         two(metrics_of(first, tag)["miou"]), "–",
          *(two(metrics_of(first, tag)[name]) for name in names), "12.5"]
         for tag in ("val", "val_flip")
     ] + [["second", "DeepLabV3", "streets val, step 50, during training",
-          "25.00", "-", "50.00", "40.00", "30.00", "12.5"]]  # fmt: skip
-    others = ("mean_dice", "kappa", "miou_truth", "miou_zero", "miou_one")
+          "25.00", "–", "50.00", "40.00", "30.00", "12.5"]]  # fmt: skip
+    others = ("mean_dice", "kappa")
+    assert "Equal to mIoU here: mIoU of the truth's classes; mIoU, absent as 0; mIoU" in text
     assert means[1:] == [
         ["a\\|b", f"streets {tag}", *(two(metrics_of(first, tag)[name]) for name in others)]
         for tag in ("val", "val_flip")
@@ -308,7 +394,7 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
     folder = write_run(tmp_path / "one")
     assert report.main([str(folder), f"--output={tmp_path / 'new' / 'folder'}"]) == 0
     out, err = capsys.readouterr()
-    assert "| one | DeepLabV3 |" in out
+    assert "| one   | DeepLabV3 |" in out
     assert err.strip() == str(tmp_path / "new/folder/report.html")
     assert report.main([str(folder), str(tmp_path / "none")]) == 1
     out, err = capsys.readouterr()

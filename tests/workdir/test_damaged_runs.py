@@ -11,7 +11,7 @@ import pytest
 
 from experiments.ablation import job_folder
 from jaxseg import report
-from jaxseg.reporting import run_folder
+from jaxseg.reporting import figures, plots, run_folder
 from jaxseg.workdir import environment, log
 from tests.reporting.test_run_folder import CONFUSION, experiment, write_evaluation, write_run
 
@@ -90,7 +90,7 @@ def run(good, tmp_path):
 @pytest.fixture(autouse=True)
 def no_plots(monkeypatch):
     """Plots are drawn by the tests of values alone: they take half a second each."""
-    monkeypatch.setattr(report.page.report_plots, "svg", lambda *_: "")
+    monkeypatch.setattr(plots, "image", lambda _: ("data:,", "data:,"))
 
 
 def written(folder):
@@ -104,7 +104,7 @@ def written(folder):
 @pytest.mark.parametrize("name", FILES)
 def test_a_report_names_what_it_cannot_read(run, monkeypatch, name, harm):
     if name not in ("metrics.jsonl", "eval/val.json"):
-        monkeypatch.setattr(report.page, "_plots", lambda _: [])
+        monkeypatch.setattr(figures, "plots", lambda _: [])
     harm(run / name)
     text = written(run)
     if name != "experiment.py":  # of which a report needs one sentence that may be missing
@@ -149,7 +149,7 @@ def _without(value, path):
 def test_any_value_of_another_kind_is_left_out_of_the_report(run, monkeypatch, name, step):
     values = json.loads((run / name).read_text())
     if not name.startswith("eval"):
-        monkeypatch.setattr(report.page, "_plots", lambda _: [])
+        monkeypatch.setattr(figures, "plots", lambda _: [])
     for number, path in itertools.islice(enumerate(_paths(values)), 0, None, step):
         odd = ODD[number % len(ODD)]
         changed = _with(values, path, odd) if number % 4 else _without(values, path)

@@ -106,27 +106,27 @@ def test_the_rate_leaves_pauses_out(monkeypatch):
     assert rate.per_second() == pytest.approx(15 / 5)
 
 
-def test_progress_without_a_terminal_is_a_line_now_and_then(monkeypatch, capsys):
+def test_progress_shows_loss_and_rate(monkeypatch, capsys):
     now = [0.0]
     monkeypatch.setattr(log.time, "monotonic", lambda: now[0])
     progress = log.Progress(100, 20)
-    for step in range(21, 101):
+    for _ in range(21, 101):
         now[0] += 1
         progress.step()
-        progress.report(step, 0.5, 8.0)
+        progress.report(0.5, 8.0)
     progress.close()
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert out == ""
-    assert len(lines) == 8
-    assert lines[0] == "step 30/100, loss 0.5000, 8.0 images/s, 0:01:10 left"
-    assert lines[-1].startswith("step 100/100")
+    assert len(lines) == 9
+    assert lines[1] == "train: 30/100 steps, 1 steps/s, 0:01:10 left, loss 0.5000, 8.0 images/s"
+    assert lines[-1].startswith("train: 100/100 steps")
 
 
 def test_progress_of_other_processes_is_quiet(capsys):
     progress = log.Progress(1, 0, quiet=True)
     progress.say("hello")
-    progress.report(1, 0.5, 8.0)
+    progress.report(0.5, 8.0)
     progress.close()
     assert capsys.readouterr() == ("", "")
 

@@ -135,7 +135,7 @@ def finish(process: subprocess.Popen[str], place: Place) -> Ended:
         process.kill()
         raise
     lines = [line.rpartition("\r")[2].strip() for line in place.plain(err).splitlines()]
-    lines = [line for line in lines if line and not line.startswith("evaluate: ")]
+    lines = [line for line in lines if line and not line.startswith(("evaluate: ", "train: "))]
     return Ended(process.returncode, lines, time.monotonic() - began)
 
 

@@ -15,12 +15,12 @@ import numpy as np
 
 from experiments.ablation import job_folder
 from experiments.robustness.fuzz import harm
-from jaxseg import config, report
+from jaxseg import config
 from jaxseg.cli import stored_config
 from jaxseg.data.labels import LabelSpec
 from jaxseg.evaluation import record as results
+from jaxseg.reporting import figures, run_folder, text
 from jaxseg.reporting import page as report_page
-from jaxseg.reporting import run_folder
 from jaxseg.state import TrainState
 from jaxseg.workdir import checkpoint, data_identity, environment, log, per_image
 
@@ -114,9 +114,9 @@ class Harmed:
 
     def _report(self, folder: pathlib.Path, *, plots: bool) -> None:
         loaded = [run_folder.load(folder)]
-        report.markdown(loaded)
-        drawn = report_page._plots if plots else (lambda _: [])  # they take most of the time
-        with mock.patch.object(report_page, "_plots", drawn):
+        text.markdown(loaded)
+        drawn = figures.plots if plots else (lambda _: [])  # they take most of the time
+        with mock.patch.object(figures, "plots", drawn):
             page = report_page.html(loaded)
         assert "</html>" in page
 

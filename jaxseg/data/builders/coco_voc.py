@@ -28,6 +28,7 @@ from jaxseg.data.builders.voc2012 import LABELS
 from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import coco_masks
 from jaxseg.ignore import IGNORE
+from jaxseg.progress import over
 
 LAYOUT = (
     "{train2017,val2017}/NAME.jpg (or below images), annotations/instances_{train2017,val2017}.json"
@@ -156,7 +157,7 @@ def _pairs(
     sizes, regions = _read(listed)
     found = []
     entries = list(zip(sizes, regions, strict=True))
-    bar = pairs.progress(entries, f"drawing {split}") if split == "train" else entries
+    bar = over(entries, f"drawing {split}") if split == "train" else entries
     for (file, height, width), drawn in bar:
         name = pathlib.PurePath(file).stem
         try:

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from jaxseg.data import builders, records
 from jaxseg.data.labels import LabelSpec
 from jaxseg.ignore import IGNORE
+from jaxseg.progress import over
 
 LABELS = LabelSpec(
     names=("background", "disc", "square", "triangle", "frame", "captive", "cross"),
@@ -271,7 +271,7 @@ class Shapes(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
         config = self._config
         count = config.train if split == "train" else config.val
-        for i in tqdm(range(count), desc=f"shapes {split}", unit="image", dynamic_ncols=True):
+        for i in over(range(count), f"shapes {split}"):
             image, label = config.draw(config.seed, split, i, config.size)
             yield (
                 i,

@@ -27,6 +27,7 @@ from jaxseg.data.prepare import named_files
 from jaxseg.data.readers import pixels
 from jaxseg.errors import counted, one_line
 from jaxseg.ignore import IGNORE
+from jaxseg.progress import over
 
 _SPLITS = flags.DEFINE_list("split", [], "Splits to look at; all of them without.")
 _PICTURE = flags.DEFINE_string("picture", "", "PNG to write; NAME.png without, none: no picture.")
@@ -98,7 +99,7 @@ def _surveys(looked: Mapping[str, survey.Looked], labels: LabelSpec) -> dict[str
     with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for split, examples in looked.items():
             tasks = [pool.submit(examples.look, i) for i in range(examples.count)]
-            findings = [task.result() for task in pairs.progress(tasks, f"reading {split}")]
+            findings = [task.result() for task in over(tasks, f"reading {split}")]
             surveys[split] = survey.Survey(findings, labels)
     return surveys
 

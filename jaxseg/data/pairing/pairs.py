@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from jaxseg.data import records
 from jaxseg.data.labels import LabelSpec
@@ -22,16 +21,12 @@ from jaxseg.data.pairing.pair import Pair
 from jaxseg.data.readers import image_headers, mask_file, pixels, walk
 from jaxseg.data.readers.class_file import Classes
 from jaxseg.errors import counted
+from jaxseg.progress import over
 
 __all__ = ["Facts", "Pair", "Published", "check", "examples", "inspect"]
 
 _T = TypeVar("_T")
 _SHOWN = 40  # problems listed
-
-
-def progress(items: Sequence[_T], what: str) -> Iterable[_T]:
-    """The items, with a bar that shows the rate and the remaining time."""
-    return tqdm(items, what, unit="image", dynamic_ncols=True, mininterval=0.5)
 
 
 def beside(
@@ -165,7 +160,7 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
         for split, pairs in published.splits.items():
             heights, widths = [1], [1]
             tasks = [pool.submit(notes.facts, pair, published.colours) for pair in pairs]
-            bar = progress(list(zip(pairs, tasks, strict=True)), f"checking {split}")
+            bar = over(list(zip(pairs, tasks, strict=True)), f"checking {split}")
             for pair, task in bar:
                 try:
                     facts = task.result()
@@ -213,7 +208,7 @@ def _turned(images: Set[str]) -> str:
 def examples(published: Published, split: str) -> Iterator[tuple[int, dict[str, object]]]:
     """What TFDS writes: image bytes (`pixels.stored`), a grey PNG of raw ids, the name."""
     wide = max(published.labels.raw_to_train) > 255
-    for i, pair in enumerate(progress(published.splits[split], f"writing {split}")):
+    for i, pair in enumerate(over(published.splits[split], f"writing {split}")):
         plain = published.colours is None and pair.draw is None
         label = pair.mask.read_bytes() if plain and pair.mask.suffix != ".mat" else b""
         bits = image_headers.png_header(label)

@@ -6,14 +6,13 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tqdm import tqdm
-
 from jaxseg import whole_file
 from jaxseg.data import fingerprint
 from jaxseg.data import source as sources
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.pairing import pairs
 from jaxseg.data.prepare import prepared_from
+from jaxseg.progress import Progress
 
 _SHOWN = 5  # changes named
 _NAMES = ("prepared set", "classes given now")
@@ -40,9 +39,9 @@ def note(
     splits, kept = {}, prepared_from.Kept()
     for split, of in opened.items():
         seen = functools.partial(_keep, kept, published.splits[split] if published else ())
-        with tqdm(total=len(of), desc=f"reading {split} back", unit="image") as bar:
+        with Progress(len(of), f"reading {split} back") as bar:
             size = of.splits[split][1]
-            splits[split] = fingerprint.of_examples(len(of), of.encoded, size, bar.update, seen)
+            splits[split] = fingerprint.of_examples(len(of), of.encoded, size, bar.advance, seen)
     labels = next(iter(opened.values())).labels
     found = fingerprint.Fingerprint(name, built.name, settings, labels, splits)
     prepared_from.write(built, prepared_from.record(published, settings, kept))

@@ -18,6 +18,7 @@ from jaxseg import whole_file
 from jaxseg.data import fingerprint
 from jaxseg.data.pairing import pairs
 from jaxseg.data.readers import mask_file
+from jaxseg.progress import over
 
 FILE = "prepared_from.json"
 _FORMAT = 2
@@ -78,7 +79,7 @@ def record(
     digests = dict(kept.digests) if kept else {}
     others = [path for path in paths if path not in digests]
     with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        made = pool.map(_digest, pairs.progress(others, "digests of the files"))
+        made = pool.map(_digest, over(others, "digests of the files", unit="file"))
         digests |= dict(zip(others, made, strict=True))
     number = {path: i for i, path in enumerate(paths)}
     listed = {

@@ -23,12 +23,12 @@ def test_shapes_from_one_command_and_again(command, tmp_path):
     status, out, err = command(prepare.main, *arguments)
     assert status == 0
     assert out.startswith("Prepared shapes/a: train 5 (up to 32 x 32), val 3 (up to 32 x 32);")
-    assert "image/s" in err  # rate and remaining time
+    assert "shapes train: 5/5 images" in err
     before = files(tmp_path)
     status, out, err = command(prepare.main, *arguments, f"--export={tmp_path / 'out'}")
     assert status == 0
     assert out.startswith("Already prepared: shapes/a")
-    assert "image/s" not in err
+    assert "images" not in err
     exported = sorted((tmp_path / "out").iterdir())
     assert [p.name for p in exported] == [f"val_0000{i}.png" for i in range(3)]
     image, label = shapes.draw_example(0, "val", 1, 32)
@@ -37,7 +37,7 @@ def test_shapes_from_one_command_and_again(command, tmp_path):
     np.testing.assert_array_equal(val[1]["label"], label)
     status, _, err = command(prepare.main, *arguments, "--overwrite")
     assert status == 0
-    assert "image/s" in err
+    assert "shapes train: 5/5 images" in err
     after = files(tmp_path)
     assert {k: v for k, v in after.items() if k in before} == before  # bit for bit
 

@@ -1,0 +1,120 @@
+"""Predictions together with their loss on the truth, in one pass of the network.
+
+The loss during training is that of augmented crops; its counterpart here is that of whole images
+of the evaluation split, so that the two show when a network begins to overfit.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxseg import config
+from jaxseg.inference import row_bands
+from jaxseg.inference.infer import check_classes, has_one_view, make_probabilities, sizes_of
+from jaxseg.inference.views import Color, Views
+from jaxseg.losses import cross_entropy
+from jaxseg.types import IGNORE, Array, Variables
+
+Judge = Callable[[Variables, Array, Array, Array], tuple[Array, Array, Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelLoss:
+    """The cross-entropy of a pixel, as an experiment's training has it; hashable."""
+
+    class_weights: tuple[float, ...]
+    label_smoothing: float
+
+    @classmethod
+    def of(cls, loss: config.Loss) -> "PixelLoss":
+        """What an experiment says of the cross-entropy of one pixel."""
+        return cls(tuple(loss.class_weights), loss.label_smoothing)
+
+    def each(self, logits: Array, labels: Array) -> Array:
+        """Of each pixel, float32 [B, h, W] for logits [B, h, W, K]; 0 where void."""
+        return cross_entropy(
+            logits,
+            labels,
+            labels != IGNORE,
+            class_weights=jnp.asarray(self.class_weights) if self.class_weights else None,
+            label_smoothing=self.label_smoothing,
+        )
+
+
+def make_judge(
+    model: nn.Module,
+    protocol: config.Eval,
+    mean: Color,
+    std: Color,
+    num_classes: int,
+    loss: PixelLoss,
+) -> Judge:
+    """As `make_predictions`, with the sum of the loss over the valid pixels of each image.
+
+    Args:
+      model: gives "logits" [B, H, W, K].
+      protocol: of several views, the loss is that of the probabilities that they make together.
+      mean: of uint8 RGB.
+      std: of uint8 RGB.
+      num_classes: of the data set.
+      loss: of a pixel.
+
+    Returns:
+      A function of variables, images uint8 [B, H, W, 3], sizes int32 [B, 2] and labels [B, H, W],
+      IGNORE beyond the image, that gives class ids int32 [B, H, W], bool [B]: whether the scores
+      were all finite, and the sums, float32 [B].
+    """
+    views = Views.of(model, protocol, mean, std)
+    if has_one_view(protocol, views):
+        return functools.partial(_judge_view, views=views, num_classes=num_classes, loss=loss)
+    probabilities = make_probabilities(model, protocol, mean, std)
+
+    def judge(
+        variables: Variables, images: Array, sizes: Array, labels: Array
+    ) -> tuple[Array, Array, Array]:
+        scores = probabilities(variables, images, sizes)
+        return judge_scores(scores, labels, num_classes=num_classes, loss=loss)
+
+    return judge
+
+
+@functools.partial(jax.jit, static_argnames=("num_classes", "loss"))
+def judge_scores(
+    scores: Array, labels: Array, *, num_classes: int, loss: PixelLoss
+) -> tuple[Array, Array, Array]:
+    """Of probabilities [B, H, W, K] what `make_judge` says."""
+    check_classes(scores.shape[-1], num_classes)
+
+    def each(band: Array, index: Array) -> Array:
+        logits = jnp.log(jnp.maximum(band, jnp.finfo(band.dtype).tiny))
+        return loss.each(logits, jnp.take(labels, index, axis=1))
+
+    best, sums = row_bands.best_and_sums(row_bands.of_map(scores), scores.shape, each)
+    return best, jnp.all(jnp.isfinite(scores), axis=(1, 2, 3)), sums
+
+
+@functools.partial(jax.jit, static_argnames=("views", "num_classes", "loss"))
+def _judge_view(
+    variables: Variables,
+    images: Array,
+    sizes: Array,
+    labels: Array,
+    *,
+    views: Views,
+    num_classes: int,
+    loss: PixelLoss,
+) -> tuple[Array, Array, Array]:
+    """The same of the logits of the whole image."""
+    x, convention = views.scores(variables, views.prepared(images, sizes_of(images, sizes)))
+    check_classes(x.shape[-1], num_classes)
+    height, width = images.shape[1:3]
+    best, sums = row_bands.best_and_sums(
+        row_bands.enlarged(x, (height, width), convention),
+        (len(images), height, width, num_classes),
+        lambda band, index: loss.each(band, jnp.take(labels, index, axis=1)),
+    )
+    return best, jnp.all(jnp.isfinite(x), axis=(1, 2, 3)), sums

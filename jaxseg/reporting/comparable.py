@@ -1,0 +1,51 @@
+"""Whether the numbers of runs are of the same images, so that one can be called the best."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jaxseg.reporting.run_folder import Run
+
+
+def _of(run: Run) -> dict[str, Any]:
+    """What a run's headline numbers are of; None where it is not known."""
+    if run.evaluations:
+        record = run.evaluations[0].record
+        return {
+            "data": record.get("data") or run.config.get("data.name"),
+            "split": record.get("split") or run.config.get("data.eval_split"),
+            "classes": tuple(record["names"]),
+            "images": tuple(image["name"] for image in record["images"]),
+            "digest": record.get("data_digest") or run.data_digest or None,
+        }
+    classes = run.tests[-1].get("iou") if run.tests else None
+    return {
+        "data": run.config.get("data.name"),
+        "split": run.config.get("data.eval_split"),
+        "classes": tuple(classes) if classes else None,
+        "images": None,
+        "digest": run.data_digest or None,
+    }
+
+
+def difference(one: Run, two: Run) -> str:
+    """What sets the data of two runs' headline numbers apart; "" where they are of the same."""
+    first, second = _of(one), _of(two)
+    for name, words in (
+        ("data", "other data sets"),
+        ("split", "other splits"),
+        ("classes", "other classes"),
+        ("images", "other images"),
+        ("digest", "other images of the same names"),
+    ):
+        a, b = first[name], second[name]
+        if a != b and None not in (a, b):
+            return words
+    same = [first[name] == second[name] is not None for name in ("images", "digest")]
+    return "" if any(same) else "images of which it is not known that they are the same"
+
+
+def why_not(loaded: Sequence[Run]) -> str:
+    """Why the numbers of these runs are not ranked; "" where they are all of the same images."""
+    measured = [run for run in loaded if run.metrics]
+    found = dict.fromkeys(difference(measured[0], run) for run in measured[1:])
+    return ", ".join(filter(None, found))
