@@ -9,7 +9,7 @@ calibration error needs their sum: its bins are of equal width (`confidence_hist
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int32, Integer, Shaped
+from jaxtyping import Float, Int32, Integer, Num, Shaped
 
 from jaxseg.types import Array, ArrayLike
 
@@ -130,7 +130,7 @@ def _counts(histogram: ArrayLike) -> np.ndarray:
     return counts
 
 
-def roc_auc(histogram: Integer[ArrayLike, "2 bins"]) -> float:
+def roc_auc(histogram: Num[ArrayLike, "2 bins"]) -> float:
     """Area under the ROC curve: how often a pixel of outcome 1 scores above one of outcome 0.
 
     Equal scores, here those of one bin, count one half (Mann and Whitney; Fawcett, 2006). DRIVE's
@@ -164,7 +164,7 @@ def _middles(bins: int) -> np.ndarray:
     return np.concatenate([tails, 1 - tails[::-1]])
 
 
-def calibration_error(histogram: Integer[ArrayLike, "2 fine"], *, bins: int = 15) -> float:
+def calibration_error(histogram: Num[ArrayLike, "2 fine"], *, bins: int = 15) -> float:
     """Expected calibration error: sum over bins of n / N |share that is right - mean confidence|.
 
     Guo et al., On Calibration of Modern Neural Networks (arXiv 1706.04599), equation 3. A score

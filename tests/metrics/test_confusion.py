@@ -46,7 +46,7 @@ def test_labels_outside_the_classes_are_not_counted(form):
 
 def test_matmul_counts_exactly_beyond_what_bfloat16_and_float16_hold():
     shape = (2, 300, 640)  # 384,000 pixels in one cell; bfloat16 counts to 256
-    counts = count(np.ones(shape, np.uint8), np.ones(shape), 3, form="matmul")
+    counts = count(np.ones(shape, np.uint8), np.ones(shape, np.uint8), 3, form="matmul")
     assert counts[1, 1] == np.prod(shape)
     assert counts.sum() == np.prod(shape)
 
