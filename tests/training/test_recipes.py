@@ -22,6 +22,7 @@ from jaxseg.training.step import init_variables
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
 
 
+@functools.cache
 def recipe(name, *size):
     experiment = importlib.import_module(f"experiments.{name}").get_config(*size)
     _, variables = jax.eval_shape(functools.partial(init_variables, experiment))

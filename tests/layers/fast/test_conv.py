@@ -20,10 +20,12 @@ from jaxseg.layers.fast import depthwise, winograd
 from jaxseg.layers.fast.conv import Plan, plan
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.window import Window
+from tests.helpers.rates import EVERY_RATE
 
 TAPS = Plan("taps", "taps", "taps")
 WINOGRAD = Plan("winograd", "winograd", "winograd")
 
+FULL = {"xla_backend_optimization_level": 3}  # XLA's default
 # Compiling is most of the time here: programs are compiled with little optimisation.
 FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
@@ -59,7 +61,7 @@ def _differences(cases):
 
 
 @pytest.mark.parametrize("size", [(9, 10), (6, 3)])
-@pytest.mark.parametrize("rates", np.array_split(np.arange(1, 37), 3))
+@EVERY_RATE
 def test_taps_at_every_rate(size, rates):
     """Odd and even maps, and maps smaller than the rate, of which only the middle tap is left."""
     x, kernel = _draw(0, (2, *size, 3), (3, 3, 3, 4))
@@ -78,7 +80,7 @@ def test_taps_at_every_rate(size, rates):
 
 
 @pytest.mark.parametrize("size", [(9, 10), (5, 4)])
-@pytest.mark.parametrize("rates", np.array_split(np.arange(1, 37), 6))
+@EVERY_RATE
 def test_winograd_at_every_rate(size, rates):
     x, kernel = _draw(1, (2, *size, 3), (3, 3, 3, 4))
     cases = []
@@ -182,7 +184,7 @@ def test_forms_agree_as_they_are_compiled_for_use():
         assert plan(x, kernel, _windows((size, size), 3, 1, rate)).forward == expected
         results = [
             jax.jit(lambda x, k, f=form, r=rate: _passes(
-                lambda x, k: conv(x, k, rate=r, form=f), x, k))(x, kernel)
+                lambda x, k: conv(x, k, rate=r, form=f), x, k), compiler_options=FULL)(x, kernel)
             for form in ("plain", "auto", "fast")
         ]  # fmt: skip
         for other in results[1:]:

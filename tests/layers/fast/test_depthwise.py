@@ -10,6 +10,7 @@ import pytest
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import DepthwiseConv, conv
 from jaxseg.layers.fast import depthwise
+from tests.helpers.rates import EVERY_RATE
 
 # Compiling takes far longer than running here.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -61,7 +62,7 @@ def _check(cases):
 
 
 @pytest.mark.parametrize("size", [(7, 10), (5, 4)])
-@pytest.mark.parametrize("rates", np.array_split(np.arange(1, 37), 3))
+@EVERY_RATE
 def test_every_rate_also_beyond_the_map(size, rates):
     _check([(size, 3, 1, rate, None) for rate in rates.tolist()])
 
