@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import SeparableConv, he_normal_fan_in, he_normal_fan_out
@@ -61,8 +62,10 @@ class ASPP(nn.Module):
     compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """[B, h, w, C] -> [B, h, w, features]; dropout takes the rng "dropout" in training.
+    def __call__(
+        self, x: Float[Array, "b h w c"], *, train: bool
+    ) -> Float[Array, "b h w {self.features}"]:
+        """The projected views; dropout takes the rng "dropout" in training.
 
         In training with a single image, the pooled branch has one value per channel; its batch norm
         then uses its running statistics (see `NormLayer`). It learns nothing from such a batch: it

@@ -11,6 +11,7 @@ two products for each output; as a convolution of all channels with each other i
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float
 
 from jaxseg.layers.accumulator import accumulator
 from jaxseg.layers.conv_transpose import bilinear_taps
@@ -18,17 +19,19 @@ from jaxseg.layers.fast.forms import use_fast
 from jaxseg.types import Array
 
 
-def bilinear_conv_transpose(x: Array, *, size: int, stride: int, form: str = "auto") -> Array:
+def bilinear_conv_transpose(
+    x: Float[Array, "b h w c"], *, size: int, stride: int, form: str = "auto"
+) -> Float[Array, "b {stride}*(h-1)+{size} {stride}*(w-1)+{size} c"]:
     """Enlarges each channel by `stride`; nothing is learned.
 
     Args:
-      x: [B, h, w, C].
+      x: the map.
       size: taps along each axis, 2 stride or one less.
       stride: outputs between two inputs.
       form: "auto", "plain" (two matrix products) or "fast"; both give the same numbers.
 
     Returns:
-      [B, stride (h - 1) + size, stride (w - 1) + size, C] in x's dtype, summed in float32 at least.
+      In x's dtype, summed in float32 at least.
 
     Raises:
       ValueError: another size, with which some outputs lie between more or fewer inputs.

@@ -5,6 +5,7 @@ import functools
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float
 
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.fast.conv import fast_conv, plan
@@ -20,8 +21,13 @@ he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 he_normal_fan_in = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
 
 
-def plain_conv(x: Array, kernel: Array, windows: Windows, groups: int = 1) -> Array:
-    """The definition: XLA's convolution of [B, H, W, Cin] with [kh, kw, Cin / groups, Cout]."""
+def plain_conv(
+    x: Float[Array, "b h w c"],
+    kernel: Float[Array, "kh kw c//{groups} f"],
+    windows: Windows,
+    groups: int = 1,
+) -> Float[Array, "b {windows[0].outputs} {windows[1].outputs} f"]:
+    """The definition: XLA's convolution."""
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -34,20 +40,20 @@ def plain_conv(x: Array, kernel: Array, windows: Windows, groups: int = 1) -> Ar
 
 
 def conv(
-    x: Array,
-    kernel: Array,
+    x: Float[Array, "b h w c"],
+    kernel: Float[Array, "kh kw c//{groups} f"],
     *,
     stride: int = 1,
     rate: int = 1,
     padding: int | None = None,
     groups: int = 1,
     form: str = "auto",
-) -> Array:
+) -> Float[Array, "b y x f"]:
     """Convolve with zeros around the map, the same number before and after it.
 
     Args:
-      x: [B, H, W, Cin].
-      kernel: [kh, kw, Cin / groups, Cout].
+      x: the map.
+      kernel: of Cin / groups input channels for each of Cout outputs.
       stride: of the output's grid in the input's.
       rate: distance of the kernel's taps (atrous, dilated convolution).
       padding: zeros on each side; None: rate * (k - 1) // 2, which keeps H and W at stride 1 and
@@ -89,7 +95,7 @@ class Conv(nn.Module):
     compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b y x f"]:
         """[B, H, W, C] -> [B, H / stride, W / stride, features]."""
         size = self.kernel_size
         if min(size, self.features) < 1:
@@ -127,7 +133,7 @@ class DepthwiseConv(nn.Module):
     compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b y x f"]:
         """[B, H, W, C] -> [B, H / stride, W / stride, C]."""
         channels = x.shape[-1]
         shape = (self.kernel_size, self.kernel_size, 1, channels)
@@ -163,7 +169,7 @@ class SeparableConv(nn.Module):
     compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b y x f"]:
         """[B, H, W, C] -> [B, H / stride, W / stride, features]."""
         norm = functools.partial(NormLayer, self.norm, self.compute.dtype)
         y = DepthwiseConv(

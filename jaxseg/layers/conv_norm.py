@@ -1,6 +1,7 @@
 """Convolution, normalisation and ReLU: the step that most papers repeat."""
 
 import flax.linen as nn
+from jaxtyping import Float
 
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import Conv, he_normal_fan_out
@@ -21,8 +22,10 @@ class ConvNorm(nn.Module):
     compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """[B, H, W, C] -> [B, H / stride, W / stride, features]."""
+    def __call__(
+        self, x: Float[Array, "b h w c"], *, train: bool
+    ) -> Float[Array, "b -(-h//{self.stride}) -(-w//{self.stride}) {self.features}"]:
+        """The map on the grid of that stride."""
         x = Conv(
             self.features,
             self.kernel_size,

@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float, Float64
 
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import conv, he_normal_fan_in
@@ -54,19 +55,21 @@ def _sub_pixels(x: Array, kernel: Array, stride: int, form: str) -> Array:
 
 
 def conv_transpose(
-    x: Array, kernel: Array, *, stride: int, padding: int = 0, form: str = "auto"
-) -> Array:
+    x: Float[Array, "b h w c"],
+    kernel: Float[Array, "kh kw c f"],
+    *,
+    stride: int,
+    padding: int = 0,
+    form: str = "auto",
+) -> Float[Array, "b {stride}*(h-1)+kh-2*{padding} {stride}*(w-1)+kw-2*{padding} f"]:
     """Transposed convolution with Caffe's and torch's conventions.
 
     Args:
-      x: [B, h, w, Cin].
-      kernel: [kh, kw, Cin, Cout], not turned: tap 0 is the first output that an input reaches.
+      x: the map.
+      kernel: not turned: tap 0 is the first output that an input reaches.
       stride: outputs between two inputs.
       padding: outputs that are cut off on each side.
       form: "auto", "plain" or "fast" (sub-pixels); both give the same numbers.
-
-    Returns:
-      [B, s (h - 1) + kh - 2 padding, s (w - 1) + kw - 2 padding, Cout] in x's dtype.
 
     Raises:
       ValueError: the padding leaves nothing.
@@ -90,8 +93,8 @@ def conv_transpose(
     return y[:, padding : padding + sizes[0], padding : padding + sizes[1]]
 
 
-def bilinear_taps(size: int) -> np.ndarray:
-    """The taps of a kernel that interpolates linearly, float64 [size] (FCN, surgery.py).
+def bilinear_taps(size: int) -> Float64[np.ndarray, " {size}"]:
+    """The taps of a kernel that interpolates linearly (FCN, surgery.py).
 
     With f = (size + 1) // 2 and the centre c at f - 1 for odd sizes, f - 1/2 for even ones:
     1 - |i - c| / f. For stride s the size is 2 s - s mod 2: 4, 16, 32, 64 for 2, 8, 16, 32.
@@ -121,8 +124,8 @@ class ConvTranspose(nn.Module):
     compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[B, h, w, C] -> [B, s (h - 1) + k - 2 padding, w likewise, features]."""
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b y x {self.features}"]:
+        """See `conv_transpose`."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         y = conv_transpose(

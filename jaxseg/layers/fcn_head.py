@@ -9,6 +9,7 @@ channels.
 from collections.abc import Mapping
 
 import flax.linen as nn
+from jaxtyping import Float, Float32
 
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import classifier, he_normal_fan_in, he_normal_fan_out
@@ -20,7 +21,7 @@ AUX_STAGE = "stage3"  # of a ResNet
 
 
 def fcn_scores(
-    x: Array,
+    x: Float[Array, "b h w c"],
     num_classes: int,
     features: int,
     dropout: float,
@@ -31,8 +32,8 @@ def fcn_scores(
     prefix: str = "",
     conv_init: nn.initializers.Initializer = he_normal_fan_out,
     classifier_init: nn.initializers.Initializer = he_normal_fan_in,
-) -> Array:
-    """[B, h, w, C] -> float32 [B, h, w, K]; the layers are PREFIXconv and PREFIXclassifier."""
+) -> Float32[Array, "b h w {num_classes}"]:
+    """The scores of a map; the layers are PREFIXconv and PREFIXclassifier."""
     x = ConvNorm(
         features, 3, kernel_init=conv_init, norm=norm, compute=compute, name=f"{prefix}conv"
     )(x, train=train)  # [B, h, w, C/4]
@@ -51,8 +52,10 @@ class FCNHead(nn.Module):
     compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """[B, h, w, C] -> float32 [B, h, w, K]; dropout takes the rng "dropout" in training."""
+    def __call__(
+        self, x: Float[Array, "b h w c"], *, train: bool
+    ) -> Float32[Array, "b h w {self.num_classes}"]:
+        """The scores of a map; dropout takes the rng "dropout" in training."""
         given = (self.num_classes, self.features, self.dropout)
         return fcn_scores(x, *given, norm=self.norm, compute=self.compute, train=train)
 

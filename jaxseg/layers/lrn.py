@@ -1,14 +1,19 @@
 """Local response normalisation across channels (Krizhevsky et al., 2012, section 3.3)."""
 
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from jaxseg.layers.accumulator import accumulator
 from jaxseg.types import Array
 
 
 def local_response_norm(
-    x: Array, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> Array:
+    x: Float[Array, "*n c"],
+    size: int = 5,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    k: float = 1.0,
+) -> Float[Array, "*n c"]:
     """Each value over a power of the energy of its neighbours in channel, as Caffe defines it.
 
         y[c] = x[c] / (k + alpha / size * sum of x[d]^2 for |d - c| <= size // 2) ** beta
@@ -17,14 +22,14 @@ def local_response_norm(
     paper does not (its alpha of 1e-4 is 5e-4 here), and its k is 2.
 
     Args:
-      x: [..., C].
+      x: the map.
       size: channels in a window, an odd number.
       alpha: weight of the energy.
       beta: the power.
       k: what is added to it, above 0.
 
     Returns:
-      [..., C] in x's dtype, computed in float32 at least.
+      In x's dtype, computed in float32 at least.
 
     Raises:
       ValueError: a size that has no channel in its middle.

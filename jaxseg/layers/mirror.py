@@ -2,12 +2,15 @@
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int32, Shaped
 
 from jaxseg.types import Array
 
 
-def mirrored_pixels(length: int, before: int, after: int) -> np.ndarray:
-    """The pixel of an axis that each place shows: int32 [before + length + after].
+def mirrored_pixels(
+    length: int, before: int, after: int
+) -> Int32[np.ndarray, " {before+length+after}"]:
+    """The pixel of an axis that each place shows.
 
     The border pixel is not repeated: 2 1 | 0 1 2 3 | 2 1 (OpenCV's BORDER_REFLECT_101). A single
     pixel has nothing to mirror and is repeated.
@@ -17,8 +20,10 @@ def mirrored_pixels(length: int, before: int, after: int) -> np.ndarray:
     return np.minimum(place, period - place).astype(np.int32) * (length > 1)
 
 
-def mirrored(x: Array, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
-    """[B, H, W, C] with `rows` = (before, after) and `columns` likewise, mirrored."""
+def mirrored(
+    x: Shaped[Array, "b h w c"], rows: tuple[int, int], columns: tuple[int, int]
+) -> Shaped[Array, "b h+{sum(rows)} w+{sum(columns)} c"]:
+    """The map with `rows` = (before, after) and `columns` likewise, mirrored."""
     for axis, (before, after) in ((1, rows), (2, columns)):
         x = jnp.take(x, mirrored_pixels(x.shape[axis], before, after), axis=axis)
     return x

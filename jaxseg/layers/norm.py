@@ -4,6 +4,7 @@ import dataclasses
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from jaxseg.types import Array
 
@@ -33,7 +34,7 @@ CAFFE_NORM = Norm(epsilon=1e-9, bias_init=0.001)  # as SegNet's and DeconvNet's 
 
 
 class NormLayer(nn.Module):
-    """Normalise [..., C] per channel, then scale and shift; statistics are float32.
+    """Normalise per channel, then scale and shift; statistics are float32.
 
     - "batch": Ioffe and Szegedy 2015. In training the mean and variance are those of the whole
       batch: under jit over a mesh that is the global batch, over all devices.
@@ -71,8 +72,8 @@ class NormLayer(nn.Module):
             )
             nn.share_scope(self, self.group)
 
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """[..., C] -> [..., C] in `dtype`."""
+    def __call__(self, x: Float[Array, "*n c"], *, train: bool) -> Float[Array, "*n c"]:
+        """The map normalised, in `dtype`."""
         kind, groups = self.norm.kind, self.norm.groups
         if kind == "none":
             return x.astype(self.dtype)

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float, Num
 
 from jaxseg.layers.accumulator import accumulator
 from jaxseg.layers.fast.forms import use_fast
@@ -78,12 +79,18 @@ def _after_last(inputs: int, window: int, stride: int, padding: int) -> int:
 
 
 def max_pool(
-    x: Array, window: int, stride: int, padding: int = 0, *, ceil: bool = False, form: str = "auto"
-) -> Array:
+    x: Num[Array, "b h w c"],
+    window: int,
+    stride: int,
+    padding: int = 0,
+    *,
+    ceil: bool = False,
+    form: str = "auto",
+) -> Num[Array, "b y x c"]:
     """The maximum of each window; in the gradient the first maximum, row by row, takes all.
 
     Args:
-      x: [B, H, W, C].
+      x: the map.
       window: side of the square window.
       stride: of the output's grid in the input's.
       padding: of minus infinity on each side.
@@ -111,12 +118,14 @@ def max_pool(
     return nn.max_pool(x, (window, window), (stride, stride), [(padding, padding)] * 2)
 
 
-def avg_pool(x: Array, window: int, stride: int, padding: int = 0) -> Array:
-    """The mean of each window of [B, H, W, C]; padding is zeros that count, as in torch."""
+def avg_pool(
+    x: Float[Array, "b h w c"], window: int, stride: int, padding: int = 0
+) -> Float[Array, "b y x c"]:
+    """The mean of each window; padding is zeros that count, as in torch."""
     pads = [(padding, padding)] * 2
     return nn.avg_pool(x, (window, window), (stride, stride), pads)
 
 
-def global_avg_pool(x: Array) -> Array:
-    """[B, H, W, C] -> [B, 1, 1, C], summed in float32 at least."""
+def global_avg_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b 1 1 c"]:
+    """The mean of the whole map, summed in float32 at least."""
     return jnp.mean(x, axis=(1, 2), keepdims=True, dtype=accumulator(x)).astype(x.dtype)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Shaped
 
 from jaxseg.layers.fast.forms import on_cpu, use_fast
 from jaxseg.sampling import nearest_pixels, sample_positions
@@ -103,9 +104,9 @@ _gather.defvjp(_gather_forward, _gather_backward)
 
 
 def resize_bilinear(
-    x: Array, size: tuple[int, int], *, convention: str, form: str = "auto"
-) -> Array:
-    """Bilinear interpolation of [B, H, W, C] to [B, *size, C], computed in float32 at least.
+    x: Float[Array, "b h w c"], size: tuple[int, int], *, convention: str, form: str = "auto"
+) -> Float[Array, "b {size[0]} {size[1]} c"]:
+    """Bilinear interpolation, computed in float32 at least.
 
     Args:
       x: the map; a map of one pixel is repeated.
@@ -115,7 +116,7 @@ def resize_bilinear(
         reverse-mode derivatives only); all give the same numbers.
 
     Returns:
-      [B, *size, C] in x's dtype.
+      The map in x's dtype.
 
     Raises:
       ValueError: `convention` is unknown.
@@ -126,8 +127,10 @@ def resize_bilinear(
     return _matmul(x, rows, columns)
 
 
-def resize_nearest(x: Array, size: tuple[int, int], *, convention: str) -> Array:
-    """The nearest pixel of [B, H, W, C] for each of [B, *size, C]; halves round up.
+def resize_nearest(
+    x: Shaped[Array, "b h w c"], size: tuple[int, int], *, convention: str
+) -> Shaped[Array, "b {size[0]} {size[1]} c"]:
+    """The nearest pixel for each of the result; halves round up.
 
     Raises:
       ValueError: `convention` is unknown.

@@ -6,6 +6,7 @@ by row, the first of equals.
 """
 
 import jax.numpy as jnp
+from jaxtyping import Integer, Num, UInt8
 
 from jaxseg.layers.fast.forms import use_fast
 from jaxseg.layers.pool import max_pool
@@ -21,17 +22,21 @@ def _whole(x: Array, size: int) -> Array:
     return x
 
 
-def max_pool_with_places(x: Array, size: int = 2, *, form: str = "auto") -> tuple[Array, Array]:
+def max_pool_with_places(
+    x: Num[Array, "b h w c"], size: int = 2, *, form: str = "auto"
+) -> tuple[
+    Num[Array, "b -(-h//{size}) -(-w//{size}) c"], UInt8[Array, "b -(-h//{size}) -(-w//{size}) c"]
+]:
     """The maximum of each window, and its place there.
 
     Args:
-      x: [B, H, W, C].
+      x: the map.
       size: side and stride of the windows.
       form: "auto", "plain" (a pooling and an arg-maximum) or "fast" (comparisons of slices); both
         give the same numbers and gradients.
 
     Returns:
-      [B, ceil(H / size), ceil(W / size), C] in x's dtype, and the places likewise, uint8.
+      The maxima in x's dtype, and their places.
     """
     x = _whole(x, size)
     if not use_fast(form, auto=True):
@@ -51,20 +56,22 @@ def max_pool_with_places(x: Array, size: int = 2, *, form: str = "auto") -> tupl
 
 
 def unpool(
-    y: Array, places: Array, size: int = 2, *, shape: tuple[int, int], form: str = "auto"
-) -> Array:
+    y: Num[Array, "b h w c"],
+    places: Integer[Array, "b h w c"],
+    size: int = 2,
+    *,
+    shape: tuple[int, int],
+    form: str = "auto",
+) -> Num[Array, "b {shape[0]} {shape[1]} c"]:
     """Each value at its place in its window, zeros elsewhere.
 
     Args:
-      y: [B, h, w, C].
-      places: [B, h, w, C], as `max_pool_with_places` gives them.
+      y: the map of maxima.
+      places: as `max_pool_with_places` gives them.
       size: side of the windows.
       shape: (H, W) of the result, that of the map which was pooled.
       form: "auto", "plain" (values and places repeated) or "fast" (compared before that); both
         give the same numbers and gradients.
-
-    Returns:
-      [B, H, W, C] in y's dtype.
 
     Raises:
       ValueError: places of another shape than y; h x w windows do not just cover H x W.

@@ -20,6 +20,7 @@ and 9 on both: the form for many channels, whose products outweigh moving the di
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float
 
 from jaxseg.layers.conv import conv
 from jaxseg.layers.conv_transpose import conv_transpose
@@ -60,18 +61,22 @@ def _nine_products(x: Array, kernel: Array) -> Array:
     return y.transpose(2, 3, 0, 4, 1, 5).reshape(batch, 2 * height, 2 * width, -1)
 
 
-def up_conv(x: Array, skip: Array | None, kernel: Array, *, form: str = "auto") -> Array:
+def up_conv(
+    x: Float[Array, "b h w c"],
+    skip: Float[Array, "b 2*h 2*w s"] | None,
+    kernel: Float[Array, "3 3 _ f"],
+    *,
+    form: str = "auto",
+) -> Float[Array, "b 2*h 2*w f"]:
     """conv(concatenate([enlarge(x), skip]), kernel), zeros around the map.
 
     Args:
-      x: [B, h, w, C], enlarged to [B, 2 h, 2 w, C] by repeating each pixel.
-      skip: [B, 2 h, 2 w, S], or None.
-      kernel: [3, 3, C + S, Cout].
+      x: enlarged twice by repeating each pixel.
+      skip: concatenated to it.
+      kernel: of C + S channels, x's first.
       form: "auto", "plain" or "fast" (nine products or a transposed convolution, and a convolution
         of the skip); both give the same numbers.
 
-    Returns:
-      [B, 2 h, 2 w, Cout] in x's dtype.
     """
     if not use_fast(form, on_cpu()):
         x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)  # [B, 2 h, 2 w, C]

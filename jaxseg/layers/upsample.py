@@ -5,6 +5,7 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Integer
 
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv_transpose import bilinear_init, conv_transpose
@@ -57,14 +58,19 @@ class Upsample(nn.Module):
     compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, x: Array, size: tuple[int, ...], places: Array | None = None) -> Array:
-        """[B, h, w, C] -> [B, *size, C].
+    def __call__(
+        self,
+        x: Float[Array, "b h w c"],
+        size: tuple[int, ...],
+        places: Integer[Array, "b h w c"] | None = None,
+    ) -> Float[Array, "b {size[0]} {size[1]} c"]:
+        """The map enlarged to a size.
 
         Args:
           x: the map.
           size: (H, W); x has ceil(H / factor) rows and ceil(W / factor) columns, as after Caffe's
             pooling.
-          places: of the maxima, [B, h, w, C]; for "max_unpooling" (`layers/unpool.py`).
+          places: of the maxima; for "max_unpooling" (`layers/unpool.py`).
 
         Raises:
           ValueError: an unknown kind; sizes that do not belong together; "max_unpooling" without

@@ -135,9 +135,9 @@ def test_a_suite_without_images_has_no_numbers():
 TWO_DEVICES = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=2"
 WORKER = """
 import json, sys
-from jaxseg import distributed
+from jaxseg.runtime import processes
 process, port = map(int, sys.argv[1:])
-distributed.initialize(f"127.0.0.1:{port}", 2, process)
+processes.initialize(f"127.0.0.1:{port}", 2, process)
 from jaxseg import config
 from tests.evaluation.test_evaluate import Pictures, run
 protocol = config.Eval(batch_size=3, size=(12, 14), boundary=True)  # 3 becomes 4

@@ -9,7 +9,9 @@ import typing
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
-ROOMS = ("losses", "metrics", "postprocess", "inference")
+from jaxseg import types
+
+ROOMS = ("losses", "metrics", "postprocess", "inference", "layers")
 
 _checker = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float, as in PEP 484
 
@@ -27,5 +29,9 @@ def checked(function):
 
 
 def check_rooms() -> None:
-    """From now on, modules of the annotated rooms are imported with their annotations checked."""
+    """From now on, modules of the annotated rooms are imported with their annotations checked.
+
+    What takes an array of JAX takes one of NumPy too, and tests give both.
+    """
+    types.Array = types.ArrayLike
     install_import_hook([f"jaxseg.{room}" for room in ROOMS], "tests.helpers.shapes.checked")

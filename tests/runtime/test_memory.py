@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 PROGRAM = """
 import resource, sys
 import jax, jax.numpy as jnp
-from jaxseg import memory
+from jaxseg.runtime import memory
 
 kept = memory.keep_freed("cpu") if sys.argv[1] == "keep" else False
 f = jax.jit(lambda x: x + 1)

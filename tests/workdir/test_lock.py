@@ -13,9 +13,9 @@ from jaxseg.workdir import lock
 from tests.conftest import ROOT
 
 CODE = (
-    "import sys, pathlib; from jaxseg import run_lock\n"
+    "import sys, pathlib; from jaxseg.workdir import lock\n"
     "try:\n"
-    "  with run_lock.lock(pathlib.Path(sys.argv[1])):\n"
+    "  with lock.lock(pathlib.Path(sys.argv[1])):\n"
     "    print('taken', flush=True)\n"
     "    sys.stdin.read()\n"
     "except ValueError as error: print(error, flush=True)"

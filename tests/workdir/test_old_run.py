@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from jaxseg import config, evaluate, predict, report, train
-from jaxseg import stored as stored_config
+from jaxseg.cli import stored_config
 
 ARCHIVE = pathlib.Path(__file__).parent / "old_run.zip"
 STEPS = 160

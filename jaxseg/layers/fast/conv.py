@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from jaxseg.layers.fast import taps, winograd
 from jaxseg.layers.window import Windows
@@ -28,7 +29,13 @@ class Plan:
     kernel_gradient: str
 
 
-def plan(x: Array, kernel: Array, windows: Windows, *, only_fast: bool = False) -> Plan:
+def plan(
+    x: Array | jax.ShapeDtypeStruct,
+    kernel: Array | jax.ShapeDtypeStruct,
+    windows: Windows,
+    *,
+    only_fast: bool = False,
+) -> Plan:
     """The cheapest form of each pass.
 
     Args:
@@ -54,7 +61,7 @@ def plan(x: Array, kernel: Array, windows: Windows, *, only_fast: bool = False) 
     )
 
 
-def _winograd_fits(kernel: Array, windows: Windows) -> bool:
+def _winograd_fits(kernel: Array | jax.ShapeDtypeStruct, windows: Windows) -> bool:
     rates = {w.rate for w in windows}
     return (
         kernel.shape[:2] == (3, 3)
@@ -104,7 +111,13 @@ def _kernel_cost(name: str, windows: Windows, channels: tuple[int, int], images:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def fast_conv(x: Array, kernel: Array, windows: Windows, chosen: Plan, plain: Plain) -> Array:
+def fast_conv(
+    x: Float[Array, "b h w c"],
+    kernel: Float[Array, "kh kw c f"],
+    windows: Windows,
+    chosen: Plan,
+    plain: Plain,
+) -> Float[Array, "b {windows[0].outputs} {windows[1].outputs} f"]:
     """`plain` by the forms of a plan; reverse-mode derivatives only."""
     if chosen.forward == "winograd":
         return winograd.forward(x, kernel, windows[0].rate)

@@ -11,6 +11,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float
 
 from jaxseg.layers.accumulator import accumulator
 from jaxseg.layers.fast.forms import on_cpu
@@ -44,8 +45,10 @@ def _under(x: Array, windows: Windows, i: int, j: int) -> Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def depthwise_conv(x: Array, kernel: Array, windows: Windows) -> Array:
-    """[B, H, W, C] with [kh, kw, 1, C] -> [B, h, w, C]; reverse-mode derivatives only."""
+def depthwise_conv(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw 1 c"], windows: Windows
+) -> Float[Array, "b {windows[0].outputs} {windows[1].outputs} c"]:
+    """The convolution of each channel by itself; reverse-mode derivatives only."""
     padded = _padded(x, windows)
     shape = (x.shape[0], windows[0].outputs, windows[1].outputs, x.shape[3])
     y = jnp.zeros(shape, padded.dtype)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float
 
 from jaxseg.layers.accumulator import accumulator
 from jaxseg.layers.window import Windows
@@ -42,8 +43,10 @@ def _outputs(y: Array, row: tuple, column: tuple) -> Array:
     return y[:, top : top + height, left : left + width]
 
 
-def forward(x: Array, kernel: Array, windows: Windows) -> Array:
-    """[B, H, W, Cin] with [kh, kw, Cin, Cout] -> [B, h, w, Cout]."""
+def forward(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c f"], windows: Windows
+) -> Float[Array, "b {windows[0].outputs} {windows[1].outputs} f"]:
+    """The convolution."""
     shape = (x.shape[0], windows[0].outputs, windows[1].outputs, kernel.shape[3])
     y = jnp.zeros(shape, accumulator(x))
     for i, j, row, column in _on_map(windows):
@@ -59,8 +62,10 @@ def forward(x: Array, kernel: Array, windows: Windows) -> Array:
     return y.astype(x.dtype)
 
 
-def input_gradient(dy: Array, kernel: Array, windows: Windows) -> Array:
-    """The gradient to the input: [B, h, w, Cout] with [kh, kw, Cin, Cout] -> [B, H, W, Cin]."""
+def input_gradient(
+    dy: Float[Array, "b y x f"], kernel: Float[Array, "kh kw c f"], windows: Windows
+) -> Float[Array, "b {windows[0].inputs} {windows[1].inputs} c"]:
+    """The gradient to the input."""
     shape = (dy.shape[0], windows[0].inputs, windows[1].inputs, kernel.shape[2])
     dx = jnp.zeros(shape, accumulator(dy))
     for i, j, row, column in _on_map(windows):
@@ -94,8 +99,10 @@ def _sum_over_positions(x: Array, dy: Array) -> Array:
     )
 
 
-def kernel_gradient(x: Array, dy: Array, windows: Windows) -> Array:
-    """The gradient to the kernel, [kh, kw, Cin, Cout]: zero for taps that never see the map."""
+def kernel_gradient(
+    x: Float[Array, "b h w c"], dy: Float[Array, "b y x f"], windows: Windows
+) -> Float[Array, "{windows[0].kernel} {windows[1].kernel} c f"]:
+    """The gradient to the kernel: zero for taps that never see the map."""
     channels = (x.shape[3], dy.shape[3])
     taps = dict.fromkeys(
         ((i, j) for i in range(windows[0].kernel) for j in range(windows[1].kernel)),

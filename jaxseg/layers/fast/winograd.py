@@ -36,6 +36,7 @@ from typing import Self
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float
 
 from jaxseg.types import Array
 
@@ -164,18 +165,24 @@ def _convolve(x: Array, kernel: Array, contracted: int, rate: int, order: Sequen
     return y[:, :height, :width]
 
 
-def forward(x: Array, kernel: Array, rate: int) -> Array:
-    """[B, H, W, Cin] with [3, 3, Cin, Cout] -> [B, H, W, Cout]; padding is the rate."""
+def forward(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c f"], rate: int
+) -> Float[Array, "b h w f"]:
+    """The convolution; padding is the rate."""
     return _convolve(x, kernel, 1, rate, range(4))
 
 
-def input_gradient(dy: Array, kernel: Array, rate: int) -> Array:
-    """The gradient to the input: [B, H, W, Cout] with [3, 3, Cin, Cout] -> [B, H, W, Cin]."""
+def input_gradient(
+    dy: Float[Array, "b h w f"], kernel: Float[Array, "3 3 c f"], rate: int
+) -> Float[Array, "b h w c"]:
+    """The gradient to the input."""
     return _convolve(dy, kernel, 2, rate, _FLIPPED)
 
 
-def kernel_gradient(x: Array, dy: Array, rate: int) -> Array:
-    """The gradient to the kernel: [B, H, W, Cin] and [B, H, W, Cout] -> [3, 3, Cin, Cout]."""
+def kernel_gradient(
+    x: Float[Array, "b h w c"], dy: Float[Array, "b h w f"], rate: int
+) -> Float[Array, "3 3 c f"]:
+    """The gradient to the kernel."""
     bands = _Bands.of(x, (x.shape[3], dy.shape[3]), rate)
     padded, cotangents = bands.padded(x, rate), bands.padded(dy, 0)
 
