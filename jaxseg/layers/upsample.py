@@ -62,7 +62,7 @@ class Upsample(nn.Module):
         self,
         x: Float[Array, "b h w c"],
         size: tuple[int, ...],
-        places: Integer[Array, "b h w c"] | None = None,
+        places: Integer[Array, "b h w _"] | None = None,
     ) -> Float[Array, "b {size[0]} {size[1]} c"]:
         """The map enlarged to a size.
 
@@ -70,7 +70,7 @@ class Upsample(nn.Module):
           x: the map.
           size: (H, W); x has ceil(H / factor) rows and ceil(W / factor) columns, as after Caffe's
             pooling.
-          places: of the maxima; for "max_unpooling" (`layers/unpool.py`).
+          places: of the maxima, of as many channels; for "max_unpooling" (`layers/unpool.py`).
 
         Raises:
           ValueError: an unknown kind; sizes that do not belong together; "max_unpooling" without
