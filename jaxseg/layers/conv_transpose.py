@@ -104,7 +104,9 @@ def bilinear_taps(size: int) -> Float64[np.ndarray, " {size}"]:
     return 1 - np.abs(np.arange(size) - centre) / factor
 
 
-def bilinear_init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
+def bilinear_init(
+    key: Array | None, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32
+) -> Array:
     """A kernel [k, k, C, C] that interpolates each channel bilinearly and mixes none."""
     del key
     rows, columns = (bilinear_taps(n) for n in shape[:2])

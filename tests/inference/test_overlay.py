@@ -29,6 +29,11 @@ def test_overlay_mixes_inside_draws_borders_and_leaves_black_and_void(image):
     expected = np.rint(0.75 * image[15, 15] + 0.25 * np.array([200, 0, 0]))
     np.testing.assert_array_equal(drawn[15, 15], expected)
     np.testing.assert_array_equal(drawn[15, 29], [200, 0, 0])  # the border of the region
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_label_of_another_size_is_refused(image):
+    label = np.zeros((40, 60), np.uint8)
     with pytest.raises(ValueError, match=r"\(40, 60\) cannot carry a label of \(40, 50\)"):
         overlay.overlay(image, label[:, :50], SPEC)
 

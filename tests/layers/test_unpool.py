@@ -87,6 +87,7 @@ def test_what_is_not_a_number_stays_visible(form):
     assert np.isnan(unpool(best, places, shape=(4, 4), form=form)[0, 3, 2, 0])
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_what_does_not_belong_together_is_refused():
     y, places = jnp.zeros((1, 2, 2, 3)), jnp.zeros((1, 2, 2, 3), jnp.uint8)
     with pytest.raises(ValueError, match="2 x 2 windows of 2 do not cover 5 x 4 pixels"):

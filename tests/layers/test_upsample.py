@@ -100,6 +100,7 @@ def test_a_wide_kernel_gives_the_same_size():
         (Upsample("transposed", kernel_size=3), (4, 4), "kernel_size is 3"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_what_has_no_meaning_is_refused(layer, size, says):
     with pytest.raises(ValueError, match=says):
         layer.init(jax.random.key(0), jnp.zeros((1, 2, 2, 3)), size)
