@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Float, Float64
 
 from jaxseg.layers.compute import Compute
@@ -105,7 +106,7 @@ def bilinear_taps(size: int) -> Float64[np.ndarray, " {size}"]:
 
 
 def bilinear_init(
-    key: Array | None, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32
+    key: Array | None, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
 ) -> Array:
     """A kernel [k, k, C, C] that interpolates each channel bilinearly and mixes none."""
     del key
