@@ -12,6 +12,11 @@ from experiments.ablation import ablation
 from jaxseg import config
 
 NAMES = ablation.names()
+FIRST = {name.partition("/")[0]: name for name in reversed(NAMES)}  # of each paper
+# Tracing each network of a table takes seconds: one table of a paper in the fast suite.
+ONE_A_PAPER = [
+    name if name in FIRST.values() else pytest.param(name, marks=pytest.mark.slow) for name in NAMES
+]
 
 
 @functools.cache
@@ -54,7 +59,7 @@ def test_rows_are_told_apart(name, size):
     assert len(set(pairs)) == len(pairs)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ONE_A_PAPER)
 def test_networks_of_the_shapes_size_have_scores_for_each_pixel(name):
     for job in ablation.plan(table(name), "shapes", seeds=(0,)):
         data = job.experiment.data

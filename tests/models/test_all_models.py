@@ -129,6 +129,11 @@ SMALL = {
     for number, model in enumerate(made)
 }
 EACH = pytest.mark.parametrize("name", SMALL)
+# A program is compiled for each: the first of a model in the fast suite, the others in .ci/run.
+EACH_COMPILED = pytest.mark.parametrize(
+    "name",
+    [name if name.endswith("-0") else pytest.param(name, marks=pytest.mark.slow) for name in SMALL],
+)
 
 
 def _public(module):
@@ -273,7 +278,7 @@ def _without_dropout(model):
     return config.with_fields(model, {"compute": PLAIN, "dropout": 0.0, "aux_dropout": 0.0})
 
 
-@EACH
+@EACH_COMPILED
 def test_every_parameter_of_a_head_gets_a_gradient(name):
     """Statistics are frozen: half as much to compile."""
     model = _without_dropout(SMALL[name])

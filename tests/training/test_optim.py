@@ -163,7 +163,7 @@ def test_clipping_bounds_the_gradient_before_decay():
         ({"schedule": "step"}, "needs optim.decay_steps"),
         ({"warmup_steps": 100}, "warmup_steps=100 .* train.steps=100"),
         ({"multipliers": (("decoder", 10.0),)}, "'decoder'.*backbone, classifier"),
-        ({"multipliers": (("(", 10.0),)}, "no pattern"),
+        ({"multipliers": (("(", 10.0),)}, "is not a regular expression"),
     ],
 )
 def test_bad_settings_are_named(change, says):
