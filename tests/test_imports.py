@@ -68,12 +68,12 @@ ROOMS = {
         f"weights/{name}" for name in ("counts", "match", "origins", "place", "thin")
     },
     "workdir": {"data", "runtime", "weights"},
-    "inference": {"data", "layers", "layers/fast", "postprocess"},
-    "evaluation": {"data", "inference", "losses", "metrics", "runtime", "workdir"},
-    "reporting": {"evaluation", "metrics", "workdir"},
+    "inference": {"data", "layers", "layers/fast", "losses", "postprocess", "runtime"},
+    "evaluation": {"data", "inference", "metrics", "runtime", "workdir"},
+    "reporting": {"metrics", "workdir"},
     "cli": {"data", "layers", "layers/fast", "runtime"},
     "training": {
-        *("cli", "data", "evaluate", "evaluation", "inference", "inspection", "losses", "metrics"),
+        *("cli", "data", "evaluation", "inference", "inspection", "losses", "metrics"),
         *("runtime", "weights", "workdir"),
     },
 }

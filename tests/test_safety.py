@@ -18,10 +18,9 @@ from experiments.ablation import job_folder
 from jaxseg import config
 from jaxseg.cli import stored_config
 from jaxseg.data import features_file, source
-from jaxseg.evaluation import record
 from jaxseg.reporting import page as report_page
 from jaxseg.reporting import run_folder
-from jaxseg.workdir import per_image
+from jaxseg.workdir import eval_folder, per_image
 
 
 @pytest.fixture
@@ -151,9 +150,9 @@ def test_a_job_is_data_too(tmp_path, values, change, says):
 
 
 def test_the_name_of_an_evaluation_stays_in_its_folder():
-    assert record.tag("val", config.Eval()) == "val"
+    assert eval_folder.tag("val", config.Eval()) == "val"
     with pytest.raises(ValueError, match=r"set data\.eval_split"):
-        record.tag("../../val", config.Eval())
+        eval_folder.tag("../../val", config.Eval())
 
 
 def _features(folder):

@@ -12,8 +12,7 @@ from typing import Any
 
 from jaxseg import config
 from jaxseg.cli import stored_config
-from jaxseg.evaluation import record
-from jaxseg.workdir import files, per_image, schema
+from jaxseg.workdir import eval_folder, files, per_image, schema
 from jaxseg.workdir.log import write_json
 
 JOB, OUTCOME = "job.json", "outcome.json"
@@ -101,7 +100,7 @@ def write_job(
 def tags(experiment: config.Experiment, protocols: Mapping[str, config.Eval]) -> dict[str, str]:
     """row -> the tag of its evaluation, under which eval/ has it."""
     split = experiment.data.eval_split
-    return {row: record.tag(split, protocol) for row, protocol in protocols.items()}
+    return {row: eval_folder.tag(split, protocol) for row, protocol in protocols.items()}
 
 
 def outcome(folder: pathlib.Path, wanted: Mapping[str, str]) -> dict[str, Any] | None:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.ablation import ablation, code_version, job_folder
-from jaxseg.evaluation.record import LEVEL
 from jaxseg.metrics import intervals
+from jaxseg.metrics.definitions import LEVEL
 from jaxseg.metrics.intervals import Interval
 from jaxseg.workdir import environment, log, per_image
 from jaxseg.workdir.per_image import PerImage

@@ -5,7 +5,7 @@
     python -m experiments.benchmarks.evaluation --memory
 
 Contenders take turns over the same images of a prepared set, padded to 513 x 513: the whole path
-(`evaluate.evaluate` from the files to the confusion matrix), the network alone to logits at the
+(`split.evaluate` from the files to the confusion matrix), the network alone to logits at the
 image's size, and to the map that they enlarge, images being on the device already. The target is
 that the whole path takes at most 1.1 of the first. `--memory` evaluates one image of 1024 x 2048
 with 150 classes in a process of its own and tells the most memory that it held, beside that of a
@@ -26,10 +26,11 @@ import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks import timing
-from jaxseg import config, evaluate
+from jaxseg import config
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.data import frames, loader
+from jaxseg.evaluation import split
 from jaxseg.inference.infer import normalise
 from jaxseg.models.deeplab_v3 import DeepLabV3
 from jaxseg.runtime import memory
@@ -85,7 +86,7 @@ def _contenders(source: loader.Source) -> dict[str, Call]:
         return lambda: [jax.block_until_ready(forward(images, output)) for images in batches]
 
     def whole() -> None:
-        evaluate.evaluate(
+        split.evaluate(
             model,
             variables,
             source,

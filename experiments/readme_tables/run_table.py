@@ -17,7 +17,7 @@ from typing import Any
 from experiments.readme_tables import page
 from experiments.readme_tables.models import DATA
 from experiments.readme_tables.page import RESULTS
-from jaxseg.evaluation.record import interval_text
+from jaxseg.percent import interval as interval_text
 
 EXPECTED = {  # (record, evaluation) -> mIoU in per cent, as the experiment's docstring has it
     ("google_deeplab_v3_voc", "val_os16_513x513"): "about 70.2, of all 1449 images",

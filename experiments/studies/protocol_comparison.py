@@ -28,10 +28,9 @@ from experiments.readme_tables.collect import kept_environment
 from experiments.readme_tables.page import RESULTS, ROOT
 from jaxseg import config, evaluate, whole_file
 from jaxseg.cli import command_line
-from jaxseg.evaluation import record as results
 from jaxseg.inference import protocols
 from jaxseg.metrics import intervals
-from jaxseg.workdir import log, per_image
+from jaxseg.workdir import eval_folder, log, per_image
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment; else the run folder's.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.")
@@ -110,7 +109,7 @@ def measure(experiment: config.Experiment, table: str, workdir: pathlib.Path) ->
         boundary = {"boundary": True, "hausdorff": table == "camvid"}
         extra = boundary if number in _PLAIN[table] else {}
         experiment.eval = dataclasses.replace(experiment.eval, **{**fields, **extra})
-        tag = results.tag(experiment.data.eval_split, experiment.eval)
+        tag = eval_folder.tag(experiment.data.eval_split, experiment.eval)
         files = [workdir / "eval" / f"{tag}.{kind}" for kind in ("json", "npz")]
         cost = before.get(name, {}).get("cpu_seconds")
         if not all(file.is_file() for file in files):

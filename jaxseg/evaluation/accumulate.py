@@ -1,24 +1,32 @@
 """Sums up an evaluation: confusion matrices counted on the device, added in int64 on the host."""
 
+import collections
 import functools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxseg import config
 from jaxseg.data import loader
-from jaxseg.metrics import confusion_matrix, probability
+from jaxseg.evaluation.boundary_suite import Suite
+from jaxseg.evaluation.calibration import Calibration
+from jaxseg.evaluation.record import Evaluation
+from jaxseg.inference.batches import Predicted
+from jaxseg.metrics.confusion import confusion_matrix, image_numbers
 from jaxseg.runtime.mesh import replicated
 from jaxseg.types import Array
 from jaxseg.workdir import per_image
 
+_AHEAD = 2  # batches given to the device before the oldest one's counts are waited for
 _NAMED = 5  # images named in an error
 
 
 @functools.partial(jax.jit, static_argnames=("num_classes", "mesh"))
-def count(
+def _count(
     labels: Array,
     predictions: Array,
     finite: Array,
@@ -42,7 +50,77 @@ def count(
     return jax.lax.with_sharding_constraint(result, replicated(mesh))
 
 
-class Tally:
+class Totals:
+    """All that is added up over the batches of a split.
+
+    Args:
+      num_classes: K.
+      protocol: says whether boundaries and probabilities are judged too.
+      mesh: that the batches lie on; None: on one device.
+    """
+
+    def __init__(self, num_classes: int, protocol: config.Eval, mesh: Mesh | None) -> None:
+        self._count = functools.partial(_count, num_classes=num_classes, mesh=mesh)
+        self._pending: collections.deque[tuple[Array, Array, Array, Array | None]] = (
+            collections.deque()
+        )
+        self._tally = _Tally(num_classes)
+        self._calibration = Calibration(mesh) if protocol.calibration else None
+        self._suite = Suite(num_classes, protocol.hausdorff, mesh) if protocol.boundary else None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether scores were not finite; every process has read the same counts."""
+        return bool(self._tally.broken)
+
+    def add(self, found: Predicted) -> int:
+        """Counts one batch; returns how many images of earlier ones are counted by now."""
+        known = found.label, found.classes, found.finite, found.index, found.losses
+        self._pending.append(self._count(*known))
+        if self._calibration and found.probabilities is not None:
+            self._calibration.add(found.probabilities, found.label)
+        if self._suite:
+            self._suite.add(found.label, found.classes, found.index, found.size)
+        return self._take(_AHEAD)
+
+    def finish(self) -> int:
+        """Waits for the last batches; returns how many images were in them."""
+        return self._take(0)
+
+    def _take(self, left: int) -> int:
+        images = 0
+        while len(self._pending) > left:
+            images += self._tally.add(*self._pending.popleft())
+        return images
+
+    def evaluation(
+        self, source: loader.Source, seconds: float, frames: Mapping[tuple[int, int], int]
+    ) -> Evaluation:
+        """What came of the split.
+
+        Args:
+          source: names the images and the classes.
+          seconds: that it took.
+          frames: of the images -> how many have each.
+
+        Raises:
+          ValueError: scores that are not finite; the images are named.
+        """
+        self._tally.refuse_broken(source)
+        images, counts = self._tally.of_images(source)
+        return Evaluation(
+            confusion=self._tally.confusion,
+            images=images,
+            seconds=seconds,
+            per_image=counts,
+            boundary=self._suite.to_json(source.labels.names) if self._suite else None,
+            probabilities=self._calibration.numbers() if self._calibration else {},
+            frames=frames,
+            loss=self._tally.mean_loss(),
+        )
+
+
+class _Tally:
     """The sums on the host: int64, because int32 ends before the pixels of a large set."""
 
     def __init__(self, num_classes: int) -> None:
@@ -53,14 +131,14 @@ class Tally:
         self.losses: dict[int, float] = {}  # index -> sum over the valid pixels
 
     def add(self, counts: Array, finite: Array, index: Array, losses: Array | None = None) -> int:
-        """Takes one batch of `count`; how many images were in it, fillers aside."""
+        """Takes one batch of `_count`; how many images were in it, fillers aside."""
         before = len(self.images)
         batch = zip(*map(np.asarray, (counts, finite, index)), strict=True)
         for confusion, is_finite, i in batch:
             if i < 0:
                 continue
             self.confusion += confusion
-            self.images[int(i)] = _image_numbers(confusion.astype(np.int64))
+            self.images[int(i)] = image_numbers(confusion)
             self.entries[int(i)] = per_image.entries(confusion)
             if not is_finite:
                 self.broken.append(int(i))
@@ -96,47 +174,6 @@ class Tally:
             "the model's scores are not finite (NaN or infinite) on "
             f"{len(self.broken)} of {len(self.images)} images: {', '.join(names)}{more}"
         )
-
-
-def _image_numbers(confusion: np.ndarray) -> tuple[float, float]:
-    """(mIoU over the classes present in the image's truth, pixel accuracy) of one image [K, K]."""
-    hits, truth = np.diagonal(confusion), confusion.sum(axis=1)
-    present = truth > 0
-    if not present.any():
-        return math.nan, math.nan
-    union = truth + confusion.sum(axis=0) - hits
-    return float(np.mean(hits[present] / union[present])), float(hits.sum() / truth.sum())
-
-
-@functools.partial(jax.jit, static_argnames="mesh")
-def _histograms(scores: Array, labels: Array, *, mesh: Mesh | None) -> list[Array]:
-    """Of the confidence and, of two classes, of class 1: int32 [2, bins], held by every process."""
-    found = [probability.confidence_histogram(scores, labels)]
-    if scores.shape[-1] == 2:
-        found.append(probability.score_histogram(scores[..., 1], labels, scores[..., 0]))
-    if mesh is None:
-        return found
-    return jax.lax.with_sharding_constraint(found, replicated(mesh))
-
-
-class Calibration:
-    """The sums of histograms of probabilities, in int64."""
-
-    def __init__(self, mesh: Mesh | None) -> None:
-        self._mesh = mesh
-        self._sums: list[np.ndarray] = []
-
-    def add(self, scores: Array, labels: Array) -> None:
-        """Counts one batch: probabilities [B, H, W, K] and labels [B, H, W]."""
-        found = [np.asarray(h, np.int64) for h in _histograms(scores, labels, mesh=self._mesh)]
-        before = self._sums or [np.zeros((), np.int64)] * len(found)
-        self._sums = [a + b for a, b in zip(before, found, strict=True)]
-
-    def numbers(self) -> dict[str, float]:
-        """By name: calibration_error and, of two classes, roc_auc; nan where nothing is counted."""
-        confidence, *of_class = self._sums
-        found = {"calibration_error": probability.calibration_error(confidence)}
-        return found | ({"roc_auc": probability.roc_auc(of_class[0])} if of_class else {})
 
 
 def name_of(source: loader.Source, index: int) -> str:

@@ -1,6 +1,6 @@
 """All boundary metrics of an evaluation, batch by batch: integer counts in, JSON out.
 
-    suite = boundary_suite.start(num_classes)
+    suite = boundary_suite.Suite(num_classes)
     suite.add(labels, predictions, index, sizes)  # of each batch, on the device
     record["boundary"] = suite.to_json(names)
 
@@ -66,9 +66,16 @@ def _count(
 
 
 class Suite:
-    """The sums on the host, in int64; of `start`."""
+    """The sums on the host, in int64, at first of no image.
 
-    def __init__(self, num_classes: int, distances: bool, mesh: Mesh | None) -> None:
+    Args:
+      num_classes: K.
+      distances: the 95th percentile of the Hausdorff distance too. Slow: exact distances over the
+        whole image, one class after the other.
+      mesh: of `mesh.make_mesh`, if the batches lie on one.
+    """
+
+    def __init__(self, num_classes: int, distances: bool = False, mesh: Mesh | None = None) -> None:
         self._count = functools.partial(
             _count, num_classes=num_classes, distances=distances, mesh=mesh
         )
@@ -160,18 +167,6 @@ class Suite:
             "mean": [_number(mean_f_score(counts[:, t])) for t in tolerances],
             "classes": dict(zip(names, map(_list, classes), strict=True)),
         }
-
-
-def start(num_classes: int, *, hausdorff: bool = False, mesh: Mesh | None = None) -> Suite:
-    """A suite that has seen no image.
-
-    Args:
-      num_classes: K.
-      hausdorff: the 95th percentile of the Hausdorff distance too. Slow: exact distances over the
-        whole image, one class after the other.
-      mesh: of `mesh.make_mesh`, if the batches lie on one.
-    """
-    return Suite(num_classes, hausdorff, mesh)
 
 
 def _distances(kept: dict[int, np.ndarray], names: Sequence[str]) -> dict[str, Any]:

@@ -1,15 +1,22 @@
 """Draws the best and the worst images of an evaluation."""
 
+import math
 import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
+import numpy as np
+from PIL import Image
 
-from jaxseg import config
+from jaxseg import config, whole_file
 from jaxseg.data import loader
-from jaxseg.evaluation import record
+from jaxseg.data.labels import LabelSpec
 from jaxseg.evaluation.record import Evaluation
+from jaxseg.inference import overlay
 from jaxseg.inference.predictor import framing_of, make_predictor
 from jaxseg.types import Variables
+from jaxseg.workdir import eval_folder
 
 _PICTURES = 4  # of each, the best and the worst
 
@@ -35,9 +42,43 @@ def write(
         experiment.model, labels, experiment.eval, data.mean, data.std, framing_of(experiment)
     )
     variables = jax.device_put(variables)
-    record.clear(folder)
-    for kind, place, image in record.best_and_worst(evaluation.images, _PICTURES):
+    eval_folder.clear_pictures(folder)
+    for kind, place, image in best_and_worst(evaluation.images, _PICTURES):
         example = source[image["index"]]
         ids, _ = predict(variables, example["image"])
-        path = folder / record.picture_name(kind, place, image["name"])
-        record.write_picture(path, example["image"], example["label"], ids, labels)
+        path = folder / eval_folder.picture_name(kind, place, image["name"])
+        write_picture(path, example["image"], example["label"], ids, labels)
+
+
+def best_and_worst(
+    images: Sequence[Mapping[str, Any]], count: int
+) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+    """("best" or "worst", place from 1, image) of at most `count` each; no image stands twice."""
+    ranked = sorted(
+        (image for image in images if not math.isnan(image["miou"])),
+        key=lambda image: (-image["miou"], image["index"]),
+    )
+    half = min(count, math.ceil(len(ranked) / 2))
+    yield from (("best", i + 1, image) for i, image in enumerate(ranked[:half]))
+    worst = ranked[half:][::-1][:count]
+    yield from (("worst", i + 1, image) for i, image in enumerate(worst))
+
+
+def write_picture(
+    path: pathlib.Path,
+    image: np.ndarray,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    labels: LabelSpec,
+) -> None:
+    """`overlay.compared` as a PNG.
+
+    Args:
+      path: to write to.
+      image: uint8 [H, W, 3].
+      truth: train ids, uint8 [H, W].
+      prediction: train ids, uint8 [H, W].
+      labels: names and colours.
+    """
+    with whole_file.writing(path, sync=False) as file:
+        Image.fromarray(overlay.compared(image, truth, prediction, labels)).save(file, "PNG")

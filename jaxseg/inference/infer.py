@@ -16,11 +16,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int32
 
 from jaxseg import config
 from jaxseg.errors import together
 from jaxseg.inference import row_bands
+from jaxseg.inference.classes import check_classes, classes_of_scores
 from jaxseg.inference.views import Color, Views, at_output_stride, normalise, with_view
 from jaxseg.postprocess import crf
 from jaxseg.types import Array, ArrayLike, Variables
@@ -28,9 +28,7 @@ from jaxseg.types import Array, ArrayLike, Variables
 __all__ = [
     "Color",
     "at_output_stride",
-    "check_classes",
     "check_protocol",
-    "classes_of_scores",
     "has_one_view",
     "make_predictions",
     "make_probabilities",
@@ -173,15 +171,6 @@ def _normalised(scores: Array) -> Array:
     return scores / jnp.maximum(total, jnp.finfo(scores.dtype).tiny)
 
 
-def check_classes(found: int, num_classes: int) -> None:
-    """Refuses another number of classes than the data set's, with a ValueError."""
-    if found != num_classes:
-        raise ValueError(
-            f"the model predicts {found} classes, the data set has {num_classes}: "
-            "set model.num_classes, or take the weights that belong to the data set"
-        )
-
-
 def crf_parameters(protocol: config.Eval) -> crf.CRFParameters | None:
     """What `eval.crf` names; None where it is empty.
 
@@ -223,16 +212,6 @@ def _refined(probabilities: Array, images: Array, sizes: Array, protocol: config
         for one, image, size in zip(probabilities, images, sizes, strict=True)
     ]
     return jnp.stack(each)
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def classes_of_scores(
-    scores: Float[Array, "b h w k"], num_classes: int
-) -> tuple[Int32[Array, "b h w"], Bool[Array, " b"]]:
-    """The best class of each pixel, and whether all scores of an image are finite."""
-    check_classes(scores.shape[-1], num_classes)
-    best = row_bands.best_classes(row_bands.of_map(scores), scores.shape)
-    return best, jnp.all(jnp.isfinite(scores), axis=(1, 2, 3))
 
 
 @functools.partial(jax.jit, static_argnames=("views", "num_classes"))

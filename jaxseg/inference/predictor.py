@@ -35,7 +35,7 @@ def make_predictor(
 ) -> _Predict:
     """The function (variables, image) -> (ids, probabilities or None).
 
-    The ids are those that `evaluate.evaluate` counts for the same pixels.
+    The ids are those that `split.evaluate` counts for the same pixels.
 
     Args:
       model: gives "logits" [B, H, W, K].

@@ -166,6 +166,17 @@ def mean_iou(
     raise ValueError(f"absent {absent!r}: skip, truth, zero or one")
 
 
+def image_numbers(confusion: ArrayLike) -> tuple[float, float]:
+    """(mIoU, pixel accuracy) of one image, of its confusion matrix [K, K]; nan where all is void.
+
+    The mean is over the classes of the image's truth: most classes of a set are not in it, and one
+    that is only predicted would count as much as those that are.
+    """
+    hits, truth, predicted = class_counts(confusion)
+    iou = class_iou(hits, truth, predicted)[truth > 0]
+    return _mean(iou), float(_ratio(hits.sum(), truth.sum()))
+
+
 @dataclasses.dataclass(frozen=True)
 class Summary:
     """The numbers of one confusion matrix; nan stands for 0 / 0.

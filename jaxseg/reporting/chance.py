@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxseg.evaluation.record import LEVEL
 from jaxseg.metrics import intervals
+from jaxseg.metrics.definitions import LEVEL
 from jaxseg.metrics.intervals import Interval
 from jaxseg.percent import interval as interval_text
 from jaxseg.percent import percent

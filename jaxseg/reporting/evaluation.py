@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxseg.evaluation.record import MEANS
 from jaxseg.metrics import summarize
+from jaxseg.metrics.definitions import MEANS
 from jaxseg.percent import MISSING, percent
 from jaxseg.reporting.chance import between_protocols, over_images
 from jaxseg.reporting.run_folder import Picture, Run, StoredEvaluation

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from jaxseg.evaluation.record import MEANS, PROBABILITIES, same_as_miou
+from jaxseg.metrics.definitions import MEANS, PROBABILITIES, same_as_miou
 from jaxseg.percent import MISSING, percent
 from jaxseg.reporting import boundary, chance, comparable, evaluation, figures, plots, run_folder
 from jaxseg.reporting.run_folder import Run

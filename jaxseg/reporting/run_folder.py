@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from jaxseg import renamed
-from jaxseg.evaluation import record as results
-from jaxseg.workdir import files, log, per_image, schema
+from jaxseg.workdir import eval_folder, files, log, per_image, schema
 
 _EXPECTED = re.compile(r"Expected(?: and measured)?:\s*(.+?)(?=\n\s*\n|\bMeasured:|$)", re.DOTALL)
 
@@ -163,12 +162,14 @@ def _pictures(
 ) -> list[Picture]:
     found = []
     for path in sorted(folder.glob("*.png")):
-        parts = results.picture_parts(path)
-        if parts and not results.is_picture(path):
+        parts = eval_folder.picture_parts(path)
+        if parts and not eval_folder.is_picture(path):
             notes.append(f"eval/{folder.name}/{path.name} is damaged; it is left out.")
         elif parts:
             kind, place, name = parts
-            of = [i for i in images if results.picture_name(kind, place, i["name"]) == path.name]
+            of = [
+                i for i in images if eval_folder.picture_name(kind, place, i["name"]) == path.name
+            ]
             title = of[0]["name"] if of else name
             found.append(Picture(path, kind, place, title, of[0]["miou"] if of else None))
     return sorted(found, key=lambda picture: (picture.kind, picture.place))

@@ -1,8 +1,15 @@
-"""Tables in Markdown, aligned as text too."""
+"""Tables as text: of an evaluation for the terminal, and in Markdown."""
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
 import tabulate
+
+from jaxseg.metrics import summarize
+from jaxseg.metrics.definitions import LEVEL, MEANS, same_as_miou
+from jaxseg.percent import interval as interval_text
+from jaxseg.percent import percent
+from jaxseg.workdir import escape
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Collection[str]) -> str:
@@ -16,4 +23,51 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Colle
     align = ["left" if head in left else "right" for head in heads]
     return tabulate.tabulate(
         rows, heads, tablefmt="pipe", colalign=align, disable_numparse=True, missingval=""
+    )
+
+
+def evaluation(
+    confusion: np.ndarray, names: Sequence[str], interval: Sequence[float] | None = None
+) -> str:
+    """One aligned line a class, with its share of the true pixels; then the means.
+
+    All in percent; "-" where a number is not defined.
+
+    Args:
+      confusion: integers [K, K].
+      names: of the classes.
+      interval: of mIoU over images, as (low, high).
+    """
+    summary = summarize(confusion)
+    share = confusion.sum(axis=1) / max(confusion.sum(), 1)
+    names = [escape.plain(name) for name in names]
+    columns = (summary.iou, summary.dice, summary.precision, summary.recall, share)
+    rows = [
+        [name, *map(percent, values)]
+        for name, *values in zip(names, *(column.tolist() for column in columns), strict=True)
+    ]
+    heads = ["class", "IoU", "Dice", "precision", "recall", "share"]
+    means = {name: getattr(summary, name) for name in MEANS}
+    same = same_as_miou(means)
+    over = f"{interval_text(interval)} ({percent(LEVEL, 0)} %, over images)" if interval else ""
+    texts = [
+        [MEANS[name][0], percent(means[name]), over if name == "miou" else ""]
+        for name in MEANS
+        if name not in same
+    ]
+    lines = [_aligned(rows, heads), "", _aligned(texts)]
+    if same:
+        lines += ["", f"equal to mIoU here: {'; '.join(MEANS[name][0] for name in same)}"]
+    if summary.absent:
+        lines += ["", f"absent from the truth: {', '.join(names[k] for k in summary.absent)}"]
+    return "\n".join(lines)
+
+
+def _aligned(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:
+    """A text table: the first column flush left, the numbers right."""
+    align = ["left", *["right"] * (len(rows[0]) - 1)]
+    if not heads:
+        align[-1] = "left"
+    return tabulate.tabulate(
+        rows, heads, "simple" if heads else "plain", colalign=align, disable_numparse=True
     )

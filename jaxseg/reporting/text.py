@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jaxseg.evaluation.record import MEANS, PROBABILITIES, same_as_miou
+from jaxseg.metrics.definitions import MEANS, PROBABILITIES, same_as_miou
 from jaxseg.percent import MISSING, percent
 from jaxseg.reporting import boundary as boundary
 from jaxseg.reporting import chance as chance

@@ -5,8 +5,9 @@ import math
 import jax
 from jax.sharding import Mesh
 
-from jaxseg import config, evaluate
+from jaxseg import config
 from jaxseg.data import loader
+from jaxseg.evaluation import split
 from jaxseg.inference import overlay
 from jaxseg.inference.predictor import framing_of, make_predictor
 from jaxseg.metrics import summarize
@@ -28,7 +29,7 @@ def validate(
 ) -> None:
     """One evaluation into the log, the alarm if the predictions have collapsed, and pictures."""
     data, protocol, names = experiment.data, experiment.eval, source.labels.names
-    result = evaluate.evaluate(
+    result = split.evaluate(
         experiment.model,
         variables(state, use_ema=protocol.use_ema),
         source,

@@ -58,7 +58,7 @@ def batches(pairs, size, frame=FRAME, order=None):
 
 
 def suite_of(pairs, size, *, hausdorff=True, **options):
-    suite = boundary_suite.start(K, hausdorff=hausdorff)
+    suite = boundary_suite.Suite(K, distances=hausdorff)
     for batch in batches(pairs, size, **options):
         suite.add(*batch)
     return suite.to_json(NAMES)
@@ -126,7 +126,7 @@ def test_void_that_outlines_every_object_is_what_the_trimap_is_around():
 
 @pytest.mark.filterwarnings("error")
 def test_a_suite_without_images_has_no_numbers():
-    found = boundary_suite.start(K).to_json(NAMES)
+    found = boundary_suite.Suite(K).to_json(NAMES)
     assert found["images"] == 0
     assert found["boundary_iou"]["mean"] is None
     assert found["boundary_f"]["mean"] == [None] * len(boundary_suite.TOLERANCES)

@@ -14,7 +14,8 @@ import pytest
 
 from jaxseg import config, evaluate, state
 from jaxseg.data.labels import LabelSpec, voc_palette
-from jaxseg.evaluation import record as results
+from jaxseg.evaluation import split
+from jaxseg.evaluation.record import to_json
 from jaxseg.inference import infer
 from jaxseg.metrics import intervals, summarize
 from jaxseg.runtime.mesh import make_mesh
@@ -72,7 +73,7 @@ def start(model=None):
 
 
 def run(source, protocol=None, *, variables=None, mesh=None, model=None, loss=None):
-    return evaluate.evaluate(
+    return split.evaluate(
         model or Local(),
         variables or start(),
         source,
@@ -260,7 +261,7 @@ def test_an_image_that_is_void_altogether_has_no_number():
     source.examples[1]["label"][:] = IGNORE
     found = run(source)
     assert np.isnan(found.images[1]["miou"])
-    record = json.loads(json.dumps(results.to_json(found, LABELS), allow_nan=False))
+    record = json.loads(json.dumps(to_json(found, LABELS), allow_nan=False))
     assert record["images"][1]["miou"] is None
     assert record["metrics"]["absent"] == ["unicorn"]
     assert not found.per_image.matrices()[1].any()

@@ -1,10 +1,14 @@
 """What an evaluation leaves: tags, the table, pictures."""
 
 import numpy as np
+from PIL import Image
 
 from jaxseg import config
 from jaxseg.data.labels import LabelSpec, voc_palette
-from jaxseg.evaluation import record
+from jaxseg.evaluation import pictures
+from jaxseg.inference import overlay
+from jaxseg.reporting import tables
+from jaxseg.workdir import eval_folder
 
 LABELS = LabelSpec(("sky", "road", "car"), voc_palette(3), {0: 0, 1: 1, 2: 2, 255: 255})
 
@@ -21,16 +25,16 @@ def test_tags_tell_protocols_apart():
         config.Eval(examples=9),
         config.Eval(use_ema=False),
     ]
-    tags = [record.tag("val", protocol) for protocol in several]
+    tags = [eval_folder.tag("val", protocol) for protocol in several]
     assert len(set(tags)) == len(tags)
     assert tags[0] == "val"
     assert tags[3] == "val_ms0.5-1_flip"
-    assert record.tag("val", config.Eval(batch_size=3)) == "val"  # of no influence
+    assert eval_folder.tag("val", config.Eval(batch_size=3)) == "val"  # of no influence
 
 
 def test_the_table_is_aligned_and_says_what_is_not_defined():
     confusion = np.array([[90, 10, 0], [0, 0, 0], [5, 0, 95]])
-    lines = record.table(confusion, ("road", "a long name of a class", "car")).splitlines()
+    lines = tables.evaluation(confusion, ("road", "a long name of a class", "car")).splitlines()
     assert [len(line) for line in lines[:5]] == [len(lines[0])] * 5
     assert lines[2].split() == ["road", "85.71", "92.31", "94.74", "90.00", "50.00"]
     assert lines[3].split()[-3:] == ["0.00", "–", "0.00"]
@@ -39,10 +43,10 @@ def test_the_table_is_aligned_and_says_what_is_not_defined():
 
 def test_the_table_shows_the_interval_beside_miou():
     confusion = np.array([[90, 10], [5, 95]])
-    printed = record.table(confusion, ("a", "b"), (0.70123, 0.74449))
+    printed = tables.evaluation(confusion, ("a", "b"), (0.70123, 0.74449))
     assert " 86.04  [70.1, 74.4] (95 %, over images)\n" in printed
     assert printed.count("over images") == 1
-    plain = record.table(confusion, ("a", "b"))
+    plain = tables.evaluation(confusion, ("a", "b"))
     assert "over images" not in plain
     for label, value in (
         ("mean Dice", 92.5),
@@ -54,24 +58,24 @@ def test_the_table_shows_the_interval_beside_miou():
 
 def test_a_number_that_is_the_same_by_every_way_to_count_stands_once():
     same = "equal to mIoU here: mIoU of the truth's classes; mIoU, absent as 0; mIoU, absent as 1"
-    printed = record.table(np.array([[90, 10], [5, 95]]), ("a", "b"))
+    printed = tables.evaluation(np.array([[90, 10], [5, 95]]), ("a", "b"))
     assert same in printed
     assert [line for line in printed.splitlines() if line.startswith("mIoU")][1:] == []
-    one_absent = record.table(np.array([[90, 10, 0], [5, 95, 0], [0, 0, 0]]), ("a", "b", "c"))
+    one_absent = tables.evaluation(np.array([[90, 10, 0], [5, 95, 0], [0, 0, 0]]), ("a", "b", "c"))
     assert "equal to mIoU here: mIoU of the truth's classes\n" in one_absent
     assert "mIoU, absent as 0       57.36" in one_absent
 
 
 def test_pictures_show_image_truth_prediction_and_errors(tmp_path):
-    path = tmp_path / record.picture_name("best", 1, "a/b c.png")
-    assert record.picture_parts(path) == ("best", 1, "a_b_c.png")
+    path = tmp_path / eval_folder.picture_name("best", 1, "a/b c.png")
+    assert eval_folder.picture_parts(path) == ("best", 1, "a_b_c.png")
     shape = (60, 80)
     image = np.full((*shape, 3), 77, np.uint8)
     truth, prediction = np.full(shape, 1, np.uint8), np.full(shape, 2, np.uint8)
-    record.write_picture(path, image, truth, prediction, LABELS)
-    drawn = np.asarray(record.Image.open(path))
+    pictures.write_picture(path, image, truth, prediction, LABELS)
+    drawn = np.asarray(Image.open(path))
     seen = {tuple(colour) for colour in drawn.reshape(-1, 3)}
-    wrong = record.overlay.ERRORS.palette[1]
+    wrong = overlay.ERRORS.palette[1]
     assert {(77, 77, 77), LABELS.palette[1], LABELS.palette[2], wrong} <= seen
     assert drawn.shape[1] >= 2 * 80
     assert drawn.shape[0] >= 2 * 60

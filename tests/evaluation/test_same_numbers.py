@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg import config, evaluate, predict
+from jaxseg import config, predict
 from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.evaluation import split
 from jaxseg.inference import protocols
 from jaxseg.types import IGNORE
 
@@ -102,7 +103,7 @@ def start():
 
 
 def evaluated(examples, protocol, variables):
-    return evaluate.evaluate(
+    return split.evaluate(
         Context(),
         variables,
         Files(examples),

@@ -40,7 +40,7 @@ HEADS = ["boundary IoU", "F at 0.25 %", "F at 0.5 %", "F at 0.75 %", "F at 1 %"]
 
 
 def test_made_up_numbers_have_the_suites_form():
-    real = boundary_suite.start(3).to_json(LABELS.names)
+    real = boundary_suite.Suite(3).to_json(LABELS.names)
     made = suite(hausdorff=False)
 
     def form(value):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from jaxseg import report
-from jaxseg.evaluation.record import MEANS
+from jaxseg.metrics.definitions import MEANS
 from jaxseg.reporting import evaluation
 from tests.reporting.test_run_folder import CONFUSION, LABELS, write_evaluation, write_run
 

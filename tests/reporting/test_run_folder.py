@@ -8,10 +8,11 @@ import pytest
 from jaxseg import config
 from jaxseg.backbones import mobilenet_v2, resnet
 from jaxseg.data.labels import LabelSpec
-from jaxseg.evaluation import record as results
+from jaxseg.evaluation import pictures
+from jaxseg.evaluation.record import Evaluation, to_json
 from jaxseg.models import deeplab_v3
 from jaxseg.reporting import run_folder
-from jaxseg.workdir import log, per_image
+from jaxseg.workdir import eval_folder, log, per_image
 
 LABELS = LabelSpec(
     ("sky", "pole | sign", "<car>"),
@@ -58,22 +59,22 @@ def write_evaluation(
     if counts is not None:
         confusion = counts.sum(axis=0)
         kept = per_image.gather(names, len(confusion), map(per_image.entries, counts))
-    evaluation = results.Evaluation(np.asarray(confusion, np.int64), images, 1.5, kept)
+    evaluation = Evaluation(np.asarray(confusion, np.int64), images, 1.5, kept)
     record = {"step": step, "weights": weights, "data": data, "split": "val"}
     if boundary:
         record["boundary"] = boundary
     path = folder / "eval" / f"{tag}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    log.write_json(path, record | results.to_json(evaluation, LABELS))
+    log.write_json(path, record | to_json(evaluation, LABELS))
     if kept:
         per_image.write(path.with_suffix(".npz"), kept)
     rng = np.random.default_rng(0)
     for kind, name in (("best", "a/1"), ("worst", "b 2")):
-        picture = path.with_suffix("") / results.picture_name(kind, 1, name)
+        picture = path.with_suffix("") / eval_folder.picture_name(kind, 1, name)
         picture.parent.mkdir(exist_ok=True)
         image = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
         label = rng.integers(0, 3, (24, 32), dtype=np.uint8)
-        results.write_picture(picture, image, label, label, LABELS)
+        pictures.write_picture(picture, image, label, label, LABELS)
     return path
 
 

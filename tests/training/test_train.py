@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from jaxseg import config, evaluate, train
+from jaxseg.evaluation.record import Evaluation
 from jaxseg.workdir import checkpoint
 from tests.conftest import ROOT
 from tests.helpers.programs import tiny
@@ -219,7 +220,7 @@ def test_a_nan_is_never_saved_even_when_the_loss_is_finite(tmp_path):
 
 def test_collapse_raises_the_alarm(tmp_path, monkeypatch, capsys):
     confusion = np.array([[980, 0, 0], [10, 5, 0], [5, 0, 0]])
-    result = evaluate.Evaluation(confusion, [], 1.0)
+    result = Evaluation(confusion, [], 1.0)
     monkeypatch.setattr(evaluate, "evaluate", lambda *_, **__: result)
     train.fit(tiny.experiment(steps=1, pictures=0), tmp_path, data=tiny.sources())
     err = capsys.readouterr().err

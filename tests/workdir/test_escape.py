@@ -8,7 +8,7 @@ import pytest
 
 from experiments.ablation import output
 from jaxseg import report
-from jaxseg.evaluation import record as results
+from jaxseg.reporting import tables
 from jaxseg.workdir import escape
 from tests.reporting.test_run_folder import CONFUSION, write_evaluation, write_run
 
@@ -47,7 +47,7 @@ def test_a_table_row_stays_a_row(tmp_path):
     for form in (text, (folder / "report.html").read_text()):
         assert "<script>alert" not in form
         assert "<i>" not in form
-    assert "\x1b" not in results.table(CONFUSION, names)
+    assert "\x1b" not in tables.evaluation(CONFUSION, names)
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def _missed_distance(_: pathlib.Path) -> Seen:
     truth[:, 3:7, 3:7] = 1
     guess = truth.copy()
     guess[1] = 0
-    suite = boundary_suite.start(2, hausdorff=True)
+    suite = boundary_suite.Suite(2, distances=True)
     suite.add(*map(jnp.asarray, (truth, guess, np.arange(2), np.full((2, 2), 12))))
     found = suite.to_json(("ground", "cell"))["hausdorff_95"]
     shown = boundary.distance(found["classes"]["cell"], found["one_sided"]["cell"])

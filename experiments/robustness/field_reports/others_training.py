@@ -23,8 +23,10 @@ from experiments.robustness.field_reports.situation import (
     refusal,
     right,
 )
-from jaxseg import config, evaluate, train
+from jaxseg import config, train
 from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.evaluation import split
+from jaxseg.evaluation.record import Evaluation
 from jaxseg.state import TrainState
 from jaxseg.training import optim
 from jaxseg.types import IGNORE
@@ -56,11 +58,11 @@ class _Reader(nn.Module):
         return {"logits": -((images[..., :1] - levels) ** 2)}
 
 
-def _evaluated(batch_size: int, **fields: object) -> evaluate.Evaluation:
+def _evaluated(batch_size: int, **fields: object) -> Evaluation:
     protocol = config.Eval(batch_size=batch_size, **fields)  # type: ignore[arg-type]
     model, black, hundred = _Reader(), (0.0,) * 3, (100.0,) * 3
     variables = {"params": {"levels": jnp.arange(3.0)}}
-    return evaluate.evaluate(
+    return split.evaluate(
         model, variables, _Squares(), protocol=protocol, mean=black, std=hundred,  # type: ignore[arg-type]
         crop=(8, 8), threads=0, progress=False,
     )  # fmt: skip

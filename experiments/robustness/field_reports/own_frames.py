@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from experiments.robustness.field_reports.situation import Seen, Situation, check, right
-from jaxseg import config, evaluate, predict
+from jaxseg import config, predict
 from jaxseg.data.frames import Framing
 from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.evaluation import split
 from jaxseg.inference import predictor
 from jaxseg.types import Variables
 
@@ -65,7 +66,7 @@ def _variables() -> Variables:
 
 def _counts(examples: list[dict], protocol: config.Eval) -> np.ndarray:
     """int64 [N, 3, 3] as evaluate has them."""
-    found = evaluate.evaluate(
+    found = split.evaluate(
         _Context(), _variables(), cast(Any, _Files(examples)), protocol=protocol, mean=_MEAN,
         std=_STD, crop=_CROP, threads=0, progress=False,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from experiments.robustness.field_reports.situation import Seen, Situation
 from jaxseg import config
 from jaxseg.cli import stored_config
 from jaxseg.data import source
-from jaxseg.evaluation import record
+from jaxseg.workdir import eval_folder
 
 _MODULE = "planted_by_a_stranger"
 _IMAGE = {
@@ -96,7 +96,7 @@ def _job_that_starts_elsewhere(folder: pathlib.Path) -> Seen:
 
 def _split_of_another_folder(folder: pathlib.Path) -> Seen:
     return situation.refusal(
-        lambda: record.tag("../../val", config.Eval()), "../../val", "data.eval_split"
+        lambda: eval_folder.tag("../../val", config.Eval()), "../../val", "data.eval_split"
     )
 
 

@@ -20,13 +20,13 @@ from jaxseg.backbones import resnet, vgg
 from jaxseg.cli import config_check
 from jaxseg.data import class_sampling, loader
 from jaxseg.data.augment.transforms import Augment
-from jaxseg.evaluation import record
 from jaxseg.inference import infer
 from jaxseg.inference.predictor import framing_of
 from jaxseg.inspection import valid_taps
 from jaxseg.models import deeplab_v3, fcn, pspnet, unet
 from jaxseg.runtime.mesh import make_mesh
 from jaxseg.training import batches, preflight, step
+from jaxseg.workdir import eval_folder
 
 NAME = "shapes/fuzz"
 _LARGEST = 300  # side of an image for which arrays are made, not only shapes
@@ -165,7 +165,7 @@ class Runs:
         self._once("step", shapes + part, lambda: _step(e))
         self._once("batch", (data, e.loss, e.train.seed), lambda: _batch(e, training, plan, mesh))
         self._once("evaluation", (e.model, e.eval), lambda: _evaluation(e, test))
-        record.tag(data.eval_split, e.eval)
+        eval_folder.tag(data.eval_split, e.eval)
 
 
 def _views(e: config.Experiment) -> None:

@@ -18,11 +18,12 @@ from experiments.robustness.fuzz import harm
 from jaxseg import config
 from jaxseg.cli import stored_config
 from jaxseg.data.labels import LabelSpec
-from jaxseg.evaluation import record as results
+from jaxseg.evaluation import pictures
+from jaxseg.evaluation.record import Evaluation, to_json
 from jaxseg.reporting import figures, run_folder, text
 from jaxseg.reporting import page as report_page
 from jaxseg.state import TrainState
-from jaxseg.workdir import checkpoint, data_identity, environment, log, per_image
+from jaxseg.workdir import checkpoint, data_identity, environment, eval_folder, log, per_image
 
 _LABELS = LabelSpec(("sky", "road"), ((0, 0, 200), (90, 90, 90)), {0: 0, 1: 1, 255: 255})
 _STEP = 20
@@ -43,15 +44,15 @@ def make(folder: pathlib.Path, experiment: config.Experiment) -> None:
     counts = np.array([[[5, 1], [2, 7]], [[3, 0], [1, 9]]])
     images = [{"index": i, "name": f"a/{i}", "miou": 0.5, "pixel_accuracy": 0.5} for i in range(2)]
     kept = per_image.gather(("a/0", "a/1"), 2, map(per_image.entries, counts))
-    found = results.Evaluation(counts.sum(axis=0), images, 1.5, kept)
+    found = Evaluation(counts.sum(axis=0), images, 1.5, kept)
     record = {"step": _STEP, "weights": None, "data": "set", "split": "val",
               "environment": environment.environment()}  # fmt: skip
     (folder / "eval" / "val").mkdir(parents=True)
     per_image.write(folder / "eval" / "val.npz", kept)
-    log.write_json(folder / "eval" / "val.json", record | results.to_json(found, _LABELS))
+    log.write_json(folder / "eval" / "val.json", record | to_json(found, _LABELS))
     grey, label = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
-    name = results.picture_name("best", 1, "a/0")
-    results.write_picture(folder / "eval" / "val" / name, grey, label, label, _LABELS)
+    name = eval_folder.picture_name("best", 1, "a/0")
+    pictures.write_picture(folder / "eval" / "val" / name, grey, label, label, _LABELS)
     (folder / "labels.json").write_text(_LABELS.to_json())
     job_folder.write_job(folder, experiment, {"row": experiment.eval}, "")
     costs = {"parameters": 1, "multiply_adds": {"row": 2}, "memory": 3}

@@ -2,10 +2,11 @@
 
 import pytest
 
-from jaxseg import config, evaluate, train
+from jaxseg import config, train
 from jaxseg.data.augment import mirrored
 from jaxseg.data.frames import Framing
 from jaxseg.data.labels import LabelSpec, voc_palette
+from jaxseg.evaluation import split
 from jaxseg.inference import predictor
 from tests.helpers.programs import tiny
 
@@ -36,7 +37,7 @@ def test_training_evaluation_and_prediction_refuse_to_mirror_them(tmp_path):
     protocol = config.Eval(flip=True)
     given = {"protocol": protocol, "mean": (0.0,) * 3, "std": (1.0,) * 3}
     with pytest.raises(ValueError, match=words.format(r"eval\.flip")):
-        evaluate.evaluate(tiny.Tiny(), {}, sources[1], crop=(16, 16), **given)
+        split.evaluate(tiny.Tiny(), {}, sources[1], crop=(16, 16), **given)
     with pytest.raises(ValueError, match=words.format(r"eval\.flip")):
         predictor.make_predictor(
             tiny.Tiny(), sources[0].labels, framing=Framing((0, 0), (16, 16)), **given

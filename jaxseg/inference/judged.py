@@ -14,7 +14,8 @@ import jax.numpy as jnp
 
 from jaxseg import config
 from jaxseg.inference import row_bands
-from jaxseg.inference.infer import check_classes, has_one_view, make_probabilities, sizes_of
+from jaxseg.inference.classes import check_classes
+from jaxseg.inference.infer import has_one_view, make_probabilities, sizes_of
 from jaxseg.inference.views import Color, Views
 from jaxseg.losses import cross_entropy
 from jaxseg.types import IGNORE, Array, Variables

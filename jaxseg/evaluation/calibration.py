@@ -1,0 +1,42 @@
+"""How far the probabilities of a split can be trusted, added up batch by batch."""
+
+import functools
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxseg.metrics import probability
+from jaxseg.runtime.mesh import replicated
+from jaxseg.types import Array
+
+
+@functools.partial(jax.jit, static_argnames="mesh")
+def _histograms(scores: Array, labels: Array, *, mesh: Mesh | None) -> list[Array]:
+    """Of the confidence and, of two classes, of class 1: int32 [2, bins], held by every process."""
+    found = [probability.confidence_histogram(scores, labels)]
+    if scores.shape[-1] == 2:
+        found.append(probability.score_histogram(scores[..., 1], labels, scores[..., 0]))
+    if mesh is None:
+        return found
+    return jax.lax.with_sharding_constraint(found, replicated(mesh))
+
+
+class Calibration:
+    """The sums of histograms of probabilities, in int64."""
+
+    def __init__(self, mesh: Mesh | None) -> None:
+        self._mesh = mesh
+        self._sums: list[np.ndarray] = []
+
+    def add(self, scores: Array, labels: Array) -> None:
+        """Counts one batch: probabilities [B, H, W, K] and labels [B, H, W]."""
+        found = [np.asarray(h, np.int64) for h in _histograms(scores, labels, mesh=self._mesh)]
+        before = self._sums or [np.zeros(())] * len(found)
+        self._sums = [a + b for a, b in zip(before, found, strict=True)]
+
+    def numbers(self) -> dict[str, float]:
+        """By name: calibration_error and, of two classes, roc_auc; nan where nothing is counted."""
+        confidence, *of_class = self._sums
+        found = {"calibration_error": probability.calibration_error(confidence)}
+        return found | ({"roc_auc": probability.roc_auc(of_class[0])} if of_class else {})
