@@ -32,7 +32,7 @@ class Calibration:
     def add(self, scores: Array, labels: Array) -> None:
         """Counts one batch: probabilities [B, H, W, K] and labels [B, H, W]."""
         found = [np.asarray(h, np.int64) for h in _histograms(scores, labels, mesh=self._mesh)]
-        before = self._sums or [np.zeros(())] * len(found)
+        before = self._sums or [np.zeros((), np.int64)] * len(found)
         self._sums = [a + b for a, b in zip(before, found, strict=True)]
 
     def numbers(self) -> dict[str, float]:
