@@ -25,7 +25,7 @@ from jaxseg.cli import command_line, config_check, stored_config
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.readers import mask_file, photos
 from jaxseg.errors import counted
-from jaxseg.evaluate import evaluate
+from jaxseg.evaluation.split import evaluate
 from jaxseg.inference import protocols
 from jaxseg.inference.predictor import framing_of, make_predictor
 from jaxseg.training import class_count, preflight

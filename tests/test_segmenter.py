@@ -13,7 +13,8 @@ import safetensors.numpy
 from PIL import Image
 
 import jaxseg
-from jaxseg import config, evaluate, predict
+from jaxseg import config, predict
+from jaxseg.evaluation import split
 from jaxseg.metrics import summarize
 from jaxseg.state import TrainState
 from jaxseg.training.step import init_variables
@@ -103,7 +104,7 @@ def test_a_batch_gives_a_batch_and_a_list_gives_a_list(run_folder):
 def test_it_counts_what_an_evaluation_counts(run_folder, tmp_path):
     network = jaxseg.load(run_folder)
     source, experiment = tiny.Squares(4), tiny.experiment()
-    expected = evaluate.evaluate(
+    expected = split.evaluate(
         experiment.model,
         network.variables,
         source,
