@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 
+import jaxseg
 from jaxseg import config, renamed, whole_file
 from jaxseg.workdir import files
 from jaxseg.workdir.log import json_ready, write_json
@@ -106,8 +107,8 @@ def environment() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that decide numbers, where they are installed."""
-    found = {}
+    """Of this package, and of those that decide numbers where they are installed."""
+    found = {"jaxseg": jaxseg.__version__}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
@@ -126,7 +127,9 @@ def _command() -> str:
 def _git_hash() -> str:
     """The commit of this code, with "-dirty" after it when files differ; "" outside a checkout."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    folder = pathlib.Path(__file__).parent
+    folder = pathlib.Path(jaxseg.__file__).parent.parent
+    if not (folder / ".git").exists():  # installed, perhaps within a checkout of something else
+        return ""
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
