@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from jaxseg import config
 from jaxseg.cli.config_check import flag
-from jaxseg.cli.help import entry
+from jaxseg.cli.help import WIDEST, entry
 
 _COLUMN = 46  # where the comments of fields begin
 
@@ -64,7 +64,8 @@ def listed(experiment: Any) -> list[str]:
     for part in parts(experiment):
         if part.fields:
             about = (inspect.getdoc(part.cls) or "").partition("\n")[0]
-            lines += ["", f"{part.path}: {part.cls.__name__}. {about}", ""]
+            heading = f"{part.path}: {part.cls.__name__}. {about}"
+            lines += ["", *textwrap.wrap(heading, WIDEST), ""]
         for field in part.fields:
             lines += entry(flag(field.path, field.value), field.meaning, _COLUMN)
     return lines

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-_WIDEST = 100  # columns
+WIDEST = 100  # columns
 LEFT = 34  # of them, where the explanations of flags begin
 
 
@@ -53,7 +53,7 @@ def _explained(flag: flags.Flag) -> str:
 
 def entry(left: str, right: str, column: int = LEFT) -> list[str]:
     """What is explained, and from a column on, or below where it is long, the explanation."""
-    width = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 0)).columns)
+    width = min(WIDEST, shutil.get_terminal_size((WIDEST, 0)).columns)
     column = min(column, width // 2)
     indent = " " * column
     explained = textwrap.wrap(
