@@ -208,6 +208,22 @@ def test_what_cannot_be_loaded_is_refused_with_the_way_out(run_folder, tmp_path)
         jaxseg.load(run_folder, config=other)
 
 
+@pytest.mark.slow
+def test_a_weight_file_predicts_with_the_experiment_that_names_its_network(shared, tmp_path):
+    weights = shared / "weights" / "deeplabv3_257_mv_gpu.tflite"
+    file = ROOT / "experiments" / "deeplab_v3" / "google_voc.py"
+    network = jaxseg.load(weights, config=file)
+    assert network.step is None
+    assert network.classes[15] == "person"
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    protocol = config.Eval(size=(65, 81), output_stride=16)
+    experiment = dataclasses.replace(network.experiment, eval=protocol)
+    predict.main(experiment, None, [tmp_path / "a.png"], tmp_path / "out", str(weights))
+    written = np.asarray(Image.open(tmp_path / "out" / "labels" / "a.png"))
+    np.testing.assert_array_equal(network.predict(pixels, protocol), written)
+
+
 def test_importing_jaxseg_is_light():
     heavy = "jax", "flax", "numpy", "absl", "tensorflow_datasets", "jaxseg.config"
     program = f"import sys, jaxseg; sys.exit([m for m in {heavy} if m in sys.modules] != [])"
