@@ -129,7 +129,7 @@ class Train:
     init_partial: bool = False  # of a related model: take what both have, initialise the rest
     rows: int = 1  # devices over which the height of an image is split
     shard_params: bool = False  # parameters, averages, optimiser's state spread over the data axis
-    peer_timeout: float = 100.0  # seconds without a sign of another process; then the run ends
+    heartbeat_timeout: float = 100.0  # seconds without a sign of another process; then the run ends
     pictures: int = 4  # predictions drawn for TensorBoard at each evaluation
     compile_cache: str = "~/.cache/jaxseg/xla"  # "": none
 

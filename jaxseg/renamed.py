@@ -35,6 +35,7 @@ _NETWORK_ROOMS = ("jaxseg.models.", "jaxseg.backbones.")
 
 # Of a single class, by its name of today.
 FIELDS: dict[str, dict[str, str]] = {
+    "jaxseg.config:Train": {"peer_timeout": "heartbeat_timeout"},
     "jaxseg.models.deeplab_v3_plus:DeepLabV3Plus": {
         "low_level": "decoder.low_level",
         "middle_levels": "decoder.middle_levels",
@@ -77,6 +78,9 @@ def part(values: Mapping[str, Any]) -> Mapping[str, Any]:
             renamed[name] = value
             continue
         holder, _, field = moved[name].partition(".")
+        if not field:
+            renamed[holder] = value
+            continue
         renamed.setdefault(holder, dict(PARTS[holder]))[field] = value
     return renamed
 

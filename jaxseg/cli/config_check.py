@@ -60,7 +60,7 @@ _BOUNDS = {  # at least, and below
     "train.accumulate": (1, _INFINITE),
     "train.keep": (1, _INFINITE),
     "train.rows": (1, _INFINITE),
-    "train.peer_timeout": (1.0, _INFINITE),
+    "train.heartbeat_timeout": (1.0, _INFINITE),
     "eval.batch_size": (1, _INFINITE),
     "eval.rotations": (1, 361),
 } | dict.fromkeys(

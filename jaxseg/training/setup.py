@@ -80,7 +80,7 @@ def set_up(
     """
     last_good = functools.partial(saved_steps.last_good, workdir / "checkpoints")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(processes.watch(experiment.train.peer_timeout, last_good))
+        stack.enter_context(processes.watch(experiment.train.heartbeat_timeout, last_good))
         same_start.refuse_odd(experiment, workdir, "train", data)
         known = same_data.hold_training(workdir, experiment.data, data, changed_data=changed_data)
         ready = preflight.ready(experiment, data)

@@ -141,7 +141,7 @@ def _raised_by(write, folder):
 def test_a_full_disk_at_each_moment_leaves_whole_files_and_a_repeat_mends_it(
     tmp_path, monkeypatch, write
 ):
-    monkeypatch.setattr(report.report_page, "_plots", lambda _: [])
+    monkeypatch.setattr(report.page.figures, "plots", lambda _: [])
     monkeypatch.setattr(output, "plot", lambda _: Figure((1, 1)))
     whole = tmp_path / "whole"
     whole.mkdir()
@@ -221,10 +221,12 @@ def test_a_conversion_whose_files_cannot_grow_leaves_nothing(tmp_path, size):
     _assert_converted(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["write_json", "identity.write_labels", "checkpoint.Checkpoints"])
+@pytest.mark.parametrize(
+    "name", ["write_json", "data_identity.write_labels", "checkpoint.Checkpoints"]
+)
 def test_a_conversion_that_breaks_off_leaves_nothing(tmp_path, monkeypatch, name):
     with monkeypatch.context() as patch:
-        patch.setattr(f"jaxseg.training.start.{name}", lambda *_: 1 / 0)
+        patch.setattr(f"jaxseg.workdir.converted.{name}", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             _convert(tmp_path)
     assert not list(tmp_path.iterdir())
