@@ -26,7 +26,7 @@ PHRASES = {
     r"\bone's own (data|files|images|set)\b": "your own",
     r"\bunsaid\b": "silently",
     r"\b(will|would|can|must|to) mend\b|\bmends\b": "fix",
-    r"(?<![\\.,\d])\b1 (problems|images|files|jobs|examples|steps)\b": "jaxseg.errors.counted",
+    r"(?<![\\.,\d])\b1 (problems|images|files|jobs|examples|steps)\b(?!/)": "jaxseg.errors.counted",
     r"\bis held against\b|\bare held against\b": "is compared with",
     r"; near it:": "did you mean ...?",
     r"\bthere is no data set\b": "unknown data set",

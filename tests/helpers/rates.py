@@ -1,4 +1,4 @@
-"""The rates at which the fast forms of atrous convolution are held against the definition."""
+"""The rates at which the fast forms of atrous convolution are compared with the definition."""
 
 import numpy as np
 import pytest
