@@ -1,1 +1,1 @@
-"""What was run: one file per paper and data set."""
+"""Experiments: one folder per paper, one file per data set or table."""

@@ -1,4 +1,4 @@
-"""The old names of classes and fields in stored configs, and where each of them stands today.
+"""Old names of classes and fields in stored configs, and what each is called today.
 
 A run folder is evaluated, resumed and reported by the code of today, and its config.json has the
 names of its day. Whoever renames a class, or moves a field into a part, adds a line here; nothing

@@ -1,4 +1,4 @@
-"""A trained network for programs and notebooks: what `jaxseg.load` gives.
+"""A trained network for programs and notebooks: what `jaxseg.load` returns.
 
     network = jaxseg.load("runs/quickstart")
     network.classes                                         # ("background", "circle", ...)

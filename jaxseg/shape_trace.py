@@ -1,4 +1,4 @@
-"""What a model takes and gives, as shapes: it is traced once and never computed."""
+"""The shapes that a model takes and returns, by tracing it once without computing."""
 
 import flax.linen as nn
 import jax

@@ -1,1 +1,1 @@
-"""Between the command line and the modes: flags, the experiment they describe, checks."""
+"""The command line: flags, the experiment that they describe, and its checks."""

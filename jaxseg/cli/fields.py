@@ -1,4 +1,4 @@
-"""The fields of an experiment as `--help` lists them: the flag, the value it has, what it means.
+"""The fields of an experiment as `--help` lists them: flag, default value and meaning.
 
 What a field means is read where it is defined: the comment on its line or above it, or its entry
 under "Attributes:" in the docstring of its class.

@@ -1,4 +1,4 @@
-"""What `--help` prints of a command and its flags; imports nothing but absl."""
+"""What `--help` prints about a command and its flags; imports nothing but absl."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""How far the probabilities of a split can be trusted, added up batch by batch."""
+"""The calibration of a split's probabilities, accumulated batch by batch."""
 
 import functools
 

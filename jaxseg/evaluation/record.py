@@ -1,4 +1,4 @@
-"""What an evaluation found, and how a run folder keeps it."""
+"""The result of an evaluation, and its record in a run folder."""
 
 import dataclasses
 import math

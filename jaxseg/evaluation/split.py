@@ -1,4 +1,4 @@
-"""A split and a protocol in, one confusion matrix and numbers of each image out.
+"""Evaluates a split by a protocol: one confusion matrix, and the numbers of each image.
 
 The way is reader, loader, network, sums: images come in batches of one frame, the network finds a
 class for each pixel on the devices, and only counts [B, K, K] come back from there. Scores of a

@@ -1,4 +1,4 @@
-"""Batches of a split through the network: what is found of each pixel, all of it on the devices."""
+"""Runs the batches of a split through the network; what is found stays on the devices."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""From scores to the most probable class of each pixel."""
+"""The most probable class of each pixel, from its scores."""
 
 import functools
 

@@ -1,1 +1,1 @@
-"""What more than one paper builds from: convolution, normalisation, pooling, resizing, ASPP."""
+"""Layers that more than one paper uses: convolution, normalisation, pooling, resizing, ASPP."""

@@ -1,4 +1,4 @@
-"""The dtype of sums."""
+"""The dtype in which sums are accumulated."""
 
 import jax.numpy as jnp
 

@@ -1,4 +1,4 @@
-"""What a network is computed with: the dtype of features, the form of each kind of operation."""
+"""How a network is computed: the dtype of features and the form of each kind of operation."""
 
 import dataclasses
 

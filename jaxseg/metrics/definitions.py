@@ -1,4 +1,4 @@
-"""What the numbers of an evaluation are called, and what they are."""
+"""The metrics of an evaluation: their names and definitions."""
 
 from collections.abc import Mapping
 from typing import Any

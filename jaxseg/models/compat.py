@@ -1,4 +1,4 @@
-"""The networks of other libraries where they differ from the papers', as configured models.
+"""Networks of other libraries, where they differ from the papers', as configured models.
 
 Each equals the library's network in parameters and values, so its trained weights load (see
 `jaxseg/weights`):

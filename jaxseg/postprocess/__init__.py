@@ -1,1 +1,1 @@
-"""What is done to a network's logits after it: the fully connected CRF."""
+"""Post-processing of a network's logits: the fully connected CRF."""

@@ -1,4 +1,4 @@
-"""Whether the numbers of runs are of the same images, so that one can be called the best."""
+"""Decides whether the numbers of runs are of the same images, so that one may be called best."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The plots of a report: which ones its runs have numbers for, with a text for each."""
+"""Chooses the plots of a report, those that its runs have numbers for, with a caption each."""
 
 import functools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The processes of a run: how they find each other, which one writes, and who watches over them."""
+"""The processes of a run: how they find each other, which one writes, and the heartbeat."""
 
 import contextlib
 import os

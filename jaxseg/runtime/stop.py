@@ -1,4 +1,4 @@
-"""How a run ends on a signal: SIGTERM of a scheduler, or Ctrl-C."""
+"""Stops a run cleanly on a signal: a scheduler's SIGTERM, or Ctrl-C."""
 
 import contextlib
 import signal

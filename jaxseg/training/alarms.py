@@ -1,4 +1,4 @@
-"""What a training notices of itself: numbers that are not finite, steps that teach nothing."""
+"""Alarms of a training: numbers that are not finite, steps in which nothing is learned."""
 
 import contextlib
 from typing import Any

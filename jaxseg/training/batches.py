@@ -1,4 +1,4 @@
-"""The batches of a training on its devices, each with the loader's place after it."""
+"""Training batches on the devices, each with the loader's position after it."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The one loop: step after step, and what is due after each."""
+"""The training loop: step after step, and what is due after each."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What a training is set up with before its first step: data, devices, state, the run's files."""
+"""Sets up a training before its first step: data, devices, state, the run's files."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""What a run starts from: random values, another run, a converted file, or a weight file itself.
+"""What a run starts from: random values, another run, a converted file or a weight file.
 
     --config.train.init_from=runs/other                a run of the same model, or a converted file
     --config.train.init_from=runs/fcn32s --config.train.init_partial=True      a related model

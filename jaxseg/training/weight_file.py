@@ -1,4 +1,4 @@
-"""A model's variables from a weight file of another framework, as far as the file goes."""
+"""Fills a model's variables from a weight file of another framework, as far as the file goes."""
 
 import pathlib
 from collections.abc import Callable

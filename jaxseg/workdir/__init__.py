@@ -1,1 +1,1 @@
-"""What a run folder holds. Nothing else writes there."""
+"""Everything that reads or writes a run folder."""

@@ -1,4 +1,4 @@
-"""The names of what an evaluation leaves in RUN/eval.
+"""Names of the files that an evaluation writes to RUN/eval.
 
 TAG.json                       step, protocol, confusion matrix, metrics, each image
 TAG.npz                        the confusion matrix of each image; see jaxseg.workdir.per_image

@@ -1,4 +1,4 @@
-"""Which steps a run has saved, as the names of its folders tell; nothing in them is opened.
+"""Lists the steps that a run has saved, from the names of its folders; nothing is opened.
 
 Orbax gives a step its number when it is complete. Until then, and once it has been set aside as
 damaged, the folder has another name.

@@ -1,1 +1,1 @@
-"""A data set examined before it is trained on: `python -m jaxseg.data.doctor`."""
+"""Inspects a data set before training: `python -m jaxseg.data.doctor`."""

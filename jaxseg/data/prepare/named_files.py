@@ -1,4 +1,4 @@
-"""The flags that name a set and its published files: of the programs that read such files."""
+"""The flags that name a data set and its published files, for the programs that read these."""
 
 import pathlib
 
