@@ -143,7 +143,7 @@ class Eval:
     output_stride: int = 0  # 0: that of training
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
-    rotations: int = 1  # views turned by multiples of 360 / rotations degrees
+    rotations: int = 1  # views rotated by multiples of 360 / rotations degrees
     # What is averaged over views: "probabilities"; "logits": the softmax of the logits' sum of a
     # view and its mirror image (PSPNet); "exp": exp of that sum (EncNet). "max": the highest logits
     # of all views instead (DeepLab v2).

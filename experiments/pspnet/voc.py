@@ -18,7 +18,7 @@ from jaxseg.models import pspnet
 def get_config() -> config.Experiment:
     """hszhao/semseg, tool/train.py and config/voc2012/voc2012_pspnet101.yaml; section 5.1.
 
-    Crop 473, batch 16, poly 0.01, auxiliary weight 0.4; views turned by up to 10 degrees and
+    Crop 473, batch 16, poly 0.01, auxiliary weight 0.4; views rotated by up to 10 degrees and
     blurred, each in half of the cases; new layers learn ten times as fast; torch's SGD decays all
     parameters, norms and biases too. 50 epochs of 10,582 images are 33,069 steps; the paper trains
     30,000. Departure: in the Caffe release norms and biases do not decay

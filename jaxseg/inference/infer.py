@@ -1,6 +1,6 @@
 """From a batch of uint8 images to class probabilities or class ids, by the papers' protocols.
 
-Whole image, several scales, left-right flip, turns, another output stride, windows and tiles, a
+Whole image, several scales, left-right flip, rotations, another output stride, windows and tiles, a
 CRF at the end: each is a field of `config.Eval`, and all combine; `jaxseg.inference.protocols` has
 the papers' sets of fields. As in DeepLab (arXiv 1706.05587, section 4; TensorFlow's
 research/deeplab), what is averaged over scales and flips are softmax probabilities, not logits,
@@ -141,7 +141,7 @@ def make_probabilities(
             "mirrored": np.bool_(flip),
             "degrees": np.float32(degrees),
             "scale": scale,
-            "turned": degrees > 0,
+            "rotated": degrees > 0,
         }
         for degrees in turns
         for scale in protocol.scales

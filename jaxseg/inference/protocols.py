@@ -62,7 +62,7 @@ PROTOCOLS: dict[str, Eval] = {
     # which the network does not mirror again (jaxseg.inference.own_border).
     "dilation": Eval(sliding=True, crop_size=(900, 900), stride=1.0, margin=186, border="mirror"),
     # U-Net (1505.04597), sections 2 and 3: tiles of 572, of which 388 are kept, mirrored borders,
-    # the mean over seven turns. Unsure: which seven; here multiples of 360 / 7 degrees.
+    # the mean over seven rotations. Unsure: which seven; here multiples of 360 / 7 degrees.
     "unet": Eval(
         sliding=True,
         crop_size=(572, 572),

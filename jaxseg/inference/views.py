@@ -226,7 +226,7 @@ def _all_rows(rows: Rows, height: int) -> Array:
     return rows(jnp.arange(height))
 
 
-@functools.partial(jax.jit, static_argnames=("views", "scale", "turned"), donate_argnums=0)
+@functools.partial(jax.jit, static_argnames=("views", "scale", "rotated"), donate_argnums=0)
 def with_view(
     total: Float32[Array, "b h w k"] | None,
     variables: Variables,
@@ -237,7 +237,7 @@ def with_view(
     *,
     views: Views,
     scale: float,
-    turned: bool,
+    rotated: bool,
 ) -> Float32[Array, "b h w k"]:
     """The sum (or, for the fusion "max", the highest logits) with one view more.
 
@@ -247,19 +247,19 @@ def with_view(
       images: filled up with the mean colour.
       sizes: of the images.
       mirrored: whether the view is, left to right.
-      degrees: by which it is turned, where it is `turned`.
+      degrees: by which it is rotated, where it is `rotated`.
       views: of the protocol.
       scale: of the view.
-      turned: whether it is.
+      rotated: whether it is.
     """
     size = (images.shape[1], images.shape[2])
     x = views.prepared(images, sizes)
-    if turned:
+    if rotated:
         side = math.ceil(math.hypot(*size))
-        x = windows.turned(x, sizes, degrees, (side, side))
+        x = windows.rotated(x, sizes, degrees, (side, side))
         whole = jnp.full_like(sizes, side)
         y = _all_rows(views.seen(variables, x, whole, mirrored, scale), side)
-        y = windows.turned_back(y, sizes, degrees, size)  # [B, H, W, K]
+        y = windows.rotated_back(y, sizes, degrees, size)  # [B, H, W, K]
         rows = row_bands.of_map(y)
     else:
         rows = views.seen(variables, x, sizes, mirrored, scale)

@@ -231,20 +231,20 @@ def resampled(
     return jax.vmap(of_one)(x, sizes, to)
 
 
-def turned(
+def rotated(
     x: Float32[Array, "b h w c"],
     sizes: Int32[Array, "b 2"],
     degrees: Num[Array, ""] | float,
     frame: tuple[int, int],
 ) -> Float32[Array, "b {frame[0]} {frame[1]} c"]:
-    """Each image turned counter-clockwise about its centre, which is put on the frame's centre.
+    """Each image rotated counter-clockwise about its centre, which is put on the frame's centre.
 
     What the frame shows beyond the image is the image mirrored; between pixels it is bilinear.
 
     Args:
       x: images in their frame.
       sizes: of the images in it.
-      degrees: of the turn.
+      degrees: of the rotation.
       frame: (height, width) of the result.
     """
     down, right = _from(frame[0], frame[0]), _from(frame[1], frame[1])
@@ -258,18 +258,18 @@ def turned(
     return jax.vmap(of_one)(x, sizes)
 
 
-def turned_back(
+def rotated_back(
     x: Float32[Array, "b h w c"],
     sizes: Int32[Array, "b 2"],
     degrees: Num[Array, ""] | float,
     frame: tuple[int, int],
 ) -> Float32[Array, "b {frame[0]} {frame[1]} c"]:
-    """The inverse of `turned`: maps of turned images in the images' own frame.
+    """The inverse of `rotated`: maps of rotated images in the images' own frame.
 
     Args:
-      x: what a network gave the result of `turned`.
+      x: what a network gave the result of `rotated`.
       sizes: of the images.
-      degrees: by which they were turned.
+      degrees: by which they were rotated.
       frame: (height, width) that the images lie in.
     """
     height, width = x.shape[1:3]

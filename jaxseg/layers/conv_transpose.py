@@ -7,7 +7,7 @@ Along one axis, with kernel w of k taps and stride s, each input i spreads over 
 Write t = s q + r. Then y[s m + r] = sum over q of x[m - q] w[s q + r]: for each of the s places r
 between two inputs an ordinary convolution with every s-th tap. All s * s of them on a plane are one
 convolution with ceil(k / s)^2 taps and s * s times the channels, whose result is dealt out to the
-places. With stride 1 it is one convolution with the kernel turned round. XLA's own form dilates the
+places. With stride 1 it is one convolution with the kernel flipped. XLA's own form dilates the
 input with zeros; its gradient to the kernel is 40 times slower on CPU (jax#23783, jax#31662).
 """
 
@@ -25,7 +25,7 @@ from jaxseg.types import Array
 
 
 def _dilated(x: Array, kernel: Array, stride: int) -> Array:
-    """The definition: zeros between the inputs, the kernel turned round."""
+    """The definition: zeros between the inputs, the kernel flipped."""
     edges = [(k - 1, k - 1) for k in kernel.shape[:2]]
     return lax.conv_general_dilated(
         x,
@@ -67,7 +67,7 @@ def conv_transpose(
 
     Args:
       x: the map.
-      kernel: not turned: tap 0 is the first output that an input reaches.
+      kernel: not flipped: tap 0 is the first output that an input reaches.
       stride: outputs between two inputs.
       padding: outputs that are cut off on each side.
       form: "auto", "plain" or "fast" (sub-pixels); both give the same numbers.

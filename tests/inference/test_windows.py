@@ -112,7 +112,7 @@ def test_quarter_turns_are_numpys():
     size = jnp.array([[9, 6]])
     for quarter in range(4):
         expected = np.rot90(image, quarter)
-        found = windows.turned(jnp.asarray(image[None]), size, 90 * quarter, expected.shape[:2])
+        found = windows.rotated(jnp.asarray(image[None]), size, 90 * quarter, expected.shape[:2])
         np.testing.assert_allclose(found[0], expected, atol=1e-4)
 
 
@@ -124,8 +124,8 @@ def test_a_turn_is_undone():
         for i, s in enumerate(SIZES)
     ]
     sizes = jnp.asarray(SIZES)
-    there = jax.jit(lambda x, degrees: windows.turned(x, sizes, degrees, (24, 24)))
-    again = jax.jit(lambda x, degrees: windows.turned_back(x, sizes, degrees, FRAME))
+    there = jax.jit(lambda x, degrees: windows.rotated(x, sizes, degrees, (24, 24)))
+    again = jax.jit(lambda x, degrees: windows.rotated_back(x, sizes, degrees, FRAME))
     for degrees in (360 / 7, 200.0):
         turned = there(framed(images), degrees)
         back = again(turned, degrees)

@@ -32,7 +32,7 @@ def centred_on(
       pixel: row and column in the original.
       size: (height, width) of the original.
       scale: of the image before the crop.
-      angle: by which it is turned about its centre then, counter-clockwise, in degrees.
+      angle: by which it is rotated about its centre then, counter-clockwise, in degrees.
       crop_size: (height, width) of the crop.
     """
     middle = [(side - 1) / 2 for side in size]

@@ -51,7 +51,7 @@ def positions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where each pixel of a view lies in the original.
 
-    The image is scaled, turned about its centre counter-clockwise, and cut; a pixel that has a
+    The image is scaled, rotated about its centre counter-clockwise, and cut; a pixel that has a
     displacement shows what lies that far from it.
 
     Args:

@@ -64,7 +64,7 @@ class Augment:
       blur: probability of `colour.blur`.
       photometric: whether `colour.draw_distortion` has a say.
       class_crops: whether the crop is centred on `crops.pixel_of_a_class`, as far as there is room;
-        an angle turns that pixel about the image's centre.
+        an angle rotates that pixel about the image's centre.
       class_limit: another crop is drawn while one class has this share of the valid pixels or more
         (mmsegmentation's `cat_max_ratio`, mmseg/datasets/transforms/transforms.py); 1: never.
       class_limit_draws: of so many crops the last stands.
@@ -150,7 +150,7 @@ class Augment:
         """Decides for an example of this size.
 
         What came later is drawn last, and only where it is on: a run without it sees the same views
-        as ever, and turning one thing on moves nothing else.
+        as before, and turning one thing on moves nothing else.
         """
         choice, vertical, horizontal, mirror = rng.random(4)
         brightness, contrast, saturation = 1 + self.jitter * (2 * rng.random(3) - 1)

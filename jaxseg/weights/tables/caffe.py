@@ -4,7 +4,7 @@ Caffe's pixels are BGR from 0 to 255 less a mean colour, never divided; a table 
 channels of the first kernels to RGB and says mean and deviation (1) in its `normalisation`.
 
 Blobs of a layer are numbered. Convolution: kernel [out, in, kh, kw], bias. Deconvolution: kernel
-[in, out, kh, kw], not turned round, bias. InnerProduct: [out, in], the input in order (channel,
+[in, out, kh, kw], not flipped, bias. InnerProduct: [out, in], the input in order (channel,
 row, column). BatchNorm: sums of means and of variances, and what both are divided by. Scale: factor
 and, if it has one, shift. In files before 2015 a vector is (1, 1, 1, n), a matrix (1, 1, out, in).
 """
