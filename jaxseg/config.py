@@ -1,32 +1,42 @@
-"""The experiment: one tree of dataclasses, the only place where defaults live.
+"""The experiment: one tree of dataclasses, whose fields and defaults stand here.
+
+(Those of `data.augment` and `data.normalisation` stand beside what they are for.)
 
 An experiment file has `get_config() -> Experiment`; the command line changes any field of it
 (`--config.optim.learning_rate=0.01 --config.model.backbone.output_stride=8`). The model is a
 linen module, a dataclass itself, so its fields are set in the same way. `to_dict` and `from_dict`
-turn the whole tree into plain JSON and back: a run folder holds it, and needs nothing else to be
-evaluated, resumed or used for prediction.
+turn the whole tree into plain JSON and back (`settings.stored`). Which values a field may have
+stands in `settings.bounds`.
 """
 
 import dataclasses
-import importlib
-import logging
-import re
-import site
-import sys
-import sysconfig
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 import flax.linen as nn
 
-from jaxseg import renamed
+from jaxseg.data.augment.settings import Augment
+from jaxseg.pixels import Normalisation
+from jaxseg.settings.stored import foreign_classes, from_dict, to_dict
+from jaxseg.settings.tree import fields_of, flatten, unshared, with_fields
 
-_log = logging.getLogger(__name__)
+__all__ = [
+    "DECAYED",
+    "Augment",
+    "Data",
+    "Eval",
+    "Experiment",
+    "Loss",
+    "Normalisation",
+    "Optim",
+    "Train",
+    "fields_of",
+    "flatten",
+    "foreign_classes",
+    "from_dict",
+    "to_dict",
+    "with_fields",
+]
 
 DECAYED = ("kernels", "depthwise", "biases", "scales", "shifts", "others")  # of Optim.decayed
-# The rooms of this package whose classes a stored config may name; they are imported for it.
-_ROOMS = re.compile(r"jaxseg\.config|jaxseg\.(models|backbones|layers)(\.[A-Za-z0-9_]+)*")
-_DEEPEST = 32  # parts within parts; an experiment has about six
 
 
 @dataclasses.dataclass
@@ -40,25 +50,10 @@ class Data:
     eval_split: str = "val"
     batch_size: int = 16  # global, over all devices and processes
     crop_size: tuple[int, int] = (513, 513)  # (height, width)
-    short_side: int = 0  # images whose shorter side is below this are first enlarged to it
-    long_side: int = 0  # that each image is first brought to; 0: scales are of the image as it is
-    scale_range: tuple[float, float] = (0.5, 2.0)
-    scale_step: float = 0.0  # 0: uniform in the range; else the discrete grid of this step
-    flip: bool = True
-    jitter: float = 0.0  # strength of brightness, contrast and saturation changes; 0: none
-    rotation: float = 0.0  # degrees; uniform from -rotation to rotation
-    rotation_probability: float = 1.0
-    elastic: float = 0.0  # deviation in pixels of U-Net's random displacements; 0: none
-    blur: float = 0.0  # probability of PSPNet's blur
-    photometric: bool = False  # SSD's random brightness, contrast, saturation and hue
-    class_crops: bool = False  # centred on a pixel of a random class of the image, as RefineNet's
-    class_limit: float = 1.0  # crops in which a class has this share are drawn again; 1: none
-    class_limit_draws: int = 10  # of so many the last stands
+    augment: Augment = dataclasses.field(default_factory=Augment)
+    normalisation: Normalisation = dataclasses.field(default_factory=Normalisation)
     duplicate: tuple[str, ...] = ()  # classes whose images stand twice in an epoch (DeepLab v3)
     balance: bool = False  # images are drawn so that every class is as likely as the others
-    border: str = "mean"  # beyond the image: the mean colour or "zero", both void, or "mirror"
-    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)  # of uint8 RGB; also the pad value
-    std: tuple[float, float, float] = (127.5, 127.5, 127.5)
     threads: int = 8  # reader threads of this process
     prefetch: int = 64  # examples read ahead by those threads
 
@@ -149,9 +144,7 @@ class Eval:
     # of all views instead (DeepLab v2).
     fusion: str = "probabilities"
     long_side: int = 0  # that each image is brought to, times the scale; 0: the frame is scaled
-    short_side: int = (
-        0  # images whose shorter side is below this are enlarged to it, times the scale
-    )
+    short_side: int = 0  # images whose shorter side is below this are enlarged to it, likewise
     sliding: bool = False  # crops of crop_size instead of whole images
     crop_size: tuple[int, int] = (513, 513)
     stride: float = 2 / 3  # of the sliding window, as a share of what is kept of a crop
@@ -185,183 +178,4 @@ class Experiment:
         default of a class, a flag for one would change all.
         """
         for field in fields_of(self):
-            setattr(self, field.name, _own(getattr(self, field.name)))
-
-
-def fields_of(node: Any) -> list[dataclasses.Field]:
-    """The settable fields of a dataclass, linen module or class of these, without linen's own."""
-    cls = node if isinstance(node, type) else type(node)
-    hidden = {"parent", "name"} if issubclass(cls, nn.Module) else set()
-    return [f for f in dataclasses.fields(node) if f.init and f.name not in hidden]
-
-
-def _own(node: Any) -> Any:
-    """A copy of a config tree that shares no part with it, or with itself."""
-    if not dataclasses.is_dataclass(node) or isinstance(node, type):
-        return node
-    parts = {f.name: _own(getattr(node, f.name)) for f in fields_of(node)}
-    if isinstance(node, nn.Module):
-        return node.clone(**parts)
-    return dataclasses.replace(node, **parts)
-
-
-def with_fields(module: nn.Module, values: Mapping[str, Any]) -> nn.Module:
-    """The module with fields set in it, and in every module that it holds, where they have them.
-
-    with_fields(model, {"compute": PLAIN}) is the model in plain forms throughout.
-    """
-    changes: dict[str, Any] = {}
-    for field in fields_of(module):
-        value = getattr(module, field.name)
-        if field.name in values:
-            changes[field.name] = values[field.name]
-        elif isinstance(value, nn.Module):
-            changes[field.name] = with_fields(value, values)
-    return module.clone(**changes)
-
-
-def to_dict(node: Any) -> Any:
-    """A config tree as JSON values; each dataclass names its class under "class"."""
-    if dataclasses.is_dataclass(node) and not isinstance(node, type):
-        cls = type(node)
-        values = {f.name: to_dict(getattr(node, f.name)) for f in fields_of(node)}
-        return {"class": f"{cls.__module__}:{cls.__qualname__}"} | values
-    if isinstance(node, tuple | list):
-        return [to_dict(value) for value in node]
-    if node is None or isinstance(node, bool | int | float | str):
-        return node
-    raise TypeError(
-        f"{node!r} cannot stand in a config: only numbers, strings, tuples and dataclasses can"
-    )
-
-
-def from_dict(values: Any) -> Any:
-    """The inverse of `to_dict`.
-
-    A stored config is data: reading it imports nothing but this package's own models, and makes
-    nothing but their configs (docs/safety.md). Names of an older version are read by the table of
-    `jaxseg.renamed`. What it did not know is not in its configs: such a field gets its default, and
-    a warning names it.
-
-    Raises:
-      ValueError: a class or a field that this version of the code does not have, a class that a
-        config may not name, or a field that cannot be left out; it is named.
-    """
-    return _from_dict(values, 0)
-
-
-def _from_dict(values: Any, depth: int, default: Any = dataclasses.MISSING) -> Any:
-    """`default`: the part that its owner has by default, whose fields stand for missing ones."""
-    if depth > _DEEPEST:
-        raise ValueError(f"its parts are nested more than {_DEEPEST} deep")
-    if isinstance(values, list):
-        return tuple(_from_dict(value, depth + 1) for value in values)
-    if not isinstance(values, Mapping):
-        return values
-    values = renamed.part(values)
-    cls = _class_of(values)
-    fields = {f.name: f for f in fields_of(cls)}
-    given = {
-        name: _from_dict(value, depth + 1, fields[name].default if name in fields else None)
-        for name, value in values.items()
-        if name != "class"
-    }
-    if unknown := sorted(set(given) - set(fields)):
-        raise ValueError(
-            f"{cls.__name__} has no field {', '.join(unknown)}: "
-            "the config was written by another version of jaxseg"
-        )
-    filled: dict[str, Any] = {}
-    for name in [name for name in fields if name not in given]:
-        value, factory = fields[name].default, fields[name].default_factory
-        if type(default) is cls:
-            value = getattr(default, name)
-        elif factory is not dataclasses.MISSING:
-            value = factory()
-        if value is dataclasses.MISSING:
-            raise ValueError(
-                f"{cls.__name__} needs the field {name}, which the config lacks: "
-                "it was written by another version of jaxseg"
-            )
-        _log.warning(
-            "the config lacks %s.%s, as one of an older version: its default %.60r is taken",
-            *(cls.__name__, name, value),
-        )
-        filled[name] = value
-    for name, value in given.items():
-        kind = _part(fields[name].type)
-        if kind is not None and not isinstance(value, kind):
-            raise ValueError(f"{cls.__name__}.{name} is {str(value)[:60]!r}, not a {kind.__name__}")
-    return cls(**filled, **given)
-
-
-def _part(kind: Any) -> type | None:
-    """The annotated kind where it is that of a part, a dataclass or a module; None: a value's."""
-    if isinstance(kind, type) and (dataclasses.is_dataclass(kind) or issubclass(kind, nn.Module)):
-        return kind
-    return None
-
-
-def _class_of(values: Mapping[str, Any]) -> type:
-    """The dataclass that a part of a config names."""
-    named = values.get("class")
-    if not isinstance(named, str) or not re.fullmatch(r"[\w.]+:[\w.]+", named):
-        raise ValueError(f"a part names no class, as MODULE:NAME: {str(dict(values))[:80]!r}")
-    module, _, name = named.partition(":")
-    if _ROOMS.fullmatch(module):
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise ValueError(f"this code has no {module}.{name}: {error}") from error
-    elif module not in sys.modules:
-        raise ValueError(
-            f"the class {named[:200]!r} is not one of this package, and a stored config imports "
-            "no other code: give --config=FILE with the experiment that defines it"
-        )
-    cls = vars(sys.modules[module]).get(name)
-    if cls is None:
-        hint = "" if _ROOMS.fullmatch(module) else ": give --config=FILE, which defines it"
-        raise ValueError(f"this code has no {module}.{name}{hint}")
-    if not _may_be_named(cls, module):
-        raise ValueError(f"{module}.{name} is not a part of a config")
-    return cls
-
-
-def foreign_classes(node: Any) -> list[str]:
-    """The classes in a config tree that are not this package's, which a stored one may not name."""
-    if isinstance(node, tuple | list):
-        return [name for value in node for name in foreign_classes(value)]
-    if not dataclasses.is_dataclass(node) or isinstance(node, type):
-        return []
-    cls = type(node)
-    own = [] if _ROOMS.fullmatch(cls.__module__) else [f"{cls.__module__}:{cls.__qualname__}"]
-    return own + [n for f in fields_of(node) for n in foreign_classes(getattr(node, f.name))]
-
-
-def _may_be_named(cls: Any, module: str) -> bool:
-    """Whether a config may hold instances of a class that is found in a loaded module.
-
-    A linen module does nothing when it is made. Other dataclasses may be this package's, or those
-    of an experiment that is loaded already; not those of Python or of installed packages.
-    """
-    if not isinstance(cls, type) or not dataclasses.is_dataclass(cls) or cls.__module__ != module:
-        return False
-    if _ROOMS.fullmatch(module) or issubclass(cls, nn.Module):
-        return True
-    if module.partition(".")[0] in ("jaxseg", "launch"):
-        return False
-    file = getattr(sys.modules[module], "__file__", None)
-    installed = (sysconfig.get_path("stdlib"), *site.getsitepackages(), site.getusersitepackages())
-    return file is not None and not file.startswith(installed)
-
-
-def flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each field of a config tree as ("optim.learning_rate", 0.007), classes included."""
-    if dataclasses.is_dataclass(node) and not isinstance(node, type):
-        if isinstance(node, nn.Module):
-            yield f"{prefix}.class" if prefix else "class", type(node).__name__
-        for field in fields_of(node):
-            path = f"{prefix}.{field.name}" if prefix else field.name
-            yield from flatten(getattr(node, field.name), path)
-    else:
-        yield prefix, node
+            setattr(self, field.name, unshared(getattr(self, field.name)))

@@ -8,10 +8,10 @@ r"""Converts a weight file of another framework into a checkpoint that experimen
 The checkpoint is complete for the experiment's model: what the file holds, and the model's own
 random start for the rest. A file of a whole model fills all of it; an ImageNet classifier fills the
 backbone, and fc6 and fc7 where the model has them. Where the number of classes differs, classifiers
-are reinitialised. Another data.std than the file's network expects is folded into the first
-convolution; another data.mean is refused. Nothing else is ever changed silently: a tensor or leaf
-without a partner, and any other shape, is an error that lists them all. These flags are the ways
-out:
+are reinitialised. Another data.normalisation.std than the file's network expects is folded into the
+first convolution; another data.normalisation.mean is refused. Nothing else is ever changed
+silently: a tensor or leaf without a partner, and any other shape, is an error that lists them all.
+These flags are the ways out:
 
     --any_mean                        leave another mean to training (SegNet's release feeds VGG-16
                                       raw pixels, Dilation each data set less its own mean)
@@ -42,7 +42,8 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from jaxseg import config
-from jaxseg.cli import command_line, config_check, program
+from jaxseg.checks.experiment import check
+from jaxseg.cli import command_line, program
 from jaxseg.errors import one_line
 from jaxseg.progress import Progress
 from jaxseg.training import weight_file
@@ -61,7 +62,9 @@ def define_flags() -> None:
     flags.DEFINE_string("output", None, "The folder to write; must not exist.")
     flags.DEFINE_list("leave", [], "Patterns of what is reinitialised: aux_conv,backbone/stage4*.")
     flags.DEFINE_string("only", "", "Take what lies under this path alone: backbone.")
-    flags.DEFINE_bool("any_mean", False, "Take a file whose network expects another data.mean.")
+    flags.DEFINE_bool(
+        "any_mean", False, "Take a file whose network expects another data.normalisation.mean."
+    )
     flags.DEFINE_bool("thin", False, "Take a part of fc6 and fc7 where the model has less.")
     flags.DEFINE_integer("input_channels", 0, "Adapt to images of so many channels; 0: RGB.", 0)
     flags.DEFINE_bool("verbose", False, "Print the origin of every leaf.")
@@ -119,12 +122,12 @@ def main(arguments: Sequence[str]) -> int:
     elif not values.output:
         wrong = "--output=FOLDER is missing"
     if wrong:
-        print(f"jaxseg: {wrong}: python -m jaxseg.convert FILE --config=experiments/NAME.py"
-              " --output=FOLDER", file=sys.stderr)  # fmt: skip
+        usage = "python -m jaxseg.convert FILE --config=experiments/NAME.py --output=FOLDER"
+        print(f"jaxseg: {wrong}: {usage}", file=sys.stderr)
         return 2
     logging.set_verbosity(logging.WARNING)
     try:
-        config_check.check(values.config)
+        check(values.config, "convert")
         command_line.prepare_jax(values.config)
         wishes = Wishes(
             tuple(values.leave),

@@ -23,7 +23,8 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from jaxseg import config
-from jaxseg.cli import command_line, commands, config_check, flag_check, program
+from jaxseg.checks.experiment import examine, refuse
+from jaxseg.cli import command_line, commands, program
 from jaxseg.data.readers import image_limit  # noqa: F401 - it defines --max_image_pixels
 from jaxseg.errors import no_memory, one_line, too_little_memory
 from jaxseg.inference import protocols
@@ -99,9 +100,9 @@ def _strangers() -> list[str]:
     found = []
     for name, modes in READ_BY.items():
         if flags.FLAGS[name].present and mode not in modes:
-            way = "; a training starts from --config.train.init_from" * (
-                (name, mode) == ("weights", "train")
-            )
+            way = ""
+            if (name, mode) == ("weights", "train"):
+                way = "; a training starts from --config.train.init_from"
             found.append(f"--{name} is of --mode={' and '.join(modes)}, not of {mode}{way}")
     return found
 
@@ -114,17 +115,13 @@ def _checked(experiment: config.Experiment) -> config.Experiment:
     Raises:
       ValueError: all faults together.
     """
-    faults = _strangers()
-    found, usable = config_check.examine(experiment)
-    if usable is not None:
-        given = config_flags.get_override_values(flags.FLAGS["config"])
-        default = config.Experiment(usable.model)
-        faults += flag_check.without_effect(usable, given, default)
+    given = config_flags.get_override_values(flags.FLAGS["config"])
+    found, usable = examine(experiment, _MODE.value, given)
+    faults = _strangers() + found
     if _MODE.value == "train" and not faults:
         return experiment
-    faults += found
     if usable is None or _MODE.value == "summary":
-        config_check.refuse(faults)
+        refuse(faults)
     else:
         from jaxseg.training import preflight
 

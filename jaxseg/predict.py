@@ -26,8 +26,9 @@ from jaxseg.data.labels import LabelSpec
 from jaxseg.data.readers import photos, walk
 from jaxseg.errors import counted
 from jaxseg.inference import overlay
-from jaxseg.inference.infer import Color, check_protocol
+from jaxseg.inference.infer import check_protocol
 from jaxseg.inference.predictor import make_predictor
+from jaxseg.pixels import Normalisation
 from jaxseg.progress import over
 from jaxseg.types import Variables
 from jaxseg.workdir import data_identity, restore
@@ -90,8 +91,7 @@ def run(
     inputs: Sequence[str | pathlib.Path],
     output: pathlib.Path,
     protocol: config.Eval,
-    mean: Color,
-    std: Color,
+    normalisation: Normalisation,
     *,
     crop: tuple[int, int],
     save_probabilities: bool = False,
@@ -107,8 +107,7 @@ def run(
       output: the folder to write to, made if missing.
       protocol: output stride, scales, flip and sliding window. Each image is padded to its own
         frame (`data.frames`) below and to the right, with the mean colour, as in an evaluation.
-      mean: of uint8 RGB.
-      std: of uint8 RGB.
+      normalisation: of the pixels.
       crop: (height, width) of the crops that the model was trained on.
       save_probabilities: write them as well.
       progress: show a bar with rate and remaining time.
@@ -125,7 +124,7 @@ def run(
             print(f"{photo.file}: another image has its name; written as {photo.name}.png")
     framing = Framing(protocol.size, crop)
     predict = make_predictor(
-        model, labels, protocol, mean, std, framing, with_probabilities=save_probabilities
+        model, labels, protocol, normalisation, framing, with_probabilities=save_probabilities
     )
     variables = jax.device_put(variables)
     written: list[str] = []
@@ -213,8 +212,7 @@ def main(
         inputs,
         pathlib.Path(output),
         experiment.eval,
-        experiment.data.mean,
-        experiment.data.std,
+        experiment.data.normalisation,
         crop=experiment.data.crop_size,
         save_probabilities=probabilities,
     )

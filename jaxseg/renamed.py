@@ -14,6 +14,8 @@ CLASSES: dict[str, str] = {}
 # The parts that fields were moved into, by the field that holds one: its class, and what the old
 # fields said of those that came with it.
 PARTS: dict[str, dict[str, Any]] = {
+    "augment": {"class": "jaxseg.data.augment.settings:Augment"},
+    "normalisation": {"class": "jaxseg.pixels:Normalisation"},
     "norm": {"class": "jaxseg.layers.norm:Norm", "bias_init": 0.0},
     "compute": {"class": "jaxseg.layers.compute:Compute"}
     | dict.fromkeys(("dense", "depthwise", "transposed", "resize", "pool"), ""),
@@ -33,8 +35,19 @@ NETWORKS = {
 }
 _NETWORK_ROOMS = ("jaxseg.models.", "jaxseg.backbones.")
 
+_AUGMENT = (
+    *("short_side", "long_side", "scale_range", "scale_step", "flip", "jitter", "rotation"),
+    *("rotation_probability", "elastic", "blur", "photometric", "class_crops", "class_limit"),
+    *("class_limit_draws", "border"),
+)
+
 # Of a single class, by its name of today.
 FIELDS: dict[str, dict[str, str]] = {
+    "jaxseg.config:Data": {
+        **{name: f"augment.{name}" for name in _AUGMENT},
+        "mean": "normalisation.mean",
+        "std": "normalisation.std",
+    },
     "jaxseg.config:Train": {"peer_timeout": "heartbeat_timeout"},
     "jaxseg.models.deeplab_v3_plus:DeepLabV3Plus": {
         "low_level": "decoder.low_level",

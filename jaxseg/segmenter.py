@@ -21,7 +21,8 @@ import jax
 import numpy as np
 
 from jaxseg import config, metrics, summary
-from jaxseg.cli import command_line, config_check, stored_config
+from jaxseg.checks.experiment import examine, refuse
+from jaxseg.cli import command_line, stored_config
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.readers import mask_file, photos
 from jaxseg.errors import counted
@@ -100,8 +101,7 @@ class Segmenter:
             experiment.model,
             self.labels,
             experiment.eval,
-            experiment.data.mean,
-            experiment.data.std,
+            experiment.data.normalisation,
             framing_of(experiment),
             with_probabilities=probabilities,
         )
@@ -140,8 +140,7 @@ class Segmenter:
             self._on_device(experiment.eval.use_ema),
             pairs,
             protocol=experiment.eval,
-            mean=experiment.data.mean,
-            std=experiment.data.std,
+            normalisation=experiment.data.normalisation,
             crop=experiment.data.crop_size,
             threads=experiment.data.threads,
             progress=False,
@@ -280,9 +279,9 @@ def load(
         experiment = stored_config.get_config(str(place))
     elif not isinstance(experiment, config.Experiment):
         experiment = command_line.read(experiment)
-    faults, usable = config_check.examine(experiment)
+    faults, usable = examine(experiment, "predict")
     if usable is None:
-        config_check.refuse(faults)
+        refuse(faults)
         raise AssertionError
     preflight.refuse_all(faults, usable, "predict")
     experiment = class_count.of_data(experiment)

@@ -106,8 +106,9 @@ def checked(path: pathlib.Path, image: pathlib.Path, num_classes: int) -> np.nda
         raise ValueError("is not a map of 8-bit ids")
     size = photos.read(image).shape[:2]
     if label.shape != size:
-        raise ValueError(f"has {label.shape[1]} x {label.shape[0]} pixels, its image "
-                         f"{size[1]} x {size[0]}")  # fmt: skip
+        raise ValueError(
+            f"has {label.shape[1]} x {label.shape[0]} pixels, its image {size[1]} x {size[0]}"
+        )
     if label.max() >= num_classes:
         what = "void" if label.max() == IGNORE else f"class {label.max()}"
         raise ValueError(f"holds {what}; there are the classes 0 to {num_classes - 1}")

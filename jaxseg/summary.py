@@ -140,7 +140,7 @@ def step_memory(experiment: config.Experiment, size: tuple[int, int]) -> dict[st
     view = dataclasses.replace(protocol, scales=(max(protocol.scales),), flip=False)
     outputs, variables = trace_shapes(experiment.model, size)
     classes = outputs["logits"].shape[-1]
-    predict = make_predictions(experiment.model, view, data.mean, data.std, classes)
+    predict = make_predictions(experiment.model, view, data.normalisation, classes)
     frame = protocol.size if any(protocol.size) else size
     compiled = {
         "train step": train_step.lower(state, batch),

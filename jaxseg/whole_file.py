@@ -155,7 +155,8 @@ def keep_copy(path: pathlib.Path, data: bytes, reason: str) -> pathlib.Path:
 
 def _name_aside(path: pathlib.Path) -> pathlib.Path:
     for number in itertools.count(1):
-        other = path.with_name(f"{path.name}.damaged{f'-{number}' * (number > 1)}")
+        ending = f"-{number}" if number > 1 else ""
+        other = path.with_name(f"{path.name}.damaged{ending}")
         if not other.exists() and not other.is_symlink():
             return other
     raise AssertionError

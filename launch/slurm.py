@@ -80,7 +80,7 @@ def _once(tasks: Sequence[pool.Task], jobs: int, options: Sequence[str]) -> dict
     missing = [task for task in tasks if str(task.folder.absolute()) not in there]
     if missing:
         array = _submit(sweep, missing, jobs, options)
-        found = f", {counted(len(there), 'job')} in the queue before" * bool(there)
+        found = f", {counted(len(there), 'job')} in the queue before" if there else ""
         _say(f"array {array} of {counted(len(missing), 'job')} is submitted{found}")
     else:
         _say(f"all {len(tasks)} jobs are in the queue already")
@@ -264,8 +264,9 @@ class _Wait:
 
     def _leave(self, line: pool.Line, there: dict[str, _Element]) -> None:
         arrays = sorted({element.number.partition("_")[0] for element in there.values()})
+        ending = f"; scancel {' '.join(arrays)} ends them" if arrays else ""
         line.say(
             f"stopped waiting; SLURM goes on with {counted(len(there), 'job')}. The same command "
-            "waits for them again" + f"; scancel {' '.join(arrays)} ends them" * bool(arrays)
+            f"waits for them again{ending}"
         )
         sys.exit(STOPPED)

@@ -31,9 +31,11 @@ from launch import jobset, pool
 _ABLATION = flags.DEFINE_string("ablation", None, "PAPER/TABLE of experiments/, or a file.")
 _SIZE = flags.DEFINE_enum("size", "shapes", ablation.SIZES, "As published, or smaller.")
 _BACKEND = flags.DEFINE_enum(
-    "backend", "local", ["local", "slurm", "gke", "plan", "table"],
+    "backend",
+    "local",
+    ["local", "slurm", "gke", "plan", "table"],
     "Where to run; or only the plan, or only the table of what is there.",
-)  # fmt: skip
+)
 _JOBS = flags.DEFINE_integer("jobs", 1, "Trainings beside each other.", 1)
 _RETRIES = flags.DEFINE_integer("retries", 1, "How often a failed training is started again.", 0)
 _SEEDS = flags.DEFINE_list("seeds", [], "Instead of the table's own.")

@@ -36,8 +36,11 @@ PHRASES = {
 def texts():
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", *FOLDERS],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
     for name in map(pathlib.Path, listed):
         if name.suffix in KINDS and (ROOT / name).is_file() and name.name != "test_english.py":
             yield name, (ROOT / name).read_text()

@@ -69,15 +69,24 @@ def test_every_network_class_is_among_them():
 
 def test_where_fields_of_a_network_went():
     old = {
-        "class": "jaxseg.backbones.xception:Xception", "depth": 65, "norm": "frozen",
-        "norm_epsilon": 1e-3, "norm_decay": 0.97, "norm_groups": 8, "dtype": "bfloat16",
+        "class": "jaxseg.backbones.xception:Xception",
+        "depth": 65,
+        "norm": "frozen",
+        "norm_epsilon": 1e-3,
+        "norm_decay": 0.97,
+        "norm_groups": 8,
+        "dtype": "bfloat16",
         "form": "plain",
-    }  # fmt: skip
+    }
     new = renamed.current(old)
     assert new.pop("norm") == {
-        "class": "jaxseg.layers.norm:Norm", "kind": "frozen", "epsilon": 1e-3, "decay": 0.97,
-        "groups": 8, "bias_init": 0.0,
-    }  # fmt: skip
+        "class": "jaxseg.layers.norm:Norm",
+        "kind": "frozen",
+        "epsilon": 1e-3,
+        "decay": 0.97,
+        "groups": 8,
+        "bias_init": 0.0,
+    }
     compute = new.pop("compute")
     assert (compute["dtype"], compute["form"], compute["depthwise"]) == ("bfloat16", "plain", "")
     assert new == {"class": "jaxseg.backbones.xception:Xception", "depth": 65}

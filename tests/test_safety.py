@@ -52,7 +52,7 @@ def values():
         ("jaxseg.no_room:Net", "imports no other code"),
         ("subprocess:Popen", "subprocess.Popen is not a part of a config"),
         ("os:system", "os.system is not a part of a config"),
-        ("jaxseg.config:importlib", "is not a part of a config"),
+        ("jaxseg.config:dataclasses", "is not a part of a config"),
         ("jaxseg.config:nn", "is not a part of a config"),
         ("jaxseg.config:Data.__init__", r"this code has no jaxseg.config.Data.__init__"),
         ("jaxseg.data.labels:LabelSpec", "imports no other code|not a part of a config"),

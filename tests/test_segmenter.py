@@ -109,8 +109,8 @@ def test_it_counts_what_an_evaluation_counts(run_folder, tmp_path):
         network.variables,
         source,
         protocol=experiment.eval,
-        mean=experiment.data.mean,
-        std=experiment.data.std,
+        mean=experiment.data.normalisation.mean,
+        std=experiment.data.normalisation.std,
         crop=experiment.data.crop_size,
         progress=False,
     )

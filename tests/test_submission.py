@@ -120,8 +120,10 @@ def test_names_that_cityscapes_does_not_give_are_refused():
 
 
 def test_two_images_of_one_name_are_refused(tmp_path):
-    found = [photos.Photo(tmp_path / "x.png", f"{city}/{'a_000000_000001_' + city}")
-             for city in ("b", "c")]  # fmt: skip
+    found = [
+        photos.Photo(tmp_path / "x.png", f"{city}/{'a_000000_000001_' + city}")
+        for city in ("b", "c")
+    ]
     for photo in found:
         save(tmp_path / "labels" / f"{photo.name}.png", [[0]])
     save(tmp_path / "x.png", np.zeros((1, 1, 3)))
@@ -142,8 +144,10 @@ def test_the_command(tmp_path, folders):
         flags = ["--server=voc2012", f"--predictions={predictions}", f"--images={images}"]
         return subprocess.run(
             [sys.executable, "-m", "jaxseg.submission", *flags, f"--output={output}"],
-            cwd=ROOT, capture_output=True, text=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
 
     done = run(tmp_path / "a.tgz")
     assert (done.returncode, done.stdout) == (0, f"Written: {tmp_path}/a.tgz, 2 label maps\n")

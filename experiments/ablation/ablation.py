@@ -21,7 +21,7 @@ import flax.linen as nn
 
 from experiments.ablation import code_version
 from jaxseg import config
-from jaxseg.cli import config_check
+from jaxseg.checks.experiment import check
 
 SIZES = ("paper", "camvid", "shapes")
 FOLDER = pathlib.Path(__file__).resolve().parent.parent
@@ -178,7 +178,7 @@ def experiment_of(ablation: Ablation, size: str, row: Row, seed: int = 0) -> con
     own: Size = getattr(ablation, size)
     try:
         experiment = with_change(own.base(), {**own.change, **row.change, "train.seed": seed})
-        config_check.check(experiment)
+        check(experiment)
     except ValueError as error:
         raise ValueError(f"{ablation.title}, {size}, {row.name}: {error}") from None
     return experiment
@@ -222,8 +222,11 @@ def text_of(value: object) -> str:
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return str(value)
     own = [(f, getattr(value, f.name)) for f in config.fields_of(value)]
-    texts = [f"{f.name}={text_of(v)}" for f, v in own if f.default is dataclasses.MISSING
-             or v != f.default]  # fmt: skip
+    texts = [
+        f"{f.name}={text_of(v)}"
+        for f, v in own
+        if f.default is dataclasses.MISSING or v != f.default
+    ]
     return f"{type(value).__name__}({', '.join(texts)})"
 
 

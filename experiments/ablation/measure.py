@@ -184,7 +184,8 @@ def agreement(rows: Sequence[dict[str, Any]]) -> str:
     first = (
         f"{len(kinds['agrees'])} of {total} differences from {known[0]['name']} agree in direction"
     )
-    parts = [f"{first} with the paper" + f": {'; '.join(kinds['agrees'])}" * bool(kinds["agrees"])]
+    agreeing = f": {'; '.join(kinds['agrees'])}" if kinds["agrees"] else ""
+    parts = [f"{first} with the paper{agreeing}"]
     if kinds["not distinguishable"]:
         parts.append(f"Not distinguishable over seeds: {'; '.join(kinds['not distinguishable'])}")
     if kinds["opposite"]:

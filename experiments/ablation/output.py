@@ -15,9 +15,19 @@ from jaxseg.workdir import escape
 from jaxseg.workdir.log import write_json
 
 _HEADS = (
-    "row", "mIoU", "over seeds", "gain", "over images", "over seeds ", "paper", "paper's gain",
-    "parameters, M", "multiply-adds, G", "training memory, MB", "images/s",
-)  # fmt: skip
+    "row",
+    "mIoU",
+    "over seeds",
+    "gain",
+    "over images",
+    "over seeds ",
+    "paper",
+    "paper's gain",
+    "parameters, M",
+    "multiply-adds, G",
+    "training memory, MB",
+    "images/s",
+)
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ record.title }}</title><style>
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
@@ -77,7 +87,10 @@ def _scaled(value: float | None, unit: float) -> str:
 
 def _fewer(row: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     done, wanted = len(row["seeds"]), len(record["seeds"])
-    return "" if done == wanted else f" ({done} of {wanted} seeds)".lstrip(" " * (not done))
+    if done == wanted:
+        return ""
+    text = f"({done} of {wanted} seeds)"
+    return f" {text}" if done else text
 
 
 def note(record: Mapping[str, Any]) -> str:
@@ -149,8 +162,20 @@ def comma_separated(record: Mapping[str, Any]) -> str:
     """One line a row and seed: all that further statistics would start from."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["ablation", "size", "row", "seed", "miou", "paper", "parameters",
-                     "multiply_adds", "memory", "images_per_second"])  # fmt: skip
+    writer.writerow(
+        [
+            "ablation",
+            "size",
+            "row",
+            "seed",
+            "miou",
+            "paper",
+            "parameters",
+            "multiply_adds",
+            "memory",
+            "images_per_second",
+        ]
+    )
     for row in record["rows"]:
         costs = [row.get(name) for name in ("parameters", "multiply_adds", "memory")]
         for seed, miou in zip(row["seeds"], row["miou"], strict=True):

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from ml_collections import config_flags
 
 from jaxseg import config, whole_file
-from jaxseg.cli import command_line, config_check
+from jaxseg.checks.experiment import check
+from jaxseg.cli import command_line
 from jaxseg.errors import one_line
 from jaxseg.workdir.log import write_json
 
@@ -45,7 +46,7 @@ def given_experiment() -> config.Experiment | None:
         if WORKDIR.value:
             raise ValueError(f"{WORKDIR.value}/config.json is missing: it is not a run's folder")
         return None
-    config_check.check(_CONFIG.value)
+    check(_CONFIG.value)
     command_line.prepare_jax(_CONFIG.value)
     return _CONFIG.value
 

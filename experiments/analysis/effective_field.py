@@ -21,7 +21,7 @@ from absl import flags
 from experiments.analysis import command, energy, growth, pictures
 from jaxseg import config
 from jaxseg.data import loader
-from jaxseg.inference.infer import normalise
+from jaxseg.pixels import normalise
 from jaxseg.training import step
 from jaxseg.workdir import restore
 
@@ -41,7 +41,10 @@ def _images(experiment: config.Experiment, size: tuple[int, int]) -> np.ndarray:
     found = [source[k * len(source) // count]["image"] for k in range(count)]
     return np.stack(
         [
-            energy.centred(np.asarray(normalise(x[None], data.mean, data.std)[0]), size)
+            energy.centred(
+                np.asarray(normalise(x[None], data.normalisation)[0]),
+                size,
+            )
             for x in found
         ]
     )

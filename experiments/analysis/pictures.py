@@ -30,12 +30,11 @@ def valid_taps(
     figure: Sequence[Validity], maps: Mapping[int, Sequence[Validity]], layers: Sequence[Validity]
 ) -> Figure:
     """Figure 4, the share of outer taps on several maps, and a bar for each layer of a model."""
-    page = Figure(figsize=(12, 4.2 + (0.6 + 0.28 * min(len(layers), _MOST)) * bool(layers)))
-    grid = page.add_gridspec(
-        2 if layers else 1,
-        2,
-        height_ratios=[4, 0.6 + 0.28 * min(len(layers), _MOST)][: 1 + bool(layers)],
-    )
+    heights = [4.0]
+    if layers:
+        heights.append(0.6 + 0.28 * min(len(layers), _MOST))
+    page = Figure(figsize=(12, 0.2 + sum(heights)))
+    grid = page.add_gridspec(len(heights), 2, height_ratios=heights)
     axes = page.add_subplot(grid[0, 0])
     rates = [found.rate for found in figure]
     for number in sorted({n for found in figure for n in found.positions}):
@@ -118,14 +117,21 @@ def growth(rows: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> Figure:
     atrous = [(i, row) for i, row in seen if row["rate"] > 1]
     for i, row in atrous[-8:]:
         axes.annotate(
-            f"rate {row['rate']}", (i, row["field"]), xytext=(4, -9), fontsize=7,
+            f"rate {row['rate']}",
+            (i, row["field"]),
+            xytext=(4, -9),
+            fontsize=7,
             textcoords="offset points",
-        )  # fmt: skip
+        )
     axes.axhline(max(size), color="#c0392b", linestyle="--", linewidth=1)
     axes.annotate(
-        f"image, {max(size)}", (0, max(size)), xytext=(0, 3), color="#c0392b", fontsize=8,
+        f"image, {max(size)}",
+        (0, max(size)),
+        xytext=(0, 3),
+        color="#c0392b",
+        fontsize=8,
         textcoords="offset points",
-    )  # fmt: skip
+    )
     _grid(axes, "Theoretical receptive field", "layer, in order of computation", "pixels")
     axes.legend(title="stride", frameon=False)
     page.tight_layout()
@@ -142,10 +148,16 @@ def effective(maps: Mapping[str, np.ndarray], extents: Mapping[str, Extent]) -> 
         most = energy.max()
         shown = np.maximum(energy, most / 10**_DECADES)
         axes.imshow(
-            shown, norm=LogNorm(most / 10**_DECADES, most), cmap="magma",
-            extent=(-(width // 2) - 0.5, width - width // 2 - 0.5,
-                    height - height // 2 - 0.5, -(height // 2) - 0.5),
-        )  # fmt: skip
+            shown,
+            norm=LogNorm(most / 10**_DECADES, most),
+            cmap="magma",
+            extent=(
+                -(width // 2) - 0.5,
+                width - width // 2 - 0.5,
+                height - height // 2 - 0.5,
+                -(height // 2) - 0.5,
+            ),
+        )
         for share, radius in found.radii.items():
             axes.add_patch(Circle((0, 0), radius, fill=False, color="#5dade2", linewidth=1))
             axes.annotate(

@@ -45,7 +45,12 @@ def shapes(name: str, model: nn.Module, *, steps: int = 300) -> config.Experimen
     """
     return config.Experiment(
         model=model,
-        data=config.Data(name=name, batch_size=16, crop_size=(SIDE, SIDE), scale_range=(1.0, 1.0)),
+        data=config.Data(
+            name=name,
+            batch_size=16,
+            crop_size=(SIDE, SIDE),
+            augment=config.Augment(scale_range=(1.0, 1.0)),
+        ),
         loss=config.Loss(class_weights=(0.4,) + (1.0,) * (CLASSES - 1), dice=0.5),
         optim=config.Optim(
             name="adamw", learning_rate=4e-3, warmup_steps=30, weight_decay=0.01, clip_norm=5.0
@@ -195,7 +200,7 @@ def _on_camvid(model: nn.Module) -> config.Experiment:
     experiment = camvid.get_config()
     experiment.model = model
     experiment.data.crop_size = (360, 480)
-    experiment.data.scale_range = (0.5, 2.0)
+    experiment.data.augment.scale_range = (0.5, 2.0)
     experiment.optim.learning_rate = 1e-3
     experiment.optim.warmup_steps = 500
     experiment.train = config.Train(

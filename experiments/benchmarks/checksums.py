@@ -50,9 +50,13 @@ def _without() -> Any:
     """Puts nothing in the place of all that the checksums compute."""
     nothing = {"algorithm": "none", "leaves": {}, "iterator": checksums.of_json({})}
     return mock.patch.multiple(
-        checksums, record=lambda *_: nothing, check_record=lambda _: None,
-        check_types=lambda *_: None, differing=lambda *_: [], uncovered=lambda *_: [],
-    )  # fmt: skip
+        checksums,
+        record=lambda *_: nothing,
+        check_record=lambda _: None,
+        check_types=lambda *_: None,
+        differing=lambda *_: [],
+        uncovered=lambda *_: [],
+    )
 
 
 def measure(state: TrainState, folder: pathlib.Path) -> dict[str, float]:
@@ -107,8 +111,10 @@ def main() -> None:
                     found.setdefault(f"{part} {name}", []).append(value)
     print(f"{size / 1e6:.1f} MB in {len(jax.tree.leaves(state))} leaves, {jax.devices()[0]}")
     middle = statistics.median(alone)
-    print(f"checksums alone: {middle:.3f} s, {size / middle / 1e9:.2f} GB/s; of the processor "
-          f"{statistics.median(busy):.3f} s")  # fmt: skip
+    print(
+        f"checksums alone: {middle:.3f} s, {size / middle / 1e9:.2f} GB/s; of the processor "
+        f"{statistics.median(busy):.3f} s"
+    )
     for part in ("blocks", "save", "save, processor", "restore", "restore, processor"):
         on, off = (statistics.median(found[f"{part} {name}"]) for name in ("with", "without"))
         print(f"{part}: {on:.3f} s with, {off:.3f} s without: {100 * (on / off - 1):+.1f} %")

@@ -104,8 +104,11 @@ def measure(batch: int, side: int, rate: int, channels: tuple[int, int]) -> list
             "regret": seconds[picked] / min(seconds.values()),
         }
         cost = ", ".join(f"{form} {value:.2f}" for form, value in line["cost"].items())
-        print(f"{batch} x {side}^2, rate {rate}, {channels[0]:3} -> {channels[1]:3}, {name:15} "
-              f"{cost}; chosen {picked}, regret {line['regret']:.2f}", flush=True)  # fmt: skip
+        print(
+            f"{batch} x {side}^2, rate {rate}, {channels[0]:3} -> {channels[1]:3}, {name:15} "
+            f"{cost}; chosen {picked}, regret {line['regret']:.2f}",
+            flush=True,
+        )
         lines.append(line)
     return lines
 
@@ -122,8 +125,10 @@ def main(arguments: list[str]) -> None:
             if _OUTPUT.value:
                 timing.write(_OUTPUT.value, record)
     regrets = [case["regret"] for case in record["cases"]]
-    print(f"regret over {len(regrets)} passes: mean {statistics.mean(regrets):.3f}, "
-          f"greatest {max(regrets):.2f}")  # fmt: skip
+    print(
+        f"regret over {len(regrets)} passes: mean {statistics.mean(regrets):.3f}, "
+        f"greatest {max(regrets):.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -63,11 +63,12 @@ class Unaries:
     ) -> None:
         """The experiment's protocol without its CRF; the folder is this network's alone."""
         self.source, self.folder = source, folder
-        self._mean, protocol = experiment.data.mean, dataclasses.replace(experiment.eval, crf="")
+        self._mean = experiment.data.normalisation.mean
+        protocol = dataclasses.replace(experiment.eval, crf="")
         self._framing = framing_of(experiment)
         self._variables = jax.device_put(variables)
         self._probabilities = infer.make_probabilities(
-            experiment.model, protocol, experiment.data.mean, experiment.data.std
+            experiment.model, protocol, experiment.data.normalisation
         )
 
     def _compute(self, image: np.ndarray) -> np.ndarray:

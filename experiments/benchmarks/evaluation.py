@@ -31,8 +31,8 @@ from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.data import frames, loader
 from jaxseg.evaluation import split
-from jaxseg.inference.infer import normalise
 from jaxseg.models.deeplab_v3 import DeepLabV3
+from jaxseg.pixels import Normalisation, normalise
 from jaxseg.runtime import memory
 from jaxseg.types import Array, Outputs
 
@@ -51,7 +51,7 @@ _ALONE = flags.DEFINE_string("alone", None, "Used by --memory: what this process
 _SIDE = 513
 _TARGET = 1.1
 _LARGE, _CLASSES = (1024, 2048), 150
-_COLOUR = (127.5, 127.5, 127.5)
+_PIXELS = Normalisation()
 
 Call = Callable[[], object]
 
@@ -74,12 +74,12 @@ def _contenders(source: loader.Source) -> dict[str, Call]:
     )
     batches = [
         jax.device_put(batch["image"])
-        for batch in loader.eval_batches(source, groups, pad_value=_COLOUR)
+        for batch in loader.eval_batches(source, groups, pad_value=_PIXELS.mean)
     ]
 
     @functools.partial(jax.jit, static_argnums=1)
     def forward(images: Array, output: str) -> Array:
-        x = normalise(images, _COLOUR, _COLOUR)
+        x = normalise(images, _PIXELS)
         return cast(Outputs, model.apply(variables, x, train=False))[output]
 
     def network(output: str) -> Call:
@@ -91,8 +91,7 @@ def _contenders(source: loader.Source) -> dict[str, Call]:
             variables,
             source,
             protocol=protocol,
-            mean=_COLOUR,
-            std=_COLOUR,
+            normalisation=_PIXELS,
             crop=side,
             progress=False,
         )
@@ -109,17 +108,21 @@ def measure_time() -> dict[str, Any]:
     source = loader.open_split(_NAME.value, _SPLIT.value, _DATA_DIR.value)
     calls = _contenders(source)
     load = timing.wait_until_quiet(_WAIT.value)
-    blocks = {name: lambda count, call=call: [call() for _ in range(count)]
-              for name, call in calls.items()}  # fmt: skip
+    blocks = {
+        name: lambda count, call=call: [call() for _ in range(count)]
+        for name, call in calls.items()
+    }
     times = timing.take_turns(blocks, _ROUNDS.value, 0.0)
     print(f"{_NETWORK.value}, {_IMAGES.value} images of {_SIDE}, load at the start {load:.2f}")
     record: dict[str, Any] = {"environment": timing.environment(), "load": load, "compared": {}}
     for name, t in times.items():
         each = t.median / _IMAGES.value
         compared = timing.Comparison.of(
-            ("whole path", times["whole path"]), (name, t), load,
+            ("whole path", times["whole path"]),
+            (name, t),
+            load,
             _TARGET if name == "network to logits" else None,
-        )  # fmt: skip
+        )
         print(f"{name:24} {1 / each:6.2f} images/s; whole path / {name} {compared}")
         record["compared"][name] = compared.to_json() | {"times": t.to_json()}
     return record | {"network": _NETWORK.value, "images": _IMAGES.value, "batch": _BATCH.value}
@@ -152,7 +155,7 @@ def _alone() -> None:
         jax.random.key(0), np.zeros((1, 65, 65, 3), np.float32)
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    predict = make_predictions(model, protocol, _COLOUR, _COLOUR, _CLASSES)
+    predict = make_predictions(model, protocol, _PIXELS, _CLASSES)
     images = np.random.default_rng(0).integers(0, 256, (1, *_LARGE, 3), dtype=np.uint8)
     jax.block_until_ready(predict(variables, images))
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

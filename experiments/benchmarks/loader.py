@@ -24,7 +24,8 @@ from absl import app, flags, logging
 
 from jaxseg import whole_file
 from jaxseg.data import loader, records
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.settings import Augment
+from jaxseg.data.augment.transforms import Transform
 from jaxseg.data.builders import folder
 from jaxseg.data.labels import LabelSpec
 
@@ -95,7 +96,7 @@ def stages(source: loader.Source, crop: tuple[int, int], batch: int) -> dict[str
     raws = [records.decode_label(e["label"], "") for e in encoded]
     spec: LabelSpec = source.labels
     labels = [spec.encode(raw, "") for raw in raws]
-    plain, jittered = Augment(crop), Augment(crop, jitter=0.3)
+    plain, jittered = Transform(crop), Transform(crop, Augment(jitter=0.3))
     rng = np.random.default_rng(0)
     draws = [plain.draw(rng, *label.shape) for label in labels]
     coloured = [jittered.draw(rng, *label.shape) for label in labels]
@@ -125,7 +126,7 @@ def whole(source: loader.Source, crop: tuple[int, int], threads: int) -> tuple[f
     batches = loader.train_iterator(
         source,
         batch_size=_BATCH.value,
-        augment=Augment(crop),
+        transform=Transform(crop),
         seed=0,
         threads=threads,
         prefetch=4 * threads,

@@ -15,7 +15,7 @@ from experiments.benchmarks import processes, timing, torch_tables, work
 from jaxseg import config
 from jaxseg.backbones import xception
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.inference.infer import at_output_stride, normalise
+from jaxseg.inference.infer import at_output_stride
 from jaxseg.layers.compute import Compute
 from jaxseg.models.compat import (
     smp_deeplab_v3,
@@ -25,6 +25,7 @@ from jaxseg.models.compat import (
 )
 from jaxseg.models.pspnet import PSPNet
 from jaxseg.models.segnet import SegNet
+from jaxseg.pixels import normalise
 from jaxseg.runtime import memory
 from jaxseg.summary import summarize
 from jaxseg.training import step
@@ -109,7 +110,7 @@ def main() -> None:
 
     @jax.jit
     def infer(variables: Any, image: jax.Array) -> jax.Array:
-        view = normalise(image, experiment.data.mean, experiment.data.std)
+        view = normalise(image, experiment.data.normalisation)
         outputs: Any = experiment.model.apply(variables, view, train=False)
         return outputs["logits"]
 

@@ -29,9 +29,10 @@ def get_config() -> config.Experiment:
             eval_split="val",
             batch_size=64,
             crop_size=(224, 224),
-            scale_range=(0.45, 0.9),
-            mean=(122.675, 116.669, 104.008),
-            std=(1.0, 1.0, 1.0),
+            augment=config.Augment(scale_range=(0.45, 0.9)),
+            normalisation=config.Normalisation(
+                mean=(122.675, 116.669, 104.008), std=(1.0, 1.0, 1.0)
+            ),
         ),
         optim=config.Optim(
             learning_rate=0.01,

@@ -28,9 +28,10 @@ def get_config() -> config.Experiment:
             eval_split="val",
             batch_size=20,
             crop_size=(321, 321),
-            scale_range=(1.0, 1.0),
-            mean=(122.675, 116.669, 104.008),
-            std=(1.0, 1.0, 1.0),
+            augment=config.Augment(scale_range=(1.0, 1.0)),
+            normalisation=config.Normalisation(
+                mean=(122.675, 116.669, 104.008), std=(1.0, 1.0, 1.0)
+            ),
         ),
         loss=config.Loss(cross_entropy=0.0, coarse=1.0),
         optim=config.Optim(

@@ -19,7 +19,7 @@ from jaxseg.models import deeplab_v2
 COCO = "trained on COCO"
 COCO_SET: Change = {**ON_COCO, "eval.size": (641, 641)}  # whose images have up to 640 pixels
 NO_ASPP: Change = {"model.atrous_rates": ()}
-NO_AUG: Change = {"data.scale_range": (1.0, 1.0), "data.scale_step": 0.0}
+NO_AUG: Change = {"data.augment.scale_range": (1.0, 1.0), "data.augment.scale_step": 0.0}
 PARTIAL: Change = {"train.init_partial": True}
 PAPER = {
     "ResNet-101": 68.72,
@@ -75,7 +75,7 @@ def shapes() -> config.Experiment:
         steps=200,
     )
     experiment.loss.cross_entropy, experiment.loss.coarse = 0.0, 1.0
-    experiment.data.scale_range, experiment.data.scale_step = (0.5, 1.5), 0.25
+    experiment.data.augment.scale_range, experiment.data.augment.scale_step = (0.5, 1.5), 0.25
     return experiment
 
 

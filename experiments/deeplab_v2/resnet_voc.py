@@ -2,8 +2,8 @@
 
 Expected: 76.35 mIoU on val from the weights of COCO, 77.69 with the CRF. The table adds one thing
 after the other: 68.72 for the network alone, 71.27 with three scales (--config.model.scales=1.0,
-takes them away), 73.28 from COCO, 74.87 with scaled crops (--config.data.scale_range=1,1), 75.54
-with LargeFOV (--config.model.atrous_rates=12,) and 76.35 with ASPP in its place.
+takes them away), 73.28 from COCO, 74.87 with scaled crops (--config.data.augment.scale_range=1,1),
+75.54 with LargeFOV (--config.model.atrous_rates=12,) and 76.35 with ASPP in its place.
 Measured: not yet; the recipe starts from ResNet-101 trained on ImageNet, then COCO.
 
     python -m jaxseg.main --config=experiments/deeplab_v2/resnet_voc.py --workdir=runs/deeplab_v2 \
@@ -35,10 +35,10 @@ def get_config() -> config.Experiment:
             eval_split="val",
             batch_size=10,
             crop_size=(321, 321),
-            scale_range=(0.5, 1.5),
-            scale_step=0.25,
-            mean=(122.675, 116.669, 104.008),
-            std=(1.0, 1.0, 1.0),
+            augment=config.Augment(scale_range=(0.5, 1.5), scale_step=0.25),
+            normalisation=config.Normalisation(
+                mean=(122.675, 116.669, 104.008), std=(1.0, 1.0, 1.0)
+            ),
         ),
         loss=config.Loss(cross_entropy=0.0, coarse=1.0),
         optim=config.Optim(

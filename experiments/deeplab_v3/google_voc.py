@@ -46,10 +46,10 @@ def get_config() -> config.Experiment:
             eval_split="val",
             batch_size=16,
             crop_size=(513, 513),
-            scale_range=(0.5, 2.0),
-            scale_step=0.25,
-            mean=(127.5, 127.5, 127.5),
-            std=(127.5, 127.5, 127.5),
+            augment=config.Augment(scale_range=(0.5, 2.0), scale_step=0.25),
+            normalisation=config.Normalisation(
+                mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)
+            ),
         ),
         optim=config.Optim(
             learning_rate=1e-4, weight_decay=4e-5, multipliers=((r"^classifier/bias$", 2.0),)

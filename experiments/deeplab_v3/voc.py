@@ -47,8 +47,7 @@ def get_config() -> config.Experiment:
             eval_split="val",
             batch_size=16,
             crop_size=(513, 513),
-            scale_range=(0.5, 2.0),
-            scale_step=0.25,
+            augment=config.Augment(scale_range=(0.5, 2.0), scale_step=0.25),
         ),
         optim=config.Optim(
             learning_rate=0.007,

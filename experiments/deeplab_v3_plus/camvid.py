@@ -36,8 +36,7 @@ def get_config() -> config.Experiment:
             name="camvid",
             batch_size=8,
             crop_size=(192, 256),
-            scale_range=(0.5, 1.1),
-            jitter=0.3,
+            augment=config.Augment(scale_range=(0.5, 1.1), jitter=0.3),
         ),
         # Square roots of the median-frequency weights that jaxseg.data.doctor prints.
         loss=config.Loss(

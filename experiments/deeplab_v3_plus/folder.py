@@ -24,6 +24,6 @@ def get_config() -> config.Experiment:
     experiment.loss.class_weights = ()
     experiment.data.name = "folder/mine"
     experiment.data.crop_size = (257, 257)
-    experiment.data.scale_range = (0.5, 2.0)
+    experiment.data.augment.scale_range = (0.5, 2.0)
     experiment.eval.size = (0, 0)
     return experiment

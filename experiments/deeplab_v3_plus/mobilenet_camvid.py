@@ -61,5 +61,5 @@ def get_config(size: str = "small") -> config.Experiment:
         aspp_features=64,
         decoder=deeplab_v3_plus.Decoder("layer_4_depthwise", low_level_features=24, features=64),
     )
-    experiment.data.mean = experiment.data.std = (127.5, 127.5, 127.5)
+    experiment.data.normalisation = config.Normalisation((127.5,) * 3, (127.5,) * 3)
     return experiment

@@ -42,10 +42,10 @@ def _by_the_paper(stage: str) -> config.Experiment:
             name="camvid",
             batch_size=1 if joint else 8,
             crop_size=(481, 481) if joint else (257, 257),
-            scale_range=(UP, UP),
-            border="mirror",
-            mean=(122.67892, 116.66877, 104.00699),
-            std=(1.0, 1.0, 1.0),
+            augment=config.Augment(scale_range=(UP, UP), border="mirror"),
+            normalisation=config.Normalisation(
+                mean=(122.67892, 116.66877, 104.00699), std=(1.0, 1.0, 1.0)
+            ),
         ),
         loss=config.Loss(cross_entropy=0.0, coarse=1.0),
         optim=config.Optim(

@@ -51,10 +51,10 @@ def get_config(stage: str = "joint") -> config.Experiment:
             name="cityscapes",
             batch_size=batch,
             crop_size=crop,
-            scale_range=(1.0, 1.0),
-            border="mirror",
-            mean=(122.67892, 116.66877, 104.00699),
-            std=(1.0, 1.0, 1.0),
+            augment=config.Augment(scale_range=(1.0, 1.0), border="mirror"),
+            normalisation=config.Normalisation(
+                mean=(122.67892, 116.66877, 104.00699), std=(1.0, 1.0, 1.0)
+            ),
         ),
         loss=config.Loss(cross_entropy=0.0, coarse=1.0),
         optim=config.Optim(

@@ -31,7 +31,7 @@ def get_config() -> config.Experiment:
     )
     experiment.data.batch_size = 60
     experiment.data.crop_size = (521, 521)
-    experiment.data.border = "mirror"
+    experiment.data.augment.border = "mirror"
     experiment.optim.multipliers = ((r"/bias$", 2.0), (r"^(?!context/)", 0.0))
     experiment.train.steps = 24_000
     experiment.train.accumulate = 15

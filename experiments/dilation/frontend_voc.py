@@ -29,9 +29,10 @@ def get_config() -> config.Experiment:
             eval_split="val",
             batch_size=14,
             crop_size=(129, 129),
-            scale_range=(1.0, 1.0),
-            mean=(122.67892, 116.66877, 104.00699),
-            std=(1.0, 1.0, 1.0),
+            augment=config.Augment(scale_range=(1.0, 1.0)),
+            normalisation=config.Normalisation(
+                mean=(122.67892, 116.66877, 104.00699), std=(1.0, 1.0, 1.0)
+            ),
         ),
         loss=config.Loss(cross_entropy=0.0, coarse=1.0),
         optim=config.Optim(

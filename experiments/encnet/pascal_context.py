@@ -37,12 +37,12 @@ def get_config() -> config.Experiment:
             name="pascal_context",
             batch_size=16,
             crop_size=(480, 480),
-            long_side=520,
-            scale_range=(0.5, 2.0),
-            rotation=10.0,
-            border="zero",
-            mean=(123.675, 116.28, 103.53),
-            std=(58.395, 57.12, 57.375),
+            augment=config.Augment(
+                long_side=520, scale_range=(0.5, 2.0), rotation=10.0, border="zero"
+            ),
+            normalisation=config.Normalisation(
+                mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)
+            ),
         ),
         loss=config.Loss(aux_weight=0.2, presence=0.2),
         optim=config.Optim(

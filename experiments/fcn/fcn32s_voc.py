@@ -32,10 +32,10 @@ def get_config() -> config.Experiment:
             eval_split="val",
             batch_size=1,
             crop_size=(500, 500),
-            scale_range=(1.0, 1.0),
-            flip=False,
-            mean=(122.67892, 116.66877, 104.00699),
-            std=(1.0, 1.0, 1.0),
+            augment=config.Augment(scale_range=(1.0, 1.0), flip=False),
+            normalisation=config.Normalisation(
+                mean=(122.67892, 116.66877, 104.00699), std=(1.0, 1.0, 1.0)
+            ),
         ),
         loss=config.Loss(reduction="images"),
         optim=config.Optim(

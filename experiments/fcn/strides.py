@@ -39,7 +39,7 @@ def shapes() -> config.Experiment:
     experiment = small.shapes("shapes/thin", model, steps=STAGE)
     experiment.data.batch_size = 8
     experiment.data.crop_size = (128, 128)
-    experiment.data.scale_range = (2.0, 2.0)
+    experiment.data.augment.scale_range = (2.0, 2.0)
     experiment.eval.scales = (2.0,)
     return experiment
 
@@ -84,9 +84,12 @@ def get_ablation() -> Ablation:
         Row("FCN-8s at once, factors 1", once | {"model.at_once": False}),
         Row("FCN-16s at once, factors 1", {"model.stride": 16, "train.steps": 300_000}),
         Row("FCN-32s for as long", {"train.steps": 300_000}),
-        Row("FCN-32s, classifier alone",
-            {"optim.multipliers": (BIAS, (r"^(?!score_fr/)", 0.0))}, 46.6),
-    )  # fmt: skip
+        Row(
+            "FCN-32s, classifier alone",
+            {"optim.multipliers": (BIAS, (r"^(?!score_fr/)", 0.0))},
+            46.6,
+        ),
+    )
 
     return Ablation(
         title="FCN, Table 2: the stride of the finest scores",

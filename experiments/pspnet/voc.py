@@ -32,12 +32,12 @@ def get_config() -> config.Experiment:
             eval_split="val",
             batch_size=16,
             crop_size=(473, 473),
-            scale_range=(0.5, 2.0),
-            rotation=10.0,
-            rotation_probability=0.5,
-            blur=0.5,
-            mean=(123.675, 116.28, 103.53),
-            std=(58.395, 57.12, 57.375),
+            augment=config.Augment(
+                scale_range=(0.5, 2.0), rotation=10.0, rotation_probability=0.5, blur=0.5
+            ),
+            normalisation=config.Normalisation(
+                mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)
+            ),
         ),
         loss=config.Loss(aux_weight=0.4),
         optim=config.Optim(

@@ -44,13 +44,13 @@ def get_config() -> config.Experiment:
             eval_split="val",
             batch_size=1,
             crop_size=(480, 480),
-            short_side=450,
-            scale_range=(0.84, 1.56),
-            scale_step=0.12,
-            class_crops=True,
+            augment=config.Augment(
+                short_side=450, scale_range=(0.84, 1.56), scale_step=0.12, class_crops=True
+            ),
             balance=True,
-            mean=(123.675, 116.28, 103.53),
-            std=(58.395, 57.12, 57.375),
+            normalisation=config.Normalisation(
+                mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)
+            ),
         ),
         optim=config.Optim(
             learning_rate=5e-4,

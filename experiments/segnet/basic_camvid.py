@@ -57,5 +57,5 @@ def get_config(size: str = "small") -> config.Experiment:
             experiment.optim.decayed = ("kernels", "scales", "shifts")
     else:
         raise ValueError(f"size is {size!r}: it must be small, full or release")
-    experiment.data.mean, experiment.data.std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    experiment.data.normalisation = config.Normalisation((0.0,) * 3, (1.0,) * 3)
     return experiment

@@ -20,5 +20,5 @@ def get_config() -> config.Experiment:
     experiment.model = segnet_basic.SegNetBasic(
         num_classes=7, width=8, norm=CAFFE_NORM.with_decay(0.95)
     )
-    experiment.data.mean, experiment.data.std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    experiment.data.normalisation = config.Normalisation((0.0,) * 3, (1.0,) * 3)
     return experiment

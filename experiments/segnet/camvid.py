@@ -45,10 +45,10 @@ def segnet_protocol(model: nn.Module) -> config.Experiment:
             name="camvid",
             batch_size=5,
             crop_size=(360, 480),
-            scale_range=(1.0, 1.0),
-            flip=False,
-            mean=(123.675, 116.28, 103.53),
-            std=(58.395, 57.12, 57.375),
+            augment=config.Augment(scale_range=(1.0, 1.0), flip=False),
+            normalisation=config.Normalisation(
+                mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)
+            ),
         ),
         optim=config.Optim(
             learning_rate=1e-3, schedule="constant", momentum=0.9, weight_decay=5e-4
@@ -86,7 +86,7 @@ def get_config(size: str = "small") -> config.Experiment:
     experiment = segnet_protocol(segnet.SegNet(num_classes=11))
     if size == "release":
         experiment.data.batch_size = 4
-        experiment.data.mean, experiment.data.std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        experiment.data.normalisation = config.Normalisation((0.0,) * 3, (1.0,) * 3)
         experiment.loss.class_weights = RELEASED
         experiment.optim.multipliers = ((r"(conv|classifier)[^/]*/bias$", 2.0),)
         experiment.optim.decayed = ("kernels", "scales")

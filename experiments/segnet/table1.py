@@ -23,8 +23,12 @@ FCN_BASIC = {
 ADDED, REDUCED = {"model.encoder_addition": True}, {"model.reduce": True}
 ROWS: tuple[tuple[str, Change, float | None, float | None], ...] = (  # median, natural frequency
     ("SegNet-Basic", {}, 47.7, 46.3),
-    ("Bilinear-Interpolation",
-     REDUCED | {"model.upsampling": "bilinear", "model.decoder": "none"}, 43.3, 43.8),
+    (
+        "Bilinear-Interpolation",
+        REDUCED | {"model.upsampling": "bilinear", "model.decoder": "none"},
+        43.3,
+        43.8,
+    ),
     ("SegNet-Basic-EncoderAddition", ADDED, 48.5, 47.7),
     ("SegNet-Basic-SingleChannelDecoder", {"model.decoder": "depthwise"}, 46.1, 45.2),
     ("FCN-Basic", FCN_BASIC | ADDED | REDUCED, 47.3, 45.0),
@@ -36,7 +40,7 @@ ROWS: tuple[tuple[str, Change, float | None, float | None], ...] = (  # median, 
     ("replication", {"model.upsampling": "nearest"}, None, None),
     ("bilinear", {"model.upsampling": "bilinear"}, None, None),
     ("transposed convolution", {"model.upsampling": "transposed"}, None, None),
-)  # fmt: skip
+)
 
 
 def shapes() -> config.Experiment:

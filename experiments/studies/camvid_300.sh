@@ -24,7 +24,7 @@ for network in "${networks[@]}"; do
   if [[ $network == deconvnet/camvid ]]; then flags+=(--config.model.fc_kernel=3); fi
   "$python" -m jaxseg.main --config="experiments/${network}.py" --workdir="runs/$run" \
     --config.train.steps=300 --config.train.eval_every=0 --config.data.crop_size=96,128 \
-    --config.data.scale_range=0.25,0.55 --config.eval.scales=0.5 "${flags[@]}"
+    --config.data.augment.scale_range=0.25,0.55 --config.eval.scales=0.5 "${flags[@]}"
   "$python" -m jaxseg.main --mode=evaluate --workdir="runs/$run"
   "$python" -m experiments.readme_tables.collect "$run" "runs/$run"
 done

@@ -32,7 +32,8 @@ from ml_collections import config_flags
 from experiments.benchmarks import crf_grid
 from experiments.benchmarks.crf_unaries import Unaries, chosen
 from jaxseg import config
-from jaxseg.cli import command_line, config_check
+from jaxseg.checks.experiment import check
+from jaxseg.cli import command_line
 from jaxseg.data import loader
 from jaxseg.errors import one_line
 from jaxseg.postprocess import crf
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
             raise ValueError(f"{arguments[1]!r} is not a flag; see --help")
         if _CONFIG.value is None:
             raise ValueError("no --config=experiments/NAME.py and no run folder is given")
-        config_check.check(_CONFIG.value)
+        check(_CONFIG.value)
         _run(_CONFIG.value, pathlib.Path(_OUTPUT.value))
     except (ValueError, OSError, KeyError) as error:
         print(f"jaxseg: {one_line(error)}", file=sys.stderr)

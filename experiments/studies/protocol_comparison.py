@@ -48,7 +48,10 @@ def _grid(**fixed: Any) -> list[Line]:
         for scales in ((1.0,), SIX):
             for flip in (False, True):
                 words = [f"output stride {stride}"]
-                words += ["six scales"] * (len(scales) > 1) + ["flip"] * flip
+                if len(scales) > 1:
+                    words.append("six scales")
+                if flip:
+                    words.append("flip")
                 fields = {"output_stride": stride, "scales": scales, "flip": flip}
                 lines.append((", ".join(words), fixed | fields))
     return lines

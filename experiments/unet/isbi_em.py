@@ -55,11 +55,9 @@ def get_config(size: str = "full") -> config.Experiment:
             eval_split="val",  # the labels of the test images are the organisers'
             batch_size=1,
             crop_size=(484, 484),
-            scale_range=(1.0, 1.0),
-            jitter=0.2,
-            rotation=180.0,
-            elastic=10.0,
-            border="mirror",
+            augment=config.Augment(
+                scale_range=(1.0, 1.0), jitter=0.2, rotation=180.0, elastic=10.0, border="mirror"
+            ),
         ),
         loss=config.Loss(boundary=10.0, boundary_sigma=5.0),
         optim=config.Optim(

@@ -47,8 +47,12 @@ MODES = ("train", "evaluate", "predict", "summary")  # of jaxseg.main
 
 def overview() -> str:
     """What `jaxseg --help` prints."""
-    lines = [f"jaxseg {jaxseg.__version__}: semantic segmentation in JAX and Flax", "",
-             "usage: jaxseg COMMAND [FLAGS]", ""]  # fmt: skip
+    lines = [
+        f"jaxseg {jaxseg.__version__}: semantic segmentation in JAX and Flax",
+        "",
+        "usage: jaxseg COMMAND [FLAGS]",
+        "",
+    ]
     lines += [f"  {name:<12}{command.about}" for name, command in COMMANDS.items()]
     return "\n".join([*lines, "", "jaxseg COMMAND --help lists the flags of a command."])
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jaxseg import config
-from jaxseg.cli.config_check import flag
+from jaxseg.checks.experiment import flag
 from jaxseg.cli.help import WIDEST, entry
 
 _COLUMN = 46  # where the comments of fields begin
@@ -58,8 +58,10 @@ def listed(experiment: Any) -> list[str]:
       experiment: None: a line says how to see them.
     """
     if experiment is None:
-        return entry("--config.FIELD=VALUE", "Any field of the experiment; --config=FILE --help "
-                     "lists them with their values.")  # fmt: skip
+        return entry(
+            "--config.FIELD=VALUE",
+            "Any field of the experiment; --config=FILE --help lists them with their values.",
+        )
     lines = ["", "Fields of the experiment, each a flag; the values are those that it has:"]
     for part in parts(experiment):
         if part.fields:

@@ -113,7 +113,7 @@ def groups(
 def described(frames: Mapping[Size, int]) -> str:
     """Frames and how many images have each, in words: "1 frame was compiled: ..."."""
     each = ", ".join(
-        f"{height} x {width} ({n} image{'s' * (n > 1)})"
+        f"{height} x {width} ({n} image{'s' if n > 1 else ''})"
         for (height, width), n in sorted(frames.items())
     )
     if len(frames) == 1:

@@ -16,7 +16,7 @@ import cv2
 import grain
 import numpy as np
 
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.transforms import Transform
 from jaxseg.data.augment.weight_map import boundary_weights
 from jaxseg.data.class_sampling import Plan
 from jaxseg.data.frames import Group, Size
@@ -123,11 +123,11 @@ class TrainIterator:
 
 
 def train_stream(
-    source: Sequence | Source, augment: Augment, seed: int, plan: Plan | None = None
+    source: Sequence | Source, transform: Transform, seed: int, plan: Plan | None = None
 ) -> grain.MapDataset:
     """The endless stream: element p is a pure function of (seed, p), whoever asks for it.
 
-    Elements are "image" and "label", and "weight" float32 [h, w] where `augment.boundary` asks.
+    Elements are "image" and "label", and "weight" float32 [h, w] where `transform.boundary` asks.
     """
     if len(source) == 0:
         raise ValueError(f"{source!r} is empty")
@@ -140,11 +140,11 @@ def train_stream(
 
     def view(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         example = source[index]
-        image, label = augment.apply(rng, example["image"], example["label"])
+        image, label = transform.apply(rng, example["image"], example["label"])
         example = {"image": image, "label": label}
-        if augment.boundary:
+        if transform.boundary:
             example["weight"] = boundary_weights(
-                label, weight=augment.boundary, sigma=augment.boundary_sigma
+                label, weight=transform.boundary, sigma=transform.boundary_sigma
             )
         return example
 
@@ -157,7 +157,7 @@ def train_iterator(
     source: Sequence | Source,
     *,
     batch_size: int,
-    augment: Augment,
+    transform: Transform,
     seed: int,
     threads: int,
     prefetch: int,
@@ -170,7 +170,7 @@ def train_iterator(
     Args:
       source: examples by index, as `open_split` gives them.
       batch_size: of all processes together; b is this process's share.
-      augment: the transform; its crop_size is (h, w).
+      transform: of each view; its crop_size is (h, w).
       seed: of order and transforms, 0 to 2^32 - 1.
       threads: readers of this process; 0: read in the caller's thread.
       prefetch: examples read ahead.
@@ -182,7 +182,7 @@ def train_iterator(
       ValueError: the batch cannot be shared equally, or the source is empty.
     """
     return TrainIterator(
-        train_stream(source, augment, seed, plan),
+        train_stream(source, transform, seed, plan),
         batch_size=batch_size,
         threads=threads,
         prefetch=prefetch,

@@ -39,7 +39,11 @@ def write(
     """
     data, labels = experiment.data, source.labels
     predict = make_predictor(
-        experiment.model, labels, experiment.eval, data.mean, data.std, framing_of(experiment)
+        experiment.model,
+        labels,
+        experiment.eval,
+        data.normalisation,
+        framing_of(experiment),
     )
     variables = jax.device_put(variables)
     eval_folder.clear_pictures(folder)

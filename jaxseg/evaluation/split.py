@@ -17,7 +17,7 @@ from jaxseg.data.augment import mirrored
 from jaxseg.evaluation.accumulate import Totals
 from jaxseg.evaluation.record import Evaluation
 from jaxseg.inference.batches import make_batch_predictor
-from jaxseg.inference.infer import Color
+from jaxseg.pixels import Normalisation
 from jaxseg.progress import Progress
 from jaxseg.runtime import processes
 from jaxseg.runtime.mesh import check_split, replicated
@@ -30,8 +30,7 @@ def evaluate(
     source: loader.Source,
     *,
     protocol: config.Eval,
-    mean: Color,
-    std: Color,
+    normalisation: Normalisation,
     crop: tuple[int, int],
     threads: int = 8,
     mesh: Mesh | None = None,
@@ -50,8 +49,7 @@ def evaluate(
       variables: {"params", "batch_stats"}.
       source: the split; see `loader.open_split`.
       protocol: of the evaluation; its batch size is rounded up to what the mesh can share out.
-      mean: of uint8 RGB, also the colour that images are filled up with.
-      std: of uint8 RGB.
+      normalisation: of the pixels; its mean is also the colour that images are filled up with.
       crop: (height, width) of the crops that the model was trained on.
       threads: that read images, in this process.
       mesh: of `mesh.make_mesh`; None: this process does all of it, on one device.
@@ -78,7 +76,7 @@ def evaluate(
     batches = loader.eval_batches(
         source,
         groups,
-        pad_value=mean,
+        pad_value=normalisation.mean,
         process_index=jax.process_index() if mesh else 0,
         process_count=jax.process_count() if mesh else 1,
         threads=threads,
@@ -87,7 +85,9 @@ def evaluate(
         for group in groups:
             check_split(mesh, group.batch_size, group.frame[0])
     num_classes = source.labels.num_classes
-    predict = make_batch_predictor(model, protocol, mean, std, num_classes, loss=loss, mesh=mesh)
+    predict = make_batch_predictor(
+        model, protocol, normalisation, num_classes, loss=loss, mesh=mesh
+    )
     variables = jax.device_put(variables, replicated(mesh) if mesh else None)
     totals = Totals(num_classes, protocol, mesh)
     hidden = not progress or not processes.is_main()

@@ -11,11 +11,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxseg import config
 from jaxseg.inference.classes import classes_of_scores
 from jaxseg.inference.infer import (
-    Color,
     make_predictions,
     make_probabilities,
 )
 from jaxseg.inference.judged import PixelLoss, judge_scores, make_judge
+from jaxseg.pixels import Normalisation
 from jaxseg.runtime.mesh import put_batch
 from jaxseg.types import Array, Variables
 
@@ -36,8 +36,7 @@ class Predicted:
 def make_batch_predictor(
     model: nn.Module,
     protocol: config.Eval,
-    mean: Color,
-    std: Color,
+    normalisation: Normalisation,
     num_classes: int,
     *,
     loss: config.Loss | None = None,
@@ -48,8 +47,7 @@ def make_batch_predictor(
     Args:
       model: gives "logits" [B, H, W, K].
       protocol: of the evaluation; `calibration` asks for the probabilities too.
-      mean: of uint8 RGB.
-      std: of uint8 RGB.
+      normalisation: of the pixels.
       num_classes: K of the data set.
       loss: whose cross-entropy is wanted too.
       mesh: of `make_mesh`, over which batches are spread; None: one device.
@@ -58,7 +56,7 @@ def make_batch_predictor(
       ValueError: a field of the protocol has a value without meaning.
     """
     judged = None if loss is None else PixelLoss.of(loss)
-    find = _finder(model, protocol, mean, std, num_classes, judged)
+    find = _finder(model, protocol, normalisation, num_classes, judged)
 
     def predict(variables: Variables, batch: Mapping[str, np.ndarray]) -> Predicted:
         put = _on_devices(batch, mesh)
@@ -74,14 +72,13 @@ _Found = tuple[Array, Array, Array | None, Array | None]  # of Predicted, from `
 def _finder(
     model: nn.Module,
     protocol: config.Eval,
-    mean: Color,
-    std: Color,
+    normalisation: Normalisation,
     num_classes: int,
     loss: PixelLoss | None,
 ) -> Callable[[Variables, Array, Array, Array], _Found]:
     """The function (variables, images, sizes, labels) -> what is found, on the shortest way."""
     if protocol.calibration:
-        probabilities = make_probabilities(model, protocol, mean, std)
+        probabilities = make_probabilities(model, protocol, normalisation)
 
         def find(variables: Variables, images: Array, sizes: Array, labels: Array) -> _Found:
             scores = probabilities(variables, images, sizes)
@@ -91,9 +88,9 @@ def _finder(
 
         return find
     if loss is not None:
-        judge = make_judge(model, protocol, mean, std, num_classes, loss)
+        judge = make_judge(model, protocol, normalisation, num_classes, loss)
         return lambda *batch: (*judge(*batch), None)
-    predict = make_predictions(model, protocol, mean, std, num_classes)
+    predict = make_predictions(model, protocol, normalisation, num_classes)
     return lambda variables, images, sizes, _: (*predict(variables, images, sizes), None, None)
 
 

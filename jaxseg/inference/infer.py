@@ -8,7 +8,6 @@ unless `eval.fusion` says otherwise. See `jaxseg.inference.views` for the memory
 """
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,90 +17,45 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxseg import config
+from jaxseg.checks.protocol import protocol_faults
 from jaxseg.errors import together
 from jaxseg.inference import row_bands
 from jaxseg.inference.classes import check_classes, classes_of_scores
-from jaxseg.inference.views import Color, Views, at_output_stride, normalise, with_view
-from jaxseg.postprocess import crf
+from jaxseg.inference.views import Views, at_output_stride, with_view
+from jaxseg.pixels import Normalisation
+from jaxseg.postprocess import crf, crf_parameters
+from jaxseg.settings import bounds
 from jaxseg.types import Array, ArrayLike, Variables
 
 __all__ = [
-    "Color",
     "at_output_stride",
     "check_protocol",
     "has_one_view",
     "make_predictions",
     "make_probabilities",
-    "normalise",
-    "protocol_faults",
+    "process_faults",
     "sizes_of",
 ]
 
 
-def protocol_faults(protocol: config.Eval) -> list[str]:
-    """What has no meaning in a protocol, alone or together: each field, and what it must be."""
-    found = []
-    if not protocol.scales or min(protocol.scales) <= 0:
-        found.append(
-            f"eval.scales={protocol.scales} must be positive numbers, at least one: set "
-            "--config.eval.scales=1"
-        )
-    if any(protocol.size) and min(protocol.size) < 1:
-        found.append(
-            f"eval.size={protocol.size} must be two positive numbers, or 0,0: set "
-            "--config.eval.size=0,0"
-        )
-    if protocol.batch_size < 1:
-        found.append(f"eval.batch_size={protocol.batch_size} must be at least 1")
-    if protocol.sliding:
-        found += _window_faults(protocol)
-    if protocol.fusion == "max" and (protocol.sliding or protocol.margin):
-        found.append(
-            "eval.fusion=max takes the highest logit over views of whole images: leave "
-            "eval.sliding and eval.margin off (--config.eval.sliding=False --config.eval.margin=0)"
-        )
-    try:
-        crf = crf_parameters(protocol)
-    except ValueError as error:
-        found.append(str(error))
-    else:
-        if crf and jax.process_count() > 1:
-            found.append(
-                f"eval.crf={protocol.crf}: one process at a time runs a CRF, not several: set "
-                "--config.eval.crf="
-            )
-    return found
-
-
-def _window_faults(protocol: config.Eval) -> list[str]:
-    found = []
-    if not 0 < protocol.stride <= 1:
-        found.append(
-            f"eval.stride={protocol.stride} must be a share of the crop, above 0 and at most 1"
-        )
-    if min(protocol.crop_size) < 1:
-        found.append(f"eval.crop_size={protocol.crop_size} must be two positive numbers")
-    elif 2 * protocol.margin >= min(protocol.crop_size):
-        found.append(
-            f"eval.margin={protocol.margin} leaves nothing of a window of {protocol.crop_size}: "
-            "set --config.eval.margin=0"
-        )
-    odd = [scale for scale in protocol.scales if abs(1000 * scale - round(1000 * scale)) > 1e-6]
-    if odd:
-        found.append(
-            f"eval.scales={protocol.scales}: windows take scales of up to three digits, so "
-            f"--config.eval.scales={','.join(f'{scale:.3g}' for scale in protocol.scales)}"
-        )
-    return found
+def process_faults(protocol: config.Eval) -> list[str]:
+    """What several processes cannot do; it starts the devices where it has to count them."""
+    if not protocol.crf or jax.process_count() == 1:
+        return []
+    return [
+        f"eval.crf={protocol.crf}: one process at a time runs a CRF, not several: set "
+        "--config.eval.crf="
+    ]
 
 
 def check_protocol(protocol: config.Eval) -> None:
-    """Refuses what `protocol_faults` finds.
+    """Refuses what has no meaning, and a CRF on several processes.
 
     Raises:
       ValueError: names the fields and what they must be.
     """
-    if found := protocol_faults(protocol):
+    meaningless = bounds.faults(protocol, "eval") or protocol_faults(protocol)
+    if found := meaningless + process_faults(protocol):
         raise ValueError(together(found))
 
 
@@ -113,15 +67,14 @@ def sizes_of(images: ArrayLike, sizes: ArrayLike | None) -> Array:
 
 
 def make_probabilities(
-    model: nn.Module, protocol: config.Eval, mean: Color, std: Color
+    model: nn.Module, protocol: config.Eval, normalisation: Normalisation
 ) -> Callable[..., Array]:
     """The function (variables, images, sizes=None) -> probabilities of this protocol.
 
     Args:
       model: gives "logits" [B, H, W, K].
       protocol: all fields but size, use_ema and examples are read.
-      mean: of uint8 RGB.
-      std: of uint8 RGB.
+      normalisation: of the pixels.
 
     Returns:
       A function of variables, images uint8 [B, H, W, 3], filled up with the mean colour, and their
@@ -132,7 +85,7 @@ def make_probabilities(
       ValueError: a field of the protocol has a value without meaning.
     """
     check_protocol(protocol)
-    views = Views.of(model, protocol, mean, std)
+    views = Views.of(model, protocol, normalisation)
     highest = protocol.fusion == "max"
     mirrored = (False, True) if views.flip and not views.flips_inside else (False,)
     turns = [360 * i / protocol.rotations for i in range(protocol.rotations)]
@@ -171,33 +124,9 @@ def _normalised(scores: Array) -> Array:
     return scores / jnp.maximum(total, jnp.finfo(scores.dtype).tiny)
 
 
-def crf_parameters(protocol: config.Eval) -> crf.CRFParameters | None:
-    """What `eval.crf` names; None where it is empty.
-
-    Raises:
-      ValueError: it is neither a name nor six numbers.
-    """
-    if not protocol.crf:
-        return None
-    if protocol.crf in crf.PARAMETERS:
-        return crf.PARAMETERS[protocol.crf]
-    try:
-        *kernels, iterations = map(float, protocol.crf.split(","))
-        w1, theta_alpha, theta_beta, w2, theta_gamma = kernels
-        steps = int(iterations)
-        if not all(map(math.isfinite, kernels)):
-            raise ValueError
-    except (ValueError, OverflowError):
-        raise ValueError(
-            f"eval.crf={protocol.crf!r} must be one of {', '.join(crf.PARAMETERS)}, or six numbers "
-            "w1,theta_alpha,theta_beta,w2,theta_gamma,iterations"
-        ) from None
-    return crf.CRFParameters(w1, theta_alpha, theta_beta, w2, theta_gamma, steps)
-
-
 def _refined(probabilities: Array, images: Array, sizes: Array, protocol: config.Eval) -> Array:
     """Probabilities [B, H, W, K] after the CRF; of scores that are not finite, NaN."""
-    parameters = crf_parameters(protocol)
+    parameters = crf_parameters.read(protocol.crf)
     if parameters is None:
         return probabilities
     each: Sequence[Array] = [
@@ -234,7 +163,7 @@ def has_one_view(protocol: config.Eval, views: Views) -> bool:
 
 
 def make_predictions(
-    model: nn.Module, protocol: config.Eval, mean: Color, std: Color, num_classes: int
+    model: nn.Module, protocol: config.Eval, normalisation: Normalisation, num_classes: int
 ) -> Callable[..., tuple[Array, Array]]:
     """As `make_probabilities`, but to the most probable class; one view needs no softmax for that.
 
@@ -247,9 +176,9 @@ def make_predictions(
         predicts another number of classes.
     """
     check_protocol(protocol)
-    views = Views.of(model, protocol, mean, std)
+    views = Views.of(model, protocol, normalisation)
     plain = has_one_view(protocol, views)
-    probabilities = make_probabilities(model, protocol, mean, std)
+    probabilities = make_probabilities(model, protocol, normalisation)
 
     def predictions(
         variables: Variables, images: ArrayLike, sizes: ArrayLike | None = None

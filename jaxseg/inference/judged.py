@@ -16,8 +16,9 @@ from jaxseg import config
 from jaxseg.inference import row_bands
 from jaxseg.inference.classes import check_classes
 from jaxseg.inference.infer import has_one_view, make_probabilities, sizes_of
-from jaxseg.inference.views import Color, Views
+from jaxseg.inference.views import Views
 from jaxseg.losses import cross_entropy
+from jaxseg.pixels import Normalisation
 from jaxseg.types import IGNORE, Array, Variables
 
 Judge = Callable[[Variables, Array, Array, Array], tuple[Array, Array, Array]]
@@ -49,8 +50,7 @@ class PixelLoss:
 def make_judge(
     model: nn.Module,
     protocol: config.Eval,
-    mean: Color,
-    std: Color,
+    normalisation: Normalisation,
     num_classes: int,
     loss: PixelLoss,
 ) -> Judge:
@@ -59,8 +59,7 @@ def make_judge(
     Args:
       model: gives "logits" [B, H, W, K].
       protocol: of several views, the loss is that of the probabilities that they make together.
-      mean: of uint8 RGB.
-      std: of uint8 RGB.
+      normalisation: of the pixels.
       num_classes: of the data set.
       loss: of a pixel.
 
@@ -69,10 +68,10 @@ def make_judge(
       IGNORE beyond the image, that gives class ids int32 [B, H, W], bool [B]: whether the scores
       were all finite, and the sums, float32 [B].
     """
-    views = Views.of(model, protocol, mean, std)
+    views = Views.of(model, protocol, normalisation)
     if has_one_view(protocol, views):
         return functools.partial(_judge_view, views=views, num_classes=num_classes, loss=loss)
-    probabilities = make_probabilities(model, protocol, mean, std)
+    probabilities = make_probabilities(model, protocol, normalisation)
 
     def judge(
         variables: Variables, images: Array, sizes: Array, labels: Array

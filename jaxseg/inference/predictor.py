@@ -12,7 +12,8 @@ from jaxseg.data.frames import Framing
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.padding import pad_image
 from jaxseg.errors import no_memory
-from jaxseg.inference.infer import Color, make_predictions, make_probabilities
+from jaxseg.inference.infer import make_predictions, make_probabilities
+from jaxseg.pixels import Normalisation
 from jaxseg.types import Variables
 
 _Predict = Callable[[Variables, np.ndarray], tuple[np.ndarray, np.ndarray | None]]
@@ -27,8 +28,7 @@ def make_predictor(
     model: nn.Module,
     labels: LabelSpec,
     protocol: config.Eval,
-    mean: Color,
-    std: Color,
+    normalisation: Normalisation,
     framing: Framing,
     *,
     with_probabilities: bool = False,
@@ -41,8 +41,7 @@ def make_predictor(
       model: gives "logits" [B, H, W, K].
       labels: name the K classes.
       protocol: output stride, scales, flip, windows and so on.
-      mean: of uint8 RGB, also the colour that an image is padded with.
-      std: of uint8 RGB.
+      normalisation: of the pixels; its mean is also the colour that an image is padded with.
       framing: of images.
       with_probabilities: give them as well.
 
@@ -53,8 +52,8 @@ def make_predictor(
       not fit the labels or whose scores are not finite.
     """
     mirrored.check(labels.names, "eval.flip", protocol.flip)
-    probabilities_of = make_probabilities(model, protocol, mean, std)
-    predictions_of = make_predictions(model, protocol, mean, std, labels.num_classes)
+    probabilities_of = make_probabilities(model, protocol, normalisation)
+    predictions_of = make_predictions(model, protocol, normalisation, labels.num_classes)
 
     def scores(
         variables: Variables, batch: np.ndarray, sizes: np.ndarray
@@ -73,7 +72,7 @@ def make_predictor(
     def of_one(variables: Variables, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         height, width = image.shape[:2]
         try:
-            batch = pad_image(image, framing.of((height, width)), mean)[None]
+            batch = pad_image(image, framing.of((height, width)), normalisation.mean)[None]
             ids, finite, probabilities = scores(variables, batch, np.array([[height, width]]))
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             raise _failure(error, height, width) from error

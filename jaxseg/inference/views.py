@@ -20,20 +20,14 @@ from jaxseg import config
 from jaxseg.inference import own_border, row_bands, windows
 from jaxseg.inference.row_bands import Rows
 from jaxseg.layers.resize import resize_bilinear
-from jaxseg.types import Array, ArrayLike, Outputs, Variables
-
-Color = tuple[float, float, float]  # one number for each of R, G, B
+from jaxseg.pixels import Normalisation, normalise
+from jaxseg.types import Array, Outputs, Variables
 
 # DeepLab resizes images and logits so; a side s k + 1 keeps its grid at the scales it divides.
 _CONVENTION = "align_corners"
 
 # Taken off the logits before exp, in which it is a common factor: float32 ends at exp(88).
 _SHIFT = 60.0
-
-
-def normalise(images: ArrayLike, mean: Color, std: Color) -> Array:
-    """uint8 [B, H, W, 3] -> float32 (images - mean) / std."""
-    return (jnp.asarray(images, jnp.float32) - jnp.asarray(mean)) / jnp.asarray(std)
 
 
 def at_output_stride(model: nn.Module, output_stride: int) -> nn.Module:
@@ -64,8 +58,7 @@ class Views:
     """What is fixed when a view is compiled; hashable, so equal protocols share the program."""
 
     model: nn.Module
-    mean: Color
-    std: Color
+    normalisation: Normalisation
     fusion: str
     flip: bool
     long_side: int
@@ -76,12 +69,11 @@ class Views:
     mirror: bool  # beyond the image
 
     @classmethod
-    def of(cls, model: nn.Module, protocol: config.Eval, mean: Color, std: Color) -> Self:
+    def of(cls, model: nn.Module, protocol: config.Eval, normalisation: Normalisation) -> Self:
         """What a protocol says of its views."""
         return cls(
             model=own_border.within(at_output_stride(model, protocol.output_stride), protocol),
-            mean=mean,
-            std=std,
+            normalisation=normalisation,
             fusion=protocol.fusion,
             flip=protocol.flip,
             long_side=protocol.long_side,
@@ -111,7 +103,7 @@ class Views:
         self, images: UInt8[Array, "b h w 3"], sizes: Int32[Array, "b 2"]
     ) -> Float32[Array, "b h w 3"]:
         """Images, filled up with the mean colour, as the network sees them."""
-        images = normalise(images, self.mean, self.std)
+        images = normalise(images, self.normalisation)
         if not self.mirror:
             return images
         height, width = images.shape[1:3]

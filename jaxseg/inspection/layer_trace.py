@@ -185,9 +185,16 @@ class _Walk:
                 self.layers[layer].parameters += self._uncounted.pop(leaf, 0)
 
     def _add(
-        self, result: Map, path: str, kind: str, elements: int, weight: _Weight | None = None,
-        *, rate: int = 1, multiply_adds: int = 0,
-    ) -> Map:  # fmt: skip
+        self,
+        result: Map,
+        path: str,
+        kind: str,
+        elements: int,
+        weight: _Weight | None = None,
+        *,
+        rate: int = 1,
+        multiply_adds: int = 0,
+    ) -> Map:
         """One more row, for the operation that gave `result`."""
         h, w = (len(span) for span in result.spans)
         rows, columns = result.spans

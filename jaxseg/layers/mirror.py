@@ -15,9 +15,11 @@ def mirrored_pixels(
     The border pixel is not repeated: 2 1 | 0 1 2 3 | 2 1 (OpenCV's BORDER_REFLECT_101). A single
     pixel has nothing to mirror and is repeated.
     """
-    period = max(2 * (length - 1), 1)
+    if length == 1:
+        return np.zeros(before + 1 + after, np.int32)
+    period = 2 * (length - 1)
     place = np.arange(-before, length + after) % period
-    return np.minimum(place, period - place).astype(np.int32) * (length > 1)
+    return np.minimum(place, period - place).astype(np.int32)
 
 
 def mirrored(

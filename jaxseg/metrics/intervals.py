@@ -295,8 +295,12 @@ def _resampled(runs: list[np.ndarray], resamples: int, seed: int, absent: str) -
         weights = np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images)
         weights = weights.astype(np.float64)
         sums = [(weights @ run.reshape(images, -1)).reshape(-1, *run.shape[1:]) for run in runs]
-        values.append([_miou(_without_missed(parts, found), absent) for parts, found in
-                       zip(sums, wholes, strict=True)])  # fmt: skip
+        values.append(
+            [
+                _miou(_without_missed(parts, found), absent)
+                for parts, found in zip(sums, wholes, strict=True)
+            ]
+        )
     return np.concatenate(values, axis=1)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import jax
 
@@ -42,3 +43,27 @@ PARAMETERS = {
     # The example in pydensecrf's README.
     "pydensecrf": CRFParameters(10, 80, 13, 3, 3, 5),
 }
+
+
+def read(text: str) -> CRFParameters | None:
+    """What `eval.crf` names; None where it is empty.
+
+    Raises:
+      ValueError: it is neither a name nor six numbers.
+    """
+    if not text:
+        return None
+    if text in PARAMETERS:
+        return PARAMETERS[text]
+    try:
+        *kernels, iterations = map(float, text.split(","))
+        w1, theta_alpha, theta_beta, w2, theta_gamma = kernels
+        steps = int(iterations)
+        if not all(map(math.isfinite, kernels)):
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"eval.crf={text!r} must be one of {', '.join(PARAMETERS)}, or six numbers "
+            "w1,theta_alpha,theta_beta,w2,theta_gamma,iterations"
+        ) from None
+    return CRFParameters(w1, theta_alpha, theta_beta, w2, theta_gamma, steps)

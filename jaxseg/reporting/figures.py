@@ -69,8 +69,11 @@ def _losses(loaded: Sequence[Run]) -> list[Plot | None]:
     training = _lines(loaded, "train", "cross_entropy")
     title = "Cross-entropy: training, and validation dashed"
     both = _curves(title, [*training, *validation])
-    return [both] if [line.y for line in training] == [line.y for line in whole] else [
-        both, _curves("Training loss, all terms", whole)]  # fmt: skip
+    return (
+        [both]
+        if [line.y for line in training] == [line.y for line in whole]
+        else [both, _curves("Training loss, all terms", whole)]
+    )
 
 
 def _images(loaded: Sequence[Run]) -> Plot | None:

@@ -132,9 +132,11 @@ def _named(path: pathlib.Path) -> str:
 
 
 def _checked(
-    path: pathlib.Path, values: Mapping[str, Any], checks: Mapping[str, files.Check],
+    path: pathlib.Path,
+    values: Mapping[str, Any],
+    checks: Mapping[str, files.Check],
     notes: list[str],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The values without those of another kind than the file's, which are noted."""
     kept, wrong = files.cleaned(values, checks)
     notes += _damaged_parts(path, wrong)

@@ -98,7 +98,9 @@ def check_split(mesh: Mesh, batch_size: int, height: int, *, accumulate: int = 1
     """
     data, rows = mesh.shape["data"], mesh.shape["rows"]
     if accumulate < 1 or batch_size < 1 or batch_size % (data * accumulate):
-        parts = f"{data} device group(s)" + (f" x {accumulate} micro-batches" * (accumulate > 1))
+        parts = f"{data} device group(s)"
+        if accumulate > 1:
+            parts += f" x {accumulate} micro-batches"
         raise ValueError(
             f"a batch of {batch_size} cannot be split over {parts}: set the batch size "
             f"(data.batch_size or eval.batch_size) to a multiple of {data * max(accumulate, 1)}"

@@ -33,7 +33,13 @@ def on_devices(
     iterator = loader.train_iterator(
         source,
         batch_size=data.batch_size,
-        augment=_augment(data, loss),
+        transform=transforms.Transform(
+            data.crop_size,
+            data.augment,
+            data.normalisation.mean,
+            boundary=loss.boundary,
+            boundary_sigma=loss.boundary_sigma,
+        ),
         seed=experiment.train.seed,
         threads=data.threads,
         prefetch=data.prefetch,
@@ -47,27 +53,3 @@ def on_devices(
     for batch in iterator:
         on_device = put_batch({name: batch[name] for name in names}, mesh)
         yield on_device, iterator.get_state()
-
-
-def _augment(data: config.Data, loss: config.Loss) -> transforms.Augment:
-    return transforms.Augment(
-        crop_size=data.crop_size,
-        short_side=data.short_side,
-        long_side=data.long_side,
-        scale_range=data.scale_range,
-        scale_step=data.scale_step,
-        flip=data.flip,
-        jitter=data.jitter,
-        rotation=data.rotation,
-        rotation_probability=data.rotation_probability,
-        elastic=data.elastic,
-        blur=data.blur,
-        photometric=data.photometric,
-        class_crops=data.class_crops,
-        class_limit=data.class_limit,
-        class_limit_draws=data.class_limit_draws,
-        border=data.border,
-        mean=data.mean,
-        boundary=loss.boundary,
-        boundary_sigma=loss.boundary_sigma,
-    )

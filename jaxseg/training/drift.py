@@ -73,7 +73,7 @@ def notices(experiment: config.Experiment) -> list[str]:
         if (own := [f for p, f in factors.items() if p.startswith(f"{path}/")]) and not any(own)
     ]
     if frozen:
-        named = ", ".join(frozen[:_NAMED]) + ", ..." * (len(frozen) > _NAMED)
+        named = ", ".join(frozen[:_NAMED]) + (", ..." if len(frozen) > _NAMED else "")
         flags = " ".join(dict.fromkeys(_flag(experiment.model, path) for path in frozen))
         lines.append(
             f"optim.multipliers freezes the parameters of {len(frozen)} norm(s) ({named}), but "

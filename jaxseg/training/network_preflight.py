@@ -16,16 +16,6 @@ from jaxseg.training import class_count, optim
 from jaxseg.types import Outputs, Variables
 
 
-def _of_precision(model: nn.Module) -> list[str]:
-    """float16 in training: its gradients vanish below 6e-8, and nothing scales the loss."""
-    return [
-        f"{path}=float16 needs a scaled loss, which is not built: set --config.{path}=bfloat16 to "
-        "train (float16 is for evaluation and prediction)"
-        for path, value in config.flatten(model, "model")
-        if path.endswith(".dtype") and value == "float16"
-    ]
-
-
 def faults(experiment: config.Experiment, classes: int | None) -> list[str]:
     """All of the network as it is traced for one crop: its loss, multipliers, output strides.
 
@@ -41,7 +31,8 @@ def faults(experiment: config.Experiment, classes: int | None) -> list[str]:
         outputs, variables = trace_shapes(model, experiment.data.crop_size)
     except ValueError as error:
         return [named_field(model, str(error))]
-    refused, found = _of_precision(model), outputs["logits"].shape[-1]
+    refused: list[str] = []
+    found = outputs["logits"].shape[-1]
     if classes is not None and classes > 1 and found != classes:
         refused.append(
             f"the model predicts {found} classes, {experiment.data.name} has {classes}: "
@@ -93,11 +84,6 @@ def named_field(model: nn.Module, message: str) -> str:
 
 def _of_loss(loss: config.Loss, outputs: Outputs) -> list[str]:
     found = []
-    if loss.hardest < 1 and loss.reduction == "images":
-        found.append(
-            f"loss.hardest={loss.hardest} needs loss.reduction=pixels: set "
-            "--config.loss.reduction=pixels, or --config.loss.hardest=1"
-        )
     if loss.coarse and not losses.coarse_names(outputs):
         found.append(
             f"loss.coarse={loss.coarse} needs a model with coarse logits (DeepLab, PSPNet, ...), "

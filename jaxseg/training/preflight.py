@@ -1,8 +1,8 @@
 """Checks before training that an experiment can be trained on this data and these devices.
 
 Nothing is computed before that is known, and all faults are reported at once, each with the flag
-that fixes it: those of single fields (`config_check`), of the schedule, of the network (which is
-only traced), of the data, of the devices and of the protocol that will evaluate it.
+that fixes it: those of the fields (`checks.experiment`), of the data, of the devices and of the
+network, which is only traced.
 """
 
 import dataclasses
@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 from jax.sharding import Mesh
 
 from jaxseg import config
-from jaxseg.cli import config_check
+from jaxseg.checks.experiment import examine, refuse
 from jaxseg.data import class_sampling, loader
 from jaxseg.data.augment import mirrored
 from jaxseg.errors import one_line, together
-from jaxseg.inference.infer import protocol_faults
+from jaxseg.inference.infer import process_faults
 from jaxseg.runtime.mesh import check_split, make_mesh
-from jaxseg.training import class_count, network_preflight, optim
+from jaxseg.training import class_count, network_preflight
 
 _T = TypeVar("_T")
 _LEAST_SEEN = 0.25  # of a crop that must show image where the largest image is taken at its largest
@@ -56,7 +56,7 @@ def ready(
       ValueError: all faults together.
       FileNotFoundError: the only one is that the data is not prepared.
     """
-    faults, usable = config_check.examine(experiment)
+    faults, usable = examine(experiment, "train")
     if usable is None:
         raise ValueError(together(faults))
     gathered = _Gathered(faults)
@@ -83,7 +83,7 @@ def refuse_all(faults: Sequence[str], usable: config.Experiment, mode: str) -> N
     if mode == "train":
         _met(gathered, usable, None)
     else:
-        gathered.faults += protocol_faults(usable.eval)
+        gathered.faults += process_faults(usable.eval)
     if mode == "evaluate":
         data = usable.data
         test = gathered.of(loader.open_split, data.name, data.eval_split, data.data_dir)
@@ -122,7 +122,7 @@ def check(
     Raises:
       ValueError: all faults together.
     """
-    config_check.refuse(_faults(experiment, train, test, mesh))
+    refuse(_faults(experiment, train, test, mesh))
 
 
 class _Gathered:
@@ -146,7 +146,7 @@ class _Gathered:
         """Raises what was found; the error itself where it is the only one."""
         if self._first and len(self.faults) == 1:
             raise self._first
-        config_check.refuse(self.faults)
+        refuse(self.faults)
 
 
 def _faults(
@@ -155,9 +155,8 @@ def _faults(
     test: loader.Source | None,
     mesh: Mesh | None,
 ) -> list[str]:
-    """All faults but those of single fields; of what is None nothing is said."""
-    data, protocol = experiment.data, experiment.eval
-    faults = _of_optimiser(experiment) + protocol_faults(protocol)
+    """What data, devices and network refuse; of what is None nothing is said."""
+    data, faults = experiment.data, process_faults(experiment.eval)
     if train is not None:
         faults += _of_split(experiment, train) + _of_weights(experiment.loss, data.name, train)
     if train is not None and test is not None and train.labels != test.labels:
@@ -173,22 +172,6 @@ def _faults(
     return faults + network_preflight.faults(experiment, classes)
 
 
-def _of_optimiser(experiment: config.Experiment) -> list[str]:
-    settings = experiment.optim
-    faults = optim.schedule_faults(settings, experiment.train.steps)
-    if settings.learning_rate == 0:
-        faults.append(
-            "optim.learning_rate=0 leaves the network as it is: set "
-            f"--config.optim.learning_rate={config.Optim.learning_rate}"
-        )
-    if settings.decay_steps and settings.schedule != "step":
-        faults.append(
-            f"optim.decay_steps is of the schedule step, and this is {settings.schedule}: set "
-            '--config.optim.schedule=step, or --config.optim.decay_steps="()"'
-        )
-    return faults
-
-
 def _of_split(experiment: config.Experiment, train: loader.Source) -> list[str]:
     """Of the split to train on: that it holds images, of a size that crops show, and classes."""
     data, faults = experiment.data, []
@@ -200,48 +183,43 @@ def _of_split(experiment: config.Experiment, train: loader.Source) -> list[str]:
             "else every prediction is right. Give it a line in the file of classes "
             "(--classes=FILE) and prepare the set with --overwrite"
         )
-    most = data.scale_range[1] * _enlarged(data, train.largest)
+    most = data.augment.scale_range[1] * _enlarged(data, train.largest)
     high, wide = (math.floor(n * most) for n in train.largest)
     height, width = data.crop_size
     seen = min(high, height) * min(wide, width) / (height * width)
-    if len(train) and data.border != "mirror" and seen < _LEAST_SEEN:
+    if len(train) and data.augment.border != "mirror" and seen < _LEAST_SEEN:
         fitting = f"{min(height, max(high, 1))},{min(width, max(wide, 1))}"
         faults.append(
             f"data.crop_size={data.crop_size} is mostly void: the largest image of {data.name} "
             f"{data.train_split} is {high} x {wide} at the largest scale: set "
             f"--config.data.crop_size={fitting}"
         )
-    if data.class_limit == 0:
-        faults.append(
-            "data.class_limit=0 is met by no crop: set --config.data.class_limit=1 for none"
-        )
     gathered = _Gathered(faults)
     gathered.of(class_sampling.wanted, data.duplicate, train.labels, data.name)
-    for field, on in (("data.flip", data.flip), ("eval.flip", experiment.eval.flip)):
+    for field, on in (
+        ("data.augment.flip", data.augment.flip),
+        ("eval.flip", experiment.eval.flip),
+    ):
         gathered.of(mirrored.check, train.labels.names, field, on)
     return gathered.faults
 
 
 def _enlarged(data: config.Data, size: tuple[int, int]) -> float:
-    """By how much data.short_side or data.long_side enlarges an image."""
-    if data.long_side:
-        return data.long_side / max(*size, 1)
-    return max(1.0, data.short_side / max(min(size), 1))
+    """By how much data.augment.short_side or data.augment.long_side enlarges an image."""
+    if data.augment.long_side:
+        return data.augment.long_side / max(*size, 1)
+    return max(1.0, data.augment.short_side / max(min(size), 1))
 
 
 def _of_weights(loss: config.Loss, name: str, train: loader.Source) -> list[str]:
     given, k = len(loss.class_weights), train.labels.num_classes
     if given not in (0, k):
+        names = ", ".join(train.labels.names[:12]) + (", ..." if k > 12 else "")
         return [
             f"loss.class_weights has {given} numbers, {name} has {k} classes: set "
             f'--config.loss.class_weights="()" for none, or {k} numbers '
-            f"({', '.join(train.labels.names[:12])}{', ...' * (k > 12)}), as "
+            f"({names}), as "
             f"python -m jaxseg.data.doctor --name={name} prints them"
-        ]
-    if given and not any(loss.class_weights):
-        return [
-            "loss.class_weights are all 0, so that nothing is learned: set "
-            '--config.loss.class_weights="()"'
         ]
     return []
 

@@ -71,8 +71,9 @@ def state(
 
 def _whole(variables: Any, source: str) -> Origins:
     """The report of a start that is taken whole."""
-    sizes = {path: int(np.prod(shape)) for path, (shape, _) in
-             checkpoint.leaf_types(variables).items()}  # fmt: skip
+    sizes = {
+        path: int(np.prod(shape)) for path, (shape, _) in checkpoint.leaf_types(variables).items()
+    }
     return Origins(source, sizes, taken={path: path for path in sizes})
 
 

@@ -15,7 +15,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxseg import config, losses
-from jaxseg.inference.infer import normalise
+from jaxseg.pixels import normalise
 from jaxseg.shape_trace import trace_shapes
 from jaxseg.state import TrainState, update_ema
 from jaxseg.training import optim
@@ -148,7 +148,7 @@ def make_train_step(
     ) -> tuple[Array, tuple[Metrics, Any]]:
         outputs, updated = experiment.model.apply(
             {"params": params, "batch_stats": batch_stats},
-            normalise(batch["image"], data.mean, data.std),
+            normalise(batch["image"], data.normalisation),
             train=True,
             mutable=["batch_stats"],
             rngs={"dropout": key},

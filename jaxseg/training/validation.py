@@ -34,16 +34,17 @@ def validate(
         variables(state, use_ema=protocol.use_ema),
         source,
         protocol=protocol,
-        mean=data.mean,
-        std=data.std,
+        normalisation=data.normalisation,
         crop=data.crop_size,
         threads=data.threads,
         mesh=mesh,
         loss=experiment.loss,
     )
     summary = summarize(result.confusion)
-    means = {name: getattr(summary, name) for name in
-             ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")}  # fmt: skip
+    means = {
+        name: getattr(summary, name)
+        for name in ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")
+    }
     per_class = dict(zip(names, summary.iou.tolist(), strict=True))
     absent = [names[c] for c in summary.absent]
     pixels, images = int(result.confusion.sum()), len(result.images)
@@ -88,7 +89,11 @@ def _draw(
     # On the host, because the other processes take no part in this.
     held = jax.device_get(variables(state, use_ema=protocol.use_ema))
     predict = make_predictor(
-        experiment.model, labels, protocol, data.mean, data.std, framing_of(experiment)
+        experiment.model,
+        labels,
+        protocol,
+        data.normalisation,
+        framing_of(experiment),
     )
     for i in range(min(experiment.train.pictures, len(source))):
         example = source[i]

@@ -12,7 +12,6 @@ from jaxseg.data.labels import LabelSpec
 from jaxseg.state import abstract_variables
 from jaxseg.training.step import init_variables
 from jaxseg.weights import adapt, load
-from jaxseg.weights.match import Normalisation
 from jaxseg.weights.origins import Origins
 from jaxseg.weights.place import Wishes
 from jaxseg.workdir import data_identity
@@ -69,7 +68,7 @@ def from_file(
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     model = adaptable(experiment, start(), wishes.input_channels or RGB)
-    pixels = Normalisation(experiment.data.mean, experiment.data.std)
+    pixels = experiment.data.normalisation
     return adapt.take_from_file(source, table, model, wishes, file=str(path), pixels=pixels)
 
 

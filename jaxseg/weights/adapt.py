@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxseg.pixels import Normalisation
 from jaxseg.weights import counts, match, thin
 from jaxseg.weights.counts import Counts, Shape, shapes_of
 from jaxseg.weights.origins import Origins
@@ -79,7 +80,7 @@ def _matched(
     table: match.Table,
     target: Mapping[str, Any],
     file: str,
-    pixels: match.Normalisation | None,
+    pixels: Normalisation | None,
     hints: str,
 ) -> dict[str, Any]:
     """`match.fill` for a tree of which only the shapes are known."""
@@ -97,7 +98,7 @@ def take_from_file(
     wishes: Wishes,
     *,
     file: str,
-    pixels: match.Normalisation | None = None,
+    pixels: Normalisation | None = None,
 ) -> tuple[dict[str, Any], Origins]:
     """The model's variables, from a file as far as it goes; see the module.
 
@@ -156,12 +157,12 @@ def take_from_file(
 
 
 def _compared(
-    pixels: match.Normalisation | None, table: match.Table, wishes: Wishes
-) -> match.Normalisation | None:
+    pixels: Normalisation | None, table: match.Table, wishes: Wishes
+) -> Normalisation | None:
     """What the table's normalisation is compared with: with `any_mean` for the deviation alone."""
     if pixels is None or table.normalisation is None or not wishes.any_mean:
         return pixels
-    return match.Normalisation(table.normalisation.mean, pixels.std)
+    return Normalisation(table.normalisation.mean, pixels.std)
 
 
 def _tree(leaves: Mapping[str, Any], model: Model) -> dict[str, Any]:
@@ -194,7 +195,7 @@ def _origins(
 
 
 def _notes(
-    table: match.Table, pixels: match.Normalisation | None, ours: Counts, theirs: Counts
+    table: match.Table, pixels: Normalisation | None, ours: Counts, theirs: Counts
 ) -> list[str]:
     """What else was done to what was taken."""
     notes = []
@@ -202,14 +203,16 @@ def _notes(
         notes.append(f"the first convolution: {theirs.channels} -> {ours.channels} input channels")
     if table.normalisation is None:
         return [*notes, "pixels: the name table does not say what the file's network expects"]
-    mean, std = (",".join(f"{v:g}" for v in values) for values in table.normalisation)
+    expected = table.normalisation
+    mean, std = (",".join(f"{v:g}" for v in values) for values in (expected.mean, expected.std))
     text = f"pixels: the file's network expects (RGB - {mean}) / {std}"
     if pixels is None or theirs.channels != _RGB:
-        return [*notes, f"{text}; not compared with data.mean and data.std"]
-    same = np.allclose(pixels.std, table.normalisation.std, rtol=1e-6)
-    done = "as data.mean and data.std give" if same else "another data.std is folded into its start"
-    if not np.allclose(pixels.mean, table.normalisation.mean, rtol=0, atol=match.MEAN_TOLERANCE):
-        done += "; data.mean differs, as was asked for"
+        return [*notes, f"{text}; not compared with data.normalisation"]
+    done = "as data.normalisation gives"
+    if not np.allclose(pixels.std, expected.std, rtol=1e-6):
+        done = "another data.normalisation.std is folded into its start"
+    if not np.allclose(pixels.mean, expected.mean, rtol=0, atol=match.MEAN_TOLERANCE):
+        done += "; data.normalisation.mean differs, as was asked for"
     return [*notes, f"{text}; {done}"]
 
 
@@ -240,8 +243,11 @@ def take_shared(
     if other:
         ours = model.counts()
         its = counts.of_file(ours, there, here)
-        wrong = [p for p in other if ours.shape(p, here[p], dataclasses.replace(
-            its, channels=ours.channels)) != there[p]]  # fmt: skip
+        wrong = [
+            p
+            for p in other
+            if ours.shape(p, here[p], dataclasses.replace(its, channels=ours.channels)) != there[p]
+        ]
         if wrong:
             lines = "\n  ".join(f"{p}: {list(there[p])}, here {list(here[p])}" for p in wrong[:20])
             raise ValueError(f"{file} has {len(wrong)} leaves of another shape:\n  {lines}")

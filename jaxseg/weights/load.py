@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxseg.pixels import Normalisation
 from jaxseg.weights import match
 from jaxseg.weights.readers import (
     caffemodel_file,
@@ -106,7 +107,7 @@ def load_variables(
     target: Mapping[str, Any],
     table: match.Table | None = None,
     *,
-    pixels: match.Normalisation | None = None,
+    pixels: Normalisation | None = None,
 ) -> dict[str, Any]:
     """The variables of a model, all of them from a weight file.
 

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxseg.pixels import Normalisation
+
 _LISTED = 20  # names shown of each kind of leftover, so that the error stays readable
 # Of 255: codebases round the same mean differently (122.675, 122.67892).
 MEAN_TOLERANCE = 0.01
@@ -22,13 +24,6 @@ MEAN_TOLERANCE = 0.01
 def unchanged(array: np.ndarray) -> np.ndarray:
     """The transform of a tensor that has the target's layout already."""
     return array
-
-
-class Normalisation(NamedTuple):
-    """How pixels of 0 to 255 become what a network is given: (RGB - mean) / std."""
-
-    mean: tuple[float, float, float]  # R, G, B
-    std: tuple[float, float, float]
 
 
 class Entry(NamedTuple):
@@ -134,9 +129,12 @@ def _other_values(
     """The tensors without a leaf that are not what the model computes in their place."""
     return _names(
         "tensors differ from the constants that the model has in their place",
-        [n for n, same in built_in.items() if n in source and n not in used
-         and not same(source[n])],
-    )  # fmt: skip
+        [
+            n
+            for n, same in built_in.items()
+            if n in source and n not in used and not same(source[n])
+        ],
+    )
 
 
 def _kept(path: str, leaf: Any, problems: list[str]) -> np.ndarray:
@@ -177,7 +175,7 @@ def _pixel_scale(table: Table, pixels: Normalisation | None, file: str) -> np.nd
 
 
 def _flag(field: str, values: tuple[float, ...]) -> str:
-    return f"--config.data.{field}={','.join(f'{value:g}' for value in values)}"
+    return f"--config.data.normalisation.{field}={','.join(f'{value:g}' for value in values)}"
 
 
 def _laid_out(
@@ -267,8 +265,8 @@ def describe(source: Mapping[str, np.ndarray], target: Mapping[str, Any], table:
         for entry in table.entries
         if entry.source in source
     ]
-    if table.normalisation:
-        mean, std = (", ".join(f"{v:g}" for v in values) for values in table.normalisation)
+    if given := table.normalisation:
+        mean, std = (", ".join(f"{v:g}" for v in values) for values in (given.mean, given.std))
         lines.insert(0, f"pixels: (RGB - ({mean})) / ({std})")
     lines += [f"{n} (ignored)" for n in source if matches(n, table.ignored)]
     for path, _ in leaves_of(target):

@@ -21,8 +21,9 @@ _ACCEPT = "--changed_data accepts other examples of the set (never other classes
 
 
 def _refused(workdir: pathlib.Path, name: str, difference: str, way_out: str) -> ValueError:
-    return ValueError(f"{workdir} was trained on other data than {name} is now: {difference}. "
-                      f"{way_out}")  # fmt: skip
+    return ValueError(
+        f"{workdir} was trained on other data than {name} is now: {difference}. {way_out}"
+    )
 
 
 def hold_classes(
@@ -80,8 +81,10 @@ def hold_training(
     same_set = known.data is not None and known.data.name == data.name
     hold_classes(workdir, known, source.labels, data.name, raw_ids=same_set)
     if known.labels is None:
-        return [f"{'; '.join(known.notes)}: whether {data.name} is the data that it was trained on "
-                "cannot be compared"]  # fmt: skip
+        return [
+            f"{'; '.join(known.notes)}: whether {data.name} is the data that it was trained on "
+            "cannot be compared"
+        ]
     if known.data is None or not isinstance(source, loader.Source):
         return list(known.notes)
     found = data_identity.training_difference(known, source, data)
@@ -161,16 +164,21 @@ def _evaluation_lines(
     if known.data is None or not isinstance(source, loader.Source):
         return list(known.notes)
     if not same_set:
-        return [f"{data.name} is another set than the run's, {known.data.name}; its classes are "
-                "the same"]  # fmt: skip
+        return [
+            f"{data.name} is another set than the run's, {known.data.name}; its classes are "
+            "the same"
+        ]
     found = fingerprints.split_difference(known.data, source.fingerprint, data.eval_split)
     if found and not changed_data:
         raise _refused(workdir, data.name, found, f"Go back to the data; {_ACCEPT}")
     if found:
         return [*known.notes, f"accepted by --changed_data: {found}"]
     if data.eval_split not in known.data.splits:
-        return [*known.notes, f"{data.eval_split} was not there when the run began: its classes "
-                "are compared, its examples cannot be"]  # fmt: skip
+        return [
+            *known.notes,
+            f"{data.eval_split} was not there when the run began: its classes "
+            "are compared, its examples cannot be",
+        ]
     return [*known.notes, *_doubts(known.data, source.fingerprint, data.eval_split)]
 
 
@@ -197,8 +205,9 @@ def hold_origin(origin: pathlib.Path, labels: LabelSpec) -> tuple[str, list[str]
     """
     known = data_identity.read(origin)
     if known.labels is None:
-        return "", [f"{'; '.join(known.notes)}: whether its head is of the same classes cannot be "
-                    "compared"]  # fmt: skip
+        return "", [
+            f"{'; '.join(known.notes)}: whether its head is of the same classes cannot be compared"
+        ]
     others = (f"run {origin}", "data")
     found = fingerprints.class_difference(known.labels, labels, raw_ids=False, others=others)
     return found, list(known.notes)

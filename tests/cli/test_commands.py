@@ -53,8 +53,8 @@ PROOFS = {
     "jaxseg summary --config=experiments/deeplab_v3/voc.py --size=513,513": HERE,
     "jaxseg report runs/stride8 runs/stride16": HERE,
     "jaxseg train --config=experiments/unet/camvid.py --workdir=runs/unet --config.loss.dice=0.5 "
-    "--config.loss.hardest=0.25 --config.data.elastic=10 --config.data.rotation=15 "
-    "--config.data.border=mirror": PARSED,
+    "--config.loss.hardest=0.25 --config.data.augment.elastic=10 --config.data.augment.rotation=15 "
+    "--config.data.augment.border=mirror": PARSED,
     "jaxseg prepare --name=cityscapes --manual_dir=CITYSCAPES": HERE,
     "jaxseg doctor --name=cityscapes --augment=rotation=10 --augment=photometric=True": HERE,
     "jaxseg evaluate --workdir=runs/NAME --protocol=deeplab_v3_multi": HERE,

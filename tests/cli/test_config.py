@@ -13,12 +13,14 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from jaxseg import config, train
-from jaxseg.cli import config_check, stored_config
+from jaxseg import config, renamed, train
+from jaxseg.checks import experiment as checks
+from jaxseg.cli import stored_config
 from jaxseg.data import class_sampling
 from jaxseg.data.augment import transforms
 from jaxseg.data.builders import camvid, cityscapes, isbi_em, pascal_context, shapes, voc2012
 from jaxseg.layers.compute import Compute
+from jaxseg.settings import bounds
 from jaxseg.training import batches, optim
 from tests.conftest import ROOT
 
@@ -86,14 +88,14 @@ def test_every_experiment_keeps_to_its_declared_kinds(name):
     again = config.from_dict(json.loads(json.dumps(config.to_dict(built))))
     assert type(again.model) is type(built.model)
     for one in (built, again):
-        config_check.check(one)  # raises
+        checks.check(one)  # raises
 
 
 @pytest.mark.parametrize("name", SIZED)
 def test_full_size_is_a_whole_experiment_and_other_sizes_are_refused(name):
     get_config = importlib.import_module(f"experiments.{name}").get_config
     full = get_config("full")
-    config_check.check(full)
+    checks.check(full)
     again = config.from_dict(json.loads(json.dumps(config.to_dict(full))))
     assert config.to_dict(again) == config.to_dict(full)
     assert config.to_dict(full) != config.to_dict(get_config("small"))
@@ -108,8 +110,8 @@ def test_full_size_is_a_whole_experiment_and_other_sizes_are_refused(name):
         ("data.crop_size", (64,), "2 values, each a whole number"),
         ("data.crop_size", 64, "2 values, each a whole number"),
         ("data.crop_size", (64, 64, 64), "2 values"),
-        ("data.mean", (1.0, 2.0), "3 values, each a number"),
-        ("data.flip", 1, "True or False"),
+        ("data.normalisation.mean", (1.0, 2.0), "3 values, each a number"),
+        ("data.augment.flip", 1, "True or False"),
         ("data.name", None, "a text"),
         ("optim.multipliers", (("head", "ten"),), "a list, each of it 2 values: a text, a number"),
         ("train.steps", 1.5, "a whole number"),
@@ -117,25 +119,25 @@ def test_full_size_is_a_whole_experiment_and_other_sizes_are_refused(name):
         ("model.atrous_rates", ("6", "x"), "a list, each of it a whole number"),
         ("model.backbone.compute.dtype", "float8", "float32, bfloat16, float16"),
         ("model.dropout", 1.0, "at least 0 and below 1"),
-        ("data.std", (0.0, 1.0, 1.0), "at least 1e-06"),
+        ("data.normalisation.std", (0.0, 1.0, 1.0), "at least 1e-06"),
         ("loss.class_weights", (1.0, -1.0), "at least 0"),
         ("optim.learning_rate", float("nan"), "at least 0"),
         ("train.eval_every", -1, "at least 0"),
         ("loss.reduction", "sum", "one of pixels, images"),
         ("loss.coarse", -1.0, "at least 0"),
-        ("data.border", "edge", "one of mean, zero, mirror"),
-        ("data.photometric", 0.5, "True or False"),
-        ("data.class_crops", None, "True or False"),
-        ("data.class_limit", 1.25, "at least 0 and at most 1"),
-        ("data.class_limit_draws", 0, "at least 1"),
-        ("data.class_limit_draws", 2.5, "a whole number"),
+        ("data.augment.border", "edge", "one of mean, zero, mirror"),
+        ("data.augment.photometric", 0.5, "True or False"),
+        ("data.augment.class_crops", None, "True or False"),
+        ("data.augment.class_limit", 1.25, "at least 0 and at most 1"),
+        ("data.augment.class_limit_draws", 0, "at least 1"),
+        ("data.augment.class_limit_draws", 2.5, "a whole number"),
         ("data.duplicate", "car", "a list, each of it a text"),
         ("data.duplicate", (3,), "a list, each of it a text"),
         ("data.balance", "yes", "True or False"),
-        ("data.rotation", 360.0, "at least 0 and below 360"),
-        ("data.rotation_probability", 1.5, "at least 0 and at most 1"),
-        ("data.elastic", float("inf"), "at least 0 and below 1000"),
-        ("data.blur", float("nan"), "at least 0 and at most 1"),
+        ("data.augment.rotation", 360.0, "at least 0 and below 360"),
+        ("data.augment.rotation_probability", 1.5, "at least 0 and at most 1"),
+        ("data.augment.elastic", float("inf"), "at least 0 and below 1000"),
+        ("data.augment.blur", float("nan"), "at least 0 and at most 1"),
         ("train.seed", -1, "at least 0 and below 4.29497e"),
         ("train.steps", 2**31, "finite, and whole numbers below 2.31"),
         ("optim.b2", 1.0, "at least 0 and below 1"),
@@ -159,15 +161,7 @@ def test_a_value_of_another_kind_is_refused_with_its_field(path, value, words):
         return dataclasses.replace(node, **{name: inner})
 
     with pytest.raises(ValueError, match=f"{path}=.*must be .*{words}"):
-        config_check.check(changed(built, path.split(".")))
-
-
-def test_the_transforms_defaults_are_the_configs():
-    """`Augment` stands alone, for the doctor's picture too, and still is what a run does."""
-    data = {field.name: field.default for field in dataclasses.fields(config.Data)}
-    for field in dataclasses.fields(transforms.Augment):
-        if field.name in data and field.name != "crop_size":
-            assert field.default == data[field.name], field.name
+        checks.check(changed(built, path.split(".")))
 
 
 def test_every_setting_of_the_views_reaches_the_loader(monkeypatch):
@@ -176,19 +170,25 @@ def test_every_setting_of_the_views_reaches_the_loader(monkeypatch):
         train.loader, "train_iterator", lambda *_, **settings: given.update(settings) or iter(())
     )
     built = experiment("quickstart")
-    plan = class_sampling.Plan(np.arange(3))
-    other = {bool: True, int: 7, float: 0.5, str: "zero", tuple: (0.5, 0.75)}
-    fields = {field.name: field for field in dataclasses.fields(transforms.Augment)}
-    for name in set(fields) & {field.name for field in dataclasses.fields(config.Data)}:
-        value = getattr(built.data, name)
-        changed = (90.0, 80.0, 70.0) if name == "mean" else other[type(value)]
-        setattr(built.data, name, not value if isinstance(value, bool) else changed)
     built.data.crop_size = (33, 65)
+    built.data.augment = config.Augment(rotation=7.0, border="zero")
+    built.data.normalisation = config.Normalisation((90.0, 80.0, 70.0))
+    built.loss = config.Loss(boundary=3.0, boundary_sigma=2.0)
+    plan = class_sampling.Plan(np.arange(3))
     list(batches.on_devices(built, None, plan, None, None))
     assert given["plan"] is plan
-    for name in fields:
-        if hasattr(built.data, name):
-            assert getattr(given["augment"], name) == getattr(built.data, name), name
+    assert given["transform"] == transforms.Transform(
+        (33, 65), built.data.augment, (90.0, 80.0, 70.0), boundary=3.0, boundary_sigma=2.0
+    )
+
+
+def test_every_number_has_a_bound():
+    """A field that is added to the config and not to its bounds could be anything."""
+    free = {"eval.scales", "optim.multipliers", "optim.decayed", "data.duplicate"}
+    free |= {"eval.output_stride"}  # the network says which it has
+    for path, value in config.flatten(config.Experiment(nn.Dense(1))):
+        if not path.startswith("model.") and type(value) in (int, float, tuple):
+            assert (path in bounds.BOUNDS) != (path in free), path
 
 
 def test_an_unknown_field_is_refused_by_name():
@@ -196,6 +196,18 @@ def test_an_unknown_field_is_refused_by_name():
     values["optim"]["learning_speed"] = 1.0
     with pytest.raises(ValueError, match="Optim has no field learning_speed"):
         config.from_dict(values)
+
+
+def test_fields_of_data_that_have_moved_are_found_under_their_old_names(caplog):
+    built = experiment("unet.isbi_em")
+    values = config.to_dict(built)
+    data = values["data"]
+    for part in ("augment", "normalisation"):
+        data |= {name: value for name, value in data.pop(part).items() if name != "class"}
+    assert "rotation" in data
+    assert config.from_dict(values) == built
+    assert not caplog.records
+    assert renamed.current(values) == config.to_dict(built)
 
 
 def test_an_unknown_class_is_refused_by_name():
@@ -212,13 +224,13 @@ def test_what_json_cannot_hold_is_refused():
 
 def test_a_field_that_an_older_version_lacked_gets_its_default_and_a_warning(caplog):
     values = config.to_dict(experiment("quickstart"))
-    del values["data"]["jitter"], values["eval"]
+    del values["data"]["augment"]["jitter"], values["eval"]
     with caplog.at_level(logging.WARNING):
         again = config.from_dict(values)
-    assert again.data.jitter == config.Data.jitter
+    assert again.data.augment.jitter == config.Augment.jitter
     assert again.eval == config.Eval()
     assert [record.getMessage()[:40].split(",")[0] for record in caplog.records] == [
-        "the config lacks Data.jitter",
+        "the config lacks Augment.jitter",
         "the config lacks Experiment.eval",
     ]
 
@@ -257,25 +269,25 @@ def test_what_is_no_config_is_refused(tmp_path, text):
 def test_a_part_of_another_kind_is_refused():
     built = dataclasses.replace(experiment("quickstart"), data=config.Loss())
     with pytest.raises(ValueError, match=r"^data=.* must be Data"):
-        config_check.check(built)
+        checks.check(built)
     with pytest.raises(ValueError, match=r"^model=3 must be Module"):
-        config_check.check(dataclasses.replace(experiment("quickstart"), model=3))
+        checks.check(dataclasses.replace(experiment("quickstart"), model=3))
 
 
 def test_float64_is_refused_where_jax_would_compute_in_float32():
     built = experiment("quickstart")
     built.model = built.model.clone(compute=Compute("float64"))
     with pytest.raises(ValueError, match="'float64' must be one of float32, bfloat16"):
-        config_check.check(built)
+        checks.check(built)
     with jax.enable_x64(True):
-        config_check.check(built)
+        checks.check(built)
 
 
 def test_a_kernel_whose_taps_no_machine_could_trace_is_refused():
     built = experiment("segnet.basic_shapes")
     built.model = built.model.clone(kernel_size=49_586)
     with pytest.raises(ValueError, match=r"kernel_size=49586 must be at least 1 and below 256"):
-        config_check.check(built)
+        checks.check(built)
 
 
 @pytest.mark.parametrize("part", ["model", "data", "loss", "optim", "train", "eval"])
@@ -337,4 +349,4 @@ def test_a_flag_for_a_part_that_is_a_default_leaves_the_default(tmp_path):
 def test_values_that_a_part_of_a_network_may_not_have(tmp_path, path, value, words):
     built = _by_flags(tmp_path, f"{path}={value}")
     with pytest.raises(ValueError, match=f"model.{path}={value!r} must be {words}: set --config"):
-        config_check.check(built)
+        checks.check(built)

@@ -1,11 +1,11 @@
 """Flags that absl would accept silently."""
 
-import dataclasses
-
 import pytest
 from absl import flags
 
+from experiments.ablation.ablation import with_change
 from jaxseg import config
+from jaxseg.checks import effect
 from jaxseg.cli import flag_check
 from tests.helpers.programs import tiny
 
@@ -21,7 +21,7 @@ def known():
     return values
 
 
-BOOLEANS = {"data.flip"}
+BOOLEANS = {"data.augment.flip"}
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ BOOLEANS = {"data.flip"}
         "--workdir a -mode evaluate",
         "--memory --workdir=a",
         "--nomemory",
-        "--config.data.flip --config.train.steps 5",
-        "--noconfig.data.flip",
+        "--config.data.augment.flip --config.train.steps 5",
+        "--noconfig.data.augment.flip",
         "--chain=1,2 --chain=3,4",
         "--mode=train --mode=train",
         "photo.jpg -- --wrong",
@@ -48,8 +48,9 @@ def test_what_means_what_it_says_is_left_alone(known, line):
     [
         ("--memory False", "--memory False: a boolean takes its value with =: --memory=False"),
         (
-            "--config.data.flip False",
-            "--config.data.flip False: a boolean takes its value with =: --config.data.flip=False",
+            "--config.data.augment.flip False",
+            "--config.data.augment.flip False: a boolean takes its value with =: "
+            "--config.data.augment.flip=False",
         ),
         ("--workdir --mode=evaluate", "--workdir lacks its value: --workdir=VALUE (before --mode"),
         ("--workdir", "--workdir lacks its value: --workdir=VALUE"),
@@ -84,29 +85,25 @@ def test_all_are_told_together(known):
         ("optim.b2", 0.9, "--config.optim.name=adamw"),
         ("loss.focal_gamma", 1.0, "--config.loss.focal=1"),
         ("loss.per_image", True, "--config.loss.dice=1 or --config.loss.lovasz=1"),
-        ("data.rotation_probability", 0.5, "--config.data.rotation=10"),
-        ("data.class_limit_draws", 5, "--config.data.class_limit=0.75"),
+        ("data.augment.rotation_probability", 0.5, "--config.data.augment.rotation=10"),
+        ("data.augment.class_limit_draws", 5, "--config.data.augment.class_limit=0.75"),
         ("train.init_partial", True, "--config.train.init_from=FOLDER"),
     ],
 )
 def test_a_field_that_another_one_switches_off_is_refused_where_it_is_given(path, value, way):
-    part, name = path.split(".")
-    experiment = tiny.experiment()
-    setattr(experiment, part, dataclasses.replace(getattr(experiment, part), **{name: value}))
+    experiment = with_change(tiny.experiment(), {path: value})
     default = config.Experiment(experiment.model)
-    (found,) = flag_check.without_effect(experiment, {path: value}, default)
+    (found,) = effect.without_effect(experiment, {path: value}, default)
     assert found == f"--config.{path} changes nothing by itself: set {way} as well" or way in found
-    assert flag_check.without_effect(experiment, {}, default) == []
+    assert effect.without_effect(experiment, {}, default) == []
     switch, _, on = way.removeprefix("--config.").partition(" ")[0].partition("=")
-    part, name = switch.split(".")
     kinds = {"True": True, "": "deeplab_v2", "10": 10.0, "1": 1.0, "0.75": 0.75}
-    changed = {name: kinds.get(on, on)}
-    setattr(experiment, part, dataclasses.replace(getattr(experiment, part), **changed))
-    assert flag_check.without_effect(experiment, {path: value}, default) == []
+    experiment = with_change(experiment, {switch: kinds.get(on, on)})
+    assert effect.without_effect(experiment, {path: value}, default) == []
 
 
 def test_a_field_given_at_its_default_is_left_alone():
     experiment = tiny.experiment()
     default = config.Experiment(experiment.model)
     given = {"eval.hausdorff": False, "optim.b2": 0.999}
-    assert flag_check.without_effect(experiment, given, default) == []
+    assert effect.without_effect(experiment, given, default) == []

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from jaxseg.data import class_sampling, loader, source
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.settings import Augment
+from jaxseg.data.augment.transforms import Transform
 from jaxseg.data.class_sampling import Plan, make_plan
 
-AUGMENT = Augment((24, 24), jitter=0.2)
+TRANSFORM = Transform((24, 24), Augment(jitter=0.2))
 
 
 @pytest.fixture
@@ -98,7 +99,9 @@ def test_images_of_hard_classes_stand_twice(train):
     counts = np.bincount(plan.epoch, minlength=len(train))
     np.testing.assert_array_equal(counts, 1 + held[:, hard].any(axis=1))
     np.testing.assert_array_equal(make_plan(train, duplicate=[",".join(names)]).epoch, plan.epoch)
-    stream = loader.train_stream(Numbers(len(train)), Augment((4, 4), (1.0, 1.0)), 0, plan)
+    stream = loader.train_stream(
+        Numbers(len(train)), Transform((4, 4), Augment(scale_range=(1.0, 1.0))), 0, plan
+    )
     for epoch in range(2):
         first = epoch * len(plan.epoch)
         shown = [int(stream[first + i]["label"][0, 0]) for i in range(len(plan.epoch))]
@@ -122,14 +125,18 @@ class Numbers:
 def test_balanced_classes_are_equally_likely():
     """Class 0 in ten images, class 1 in one; an image of none is never drawn."""
     plan = Plan(np.arange(12), (np.arange(10), np.array([10])))
-    stream = loader.train_stream(Numbers(12), Augment((4, 4), (1.0, 1.0)), 0, plan)
+    stream = loader.train_stream(
+        Numbers(12), Transform((4, 4), Augment(scale_range=(1.0, 1.0))), 0, plan
+    )
     shown = np.array([stream[p]["label"][0, 0] for p in range(2000)])
     assert abs(np.mean(shown == 10) - 0.5) < 4 * 0.5 / 2000**0.5
     counts = np.bincount(shown, minlength=12)
     assert counts[11] == 0
     assert counts[:10].min() > 60
     assert [int(stream[p]["label"][0, 0]) for p in (3, 1999, 0)] == shown[[3, 1999, 0]].tolist()
-    other = loader.train_stream(Numbers(12), Augment((4, 4), (1.0, 1.0)), 1, plan)
+    other = loader.train_stream(
+        Numbers(12), Transform((4, 4), Augment(scale_range=(1.0, 1.0))), 1, plan
+    )
     assert [other[p]["label"][0, 0] for p in range(60)] != shown[:60].tolist()
 
 
@@ -154,7 +161,7 @@ def test_any_number_of_threads_and_processes_and_any_resumption_sees_the_same(tr
         return loader.train_iterator(
             train,
             batch_size=6,
-            augment=AUGMENT,
+            transform=TRANSFORM,
             seed=3,
             threads=threads,
             prefetch=4,
@@ -183,7 +190,9 @@ def test_any_number_of_threads_and_processes_and_any_resumption_sees_the_same(tr
 
 def test_the_order_without_a_plan_is_as_ever():
     """The numbers are those of the code before plans."""
-    stream = loader.train_stream(Numbers(9), Augment((4, 4), (1.0, 1.0)), seed=5)
+    stream = loader.train_stream(
+        Numbers(9), Transform((4, 4), Augment(scale_range=(1.0, 1.0))), seed=5
+    )
     assert [int(stream[p]["label"][0, 0]) for p in range(12)] == [
         3,
         2,

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from jaxseg.data import frames, loader, source
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.settings import Augment
+from jaxseg.data.augment.transforms import Transform
 from tests.conftest import ROOT
 
-AUGMENT = Augment((48, 40), jitter=0.2)
+TRANSFORM = Transform((48, 40), Augment(jitter=0.2))
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def iterator(train, batch_size=8, *, seed=3, threads=2, **processes):
     return loader.train_iterator(
         train,
         batch_size=batch_size,
-        augment=AUGMENT,
+        transform=TRANSFORM,
         seed=seed,
         threads=threads,
         prefetch=8,
@@ -95,7 +96,7 @@ def test_an_epoch_is_a_permutation_and_the_next_another():
     count = 11
     images = [np.full((4, 4, 3), i, np.uint8) for i in range(count)]
     source = [{"image": image, "label": image[..., 0], "name": ""} for image in images]
-    stream = loader.train_stream(source, Augment((4, 4), (1.0, 1.0)), seed=0)
+    stream = loader.train_stream(source, Transform((4, 4), Augment(scale_range=(1.0, 1.0))), seed=0)
     orders = [[int(stream[e * count + i]["label"][0, 0]) for i in range(count)] for e in range(4)]
     assert all(sorted(order) == list(range(count)) for order in orders)
     assert len({tuple(order) for order in orders}) == 4
@@ -105,7 +106,7 @@ def test_each_epoch_draws_anew():
     """The same example is cut elsewhere in each epoch, and the same way whoever asks first."""
     image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     source = [{"image": image, "label": image[..., 0], "name": ""}]
-    stream = loader.train_stream(source, Augment((8, 8)), seed=0)
+    stream = loader.train_stream(source, Transform((8, 8)), seed=0)
     views = [stream[i]["image"].tobytes() for i in range(20)]
     assert len(set(views)) > 15
     assert [stream[i]["image"].tobytes() for i in reversed(range(20))] == views[::-1]
@@ -230,10 +231,10 @@ def test_reading_starts_no_tensorflow_and_no_jax_backend(shapes_dir):
     program = f"""
 import sys
 from jaxseg.data import doctor, loader, prepare
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.transforms import Transform
 train = loader.open_split("shapes/small", "train", {str(shapes_dir)!r})
-small = Augment((8, 8))
-next(loader.train_iterator(train, batch_size=2, augment=small, seed=0, threads=2, prefetch=2))
+small = Transform((8, 8))
+next(loader.train_iterator(train, batch_size=2, transform=small, seed=0, threads=2, prefetch=2))
 assert not [m for m in ("tensorflow", "flax", "jaxseg.config") if m in sys.modules]
 from jax._src import xla_bridge
 assert not xla_bridge._backends

@@ -158,10 +158,14 @@ def test_evaluation_by_two_processes_gives_the_same():
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", WORKER, str(i), port],
-            cwd=ROOT, env=flags, stdout=pipe, stderr=pipe, text=True,
+            cwd=ROOT,
+            env=flags,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
         )
         for i in range(2)
-    ]  # fmt: skip
+    ]
     done = [worker.communicate(timeout=300) for worker in workers]
     protocol = config.Eval(batch_size=7, size=(12, 14), boundary=True)
     here = run(Pictures(), protocol).boundary

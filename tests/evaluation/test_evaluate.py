@@ -25,6 +25,7 @@ from jaxseg.workdir.checkpoint import Checkpoints
 from tests.conftest import ROOT
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
+PIXELS = config.Normalisation(MEAN, STD)
 CROP = (7, 7)  # smaller than some of the images, so that they are given two frames and more
 NAMES = ("sky", "road", "car", "unicorn")  # no image shows a unicorn
 LABELS = LabelSpec(NAMES, voc_palette(4), {0: 0, 1: 1, 2: 2, 3: 3, 255: IGNORE})
@@ -78,8 +79,7 @@ def run(source, protocol=None, *, variables=None, mesh=None, model=None, loss=No
         variables or start(),
         source,
         protocol=protocol or config.Eval(batch_size=3),
-        mean=MEAN,
-        std=STD,
+        normalisation=PIXELS,
         crop=CROP,
         threads=0,
         mesh=mesh,
@@ -153,7 +153,7 @@ def test_calibration_error_and_area_are_numpys_whatever_the_batch(source):
     model = Local(source.labels.num_classes)
     variables = start(model)
     scores, truth = [], []
-    predict = infer.make_probabilities(model, config.Eval(), MEAN, STD)
+    predict = infer.make_probabilities(model, config.Eval(), PIXELS)
     for example in source.examples:
         valid = example["label"] != IGNORE
         scores.append(np.asarray(predict(variables, example["image"][None])[0])[valid])
@@ -347,7 +347,7 @@ def run_folder(tmp_path, monkeypatch):
     """A run folder with two checkpoints; the newer one has an average too."""
     experiment = config.Experiment(
         model=Local(),
-        data=config.Data(name="pictures", mean=MEAN, std=STD, threads=0),
+        data=config.Data(name="pictures", normalisation=PIXELS, threads=0),
         eval=config.Eval(batch_size=2),
     )
     monkeypatch.setattr(evaluate.loader, "open_split", lambda *_: Pictures())

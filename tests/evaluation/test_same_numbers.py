@@ -17,6 +17,7 @@ from jaxseg.inference import protocols
 from jaxseg.types import IGNORE
 
 MEAN, STD, CROP = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0), (33, 41)
+PIXELS = config.Normalisation(MEAN, STD)
 NAMES = ("ground", "red", "blue")
 LABELS = LabelSpec(NAMES, voc_palette(3), {0: 0, 1: 1, 2: 2, 255: IGNORE})
 
@@ -91,8 +92,10 @@ SETS = {
 
 def small(protocol):
     """A paper's protocol with its pixels divided by 16, for images of these sizes."""
-    sizes = {name: tuple(-(-side // 16) for side in getattr(protocol, name))
-             for name in ("size", "crop_size")}  # fmt: skip
+    sizes = {
+        name: tuple(-(-side // 16) for side in getattr(protocol, name))
+        for name in ("size", "crop_size")
+    }
     return dataclasses.replace(
         protocol, **sizes, margin=protocol.margin // 16, long_side=protocol.long_side // 8
     )
@@ -108,8 +111,7 @@ def evaluated(examples, protocol, variables):
         variables,
         Files(examples),
         protocol=protocol,
-        mean=MEAN,
-        std=STD,
+        normalisation=PIXELS,
         crop=CROP,
         threads=0,
         progress=False,
@@ -120,9 +122,16 @@ def counted(examples, protocol, variables, folder):
     """int64 [N, 3, 3] from the PNGs that a prediction of the files leaves."""
     output = folder.with_name(f"{folder.name}_out")
     done = predict.run(
-        variables, Context(), LABELS, [folder], output, protocol, MEAN, STD, crop=CROP,
+        variables,
+        Context(),
+        LABELS,
+        [folder],
+        output,
+        protocol,
+        PIXELS,
+        crop=CROP,
         progress=False,
-    )  # fmt: skip
+    )
     assert sorted(done.written) == sorted(example["name"] for example in examples)
     counts = np.zeros((len(examples), 3, 3), np.int64)
     for count, example in zip(counts, examples, strict=True):

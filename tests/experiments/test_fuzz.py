@@ -10,7 +10,8 @@ import pytest
 
 from experiments.robustness.fuzz import draw, outcome
 from jaxseg import config
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.settings import Augment
+from jaxseg.data.augment.transforms import Transform
 from jaxseg.inference.infer import check_protocol
 from jaxseg.layers.conv import Conv
 from jaxseg.layers.norm import Norm, NormLayer
@@ -46,8 +47,11 @@ def test_what_counts_as_a_fault():
     tally.run(lambda: None, "told", str)
     assert tally.outcomes == {"fault": 5, "result": 1}
     assert tally.faults[0] == {
-        "case": "told", "where": "", "error": "ValueError: of numpy, say", "times": 1,
-    }  # fmt: skip
+        "case": "told",
+        "where": "",
+        "error": "ValueError: of numpy, say",
+        "times": 1,
+    }
 
 
 def test_a_case_without_end_is_a_fault(monkeypatch):
@@ -94,7 +98,10 @@ def test_the_command_writes_its_counts(tmp_path):
         ),
         (lambda x: Conv(8, 0).init(jax.random.key(0), x), "a kernel of 0 and 8 features"),
         (lambda x: Conv(-1).init(jax.random.key(0), x), "a kernel of 3 and -1 features"),
-        (lambda x: Augment((8, 8), scale_step=1e-12), "scale_step=1e-12 must be 0, or at least"),
+        (
+            lambda x: Transform((8, 8), Augment(scale_step=1e-12)),
+            "scale_step=1e-12 must be 0, or at least",
+        ),
         (lambda x: check_protocol(config.Eval(size=(0, 64))), "eval.size=.* two positive numbers"),
         (lambda x: check_protocol(config.Eval(crf="1,2,3,4,5,nan")), "eval.crf=.* six numbers"),
         (lambda x: check_protocol(config.Eval(crf="1,2,3,4,5,inf")), "eval.crf=.* six numbers"),

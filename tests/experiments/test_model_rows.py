@@ -33,7 +33,7 @@ def test_every_model_has_a_row_and_every_row_its_experiments():
     files = {path.stem for path in (ROOT / "jaxseg" / "models").glob("*.py")} - {"__init__"}
     assert {type(row.model).__module__.rsplit(".", 1)[-1] for row in ROWS} == files
     for row in ROWS:
-        files = [ROOT / "experiments" / f"{row.recipe}.py"] * bool(row.recipe)
+        files = [ROOT / "experiments" / f"{row.recipe}.py"] if row.recipe else []
         assert all(file.is_file() for file in files), row.network
         records = [page.RESULTS / f"{name}.json" for name in row.runs]
         assert not records or any(record.is_file() for record in records), row.network

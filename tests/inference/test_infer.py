@@ -13,6 +13,7 @@ from jaxseg import config
 from jaxseg.inference import infer, windows
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
+PIXELS = config.Normalisation(MEAN, STD)
 
 
 class Context(nn.Module):
@@ -92,10 +93,10 @@ def test_scales_and_flips_average_probabilities_and_resize_logits():
             logits = resized(forward(model, variables, resized(x, size)), (13, 9))
             views.append(softmax(logits)[:, :, ::-1] if mirrored else softmax(logits))
     protocol = config.Eval(scales=(0.5, 1.0, 1.75), flip=True)
-    found = infer.make_probabilities(model, protocol, MEAN, STD)(variables, images)
+    found = infer.make_probabilities(model, protocol, PIXELS)(variables, images)
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, np.mean(views, axis=0), atol=2e-5)
-    predict = infer.make_predictions(model, protocol, MEAN, STD, 4)
+    predict = infer.make_predictions(model, protocol, PIXELS, 4)
     labels, finite = predict(variables, images)
     np.testing.assert_array_equal(labels, np.mean(views, axis=0).argmax(-1))
     assert finite.all()
@@ -104,8 +105,8 @@ def test_scales_and_flips_average_probabilities_and_resize_logits():
 def test_averaging_over_flips_commutes_with_flipping():
     model, images = Context(), images_of(1, 11, 8)
     variables = start(model)
-    plain = infer.make_probabilities(model, config.Eval(), MEAN, STD)
-    both = infer.make_probabilities(model, config.Eval(flip=True), MEAN, STD)
+    plain = infer.make_probabilities(model, config.Eval(), PIXELS)
+    both = infer.make_probabilities(model, config.Eval(flip=True), PIXELS)
     there = both(variables, images[:, :, ::-1])
     np.testing.assert_allclose(there, both(variables, images)[:, :, ::-1], atol=1e-6)
     apart = plain(variables, images[:, :, ::-1]) - plain(variables, images)[:, :, ::-1]
@@ -157,7 +158,7 @@ def test_sliding_window_averages_the_crops_that_cover_a_pixel(shape):
             count[at] += 1
     expected = (total / count)[:, : shape[0], : shape[1]]
     protocol = config.Eval(sliding=True, crop_size=crop, stride=0.6)
-    found = infer.make_probabilities(model, protocol, MEAN, STD)(variables, images)
+    found = infer.make_probabilities(model, protocol, PIXELS)(variables, images)
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
@@ -170,7 +171,7 @@ def test_sliding_changes_nothing_for_a_network_without_context():
         near = 1e-6 if scales == (1.0,) else 0.15
         sliding = config.Eval(scales=scales, flip=flip, sliding=True, crop_size=(6, 5), stride=0.5)
         a, b = (
-            infer.make_probabilities(model, protocol, MEAN, STD)(variables, images)
+            infer.make_probabilities(model, protocol, PIXELS)(variables, images)
             for protocol in (whole, sliding)
         )
         np.testing.assert_allclose(a, b, atol=near)
@@ -189,10 +190,10 @@ def test_scaled_sizes_keep_the_grid_of_deeplab():
 def test_one_view_needs_no_softmax():
     model, images = Context(), images_of(1, 9, 9)
     variables = start(model)
-    predict = infer.make_predictions(model, config.Eval(), MEAN, STD, 4)
+    predict = infer.make_predictions(model, config.Eval(), PIXELS, 4)
     plain = str(jax.make_jaxpr(predict)(variables, images))
     assert " exp " not in plain
-    flipped = infer.make_predictions(model, config.Eval(flip=True), MEAN, STD, 4)
+    flipped = infer.make_predictions(model, config.Eval(flip=True), PIXELS, 4)
     assert " exp " in str(jax.make_jaxpr(flipped)(variables, images))
     labels, _ = predict(variables, images)
     expected = forward(model, variables, normalised(images)).argmax(-1)
@@ -206,7 +207,7 @@ def test_scores_that_are_not_finite_are_told_per_image():
     broken = jax.tree.map(lambda p: p.at[(0,) * p.ndim].set(jnp.inf), variables)
     images[1] = np.round(MEAN)  # 0 * inf: only NaN tells here
     for protocol in (config.Eval(), config.Eval(flip=True)):
-        predict = infer.make_predictions(model, protocol, MEAN, std, 3)
+        predict = infer.make_predictions(model, protocol, config.Normalisation(MEAN, std), 3)
         assert not predict(broken, images)[1].any()
         assert predict(variables, images)[1].all()
 
@@ -239,11 +240,11 @@ def test_a_protocol_without_meaning_is_refused(fields, words):
     for make in (infer.make_probabilities, infer.make_predictions):
         classes = (3,) if make is infer.make_predictions else ()
         with pytest.raises(ValueError, match=words):
-            make(Pixelwise(), config.Eval(**fields), MEAN, STD, *classes)
+            make(Pixelwise(), config.Eval(**fields), PIXELS, *classes)
 
 
 def test_another_number_of_classes_is_refused():
     model = Pixelwise()
-    predict = infer.make_predictions(model, config.Eval(), MEAN, STD, 11)
+    predict = infer.make_predictions(model, config.Eval(), PIXELS, 11)
     with pytest.raises(ValueError, match="predicts 3 classes, the data set has 11"):
         predict(start(model), images_of(1, 4, 4))

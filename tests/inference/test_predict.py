@@ -18,6 +18,7 @@ SPEC = LabelSpec(
     raw_to_train={0: 0, 1: 1, 2: 2, 255: 255},
 )
 MEAN = STD = (127.5, 127.5, 127.5)
+PIXELS = config.Normalisation(MEAN, STD)
 
 
 class Strongest(nn.Module):
@@ -43,8 +44,7 @@ def _run(inputs, output, **options):
         inputs,
         output,
         options.pop("protocol", config.Eval(size=(33, 33))),
-        MEAN,
-        STD,
+        PIXELS,
         crop=(33, 33),
         progress=False,
         **options,
@@ -153,8 +153,7 @@ def test_scores_that_are_not_finite_stop_with_the_files_name(tmp_path):
                 [tmp_path],
                 tmp_path / "out",
                 config.Eval(),
-                MEAN,
-                STD,
+                PIXELS,
                 crop=(33, 33),
                 save_probabilities=save,
                 progress=False,
@@ -185,7 +184,7 @@ def test_an_image_that_does_not_fit_into_memory_does_not_stop_the_others(
     Image.fromarray(_image(20, 20)).save(tmp_path / "a.png")
     Image.fromarray(_image(50, 20)).save(tmp_path / "b.png")
 
-    def make(model, protocol, mean, std, num_classes):
+    def make(model, protocol, pixels, num_classes):
         def predictions(variables, batch, sizes):
             if batch.shape[1] > 33:
                 raise error
@@ -212,8 +211,7 @@ def test_a_model_of_other_classes_is_refused(tmp_path, save):
             [tmp_path],
             tmp_path / "out",
             config.Eval(),
-            MEAN,
-            STD,
+            PIXELS,
             crop=(33, 33),
             save_probabilities=save,
             progress=False,

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from jaxseg import config
-from jaxseg.cli import config_check
+from jaxseg.checks import experiment as checks
 from jaxseg.inference import infer, protocols, windows
 from tests.conftest import ROOT
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
+PIXELS = config.Normalisation(MEAN, STD)
 SIZES = np.array([[13, 20], [21, 9]], np.int32)
 
 
@@ -74,7 +75,7 @@ def test_each_kind_gives_probabilities_whatever_the_batch(network, name):
     """And, where it is made for images of several sizes, whatever the frame."""
     model, variables = network
     protocol = small(protocols.PROTOCOLS[name])
-    predict = infer.make_probabilities(model, protocol, MEAN, STD)
+    predict = infer.make_probabilities(model, protocol, PIXELS)
     images = framed(pictures(), (24, 24))
     together = predict(variables, images, SIZES)
     other_way = predict(variables, images[::-1], SIZES[::-1])
@@ -92,7 +93,7 @@ def test_each_kind_gives_probabilities_whatever_the_batch(network, name):
 def test_every_protocol_has_values_that_go_together():
     for name, protocol in protocols.PROTOCOLS.items():
         infer.check_protocol(protocol)
-        config_check.check(config.Experiment(model=Context(), eval=protocol))
+        checks.check(config.Experiment(model=Context(), eval=protocol))
         assert protocols.named(name, config.Eval()) == protocol
 
 
@@ -128,7 +129,7 @@ def test_pspnets_windows_are_those_of_its_code(network):
         mean = (total / count)[: new[1], : new[0]]
         return cv2.resize(mean, (w, h), interpolation=cv2.INTER_LINEAR)
 
-    predict = infer.make_probabilities(model, protocol, MEAN, STD)
+    predict = infer.make_probabilities(model, protocol, PIXELS)
     found = predict(variables, framed(pictures(), (24, 24)), SIZES)
     crop = protocol.crop_size[0]
     for i, image in enumerate(pictures()):
@@ -149,7 +150,7 @@ def test_the_highest_logit_of_all_views_wins(network):
             y = model.apply(variables, x[:, ::step, ::step], train=False)["logits"]
             y = np.asarray(infer.row_bands.enlarged(y, (25, 21), "align_corners")(np.arange(25)))
             logits.append(y[:, :, ::flip])
-    found = infer.make_probabilities(model, protocol, MEAN, STD)(variables, images)
+    found = infer.make_probabilities(model, protocol, PIXELS)(variables, images)
     np.testing.assert_allclose(found, _softmax(np.max(logits, axis=0)), atol=1e-4)
 
 
@@ -161,7 +162,7 @@ def test_turns_leave_a_network_that_sees_single_pixels_as_it_is(network):
     y, x = np.mgrid[:20, :24]
     image = np.stack([y * 8, x * 8, y * x // 3], -1).astype(np.uint8)[None]
     plain, turned = (
-        infer.make_probabilities(Pixelwise(), config.Eval(rotations=n), MEAN, STD)({}, image)
+        infer.make_probabilities(Pixelwise(), config.Eval(rotations=n), PIXELS)({}, image)
         for n in (1, 7)
     )
     # Turned twice, corners are rounded off by interpolation alone.
@@ -173,7 +174,7 @@ def test_a_crf_sharpens_and_takes_numbers_or_a_name(network):
     model, variables = network
     images = framed(pictures(), (24, 24))
     plain, named, numbers = (
-        infer.make_probabilities(model, config.Eval(crf=crf), MEAN, STD)(variables, images, SIZES)
+        infer.make_probabilities(model, config.Eval(crf=crf), PIXELS)(variables, images, SIZES)
         for crf in ("", "deconvnet", "5,20,3,3,3,10")
     )
     np.testing.assert_allclose(named, numbers, atol=1e-6)
@@ -193,7 +194,7 @@ def test_a_crf_sharpens_and_takes_numbers_or_a_name(network):
 )
 def test_what_does_not_go_together_is_refused(fields, words):
     with pytest.raises(ValueError, match=words):
-        infer.make_probabilities(Context(), config.Eval(**fields), MEAN, STD)
+        infer.make_probabilities(Context(), config.Eval(**fields), PIXELS)
 
 
 class Valid(nn.Module):
@@ -208,14 +209,14 @@ def test_a_network_that_cuts_borders_off_needs_the_margin_that_it_cuts():
     """Else its scores would be stretched over the image."""
     model, image = Valid(), pictures()[0][None]
     variables = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), train=False)
-    found = infer.make_probabilities(model, config.Eval(margin=2, border="mirror"), MEAN, STD)(
+    found = infer.make_probabilities(model, config.Eval(margin=2, border="mirror"), PIXELS)(
         variables, image
     )
     x = np.pad((image - np.array(MEAN)) / STD, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="reflect")
     logits = model.apply(variables, x.astype(np.float32), train=False)["logits"]
     np.testing.assert_allclose(found, _softmax(np.asarray(logits)), atol=1e-5)
     for margin, words in ((0, "Valid gives 9 x 16 scores for 13 x 20"), (1, "eval.margin=1")):
-        predict = infer.make_probabilities(model, config.Eval(margin=margin), MEAN, STD)
+        predict = infer.make_probabilities(model, config.Eval(margin=margin), PIXELS)
         with pytest.raises(ValueError, match=words):
             predict(variables, image)
 

@@ -112,10 +112,16 @@ def probed(operations, size):
         [("conv", 3, ("stride", 4)), ("nearest", (18, 18), "half_pixel"), ("conv", 3)],
         [("conv", 3, ("stride", 2)), ("shuffle",), ("conv", 3)],
         [("mirror", (4, 7)), ("conv", 3, ("stride", 2)), ("conv", 3), ("conv", 3)],
-        [("keep",), ("conv", 5, ("stride", 4)), ("bilinear", (33, 33), "align_corners"),
-         ("join",), ("conv", 3), ("conv", 3)],
+        [
+            ("keep",),
+            ("conv", 5, ("stride", 4)),
+            ("bilinear", (33, 33), "align_corners"),
+            ("join",),
+            ("conv", 3),
+            ("conv", 3),
+        ],
     ],
-)  # fmt: skip
+)
 def test_receptive_field_is_what_changes_reach(operations):
     assert last(operations).field == probed(operations, (33, 33))
 

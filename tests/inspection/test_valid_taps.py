@@ -41,8 +41,10 @@ def test_finds_every_atrous_convolution_with_the_size_of_its_map():
     found = valid_taps.reaches(model((6, 12, 18)), (192, 256))
     aspp = {path: r for path, r in found.items() if path.startswith("aspp")}
     assert sorted((r.rate, r.size) for r in aspp.values()) == [
-        (6, (12, 16)), (12, (12, 16)), (18, (12, 16)),
-    ]  # fmt: skip
+        (6, (12, 16)),
+        (12, (12, 16)),
+        (18, (12, 16)),
+    ]
     assert {r.rate for path, r in found.items() if path.startswith("backbone")} == {2}
 
 

@@ -16,9 +16,14 @@ PROGRAM = "tests/helpers/programs/tiny_ablation.py"
 
 def command(tmp_path, *more, name=PROGRAM):
     return [
-        sys.executable, "-m", "launch.sweep", f"--ablation={name}", f"--workdir={tmp_path}/sweeps",
-        f"--data_dir={tmp_path}/data", *more,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "launch.sweep",
+        f"--ablation={name}",
+        f"--workdir={tmp_path}/sweeps",
+        f"--data_dir={tmp_path}/data",
+        *more,
+    ]
 
 
 def run(tmp_path, *more, name=PROGRAM):
@@ -51,9 +56,14 @@ def test_wrong_arguments_are_one_line(tmp_path, more, name, message):
 @pytest.mark.slow
 def test_stopped_and_started_again_it_ends_in_the_same_table(tmp_path):
     prepare = [
-        "-m", "jaxseg.data.prepare", "--name=shapes/tiny", f"--data_dir={tmp_path}/data",
-        "--shapes_size=32", "--shapes_train=12", "--shapes_val=6",
-    ]  # fmt: skip
+        "-m",
+        "jaxseg.data.prepare",
+        "--name=shapes/tiny",
+        f"--data_dir={tmp_path}/data",
+        "--shapes_size=32",
+        "--shapes_train=12",
+        "--shapes_val=6",
+    ]
     subprocess.run([sys.executable, *prepare], cwd=ROOT, check=True, capture_output=True)
     plan = run(tmp_path, "--backend=plan")
     assert plan.returncode == 0, plan.stderr

@@ -87,9 +87,16 @@ def python(program: str) -> list[str]:
 def test_makes_copies_and_runs_on_all_workers(cloud: Cloud) -> None:
     program = "import os, sys; print(os.getcwd(), os.path.isfile('jaxseg/main.py'), sys.argv[1:])"
     status, output, errors = cloud.run(
-        "MISSING", "--create=v4-32", "--spot", "--project=p", "--setup=touch ready", "--delete",
-        *python(program), "a 'b' $HOME", "--x=1",
-    )  # fmt: skip
+        "MISSING",
+        "--create=v4-32",
+        "--spot",
+        "--project=p",
+        "--setup=touch ready",
+        "--delete",
+        *python(program),
+        "a 'b' $HOME",
+        "--x=1",
+    )
     assert status == 0, errors
     folder = cloud.home / "worker" / "jaxseg"
     assert output.strip() == f"""{folder} True ["a 'b' $HOME", '--x=1']"""
@@ -98,8 +105,11 @@ def test_makes_copies_and_runs_on_all_workers(cloud: Cloud) -> None:
     assert all(call[-2:] == ["--zone=z", "--project=p"] for call in calls)
     assert all("--worker=all" in call for call in calls if call[0] in ("ssh", "scp"))
     assert calls[0][1:-2] == [
-        "seg", "--accelerator-type=v4-32", "--version=tpu-ubuntu2204-base", "--spot",
-    ]  # fmt: skip
+        "seg",
+        "--accelerator-type=v4-32",
+        "--version=tpu-ubuntu2204-base",
+        "--spot",
+    ]
     assert calls[3][3] == "--command=touch ready"
     assert "environment_ready requirements/tpu.txt" in calls[4][3]
     assert calls[-1] == ["delete", "seg", "--quiet", "--zone=z", "--project=p"]

@@ -60,8 +60,9 @@ def test_the_result_does_not_depend_on_the_split(form):
         counts = sum(np.asarray(count(*p, 4, form=form), int) for p in split)
         np.testing.assert_array_equal(counts, whole)
         assert metrics.summarize(counts).miou == metrics.summarize(whole).miou
-    padded = [np.pad(m, ((0, 2), (0, 5), (0, 3)), constant_values=IGNORE) for m in
-              (labels, predictions)]  # fmt: skip
+    padded = [
+        np.pad(m, ((0, 2), (0, 5), (0, 3)), constant_values=IGNORE) for m in (labels, predictions)
+    ]
     np.testing.assert_array_equal(count(*padded, 4, form=form), whole)
 
 

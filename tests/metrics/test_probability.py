@@ -72,8 +72,10 @@ def test_equal_scores_and_both_ends():
         assert probability.roc_auc(count(np.full(SHAPE, value), outcomes)) == 0.5
     ladder = [0, 1e-40, 1e-38, 1e-20, 1e-7, 0.4999, 0.5, 0.5001, 1 - 2.0**-20, 1 - 2.0**-24, 1]
     steps = np.array(ladder, np.float32)[None, None]
-    places = [int(np.flatnonzero(np.asarray(count(s[None], np.ones((1, 1, 1), int)))[1])[0])
-              for s in steps.reshape(-1, 1, 1)]  # fmt: skip
+    places = [
+        int(np.flatnonzero(np.asarray(count(s[None], np.ones((1, 1, 1), int)))[1])[0])
+        for s in steps.reshape(-1, 1, 1)
+    ]
     assert places == sorted(set(places))
 
 

@@ -39,15 +39,18 @@ def small():
 @pytest.mark.parametrize(
     ("model", "classes", "published"),
     [
-        (DeepLabV2(21, VGG, ASPP_L, 1024), (21, 11, 19, 60),
-         (37_877_652, 37_836_652, 37_869_452, 38_037_552)),
+        (
+            DeepLabV2(21, VGG, ASPP_L, 1024),
+            (21, 11, 19, 60),
+            (37_877_652, 37_836_652, 37_869_452, 38_037_552),
+        ),
         (DeepLabV2(21, VGG, ASPP_S, 1024), (21,), (37_877_652,)),
         (DeepLabV2(21, VGG, (12,), 1024), (21,), (20_505_429,)),
         (DeepLabV2(21, RESNET, ASPP_L), (21, 19, 60), (44_048_532, 43_901_068, 46_924_080)),
         (DeepLabV2(21, RESNET, (12,)), (21,), (42_887_253,)),
         (DeepLabV2(21, RESNET, ()), (21,), (42_543_189,)),
     ],
-)  # fmt: skip
+)
 def test_published_counts(model, classes, published):
     found = tuple(parameters(model.clone(num_classes=number)) for number in classes)
     assert found == published

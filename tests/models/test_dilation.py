@@ -10,7 +10,7 @@ import pytest
 from experiments.dilation import camvid
 from experiments.dilation import cityscapes as dilation10_cityscapes
 from jaxseg import summary
-from jaxseg.cli import config_check
+from jaxseg.checks import experiment as checks
 from jaxseg.layers.compute import PLAIN
 from jaxseg.models.dilation import (
     CONTEXT_7,
@@ -65,7 +65,7 @@ def test_the_stages_of_the_recipes():
     stages = [dilation10_cityscapes.get_config(stage) for stage in dilation10_cityscapes.STAGES]
     stages += [camvid.get_config(stage) for stage in ("front_end", "joint")]
     for experiment in stages:
-        config_check.check(experiment)
+        checks.check(experiment)
         assert all(side % 8 == 1 for side in experiment.data.crop_size)
     context = stages[1]
     params = shapes_of(context.model, (8, 8))["params"]

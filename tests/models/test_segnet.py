@@ -153,14 +153,17 @@ def test_the_protocol_and_the_release():
     full, release = (segnet_camvid.get_config(size) for size in ("full", "release"))
     for built in (full, release):
         assert built.data.crop_size == built.eval.size == (360, 480)
-        assert built.data.scale_range == (1.0, 1.0)
-        assert not built.data.flip
+        assert built.data.augment.scale_range == (1.0, 1.0)
+        assert not built.data.augment.flip
         optim = built.optim
         assert (optim.name, optim.schedule, optim.learning_rate) == ("sgd", "constant", 1e-3)
         assert (optim.momentum, optim.weight_decay, built.train.steps) == (0.9, 5e-4, 40_000)
         assert built.model == SegNet(11)
     assert (full.data.batch_size, full.loss.class_weights) == (5, ())
     assert (release.data.batch_size, release.loss.class_weights) == (4, segnet_camvid.RELEASED)
-    assert (release.data.mean, release.data.std) == ((0, 0, 0), (1, 1, 1))
+    assert (release.data.normalisation) == (
+        (0, 0, 0),
+        (1, 1, 1),
+    )
     with pytest.raises(ValueError, match="must be small, full or release"):
         segnet_camvid.get_config("large")

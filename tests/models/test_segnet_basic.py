@@ -193,7 +193,10 @@ def test_the_study_and_the_release():
         built = basic_camvid.get_config(size)
         assert built.model == SegNetBasic(11, use_bias=bias)
         assert (built.data.batch_size, built.optim.learning_rate) == (batch, 0.1)
-        assert (built.data.mean, built.data.std) == ((0, 0, 0), (1, 1, 1))
+        assert (built.data.normalisation) == (
+            (0, 0, 0),
+            (1, 1, 1),
+        )
         assert built.loss.class_weights == camvid.RELEASED
     with pytest.raises(ValueError, match="must be small, full or release"):
         basic_camvid.get_config("paper")

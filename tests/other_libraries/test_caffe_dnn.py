@@ -22,7 +22,8 @@ from jaxseg.models.deeplab_v2 import ASPP_L, MSC, DeepLabV2, deeplab_v2_resnet
 from jaxseg.models.dilation import CONTEXT_8, CONTEXT_10, LARGE, Dilation, front_end_backbone
 from jaxseg.models.fcn import FCN
 from jaxseg.models.pspnet import PSPNet, pspnet_backbone
-from jaxseg.weights import load, match
+from jaxseg.pixels import Normalisation
+from jaxseg.weights import load
 from tests.conftest import ROOT
 from tests.helpers.variables import shapes_of
 from tests.models.networks import QUICK
@@ -68,7 +69,7 @@ def compare(judge, tmp_path):
         environment = os.environ | {"PYTHONPATH": str(judge)}
         subprocess.run([sys.executable, PROGRAM, tmp_path], check=True, env=environment)
 
-        pixels = match.Normalisation(tuple(mean), STD)
+        pixels = Normalisation(tuple(mean), STD)
         variables = load.load_variables(path, shapes_of(model, size), pixels=pixels)
         apply = jax.jit(lambda v, x: model.apply(v, x, train=False), compiler_options=QUICK)
         given = apply(variables, ((image - mean) / STD).astype(np.float32))

@@ -11,7 +11,8 @@ import pytest
 from jaxseg.models.deconvnet import DeconvNet
 from jaxseg.models.segnet import SegNet
 from jaxseg.models.segnet_basic import SegNetBasic
-from jaxseg.weights import load, match
+from jaxseg.pixels import Normalisation
+from jaxseg.weights import load
 from tests.helpers.variables import shapes_of
 from tests.models.networks import QUICK
 from tests.weights import caffe_unpooling_nets, caffemodel
@@ -98,15 +99,27 @@ def _deconvnet(caffe, x):
 @pytest.mark.parametrize(
     ("net", "model", "judge", "size"),
     [
-        (caffe_unpooling_nets.segnet(width=3, classes=CLASSES),
-         SegNet(CLASSES, width=3), _segnet, (36, 51)),
-        (caffe_unpooling_nets.segnet_basic(width=4, classes=CLASSES),
-         SegNetBasic(CLASSES, width=4), _segnet_basic, (36, 51)),
-        (caffe_unpooling_nets.deconvnet(width=3, classes=CLASSES, features=32, fc_kernel=2),
-         DeconvNet(CLASSES, width=3, fc_features=32, fc_kernel=2), _deconvnet, (64, 64)),
+        (
+            caffe_unpooling_nets.segnet(width=3, classes=CLASSES),
+            SegNet(CLASSES, width=3),
+            _segnet,
+            (36, 51),
+        ),
+        (
+            caffe_unpooling_nets.segnet_basic(width=4, classes=CLASSES),
+            SegNetBasic(CLASSES, width=4),
+            _segnet_basic,
+            (36, 51),
+        ),
+        (
+            caffe_unpooling_nets.deconvnet(width=3, classes=CLASSES, features=32, fc_kernel=2),
+            DeconvNet(CLASSES, width=3, fc_features=32, fc_kernel=2),
+            _deconvnet,
+            (64, 64),
+        ),
     ],
     ids=["segnet", "segnet_basic", "deconvnet"],
-)  # fmt: skip
+)
 def test_scores(tmp_path, net, model, judge, size):
     torch = pytest.importorskip("torch")
     path = tmp_path / "net.caffemodel"
@@ -119,7 +132,7 @@ def test_scores(tmp_path, net, model, judge, size):
     judged = judged.numpy().transpose(0, 2, 3, 1)
 
     std = (58.0, 57.0, 56.0) if table.pixel_kernels else (1.0, 1.0, 1.0)
-    pixels = match.Normalisation(tuple(mean), std)
+    pixels = Normalisation(tuple(mean), std)
     variables = load.load_variables(path, shapes_of(model, size), pixels=pixels)
     apply = jax.jit(lambda v, x: model.apply(v, x, train=False)["logits"], compiler_options=QUICK)
     ours = apply(variables, ((image - mean) / std).astype(np.float32))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from experiments.deeplab_v3 import google_voc
-from jaxseg.inference.infer import normalise
+from jaxseg.pixels import normalise
 from jaxseg.weights import load
 
 pytestmark = pytest.mark.other_libraries
@@ -45,7 +45,7 @@ def test_logits_and_classes_are_the_interpreters(shared, interpreter):
 
     @jax.jit
     def logits_of(variables, images):
-        x = normalise(images, experiment.data.mean, experiment.data.std)
+        x = normalise(images, experiment.data.normalisation)
         return model.apply(variables, x, train=False)["logits"]
 
     given, wanted = interpreter.get_input_details()[0], interpreter.get_output_details()[0]

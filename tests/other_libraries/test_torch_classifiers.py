@@ -114,8 +114,10 @@ def test_class_scores(torchvision, name, backbone, kernel_size, size):
     tensors = _tensors(peer)
     model = Classifier(backbone, kernel_size)
     shapes = _shapes(model, size)
-    start = {name: jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), tree)
-             for name, tree in shapes.items()}  # fmt: skip
+    start = {
+        name: jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), tree)
+        for name, tree in shapes.items()
+    }
     variables, origins = adapt.take_from_file(
         tensors,
         table_of(tensors),

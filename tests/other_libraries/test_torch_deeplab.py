@@ -93,9 +93,11 @@ def _normed(x, variables, name, stride=1, padding=0, dilation=1):
     x = _conv(x, params["conv"], stride, padding, dilation)
     mean, var, scale, bias = (
         torch.from_numpy(np.asarray(array))
-        for array in (*(stats["norm"][key] for key in ("mean", "var")),
-                      *(params["norm"][key] for key in ("scale", "bias")))
-    )  # fmt: skip
+        for array in (
+            *(stats["norm"][key] for key in ("mean", "var")),
+            *(params["norm"][key] for key in ("scale", "bias")),
+        )
+    )
     return F.batch_norm(x, mean, var, scale, bias, eps=1e-5)
 
 

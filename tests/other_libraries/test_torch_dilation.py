@@ -32,7 +32,8 @@ def _scores(x, params, pad_first):
     x = F.relu(_conv(x, params["head"]["fc6"], dilation=4))
     x = _conv(F.relu(_conv(x, params["head"]["fc7"])), params["classifier"])
     for number, rate in enumerate(CONTEXT_8, start=1):
-        padding = rate if not pad_first else 33 * (number == 1)
+        first = 33 if number == 1 else 0
+        padding = first if pad_first else rate
         x = F.relu(_conv(x, params["context"][f"layer{number}"], padding, rate))
     return _conv(x, params["context"]["final"])
 
@@ -61,8 +62,9 @@ def test_released_networks(widths, upsampling):
         theirs = theirs.softmax(1)
     else:
         maps = F.pad(scores.softmax(1), (0, 1, 0, 1), mode="replicate")  # one beyond the last
-        theirs = F.interpolate(maps, [8 * n + 1 for n in scores.shape[2:]], mode="bilinear",
-                               align_corners=True)[:, :, : size[0], : size[1]]  # fmt: skip
+        theirs = F.interpolate(
+            maps, [8 * n + 1 for n in scores.shape[2:]], mode="bilinear", align_corners=True
+        )[:, :, : size[0], : size[1]]
     theirs = theirs.numpy().transpose(0, 2, 3, 1)
     assert theirs.std() > 1e-2
     np.testing.assert_allclose(jax.nn.softmax(ours["logits"]), theirs, atol=1e-4)

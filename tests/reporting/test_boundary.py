@@ -31,8 +31,11 @@ def suite(scale=1.0, *, around="classes", hausdorff=True):
         distances = dict(zip(LABELS.names, (3.25, None, 12.0), strict=True))
         counts = dict.fromkeys(LABELS.names, 3)
         result["hausdorff_95"] = {
-            "mean": 7.625, "classes": distances, "images": counts, "one_sided": counts
-        }  # fmt: skip
+            "mean": 7.625,
+            "classes": distances,
+            "images": counts,
+            "one_sided": counts,
+        }
     return result
 
 

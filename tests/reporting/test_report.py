@@ -232,10 +232,14 @@ def test_class_rows_are_those_of_the_evaluation(one_run):
     order = sorted(LABELS.names, key=lambda name: -metrics["iou"][name])
     share = dict(zip(LABELS.names, CONFUSION.sum(1) / CONFUSION.sum(), strict=True))
     assert rows == [
-        [name, "", *(one(metrics[key][name]) for key in ("iou", "dice", "precision", "recall")),
-         two(share[name])]
+        [
+            name,
+            "",
+            *(one(metrics[key][name]) for key in ("iou", "dice", "precision", "recall")),
+            two(share[name]),
+        ]
         for name in order
-    ]  # fmt: skip
+    ]
 
 
 def test_the_matrix_is_normalised_by_rows(one_run):
@@ -361,12 +365,29 @@ def test_the_markdown_table(tmp_path, monkeypatch):
     numbers, means, fields = tables(text)
     names = ("pixel_accuracy", "mean_accuracy", "fwiou")
     assert numbers[1:] == [
-        ["a\\|b", "DeepLabV3", f"streets {tag}",
-         two(metrics_of(first, tag)["miou"]), "–",
-         *(two(metrics_of(first, tag)[name]) for name in names), "12.5"]
+        [
+            "a\\|b",
+            "DeepLabV3",
+            f"streets {tag}",
+            two(metrics_of(first, tag)["miou"]),
+            "–",
+            *(two(metrics_of(first, tag)[name]) for name in names),
+            "12.5",
+        ]
         for tag in ("val", "val_flip")
-    ] + [["second", "DeepLabV3", "streets val, step 50, during training",
-          "25.00", "–", "50.00", "40.00", "30.00", "12.5"]]  # fmt: skip
+    ] + [
+        [
+            "second",
+            "DeepLabV3",
+            "streets val, step 50, during training",
+            "25.00",
+            "–",
+            "50.00",
+            "40.00",
+            "30.00",
+            "12.5",
+        ]
+    ]
     others = ("mean_dice", "kappa")
     assert "Equal to mIoU here: mIoU of the truth's classes; mIoU, absent as 0; mIoU" in text
     assert means[1:] == [

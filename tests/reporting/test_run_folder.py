@@ -34,18 +34,39 @@ def experiment(output_stride=16, rates=(6, 12, 18), backbone=None, seed=0):
 def training(steps, *, rate=12.5):
     """Lines of metrics.jsonl, a train line each ten steps and an eval line each fifty."""
     for step in range(10, steps + 1, 10):
-        yield {"kind": "train", "step": step, "loss": 3 / step, "learning_rate": 0.1,
-               "images_per_second": rate, "time": 1e9 + step}  # fmt: skip
+        yield {
+            "kind": "train",
+            "step": step,
+            "loss": 3 / step,
+            "learning_rate": 0.1,
+            "images_per_second": rate,
+            "time": 1e9 + step,
+        }
         if step % 50 == 0:
-            yield {"kind": "eval", "step": step, "miou": step / 200, "pixel_accuracy": 0.5,
-                   "mean_accuracy": 0.4, "fwiou": 0.3, "time": 1e9 + step + 1,
-                   "iou": {"sky": 0.9, "pole | sign": None, "<car>": 0.1}}  # fmt: skip
+            yield {
+                "kind": "eval",
+                "step": step,
+                "miou": step / 200,
+                "pixel_accuracy": 0.5,
+                "mean_accuracy": 0.4,
+                "fwiou": 0.3,
+                "time": 1e9 + step + 1,
+                "iou": {"sky": 0.9, "pole | sign": None, "<car>": 0.1},
+            }
 
 
 def write_evaluation(
-    folder, tag="val", *, confusion=CONFUSION, counts=None, boundary=None, step=100, weights=None,
-    data="streets", names=("a/1", "b 2", "void"),
-):  # fmt: skip
+    folder,
+    tag="val",
+    *,
+    confusion=CONFUSION,
+    counts=None,
+    boundary=None,
+    step=100,
+    weights=None,
+    data="streets",
+    names=("a/1", "b 2", "void"),
+):
     """eval/TAG.json as evaluation writes it, with two pictures.
 
     With `counts` [3, K, K], the matrices of the images, eval/TAG.npz and an interval too.
@@ -82,9 +103,16 @@ def write_run(folder, *, steps=100, evaluated=True, rate=12.5, seed=0, **changes
     """A run folder without the run."""
     folder.mkdir(parents=True)
     log.write_json(folder / "config.json", config.to_dict(experiment(seed=seed, **changes)))
-    start = {"command": f"python -m jaxseg.main --workdir={folder.name}", "git": "abc-dirty",
-             "versions": {"jax": "0.10.2"}, "devices": ["cpu"] * 2, "processes": 1,
-             "python": "3.11.9", "host": "here", "started": "2026-01-01T00:00:00"}  # fmt: skip
+    start = {
+        "command": f"python -m jaxseg.main --workdir={folder.name}",
+        "git": "abc-dirty",
+        "versions": {"jax": "0.10.2"},
+        "devices": ["cpu"] * 2,
+        "processes": 1,
+        "python": "3.11.9",
+        "host": "here",
+        "started": "2026-01-01T00:00:00",
+    }
     log.write_json(folder / "environment.json", start | {"starts": [start]})
     text = "".join(json.dumps(line) + "\n" for line in training(steps, rate=rate))
     (folder / "metrics.jsonl").write_text(text)

@@ -85,13 +85,19 @@ def test_two_processes_train_and_evaluate_to_the_numbers_of_one(tmp_path):
 
     def settings(name):
         return {
-            "train": {"steps": 6, "eval_every": 3, "checkpoint_every": 3, "log_every": 1,
-                      "ema_decay": 0.9, "accumulate": 2},
+            "train": {
+                "steps": 6,
+                "eval_every": 3,
+                "checkpoint_every": 3,
+                "log_every": 1,
+                "ema_decay": 0.9,
+                "accumulate": 2,
+            },
             "loss": {"boundary": 5.0},
             "model": {"numbers": "float64", "dropout": 0.3},
             "workdir": str(tmp_path / name),
             "out": str(tmp_path / f"{name}.npz"),
-        }  # fmt: skip
+        }
 
     wide = {"JAX_ENABLE_X64": "1"}
     together = {"coordinator": f"127.0.0.1:{free_port()}", "processes": 2}
@@ -115,12 +121,17 @@ def test_two_processes_train_and_evaluate_to_the_numbers_of_one(tmp_path):
 
 def run_settings(folder, steps=12):
     return {
-        "train": {"steps": steps, "eval_every": 2, "checkpoint_every": 2, "log_every": 1,
-                  "ema_decay": 0.9},
+        "train": {
+            "steps": steps,
+            "eval_every": 2,
+            "checkpoint_every": 2,
+            "log_every": 1,
+            "ema_decay": 0.9,
+        },
         "model": {"numbers": "float64", "dropout": 0.3, "features": 64},
         "workdir": str(folder),
         "out": f"{folder}.npz",
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture(scope="module")

@@ -158,8 +158,8 @@ def test_clipping_bounds_the_gradient_before_decay():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"name": "lamb"}, "optim.name=lamb: sgd or adamw"),
-        ({"schedule": "cosine"}, "optim.schedule=cosine: poly, step or constant"),
+        ({"name": "lamb"}, "optim.name='lamb' must be one of sgd, adamw"),
+        ({"schedule": "cosine"}, "optim.schedule='cosine' must be one of poly, step, constant"),
         ({"schedule": "step"}, "needs optim.decay_steps"),
         ({"warmup_steps": 100}, "warmup_steps=100 .* train.steps=100"),
         ({"multipliers": (("decoder", 10.0),)}, "'decoder'.*backbone, classifier"),

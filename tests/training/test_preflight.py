@@ -1,14 +1,13 @@
 """All faults of an experiment come in one message, each with the flag that fixes it."""
 
-import dataclasses
-
 import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 
+from experiments.ablation.ablation import with_change
 from jaxseg import config, train
-from jaxseg.cli import config_check
+from jaxseg.checks import experiment as checks
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.norm import Norm, NormLayer
@@ -20,14 +19,9 @@ from tests.helpers.programs import tiny
 
 def changed(experiment, **fields):
     """changed(e, optim__learning_rate=0.0)."""
-    for path, value in fields.items():
-        part, name = path.split("__")
-        owner = getattr(experiment, part)
-        new = owner.clone(**{name: value}) if part == "model" else dataclasses.replace(
-            owner, **{name: value}
-        )  # fmt: skip
-        experiment = dataclasses.replace(experiment, **{part: new})
-    return experiment
+    return with_change(
+        experiment, {path.replace("__", "."): value for path, value in fields.items()}
+    )
 
 
 def of_one_class(source):
@@ -45,10 +39,10 @@ def test_every_fault_is_told_in_one_go_with_its_flag(tmp_path):
     """Of fields, of fields together, of the data, the devices, the protocol and the network."""
     experiment = changed(
         tiny.experiment(),
-        data__std=(0.229, 0.224, 0.225),
-        data__mean=(0.485, 0.456, 0.406),
+        data__normalisation__std=(0.229, 0.224, 0.225),
+        data__normalisation__mean=(0.485, 0.456, 0.406),
         data__crop_size=(16,),
-        data__scale_range=(2.0, 0.5),
+        data__augment__scale_range=(2.0, 0.5),
         data__duplicate=("rde",),
         loss__class_weights=(1.0,) * 11,
         loss__hardest=0.0,
@@ -71,12 +65,12 @@ def test_every_fault_is_told_in_one_go_with_its_flag(tmp_path):
         "data.crop_size=(16,) must be 2 values, each a whole number: set --config.data.crop_size=",
         "loss.hardest=0.0 must be above 0 and at most 1: set --config.loss.hardest=1.0",
         "train.keep=0 must be at least 1: set --config.train.keep=3",
-        "data.mean=(0.485, 0.456, 0.406) is for pixels of 0 to 1, and they are 0 to 255 here: set "
-        "--config.data.mean=123.675,116.28,103.53",
-        "data.std=(0.229, 0.224, 0.225) is for pixels of 0 to 1, and they are 0 to 255 here: set "
-        "--config.data.std=58.395,57.12,57.375",
-        "data.scale_range=(2.0, 0.5) must be the smallest and the largest scale: set "
-        "--config.data.scale_range=0.5,2.0",
+        "data.normalisation.mean=(0.485, 0.456, 0.406) is for pixels of 0 to 1, and they are 0 to "
+        "255 here: set --config.data.normalisation.mean=123.675,116.28,103.53",
+        "data.normalisation.std=(0.229, 0.224, 0.225) is for pixels of 0 to 1, and they are 0 to "
+        "255 here: set --config.data.normalisation.std=58.395,57.12,57.375",
+        "data.augment.scale_range=(2.0, 0.5) must be the smallest and the largest scale: set "
+        "--config.data.augment.scale_range=0.5,2.0",
         "optim.warmup_steps=9 must be from 0 to below train.steps=6: set "
         "--config.optim.warmup_steps=0",
         "optim.decay_steps=2,2 must ascend",
@@ -106,14 +100,14 @@ def test_one_class_is_refused_before_the_first_step():
     own = refused(changed(tiny.experiment(), model__num_classes=1))
     assert "model.num_classes=1 must be at least 2, as the ground is a class too" in own
     with pytest.raises(ValueError, match="at least 2"):
-        config_check.check(changed(tiny.experiment(), model__num_classes=1))
+        checks.check(changed(tiny.experiment(), model__num_classes=1))
 
 
 def test_the_number_of_classes_can_be_left_to_the_data():
     experiment = changed(tiny.experiment(steps=1), model__num_classes=0)
     assert preflight.ready(experiment, tiny.sources()).experiment.model.num_classes == 3
     with pytest.raises(ValueError, match=r"does not read: set --config.model.num_classes=K"):
-        config_check.check(experiment)
+        checks.check(experiment)
 
 
 @pytest.mark.parametrize(
@@ -129,21 +123,32 @@ def test_the_number_of_classes_can_be_left_to_the_data():
     ],
 )
 def test_mean_and_deviation_are_of_pixels_from_0_to_255(mean, std, refused):
-    experiment = changed(tiny.experiment(), data__mean=mean, data__std=std)
-    found, _ = config_check.examine(experiment)
+    experiment = changed(
+        tiny.experiment(), data__normalisation__mean=mean, data__normalisation__std=std
+    )
+    found, _ = checks.examine(experiment, "train")
     assert len(found) == len(refused)
     for line, start in zip(found, refused, strict=True):
-        assert line.startswith(f"data.{start}")
+        assert line.startswith(f"data.normalisation.{start}")
 
 
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"data__scale_range": (0.5, 1.1), "data__scale_step": 0.25}, "scale_step=0.25 does not"),
-        ({"data__scale_range": (0.0, 1.0)}, "data.scale_range=(0.0, 1.0) must be at least"),
-        ({"data__scale_range": (-1.0, 1.0)}, "data.scale_range=(-1.0, 1.0) must be at least"),
-        ({"data__class_limit": 0.0}, "data.class_limit=0 is met by no crop"),
-        ({"data__class_limit_draws": 10**6}, "must be at least 1 and below 1001"),
+        (
+            {"data__augment__scale_range": (0.5, 1.1), "data__augment__scale_step": 0.25},
+            "scale_step=0.25 does not",
+        ),
+        (
+            {"data__augment__scale_range": (0.0, 1.0)},
+            "data.augment.scale_range=(0.0, 1.0) must be at least",
+        ),
+        (
+            {"data__augment__scale_range": (-1.0, 1.0)},
+            "data.augment.scale_range=(-1.0, 1.0) must be at least",
+        ),
+        ({"data__augment__class_limit": 0.0}, "data.augment.class_limit=0 is met by no crop"),
+        ({"data__augment__class_limit_draws": 10**6}, "must be at least 1 and below 1001"),
         ({"optim__schedule": "step", "optim__decay_steps": (4, 2)}, "must ascend"),
         ({"optim__schedule": "step", "optim__decay_steps": (2, 6)}, "to below train.steps=6"),
         (

@@ -12,7 +12,7 @@ import pytest
 
 from jaxseg import config
 from jaxseg.backbones.vgg import VGG
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.transforms import Transform
 from jaxseg.inference import infer, own_border, protocols, windows
 from jaxseg.models.dilation import Dilation
 from jaxseg.models.unet import UNet
@@ -20,6 +20,7 @@ from jaxseg.training import optim
 from jaxseg.training.step import init_variables
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
+PIXELS = config.Normalisation(MEAN, STD)
 
 
 @functools.cache
@@ -109,12 +110,7 @@ def test_a_norm_decays_where_it_is_asked_for():
 )
 def test_refinenet_enlarges_a_short_side_to_450_before_it_scales(size, smallest, largest):
     data = importlib.import_module("experiments.refinenet.voc").get_config().data
-    augment = Augment(
-        data.crop_size,
-        short_side=data.short_side,
-        scale_range=data.scale_range,
-        scale_step=data.scale_step,
-    )
+    augment = Transform(data.crop_size, data.augment)
     rng = np.random.default_rng(0)
     found = sorted({float(augment.draw(rng, *size).scale) for _ in range(200)})
     base = max(1, 450 / min(size))
@@ -126,7 +122,7 @@ def test_refinenet_enlarges_a_short_side_to_450_before_it_scales(size, smallest,
 
 def test_encnet_scales_the_long_side_by_its_base_of_520():
     data = importlib.import_module("experiments.encnet.pascal_context").get_config().data
-    augment = Augment(data.crop_size, long_side=data.long_side, scale_range=data.scale_range)
+    augment = Transform(data.crop_size, data.augment)
     rng = np.random.default_rng(0)
     found = [500 * float(augment.draw(rng, 375, 500).scale) for _ in range(300)]
     assert 260 - 8 <= min(found) < 290
@@ -135,7 +131,7 @@ def test_encnet_scales_the_long_side_by_its_base_of_520():
 
 
 def test_without_a_side_a_scale_is_of_the_image_as_it_is():
-    augment = Augment((33, 33))
+    augment = Transform((33, 33))
     assert augment.scale_of(Fraction(37, 64), 100, 50) == Fraction(37, 64)
 
 
@@ -167,13 +163,11 @@ def test_a_view_with_a_short_side_comes_back_at_the_image_s_size():
     y, x = np.mgrid[:12, :20]
     image = np.stack([y * 8, x * 8, 255 - x * 8], -1).astype(np.uint8)[None]
     plain, enlarged = (
-        infer.make_probabilities(Pixelwise(), protocol, MEAN, STD)({}, image)
+        infer.make_probabilities(Pixelwise(), protocol, PIXELS)({}, image)
         for protocol in (config.Eval(), config.Eval(short_side=24, scales=(1.2,)))
     )
     np.testing.assert_allclose(enlarged[:, 1:-1, 1:-1], plain[:, 1:-1, 1:-1], atol=0.03)
-    alone = infer.make_probabilities(
-        Pixelwise(), config.Eval(short_side=24, scales=(1.2,)), MEAN, STD
-    )
+    alone = infer.make_probabilities(Pixelwise(), config.Eval(short_side=24, scales=(1.2,)), PIXELS)
     beside = np.zeros((2, 12, 20, 3), np.uint8)
     beside[0], beside[1, :6, :9] = image[0], image[0, :6, :9]
     both = alone({}, beside, np.array([[12, 20], [6, 9]]))
@@ -196,7 +190,7 @@ def test_encnet_adds_the_logits_of_both_sides_and_averages_their_exp():
             width = images.shape[2]
             return {"logits": images * 3 + jnp.arange(width)[:, None] ** 2 * jnp.array(LEVEL)}
 
-    found = infer.make_probabilities(Window(), protocol, MEAN, STD)({}, image)
+    found = infer.make_probabilities(Window(), protocol, PIXELS)({}, image)
     x = ((image - np.array(MEAN)) / STD).astype(np.float32)[0]
 
     def logits(part):
@@ -210,7 +204,7 @@ def test_encnet_adds_the_logits_of_both_sides_and_averages_their_exp():
     expected = total / count
     np.testing.assert_allclose(found[0], expected / expected.sum(-1, keepdims=True), rtol=2e-4)
     softmax = infer.make_probabilities(
-        Window(), config.Eval(**{**vars(protocol), "fusion": "logits"}), MEAN, STD
+        Window(), config.Eval(**{**vars(protocol), "fusion": "logits"}), PIXELS
     )({}, image)
     assert np.abs(softmax - found).max() > 0.01
 
@@ -234,7 +228,7 @@ def whole_and_windowed(model, image, protocol):
     variables = jax.jit(model.init, static_argnames="train")(jax.random.key(1), x, train=False)
     variables["params"]["classifier"]["kernel"] *= 3  # scores that differ
     return tuple(
-        np.asarray(infer.make_probabilities(model, p, MEAN, STD)(variables, image))
+        np.asarray(infer.make_probabilities(model, p, PIXELS)(variables, image))
         for p in (config.Eval(border="mirror"), protocol)
     )
 
@@ -271,8 +265,9 @@ def test_the_protocols_of_u_net_and_dilation_take_their_own_mirror_away():
 
 @pytest.mark.slow
 def test_dilation_in_windows_is_dilation_on_the_whole_image():
-    model = Dilation(3, VGG(output_stride=8, padding=False, atrous_pools=False, width=2),
-                     head_features=4)  # fmt: skip
+    model = Dilation(
+        3, VGG(output_stride=8, padding=False, atrous_pools=False, width=2), head_features=4
+    )
     assert own_border.width(model) == 186
     assert not own_border.within(model, protocols.PROTOCOLS["dilation"]).mirror
     protocol = config.Eval(
@@ -286,12 +281,14 @@ def test_dilation_in_windows_is_dilation_on_the_whole_image():
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"sliding": True, "crop_size": (900, 900), "margin": 186},
-         "takes 92 pixels off each side: set --config.eval.margin=92 "
-         "--config.eval.crop_size=712,712"),
+        (
+            {"sliding": True, "crop_size": (900, 900), "margin": 186},
+            "takes 92 pixels off each side: set --config.eval.margin=92 "
+            "--config.eval.crop_size=712,712",
+        ),
         ({"margin": 92}, "mirrors the borders of a whole image itself: set --config.eval.margin=0"),
     ],
-)  # fmt: skip
+)
 def test_a_margin_that_is_not_the_network_s_is_refused(fields, words):
     with pytest.raises(ValueError, match=words):
         own_border.within(UNet(2), config.Eval(border="mirror", **fields))

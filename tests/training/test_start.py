@@ -135,8 +135,10 @@ def test_a_converted_file_starts_the_run_that_the_file_itself_starts(tmp_path, f
     assert "it was converted from" in said
     assert "5 classes in the file, 3 in the model" in said
     assert sorted(p.name for p in (tmp_path / "converted").iterdir()) == [
-        "checkpoints", "config.json", "converted.json",
-    ]  # fmt: skip
+        "checkpoints",
+        "config.json",
+        "converted.json",
+    ]
 
 
 def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, file, monkeypatch):
@@ -285,7 +287,7 @@ def test_the_command(tmp_path):
         tmp_path / "resnet18.safetensors",
         "--config=experiments/quickstart.py",
         "--config.model.backbone.stem=7x7",
-        "--config.data.mean=123.675,116.28,103.53",
+        "--config.data.normalisation.mean=123.675,116.28,103.53",
         "--config.data.crop_size=64,64",
         f"--output={tmp_path / 'converted'}",
         "--verbose",
@@ -294,7 +296,7 @@ def test_the_command(tmp_path):
     assert "params/backbone/stem1/conv/kernel <- conv1.weight" in done.stdout
     assert "is reinitialised: the file holds an extractor alone" in done.stdout
     assert "left out, 2: fc.bias, fc.weight" in done.stdout
-    assert "another data.std is folded into its start" in done.stdout
+    assert "another data.normalisation.std is folded into its start" in done.stdout
     report = json.loads((tmp_path / "converted" / "converted.json").read_text())
     assert report["sha256"] in done.stdout
     variables, _ = checkpoint.restore_variables(tmp_path / "converted")

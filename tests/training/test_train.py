@@ -99,10 +99,15 @@ def test_a_run_learns_and_its_folder_tells_all(tmp_path):
 def test_killed_and_stopped_at_any_moment_ends_bit_for_bit_the_same(tmp_path):
     """SIGKILL twice and SIGTERM once, at random moments after the first step."""
     settings = {
-        "train": {"steps": 60, "log_every": 2, "eval_every": 15, "checkpoint_every": 3,
-                  "ema_decay": 0.99},
+        "train": {
+            "steps": 60,
+            "log_every": 2,
+            "eval_every": 15,
+            "checkpoint_every": 3,
+            "ema_decay": 0.99,
+        },
         "model": {"dropout": 0.3},
-    }  # fmt: skip
+    }
     folders = {name: tmp_path / name for name in ("undisturbed", "disturbed")}
     runs = {
         name: settings | {"workdir": str(folder), "out": str(tmp_path / f"{name}.npz")}
@@ -134,10 +139,12 @@ def test_killed_and_stopped_at_any_moment_ends_bit_for_bit_the_same(tmp_path):
     ends = {name: dict(np.load(tmp_path / f"{name}.npz")) for name in folders}
     assert ends["undisturbed"]["step"] == 60
     assert_equal_bits(ends["disturbed"], ends["undisturbed"])
-    assert_equal_bits(*(
-        {str(line["step"]): np.array(line["miou"]) for line in lines_of(folder, "eval")}
-        for folder in folders.values()
-    ))  # fmt: skip
+    assert_equal_bits(
+        *(
+            {str(line["step"]): np.array(line["miou"]) for line in lines_of(folder, "eval")}
+            for folder in folders.values()
+        )
+    )
     steps = [line["step"] for line in lines_of(disturbed, "train")]
     assert steps == list(range(2, 61, 2))
     starts = json.loads((disturbed / "environment.json").read_text())["starts"]

@@ -88,9 +88,9 @@ def mobilenet_v2():
 def aspp(inputs, rates=3, separable=False, image_pooling=True):
     names = _conv("aspp0", 1, inputs, 256)
     for n in range(1, rates + 1):
-        names |= _separable(f"aspp{n}", inputs, 256) if separable else _conv(
-            f"aspp{n}", 3, inputs, 256
-        )  # fmt: skip
+        names |= (
+            _separable(f"aspp{n}", inputs, 256) if separable else _conv(f"aspp{n}", 3, inputs, 256)
+        )
     if image_pooling:
         names |= _conv("image_pooling", 1, inputs, 256)
     return names | _conv("concat_projection", 1, 256 * (1 + rates + image_pooling), 256)

@@ -1,10 +1,13 @@
 """What fits is taken, what does not is reinitialised with its reason, all else is refused."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from jaxseg.pixels import Normalisation
 from jaxseg.weights import adapt, counts, match
-from jaxseg.weights.match import Entry, Normalisation, Table
+from jaxseg.weights.match import Entry, Table
 from jaxseg.weights.place import Wishes
 
 PIXELS = Normalisation((100.0, 110.0, 120.0), (50.0, 50.0, 50.0))
@@ -83,11 +86,15 @@ def test_an_extractor_fills_the_backbone_wherever_it_stands(prefix):
     source, table = _file(_variables(), "backbone/")
     table = Table(
         tuple(
-            Entry(e.source, e.target.replace("params/", f"params/{prefix}").replace(
-                "stats/", f"stats/{prefix}"))
+            Entry(
+                e.source,
+                e.target.replace("params/", f"params/{prefix}").replace(
+                    "stats/", f"stats/{prefix}"
+                ),
+            )
             for e in table.entries
         )
-    )  # fmt: skip
+    )
     model = _model()
     leaves, origins = _fill(source, table, model)
     start = _leaves(model.start)
@@ -202,26 +209,28 @@ def test_equal_channels_give_what_they_gave(channels):
 def test_another_mean_is_taken_on_request_and_the_deviation_still_folded_in():
     whole = _variables()
     source, table = _file(whole)
-    other = match.Normalisation((0.0, 0.0, 0.0), tuple(2 * s for s in PIXELS.std))
+    other = Normalisation((0.0, 0.0, 0.0), tuple(2 * s for s in PIXELS.std))
     with pytest.raises(ValueError, match=r"another mean.*--any_mean"):
         _fill(source, table, _model(), other)
     leaves, origins = _fill(source, table, _model(), other, any_mean=True)
     path = next(path for path in leaves if path.endswith("conv1/kernel"))
     np.testing.assert_allclose(leaves[path], 2 * _leaves(whole)[path], rtol=1e-6)
-    assert "data.mean differs, as was asked for" in "\n".join(origins.notes)
+    assert "data.normalisation.mean differs, as was asked for" in "\n".join(origins.notes)
 
 
 def test_pixels_are_checked_and_their_deviation_is_folded_in():
     whole = _variables()
     source, table = _file(whole)
     kernel = whole["params"]["backbone"]["conv1"]["kernel"]
-    scaled, origins = _fill(source, table, _model(), PIXELS._replace(std=(25.0, 50.0, 100.0)))
+    scaled, origins = _fill(
+        source, table, _model(), dataclasses.replace(PIXELS, std=(25.0, 50.0, 100.0))
+    )
     np.testing.assert_allclose(
         scaled["params/backbone/conv1/kernel"], kernel * [[0.5], [1], [2]], rtol=1e-6
     )
-    assert "another data.std is folded" in "\n".join(origins.summary())
-    with pytest.raises(ValueError, match=r"--config\.data\.mean=100,110,120"):
-        _fill(source, table, _model(), PIXELS._replace(mean=(0.0, 0.0, 0.0)))
+    assert "another data.normalisation.std is folded" in "\n".join(origins.summary())
+    with pytest.raises(ValueError, match=r"--config\.data\.normalisation\.mean=100,110,120"):
+        _fill(source, table, _model(), dataclasses.replace(PIXELS, mean=(0.0, 0.0, 0.0)))
 
 
 def _classifier():

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg.weights.match import Entry, Normalisation, Table, describe, fill
+from jaxseg.pixels import Normalisation
+from jaxseg.weights.match import Entry, Table, describe, fill
 
 
 def _target():
@@ -172,7 +173,8 @@ def test_another_mean_of_the_pixels_is_refused_with_the_flag_to_set():
     kernel = np.zeros((3, 3, 3, 2), np.float32)
     given = Normalisation((127.5, 127.5, 127.5), PIXELS.std)
     with pytest.raises(
-        ValueError, match=r"^FILE .* set --config\.data\.mean=120,110,100 \(or convert it"
+        ValueError,
+        match=r"^FILE .* set --config\.data\.normalisation\.mean=120,110,100 \(or convert it",
     ):
         fill({"w": kernel}, _pixel_target(), _pixel_table(), file="FILE", pixels=given)
     rounded = Normalisation((120.004, 110.0, 99.996), PIXELS.std)
@@ -183,7 +185,7 @@ def test_another_deviation_is_refused_where_no_kernel_can_take_it():
     kernel = np.zeros((3, 3, 3, 2), np.float32)
     table = dataclasses.replace(_pixel_table(), pixel_kernels=())
     given = Normalisation(PIXELS.mean, (1.0, 1.0, 1.0))
-    with pytest.raises(ValueError, match=r"set --config\.data\.std=1,2,4$"):
+    with pytest.raises(ValueError, match=r"set --config\.data\.normalisation\.std=1,2,4$"):
         fill({"w": kernel}, _pixel_target(), table, pixels=given)
     fill({"w": kernel}, _pixel_target(), table, pixels=PIXELS)
 

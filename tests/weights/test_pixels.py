@@ -7,14 +7,15 @@ from experiments.deeplab_v3 import google_voc
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.models.compat import torchvision_deeplab_v3
+from jaxseg.pixels import Normalisation
 from jaxseg.weights import match
 from jaxseg.weights.tables import keras, tflite, torchvision
 from tests.helpers.variables import shapes_of
 
 GOOGLE = google_voc.get_config()
-HALF = match.Normalisation((127.5,) * 3, (127.5,) * 3)
+HALF = Normalisation((127.5,) * 3, (127.5,) * 3)
 # torchvision's documented (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225), times 255.
-IMAGENET = match.Normalisation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+IMAGENET = Normalisation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 
 @pytest.mark.parametrize(
@@ -36,4 +37,4 @@ def test_pixels_of(table, model, pixels):
 
 
 def test_the_experiment_of_the_tflite_file_gives_its_pixels():
-    assert match.Normalisation(GOOGLE.data.mean, GOOGLE.data.std) == HALF
+    assert GOOGLE.data.normalisation == HALF

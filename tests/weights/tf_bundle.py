@@ -2,18 +2,25 @@
 
 import struct
 
+import google_crc32c
 import numpy as np
 
-from jaxseg.weights.readers.crc32c import crc32c
-
-TYPES = {"float32": 1, "float64": 2, "int32": 3, "uint8": 4, "int64": 9, "bool": 10,
-         "bfloat16": 14, "float16": 19}  # fmt: skip
+TYPES = {
+    "float32": 1,
+    "float64": 2,
+    "int32": 3,
+    "uint8": 4,
+    "int64": 9,
+    "bool": 10,
+    "bfloat16": 14,
+    "float16": 19,
+}
 STRING = 7
 MAGIC = 0xDB4775248B80FB57
 
 
 def masked(data):
-    crc = crc32c(data)
+    crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 

@@ -237,8 +237,15 @@ def test_a_damaged_job_is_one_that_is_not_done(run, name, harm):
 def test_links_in_a_run_folder_are_never_written_through(run, tmp_path):
     others = tmp_path / "others"
     others.mkdir()
-    names = ("config.json", "environment.json", "metrics.jsonl", "experiment.py", "report.md",
-             "report.html", "init.json")  # fmt: skip
+    names = (
+        "config.json",
+        "environment.json",
+        "metrics.jsonl",
+        "experiment.py",
+        "report.md",
+        "report.html",
+        "init.json",
+    )
     for name in names:
         (others / name).write_text("{}")
         (run / name).unlink(missing_ok=True)

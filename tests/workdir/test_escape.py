@@ -67,12 +67,28 @@ def test_a_spreadsheet_computes_nothing(text, cell):
 
 
 def test_an_ablation_table_holds_names_as_text():
-    row = {"name": HOSTILE, "paper": 70.0, "seeds": [0], "miou": [0.5], "mean": 0.5,
-           "images_per_second": -1.0, "change": {}}  # fmt: skip
-    record = {"rows": [row, row | {"name": "=cmd()"}], "title": "T\n\\input{x} <b>",
-              "size": "shapes", "seeds": [0], "unfinished": [], "stale": [HOSTILE],
-              "agreement": "", "ablation": "x",
-              "cause": "", "source": "", "environment": {"command": "<b>"}}  # fmt: skip
+    row = {
+        "name": HOSTILE,
+        "paper": 70.0,
+        "seeds": [0],
+        "miou": [0.5],
+        "mean": 0.5,
+        "images_per_second": -1.0,
+        "change": {},
+    }
+    record = {
+        "rows": [row, row | {"name": "=cmd()"}],
+        "title": "T\n\\input{x} <b>",
+        "size": "shapes",
+        "seeds": [0],
+        "unfinished": [],
+        "stale": [HOSTILE],
+        "agreement": "",
+        "ablation": "x",
+        "cause": "",
+        "source": "",
+        "environment": {"command": "<b>"},
+    }
     tex = output.latex(record)
     assert all(line.startswith("%") for line in tex.partition("\\begin")[0].splitlines())
     assert "\\textbackslash{}input" in tex

@@ -42,8 +42,12 @@ def prepared(name, data_dir, *arguments, files=None, classes=CLASSES):
     given = []
     if files is not None:
         (files / "classes.txt").write_text(classes)
-        given = [f"--images={files / 'images'}", f"--masks={files / 'masks'}",
-                 f"--classes={files / 'classes.txt'}", "--val_share=0.34"]  # fmt: skip
+        given = [
+            f"--images={files / 'images'}",
+            f"--masks={files / 'masks'}",
+            f"--classes={files / 'classes.txt'}",
+            "--val_share=0.34",
+        ]
     flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver():
         flags.FLAGS(["prepare", *given, *arguments])

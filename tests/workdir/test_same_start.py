@@ -49,9 +49,13 @@ def started(*told, store=None, timeout=20.0):
     def run(index):
         try:
             agreement.refuse_odd(
-                told[index], index, len(told), store, timeout=timeout,
+                told[index],
+                index,
+                len(told),
+                store,
+                timeout=timeout,
                 all_have_read=lambda name: read.wait(timeout),
-            )  # fmt: skip
+            )
         except (ValueError, TimeoutError) as error:
             raised[index] = str(error)
 
@@ -71,7 +75,7 @@ def test_alike_is_let_through_as_often_as_they_are_asked():
 
 
 def test_the_odd_one_is_named_by_all():
-    usual = {"optim.learning_rate": "0.002", "data.flip": "True"}
+    usual = {"optim.learning_rate": "0.002", "data.augment.flip": "True"}
     odd = usual | {"optim.learning_rate": "0.5"}
     expected = (
         "the 3 processes were not started alike: in process 1, optim.learning_rate is 0.5, "
@@ -113,8 +117,15 @@ def test_settings_code_and_data_are_told(tmp_path):
     for seed in (0, 1):
         flags.FLAGS.mark_as_parsed()
         with flagsaver.flagsaver():
-            flags.FLAGS(["x", "--shapes_size=32", "--shapes_train=2", "--shapes_val=1",
-                         f"--data_seed={seed}"])  # fmt: skip
+            flags.FLAGS(
+                [
+                    "x",
+                    "--shapes_size=32",
+                    "--shapes_train=2",
+                    "--shapes_val=1",
+                    f"--data_seed={seed}",
+                ]
+            )
             prepare.prepare("shapes/tiny", tmp_path / str(seed))
         data = dataclasses.replace(one.data, name="shapes/tiny", data_dir=str(tmp_path / str(seed)))
         drawn[seed] = same_start._of_data(data, None)
@@ -132,11 +143,18 @@ def pair(folder, *own):
     processes = [
         start_program(
             "fit.py",
-            {"train": {"steps": 2}, "workdir": str(folder / "run"), "out": str(folder / "out.npz"),
-             "coordinator": f"127.0.0.1:{port}", "processes": 2, "process": i} | settings,
+            {
+                "train": {"steps": 2},
+                "workdir": str(folder / "run"),
+                "out": str(folder / "out.npz"),
+                "coordinator": f"127.0.0.1:{port}",
+                "processes": 2,
+                "process": i,
+            }
+            | settings,
         )
         for i, settings in enumerate(own)
-    ]  # fmt: skip
+    ]
     ended = [process.communicate(timeout=120) for process in processes]
     return [process.returncode for process in processes], [err for _, err in ended]
 
@@ -150,13 +168,20 @@ def test_two_processes_with_other_flags_or_data_do_not_train(tmp_path):
     for seed in (0, 1):
         flags.FLAGS.mark_as_parsed()
         with flagsaver.flagsaver():
-            flags.FLAGS(["x", "--shapes_size=32", "--shapes_train=4", "--shapes_val=2",
-                         f"--data_seed={seed}"])  # fmt: skip
+            flags.FLAGS(
+                [
+                    "x",
+                    "--shapes_size=32",
+                    "--shapes_train=4",
+                    "--shapes_val=2",
+                    f"--data_seed={seed}",
+                ]
+            )
             prepare.prepare("shapes/tiny", tmp_path / str(seed))
     statuses, errors = pair(
-        tmp_path, *({"data_dir": str(tmp_path / str(seed)), "model": {"num_classes": 7}}
-                    for seed in (0, 1))
-    )  # fmt: skip
+        tmp_path,
+        *({"data_dir": str(tmp_path / str(seed)), "model": {"num_classes": 7}} for seed in (0, 1)),
+    )
     assert statuses == [1, 1]
     for err in errors:
         assert "in process 1, the bytes of shapes/tiny train is" in err

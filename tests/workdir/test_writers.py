@@ -52,11 +52,29 @@ class _FullDisk:
 
 
 def _record():
-    row = {"name": "row", "paper": 70.0, "seeds": [0], "miou": [0.5], "mean": 0.5,
-           "interval": None, "images_per_second": 1.0, "change": {}}  # fmt: skip
-    return {"rows": [row], "title": "T", "size": "shapes", "seeds": [0], "unfinished": [],
-            "stale": [], "agreement": "", "ablation": "x", "cause": "", "source": "",
-            "environment": {"command": ""}}  # fmt: skip
+    row = {
+        "name": "row",
+        "paper": 70.0,
+        "seeds": [0],
+        "miou": [0.5],
+        "mean": 0.5,
+        "interval": None,
+        "images_per_second": 1.0,
+        "change": {},
+    }
+    return {
+        "rows": [row],
+        "title": "T",
+        "size": "shapes",
+        "seeds": [0],
+        "unfinished": [],
+        "stale": [],
+        "agreement": "",
+        "ablation": "x",
+        "cause": "",
+        "source": "",
+        "environment": {"command": ""},
+    }
 
 
 def _prediction(folder):

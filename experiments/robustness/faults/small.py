@@ -28,7 +28,7 @@ def get_config() -> config.Experiment:
             name=DATA,
             batch_size=4,
             crop_size=(64, 64),
-            scale_range=(0.75, 1.25),
+            augment=config.Augment(scale_range=(0.75, 1.25)),
             threads=2,
             prefetch=8,
         ),

@@ -60,9 +60,16 @@ def main(arguments: Sequence[str]) -> int:
         seconds = time.monotonic() - began
         print(f"{one.letter} {one.name}: {outcome}: {text} ({seconds:.1f} s)", flush=True)
         rows.append(
-            {"letter": one.letter, "name": one.name, "source": one.source, "before": one.before,
-             "outcome": outcome, "text": text, "test": one.test}
-        )  # fmt: skip
+            {
+                "letter": one.letter,
+                "name": one.name,
+                "source": one.source,
+                "before": one.before,
+                "outcome": outcome,
+                "text": text,
+                "test": one.test,
+            }
+        )
     if _OUTPUT.value:
         whole_file.write_text(_OUTPUT.value, json.dumps(rows, indent=1) + "\n")
     if _PAGE.value:

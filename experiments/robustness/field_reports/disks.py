@@ -162,8 +162,10 @@ def _reported(folder: pathlib.Path) -> Seen:
 def _resumed(folder: pathlib.Path) -> Seen:
     run = _run(folder)
     for name, content in {
-        "environment.json": b"[1, 2]", "config.json": b"\xff\xfe{", "metrics.jsonl": b"[[\n\xff\n"
-    }.items():  # fmt: skip
+        "environment.json": b"[1, 2]",
+        "config.json": b"\xff\xfe{",
+        "metrics.jsonl": b"[[\n\xff\n",
+    }.items():
         (run / name).write_bytes(content)
     environment.describe_run(configs.experiment(folder / "data"), run, None, 20)
     writer = log.Writer(run, 20)

@@ -60,8 +60,12 @@ def prepared(name: str, data_dir: pathlib.Path, *arguments: str) -> str:
 
 def given(root: pathlib.Path) -> tuple[str, ...]:
     """The flags of a folder of `write_files`."""
-    return (f"--images={root / 'images'}", f"--masks={root / 'masks'}",
-            f"--classes={root / 'classes.txt'}", "--val_share=0.34")  # fmt: skip
+    return (
+        f"--images={root / 'images'}",
+        f"--masks={root / 'masks'}",
+        f"--classes={root / 'classes.txt'}",
+        "--val_share=0.34",
+    )
 
 
 def experiment(folder: pathlib.Path, name: str = "folder/own", steps: int = 1) -> config.Experiment:
@@ -214,73 +218,94 @@ def _leftovers(folder: pathlib.Path) -> Seen:
 
 SITUATIONS = (
     Situation(
-        "A", "evaluation after the classes were given in another order",
+        "A",
+        "evaluation after the classes were given in another order",
         "exit 0, the mIoU of other classes",
         f"{_TESTS}test_other_classes_are_refused_by_every_mode_with_the_first_that_differs",
         _evaluate,
     ),
     Situation(
-        "A", "a run goes on after the classes were given in another order",
+        "A",
+        "a run goes on after the classes were given in another order",
         "it went on with the other classes",
         f"{_TESTS}test_other_classes_are_refused_by_every_mode_with_the_first_that_differs",
         _resume,
     ),
     Situation(
-        "A", "prediction after the classes were given in another order",
+        "A",
+        "prediction after the classes were given in another order",
         "exit 0, the old ids under the new names",
         f"{_TESTS}test_other_classes_are_refused_by_every_mode_with_the_first_that_differs",
         _predict,
     ),
     Situation(
-        "A", "a run that starts from one of as many other classes",
+        "A",
+        "a run that starts from one of as many other classes",
         "the head was taken over in silence",
         "tests/training/test_start.py::test_a_head_of_other_classes_is_refused_or_left_aside",
         _start_from,
     ),
     Situation(
-        "A", "evaluation after the set was prepared again with more images",
+        "A",
+        "evaluation after the set was prepared again with more images",
         "exit 0, images that were trained on among those of val",
-        f"{_TESTS}test_other_examples_are_refused_unless_they_are_accepted", _other_examples,
+        f"{_TESTS}test_other_examples_are_refused_unless_they_are_accepted",
+        _other_examples,
     ),
     Situation(
-        "A", "evaluation on another set of the same classes",
+        "A",
+        "evaluation on another set of the same classes",
         "right, but the record did not say it",
-        f"{_TESTS}test_another_set_of_the_same_classes_is_no_fault_and_is_said", _cross,
+        f"{_TESTS}test_another_set_of_the_same_classes_is_no_fault_and_is_said",
+        _cross,
     ),
     Situation(
-        "A", "prediction with the run folder alone, data of folder/NAME gone",
+        "A",
+        "prediction with the run folder alone, data of folder/NAME gone",
         "refused: folder/own is not prepared",
-        f"{_TESTS}test_a_run_predicts_when_its_data_is_gone", _without_data("folder/own"),
+        f"{_TESTS}test_a_run_predicts_when_its_data_is_gone",
+        _without_data("folder/own"),
     ),
     Situation(
-        "A", "prediction with the run folder alone, data of shapes/thin gone",
+        "A",
+        "prediction with the run folder alone, data of shapes/thin gone",
         "refused: shapes/thin is not prepared",
-        f"{_TESTS}test_a_run_predicts_when_its_data_is_gone", _without_data("shapes/thin"),
+        f"{_TESTS}test_a_run_predicts_when_its_data_is_gone",
+        _without_data("shapes/thin"),
     ),
     Situation(
-        "A", "prepare on a set that is there, with other classes",
+        "A",
+        "prepare on a set that is there, with other classes",
         "Already prepared, exit 0",
         f"{_PREPARED}test_what_has_changed_is_said_and_mended_by_overwrite",
         lambda folder: _again(folder, (2, 1, 0), 6, 'class 0 is "ground" in the prepared set'),
     ),
     Situation(
-        "A", "prepare on a set that is there, with other images",
+        "A",
+        "prepare on a set that is there, with other images",
         "Already prepared, exit 0",
         f"{_PREPARED}test_what_has_changed_is_said_and_mended_by_overwrite",
         lambda folder: _again(folder, (0, 1, 2), 8, "is new in"),
     ),
     Situation(
-        "A", "prepare on a set that is there, with a copy of its files", "right",
-        f"{_PREPARED}test_the_same_again_is_left_alone", _same_again,
+        "A",
+        "prepare on a set that is there, with a copy of its files",
+        "right",
+        f"{_PREPARED}test_the_same_again_is_left_alone",
+        _same_again,
     ),
     Situation(
-        "I", "prepare --overwrite killed with the old set aside, and a retry that fails",
+        "I",
+        "prepare --overwrite killed with the old set aside, and a retry that fails",
         "neither the old set nor a new one",
-        f"{_PREPARED}test_the_next_start_says_what_it_brought_back", _killed_overwrite,
+        f"{_PREPARED}test_the_next_start_says_what_it_brought_back",
+        _killed_overwrite,
     ),
     Situation(
-        "I", "the scratch folder of a killed preparation",
+        "I",
+        "the scratch folder of a killed preparation",
         "left for ever",
-        f"{_PREPARED}test_the_next_start_says_what_it_brought_back", _leftovers,
+        f"{_PREPARED}test_the_next_start_says_what_it_brought_back",
+        _leftovers,
     ),
-)  # fmt: skip
+)

@@ -9,7 +9,8 @@ from scipy import stats
 from experiments.readme_tables import page, run_table
 from experiments.robustness.field_reports.situation import ROOT, Seen, Situation, check, right
 from jaxseg.data import loader
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.settings import Augment
+from jaxseg.data.augment.transforms import Transform
 from jaxseg.metrics import probability
 from jaxseg.runtime.mesh import by_process
 
@@ -81,7 +82,7 @@ def _order(count: int, batches: int = 3, position: int = 0) -> list[list[int]]:
         loader.train_iterator(
             _Numbers(),  # type: ignore[arg-type]
             batch_size=8,
-            augment=Augment((4, 4), (1.0, 1.0)),
+            transform=Transform((4, 4), Augment(scale_range=(1.0, 1.0))),
             seed=0,
             threads=0,
             prefetch=1,
@@ -141,28 +142,61 @@ _AREA = "tests/metrics/test_probability.py::"
 _LOADER = "tests/data/test_loader.py::test_processes_share_out_the_same_batch"
 _RECORDS = "tests/experiments/test_run_table.py::"
 SITUATIONS = (
-    Situation("H", "area under the ROC curve of saturated scores",
-              "wrong, silently: up to 28 points off",
-              _AREA + "test_auc_is_scikit_learns_whatever_the_scores", _saturated),
-    Situation("H", "area under the ROC curve of scores that float32 rounds to 1",
-              "wrong, silently: ties of most scores",
-              _AREA + "test_the_other_probability_orders_what_float32_rounds_to_1",
-              _rounded_to_one),
-    Situation("H", "calibration error of a confident network",
-              "0.008 points off a value of 0.010, by the width of a bin",
-              _AREA + "test_calibration_error_of_confident_networks", _confident_calibration),
-    Situation("H", "shares of a batch, joined over processes",
-              "wrong, silently: examples 0, 2, 4, 6, 1, 3, 5, 7, so other dropout masks",
-              _LOADER, _shares),
-    Situation("H", "a run that goes on with another number of processes",
-              "wrong, silently: the same examples in another order", _LOADER, _other_number),
-    Situation("H", "devices of a pod in the order of its network",
-              "not tested on a pod, as none was available: the order was JAX's",
-              "tests/runtime/test_processes.py::"
-              "test_devices_of_a_process_lie_side_by_side_in_the_order_of_processes", _pod),
-    Situation("H", "records without the number of their runs", "said nowhere",
-              _RECORDS + "test_every_record_says_from_how_many_runs_its_number_comes",
-              _runs_of_records),
-    Situation("H", "README's figure of the quick start", "73.2 alone, where a clone gave 82.6",
-              _RECORDS + "test_the_quick_start_is_a_range_over_its_runs", _quick_start),
-)  # fmt: skip
+    Situation(
+        "H",
+        "area under the ROC curve of saturated scores",
+        "wrong, silently: up to 28 points off",
+        _AREA + "test_auc_is_scikit_learns_whatever_the_scores",
+        _saturated,
+    ),
+    Situation(
+        "H",
+        "area under the ROC curve of scores that float32 rounds to 1",
+        "wrong, silently: ties of most scores",
+        _AREA + "test_the_other_probability_orders_what_float32_rounds_to_1",
+        _rounded_to_one,
+    ),
+    Situation(
+        "H",
+        "calibration error of a confident network",
+        "0.008 points off a value of 0.010, by the width of a bin",
+        _AREA + "test_calibration_error_of_confident_networks",
+        _confident_calibration,
+    ),
+    Situation(
+        "H",
+        "shares of a batch, joined over processes",
+        "wrong, silently: examples 0, 2, 4, 6, 1, 3, 5, 7, so other dropout masks",
+        _LOADER,
+        _shares,
+    ),
+    Situation(
+        "H",
+        "a run that goes on with another number of processes",
+        "wrong, silently: the same examples in another order",
+        _LOADER,
+        _other_number,
+    ),
+    Situation(
+        "H",
+        "devices of a pod in the order of its network",
+        "not tested on a pod, as none was available: the order was JAX's",
+        "tests/runtime/test_processes.py::"
+        "test_devices_of_a_process_lie_side_by_side_in_the_order_of_processes",
+        _pod,
+    ),
+    Situation(
+        "H",
+        "records without the number of their runs",
+        "said nowhere",
+        _RECORDS + "test_every_record_says_from_how_many_runs_its_number_comes",
+        _runs_of_records,
+    ),
+    Situation(
+        "H",
+        "README's figure of the quick start",
+        "73.2 alone, where a clone gave 82.6",
+        _RECORDS + "test_the_quick_start_is_a_range_over_its_runs",
+        _quick_start,
+    ),
+)

@@ -164,20 +164,29 @@ _TEST = (
 _MADE: tuple[tuple[str, str, Callable[[pathlib.Path], Seen]], ...] = (
     ("mIoU averaged over batches", "Lightning-AI/torchmetrics#2558", _set_not_batches),
     ("40 classes in uint8 masks", "open-mmlab/mmsegmentation#3583", _many_classes),
-    ("void pixels in the mean of the cross-entropy", "open-mmlab/mmsegmentation#886",
-     _void_in_the_mean),
+    (
+        "void pixels in the mean of the cross-entropy",
+        "open-mmlab/mmsegmentation#886",
+        _void_in_the_mean,
+    ),
     ("a batch without any valid pixel", "ultralytics/ultralytics#25096", _all_void),
     ("void pixels in Dice's denominator", "open-mmlab/mmsegmentation#1088", _dice_of_void),
     ("label smoothing of void pixels", "pytorch/pytorch#73205", _smoothed_void),
-    ("Dice of a large map in float16", "qubvel-org/segmentation_models.pytorch#463",
-     _half_precision_dice),
+    (
+        "Dice of a large map in float16",
+        "qubvel-org/segmentation_models.pytorch#463",
+        _half_precision_dice,
+    ),
     ("focal loss with class weights", "kornia/kornia#875", _focal_weights),
-    ("batch norm of one value, in ASPP's pooled branch",
-     "jfzhang95/pytorch-deeplab-xception#41", _one_value_norm),
+    (
+        "batch norm of one value, in ASPP's pooled branch",
+        "jfzhang95/pytorch-deeplab-xception#41",
+        _one_value_norm,
+    ),
     ("a label that names no class", "google-deepmind/optax#1185", _label_out_of_range),
     ("a class that no image has", "MIC-DKFZ/nnUNet#1700", _absent_class),
     ("Hausdorff distance of a class that is missed", "Project-MONAI/MONAI#9095", _missed_distance),
-)  # fmt: skip
+)
 _BEFORE = {
     "Hausdorff distance of a class that is missed": "wrong, silently: dropped from the mean; the "
     "report did not say how many",

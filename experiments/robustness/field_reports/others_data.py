@@ -12,7 +12,8 @@ from PIL import Image
 
 from experiments.robustness.field_reports.situation import Seen, Situation, check, refusal, right
 from jaxseg.data import frames, loader
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.settings import Augment
+from jaxseg.data.augment.transforms import Transform
 from jaxseg.data.builders import folder as own_folder
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.pairing import pairs
@@ -95,7 +96,7 @@ def _colours_in_order(folder: pathlib.Path) -> Seen:
     red = np.zeros((6, 6, 3), np.uint8)
     red[..., 0] = 200
     _write(folder / "red.png", red)
-    view, _ = Augment((6, 6), (1.0, 1.0), flip=False).apply(
+    view, _ = Transform((6, 6), Augment(scale_range=(1.0, 1.0), flip=False)).apply(
         np.random.default_rng(0), photos.read(folder / "red.png"), np.zeros((6, 6), np.uint8)
     )
     return right((view == red).all(), f"red, green, blue of a view: {view[0, 0].tolist()}")
@@ -106,15 +107,20 @@ def _no_new_ids(_: pathlib.Path) -> Seen:
     rng = np.random.default_rng(0)
     label = rng.choice(np.array([0, 3, 9], np.uint8), (40, 50))
     image = np.zeros((40, 50, 3), np.uint8)
-    augment = Augment((32, 32), (0.3, 2.7), rotation=40, elastic=4)
-    ids = {int(i) for n in range(40) for i in np.unique(augment.apply(
-        np.random.default_rng(n), image, label)[1])}  # fmt: skip
+    augment = Transform((32, 32), Augment(scale_range=(0.3, 2.7), rotation=40, elastic=4))
+    ids = {
+        int(i)
+        for n in range(40)
+        for i in np.unique(augment.apply(np.random.default_rng(n), image, label)[1])
+    }
     return right(ids == {0, 3, 9, IGNORE}, f"ids of 40 views: {sorted(ids)}")
 
 
 def _crop_beyond_the_image(_: pathlib.Path) -> Seen:
     """What a crop has beyond a small image is void in the mask, the mean in the image."""
-    augment = Augment((12, 12), (1.0, 1.0), flip=False, mean=(10.0, 20.0, 30.0))
+    augment = Transform(
+        (12, 12), Augment(scale_range=(1.0, 1.0), flip=False), mean=(10.0, 20.0, 30.0)
+    )
     image, label = np.full((5, 6, 3), 99, np.uint8), np.ones((5, 6), np.uint8)
     view, mask = augment.apply(np.random.default_rng(0), image, label)
     beyond = mask == IGNORE
@@ -139,8 +145,13 @@ def _views_of_workers(_: pathlib.Path) -> Seen:
 
     def views(threads: int) -> list[bytes]:
         batches = loader.train_iterator(
-            _Numbered(), batch_size=3, augment=Augment((8, 8)), seed=0, threads=threads, prefetch=8  # type: ignore[arg-type]
-        )  # fmt: skip
+            _Numbered(),  # type: ignore[arg-type]
+            batch_size=3,
+            transform=Transform((8, 8)),
+            seed=0,
+            threads=threads,
+            prefetch=8,
+        )
         return [image.tobytes() for _ in range(6) for image in next(batches)["image"]]
 
     one, four = views(0), views(4)
@@ -156,11 +167,19 @@ def _shared_evaluation(_: pathlib.Path) -> Seen:
             source, 7, frames.Framing((30, 30), (8, 8)), batch_size=count, multiple=count, threads=1
         )
         shares = [
-            [b["index"] for b in loader.eval_batches(
-                source, groups, pad_value=(0, 0, 0), process_index=p, process_count=count,
-                threads=0)]
+            [
+                b["index"]
+                for b in loader.eval_batches(
+                    source,
+                    groups,
+                    pad_value=(0, 0, 0),
+                    process_index=p,
+                    process_count=count,
+                    threads=0,
+                )
+            ]
             for p in range(count)
-        ]  # fmt: skip
+        ]
         seen = sorted(int(i) for share in shares for index in share for i in index if i >= 0)
         check(seen == list(range(7)), f"{count} processes saw {seen}")
         check(len({len(share) for share in shares}) == 1, "processes with fewer batches would wait")

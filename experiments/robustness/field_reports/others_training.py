@@ -58,14 +58,22 @@ class _Reader(nn.Module):
         return {"logits": -((images[..., :1] - levels) ** 2)}
 
 
+_PIXELS = config.Normalisation((0.0,) * 3, (100.0,) * 3)
+
+
 def _evaluated(batch_size: int, **fields: object) -> Evaluation:
     protocol = config.Eval(batch_size=batch_size, **fields)  # type: ignore[arg-type]
-    model, black, hundred = _Reader(), (0.0,) * 3, (100.0,) * 3
     variables = {"params": {"levels": jnp.arange(3.0)}}
     return split.evaluate(
-        model, variables, _Squares(), protocol=protocol, mean=black, std=hundred,  # type: ignore[arg-type]
-        crop=(8, 8), threads=0, progress=False,
-    )  # fmt: skip
+        _Reader(),
+        variables,
+        _Squares(),  # type: ignore[arg-type]
+        protocol=protocol,
+        normalisation=_PIXELS,
+        crop=(8, 8),
+        threads=0,
+        progress=False,
+    )
 
 
 def _last_batch(_: pathlib.Path) -> Seen:
@@ -123,15 +131,19 @@ def _fit(
         experiment = config.Experiment(
             model=_Reader(),
             data=config.Data(
-                name="squares", batch_size=2, crop_size=(8, 8), scale_range=(1.0, 1.0),
-                flip=False, mean=(0.0,) * 3, std=(100.0,) * 3, threads=0,
+                name="squares",
+                batch_size=2,
+                crop_size=(8, 8),
+                augment=config.Augment(scale_range=(1.0, 1.0), flip=False),
+                normalisation=_PIXELS,
+                threads=0,
             ),
             optim=config.Optim(learning_rate=0.1, schedule="step", decay_steps=(1,)),
             train=config.Train(
                 steps=last, log_every=1, checkpoint_every=1, eval_every=0, ema_decay=0.5, pictures=0
             ),
             eval=config.Eval(batch_size=4),
-        )  # fmt: skip
+        )
         with contextlib.redirect_stderr(said):
             state = train.fit(experiment, folder, data=(source, source))  # type: ignore[arg-type]
     assert state is not None
@@ -173,17 +185,29 @@ _MADE: tuple[tuple[str, str, Callable[[pathlib.Path], Seen]], ...] = (
     ("images that do not fill the last batch of an evaluation", "google/flax#263", _last_batch),
     ("windows larger than the image", "open-mmlab/mmsegmentation#389", _small_image),
     ("mIoU that depends on the batch size", "pytorch/vision#7644", _company),
-    ("images of which no pixel is valid", "GeorgeSeif/Semantic-Segmentation-Suite#175",
-     _nothing_to_learn),
+    (
+        "images of which no pixel is valid",
+        "GeorgeSeif/Semantic-Segmentation-Suite#175",
+        _nothing_to_learn,
+    ),
     ("flips of left and right classes", "huggingface/datasets#8522", _left_and_right),
     ("poly schedule beyond its last step", "VainF/DeepLabV3Plus-Pytorch#59", _poly_beyond_the_end),
-    ("learning rate after a resume", "ultralytics/yolov5#292",
-     _resumed(_rates, "rates with and without a stop after step 2")),
-    ("average and weights after a resume", "Megvii-BaseDetection/YOLOX#1318",
-     _resumed(_average, "average and weights to the last bit")),
-    ("steps logged twice after a resume", "catalyst-team/catalyst#970",
-     _resumed(_steps, "steps in the log")),
-)  # fmt: skip
+    (
+        "learning rate after a resume",
+        "ultralytics/yolov5#292",
+        _resumed(_rates, "rates with and without a stop after step 2"),
+    ),
+    (
+        "average and weights after a resume",
+        "Megvii-BaseDetection/YOLOX#1318",
+        _resumed(_average, "average and weights to the last bit"),
+    ),
+    (
+        "steps logged twice after a resume",
+        "catalyst-team/catalyst#970",
+        _resumed(_steps, "steps in the log"),
+    ),
+)
 _BEFORE = {
     "images of which no pixel is valid": "silent: loss 0 to the end, exit 0",
     "flips of left and right classes": "wrong, silently: mirrored labels were kept",

@@ -18,7 +18,7 @@ from jaxseg.inference import predictor
 from jaxseg.types import Variables
 
 _LABELS = LabelSpec(("ground", "red", "blue"), voc_palette(3), {0: 0, 1: 1, 2: 2})
-_MEAN = _STD = (127.5, 127.5, 127.5)
+_PIXELS = config.Normalisation()
 _CROP = (33, 33)
 _TEST = "tests/evaluation/test_same_numbers.py::test_whole_images_count_the_same_whoever_asks"
 
@@ -67,9 +67,15 @@ def _variables() -> Variables:
 def _counts(examples: list[dict], protocol: config.Eval) -> np.ndarray:
     """int64 [N, 3, 3] as evaluate has them."""
     found = split.evaluate(
-        _Context(), _variables(), cast(Any, _Files(examples)), protocol=protocol, mean=_MEAN,
-        std=_STD, crop=_CROP, threads=0, progress=False,
-    )  # fmt: skip
+        _Context(),
+        _variables(),
+        cast(Any, _Files(examples)),
+        protocol=protocol,
+        normalisation=_PIXELS,
+        crop=_CROP,
+        threads=0,
+        progress=False,
+    )
     assert found.per_image is not None
     return found.per_image.matrices()
 
@@ -89,9 +95,16 @@ def _predicted_files(folder: pathlib.Path) -> Seen:
     for example in examples:
         Image.fromarray(example["image"]).save(folder / f"{example['name']}.png")
     predict.run(
-        _variables(), _Context(), _LABELS, [folder], folder / "out", config.Eval(), _MEAN, _STD,
-        crop=_CROP, progress=False,
-    )  # fmt: skip
+        _variables(),
+        _Context(),
+        _LABELS,
+        [folder],
+        folder / "out",
+        config.Eval(),
+        _PIXELS,
+        crop=_CROP,
+        progress=False,
+    )
     counts = np.zeros((len(examples), 3, 3), np.int64)
     for count, example in zip(counts, examples, strict=True):
         ids = np.asarray(Image.open(folder / "out" / "labels" / f"{example['name']}.png"))
@@ -138,21 +151,42 @@ def _few_frames(folder: pathlib.Path) -> Seen:
 
 
 SITUATIONS = (
-    Situation("B", "an image beside one larger image", "mIoU 87.40 alone, 87.27 beside it",
-              _TEST, _beside_a_larger_image),
-    Situation("B", "mIoU from the PNGs of predict", "89.40, where evaluate said 87.27",
-              _TEST, _predicted_files),
+    Situation(
+        "B",
+        "an image beside one larger image",
+        "mIoU 87.40 alone, 87.27 beside it",
+        _TEST,
+        _beside_a_larger_image,
+    ),
+    Situation(
+        "B",
+        "mIoU from the PNGs of predict",
+        "89.40, where evaluate said 87.27",
+        _TEST,
+        _predicted_files,
+    ),
     Situation("B", "another batch size, of images of several frames", "right", _TEST, _batch_sizes),
-    Situation("B", "an image that is larger than eval.size",
-              "refused by evaluate, predicted by predict",
-              "tests/evaluation/test_evaluate.py::"
-              "test_an_image_that_is_larger_than_the_frame_of_the_protocol_has_its_own",
-              _larger_than_the_protocol),
-    Situation("B", "a thousand sizes", "a frame for the largest of the split",
-              "tests/data/test_frames.py", _few_frames),
-    Situation("I", "one photo is too large, and XLA says so in other words",
-              "a traceback, and no other photo is predicted",
-              "tests/inference/test_predict.py::"
-              "test_an_image_that_does_not_fit_into_memory_does_not_stop_the_others",
-              _out_of_memory),
-)  # fmt: skip
+    Situation(
+        "B",
+        "an image that is larger than eval.size",
+        "refused by evaluate, predicted by predict",
+        "tests/evaluation/test_evaluate.py::"
+        "test_an_image_that_is_larger_than_the_frame_of_the_protocol_has_its_own",
+        _larger_than_the_protocol,
+    ),
+    Situation(
+        "B",
+        "a thousand sizes",
+        "a frame for the largest of the split",
+        "tests/data/test_frames.py",
+        _few_frames,
+    ),
+    Situation(
+        "I",
+        "one photo is too large, and XLA says so in other words",
+        "a traceback, and no other photo is predicted",
+        "tests/inference/test_predict.py::"
+        "test_an_image_that_does_not_fit_into_memory_does_not_stop_the_others",
+        _out_of_memory,
+    ),
+)

@@ -24,10 +24,13 @@ def _other_processes(folder: pathlib.Path, *own: tuple[str, ...]) -> Seen:
     both = [
         subprocess.Popen(
             [sys.executable, *shared, f"--process={i}", *flags_of_one],
-            cwd=situation.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=situation.ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for i, flags_of_one in enumerate(own)
-    ]  # fmt: skip
+    ]
     ended = []
     for process in both:
         out, err = process.communicate(timeout=120)
@@ -39,11 +42,12 @@ def _other_processes(folder: pathlib.Path, *own: tuple[str, ...]) -> Seen:
 
 SITUATIONS = (
     Situation(
-        "J", "two processes of one run with other learning rates",
+        "J",
+        "two processes of one run with other learning rates",
         "they trained together, exit 0",
         "tests/workdir/test_same_start.py::test_two_processes_with_other_flags_or_data_do_not_train",
         lambda folder: _other_processes(
             folder, ("--config.optim.learning_rate=0.002",), ("--config.optim.learning_rate=0.5",)
         ),
     ),
-)  # fmt: skip
+)

@@ -12,7 +12,7 @@ from experiments.pspnet import voc as pspnet_voc
 from experiments.refinenet import voc
 from experiments.robustness.field_reports import situation
 from experiments.robustness.field_reports.situation import Seen, Situation
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.transforms import Transform
 from jaxseg.inference import own_border, protocols
 from jaxseg.models.unet import UNet
 from jaxseg.training import optim
@@ -39,14 +39,9 @@ def _wrong_margin(folder: pathlib.Path) -> Seen:
 
 def _refinenet(folder: pathlib.Path) -> Seen:
     data = voc.get_config().data
-    augment = Augment(
-        data.crop_size,
-        scale_range=data.scale_range,
-        scale_step=data.scale_step,
-        short_side=data.short_side,
-    )
+    transform = Transform(data.crop_size, data.augment)
     rng = np.random.default_rng(0)
-    scales = [float(augment.draw(rng, 333, 500).scale) for _ in range(100)]
+    scales = [float(transform.draw(rng, 333, 500).scale) for _ in range(100)]
     wanted = 0.84 * 450 / 333, 1.56 * 450 / 333
     near = abs(min(scales) - wanted[0]) < 0.01 and abs(max(scales) - wanted[1]) < 0.01
     return situation.right(near, f"500 x 333 is seen at {min(scales):.2f} to {max(scales):.2f}")
@@ -66,7 +61,7 @@ def _encnet(folder: pathlib.Path) -> Seen:
     experiment = pascal_context.get_config()
     found = experiment.eval
     return situation.right(
-        (found.fusion, found.flip, found.long_side, experiment.data.long_side)
+        (found.fusion, found.flip, found.long_side, experiment.data.augment.long_side)
         == ("exp", True, 520, 520),
         "long side 520 in training and evaluation, flip, exp of the logits' sum",
     )

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 from absl import flags
 
+from experiments.ablation import ablation
 from experiments.robustness.field_reports import situation
 from experiments.robustness.field_reports.situation import Seen, Situation
 from jaxseg import config
 from jaxseg.backbones import resnet
-from jaxseg.cli import config_check, flag_check
+from jaxseg.checks import effect
+from jaxseg.checks import experiment as checks
+from jaxseg.cli import flag_check
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.norm import Norm
@@ -46,9 +49,7 @@ def _experiment(classes: int = 3, **fields: Any) -> config.Experiment:
     data = config.Data(name="folder/own", batch_size=4, crop_size=(33, 33))
     built = config.Experiment(model, data, train=config.Train(steps=6))
     for path, value in fields.items():
-        part, _, name = path.partition("__")
-        changed = dataclasses.replace(getattr(built, part), **{name: value})
-        built = dataclasses.replace(built, **{part: changed})
+        built = ablation.with_change(built, {path.replace("__", "."): value})
     return built
 
 
@@ -64,10 +65,10 @@ def _one_class(folder: pathlib.Path) -> Seen:
 
 def _pixels_of_one(folder: pathlib.Path) -> Seen:
     return _refused(
-        "--config.data.mean=123.675,116.28,103.53",
-        "--config.data.std=58.395,57.12,57.375",
-        data__mean=(0.485, 0.456, 0.406),
-        data__std=(0.229, 0.224, 0.225),
+        "--config.data.normalisation.mean=123.675,116.28,103.53",
+        "--config.data.normalisation.std=58.395,57.12,57.375",
+        data__normalisation__mean=(0.485, 0.456, 0.406),
+        data__normalisation__std=(0.229, 0.224, 0.225),
     )
 
 
@@ -90,12 +91,12 @@ def _all_at_once(folder: pathlib.Path) -> Seen:
         "--config.loss.class_weights",
         "--config.model.num_classes=3",
         "--config.eval.examples=0",
-        "--config.data.scale_range=0.5,2.0",
+        "--config.data.augment.scale_range=0.5,2.0",
         "--config.train.keep=3",
         "multiple of 3",
         classes=4,
         loss__class_weights=(1.0,) * 11,
-        data__scale_range=(2.0, 0.5),
+        data__augment__scale_range=(2.0, 0.5),
         train__keep=0,
         train__accumulate=3,
         eval__examples=9,
@@ -157,27 +158,29 @@ def _command(line: str, *words: str) -> Seen:
     known = flags.FlagValues()
     for name in ("workdir", "mode", "config"):
         flags.DEFINE_string(name, None, "", flag_values=known)
-    found = flag_check.faults(["main", *line.split()], known, {"data.flip"})
+    found = flag_check.faults(["main", *line.split()], known, {"data.augment.flip"})
     situation.check(len(found) == 1, f"{len(found)} lines for {line}")
     return situation.clear_message(found[0], *words)
 
 
 def _no_effect(folder: pathlib.Path) -> Seen:
     built = _experiment(eval__crop_size=(33, 33))
-    (line,) = flag_check.without_effect(
+    (line,) = effect.without_effect(
         built, {"eval.crop_size": (33, 33)}, config.Experiment(built.model)
     )
     return situation.clear_message(line, "changes nothing", "--config.eval.sliding=True")
 
 
 def _reversed(folder: pathlib.Path) -> Seen:
-    faults, _ = config_check.examine(_experiment(data__scale_range=(2.0, 0.5)))
-    return situation.clear_message(faults[0], "--config.data.scale_range=0.5,2.0")
+    faults, _ = checks.examine(_experiment(data__augment__scale_range=(2.0, 0.5)), "train")
+    return situation.clear_message(faults[0], "--config.data.augment.scale_range=0.5,2.0")
 
 
 def _uneven(folder: pathlib.Path) -> Seen:
-    built = _experiment(data__scale_range=(0.5, 1.1), data__scale_step=0.25)
-    return situation.clear_message(config_check.examine(built)[0][0], "--config.data.scale_step=")
+    built = _experiment(data__augment__scale_range=(0.5, 1.1), data__augment__scale_step=0.25)
+    return situation.clear_message(
+        checks.examine(built, "train")[0][0], "--config.data.augment.scale_step="
+    )
 
 
 def _of(letter: str, name: str, before: str, test: str, run: Any) -> Situation:
@@ -194,7 +197,7 @@ SITUATIONS: tuple[Situation, ...] = (
     ),
     _of(
         "G",
-        "data.mean=0.485,... and data.std=0.229,...",
+        "data.normalisation.mean=0.485,... and data.normalisation.std=0.229,...",
         "white became 1111; trained, exit 0",
         f"{TESTS}test_mean_and_deviation_are_of_pixels_from_0_to_255",
         _pixels_of_one,
@@ -248,10 +251,12 @@ SITUATIONS: tuple[Situation, ...] = (
     _of("G", "a scale_step that does not fill its range", "another step, exit 0", ALONE, _uneven),
     _of(
         "G",
-        "--config.data.flip False",
+        "--config.data.augment.flip False",
         "'False' is not a flag; see --help",
         FLAGS,
-        lambda folder: _command("--config.data.flip False", "--config.data.flip=False"),
+        lambda folder: _command(
+            "--config.data.augment.flip False", "--config.data.augment.flip=False"
+        ),
     ),
     _of(
         "G",

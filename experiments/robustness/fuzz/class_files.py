@@ -18,8 +18,28 @@ _FORMS = {
     "i.json": '{"categories": [{"id": 1, "name": "sky"}, {"id": 2, "name": "road"}]}\n',
     "j.json": '[{"id": 0, "name": "sky", "color": [70, 130, 180]}, {"id": 1, "name": "road"}]\n',
 }
-_PARTS = ("\ufeff", "\r\n", "\t", "\x00", ",", ";", ":", "#", " ", "256", "-1", "void", "é", "1e3",
-          "name", "id", "sky", '"', "#fff", "0,0,0")  # fmt: skip
+_PARTS = (
+    "\ufeff",
+    "\r\n",
+    "\t",
+    "\x00",
+    ",",
+    ";",
+    ":",
+    "#",
+    " ",
+    "256",
+    "-1",
+    "void",
+    "é",
+    "1e3",
+    "name",
+    "id",
+    "sky",
+    '"',
+    "#fff",
+    "0,0,0",
+)
 
 
 def use(number: int, folder: pathlib.Path) -> None:

@@ -17,9 +17,9 @@ from jax.sharding import Mesh
 from experiments.robustness.faults import small
 from jaxseg import config
 from jaxseg.backbones import resnet, vgg
-from jaxseg.cli import config_check
+from jaxseg.checks import experiment as checks
 from jaxseg.data import class_sampling, loader
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.transforms import Transform
 from jaxseg.inference import infer
 from jaxseg.inference.predictor import framing_of
 from jaxseg.inspection import valid_taps
@@ -138,7 +138,8 @@ class Runs:
         tree: Any = dataclasses.replace(self._base, model=model)
         for path, value in values:
             tree = with_value(tree, path, value)
-        config_check.check(tree)
+        checks.check(tree)
+        checks.check(tree, "train")
         self._train(tree)
 
     def _once(self, what: str, parts: tuple[Any, ...], do: Callable[[], object]) -> None:
@@ -161,7 +162,14 @@ class Runs:
         plan = class_sampling.make_plan(training, duplicate=data.duplicate, balance=data.balance)
         self._once("views", (data, e.loss.boundary, e.loss.boundary_sigma), lambda: _views(e))
         part = e.train.accumulate, e.train.ema_decay, e.train.steps
-        shapes = e.model, data.crop_size, data.batch_size, e.loss, e.optim, data.mean, data.std
+        shapes = (
+            e.model,
+            data.crop_size,
+            data.batch_size,
+            e.loss,
+            e.optim,
+            data.normalisation,
+        )
         self._once("step", shapes + part, lambda: _step(e))
         self._once("batch", (data, e.loss, e.train.seed), lambda: _batch(e, training, plan, mesh))
         self._once("evaluation", (e.model, e.eval), lambda: _evaluation(e, test))
@@ -169,10 +177,8 @@ class Runs:
 
 
 def _views(e: config.Experiment) -> None:
-    names = {field.name for field in dataclasses.fields(Augment)}
-    both = {f.name: getattr(part, f.name) for part in (e.data, e.loss)
-            for f in dataclasses.fields(part) if f.name in names}  # fmt: skip
-    Augment(**both)
+    loss, pixels = e.loss, e.data.normalisation
+    Transform(e.data.crop_size, e.data.augment, pixels.mean, loss.boundary, loss.boundary_sigma)
 
 
 def _step(e: config.Experiment) -> None:
@@ -194,7 +200,7 @@ def _batch(
 ) -> None:
     """One batch as the loop gets it, where it is small."""
     data = e.data
-    if max(*data.crop_size, data.batch_size) > _LARGEST or max(data.scale_range) > 4:
+    if max(*data.crop_size, data.batch_size) > _LARGEST or max(data.augment.scale_range) > 4:
         return
     if data.threads > 8 or data.prefetch > 64:
         return
@@ -205,7 +211,10 @@ def _evaluation(e: config.Experiment, test: loader.Source) -> None:
     """The shapes of the predictions of one batch, and the lines on what is out of reach."""
     frame = framing_of(e).of(test.largest)
     predict = infer.make_predictions(
-        e.model, e.eval, e.data.mean, e.data.std, test.labels.num_classes
+        e.model,
+        e.eval,
+        e.data.normalisation,
+        test.labels.num_classes,
     )
     seen = e.eval.crop_size if e.eval.sliding else frame
     if (

@@ -36,8 +36,16 @@ def make(folder: pathlib.Path, experiment: config.Experiment) -> None:
     environment.describe_run(experiment, folder, pathlib.Path(__file__), 0)
     writer = log.Writer(folder, 0)
     for step in range(5, _STEP + 1, 5):
-        writer.write("train", step, {"loss": 1 / step, "learning_rate": 0.1,
-                                     "images_per_second": 9.5, "gradient_norm": 1.0})  # fmt: skip
+        writer.write(
+            "train",
+            step,
+            {
+                "loss": 1 / step,
+                "learning_rate": 0.1,
+                "images_per_second": 9.5,
+                "gradient_norm": 1.0,
+            },
+        )
         means = dict.fromkeys(("miou", "pixel_accuracy", "mean_accuracy", "fwiou"), 0.5)
         writer.write("eval", step, {**means, "iou": {"sky": 0.5, "road": None}, "absent": []})
     writer.close()
@@ -45,8 +53,13 @@ def make(folder: pathlib.Path, experiment: config.Experiment) -> None:
     images = [{"index": i, "name": f"a/{i}", "miou": 0.5, "pixel_accuracy": 0.5} for i in range(2)]
     kept = per_image.gather(("a/0", "a/1"), 2, map(per_image.entries, counts))
     found = Evaluation(counts.sum(axis=0), images, 1.5, kept)
-    record = {"step": _STEP, "weights": None, "data": "set", "split": "val",
-              "environment": environment.environment()}  # fmt: skip
+    record = {
+        "step": _STEP,
+        "weights": None,
+        "data": "set",
+        "split": "val",
+        "environment": environment.environment(),
+    }
     (folder / "eval" / "val").mkdir(parents=True)
     per_image.write(folder / "eval" / "val.npz", kept)
     log.write_json(folder / "eval" / "val.json", record | to_json(found, _LABELS))

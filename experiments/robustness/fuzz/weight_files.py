@@ -67,8 +67,10 @@ def _tflite(path: pathlib.Path) -> None:
         tflite.BufferStart(builder)
         tflite.BufferAddData(builder, data)
         buffers.append(tflite.BufferEnd(builder))
-        text, shape = builder.CreateString(name), builder.CreateNumpyVector(
-            np.asarray(array.shape, np.int32))  # fmt: skip
+        text, shape = (
+            builder.CreateString(name),
+            builder.CreateNumpyVector(np.asarray(array.shape, np.int32)),
+        )
         tflite.TensorStart(builder)
         tflite.TensorAddName(builder, text)
         tflite.TensorAddShape(builder, shape)

@@ -80,9 +80,12 @@ def _png_depths() -> Iterator[Entry]:
 
 def _png_others() -> Iterator[Entry]:
     for name, values, bits, kind in (
-        ("grey8", _G, 8, png.GREY), ("grey2", _G >> 6, 2, png.GREY), ("rgb8", NOISE, 8, png.RGB),
-        ("rgb16", WIDE, 16, png.RGB), ("grey16", WIDE[..., 1], 16, png.GREY),
-    ):  # fmt: skip
+        ("grey8", _G, 8, png.GREY),
+        ("grey2", _G >> 6, 2, png.GREY),
+        ("rgb8", NOISE, 8, png.RGB),
+        ("rgb16", WIDE, 16, png.RGB),
+        ("grey16", WIDE[..., 1], 16, png.GREY),
+    ):
         right = to_eight(values, 2**bits - 1)
         right = right if right.ndim == 3 else grey(right)
         yield Entry(f"png_{name}_adam7.png", png.encode(values, bits, kind, interlaced=True), right)
@@ -111,8 +114,11 @@ def _png_others() -> Iterator[Entry]:
     yield Entry("png_no_suffix_of_its_own.jpg", png.encode(NOISE, 8, png.RGB), NOISE)
     frames = {"save_all": True, "append_images": [Image.fromarray(NOISE[::-1].copy())]}
     yield Entry("png_animated.png", saved(NOISE, "PNG", frames), "animation of 2 frames")
-    yield Entry("png_index_beyond.png", png.encode(
-        _G, 8, png.PALETTE, png.palette(PALETTE[:4])), "palette index")  # fmt: skip
+    yield Entry(
+        "png_index_beyond.png",
+        png.encode(_G, 8, png.PALETTE, png.palette(PALETTE[:4])),
+        "palette index",
+    )
     whole = png.encode(NOISE, 8, png.RGB)
     yield Entry("png_cut.png", whole[:400], "truncated or damaged")
     yield Entry("png_header_only.png", whole[:20], "truncated or damaged")
@@ -137,11 +143,17 @@ def _jpegs() -> Iterator[Entry]:
     yield Entry("jpeg_444.jpg", plain, BLOCKS, off=2)
     dull = grey(BLOCKS[..., 0])  # coarser colours would run at the edges of coloured blocks
     yield Entry("jpeg_420.jpg", saved(dull, "JPEG", best | {"subsampling": 2}), dull, off=1)
-    yield Entry("jpeg_progressive.jpg", saved(
-        BLOCKS, "JPEG", best | {"progressive": True}), BLOCKS, off=2)  # fmt: skip
-    yield Entry("jpeg_restarts.jpg", cv2.imencode(
-        ".jpg", dull, [cv2.IMWRITE_JPEG_QUALITY, 100, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
-    )[1].tobytes(), dull, off=1)  # fmt: skip
+    yield Entry(
+        "jpeg_progressive.jpg", saved(BLOCKS, "JPEG", best | {"progressive": True}), BLOCKS, off=2
+    )
+    yield Entry(
+        "jpeg_restarts.jpg",
+        cv2.imencode(
+            ".jpg", dull, [cv2.IMWRITE_JPEG_QUALITY, 100, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
+        )[1].tobytes(),
+        dull,
+        off=1,
+    )
     yield Entry("jpeg_grey.jpg", saved(BLOCKS[..., 0], "JPEG", best), grey(BLOCKS[..., 0]))
     yield Entry("jpeg_rgb.jpg", saved(BLOCKS, "JPEG", best | {"keep_rgb": True}), BLOCKS)
     inks = np.dstack([BLOCKS, BLOCKS[::-1, :, 0]])
@@ -169,8 +181,9 @@ def _jpegs() -> Iterator[Entry]:
     frames = best | {"save_all": True, "append_images": [Image.fromarray(BLOCKS[::-1].copy())]}
     yield Entry("jpeg_of_a_phone.jpg", saved(BLOCKS, "MPO", frames), BLOCKS, off=2)
     yield Entry("jpeg_with_more_behind.jpg", plain + b"\0" * 100, BLOCKS, off=2)
-    yield Entry("jpeg_broken_exif.jpg", _with_app1(plain, b"Exif\0\0MM\0*\xff\xff\xff\xff"),
-                BLOCKS, off=2)  # fmt: skip
+    yield Entry(
+        "jpeg_broken_exif.jpg", _with_app1(plain, b"Exif\0\0MM\0*\xff\xff\xff\xff"), BLOCKS, off=2
+    )
     yield Entry("jpeg_cut.jpg", plain[: len(plain) // 2], "truncated or damaged")
 
 
@@ -204,8 +217,11 @@ def _others() -> Iterator[Entry]:
     frames = {"save_all": True, "append_images": [Image.fromarray(_G[::-1].copy())]}
     yield Entry("gif_animated.gif", saved(_G, "GIF", frames), "animation of 2 frames")
     whole = saved(indexed, "GIF")
-    at = whole.index(b"\x2c") if whole.count(b"\x2c") == 1 else whole.rindex(
-        b"\x2c" + struct.pack("<HHHH", 0, 0, 21, 13))  # fmt: skip
+    at = (
+        whole.index(b"\x2c")
+        if whole.count(b"\x2c") == 1
+        else whole.rindex(b"\x2c" + struct.pack("<HHHH", 0, 0, 21, 13))
+    )
     canvas = whole[:6] + struct.pack("<HH", 30, 30) + whole[10:]
     assert canvas[at : at + 1] == b"\x2c"
     yield Entry("gif_part_of_canvas.gif", canvas, "part of its canvas")

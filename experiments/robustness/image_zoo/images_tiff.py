@@ -33,8 +33,10 @@ def _tiff_depths() -> Iterator[Entry]:
     for bits in (1, 2, 4, 8):
         values = _G >> (8 - bits)
         right = grey(values * (255 // (2**bits - 1)))
-        for name, kind, shown in (("", tiff.BLACK_IS_ZERO, right),
-                                  ("_white0", tiff.WHITE_IS_ZERO, 255 - right)):  # fmt: skip
+        for name, kind, shown in (
+            ("", tiff.BLACK_IS_ZERO, right),
+            ("_white0", tiff.WHITE_IS_ZERO, 255 - right),
+        ):
             data = tiff.encode(tiff.page(values, kind, bits=bits))
             yield Entry(f"tiff_grey{bits}{name}.tif", data, shown)
     w = WIDE[..., 0]
@@ -54,9 +56,11 @@ def _tiff_depths() -> Iterator[Entry]:
     ramp = [int(v) * 257 for v in PALETTE.T.ravel()]
     data = tiff.encode(tiff.page(_G, tiff.PALETTE, {tiff.COLOURMAP: ramp}))
     yield Entry("tiff_palette8.tif", data, PALETTE[_G])
-    for name, values, kind in (("rgb", WIDE.astype(np.float32), tiff.RGB),
-                               ("grey", w.astype(np.float32), tiff.BLACK_IS_ZERO),
-                               ("double", w.astype(np.float64), tiff.BLACK_IS_ZERO)):  # fmt: skip
+    for name, values, kind in (
+        ("rgb", WIDE.astype(np.float32), tiff.RGB),
+        ("grey", w.astype(np.float32), tiff.BLACK_IS_ZERO),
+        ("double", w.astype(np.float64), tiff.BLACK_IS_ZERO),
+    ):
         yield Entry(f"tiff_float_{name}.tif", tiff.encode(tiff.page(values, kind)), "floating")
     for number in ("int8", "int16", "int32", "uint32"):
         data = tiff.encode(tiff.page(_G.astype(number), tiff.BLACK_IS_ZERO))
@@ -93,14 +97,26 @@ def _tiff_channels() -> Iterator[Entry]:
     data = tiff.encode(tiff.page(NOISE, tiff.BLACK_IS_ZERO))
     yield Entry("tiff_three_grey.tif", data, "3 channels")
     two = np.dstack([_G, ALPHA])
-    yield Entry("tiff_la8.tif", tiff.encode(tiff.page(two, tiff.BLACK_IS_ZERO, {
-        tiff.EXTRA: [2]})), on_white(grey(_G), ALPHA))  # fmt: skip
-    yield Entry("tiff_two_unknown.tif", tiff.encode(tiff.page(two, tiff.BLACK_IS_ZERO, {
-        tiff.EXTRA: [0]})), "2 channels")  # fmt: skip
-    yield Entry("tiff_la16.tif", tiff.encode(tiff.page(np.dstack([WIDE[..., 0], WIDE_ALPHA]),
-        tiff.BLACK_IS_ZERO, {tiff.EXTRA: [2]})), "2 channels of 16 bits")  # fmt: skip
-    yield Entry("tiff_planar.tif", tiff.encode(tiff.page(NOISE, tiff.RGB, {
-        tiff.PLANAR: [2]})), NOISE)  # fmt: skip
+    yield Entry(
+        "tiff_la8.tif",
+        tiff.encode(tiff.page(two, tiff.BLACK_IS_ZERO, {tiff.EXTRA: [2]})),
+        on_white(grey(_G), ALPHA),
+    )
+    yield Entry(
+        "tiff_two_unknown.tif",
+        tiff.encode(tiff.page(two, tiff.BLACK_IS_ZERO, {tiff.EXTRA: [0]})),
+        "2 channels",
+    )
+    yield Entry(
+        "tiff_la16.tif",
+        tiff.encode(
+            tiff.page(np.dstack([WIDE[..., 0], WIDE_ALPHA]), tiff.BLACK_IS_ZERO, {tiff.EXTRA: [2]})
+        ),
+        "2 channels of 16 bits",
+    )
+    yield Entry(
+        "tiff_planar.tif", tiff.encode(tiff.page(NOISE, tiff.RGB, {tiff.PLANAR: [2]})), NOISE
+    )
     yield Entry("tiff_cmyk.tif", tiff.encode(tiff.page(four, tiff.CMYK)), inks_as_rgb(four), off=1)
     planes = {tiff.PLANAR: [2]}
     data = tiff.encode(tiff.page(four, tiff.RGB, planes | {tiff.EXTRA: [2]}))

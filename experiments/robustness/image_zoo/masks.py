@@ -25,8 +25,7 @@ def _png_ids() -> Iterator[Entry]:
     for bits in (1, 2, 4, 8, 16):
         ids = IDS % 2 if bits == 1 else _MANY if bits == 16 else IDS
         yield Entry(f"m_png{bits}.png", png.encode(ids, bits, png.GREY), ids)
-        yield Entry(f"m_png{bits}_adam7.png", png.encode(
-            ids, bits, png.GREY, interlaced=True), ids)  # fmt: skip
+        yield Entry(f"m_png{bits}_adam7.png", png.encode(ids, bits, png.GREY, interlaced=True), ids)
         keyed = png.encode(ids, bits, png.GREY, png.transparent(1))
         yield Entry(f"m_png{bits}_key.png", keyed, ids)  # a number is an id, transparent or not
         if bits < 16:
@@ -89,12 +88,15 @@ def _colours() -> Iterator[Entry]:
         ("clear_parts", png.encode(np.dstack([_COLOURED, SHAPE]), 8, png.RGBA), "transparent in"),
         ("palette", png.encode(IDS, 8, png.PALETTE, png.palette(_PALETTE)), IDS),
         ("palette_clear", png.encode(IDS, 2, png.PALETTE, png.palette(_PALETTE), clear), IDS),
-        ("palette_alike", png.encode(of_shape, 8, png.PALETTE, png.palette(same), clear),
-         "differ in transparency alone"),
+        (
+            "palette_alike",
+            png.encode(of_shape, 8, png.PALETTE, png.palette(same), clear),
+            "differ in transparency alone",
+        ),
         ("unknown", png.encode(_COLOURED // 2, 8, png.RGB), "colours that no class has"),
         ("grey", png.encode(_ZERO, 8, png.GREY), _ZERO),
         ("grey16", png.encode(np.full(IDS.shape, 1), 16, png.GREY), "more than 8 bits"),
-    ):  # fmt: skip
+    ):
         yield Entry(f"m_colour_{name}.png", data, right, colours=True)
     yield Entry("m_colour_tiff16.tif", tiff.encode(tiff.page(sixteen, tiff.RGB)), IDS, colours=True)
     yield Entry("m_colour_bmp.bmp", saved(_COLOURED, "BMP"), IDS, colours=True)
@@ -107,8 +109,10 @@ def _colours() -> Iterator[Entry]:
 def _tiff() -> Iterator[Entry]:
     for bits in (1, 2, 4, 8):
         ids = IDS % 2 if bits == 1 else IDS
-        for name, kind, right in (("", tiff.BLACK_IS_ZERO, ids),
-                                  ("_white0", tiff.WHITE_IS_ZERO, "zeros are white")):  # fmt: skip
+        for name, kind, right in (
+            ("", tiff.BLACK_IS_ZERO, ids),
+            ("_white0", tiff.WHITE_IS_ZERO, "zeros are white"),
+        ):
             data = tiff.encode(tiff.page(ids, kind, bits=bits))
             yield Entry(f"m_tiff{bits}{name}.tif", data, right)
     twelve = _MANY[:, :20]
@@ -124,8 +128,9 @@ def _tiff() -> Iterator[Entry]:
                 tiff.encode(page, order=order),
                 "1 channel of 32 bits" if unread else _MANY,
             )
-    yield Entry("m_tiff16_white0.tif", tiff.encode(tiff.page(
-        _MANY, tiff.WHITE_IS_ZERO)), "zeros are white")  # fmt: skip
+    yield Entry(
+        "m_tiff16_white0.tif", tiff.encode(tiff.page(_MANY, tiff.WHITE_IS_ZERO)), "zeros are white"
+    )
     less = tiff.page(_MANY.astype(np.int32) - 5, tiff.BLACK_IS_ZERO)
     yield Entry("m_tiff_below_0.tif", tiff.encode(less), "outside 0 ... 65535")
     much = tiff.page(_MANY.astype(np.uint32) + 70000, tiff.BLACK_IS_ZERO)

@@ -21,7 +21,7 @@ def check(names: Sequence[str], field: str, on: bool) -> None:
 
     Args:
       names: of the classes.
-      field: that says so, as "data.flip".
+      field: that says so, as "data.augment.flip".
       on: its value.
 
     Raises:

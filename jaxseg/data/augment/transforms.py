@@ -9,7 +9,6 @@ Evaluation only pads (`padding.pad_to`).
 """
 
 import dataclasses
-import math
 from fractions import Fraction
 
 import numpy as np
@@ -24,11 +23,12 @@ from jaxseg.data.augment.colour import (
     jitter_colour,
 )
 from jaxseg.data.augment.scaling import MAX_DENOMINATOR, factors, nearest, resize, scaled, window_of
+from jaxseg.data.augment.settings import Augment, scale_faults
 from jaxseg.data.padding import frame
+from jaxseg.errors import together
+from jaxseg.settings import bounds
 
-__all__ = ["Augment", "Draw"]
-
-_LEAST_STEP = 1e-3  # of scales
+__all__ = ["Draw", "Transform"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,98 +49,51 @@ class Draw:
 
 
 @dataclasses.dataclass(frozen=True)
-class Augment:
+class Transform:
     """The training transform; `apply` is a pure function of (rng, image, label).
 
     Attributes:
       crop_size: (height, width) of the result.
-      scale_range: smallest and largest factor.
-      scale_step: 0: uniform in the range; else one of linspace(smallest, largest, step).
-      flip: mirror left and right in half of the cases.
-      jitter: brightness, contrast and saturation are multiplied by 1 - jitter ... 1 + jitter.
-      rotation: the angle is uniform from -rotation to rotation degrees, about the image's centre.
-      rotation_probability: of an angle other than 0.
-      elastic: deviation in pixels of the vectors of `deform.displacements`; 0: none.
-      blur: probability of `colour.blur`.
-      photometric: whether `colour.draw_distortion` has a say.
-      class_crops: whether the crop is centred on `crops.pixel_of_a_class`, as far as there is room;
-        an angle rotates that pixel about the image's centre.
-      class_limit: another crop is drawn while one class has this share of the valid pixels or more
-        (mmsegmentation's `cat_max_ratio`, mmseg/datasets/transforms/transforms.py); 1: never.
-      class_limit_draws: of so many crops the last stands.
-      border: what lies beyond the image: "mean" or "zero" (black) with a void label, or both
-        mirrored ("mirror").
+      augment: what varies, and by how much.
       mean: RGB that pads the image, rounded to whole numbers.
       boundary: w0 of the weight map that comes with each view; 0: none does.
       boundary_sigma: see `boundaries.boundary_weights`.
-      short_side: an image whose shorter side is below this is enlarged to it; scales are then those
-        of the enlarged image (RefineNet's `input_img_short_edge_min`). 0: none is.
-      long_side: that each image is brought to, likewise (EncNet's `base_size`); 0: none is.
+
+    Raises:
+      ValueError: a setting is out of bounds; all that are, together.
     """
 
     crop_size: tuple[int, int]
-    scale_range: tuple[float, float] = (0.5, 2.0)
-    scale_step: float = 0.0
-    flip: bool = True
-    jitter: float = 0.0
-    rotation: float = 0.0
-    rotation_probability: float = 1.0
-    elastic: float = 0.0
-    blur: float = 0.0
-    photometric: bool = False
-    class_crops: bool = False
-    class_limit: float = 1.0
-    class_limit_draws: int = 10
-    border: str = "mean"
+    augment: Augment = dataclasses.field(default_factory=Augment)
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
     boundary: float = 0.0
     boundary_sigma: float = 5.0
-    short_side: int = 0
-    long_side: int = 0
 
     def __post_init__(self) -> None:
-        low, high = self.scale_range
-        if not 1 / MAX_DENOMINATOR <= low <= high < math.inf:
-            raise ValueError(
-                f"data.scale_range={self.scale_range} needs 1/64 <= smallest <= largest"
-            )
-        if self.scale_step and not self.scale_step >= _LEAST_STEP:
-            raise ValueError(f"data.scale_step={self.scale_step} must be 0, or at least 0.001")
-        if min(self.crop_size) < 1:
-            raise ValueError(
-                f"data.crop_size={self.crop_size} must be a height and width of at least 1"
-            )
-        for name, end in (("jitter", 1), ("rotation", 360), ("elastic", 1000)):
-            if not 0 <= getattr(self, name) < end:
-                raise ValueError(
-                    f"data.{name}={getattr(self, name)} must be at least 0 and below {end}"
-                )
-        for name in ("rotation_probability", "blur", "class_limit"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"data.{name}={getattr(self, name)} must be 0 to 1")
-        if self.border not in deform.BORDERS:
-            raise ValueError(
-                f"data.border={self.border!r} must be one of {', '.join(deform.BORDERS)}"
-            )
-        if self.class_limit_draws < 1:
-            raise ValueError(f"data.class_limit_draws={self.class_limit_draws} must be at least 1")
-        if not all(0 <= value <= 255 for value in self.mean):
-            raise ValueError(f"data.mean={self.mean} must be in uint8 units, 0 to 255")
+        faults = bounds.faults(self.augment, "data.augment") or scale_faults(self.augment)
+        for path, value in (
+            ("data.crop_size", self.crop_size),
+            ("data.normalisation.mean", self.mean),
+        ):
+            if words := bounds.fault(path, value):
+                faults.append(f"{path}={value} {words}")
+        if faults:
+            raise ValueError(together(faults))
 
     @property
     def pad_colour(self) -> tuple[int, int, int]:
         """The padding colour."""
-        if self.border == "zero":
+        if self.augment.border == "zero":
             return 0, 0, 0
         red, green, blue = (round(value) for value in self.mean)
         return red, green, blue
 
     def scale_of(self, scale: Fraction, height: int, width: int) -> Fraction:
         """A scale of an image after `short_side` or `long_side`, as one of the image itself."""
-        if self.long_side:
-            base = Fraction(self.long_side, int(max(height, width)))
-        elif self.short_side:
-            base = max(Fraction(1), Fraction(self.short_side, int(min(height, width))))
+        if self.augment.long_side:
+            base = Fraction(self.augment.long_side, int(max(height, width)))
+        elif self.augment.short_side:
+            base = max(Fraction(1), Fraction(self.augment.short_side, int(min(height, width))))
         else:
             return scale
         smallest = Fraction(1, MAX_DENOMINATOR)
@@ -152,9 +105,10 @@ class Augment:
         What came later is drawn last, and only where it is on: a run without it sees the same views
         as before, and turning one thing on moves nothing else.
         """
+        augment = self.augment
         choice, vertical, horizontal, mirror = rng.random(4)
-        brightness, contrast, saturation = 1 + self.jitter * (2 * rng.random(3) - 1)
-        scales = factors(self.scale_range, self.scale_step)
+        brightness, contrast, saturation = 1 + augment.jitter * (2 * rng.random(3) - 1)
+        scales = factors(augment.scale_range, augment.scale_step)
         scale = self.scale_of(scales[int(choice * len(scales))], height, width)
         room = crops.room((height, width), scale, self.crop_size)
 
@@ -162,29 +116,31 @@ class Augment:
             return int(vertical * (room[0] + 1)), int(horizontal * (room[1] + 1))
 
         angle, vectors, blurred = 0.0, np.zeros(0), False
-        limited = self.class_limit < 1
-        latest = self.photometric or self.class_crops or limited
-        if self.rotation or self.elastic or self.blur or latest:
+        limited = augment.class_limit < 1
+        latest = augment.photometric or augment.class_crops or limited
+        if augment.rotation or augment.elastic or augment.blur or latest:
             turned, turn, blurring = rng.random(3)
-            angle = self.rotation * (2 * turn - 1) if turned < self.rotation_probability else 0.0
-            blurred = blurring < self.blur
-            vectors = self.elastic * rng.normal(size=2 * deform.NODES**2)
+            angle = (
+                augment.rotation * (2 * turn - 1) if turned < augment.rotation_probability else 0.0
+            )
+            blurred = blurring < augment.blur
+            vectors = augment.elastic * rng.normal(size=2 * deform.NODES**2)
         distortion, chance, others = None, (0.0, 0.0), np.zeros((0, 2))
         if latest:
             distortion, chance = draw_distortion(rng), (rng.random(), rng.random())
-            others = rng.random((self.class_limit_draws - 1, 2))
+            others = rng.random((augment.class_limit_draws - 1, 2))
         top, left = place(vertical, horizontal)
         return Draw(
             scale=scale,
             top=top,
             left=left,
-            mirror=bool(self.flip and mirror < 0.5),
+            mirror=bool(augment.flip and mirror < 0.5),
             colour=(float(brightness), float(contrast), float(saturation)),
             angle=float(angle),
-            vectors=tuple(vectors.tolist()) if self.elastic else (),
+            vectors=tuple(vectors.tolist()) if augment.elastic else (),
             blurred=bool(blurred),
-            distortion=distortion if self.photometric else None,
-            towards=chance if self.class_crops else None,
+            distortion=distortion if augment.photometric else None,
+            towards=chance if augment.class_crops else None,
             others=tuple(place(*each) for each in others.tolist()) if limited else (),
         )
 
@@ -215,13 +171,13 @@ class Augment:
             )
             draw = dataclasses.replace(draw, top=top, left=left)
         for top, left in draw.others:
-            if crops.largest_share(self._label_of(draw, label)) < self.class_limit:
+            if crops.largest_share(self._label_of(draw, label)) < self.augment.class_limit:
                 break
             draw = dataclasses.replace(draw, top=top, left=left)
         return draw
 
     def _bends(self, draw: Draw) -> bool:
-        return bool(draw.angle or draw.vectors or self.border == "mirror")
+        return bool(draw.angle or draw.vectors or self.augment.border == "mirror")
 
     def _positions(
         self, draw: Draw, size: tuple[int, ...], margin: int = 0
@@ -239,7 +195,7 @@ class Augment:
         """The label of the view, neither padded nor mirrored."""
         if self._bends(draw):
             at = self._positions(draw, label.shape)
-            return deform.look_up_label(label, at, border=self.border)
+            return deform.look_up_label(label, at, border=self.augment.border)
         return self._label_crop(draw, label)
 
     def _label_crop(self, draw: Draw, label: np.ndarray) -> np.ndarray:
@@ -252,7 +208,7 @@ class Augment:
         return label
 
     def _coloured(self, draw: Draw, image: np.ndarray) -> np.ndarray:
-        if self.jitter:
+        if self.augment.jitter:
             image = jitter_colour(image, draw.colour)
         return distort(image, draw.distortion) if draw.distortion else image
 
@@ -266,8 +222,8 @@ class Augment:
         image = self._coloured(draw, image)
         margin = BLUR_RADIUS if draw.blurred else 0
         at = self._positions(draw, label.shape, margin)
-        image = deform.look_up_image(image, at, colour=self.pad_colour, border=self.border)
-        label = deform.look_up_label(label, at, border=self.border, margin=margin)
+        image = deform.look_up_image(image, at, colour=self.pad_colour, border=self.augment.border)
+        label = deform.look_up_label(label, at, border=self.augment.border, margin=margin)
         if draw.blurred:
             image = blur(image)[margin:-margin, margin:-margin]
         return frame(image, label, self.crop_size, self.pad_colour, draw.mirror)

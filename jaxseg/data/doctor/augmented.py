@@ -2,47 +2,50 @@
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.settings import Augment
+from jaxseg.data.augment.transforms import Transform
 
 _SEED = 0
-_UNSEEN = ("boundary", "boundary_sigma")  # of the loss's weight map, which no view shows
+_PATH = re.compile(r"^data\.(augment\.|normalisation\.)?")  # of a field, in a message
 
 
-def augment_of(settings: Sequence[str], crop_size: tuple[int, int]) -> Augment:
+def transform_of(settings: Sequence[str], crop_size: tuple[int, int]) -> Transform:
     """The transform with FIELD=VALUE settings, as ["rotation=10", "scale_range=0.5,2"].
 
     Args:
-      settings: fields of `Augment`, which are those of `config.Data` too.
+      settings: fields of `Augment`, as data.augment has them; or crop_size or mean.
       crop_size: where none of them sets it.
 
     Raises:
       ValueError: no such field, or a value that it cannot have; the setting is named.
     """
-    fields = [field for field in dataclasses.fields(Augment) if field.name not in _UNSEEN]
-    values: dict[str, Any] = {field.name: field.default for field in fields}
-    values["crop_size"] = crop_size
+    plain = Transform(crop_size)
+    of_transform: dict[str, Any] = {"crop_size": plain.crop_size, "mean": plain.mean}
+    of_augment: dict[str, Any] = dataclasses.asdict(plain.augment)
+    known = of_augment | of_transform
     for setting in settings:
         name, _, text = setting.partition("=")
-        if name not in values:
-            near = difflib.get_close_matches(name, values, n=2, cutoff=0.5)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
             hint = f"; did you mean {', '.join(near)}?" if near else ""
             raise ValueError(
-                f"--augment={setting}: there is no field {name!r}{hint} "
-                f"(known: {', '.join(values)})"
+                f"--augment={setting}: there is no field {name!r}{hint} (known: {', '.join(known)})"
             )
         try:
-            values[name] = _value(text, values[name])
+            value = _value(text, known[name])
         except ValueError as error:
             raise ValueError(f"--augment={setting}: {error}") from None
+        (of_transform if name in of_transform else of_augment)[name] = value
     try:
-        return Augment(**values)
+        return Transform(augment=Augment(**of_augment), **of_transform)
     except ValueError as error:
-        raise ValueError(str(error).replace("data.", "--augment=", 1)) from None
+        raise ValueError(_PATH.sub("--augment=", str(error), count=1)) from None
 
 
 def _value(text: str, like: Any) -> Any:
@@ -70,18 +73,18 @@ def _kind(like: float) -> str:
 
 
 def view(
-    augment: Augment, image: np.ndarray, label: np.ndarray, index: int, number: int
+    transform: Transform, image: np.ndarray, label: np.ndarray, index: int, number: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """View `number` of example `index`: the same at every call, whatever else is drawn.
 
     Args:
-      augment: the transform.
+      transform: of the view.
       image: uint8 [H, W, 3].
       label: train ids uint8 [H, W].
       index: of the example.
       number: of the view.
 
     Returns:
-      uint8 [h, w, 3] and uint8 [h, w], of `augment.crop_size`.
+      uint8 [h, w, 3] and uint8 [h, w], of `transform.crop_size`.
     """
-    return augment.apply(np.random.default_rng((_SEED, index, number)), image, label)
+    return transform.apply(np.random.default_rng((_SEED, index, number)), image, label)

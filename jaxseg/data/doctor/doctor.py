@@ -34,7 +34,7 @@ _PICTURE = flags.DEFINE_string("picture", "", "PNG to write; NAME.png without, n
 _PREVIEW = flags.DEFINE_integer("preview", 12, "Examples shown in the picture.", 0)
 _VIEWS = flags.DEFINE_integer("views", 3, "Augmented views of each of them.", 0)
 _AUGMENT = flags.DEFINE_multi_string(
-    "augment", [], "FIELD=VALUE of the views, a field of config.Data such as rotation=10."
+    "augment", [], "FIELD=VALUE of the views, a field of data.augment such as rotation=10."
 )
 _MUCH_VOID = 0.5  # share that is doubted
 _SHOWN = 12  # names listed for one problem
@@ -190,8 +190,8 @@ def _suggestions(found: survey.Survey, sizes: Sequence[tuple[int, int]]) -> Iter
         yield f"  --config.model.num_classes={found.labels.num_classes}"
     yield f"  --config.data.crop_size={crop[0]},{crop[1]}   # 32 k + 1 fits every output stride"
     yield f"  --config.eval.size={size[0]},{size[1]}   # holds every image"
-    yield f"  --config.data.mean={mean}   # unless weights come with their own"
-    yield f"  --config.data.std={deviation}"
+    yield f"  --config.data.normalisation.mean={mean}   # unless weights come with their own"
+    yield f"  --config.data.normalisation.std={deviation}"
 
 
 def text(
@@ -227,7 +227,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     logging.set_verbosity(logging.ERROR)
     try:
-        augmented.augment_of(_AUGMENT.value, (1, 1))  # refused before anything is read
+        augmented.transform_of(_AUGMENT.value, (1, 1))  # refused before anything is read
     except ValueError as error:
         print(f"jaxseg: {one_line(error)}", file=sys.stderr)
         return 2
@@ -251,9 +251,9 @@ def main(arguments: Sequence[str]) -> int:
             path = pathlib.Path(_PICTURE.value or f"{name.replace('/', '_')}.png")
             sizes = [size for each in surveys.values() for size in each.sizes()]
             crop = survey.training_crop(sizes) if sizes else (1, 1)
-            augment = augmented.augment_of(_AUGMENT.value, crop)
+            transform = augmented.transform_of(_AUGMENT.value, crop)
             picture.draw(
-                name, looked, surveys, path, _PREVIEW.value, augment=augment, views=_VIEWS.value
+                name, looked, surveys, path, _PREVIEW.value, transform=transform, views=_VIEWS.value
             )
             print(f"Picture: {path}")
     except (ValueError, OSError) as error:

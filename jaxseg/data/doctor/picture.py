@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxseg import whole_file
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.transforms import Transform
 from jaxseg.data.doctor import augmented, survey
 from jaxseg.data.labels import LabelSpec
 from jaxseg.ignore import IGNORE
@@ -26,7 +26,7 @@ def draw(
     path: pathlib.Path,
     preview: int,
     *,
-    augment: Augment,
+    transform: Transform,
     views: int,
 ) -> None:
     """One PNG: bars of the class shares of each split, and examples with their labels over them.
@@ -37,7 +37,7 @@ def draw(
       surveys: what was found in them.
       path: of the PNG.
       preview: how many examples, of all splits together.
-      augment: the transform of the views.
+      transform: of the views.
       views: of each example, beside it.
     """
     import matplotlib
@@ -60,7 +60,7 @@ def draw(
     for split, index in chosen:
         image, raw = looked[split].show(index)
         shown_pairs = [(image, _train_ids(raw, labels))]
-        shown_pairs += [augmented.view(augment, *shown_pairs[0], index, i) for i in range(views)]
+        shown_pairs += [augmented.view(transform, *shown_pairs[0], index, i) for i in range(views)]
         for number, (view, label) in enumerate(shown_pairs):
             axes = figure.add_subplot(grid[place // columns, place % columns])
             axes.imshow(_overlay(view, label, labels))

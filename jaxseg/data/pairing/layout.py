@@ -18,13 +18,46 @@ SPLITS = {
 }
 _WORDS = {  # names of folders -> what they hold
     **dict.fromkeys(
-        ("image", "images", "img", "imgs", "jpegimages", "leftimg8bit", "photo", "photos",
-         "picture", "pictures", "input", "inputs"), "image"),
+        (
+            "image",
+            "images",
+            "img",
+            "imgs",
+            "jpegimages",
+            "leftimg8bit",
+            "photo",
+            "photos",
+            "picture",
+            "pictures",
+            "input",
+            "inputs",
+        ),
+        "image",
+    ),
     **dict.fromkeys(
-        ("mask", "masks", "label", "labels", "labelids", "annotation", "annotations", "annot",
-         "annots", "gt", "gtfine", "gtcoarse", "groundtruth", "ground_truth",
-         "segmentationclass", "segmentationclassaug", "target", "targets"), "mask"),
-}  # fmt: skip
+        (
+            "mask",
+            "masks",
+            "label",
+            "labels",
+            "labelids",
+            "annotation",
+            "annotations",
+            "annot",
+            "annots",
+            "gt",
+            "gtfine",
+            "gtcoarse",
+            "groundtruth",
+            "ground_truth",
+            "segmentationclass",
+            "segmentationclassaug",
+            "target",
+            "targets",
+        ),
+        "mask",
+    ),
+}
 _SHOWN = 5  # files
 _SPLIT, _ROLE = ("|".join(sorted(words, key=len, reverse=True)) for words in (SPLITS, _WORDS))
 _YEAR = r"(?:(?:19|20)\d\d)?"

@@ -173,13 +173,15 @@ def in_folders(
     problems += wrong + _one_file_each(pairs)
     return Own(
         [
-            (Pair(image.key, image.path, mask.path), (split_of or {}).get(image.key, "") if lists
-             else image.split or mask.split)
+            (
+                Pair(image.key, image.path, mask.path),
+                (split_of or {}).get(image.key, "") if lists else image.split or mask.split,
+            )
             for image, mask in pairs
         ],
         problems,
         remarks,
-    )  # fmt: skip
+    )
 
 
 def _check_splits(images: str, masks: str) -> None:

@@ -60,8 +60,10 @@ def in_table(table: str, images: str, masks: str) -> Own:
     path = pathlib.Path(table).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file: --table names a CSV file")
-    roots = [root_of(folder, flag) if folder else path.parent
-             for folder, flag in ((images, "images"), (masks, "masks"))]  # fmt: skip
+    roots = [
+        root_of(folder, flag) if folder else path.parent
+        for folder, flag in ((images, "images"), (masks, "masks"))
+    ]
     own = Own([])
     rows = _rows(path)
     if not rows:
@@ -73,8 +75,10 @@ def in_table(table: str, images: str, masks: str) -> Own:
             raise ValueError(
                 f"{path} line {number}: needs an image, a mask, and train, val or test"
             )
-        image, mask = (walk.existing(root, row[key])
-                       for root, key in zip(roots, ("image", "mask"), strict=True))  # fmt: skip
+        image, mask = (
+            walk.existing(root, row[key])
+            for root, key in zip(roots, ("image", "mask"), strict=True)
+        )
         if os.path.realpath(image) == os.path.realpath(mask):
             own.problems.append(f"{path} line {number}: {image} is both an image and a mask")
         name = walk.nfc(pathlib.PurePath(row["image"].replace("\\", "/")).as_posix())

@@ -22,16 +22,45 @@ from jaxseg.data.readers.class_entry import (
 
 _COLUMNS = {  # as they are written in headers -> what they hold
     **dict.fromkeys(
-        ("name", "names", "class", "classes", "class_name", "class name", "classname", "label",
-         "labels", "label_name", "category", "categories"), "name"),
+        (
+            "name",
+            "names",
+            "class",
+            "classes",
+            "class_name",
+            "class name",
+            "classname",
+            "label",
+            "labels",
+            "label_name",
+            "category",
+            "categories",
+        ),
+        "name",
+    ),
     **dict.fromkeys(
-        ("id", "ids", "index", "idx", "value", "class_id", "class id", "classid", "label_id",
-         "category_id", "class_index", "raw_id", "raw id"), "id"),
+        (
+            "id",
+            "ids",
+            "index",
+            "idx",
+            "value",
+            "class_id",
+            "class id",
+            "classid",
+            "label_id",
+            "category_id",
+            "class_index",
+            "raw_id",
+            "raw id",
+        ),
+        "id",
+    ),
     **dict.fromkeys(("r", "red"), "r"),
     **dict.fromkeys(("g", "green"), "g"),
     **dict.fromkeys(("b", "blue"), "b"),
     **dict.fromkeys(("color", "colour", "rgb", "hex", "color_rgb", "hex_color"), "colour"),
-}  # fmt: skip
+}
 _CVAT = re.compile(r"([^:]+):(\d+),(\d+),(\d+):[^:]*:[^:]*")  # label:color_rgb:parts:actions
 _TOKEN = re.compile(
     r"""(?P<gap>[\s,;:]*)                    # what stands before it
@@ -167,10 +196,13 @@ def _header(text: str, where: str) -> tuple[list[str], str] | None:
         wrong = [field for field, column in zip(fields, known, strict=True) if not column]
         raise ValueError(
             f"{where}: the header {text!r} "
-            + (f"has columns that are not known: {', '.join(wrong)}" if wrong else "needs a name, "
-               "and each column once")
+            + (
+                f"has columns that are not known: {', '.join(wrong)}"
+                if wrong
+                else "needs a name, and each column once"
+            )
             + "; known are name, id, r, g, b and color; remove the others"
-        )  # fmt: skip
+        )
     if (channels := set(known) & {"r", "g", "b"}) and (len(channels) < 3 or "colour" in known):
         raise ValueError(f"{where}: the header {text!r}: a colour is r, g and b, or one color")
     return known, separator

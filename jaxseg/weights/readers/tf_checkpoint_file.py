@@ -17,15 +17,16 @@ import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import google_crc32c
 import ml_dtypes
 import numpy as np
 
 from jaxseg.weights.readers import sizes
-from jaxseg.weights.readers.crc32c import crc32c, unmasked
 from jaxseg.weights.readers.pickle_machine import shown
 
 _MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 _FOOTER = 48
+_MASK = 0xA282EAD8  # of stored checksums
 _TRAILER = 5  # after each block
 _MOST_SHARDS = 100_000  # as many as five digits tell apart
 RESAVE = "save it again with tf.compat.v1.train.Saver().save(session, PREFIX)"
@@ -120,6 +121,12 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         at += size
 
 
+def _intact(data: bytes, stored: int) -> bool:
+    """Whether bytes have the CRC-32C that TensorFlow and LevelDB stored, in their masked form."""
+    rotated = (stored - _MASK) & 0xFFFFFFFF
+    return google_crc32c.value(data) == (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
+
+
 def _block(table: memoryview, place: memoryview, what: str) -> memoryview:
     """The contents of the block at a place (offset, size), its checksum verified."""
     offset, at = _varint(place, 0)
@@ -129,7 +136,7 @@ def _block(table: memoryview, place: memoryview, what: str) -> memoryview:
         raise ValueError(f"{what} reaches past the end of the file")
     if whole[size]:
         raise ValueError(f"its table is compressed, which TensorFlow never does; {RESAVE}")
-    if crc32c(whole[: size + 1]) != unmasked(int.from_bytes(whole[size + 1 :], "little")):
+    if not _intact(bytes(whole[: size + 1]), int.from_bytes(whole[size + 1 :], "little")):
         raise ValueError(f"{what} is damaged: its checksum differs")
     return whole[:size]
 
@@ -264,6 +271,6 @@ def _array(name: str, place: _Place, shard: np.ndarray) -> np.ndarray:
     if place.size != dtype.itemsize * int(np.prod(place.shape, dtype=object)):
         raise ValueError(f"{name} has {place.size} bytes, its shape is {place.shape}")
     values = np.array(values)
-    if crc32c(values) != unmasked(place.checksum):
+    if not _intact(values.tobytes(), place.checksum):
         raise ValueError(f"{name} is damaged: its checksum differs")
     return values.view(dtype).reshape(place.shape)

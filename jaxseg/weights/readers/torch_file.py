@@ -273,7 +273,7 @@ def _read(path: pathlib.Path, file: BinaryIO, inside: str) -> dict[str, np.ndarr
         _log.warning(
             "%s: objects beside its tensors were left out, and nothing of them was executed: %s",
             path,
-            ", ".join(map(str, unknown[:5])) + ", ..." * (len(unknown) > 5),
+            ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else ""),
         )
     return found
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from jaxseg.weights.match import Entry, Normalisation, Table
+from jaxseg.pixels import Normalisation
+from jaxseg.weights.match import Entry, Table
 
 # FCN's and DeepLab's mean, which is ImageNet's as Caffe's VGG has it: B, G, R = 104.00699,
 # 116.66877, 122.67892. Rounded differently in some releases; see `match.MEAN_TOLERANCE`.

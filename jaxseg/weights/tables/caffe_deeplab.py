@@ -8,7 +8,8 @@ zbxzc35/deeplab_v2_python, isht7/pytorch-deeplab-resnet).
 import re
 from collections.abc import Collection
 
-from jaxseg.weights.match import Entry, Normalisation, Table
+from jaxseg.pixels import Normalisation
+from jaxseg.weights.match import Entry, Table
 from jaxseg.weights.tables.caffe import (
     conv,
     kernel,

@@ -7,7 +7,8 @@ the authors' train.py writes, final and ctx_conv1_1.
 import re
 from collections.abc import Collection
 
-from jaxseg.weights.match import Normalisation, Table
+from jaxseg.pixels import Normalisation
+from jaxseg.weights.match import Table
 from jaxseg.weights.tables.caffe import conv, is_bilinear, layers_of, vgg_trunk
 
 # Means of the data set, R, G, B (the release's datasets/*.json).

@@ -5,7 +5,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from jaxseg.weights.match import Entry, Normalisation, Table
+from jaxseg.pixels import Normalisation
+from jaxseg.weights.match import Entry, Table
 from jaxseg.weights.tables.caffe import conv, kernel, layers_of, pixel_kernel, vector
 
 # evaluation/eval_all.m: "the given values are used in our training stage".

@@ -5,7 +5,8 @@
 import re
 from collections.abc import Collection
 
-from jaxseg.weights.match import Entry, Normalisation, Table
+from jaxseg.pixels import Normalisation
+from jaxseg.weights.match import Entry, Table
 from jaxseg.weights.tables.caffe import (
     IMAGENET_PIXELS,
     conv,

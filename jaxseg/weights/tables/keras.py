@@ -4,7 +4,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from jaxseg.weights.match import Entry, Normalisation, Table
+from jaxseg.pixels import Normalisation
+from jaxseg.weights.match import Entry, Table
 
 # What stands on the features and has no place in a feature extractor: the 1280 convolution, the
 # classifier of ImageNet, and the two dense layers of a Teachable Machine model.

@@ -18,7 +18,8 @@ from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 
-from jaxseg.weights.match import Entry, Normalisation, Table, unchanged
+from jaxseg.pixels import Normalisation
+from jaxseg.weights.match import Entry, Table, unchanged
 
 # Of optimisers (two of RMSProp and Adam), of averaged weights, and the step.
 _SLOTS = (

@@ -11,7 +11,8 @@ deviations of a batch and forget the weights. Fine-tune with norm.kind "frozen".
 
 import numpy as np
 
-from jaxseg.weights.match import Entry, Normalisation, Table
+from jaxseg.pixels import Normalisation
+from jaxseg.weights.match import Entry, Table
 
 BACKBONE_EPSILON = 1e-3  # the released code's, and MobileNetV2's default here
 HEAD_EPSILON = 1e-5  # likewise, of ASPP and the projection

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
-from jaxseg.weights.match import Entry, Normalisation, Table, unchanged
+from jaxseg.pixels import Normalisation
+from jaxseg.weights.match import Entry, Table, unchanged
 
 COUNTERS = "*num_batches_tracked"  # of torch's batch norm, for momentum=None only
 NORM = {

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.settings import Augment
+from jaxseg.data.augment.transforms import Transform
 from jaxseg.types import IGNORE
 
 COLOURS = np.array([(60, 56, 52), (100, 93, 87)], np.uint8)
@@ -67,9 +68,15 @@ def disagreement(view, ids):
     return np.mean(wrong[clear]), bool((wrong & clear & inside).any())
 
 
+def transform_of(fields):
+    """The transform without chance but for these fields, of which crop_size is one."""
+    fields = STILL | fields
+    return Transform(fields.pop("crop_size", CROP), Augment(**fields))
+
+
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_the_mask_says_what_the_image_shows_to_the_pixel(name):
-    augment = Augment(**{"crop_size": CROP} | STILL | TRANSFORMS[name])
+    augment = transform_of(TRANSFORMS[name])
     image, mask = board()
     for seed in range(6):
         view, ids = augment.apply(np.random.default_rng(seed), image, mask)
@@ -86,8 +93,8 @@ def test_the_mask_says_what_the_image_shows_to_the_pixel(name):
 @pytest.mark.parametrize("name", sorted(set(TRANSFORMS) - {"crop"}))
 def test_each_transform_does_something(name):
     """Otherwise the test above would hold of nothing."""
-    changed = Augment(**{"crop_size": CROP} | STILL | TRANSFORMS[name])
-    plain = Augment(changed.crop_size, **STILL)
+    changed = transform_of(TRANSFORMS[name])
+    plain = Transform(changed.crop_size, Augment(**STILL))
     image, mask = board()
     views = [
         [augment.apply(np.random.default_rng(seed), image, mask)[0] for seed in range(6)]

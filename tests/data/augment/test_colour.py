@@ -7,7 +7,8 @@ from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 
 from jaxseg.data.augment import colour
 from jaxseg.data.augment.colour import Distortion
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.settings import Augment
+from jaxseg.data.augment.transforms import Transform
 
 
 def colours(seed=0):
@@ -101,8 +102,10 @@ def test_draws_are_ssds():
 def test_distortion_leaves_place_label_and_padding(more):
     image, label = colours(2), np.random.default_rng(3).integers(0, 9, (40, 50), dtype=np.uint8)
     before, differ = image.copy(), 0
-    plain = Augment((60, 60), (0.5, 1.0), mean=(100, 110, 120), **more)
-    lively = Augment((60, 60), (0.5, 1.0), mean=(100, 110, 120), photometric=True, **more)
+    plain = Transform((60, 60), Augment(scale_range=(0.5, 1.0), **more), mean=(100, 110, 120))
+    lively = Transform(
+        (60, 60), Augment(scale_range=(0.5, 1.0), photometric=True, **more), mean=(100, 110, 120)
+    )
     for seed in range(8):
         views = [a.apply(np.random.default_rng(seed), image, label) for a in (plain, lively)]
         np.testing.assert_array_equal(views[0][1], views[1][1])

@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from jaxseg.data import loader
 from jaxseg.data.augment import deform
-from jaxseg.data.augment.transforms import Augment, Draw
+from jaxseg.data.augment.settings import Augment
+from jaxseg.data.augment.transforms import Draw, Transform
 from jaxseg.data.augment.weight_map import boundary_weights
 from jaxseg.types import IGNORE
 
@@ -36,10 +37,10 @@ FEATURES = {
 def test_the_label_says_where_the_image_was_taken_to_the_pixel(name):
     """Labels that are the row (or column) against colours that are."""
     image, *labels = coded(120, 150)
-    augment = Augment((90, 100), (0.7, 1.5), **FEATURES[name])
+    augment = Transform((90, 100), Augment(scale_range=(0.7, 1.5), **FEATURES[name]))
     for seed in range(12):
         draw = augment.draw(np.random.default_rng(seed), 120, 150)
-        assert augment.flip
+        assert augment.augment.flip
         for channel, label in enumerate(labels):
             view, ids = augment.apply(np.random.default_rng(seed), image, label)
             there = ids != IGNORE
@@ -65,7 +66,7 @@ def test_a_view_is_taken_where_the_definition_says(scale):
     draw = dataclasses.replace(
         STILL, scale=scale, top=5, left=9, angle=25.0, vectors=tuple(vectors)
     )
-    view, ids = Augment((40, 50), border="mirror").deformed(draw, image, label)
+    view, ids = Transform((40, 50), Augment(border="mirror")).deformed(draw, image, label)
     bent = deform.displacements(vectors, (40, 50))
     turn = np.exp(1j * np.radians(25.0))  # columns are real, rows upwards imaginary
     at = np.zeros((40, 50, 2))
@@ -91,7 +92,7 @@ def test_quarter_turns_move_whole_pixels(turns):
     image = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
     label = rng.integers(0, 9, (side, side), dtype=np.uint8)
     draw = dataclasses.replace(STILL, angle=90.0 * turns)
-    view, ids = Augment((side, side)).deformed(draw, image, label)
+    view, ids = Transform((side, side)).deformed(draw, image, label)
     np.testing.assert_array_equal(view, np.rot90(image, turns))
     np.testing.assert_array_equal(ids, np.rot90(label, turns))
 
@@ -103,7 +104,7 @@ def test_without_angle_and_displacements_it_is_the_crop(scale):
     label = rng.integers(0, 9, (40, 60), dtype=np.uint8)
     for blurred in (False, True):
         draw = dataclasses.replace(STILL, scale=scale, top=3, left=5, blurred=blurred, mirror=True)
-        augment = Augment((13, 20), jitter=0.1)
+        augment = Transform((13, 20), Augment(jitter=0.1))
         view, ids = augment.deformed(draw, image, label)
         expected, expected_ids = augment.crop_then_scale(draw, image, label)
         np.testing.assert_array_equal(ids, expected_ids)
@@ -139,7 +140,7 @@ def test_equal_vectors_shift():
     image = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
     label = rng.integers(0, 9, (30, 40), dtype=np.uint8)
     draw = dataclasses.replace(STILL, vectors=(3.0, -2.0) * 9)
-    view, ids = Augment((30, 40), mean=(10, 20, 30)).deformed(draw, image, label)
+    view, ids = Transform((30, 40), mean=(10, 20, 30)).deformed(draw, image, label)
     np.testing.assert_array_equal(view[:27, 2:], image[3:, :38])
     np.testing.assert_array_equal(ids[:27, 2:], label[3:, :38])
     for beyond in (np.s_[27:], np.s_[:, :2]):
@@ -152,7 +153,7 @@ def test_mirrored_borders_are_those_of_the_overlap_tile():
     rng = np.random.default_rng(5)
     image = rng.integers(0, 256, (9, 11, 3), dtype=np.uint8)
     label = rng.integers(0, 9, (9, 11), dtype=np.uint8)
-    augment = Augment((40, 30), (1.0, 1.0), border="mirror", flip=False)
+    augment = Transform((40, 30), Augment(scale_range=(1.0, 1.0), border="mirror", flip=False))
     view, ids = augment.apply(np.random.default_rng(0), image, label)
     np.testing.assert_array_equal(ids, np.pad(label, ((0, 31), (0, 19)), "reflect"))
     np.testing.assert_array_equal(view, np.pad(image, ((0, 31), (0, 19), (0, 0)), "reflect"))
@@ -161,7 +162,7 @@ def test_mirrored_borders_are_those_of_the_overlap_tile():
 def test_runs_without_the_later_transforms_draw_as_ever():
     """The numbers are those of the code before rotation, elastic deformation and blur."""
     rng = np.random.default_rng(0)
-    draw = Augment((40, 50), jitter=0.3).draw(rng, 120, 160)
+    draw = Transform((40, 50), Augment(jitter=0.3)).draw(rng, 120, 160)
     assert (draw.scale, draw.top, draw.left, draw.mirror) == (Fraction(93, 64), 36, 7, True)
     assert draw.colour == (1.1879621435201635, 1.247653346366633, 1.063981465460308)
     assert rng.random() == 0.7294965609839984  # nothing more was drawn
@@ -189,7 +190,9 @@ PARTS = {
 def test_turning_one_thing_on_moves_nothing_else(on):
     for seed in range(5):
         plain, one, full = (
-            Augment((32, 32), jitter=0.1, **more).draw(np.random.default_rng(seed), 90, 90)
+            Transform((32, 32), Augment(jitter=0.1, **more)).draw(
+                np.random.default_rng(seed), 90, 90
+            )
             for more in ({}, {on: EVERYTHING[on]}, EVERYTHING)
         )
         changed = PARTS[on]
@@ -198,7 +201,9 @@ def test_turning_one_thing_on_moves_nothing_else(on):
 
 
 def test_later_draws_have_the_stated_distribution():
-    augment = Augment((32, 32), rotation=10.0, rotation_probability=0.5, elastic=10.0, blur=0.25)
+    augment = Transform(
+        (32, 32), Augment(rotation=10.0, rotation_probability=0.5, elastic=10.0, blur=0.25)
+    )
     rng = np.random.default_rng(0)
     draws = [augment.draw(rng, 60, 60) for _ in range(4000)]
     angles = np.array([d.angle for d in draws])
@@ -216,7 +221,9 @@ def test_the_weight_map_is_that_of_the_deformed_label():
     label = np.zeros((80, 80), np.uint8)
     label[10:35, 10:30], label[10:35, 34:60], label[40:70, 15:50] = 1, 1, 1
     image = np.repeat(label[..., None] * 100, 3, axis=2)
-    augment = Augment((64, 64), rotation=180.0, elastic=5.0, border="mirror", boundary=10.0)
+    augment = Transform(
+        (64, 64), Augment(rotation=180.0, elastic=5.0, border="mirror"), boundary=10.0
+    )
     example = {"image": image, "label": label, "name": ""}
     one, two = (loader.train_stream([example], augment, seed=0) for _ in range(2))
     for position in range(4):

@@ -35,7 +35,7 @@ def test_training_evaluation_and_prediction_refuse_to_mirror_them(tmp_path):
     with pytest.raises(ValueError, match=words.format(r"data\.flip")):
         train.fit(experiment, tmp_path / "run", data=sources)
     protocol = config.Eval(flip=True)
-    given = {"protocol": protocol, "mean": (0.0,) * 3, "std": (1.0,) * 3}
+    given = {"protocol": protocol, "normalisation": config.Normalisation((0.0,) * 3, (1.0,) * 3)}
     with pytest.raises(ValueError, match=words.format(r"eval\.flip")):
         split.evaluate(tiny.Tiny(), {}, sources[1], crop=(16, 16), **given)
     with pytest.raises(ValueError, match=words.format(r"eval\.flip")):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from jaxseg.data.augment import colour
-from jaxseg.data.augment.transforms import Augment, Draw
+from jaxseg.data.augment.settings import Augment
+from jaxseg.data.augment.transforms import Draw, Transform
 
 PLAIN = (1.0, 1.0, 1.0)
 
@@ -31,7 +32,7 @@ def test_crop_first_equals_scale_first(size, crop, scales, seed, blur):
     """Labels exactly; images within one grey level (OpenCV's 11-bit weights), borders included."""
     rng = np.random.default_rng(seed)
     image, label = example(rng, *size)
-    augment = Augment(crop, *scales, blur=blur)
+    augment = Transform(crop, Augment(scale_range=scales[0], scale_step=scales[1], blur=blur))
     draw = augment.draw(rng, *size)
     assert draw.blurred == bool(blur)
     slow_image, slow_label = augment.scale_then_crop(draw, image, label)
@@ -64,7 +65,7 @@ def bilinear(image, scale, rows, columns):
 def test_scaling_is_bilinear_at_pixel_centres(scale):
     image, label = example(np.random.default_rng(0), 37, 50)
     rows, columns = int(37 * scale), int(50 * scale)
-    augment = Augment((rows, columns))
+    augment = Transform((rows, columns))
     scaled, ids = augment.crop_then_scale(Draw(scale, 0, 0, False, PLAIN), image, label)
     expected = bilinear(image, float(scale), rows, columns)
     assert np.abs(scaled - expected).max() <= 1.0
@@ -80,7 +81,7 @@ def test_image_and_label_stay_together_to_the_pixel(seed, fast):
     rng = np.random.default_rng(seed)
     board = ((np.arange(60)[:, None] // 6 + np.arange(80)[None] // 6) % 2).astype(np.uint8)
     image = np.repeat(board[..., None] * 200, 3, axis=2)
-    augment = Augment((48, 64), (0.5, 2.0))
+    augment = Transform((48, 64), Augment(scale_range=(0.5, 2.0)))
     draw = augment.draw(rng, *board.shape)
     apply = augment.crop_then_scale if fast else augment.scale_then_crop
     image, label = apply(draw, image, board)
@@ -96,7 +97,7 @@ def test_image_and_label_stay_together_to_the_pixel(seed, fast):
 
 def test_padding_is_mean_and_void_and_mirrors_with_the_image():
     image, label = example(np.random.default_rng(1), 10, 12)
-    augment = Augment((20, 30), (1.0, 1.0), mean=(10.4, 20.6, 30))
+    augment = Transform((20, 30), Augment(scale_range=(1.0, 1.0)), mean=(10.4, 20.6, 30))
     padded, ids = augment.crop_then_scale(Draw(Fraction(1), 0, 0, False, PLAIN), image, label)
     np.testing.assert_array_equal(padded[:10, :12], image)
     np.testing.assert_array_equal(ids[:10, :12], label)
@@ -115,7 +116,9 @@ def test_padding_may_be_black(rotation):
     image, label = example(np.random.default_rng(1), 10, 12)
     views = {}
     for border, mean in (("mean", (0, 0, 0)), ("zero", (90, 80, 70))):
-        augment = Augment((20, 30), (0.5, 1.0), rotation=rotation, border=border, mean=mean)
+        augment = Transform(
+            (20, 30), Augment(scale_range=(0.5, 1.0), rotation=rotation, border=border), mean=mean
+        )
         views[border] = augment.apply(np.random.default_rng(3), image, label)
     for black, zero in zip(views["mean"], views["zero"], strict=True):
         np.testing.assert_array_equal(black, zero)
@@ -123,7 +126,7 @@ def test_padding_may_be_black(rotation):
 
 
 def test_draws_have_the_stated_distribution():
-    augment = Augment((40, 40), (0.5, 2.0))
+    augment = Transform((40, 40), Augment(scale_range=(0.5, 2.0)))
     rng = np.random.default_rng(0)
     draws = [augment.draw(rng, 60, 50) for _ in range(20_000)]
     scales = np.array([float(d.scale) for d in draws])
@@ -137,14 +140,14 @@ def test_draws_have_the_stated_distribution():
     assert set(tops) == set(range(21))  # both ends are reached
     grid = {
         augment.draw(rng, 9, 9).scale
-        for augment in [Augment((9, 9), (0.5, 2.0), 0.25)]
+        for augment in [Transform((9, 9), Augment(scale_range=(0.5, 2.0), scale_step=0.25))]
         for _ in range(300)
     }
     assert grid == {Fraction(n, 4) for n in range(2, 9)}  # DeepLab's seven
 
 
 def test_a_small_image_is_never_cropped_away():
-    augment = Augment((40, 40), (0.5, 0.5))
+    augment = Transform((40, 40), Augment(scale_range=(0.5, 0.5)))
     draw = augment.draw(np.random.default_rng(0), 60, 200)
     assert draw.top == 0  # 30 rows in a crop of 40
     assert 0 <= draw.left <= 60
@@ -153,7 +156,7 @@ def test_a_small_image_is_never_cropped_away():
 def test_same_rng_same_result_and_inputs_are_left_alone():
     image, label = example(np.random.default_rng(2), 50, 60)
     before = image.copy(), label.copy()
-    augment = Augment((32, 32), jitter=0.4)
+    augment = Transform((32, 32), Augment(jitter=0.4))
     one = augment.apply(np.random.default_rng(7), image, label)
     two = augment.apply(np.random.default_rng(7), image, label)
     other = augment.apply(np.random.default_rng(8), image, label)
@@ -165,8 +168,10 @@ def test_same_rng_same_result_and_inputs_are_left_alone():
 
 def test_turning_jitter_on_moves_no_crop():
     for seed in range(5):
-        plain = Augment((32, 32)).draw(np.random.default_rng(seed), 90, 90)
-        jittered = Augment((32, 32), jitter=0.5).draw(np.random.default_rng(seed), 90, 90)
+        plain = Transform((32, 32)).draw(np.random.default_rng(seed), 90, 90)
+        jittered = Transform((32, 32), Augment(jitter=0.5)).draw(
+            np.random.default_rng(seed), 90, 90
+        )
         assert plain.colour == PLAIN
         assert (plain.scale, plain.top, plain.left) == (jittered.scale, jittered.top, jittered.left)
 
@@ -198,9 +203,12 @@ def test_blur_has_the_binomial_taps():
 
 def test_jitter_leaves_the_padding_at_the_mean():
     image, label = example(np.random.default_rng(4), 20, 20)
-    augment = Augment((40, 40), (1.0, 1.0), jitter=0.5, mean=(100, 110, 120))
+    augment = Transform((40, 40), Augment(scale_range=(1.0, 1.0), jitter=0.5), mean=(100, 110, 120))
     view, ids = augment.apply(np.random.default_rng(0), image, label)
     assert (view[ids == 255] == (100, 110, 120)).all()
+
+
+OF_TRANSFORM = ("crop_size", "mean")
 
 
 @pytest.mark.parametrize(
@@ -212,17 +220,22 @@ def test_jitter_leaves_the_padding_at_the_mean():
         ({"crop_size": (0, 3)}, "crop_size"),
         ({"jitter": 1.0}, "jitter"),
         ({"rotation": -1.0}, "rotation=-1.0 must be at least 0 and below 360"),
-        ({"rotation_probability": 2.0}, "rotation_probability=2.0 must be 0 to 1"),
+        (
+            {"rotation_probability": 2.0},
+            "rotation_probability=2.0 must be at least 0 and at most 1",
+        ),
         ({"elastic": float("nan")}, "elastic=nan"),
-        ({"blur": -0.5}, "blur=-0.5 must be 0 to 1"),
+        ({"blur": -0.5}, "blur=-0.5 must be at least 0 and at most 1"),
         ({"border": "edge"}, "border='edge' must be one of mean, zero, mirror"),
         ({"scale_range": (1.0, float("inf"))}, "scale_range"),
-        ({"class_limit": 1.5}, "class_limit=1.5 must be 0 to 1"),
+        ({"class_limit": 1.5}, "class_limit=1.5 must be at least 0 and at most 1"),
         ({"class_limit": float("nan")}, "class_limit=nan"),
         ({"class_limit_draws": 0}, "class_limit_draws=0 must be at least 1"),
         ({"mean": (0.5, 300.0, 0.0)}, "mean"),
     ],
 )
 def test_fields_out_of_range_are_named(fields, message):
+    of_transform = {"crop_size": (9, 9)} | {n: v for n, v in fields.items() if n in OF_TRANSFORM}
+    of_augment = {n: v for n, v in fields.items() if n not in OF_TRANSFORM}
     with pytest.raises(ValueError, match=message):
-        Augment(**{"crop_size": (9, 9), **fields})
+        Transform(augment=Augment(**of_augment), **of_transform)

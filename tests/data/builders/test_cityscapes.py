@@ -60,8 +60,11 @@ def test_fine_labels(command, root, tmp_path):
     assert status == 0
     assert "train 3 of 2975 published, val 2 of 500 published, test 1 of 1525 published" in out
     train = loader.open_split("cityscapes", "train", tmp_path / "d")
-    names = ["traincity0/traincity0_000000", "traincity0/traincity0_000002",
-             "traincity1/traincity1_000001"]  # fmt: skip
+    names = [
+        "traincity0/traincity0_000000",
+        "traincity0/traincity0_000002",
+        "traincity1/traincity1_000001",
+    ]
     assert [train[i]["name"] for i in range(3)] == [f"{name}_000019" for name in names]
     image, mask = files_of(root, "train", f"{names[1]}_000019")
     assert train.encoded(1)["image"] == image.read_bytes()

@@ -98,8 +98,14 @@ def test_regions_become_classes_and_overlaps_void(command, root):
 
 def test_every_class_of_voc_has_one_of_coco():
     assert sorted(voc for _, voc in coco_voc.CLASSES.values()) == list(range(1, 21))
-    same = {"aeroplane": "airplane", "motorbike": "motorcycle", "diningtable": "dining table",
-            "pottedplant": "potted plant", "sofa": "couch", "tvmonitor": "tv"}  # fmt: skip
+    same = {
+        "aeroplane": "airplane",
+        "motorbike": "motorcycle",
+        "diningtable": "dining table",
+        "pottedplant": "potted plant",
+        "sofa": "couch",
+        "tvmonitor": "tv",
+    }
     for name, voc in coco_voc.CLASSES.values():
         assert same.get(voc2012.LABELS.names[voc], voc2012.LABELS.names[voc]) == name
 

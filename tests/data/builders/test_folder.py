@@ -66,8 +66,12 @@ def test_all_faults_are_named_together(tmp_path, config):
     Image.fromarray(np.zeros((3, 5), np.uint8)).save(tmp_path / "masks/a2.png")
     with pytest.raises(ValueError, match="4 problems, nothing was prepared") as error:
         pairs.check(folder.find(config), tmp_path / "journal")
-    for words in ("b has no mask below", "c has no image below", "a1.jpg is not an image",
-                  "a2.png is 3 x 5"):  # fmt: skip
+    for words in (
+        "b has no mask below",
+        "c has no image below",
+        "a1.jpg is not an image",
+        "a2.png is 3 x 5",
+    ):
         assert words in str(error.value)
 
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from sklearn.utils.class_weight import compute_class_weight
 
-from jaxseg.data.augment.transforms import Augment
+from jaxseg.data.augment.settings import Augment
+from jaxseg.data.augment.transforms import Transform
 from jaxseg.data.doctor import augmented, doctor
 from tests.data.conftest import save_pair
 
@@ -171,7 +172,7 @@ def test_the_suggestions_are_flags_that_the_config_takes(examine):
     _, text, _ = examine()
     assert "--config.data.crop_size=33,33" in text
     assert "--config.eval.size=33,33" in text
-    means = re.search(r"--config.data.mean=([\d.,]+)", text)[1].split(",")
+    means = re.search(r"--config.data.normalisation.mean=([\d.,]+)", text)[1].split(",")
     assert len(means) == 3
     assert "--config.model.num_classes=4" in text
 
@@ -236,9 +237,10 @@ def test_views_are_those_of_the_transform():
     image = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
     label = rng.integers(0, 3, (40, 50), dtype=np.uint8)
     settings = ["scale_range=1,1", "flip=False", "border=zero", "jitter=0", "class_limit_draws=3"]
-    augment = augmented.augment_of(settings, (20, 30))
-    assert augment == Augment(
-        (20, 30), (1.0, 1.0), flip=False, border="zero", jitter=0.0, class_limit_draws=3
+    augment = augmented.transform_of(settings, (20, 30))
+    assert augment == Transform(
+        (20, 30),
+        Augment(scale_range=(1.0, 1.0), flip=False, border="zero", jitter=0.0, class_limit_draws=3),
     )
     views = [augmented.view(augment, image, label, 4, number) for number in (0, 1, 0)]
     for view, ids in views:

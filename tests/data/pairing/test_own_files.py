@@ -33,10 +33,12 @@ def found(root, images="images", masks="masks", **fields):
             images=images and str(root / images),
             masks=masks and str(root / masks),
             classes=str(root / "classes.txt"),
-            **{name: str(root / value) if name in ("lists", "table") else value
-               for name, value in fields.items()},
+            **{
+                name: str(root / value) if name in ("lists", "table") else value
+                for name, value in fields.items()
+            },
         )
-    )  # fmt: skip
+    )
 
 
 def paired(published, root):
@@ -100,12 +102,15 @@ def test_layouts_with_splits(tmp_path, image, mask, given):
         (["a_im.png", "b_im.png"], ["a.png", "b.png"], {**BOTH, "image_suffix": "_im"}),
         (["a.jpg", "b.jpg"], ["a.png", "b.png"], BOTH),
         (["images/a.jpg", "images/b.jpg"], ["masks/a.png", "masks/b.png"], {}),
-        (["train/images/a.jpg", "train/images/b.jpg"], ["train/masks/a.png", "train/masks/b.png"],
-         BOTH),
+        (
+            ["train/images/a.jpg", "train/images/b.jpg"],
+            ["train/masks/a.png", "train/masks/b.png"],
+            BOTH,
+        ),
         ([f"images/{NFC}.jpg", "images/b.jpg"], [f"masks/{NFD}.png", "masks/b.png"], {}),
         ([f"images/{NFD}/a.jpg", "images/b.jpg"], [f"masks/{NFC}/a.png", "masks/b.png"], {}),
     ],
-)  # fmt: skip
+)
 def test_layouts_without_splits(tmp_path, images, masks, given):
     draw(tmp_path, *images, *masks)
     published = found(tmp_path, val_share=0.5, **given)
@@ -205,63 +210,112 @@ def test_a_table_with_one_file_twice(tmp_path):
 
 NEVER = {  # files, what is given, words of the message
     "of another split": (
-        ["images/train/0001.jpg", "images/val/0001.jpg", "masks/train/0001.png"], {},
-        ["val/0001 has no mask: masks/train/0001.png has its name, but is that of "
-         "images/train/0001.jpg"]),
+        ["images/train/0001.jpg", "images/val/0001.jpg", "masks/train/0001.png"],
+        {},
+        [
+            "val/0001 has no mask: masks/train/0001.png has its name, but is that of "
+            "images/train/0001.jpg"
+        ],
+    ),
     "of another split, free": (
-        ["images/val/1.jpg", "images/train/2.jpg", "masks/train/2.png", "masks/train/1.png"], {},
-        ["val/1 has no mask: masks/train/1.png has its name, but is that of the split train",
-         "train/1 has no image below images: masks/train/1.png"]),
+        ["images/val/1.jpg", "images/train/2.jpg", "masks/train/2.png", "masks/train/1.png"],
+        {},
+        [
+            "val/1 has no mask: masks/train/1.png has its name, but is that of the split train",
+            "train/1 has no image below images: masks/train/1.png",
+        ],
+    ),
     "of another image": (
-        ["images/a/1.jpg", "images/b/1.jpg", "masks/a/1.png"], {},
-        ["b/1 has no mask: masks/a/1.png has its name, but is that of images/a/1.jpg"]),
+        ["images/a/1.jpg", "images/b/1.jpg", "masks/a/1.png"],
+        {},
+        ["b/1 has no mask: masks/a/1.png has its name, but is that of images/a/1.jpg"],
+    ),
     "of a third folder": (
-        ["images/a/1.jpg", "images/b/1.jpg", "masks/a/1.png", "masks/c/1.png"], {},
-        ["images/a/1.jpg and images/b/1.jpg would share the mask masks/c/1.png"]),
+        ["images/a/1.jpg", "images/b/1.jpg", "masks/a/1.png", "masks/c/1.png"],
+        {},
+        ["images/a/1.jpg and images/b/1.jpg would share the mask masks/c/1.png"],
+    ),
     "of a third folder, the only image": (
-        ["images/train/1.jpg", "masks/train/1.png",
-         "images/val/b/1.jpg", "masks/val/c/1.png", "masks/val/1.png"], {},
-        ["val/b/1 has several masks of its name: masks/val/1.png and masks/val/c/1.png"]),
+        [
+            "images/train/1.jpg",
+            "masks/train/1.png",
+            "images/val/b/1.jpg",
+            "masks/val/c/1.png",
+            "masks/val/1.png",
+        ],
+        {},
+        ["val/b/1 has several masks of its name: masks/val/1.png and masks/val/c/1.png"],
+    ),
     "two images, one mask": (
-        ["images/train/1.jpg", "images/val/1.jpg", "masks/1.png"], {},
-        ["images/train/1.jpg and images/val/1.jpg would share the mask masks/1.png"]),
+        ["images/train/1.jpg", "images/val/1.jpg", "masks/1.png"],
+        {},
+        ["images/train/1.jpg and images/val/1.jpg would share the mask masks/1.png"],
+    ),
     "one image, two masks": (
-        ["images/1.jpg", "masks/a/1.png", "masks/b/1.png"], {},
-        ["1 has several masks of its name: masks/a/1.png and masks/b/1.png"]),
+        ["images/1.jpg", "masks/a/1.png", "masks/b/1.png"],
+        {},
+        ["1 has several masks of its name: masks/a/1.png and masks/b/1.png"],
+    ),
     "two kinds of an image": (
-        ["images/1.jpg", "images/1.png", "masks/1.png"], {},
-        ["images/1.jpg and images/1.png have the same name: one image each"]),
+        ["images/1.jpg", "images/1.png", "masks/1.png"],
+        {},
+        ["images/1.jpg and images/1.png have the same name: one image each"],
+    ),
     "two kinds of a mask": (
-        ["images/1.jpg", "masks/1.png", "masks/1.tif"], {},
-        ["masks/1.png and masks/1.tif have the same name: one mask each"]),
+        ["images/1.jpg", "masks/1.png", "masks/1.tif"],
+        {},
+        ["masks/1.png and masks/1.tif have the same name: one mask each"],
+    ),
     "two Unicode forms": (
-        [f"images/{NFC}.jpg", f"images/{NFD}.jpg", f"masks/{NFC}.png"], {},
-        ["have the same name: one image each"]),
+        [f"images/{NFC}.jpg", f"images/{NFD}.jpg", f"masks/{NFC}.png"],
+        {},
+        ["have the same name: one image each"],
+    ),
     "letter case": (
-        ["images/IMG_1.jpg", "images/b.jpg", "masks/img_1.png", "masks/b.png"], {},
-        ["IMG_1 has no mask below masks: images/IMG_1.jpg; masks/img_1.png differs in letter "
-         "case"]),
+        ["images/IMG_1.jpg", "images/b.jpg", "masks/img_1.png", "masks/b.png"],
+        {},
+        ["IMG_1 has no mask below masks: images/IMG_1.jpg; masks/img_1.png differs in letter case"],
+    ),
     "a missing ending": (
-        ["a.jpg", "b.jpg", "a_mask.png", "b_mask.png"], BOTH,
-        ["the names of masks end in _mask: give --mask_suffix=_mask"]),
+        ["a.jpg", "b.jpg", "a_mask.png", "b_mask.png"],
+        BOTH,
+        ["the names of masks end in _mask: give --mask_suffix=_mask"],
+    ),
     "a missing ending, two folders": (
-        ["images/a.jpg", "images/b.jpg", "masks/a_seg.png", "masks/b_seg.png"], {},
-        ["the names of masks end in _seg: give --mask_suffix=_seg"]),
+        ["images/a.jpg", "images/b.jpg", "masks/a_seg.png", "masks/b_seg.png"],
+        {},
+        ["the names of masks end in _seg: give --mask_suffix=_seg"],
+    ),
     "one folder of both, unclear": (
-        ["a.png", "b.png"], BOTH,
-        ["a.png, b.png can be an image as well as a mask: put them into folders images and masks"]),
+        ["a.png", "b.png"],
+        BOTH,
+        ["a.png, b.png can be an image as well as a mask: put them into folders images and masks"],
+    ),
     "a split without masks": (
-        ["images/train/a.jpg", "images/val/b.jpg", "images/test/c.jpg", "masks/train/a.png",
-         "masks/val/b.png"], {},
-        ["no image of the split test has a mask: leave its folder out of --images",
-         "test/c has no mask below masks"]),
+        [
+            "images/train/a.jpg",
+            "images/val/b.jpg",
+            "images/test/c.jpg",
+            "masks/train/a.png",
+            "masks/val/b.png",
+        ],
+        {},
+        [
+            "no image of the split test has a mask: leave its folder out of --images",
+            "test/c has no mask below masks",
+        ],
+    ),
     "two splits in one path": (
-        ["images/train/val/a.jpg", "masks/train/val/a.png"], {},
-        ["lies in folders of several splits: train, val"]),
+        ["images/train/val/a.jpg", "masks/train/val/a.png"],
+        {},
+        ["lies in folders of several splits: train, val"],
+    ),
     "splits that are not understood": (
         ["images/train_a/1.jpg", "images/val_a/2.jpg", "masks/train_a/1.png", "masks/val_a/2.png"],
-        {}, ["the folders train_a, val_a seem to be splits: name them train, val and test"]),
-}  # fmt: skip
+        {},
+        ["the folders train_a, val_a seem to be splits: name them train, val and test"],
+    ),
+}
 
 
 @pytest.mark.parametrize("case", NEVER)
@@ -291,9 +345,12 @@ def test_names_that_are_never_data(tmp_path):
     }
     said = published.counts()
     assert "images: 3 of 7 files are used; left out: .DS_Store, train/._0.png" in said
-    for words in ("train/.ipynb_checkpoints/ have a name that begins with a dot",
-                  "notes.txt is not an image by its suffix", "__MACOSX/ are made by the system",
-                  "masks: 3 of 6 files are used"):  # fmt: skip
+    for words in (
+        "train/.ipynb_checkpoints/ have a name that begins with a dot",
+        "notes.txt is not an image by its suffix",
+        "__MACOSX/ are made by the system",
+        "masks: 3 of 6 files are used",
+    ):
         assert words in said
 
 
@@ -358,12 +415,16 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("classes", "ids", "line"),
     [
-        ("ground\nvessel\n", (0, 255), "add the line `void`; where the masks mark one class by "
-         "255, its lines are `0 ground` and `255 vessel`"),
+        (
+            "ground\nvessel\n",
+            (0, 255),
+            "add the line `void`; where the masks mark one class by "
+            "255, its lines are `0 ground` and `255 vessel`",
+        ),
         ("a\nb\n", (0, 1, 255), "where 255 is void, add the line `void`"),
         ("0 a\n1 b\n", (0, 1, 255), "where 255 is void, add the line `255 void`"),
     ],
-)  # fmt: skip
+)
 def test_ids_that_no_class_has_name_the_line_to_add(tmp_path, classes, ids, line):
     draw(tmp_path, "images/1.jpg")
     (tmp_path / "masks").mkdir()
@@ -414,8 +475,9 @@ def test_published_sets_with_what_systems_add(tmp_path):
     (tmp_path / "images/training/._0.jpg").write_bytes(b"\0")
     found_ade = ade20k.find(tmp_path)
     assert {split: len(listed) for split, listed in found_ade.splits.items()} == {
-        "train": 2, "val": 1,
-    }  # fmt: skip
+        "train": 2,
+        "val": 1,
+    }
     assert found_ade.splits["val"][0].image.name == "9.JPG"
     draw(tmp_path, "c/elsewhere/bonn_000000_000000_leftImg8bit.png")
     draw(tmp_path, "c/gtFine/train/bonn/bonn_000000_000000_gtFine_labelIds.png")

@@ -18,8 +18,13 @@ def files(folder: pathlib.Path) -> dict[str, bytes]:
 
 
 def test_shapes_from_one_command_and_again(command, tmp_path):
-    arguments = ["--name=shapes/a", f"--data_dir={tmp_path}", "--shapes_size=32",
-                 "--shapes_train=5", "--shapes_val=3"]  # fmt: skip
+    arguments = [
+        "--name=shapes/a",
+        f"--data_dir={tmp_path}",
+        "--shapes_size=32",
+        "--shapes_train=5",
+        "--shapes_val=3",
+    ]
     status, out, err = command(prepare.main, *arguments)
     assert status == 0
     assert out.startswith("Prepared shapes/a: train 5 (up to 32 x 32), val 3 (up to 32 x 32);")
@@ -61,8 +66,9 @@ def test_camvid_keeps_the_published_bytes(command, camvid_dir, tmp_path):
 
 def voc_dir(root):
     """VOCdevkit with 2 trainaug and 1 val image; palette masks with a void border."""
-    for i, (split, masks) in enumerate([("trainaug", "SegmentationClassAug")] * 2
-                                       + [("val", "SegmentationClass")]):  # fmt: skip
+    for i, (split, masks) in enumerate(
+        [("trainaug", "SegmentationClassAug")] * 2 + [("val", "SegmentationClass")]
+    ):
         base = root / "VOC2012"
         mask = base / masks / f"n{i}.png"
         ids = save_pair(base / "JPEGImages" / f"n{i}.jpg", mask, i)
@@ -197,9 +203,14 @@ def own(tmp_path):
         ids = save_pair(tmp_path / "images" / f"{i}.jpg", path, i)
         Image.fromarray(np.array([(9, 0, 0), (0, 9, 0), (0, 0, 0)], np.uint8)[ids]).save(path)
     (tmp_path / "classes.txt").write_text("red 9 0 0\ngreen 0 9 0\nvoid 0 0 0\n")
-    return ["--name=folder/own", f"--images={tmp_path / 'images'}", f"--masks={tmp_path / 'masks'}",
-            f"--classes={tmp_path / 'classes.txt'}", f"--data_dir={tmp_path / 'd'}",
-            "--val_share=0.34"]  # fmt: skip
+    return [
+        "--name=folder/own",
+        f"--images={tmp_path / 'images'}",
+        f"--masks={tmp_path / 'masks'}",
+        f"--classes={tmp_path / 'classes.txt'}",
+        f"--data_dir={tmp_path / 'd'}",
+        "--val_share=0.34",
+    ]
 
 
 def test_ones_own_folders_by_colour(command, own, tmp_path):

@@ -28,9 +28,14 @@ def own(tmp_path):
     for i in range(6):
         save_pair(tmp_path / "images" / f"{i}.png", tmp_path / "masks" / f"{i}.png", i)
     (tmp_path / "classes.txt").write_text(CLASSES)
-    return ["--name=folder/own", f"--images={tmp_path / 'images'}", f"--masks={tmp_path / 'masks'}",
-            f"--classes={tmp_path / 'classes.txt'}", f"--data_dir={tmp_path / 'd'}",
-            "--val_share=0.34"]  # fmt: skip
+    return [
+        "--name=folder/own",
+        f"--images={tmp_path / 'images'}",
+        f"--masks={tmp_path / 'masks'}",
+        f"--classes={tmp_path / 'classes.txt'}",
+        f"--data_dir={tmp_path / 'd'}",
+        "--val_share=0.34",
+    ]
 
 
 def entries(tmp_path):
@@ -120,8 +125,13 @@ def test_other_flags_are_said(command, own, tmp_path):
     status, _, err = command(prepare.main, *own[:-1], "--val_share=0.5")
     assert status == 1
     assert "val_share was 0.34 and is 0.5; " in err
-    drawn = ["--name=shapes/a", f"--data_dir={tmp_path}", "--shapes_size=32", "--shapes_train=2",
-             "--shapes_val=1"]  # fmt: skip
+    drawn = [
+        "--name=shapes/a",
+        f"--data_dir={tmp_path}",
+        "--shapes_size=32",
+        "--shapes_train=2",
+        "--shapes_val=1",
+    ]
     assert command(prepare.main, *drawn)[0] == 0
     assert command(prepare.main, *drawn[:2])[0] == 0  # nothing else is asked for
     status, _, err = command(prepare.main, *drawn[:-1], "--shapes_val=2", "--data_seed=1")
@@ -171,8 +181,7 @@ def test_a_kill_at_any_call_loses_no_set(command, own, tmp_path, monkeypatch):
 
         return noted
 
-    for owner, name in ((pathlib.Path, "rename"), (pathlib.Path, "write_text"),
-                        (shutil, "rmtree")):  # fmt: skip
+    for owner, name in ((pathlib.Path, "rename"), (pathlib.Path, "write_text"), (shutil, "rmtree")):
         monkeypatch.setattr(owner, name, noting(getattr(owner, name)))
     assert command(prepare.main, *own, "--overwrite")[0] == 0
     monkeypatch.undo()
@@ -239,8 +248,13 @@ def test_a_set_that_cannot_be_written_beside_is_still_there(command, own, tmp_pa
 @pytest.mark.parametrize("limit", [3_000, 60_000, 100_000])
 def test_a_disk_that_fills_up_while_examples_are_written(command, tmp_path, limit):
     """A limit on the size of a file stands for it; of the set, about 110 kB, a part is written."""
-    arguments = ["--name=shapes/a", f"--data_dir={tmp_path}", "--shapes_size=32",
-                 "--shapes_train=40", "--shapes_val=2"]  # fmt: skip
+    arguments = [
+        "--name=shapes/a",
+        f"--data_dir={tmp_path}",
+        "--shapes_size=32",
+        "--shapes_train=40",
+        "--shapes_val=2",
+    ]
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:

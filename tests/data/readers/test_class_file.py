@@ -184,17 +184,25 @@ def test_void_by_its_place_and_by_255_in_the_same_masks_is_doubted(tmp_path):
 @pytest.mark.parametrize(
     ("text", "seen", "line"),
     [
-        ("ground\nvessel\n", {0, 255}, "add the line `void`; where the masks mark one class by "
-         "255, its lines are `0 ground` and `255 vessel`"),
+        (
+            "ground\nvessel\n",
+            {0, 255},
+            "add the line `void`; where the masks mark one class by "
+            "255, its lines are `0 ground` and `255 vessel`",
+        ),
         ("vessel\n", {0, 255}, "`0 vessel` and `255 NAME`"),
         ("ground\nvessel\n", {0, 1, 255}, "where 255 is void, add the line `void`"),
         ("0 ground\n1 vessel\n", {0, 1, 255}, "where 255 is void, add the line `255 void`"),
-        ("ground\nvessel\n", {0, 7}, "no class has the id 7: give the lines their ids, as in "
-         "`0 ground`, and add a line for each, as in `7 NAME` or `7 void`"),
+        (
+            "ground\nvessel\n",
+            {0, 7},
+            "no class has the id 7: give the lines their ids, as in "
+            "`0 ground`, and add a line for each, as in `7 NAME` or `7 void`",
+        ),
         ("ground\nvessel\n", {1, 2, 3}, "the ids 2, 3: add a line for each at the end, `NAME` or"),
         ("0 ground\n", {0, 7}, "no class has the id 7: add a line for each, as in `7 NAME`"),
     ],
-)  # fmt: skip
+)
 def test_the_line_to_add_is_named(tmp_path, text, seen, line):
     found = classes(tmp_path, text)
     assert line in " ".join(found.doubts(seen))
@@ -380,10 +388,13 @@ FORMS = {  # form -> (line of a class, header, ids, colours)
     "csv, ids": (lambda n, i, c: f'{hexed(c)};{i};"{n}"', "color;id;name", True, True),
     "tsv": (lambda n, i, c: f"{c[2]}\t{n}\t{c[0]}\t{c[1]}", "blue\tlabel\tred\tgreen", False, True),
     "CVAT": (
-        lambda n, i, c: f"{n}:{rgb(c, ',')}::", "# label:color_rgb:parts:actions", False, True
+        lambda n, i, c: f"{n}:{rgb(c, ',')}::",
+        "# label:color_rgb:parts:actions",
+        False,
+        True,
     ),
     "quoted": (lambda n, i, c: f'{i} "{n}"', "", True, False),
-}  # fmt: skip
+}
 QUOTED = {"csv", "csv, ids", "quoted"}
 
 
@@ -401,7 +412,7 @@ def reads_back(folder, data):
     form = data.draw(st.sampled_from(sorted(FORMS)))
     line, header, with_ids, with_colours = FORMS[form]
     names, ids, colours = data.draw(spec(ANY if form in QUOTED else BARE))
-    lines = [header] * bool(header)
+    lines = [header] if header else []
     lines += [line(*values) for values in zip(names, ids, colours, strict=True)]
     end = data.draw(st.sampled_from(["\n", "\r\n", "\r"]))
     encoding = data.draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
@@ -467,7 +478,7 @@ def test_every_damaged_line_is_refused_with_its_number(tmp_path_factory, data):
     form, wrong = DAMAGE[damage]
     line, header, *_ = FORMS[form]
     names, ids, colours = data.draw(spec().filter(lambda values: len(values[0]) > 1))
-    lines = [header] * bool(header)
+    lines = [header] if header else []
     lines += [line(*values) for values in zip(names, ids, colours, strict=True)]
     at = len(lines) - 1
     lines[at] = wrong(lines[at]) if wrong else lines[at - 1]

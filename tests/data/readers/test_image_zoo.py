@@ -83,9 +83,13 @@ def _own_set(tmp_path, chosen_images, chosen_masks, classes):
     (tmp_path / "classes.txt").write_text(classes)
     arguments = [f"--{part}={tmp_path / part}" for part in ("images", "masks")]
     return [
-        "prepare", "--name=folder/zoo", f"--data_dir={tmp_path / 'data'}", "--val_share=0",
-        f"--classes={tmp_path / 'classes.txt'}", *arguments,
-    ]  # fmt: skip
+        "prepare",
+        "--name=folder/zoo",
+        f"--data_dir={tmp_path / 'data'}",
+        "--val_share=0",
+        f"--classes={tmp_path / 'classes.txt'}",
+        *arguments,
+    ]
 
 
 def readable(entries, colours=False):
@@ -118,9 +122,21 @@ def test_what_was_prepared_is_what_prediction_reads(tmp_path):
 
 
 def test_plain_files_are_kept_byte_by_byte_and_no_others(tmp_path):
-    plain = {"png_grey8", "png_rgb8", "png_filtered", "png_gamma", "png_icc", "png_cicp",
-             "png_sbit", "png_text", "png_grey8_adam7", "png_rgb8_adam7", "jpeg_444",
-             "png_no_suffix_of_its_own", "png_turned1"}  # fmt: skip
+    plain = {
+        "png_grey8",
+        "png_rgb8",
+        "png_filtered",
+        "png_gamma",
+        "png_icc",
+        "png_cicp",
+        "png_sbit",
+        "png_text",
+        "png_grey8_adam7",
+        "png_rgb8_adam7",
+        "jpeg_444",
+        "png_no_suffix_of_its_own",
+        "png_turned1",
+    }
     for name in ("jpeg_turned6_mm.jpg", "jpeg_of_a_phone.jpg", "jpeg_grey.jpg", "jpeg_rgb.jpg"):
         assert pixels.stored(write(tmp_path, IMAGES[name])) == IMAGES[name].data
     for entry in readable(IMAGES):
@@ -159,8 +175,11 @@ def test_a_turned_image_and_a_mask_drawn_on_what_is_stored_say_why_they_differ(t
     (tmp_path / "a.png").write_bytes(stored)
     Image.fromarray(turned(IDS, 6)).save(tmp_path / "m.png")
     pair = pairs.Pair("a", tmp_path / "a.png", tmp_path / "m.png")
-    with pytest.raises(ValueError, match=r"m\.png is 21 x 13, its image is 13 x 21; the image is "
-                       "turned by its EXIF orientation 6.*without the tag"):  # fmt: skip
+    with pytest.raises(
+        ValueError,
+        match=r"m\.png is 21 x 13, its image is 13 x 21; the image is "
+        "turned by its EXIF orientation 6.*without the tag",
+    ):
         pairs.inspect(pair)
     Image.fromarray(IDS).save(tmp_path / "m.png")
     assert pairs.inspect(pair).orientation == 6
@@ -219,8 +238,11 @@ def test_a_label_with_more_than_numbers_in_it_is_written_anew(tmp_path):
 def test_matlab_files_of_fractions_are_refused(tmp_path):
     import scipy.io
 
-    for values, words in ((IDS + 0.5, "not ids"), (np.full((2, 2), np.nan), "not ids"),
-                          (IDS.astype(complex), "does not hold a map")):  # fmt: skip
+    for values, words in (
+        (IDS + 0.5, "not ids"),
+        (np.full((2, 2), np.nan), "not ids"),
+        (IDS.astype(complex), "does not hold a map"),
+    ):
         scipy.io.savemat(tmp_path / "a.mat", {"LabelMap": values})
         with pytest.raises(ValueError, match=words):
             mask_file.read_mask(tmp_path / "a.mat")

@@ -94,10 +94,11 @@ def main():
     count = jax.jit(metrics.confusion_matrix, static_argnums=2)
     compiled = count.lower(placed[0], placed[1], 5).compile()
     result["confusion"] = {
-        "difference": int(jnp.abs(compiled(placed[0], placed[1])
-                                  - count(labels[0], labels[1], 5)).sum()),
+        "difference": int(
+            jnp.abs(compiled(placed[0], placed[1]) - count(labels[0], labels[1], 5)).sum()
+        ),
         "collectives": sorted(set(COLLECTIVE.findall(compiled.as_text()))),
-    }  # fmt: skip
+    }
     print(json.dumps(result))
 
 

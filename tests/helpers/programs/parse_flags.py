@@ -8,11 +8,12 @@ Exit status 0: nothing in them is refused before data, weights and devices are m
 import sys
 
 from jaxseg import main
-from jaxseg.cli import command_line, config_check
+from jaxseg.checks import experiment as checks
+from jaxseg.cli import command_line
 
 if __name__ == "__main__":
     rest = command_line.parse(sys.argv)
     if len(rest) > 1:
         sys.exit(f"{rest[1]!r} is not a flag")
-    faults, _ = config_check.examine(main._experiment())
+    faults, _ = checks.examine(main._experiment(), main._MODE.value)
     sys.exit("\n".join(main._strangers() + faults) or None)

@@ -17,10 +17,17 @@ def main(settings):
     for number in range(10_000):
         flags.FLAGS.unparse_flags()
         flags.FLAGS(
-            ["prepare", "--name=folder/own", f"--images={folder}/images", f"--masks={folder}/masks",
-             f"--classes={folder}/classes{number % 2}.txt", f"--data_dir={settings['data_dir']}",
-             "--val_share=0.34", "--overwrite"]
-        )  # fmt: skip
+            [
+                "prepare",
+                "--name=folder/own",
+                f"--images={folder}/images",
+                f"--masks={folder}/masks",
+                f"--classes={folder}/classes{number % 2}.txt",
+                f"--data_dir={settings['data_dir']}",
+                "--val_share=0.34",
+                "--overwrite",
+            ]
+        )
         if prepare.main(["prepare"]):
             sys.exit("refused")
 

@@ -13,7 +13,7 @@ import traceback
 
 from absl import app
 
-from jaxseg import main
+from jaxseg import evaluate, main, predict, summary, train  # noqa: F401 - before the forks
 from jaxseg.cli import command_line
 
 

@@ -132,10 +132,13 @@ def spread(result, shapes, folder):
         result[name] = float(
             max(
                 np.abs(a - b).max(initial=0)
-                for a, b in zip(jax.tree.leaves(tiny.leaves(read)),
-                                jax.tree.leaves(tiny.leaves(saved)), strict=True)
+                for a, b in zip(
+                    jax.tree.leaves(tiny.leaves(read)),
+                    jax.tree.leaves(tiny.leaves(saved)),
+                    strict=True,
+                )
             )
-        )  # fmt: skip
+        )
 
 
 def main(settings):

@@ -149,9 +149,14 @@ def mobilenet_v2(x, output_stride):
     x = conv(x, 32, 3, f"{scope}/Conv", OTHERS, 2, act=tf.nn.relu6, explicit=False)
     law, index = Law(output_stride, 2), 0
     for expansion, outputs, count, first in (
-        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2),
-        (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
-    ):  # fmt: skip
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ):
         for unit in range(count):
             name = f"{scope}/expanded_conv" + (f"_{index}" if index else "")
             nominal = first if unit == 0 else 1

@@ -85,7 +85,7 @@ def experiment(model=None, **train):
             name="squares",
             batch_size=4,
             crop_size=(16, 16),
-            scale_range=(0.75, 1.25),
+            augment=config.Augment(scale_range=(0.75, 1.25)),
             threads=1,
             prefetch=4,
         ),

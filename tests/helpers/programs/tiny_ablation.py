@@ -19,7 +19,7 @@ def _base() -> config.Experiment:
             name="shapes/tiny",
             batch_size=4,
             crop_size=(32, 32),
-            scale_range=(1.0, 1.0),
+            augment=config.Augment(scale_range=(1.0, 1.0)),
             threads=1,
             prefetch=4,
         ),

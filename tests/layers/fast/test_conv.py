@@ -183,10 +183,12 @@ def test_forms_agree_as_they_are_compiled_for_use():
         x, kernel = _draw(4, (2, size, size, channels), (3, 3, channels, 64))
         assert plan(x, kernel, _windows((size, size), 3, 1, rate)).forward == expected
         results = [
-            jax.jit(lambda x, k, f=form, r=rate: _passes(
-                lambda x, k: conv(x, k, rate=r, form=f), x, k), compiler_options=FULL)(x, kernel)
+            jax.jit(
+                lambda x, k, f=form, r=rate: _passes(lambda x, k: conv(x, k, rate=r, form=f), x, k),
+                compiler_options=FULL,
+            )(x, kernel)
             for form in ("plain", "auto", "fast")
-        ]  # fmt: skip
+        ]
         for other in results[1:]:
             for a, b in zip(results[0], other, strict=True):
                 np.testing.assert_allclose(b, a, atol=1e-5 * np.abs(a).max())
@@ -196,8 +198,13 @@ def test_seen_taps_are_those_on_the_map():
     """Against the definition, one (output, tap) pair at a time."""
     for n in (1, 2, 5, 8):
         for k, stride, rate, padding in [
-            (3, 1, 1, 1), (3, 1, 4, 4), (3, 2, 1, 1), (5, 3, 2, 4), (2, 2, 1, 1), (3, 2, 7, 7),
-        ]:  # fmt: skip
+            (3, 1, 1, 1),
+            (3, 1, 4, 4),
+            (3, 2, 1, 1),
+            (5, 3, 2, 4),
+            (2, 2, 1, 1),
+            (3, 2, 7, 7),
+        ]:
             window = Window(n, k, stride, rate, padding)
             if window.outputs < 1:
                 continue

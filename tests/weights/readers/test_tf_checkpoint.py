@@ -6,14 +6,15 @@ import pytest
 
 from jaxseg.weights import load
 from jaxseg.weights.readers import tf_checkpoint_file
-from jaxseg.weights.readers.crc32c import crc32c, unmasked
 from tests.weights import tf_bundle
 
 
 def _arrays(count=12):
     rng = np.random.default_rng(0)
-    arrays = {f"net/block1/unit_{n}/weights": rng.normal(size=(3, n, 2)).astype(np.float32)
-              for n in range(count)}  # fmt: skip
+    arrays = {
+        f"net/block1/unit_{n}/weights": rng.normal(size=(3, n, 2)).astype(np.float32)
+        for n in range(count)
+    }
     arrays |= {"global_step": np.int64(30_000), "net/bias": np.arange(5.0)}
     for dtype in (np.float16, ml_dtypes.bfloat16, np.int32, np.uint8, bool):
         arrays[f"net/{np.dtype(dtype).name}"] = np.arange(6).reshape(2, 3).astype(dtype)
@@ -33,27 +34,6 @@ def test_every_array_comes_back(tmp_path, shards):
         assert found[name].shape == array.shape
         assert found[name].tobytes() == array.tobytes()
     assert len(tf_checkpoint_file.files_of(prefix)) == 1 + shards
-
-
-def test_the_checksum_is_the_published_one():
-    """Of RFC 3720, appendix B.4, and of CRC-32C's customary check."""
-    assert crc32c(b"123456789") == 0xE3069283
-    assert crc32c(bytes(32)) == 0x8A9136AA
-    assert crc32c(b"\xff" * 32) == 0x62A8AB43
-    assert crc32c(bytes(range(32))) == 0x46DD794E
-    assert crc32c(b"") == 0
-    assert unmasked(tf_bundle.masked(b"abc")) == crc32c(b"abc")
-
-
-@pytest.mark.parametrize("size", [1, 2, 7, 1023, 1024, 1025, 2049, 10_001])
-def test_rows_are_joined_to_the_checksum_byte_by_byte(size):
-    data = np.random.default_rng(size).integers(0, 256, size, np.uint8).tobytes()
-    register = 0xFFFFFFFF
-    for byte in data:
-        register ^= byte
-        for _ in range(8):
-            register = register >> 1 ^ (0x82F63B78 if register & 1 else 0)
-    assert crc32c(data) == register ^ 0xFFFFFFFF
 
 
 def _write(folder, **how):

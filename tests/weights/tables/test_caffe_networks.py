@@ -22,6 +22,7 @@ from jaxseg.models.fcn import FCN
 from jaxseg.models.pspnet import PSPNet, pspnet_backbone
 from jaxseg.models.segnet import SegNet
 from jaxseg.models.segnet_basic import SegNetBasic
+from jaxseg.pixels import Normalisation
 from jaxseg.weights import load, match
 from jaxseg.weights.tables.caffe_segnet import EPSILON
 from tests.helpers.variables import shapes_of
@@ -74,9 +75,12 @@ def test_fcn(stride, at_once):
 
 def test_fcn_takes_learned_deconvolutions_and_refuses_to_drop_them():
     net = caffe_nets.fcn(
-        (33, 33), width=2, classes=5, features=6,
+        (33, 33),
+        width=2,
+        classes=5,
+        features=6,
         deconvolution=lambda c, k: RNG.normal(size=(c, c, k, k)),
-    )  # fmt: skip
+    )
     fixed = FCN(5, VGG(width=2, image_padding=100), head_features=6)
     table = load.table_of(net.blobs)
     with pytest.raises(ValueError, match=r"2 tensors differ .*: upscore2/0, upscore_pool4/0"):
@@ -194,8 +198,8 @@ def test_segnet_basic():
     filled = match.fill(net.blobs, shapes, table)
     scale = _leaf(filled, "params/norm_decode2/scale")
     np.testing.assert_array_equal(scale, net.blobs["conv_decode2_bn/0"].ravel())
-    halved = match.Normalisation((0.0, 0.0, 0.0), (2.0, 2.0, 2.0))
-    with pytest.raises(ValueError, match=r"set --config\.data\.std=1,1,1$"):
+    halved = Normalisation((0.0, 0.0, 0.0), (2.0, 2.0, 2.0))
+    with pytest.raises(ValueError, match=r"set --config\.data\.normalisation\.std=1,1,1$"):
         match.fill(net.blobs, shapes, table, pixels=halved)
 
 

@@ -165,9 +165,11 @@ def test_a_model_of_another_decoder_is_refused():
     model, names = NETWORKS["v3_mobilenet_v2"]
     source = _tensors(names | slim.decoder(144))
     start = match.nested(
-        {path: np.broadcast_to(np.float32(0), leaf.shape)
-         for path, leaf in match.leaves_of(shapes_of(model))}
-    )  # fmt: skip
+        {
+            path: np.broadcast_to(np.float32(0), leaf.shape)
+            for path, leaf in match.leaves_of(shapes_of(model))
+        }
+    )
     with pytest.raises(ValueError, match="low_level_conv/conv/kernel"):
         adapt.take_from_file(
             source,

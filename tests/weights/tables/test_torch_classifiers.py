@@ -19,8 +19,11 @@ from tests.models.networks import QUICK
 VGG_16 = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 VGG_16_BN = (0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40)
 ALEXNET = (0, 3, 6, 8, 10)
-PATHS = [f"conv{stage}_{unit}" for stage, units in enumerate((2, 2, 3, 3, 3), start=1)
-         for unit in range(1, units + 1)]  # fmt: skip
+PATHS = [
+    f"conv{stage}_{unit}"
+    for stage, units in enumerate((2, 2, 3, 3, 3), start=1)
+    for unit in range(1, units + 1)
+]
 
 
 def _names(layers, norms, classifier):

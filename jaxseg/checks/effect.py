@@ -1,0 +1,59 @@
+"""Fields that are given and change nothing, as another field has them switched off."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxseg.config import Experiment
+
+# Fields that another one switches off, and the flag that switches them on.
+_ON: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("eval.crop_size", "eval.stride"): ("eval.sliding=True",),
+    ("eval.crf_filter", "eval.crf_normalization"): ("eval.crf=deeplab_v2",),
+    ("eval.hausdorff",): ("eval.boundary=True",),
+    ("optim.decay_factor",): ("optim.schedule=step",),
+    ("optim.power", "optim.end_learning_rate"): ("optim.schedule=poly",),
+    ("optim.nesterov",): ("optim.name=sgd",),
+    ("optim.b2",): ("optim.name=adamw",),
+    ("loss.boundary_sigma",): ("loss.boundary=10",),
+    ("loss.focal_gamma",): ("loss.focal=1",),
+    ("loss.dice_squared", "loss.dice_per_class"): ("loss.dice=1",),
+    ("loss.per_image",): ("loss.dice=1", "loss.lovasz=1"),
+    ("data.augment.rotation_probability",): ("data.augment.rotation=10",),
+    ("data.augment.class_limit_draws",): ("data.augment.class_limit=0.75",),
+    ("train.init_partial",): ("train.init_from=FOLDER",),
+}
+
+
+def _value(experiment: Any, path: str) -> Any:
+    for part in path.split("."):
+        experiment = getattr(experiment, part)
+    return experiment
+
+
+def _is_on(experiment: Experiment, switch: str) -> bool:
+    path, _, value = switch.partition("=")
+    now = _value(experiment, path)
+    if path == "data.augment.class_limit":
+        return now < 1
+    return now == value if path in ("optim.schedule", "optim.name") else bool(now)
+
+
+def without_effect(
+    experiment: Experiment, given: Mapping[str, Any], default: Experiment
+) -> list[str]:
+    """The fields that were given by a flag and change nothing, as another field has them off.
+
+    Args:
+      experiment: with these fields.
+      given: field -> value, as of the command line.
+      default: whose fields have their defaults.
+    """
+    found = []
+    for fields, switches in _ON.items():
+        for path in fields:
+            if path not in given or _value(experiment, path) == _value(default, path):
+                continue
+            if not any(_is_on(experiment, switch) for switch in switches):
+                way = " or ".join(f"--config.{switch}" for switch in switches)
+                found.append(f"--config.{path} changes nothing by itself: set {way} as well")
+    return found

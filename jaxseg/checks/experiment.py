@@ -1,0 +1,133 @@
+"""The one place that validates an experiment: every command asks it before it begins.
+
+It looks at the kind and the bounds of each field (`settings`), at what fields demand of each other
+(`relations`, `schedule`, `protocol`), and at fields that were given and have no effect (`effect`).
+All faults are reported together, each with the flag that fixes it. What depends on the
+data, on the network as it is traced or on the devices is looked at by the preflight of a training.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+
+from jaxseg.checks import effect, network_fields, relations
+from jaxseg.checks.protocol import protocol_faults
+from jaxseg.checks.schedule import optimiser_faults
+from jaxseg.config import Experiment
+from jaxseg.data.augment.settings import scale_faults
+from jaxseg.errors import together
+from jaxseg.settings import bounds
+from jaxseg.settings.kinds import fits, in_words
+from jaxseg.settings.tree import fields_of, is_part
+
+_READS_DATA = ("train", "evaluate", "predict", "summary")  # for the number of classes
+
+
+def flag(path: str, value: Any) -> str:
+    """The flag that sets a field: --config.data.crop_size=513,513."""
+    if not isinstance(value, tuple | list):
+        return f"--config.{path}={value}"
+    if not value or any(isinstance(part, tuple | list) for part in value):
+        return f'--config.{path}="{tuple(value)!r}"'
+    return f"--config.{path}={','.join(map(str, value))}"
+
+
+def _fault(path: str, value: Any, kind: Any) -> str:
+    """What is wrong with the value of one field: "" where nothing is."""
+    if not fits(value, kind):
+        return f"must be {in_words(kind)}"
+    if is_part(value):
+        return ""
+    return network_fields.fault(path, value) or bounds.fault(path, value)
+
+
+def _default(field: dataclasses.Field, path: str) -> Any:
+    """A value that the field may have; MISSING where none is known."""
+    if path == "model.num_classes":
+        return 2
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def _examined(node: Any, prefix: str, faults: list[str]) -> Any:
+    """The tree with a possible value in place of each impossible one; MISSING: there is none."""
+    changes: dict[str, Any] = {}
+    for field in fields_of(node):
+        path, value = f"{prefix}{field.name}", getattr(node, field.name)
+        if fault := _fault(path, value, field.type):
+            changes[field.name] = possible = _default(field, path)
+            way = f": set {flag(path, possible)}"
+            if possible is dataclasses.MISSING or is_part(possible):
+                way = ""
+            faults.append(f"{path}={repr(value)[:200]} {fault}{way}")
+        elif is_part(value):
+            inner = _examined(value, f"{path}.", faults)
+            changes |= {} if inner is value else {field.name: inner}
+    if any(value is dataclasses.MISSING for value in changes.values()):
+        return dataclasses.MISSING
+    if not changes:
+        return node
+    if isinstance(node, nn.Module):
+        return node.clone(**changes)
+    return dataclasses.replace(node, **changes)
+
+
+def examine(
+    experiment: Any, mode: str, given: Mapping[str, Any] | None = None
+) -> tuple[list[str], Experiment | None]:
+    """All that is wrong with the fields of an experiment, whatever the data.
+
+    The command line cannot see it: it takes `6,x` for a tuple of numbers, and any number of them.
+
+    Args:
+      experiment: a tree of dataclasses.
+      mode: what is to be done: "train", "evaluate", "predict", "summary", or another command, which
+        does not read how many classes the data has (model.num_classes=0).
+      given: field -> value, as of the command line; each has to have an effect.
+
+    Returns:
+      The faults, each with the field, its value, what it must be and the flag that fixes it; and
+      the experiment with a possible value in place of each impossible one, so that the rest can be
+      looked at as well, or None where that cannot be.
+    """
+    faults: list[str] = []
+    usable = _examined(experiment, "", faults)
+    if usable is dataclasses.MISSING or not isinstance(usable, Experiment):
+        return faults, None
+    if given:
+        faults = effect.without_effect(usable, given, Experiment(usable.model)) + faults
+    faults += relations.pixel_faults(usable.data.normalisation)
+    faults += scale_faults(usable.data.augment)
+    faults += relations.side_faults(usable) + relations.decay_faults(usable.optim.decayed)
+    if mode == "train":
+        faults += optimiser_faults(usable) + relations.training_faults(usable)
+    if mode in ("train", "evaluate", "predict"):
+        faults += protocol_faults(usable.eval)
+    if mode not in _READS_DATA and getattr(usable.model, "num_classes", None) == 0:
+        faults.append(
+            "model.num_classes=0 stands for as many as the data has, which this command does not "
+            "read: set --config.model.num_classes=K"
+        )
+    return faults, usable
+
+
+def check(experiment: Any, mode: str = "") -> None:
+    """Refuses what `examine` finds.
+
+    Raises:
+      ValueError: all faults together.
+    """
+    refuse(examine(experiment, mode)[0])
+
+
+def refuse(faults: Sequence[str]) -> None:
+    """Raises all faults as one error.
+
+    Raises:
+      ValueError: there is one.
+    """
+    if faults:
+        raise ValueError(together(faults))

@@ -1,0 +1,23 @@
+"""From uint8 pixels to what a network is given."""
+
+import dataclasses
+
+import jax.numpy as jnp
+
+from jaxseg.types import Array, ArrayLike
+
+Color = tuple[float, float, float]  # one number for each of R, G, B
+
+
+@dataclasses.dataclass(unsafe_hash=True)  # a value: flags set it before anyone hashes it
+class Normalisation:
+    """(RGB - mean) / std, in the units of the pixels, 0 to 255."""
+
+    mean: Color = (127.5, 127.5, 127.5)  # of uint8 RGB; also the pad value
+    std: Color = (127.5, 127.5, 127.5)
+
+
+def normalise(images: ArrayLike, normalisation: Normalisation) -> Array:
+    """uint8 [B, H, W, 3] -> float32 (images - mean) / std, on the device."""
+    mean, std = jnp.asarray(normalisation.mean), jnp.asarray(normalisation.std)
+    return (jnp.asarray(images, jnp.float32) - mean) / std
