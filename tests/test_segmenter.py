@@ -109,8 +109,7 @@ def test_it_counts_what_an_evaluation_counts(run_folder, tmp_path):
         network.variables,
         source,
         protocol=experiment.eval,
-        mean=experiment.data.normalisation.mean,
-        std=experiment.data.normalisation.std,
+        normalisation=experiment.data.normalisation,
         crop=experiment.data.crop_size,
         progress=False,
     )

@@ -184,7 +184,7 @@ WEIGHTED = config.Loss(class_weights=(0.5, 2.0, 1.0, 3.0), label_smoothing=0.1)
 
 def losses_of(source, protocol, loss):
     """The loss of each valid pixel in NumPy, float64, from the probabilities of each image."""
-    predict = infer.make_probabilities(Local(), protocol, MEAN, STD)
+    predict = infer.make_probabilities(Local(), protocol, PIXELS)
     found = []
     for example in source.examples:
         scores = np.asarray(predict(start(), example["image"][None])[0], np.float64)
