@@ -32,7 +32,7 @@ def test_training_evaluation_and_prediction_refuse_to_mirror_them(tmp_path):
         source.labels = LabelSpec(PARSING, voc_palette(3), source.labels.raw_to_train)
     words = r"exchanges the classes 'left_arm' and 'right_arm': set --config\.{}=False"
     experiment = tiny.experiment(steps=1)
-    with pytest.raises(ValueError, match=words.format(r"data\.flip")):
+    with pytest.raises(ValueError, match=words.format(r"data\.augment\.flip")):
         train.fit(experiment, tmp_path / "run", data=sources)
     protocol = config.Eval(flip=True)
     given = {"protocol": protocol, "normalisation": config.Normalisation((0.0,) * 3, (1.0,) * 3)}
