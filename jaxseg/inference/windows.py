@@ -88,7 +88,7 @@ def mirrored_beyond(
 
 def slide(
     apply: Callable[[Array], Array],
-    images: Shaped[Array, "b h w 3"],
+    images: Shaped[Array, "b h w c"],
     sizes: Int32[Array, "b 2"],
     *,
     crop: tuple[int, int],
