@@ -15,6 +15,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import tabulate
 
 from jaxseg import config
 from jaxseg.inference.infer import at_output_stride, make_predictions
@@ -85,19 +86,10 @@ def _cells(layer: Layer) -> tuple[str, ...]:
 
 def table(summary: Summary) -> str:
     """The summary for a terminal, one aligned line a layer, totals below."""
-    rows: list[Sequence[str]] = [_HEADS, *map(_cells, summary.layers)]
     total = ("total", "", "", "", "", "", f"{summary.parameters:,}", count(summary.multiply_adds))
-    widths = [max(map(len, column)) for column in zip(*rows, total, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        texts = (
-            cell.ljust(width) if i < _TEXT_COLUMNS else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        return "  ".join(texts).rstrip()
-
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    return "\n".join([line(rows[0]), rule, *map(line, rows[1:]), rule, line(total)])
+    rows = [*map(_cells, summary.layers), tabulate.SEPARATING_LINE, total]
+    align = ["left" if i < _TEXT_COLUMNS else "right" for i in range(len(_HEADS))]
+    return tabulate.tabulate(rows, _HEADS, "simple", colalign=align, disable_numparse=True)
 
 
 _NOTES = """

@@ -11,6 +11,7 @@ import tabulate
 from matplotlib.figure import Figure
 
 from jaxseg import whole_file
+from jaxseg.percent import interval, percent
 from jaxseg.workdir import escape
 from jaxseg.workdir.log import write_json
 
@@ -57,11 +58,11 @@ def cells(record: Mapping[str, Any]) -> list[list[str]]:
         lines.append(
             [
                 row["name"],
-                _points(row.get("mean")) + _fewer(row, record),
-                _interval(row.get("interval")),
-                _points(row.get("gain"), "+"),
-                _interval(row.get("gain_over_images"), "+"),
-                _interval(row.get("gain_over_seeds"), "+"),
+                percent(row.get("mean"), missing="") + _fewer(row, record),
+                interval(row.get("interval")),
+                percent(row.get("gain"), sign="+", missing=""),
+                interval(row.get("gain_over_images"), sign="+"),
+                interval(row.get("gain_over_seeds"), sign="+"),
                 "" if paper is None else f"{paper:.2f}",
                 f"{paper - first:+.2f}" if own else "",
                 _scaled(row.get("parameters"), 1e6),
@@ -71,14 +72,6 @@ def cells(record: Mapping[str, Any]) -> list[list[str]]:
             ]
         )
     return lines
-
-
-def _points(value: float | None, sign: str = "") -> str:
-    return "" if value is None else f"{100 * value:{sign}.2f}"
-
-
-def _interval(ends: Sequence[float] | None, sign: str = "") -> str:
-    return f"[{100 * ends[0]:{sign}.1f}, {100 * ends[1]:{sign}.1f}]" if ends else ""
 
 
 def _scaled(value: float | None, unit: float) -> str:

@@ -12,8 +12,10 @@ import numpy as np
 
 from experiments.benchmarks.crf_unaries import Unaries, Unary
 from jaxseg.metrics import class_counts, confusion_matrix, intervals
+from jaxseg.percent import interval, percent
 from jaxseg.postprocess import crf
 from jaxseg.progress import Progress
+from jaxseg.reporting import tables
 from jaxseg.types import IGNORE
 from jaxseg.workdir import log
 from jaxseg.workdir.environment import environment
@@ -165,14 +167,14 @@ def search(
 def table(record: dict[str, Any]) -> str:
     """Markdown: the best settings and no CRF, mIoU in percent with intervals over images."""
 
-    def cell(value: float, interval: Sequence[float]) -> str:
-        return f"{100 * value:.2f} ({100 * interval[0]:.2f} to {100 * interval[1]:.2f})"
+    def cell(value: float, ends: Sequence[float]) -> str:
+        return f"{percent(value)} {interval(ends, 2)}"
 
-    lines = ["| w1 | theta_alpha | theta_beta | mIoU | against no CRF |", "|---|---|---|---|---|"]
+    heads = ("w1", "theta_alpha", "theta_beta", "mIoU", "against no CRF")
     without = record["without"]
-    lines.append(f"| no CRF | | | {cell(without['miou'], without['interval'])} | |")
+    rows = [("no CRF", "", "", cell(without["miou"], without["interval"]), "")]
     for s in record["settings"][:_SHOWN]:
-        values = " | ".join(f"{v:g}" for v in s["w1 theta_alpha theta_beta"])
+        w1, alpha, beta = (f"{v:g}" for v in s["w1 theta_alpha theta_beta"])
         gain = cell(s["gain"], s["gain_interval"])
-        lines.append(f"| {values} | {cell(s['miou'], s['interval'])} | {gain} |")
-    return "\n".join(lines)
+        rows.append((w1, alpha, beta, cell(s["miou"], s["interval"]), gain))
+    return tables.markdown(heads, rows, left=())

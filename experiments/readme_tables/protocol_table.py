@@ -10,31 +10,27 @@ from typing import Any
 
 from experiments.readme_tables import page
 from experiments.readme_tables.page import RESULTS
+from jaxseg.percent import interval, percent
+from jaxseg.reporting import tables
 
 TABLES = ("voc", "camvid")  # experiments/results/protocols_NAME.json
 
 
 def markdown(record: Mapping[str, Any]) -> str:
     """The table: mIoU with its interval, the gain over the first line with its own, the cost."""
-    rows = [
-        "| protocol | mIoU | gain over the first | seconds an image (of processors) |",
-        "| --- | ---: | ---: | ---: |",
-    ]
+    heads = ("protocol", "mIoU", "gain over the first", "seconds an image (of processors)")
+    rows: list[tuple[str, ...]] = []
     for name, line in record["lines"].items():
-        low, high = (100 * value for value in line["miou_interval"])
-        gain, least, most = (100 * value for value in line["gain"])
-        change = f"{gain:+.2f} [{least:+.2f}, {most:+.2f}]"
+        gain, *ends = line["gain"]
+        change = f"{percent(gain, sign='+')} {interval(ends, 2, '+')}" if rows else ""
         if line["verdict"] == "not distinguishable":
             change += ", not distinguishable"
         cost = f"{line['seconds']:.2f}"
         if line["cpu_seconds"]:
             cost += f" ({line['cpu_seconds'] / line['images']:.2f})"
-        if name == next(iter(record["lines"])):
-            change = ""
-        rows.append(
-            f"| {name} | {100 * line['miou']:.2f} [{low:.1f}, {high:.1f}] | {change} | {cost} |"
-        )
-    return "\n".join(rows)
+        miou = f"{percent(line['miou'])} {interval(line['miou_interval'])}"
+        rows.append((name, miou, change if rows else "", cost))
+    return tables.markdown(heads, rows, left=heads[:1])
 
 
 def boundaries(record: Mapping[str, Any]) -> str:
@@ -45,21 +41,19 @@ def boundaries(record: Mapping[str, Any]) -> str:
         return ""
     name, suite = found
     at = suite["boundary_f"]["tolerances"].index(0.0075)
-    rows = [
-        f"| {name} | boundary IoU | boundary F, 0.75 % | Hausdorff 95, pixels |",
-        "| --- | ---: | ---: | ---: |",
-    ]
+    heads = (name, "boundary IoU", "boundary F, 0.75 %", "Hausdorff 95, pixels")
+    rows = []
     for title, own in suite["boundary_iou"]["classes"].items():
         f, far = suite["boundary_f"]["classes"][title][at], suite["hausdorff_95"]["classes"][title]
-        rows.append(f"| {title} | {_cell(own)} | {_cell(f)} | {_cell(far, 1, 1)} |")
+        rows.append((title, *(percent(share, missing="") for share in (own, f)), _pixels(far)))
     means = suite["boundary_iou"]["mean"], suite["boundary_f"]["mean"][at]
-    far = suite["hausdorff_95"]["mean"]
-    rows.append(f"| mean | {_cell(means[0])} | {_cell(means[1])} | {_cell(far, 1, 1)} |")
-    return "\n".join(rows)
+    far = _pixels(suite["hausdorff_95"]["mean"])
+    rows.append(("mean", *(percent(share, missing="") for share in means), far))
+    return tables.markdown(heads, rows, left=heads[:1])
 
 
-def _cell(value: float | None, factor: int = 100, digits: int = 2) -> str:
-    return "" if value is None else f"{factor * value:.{digits}f}"
+def _pixels(distance: float | None) -> str:
+    return "" if distance is None else f"{distance:.1f}"
 
 
 def block(record: Mapping[str, Any]) -> str:

@@ -18,6 +18,8 @@ from experiments.readme_tables import page
 from experiments.readme_tables.models import DATA
 from experiments.readme_tables.page import RESULTS
 from jaxseg.percent import interval as interval_text
+from jaxseg.percent import percent
+from jaxseg.reporting import tables
 
 EXPECTED = {  # (record, evaluation) -> mIoU in per cent, as the experiment's docstring has it
     ("google_deeplab_v3_voc", "val_os16_513x513"): "about 70.2, of all 1449 images",
@@ -84,7 +86,7 @@ def runs(record: Mapping[str, Any]) -> str:
 def _miou(metrics: Mapping[str, Any]) -> str:
     """In percent, with its 95 % interval over images where the record has one."""
     interval = interval_text(metrics.get("miou_interval"))
-    return f"{100 * metrics['miou']:.2f} {interval}".rstrip()
+    return f"{percent(metrics['miou'])} {interval}".rstrip()
 
 
 def _cells(name: str, record: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -111,9 +113,8 @@ def table(results: pathlib.Path = RESULTS) -> str:
       results: the folder of the records.
     """
     found = sorted(records(results), key=lambda named: (named[1]["data"], named[0]))
-    rule = ("---:" if head in _RIGHT else "---" for head in _HEADS)
-    rows = [_HEADS, rule, *(cells for named in found for cells in _cells(*named))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    rows = [cells for named in found for cells in _cells(*named)]
+    return tables.markdown(_HEADS, rows, left=set(_HEADS) - _RIGHT)
 
 
 def quickstart(results: pathlib.Path = RESULTS) -> str:

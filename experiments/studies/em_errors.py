@@ -26,6 +26,7 @@ from jaxseg.data import loader
 from jaxseg.errors import one_line
 from jaxseg.inference import overlay
 from jaxseg.metrics import probability, rand_error, warping_error
+from jaxseg.reporting import tables
 from jaxseg.workdir import npz_file
 from jaxseg.workdir.log import write_json
 
@@ -120,12 +121,12 @@ def table(errors: dict[str, Any]) -> str:
     """Markdown: an error a row; all slices, then each."""
     names = next(iter(errors.values()))["slices"]
     heads = ("", "threshold", "all", *names)
-    rows = [heads, ("---", *["---:"] * (len(heads) - 1))]
+    rows = []
     for name, row in errors.items():
         at = "" if row["threshold"] is None else f"{row['threshold']:.2f}"
         values = (row["all"], *row["slices"].values())
         rows.append((name, at, *(f"{value:.6f}" for value in values)))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    return tables.markdown(heads, rows, left=heads[:1])
 
 
 def coloured(cells: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -2,9 +2,12 @@
 
 import dataclasses
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+
+import tabulate
 
 _LISTED = 8  # parts that have a line each, tensors that are named where they are left out
 
@@ -36,11 +39,13 @@ class Origins:
                 title = f"{len(by_part)} parts, {next(iter(by_part))} .. {list(by_part)[-1]}"
                 by_part = {title: [leaves, values]}
             rows += [(part, row[0], row[1], what) for part, row in by_part.items()]
-        width = max(len(row[0]) for row in rows)
-        lines = [
-            f"  {part:<{width}}  {leaves:4d} leaves {values:12,d} values  {what}"
+        cells = [
+            (part, f"{leaves} leaves", f"{values:,} values", what)
             for part, leaves, values, what in rows
         ]
+        align = ("left", "right", "right", "left")
+        table = tabulate.tabulate(cells, (), "plain", colalign=align, disable_numparse=True)
+        lines = textwrap.indent(table, "  ").splitlines()
         if self.left:
             lines.append(f"  left out, {len(self.left)}: {self._left()}")
         return [self.source, *lines, *(f"  {note}" for note in self.notes)]

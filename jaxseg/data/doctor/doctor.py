@@ -12,9 +12,11 @@ import concurrent.futures
 import os
 import pathlib
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+import tabulate
 from absl import flags, logging
 
 from jaxseg.data import records
@@ -27,6 +29,7 @@ from jaxseg.data.prepare import named_files
 from jaxseg.data.readers import pixels
 from jaxseg.errors import counted, one_line
 from jaxseg.ignore import IGNORE
+from jaxseg.percent import percent
 from jaxseg.progress import over
 
 _SPLITS = flags.DEFINE_list("split", [], "Splits to look at; all of them without.")
@@ -150,6 +153,13 @@ def problems(
     return lines
 
 
+def _table(rows: Sequence[Sequence[str]], heads: Sequence[str], first: Sequence[str]) -> str:
+    """An indented text table; `first` aligns its first columns, numbers are flush right."""
+    align = [*first, *["right"] * (len(rows[0]) - len(first))] if rows else None
+    table = tabulate.tabulate(rows, heads, "plain", colalign=align, disable_numparse=True)
+    return textwrap.indent(table, "  ")
+
+
 def _split_text(split: str, found: survey.Survey) -> Iterator[str]:
     labels, sizes = found.labels, found.sizes()
     yield f"\n{split}: {counted(len(found.findings), 'example')}"
@@ -162,7 +172,7 @@ def _split_text(split: str, found: survey.Survey) -> Iterator[str]:
     yield "  mean           " + ", ".join(f"{value:.2f}" for value in mean) + "  (RGB, 0 to 255)"
     yield "  deviation      " + ", ".join(f"{value:.2f}" for value in deviation)
     doubt = "; so much is seldom meant" if found.void_share() > _MUCH_VOID else ""
-    yield f"  void           {100 * found.void_share():.2f} % of the pixels{doubt}"
+    yield f"  void           {percent(found.void_share())} % of the pixels{doubt}"
     names, pixels = found.raw_images(), found.raw_pixels()
     total = max(1, sum(pixels.values()))
     train_ids = {raw: labels.raw_to_train.get(raw) for raw in pixels}
@@ -170,10 +180,11 @@ def _split_text(split: str, found: survey.Survey) -> Iterator[str]:
         raw: {None: "UNKNOWN", IGNORE: "(void)"}.get(k) or labels.names[k or 0]
         for raw, k in train_ids.items()
     }
-    width = max(12, *map(len, titles.values()), 0)
-    yield f"  {'raw id':>6}  {'class':<{width}} {'pixels %':>9} {'images':>7}"
-    for raw, n in pixels.items():
-        yield f"  {raw:>6}  {titles[raw]:<{width}} {100 * n / total:>9.3f} {len(names[raw]):>7}"
+    rows = [
+        (str(raw), titles[raw], percent(n / total, 3), str(len(names[raw])))
+        for raw, n in pixels.items()
+    ]
+    yield _table(rows, ("raw id", "class", "pixels %", "images"), ("right", "left"))
     absent = [labels.names[k] for k in np.flatnonzero(found.class_pixels() == 0)]
     if absent and _named(labels):
         yield f"  absent         {', '.join(absent)}"
@@ -206,9 +217,11 @@ def text(
     if sizes and found.class_pixels().any() and _named(found.labels):
         median, inverse = found.median_frequency_weights(), found.inverse_frequency_weights()
         lines.append(f"\nClass weights of {first}: median frequency (SegNet), inverse frequency:")
-        width = max(12, *map(len, found.labels.names))
-        for title, *both in zip(found.labels.names, median, inverse, strict=True):
-            lines.append(f"  {title:<{width}} {both[0]:9.4f} {both[1]:9.4f}")
+        rows = [
+            (title, *(f"{weight:.4f}" for weight in both))
+            for title, *both in zip(found.labels.names, median, inverse, strict=True)
+        ]
+        lines.append(_table(rows, (), ("left",)))
         for weights in (median, inverse):
             numbers = ",".join(f"{weight:.4f}" for weight in weights)
             lines.append(f"  --config.loss.class_weights={numbers}")
