@@ -8,11 +8,18 @@ import pytest
 from experiments.readme_tables import ablations, page, run_table
 
 
+def squeezed(table):
+    """A table without the blanks that align its columns."""
+    return re.sub(" +", " ", table)
+
+
 def test_the_committed_table_is_the_generators():
     """If this fails: python -m experiments.readme_tables.run_table, and commit what it writes."""
     block = run_table.table()
     assert page.holds("docs/results.md", "runs", block)
-    assert "| quickstart | Shapes val, 200 images | random | 1, seed 0 | 650 x 16 |" in block
+    assert "| quickstart | Shapes val, 200 images | random | 1, seed 0 | 650 x 16 |" in squeezed(
+        block
+    )
 
 
 def test_the_quick_start_is_a_range_over_its_runs():
@@ -73,5 +80,5 @@ def test_a_run_that_started_from_weights_says_so(tmp_path):
     }
     (tmp_path / "a.json").write_text(json.dumps(record))
     (tmp_path / "speed.json").write_text(json.dumps({"cases": {}}))
-    line = "a | CamVid val, 3 images | start | 1, seed 3 | 1,200 x 8 | 1.5 | whole image | 12.35 | "
-    assert run_table.table(tmp_path).splitlines()[2:] == [f"| {line} |"]
+    line = "a | CamVid val, 3 images | start | 1, seed 3 | 1,200 x 8 | 1.5 | whole image | 12.35 |"
+    assert squeezed(run_table.table(tmp_path)).splitlines()[2:] == [f"| {line} |"]
