@@ -132,6 +132,8 @@ PROOFS = {
     TABLES + "protocol_table": (
         "tests/experiments/test_protocol_table.py::test_the_page_has_the_recorded_numbers"
     ),
+    TABLES + "reference": "tests/experiments/test_reference.py::test_the_pages_are_the_programs",
+    TABLES + "bad_input": "tests/experiments/test_bad_input.py::test_the_page_is_what_is_said",
     "bash experiments/studies/camvid_300.sh": (
         "tests/experiments/test_run_table.py::test_every_recorded_run_is_of_an_experiment"
     ),
@@ -154,9 +156,6 @@ PROOFS = {
 
 # Pages of which a test of their own takes every command from the text and runs it.
 PAGES = {
-    "docs/bad_input.md": (
-        "tests/test_bad_input.py::test_the_quoted_messages_are_those_that_are_said"
-    ),
     "docs/own_images.md": (
         "tests/data/builders/test_own_images.py::test_each_layout_is_prepared_by_its_command"
     ),

@@ -20,12 +20,6 @@ def commands_of(text: str) -> list[str]:
     return found + [" ".join(span.split()) for span in _INLINE.findall(prose)]
 
 
-def rows_of(text: str) -> list[tuple[str, str, str]]:
-    """(command, message, exit status) of the rows of a table of commands."""
-    rows = re.findall(r"^\| `([^`]+)`([^|]*)\| (.*) \| ([^|]*) \|$", text, re.MULTILINE)
-    return [(a, said, status) for a, note, said, status in rows if not note.strip()]
-
-
 def all_commands(root: pathlib.Path) -> dict[str, list[str]]:
     """The commands of README.md, CONTRIBUTING.md and of each page in docs."""
     found = {}
