@@ -1,9 +1,10 @@
-"""What holds for every public model: shapes, types, trees, gradients. New ones have to join."""
+"""What holds for every public model: shapes, types, trees, gradients. PUBLIC lists name them."""
 
 import dataclasses
 import functools
 import importlib
 import inspect
+import pathlib
 import pkgutil
 import typing
 
@@ -14,115 +15,30 @@ import numpy as np
 import pytest
 
 from jaxseg import config, models
-from jaxseg.backbones.alexnet import AlexNet
-from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.backbones.vgg import VGG
-from jaxseg.backbones.xception import Xception
 from jaxseg.layers.compute import PLAIN, Compute
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.resize import resize_bilinear
-from jaxseg.models.backbone_unet import BackboneUNet
-from jaxseg.models.compat import (
-    smp_deeplab_v3,
-    smp_deeplab_v3_plus,
-    smp_unet,
-    torchvision_deeplab_v3,
-    torchvision_fcn,
-)
-from jaxseg.models.deconvnet import DeconvNet
-from jaxseg.models.deeplab_v1 import DeepLabV1, large_fov_backbone, small_window_backbone
-from jaxseg.models.deeplab_v2 import ASPP_S, DeepLabV2, deeplab_v2_resnet
 from jaxseg.models.deeplab_v3 import DeepLabV3
-from jaxseg.models.deeplab_v3_plus import Decoder, DeepLabV3Plus, Separable
-from jaxseg.models.dilated_fcn import DilatedFCN
-from jaxseg.models.dilation import Dilation, front_end_backbone
-from jaxseg.models.encnet import EncNet, encnet_backbone
-from jaxseg.models.fcn import FCN
-from jaxseg.models.full_resolution import FullResolution
-from jaxseg.models.parsenet import MAPS, ParseNet, parsenet_fcn, parsenet_large_fov
-from jaxseg.models.patch_classifier import PatchClassifier
-from jaxseg.models.pspnet import PSPNet, pspnet_backbone
-from jaxseg.models.refinenet import RefineNet, refinenet_backbone
-from jaxseg.models.segnet import SegNet
-from jaxseg.models.segnet_basic import SegNetBasic, bilinear_interpolation, fcn_basic
-from jaxseg.models.unet import UNet
+from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus
 from jaxseg.types import Outputs
 from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, ThreeMaps, images, narrow
 
 K = 5
-SEPARABLE = Separable(aspp=True, decoder=True)
-# Every public class and function of jaxseg.models, with models that it makes.
-MODELS = {
-    "FCN": [
-        FCN(K, VGG(depth=11, image_padding=100, atrous_pools=False)),
-        FCN(K, AlexNet(image_padding=100), 32, fc6_kernel=5),
-        FCN(K, VGG(depth=11, norm=Norm(), atrous_pools=False), 16, True, fc6_padding=None),
-    ],
-    "PatchClassifier": [
-        PatchClassifier(K, stages=2, norm=Norm()),
-        PatchClassifier(K, stages=1, dense=False),
-    ],
-    "FullResolution": [FullResolution(K, depth=3)],
-    "DeepLabV1": [
-        DeepLabV1(K, large_fov_backbone().clone(depth=11), msc_features=4),
-        DeepLabV1(K, small_window_backbone().clone(depth=11), 4, 8, average_pool=False),
-    ],
-    "DeepLabV2": [
-        DeepLabV2(K, large_fov_backbone().clone(depth=11), ASPP_S, 1024),
-        DeepLabV2(K, deeplab_v2_resnet(18).clone(stride_at="first_3x3"), scales=(1.0, 0.5)),
-    ],
-    "Dilation": [
-        Dilation(K, front_end_backbone().clone(depth=11), (2, 4), (2, 1), pad_first=True),
-        Dilation(K, front_end_backbone().clone(depth=11), upsampling="deconvolution"),
-    ],
-    "DeepLabV3": [
-        DeepLabV3(K, ResNet(depth=18, extra_blocks=1, stride_at="last_3x3"), aspp=False),
-        DeepLabV3(K, Xception(depth=71, middle_modules=1), aspp_separable=True),
-    ],
-    "torchvision_deeplab_v3": [torchvision_deeplab_v3(18, K)],
-    "smp_deeplab_v3": [smp_deeplab_v3(18, K)],
-    "DeepLabV3Plus": [
-        DeepLabV3Plus(K, ResNet(depth=18)),
-        DeepLabV3Plus(
-            K,
-            MobileNetV2(),
-            separable=Separable(decoder=True),
-            decoder=Decoder("layer_4_depthwise"),
-        ),
-        DeepLabV3Plus(
-            K,
-            Xception(depth=41, middle_modules=1),
-            separable=SEPARABLE,
-            decoder=Decoder("entry2_pointwise2"),
-        ),
-        DeepLabV3Plus(K, ResNet(depth=18), decoder=Decoder(middle_levels=("stage3",))),
-    ],
-    "smp_deeplab_v3_plus": [smp_deeplab_v3_plus(18, K)],
-    "UNet": [UNet(K, norm=Norm(), valid=False), UNet(K, levels=3, dropout=0.0)],
-    "BackboneUNet": [BackboneUNet(K, MobileNetV2(output_stride=32), ("layer_4", "layer_2"))],
-    "smp_unet": [smp_unet(18, K)],
-    "DeconvNet": [DeconvNet(K, depth=11, fc_features=8, fc_kernel=2)],
-    "SegNet": [SegNet(K, depth=11)],
-    "SegNetBasic": [SegNetBasic(K, stages=3, decoder="depthwise", encoder_addition=True)],
-    "fcn_basic": [fcn_basic(K)],
-    "bilinear_interpolation": [bilinear_interpolation(K)],
-    "DilatedFCN": [DilatedFCN(K, encnet_backbone(18), aux_features=0)],
-    "torchvision_fcn": [torchvision_fcn(18, K)],
-    "EncNet": [
-        EncNet(K, encnet_backbone(18), lateral=True, codewords=3),
-        EncNet(K, encnet_backbone(18), codewords=3, aggregation="sum", se_loss=False),
-    ],
-    "RefineNet": [
-        RefineNet(K, refinenet_backbone(18), adapt_units=1, pooling_stages=1, output_units=1),
-        RefineNet(K, refinenet_backbone(18), 2, pooling_stages=2, pool_first=False),
-    ],
-    "ParseNet": [ParseNet(K, VGG(depth=11, atrous_pools=False), ("fc7",), "late")],
-    "parsenet_fcn": [parsenet_fcn(K, MAPS)],
-    "parsenet_large_fov": [parsenet_large_fov(K)],
-    "PSPNet": [PSPNet(K, pspnet_backbone(18)), PSPNet(K, ResNet(depth=18), (1, 3), "max", False)],
-}
+
+
+def _declared():
+    """Every public class and function of jaxseg.models: PUBLIC of its test file."""
+    found = {}
+    for file in sorted(pathlib.Path(__file__).parent.glob("test_*.py")):
+        if file.stem != "test_all_models":
+            module = importlib.import_module(f"tests.models.{file.stem}")
+            found |= getattr(module, "PUBLIC", {})
+    return found
+
+
+MODELS = _declared()
 SMALL = {
     f"{name}-{number}": narrow(model)
     for name, made in MODELS.items()
@@ -159,7 +75,7 @@ def test_no_public_model_is_left_out():
         for info in pkgutil.iter_modules(models.__path__)
         for name in _public(importlib.import_module(f"jaxseg.models.{info.name}"))
     ]
-    assert sorted(names) == sorted(MODELS)
+    assert sorted(names) == sorted(MODELS), "PUBLIC in tests/models/test_NAME.py names each"
 
 
 def _is_head(output):

@@ -7,12 +7,18 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.layers.compute import PLAIN, Compute
 from jaxseg.models.backbone_unet import BackboneUNet
 from jaxseg.models.compat import smp_unet
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, ThreeMaps, images
+
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "BackboneUNet": [BackboneUNet(5, MobileNetV2(output_stride=32), ("layer_4", "layer_2"))],
+}
+
 
 SMALL = BackboneUNet(3, ThreeMaps(), ("stage3", "stage1"), (4, 4, 4, 4), compute=PLAIN)
 

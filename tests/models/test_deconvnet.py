@@ -18,6 +18,10 @@ from jaxseg.models.deconvnet import DeconvNet
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
 
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "DeconvNet": [DeconvNet(5, depth=11, fc_features=8, fc_kernel=2)],
+}
+
 
 @pytest.mark.parametrize(
     ("model", "published"),

@@ -20,6 +20,14 @@ from jaxseg.models.deeplab_v1 import (
 from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, images, parameters
 
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "DeepLabV1": [
+        DeepLabV1(5, large_fov_backbone().clone(depth=11), msc_features=4),
+        DeepLabV1(5, small_window_backbone().clone(depth=11), 4, 8, average_pool=False),
+    ],
+}
+
+
 LARGE_FOV = DeepLabV1(21, large_fov_backbone())
 ROWS = {  # of the table of fields of view: 4096 features, no pool5a
     "7x7, rate 4": DeepLabV1(21, small_window_backbone(), 7, 4, 4096, average_pool=False),

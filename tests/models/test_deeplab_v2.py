@@ -25,6 +25,14 @@ from jaxseg.training import optim
 from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, images, parameters
 
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "DeepLabV2": [
+        DeepLabV2(5, large_fov_backbone().clone(depth=11), ASPP_S, 1024),
+        DeepLabV2(5, deeplab_v2_resnet(18).clone(stride_at="first_3x3"), scales=(1.0, 0.5)),
+    ],
+}
+
+
 VGG = large_fov_backbone()
 RESNET = deeplab_v2_resnet(101)
 

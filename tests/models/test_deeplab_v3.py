@@ -11,6 +11,7 @@ from jax import lax
 
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
+from jaxseg.backbones.xception import Xception
 from jaxseg.inference.infer import at_output_stride
 from jaxseg.layers.aspp import ASPP
 from jaxseg.layers.compute import PLAIN
@@ -19,6 +20,13 @@ from jaxseg.models.deeplab_v3 import DeepLabV3
 from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images, narrow, parameters, resnet
+
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "DeepLabV3": [
+        DeepLabV3(5, ResNet(depth=18, extra_blocks=1, stride_at="last_3x3"), aspp=False),
+        DeepLabV3(5, Xception(depth=71, middle_modules=1), aspp_separable=True),
+    ],
+}
 
 
 @pytest.mark.parametrize(

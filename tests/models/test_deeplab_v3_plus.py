@@ -26,6 +26,26 @@ from jaxseg.models.deeplab_v3_plus import (
 from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, end_points, images, parameters, resnet
 
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "DeepLabV3Plus": [
+        DeepLabV3Plus(5, ResNet(depth=18)),
+        DeepLabV3Plus(
+            5,
+            MobileNetV2(),
+            separable=Separable(decoder=True),
+            decoder=Decoder("layer_4_depthwise"),
+        ),
+        DeepLabV3Plus(
+            5,
+            Xception(depth=41, middle_modules=1),
+            separable=Separable(aspp=True, decoder=True),
+            decoder=Decoder("entry2_pointwise2"),
+        ),
+        DeepLabV3Plus(5, ResNet(depth=18), decoder=Decoder(middle_levels=("stage3",))),
+    ],
+}
+
+
 SEPARABLE = Separable(aspp=True, decoder=True)
 RELEASED = Decoder("stage1_residual")
 

@@ -15,6 +15,10 @@ from jaxseg.models.encnet import EncNet, encnet_backbone
 from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, EndPoints, images, parameters
 
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "DilatedFCN": [DilatedFCN(5, encnet_backbone(18), aux_features=0)],
+}
+
 
 @pytest.mark.parametrize(
     ("depth", "aux", "published"),

@@ -26,6 +26,14 @@ from jaxseg.training import optim
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
 
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "Dilation": [
+        Dilation(5, front_end_backbone().clone(depth=11), (2, 4), (2, 1), pad_first=True),
+        Dilation(5, front_end_backbone().clone(depth=11), upsampling="deconvolution"),
+    ],
+}
+
+
 FRONT_END = Dilation(21, front_end_backbone())
 SMALL = Dilation(  # VGG-11: 155 pixels on each side
     3, front_end_backbone().clone(depth=11, width=2), CONTEXT_8, head_features=4, compute=PLAIN

@@ -12,6 +12,13 @@ from jaxseg.models.encnet import ContextEncoding, EncNet, encnet_backbone, encod
 from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, EndPoints, ThreeMaps, images, parameters
 
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "EncNet": [
+        EncNet(5, encnet_backbone(18), lateral=True, codewords=3),
+        EncNet(5, encnet_backbone(18), codewords=3, aggregation="sum", se_loss=False),
+    ],
+}
+
 
 @pytest.mark.parametrize(
     ("depth", "classes", "lateral", "with_aux", "without"),

@@ -16,9 +16,19 @@ from jaxseg.backbones.vgg import VGG
 from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.conv_transpose import bilinear_init, bilinear_taps
 from jaxseg.layers.grid import Grid
+from jaxseg.layers.norm import Norm
 from jaxseg.models.fcn import FCN
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, ThreeMaps, images
+
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "FCN": [
+        FCN(5, VGG(depth=11, image_padding=100, atrous_pools=False)),
+        FCN(5, AlexNet(image_padding=100), 32, fc6_kernel=5),
+        FCN(5, VGG(depth=11, norm=Norm(), atrous_pools=False), 16, True, fc6_padding=None),
+    ],
+}
+
 
 STRIDES = (32, 16, 8)
 BORDER = VGG(image_padding=100)

@@ -5,6 +5,10 @@ from jaxseg.backbones.vgg import VGG
 from jaxseg.models.fcn import FCN
 from jaxseg.models.full_resolution import FullResolution
 
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "FullResolution": [FullResolution(5, depth=3)],
+}
+
 
 def test_costs_and_fields_beside_vgg():
     """The numbers of the docstring, for 224 x 224 pixels."""

@@ -14,6 +14,13 @@ from jaxseg.models.parsenet import MAPS, L2Norm, ParseNet, parsenet_fcn, parsene
 from tests.helpers.variables import random_variables, shapes_of
 from tests.models.networks import QUICK, images, parameters
 
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "ParseNet": [ParseNet(5, VGG(depth=11, atrous_pools=False), ("fc7",), "late")],
+    "parsenet_fcn": [parsenet_fcn(5, MAPS)],
+    "parsenet_large_fov": [parsenet_large_fov(5)],
+}
+
+
 SMALL = ParseNet(
     3, VGG(depth=11, width=2, atrous_pools=False), MAPS, head_features=4, compute=PLAIN
 )

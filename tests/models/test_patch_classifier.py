@@ -13,6 +13,13 @@ from jaxseg.models.patch_classifier import PatchClassifier, PatchNetwork, patche
 from tests.helpers.variables import random_variables
 from tests.models.networks import QUICK, images
 
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "PatchClassifier": [
+        PatchClassifier(5, stages=2, norm=Norm()),
+        PatchClassifier(5, stages=1, dense=False),
+    ],
+}
+
 
 def test_patches_are_cut_around_each_pixel():
     x = images((5, 4), batch=2)

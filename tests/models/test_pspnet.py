@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
+from jaxseg.backbones.resnet import ResNet
 from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.models.pspnet import PSPNet, PyramidPooling, pool_to_grid, pspnet_backbone
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images, narrow, parameters
+
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "PSPNet": [PSPNet(5, pspnet_backbone(18)), PSPNet(5, ResNet(depth=18), (1, 3), "max", False)],
+}
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,14 @@ from jaxseg.models.refinenet import (
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, EndPoints, end_points, images, parameters
 
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "RefineNet": [
+        RefineNet(5, refinenet_backbone(18), adapt_units=1, pooling_stages=1, output_units=1),
+        RefineNet(5, refinenet_backbone(18), 2, pooling_stages=2, pool_first=False),
+    ],
+}
+
+
 CASCADES = pytest.mark.parametrize("cascades", [4, 2, 1])
 
 

@@ -19,6 +19,10 @@ from jaxseg.models.segnet import SegNet
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
 
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "SegNet": [SegNet(5, depth=11)],
+}
+
 
 @pytest.mark.parametrize(
     ("classes", "released", "without_bias"),

@@ -17,6 +17,13 @@ from jaxseg.models.segnet_basic import SegNetBasic, bilinear_interpolation, fcn_
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
 
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "SegNetBasic": [SegNetBasic(5, stages=3, decoder="depthwise", encoder_addition=True)],
+    "fcn_basic": [fcn_basic(5)],
+    "bilinear_interpolation": [bilinear_interpolation(5)],
+}
+
+
 WITHOUT_BIAS = functools.partial(SegNetBasic, 11, use_bias=False)
 TABLE_1 = {  # row: network, parameters in millions
     "Bilinear-Interpolation": (bilinear_interpolation(11), 0.625),

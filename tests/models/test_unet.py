@@ -10,11 +10,16 @@ import pytest
 from flax import traverse_util
 
 from jaxseg.layers.compute import PLAIN
+from jaxseg.layers.norm import Norm
 from jaxseg.layers.unpool import max_pool_with_places
 from jaxseg.layers.upsample import Upsample
 from jaxseg.models.unet import UNet, _middle
 from tests.helpers.variables import count, random_variables
 from tests.models.networks import QUICK
+
+PUBLIC = {  # each public name of the file, with models for test_all_models.py
+    "UNet": [UNet(5, norm=Norm(), valid=False), UNet(5, levels=3, dropout=0.0)],
+}
 
 
 def shapes_of(model, size, channels):
