@@ -27,8 +27,8 @@ FLAGS, FIELDS = (ROOT / "docs" / "reference" / f"{name}.md" for name in ("flags"
 _FLAGS_HEAD = """\
 # Commands and flags
 
-What `jaxseg COMMAND --help` prints. `python -m jaxseg COMMAND` is the same, and so is
-`python -m jaxseg.main --mode=COMMAND` for the first four.
+What `jaxseg COMMAND --help` prints. Where the console command is not installed, `python` with
+`-m jaxseg` takes its place.
 """
 _FIELDS_HEAD = """\
 # Fields of an experiment
@@ -100,7 +100,7 @@ def _default(field: dataclasses.Field) -> str:
         return "required"
     if dataclasses.is_dataclass(value):
         return f"{type(value).__name__}, below"
-    return f"`{_cell(repr(value))}`"
+    return f"`{_cell(getattr(value, '__name__', repr(value)))}`"
 
 
 def _parts_of(cls: type) -> Iterator[type]:
