@@ -36,7 +36,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
             "--config.optim.learning_rate=fast",
             "--config.train.steps=1.5",
             "--config.model.image_pooling=maybe",
-            "--config.data.flip False",
+            "--config.data.augment.flip False",
             "--config.model.atrous_rates=6,x",
             "--config.data.crop_size=64",
         ),
