@@ -70,7 +70,7 @@ def shapes(name: str, model: nn.Module, *, steps: int = 300) -> config.Experimen
 def aligned(experiment: config.Experiment) -> config.Experiment:
     """With one row and column of void: 65 pixels are 16 k + 1, as the papers' 513.
 
-    Enlarging with aligned corners puts the last cell of a map on the last pixel. Of 65 pixels that
+    Upsampling with aligned corners puts the last cell of a map on the last pixel. Of 65 pixels that
     is where it lies at any output stride up to 64; of 64 the 4 cells of output stride 16, at 0, 16,
     32 and 48, are stretched by 63 / 48, and by 63 / 56 at 8: what is trained at one is crooked at
     the other.

@@ -6,7 +6,7 @@
 
 Contenders take turns over the same images of a prepared set, padded to 513 x 513: the whole path
 (`split.evaluate` from the files to the confusion matrix), the network alone to logits at the
-image's size, and to the map that they enlarge, images being on the device already. The target is
+image's size, and to the map that they upsample, images being on the device already. The target is
 that the whole path takes at most 1.1 of the first. `--memory` evaluates one image of 1024 x 2048
 with 150 classes in a process of its own and tells the most memory that it held, beside that of a
 training step of the same size as it was compiled.

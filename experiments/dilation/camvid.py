@@ -28,7 +28,7 @@ def _by_the_paper(stage: str) -> config.Experiment:
 
     The inputs of 628 and 852 pixels hold 256 and 480 in their middle: crops are those, and one
     more, so that the loss hits every 8th pixel. Departure: mirrored at their own borders; images
-    enlarged from 360 x 480, and tested as they are; the mean of ImageNet. Unsure: the steps of the
+    upsampled from 360 x 480, and tested as they are; the mean of ImageNet. Unsure: the steps of the
     joint stage are not stated; here they are the front end's.
     """
     joint = stage == "joint"

@@ -38,7 +38,7 @@ def get_ablation() -> Ablation:
         shapes=Size(strides.shapes, at_once | {"train.steps": 3 * strides.STAGE}),
         cause=(
             "A bilinear kernel of 16 taps cannot draw a stroke of 4 pixels from scores of stride 8 "
-            "(the images are enlarged to 128 x 128). A learned last one, 16 x 16 from each class "
+            "(the images are upsampled to 128 x 128). A learned last one, 16 x 16 from each class "
             "to each, can draw finer pictures, but one and the same for each score, and with 7 "
             "classes it has 7 numbers a place to choose from: where in its 8 pixels a stroke runs "
             "is hardly in them, so it must gain little. The enlargements by 2 before it mix "

@@ -20,7 +20,7 @@ BIAS = (r"/bias$", 2.0)
 
 
 def shapes() -> config.Experiment:
-    """FCN-32s on an eighth of VGG-11's width; images enlarged to 128 x 128, a map of 4 x 4.
+    """FCN-32s on an eighth of VGG-11's width; images upsampled to 128 x 128, a map of 4 x 4.
 
     On 64 x 64 pixels, of which the map is 2 x 2, FCN-32s ended at background and FCN-8s at 20 mIoU;
     on these FCN-8s reached 38 with 300 batches of 16.
@@ -116,7 +116,7 @@ def get_ablation() -> Ablation:
             leave_out=("FCN-32s, classifier alone",),
         ),
         cause=(
-            "Images are enlarged to 128 x 128, on which strokes are 3 to 5 pixels wide and solid "
+            "Images are upsampled to 128 x 128, on which strokes are 3 to 5 pixels wide and solid "
             "objects 10 to 20 across; one score stands for 32 x 32, 16 x 16 or 8 x 8 of these "
             "pixels, and all between is interpolated. A solid object has a quarter of a score of "
             "stride 32, a stroke a tenth, so FCN-32s must find next to nothing but background (15 "

@@ -19,7 +19,7 @@ TRAIN_IMAGES = 10_582
 def get_config() -> config.Experiment:
     """The released code's recipe: single images, frozen norms, 5e-4 and then a tenth of it.
 
-    guosheng/refinenet: main/my_get_batch_ds_info.m first enlarges an image whose short side is
+    guosheng/refinenet: main/my_get_batch_ds_info.m first upsamples an image whose short side is
     below 450 to 450 (main/demo_refinenet_train.m); main/gen_net_opts_model_type1.m scales that by
     0.7 to 1.3 in steps of 0.1, crops 400 pixels and gives the network the crop at 1.2 times its
     size: the same as scaling by 0.84 to 1.56 and cropping 480. So an image of 500 x 375 is seen at
@@ -31,7 +31,7 @@ def get_config() -> config.Experiment:
     (main/demo_refinenet_train_reduce_learning_rate.m, from an epoch of their choice), nor do they
     say how long they train: 30 epochs and 10 more are ours. Each image is drawn for a random class,
     where the authors fill an epoch until every class has had its number. Pixels are normalised as
-    torchvision's weights expect, where the authors' take off 128; images are enlarged bilinearly,
+    torchvision's weights expect, where the authors' take off 128; images are upsampled bilinearly,
     not bicubically. Unsure: whether their pre-trained file exempts norms from decay; here they are.
     """
     return config.Experiment(

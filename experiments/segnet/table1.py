@@ -35,7 +35,7 @@ ROWS: tuple[tuple[str, Change, float | None, float | None], ...] = (  # median, 
     ("FCN-Basic-NoAddition", FCN_BASIC | REDUCED, 44.1, 44.2),
     ("FCN-Basic-NoDimReduction", FCN_BASIC | ADDED, 50.1, 47.0),
     ("FCN-Basic-NoAddition-NoDimReduction", FCN_BASIC, 45.9, 45.5),
-    # Ours: the decoder of SegNet-Basic after other ways to enlarge, so that only the way differs.
+    # Ours: the decoder of SegNet-Basic after other ways to upsample, so that only the way differs.
     ("fixed places", {"model.upsampling": "bed_of_nails"}, None, None),
     ("replication", {"model.upsampling": "nearest"}, None, None),
     ("bilinear", {"model.upsampling": "bilinear"}, None, None),
@@ -107,7 +107,7 @@ def table(natural: bool) -> Ablation:
         shapes=Size(shapes, own),
         cause=(
             "Strokes are 1.5 to 2.5 pixels wide and a pixel of the deepest map, after two "
-            "poolings, stands for 4 x 4. What is enlarged from it alone, without a decoder "
+            "poolings, stands for 4 x 4. What is upsampled from it alone, without a decoder "
             "(Bilinear-Interpolation, FCN-Basic-NoAddition), cannot place a stroke. The places of "
             "the maxima say where within the 4 x 4 it was, so SegNet-Basic must beat its own "
             "decoder after fixed places, replication or interpolation, which must guess it from "

@@ -22,7 +22,7 @@ from jaxseg.types import Array
 def bilinear_conv_transpose(
     x: Float[Array, "b h w c"], *, size: int, stride: int, form: str = "auto"
 ) -> Float[Array, "b {stride}*(h-1)+{size} {stride}*(w-1)+{size} c"]:
-    """Enlarges each channel by `stride`; nothing is learned.
+    """Upsamples each channel by `stride`; nothing is learned.
 
     Args:
       x: the map.

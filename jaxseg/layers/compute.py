@@ -23,7 +23,7 @@ class Compute:
     form: str = "auto"  # of every kind: "auto" (as measured for the backend), "plain" or "fast"
     dense: str = ""  # of one kind; "": as `form`. Convolutions and matrix products
     depthwise: str = ""  # convolutions of one channel each
-    transposed: str = ""  # transposed convolutions, and those of a map enlarged by repetition
+    transposed: str = ""  # transposed convolutions, and those of a map upsampled by repetition
     resize: str = ""  # bilinear interpolation
     pool: str = ""  # max pooling, with places or without, and unpooling
 

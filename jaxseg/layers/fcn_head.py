@@ -43,7 +43,7 @@ def fcn_scores(
 
 
 class FCNHead(nn.Module):
-    """Scores of each pixel of a map, without enlarging them."""
+    """Scores of each pixel of a map, without upsampling them."""
 
     num_classes: int
     features: int

@@ -23,7 +23,7 @@ class Grid:
         shift = Fraction(rate * (kernel - 1), 2) - padding
         return type(self)(self.start + shift * self.stride, self.stride * stride)
 
-    def enlarged(self, kernel: int, stride: int) -> Self:
+    def upsampled(self, kernel: int, stride: int) -> Self:
         """Of the output of a transposed convolution without padding."""
         step = self.stride / stride
         return type(self)(self.start - Fraction(kernel - 1, 2) * step, step)

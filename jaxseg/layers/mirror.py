@@ -1,4 +1,4 @@
-"""Continuing a map beyond its borders by mirroring it, as often as that takes."""
+"""Pads a map by mirroring it at its borders, as often as needed."""
 
 import jax.numpy as jnp
 import numpy as np

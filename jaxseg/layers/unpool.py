@@ -1,4 +1,4 @@
-"""Max pooling that keeps where each maximum lay, and its inverse (SegNet, DeconvNet).
+"""Max pooling with the place of each maximum, and unpooling (SegNet, DeconvNet).
 
 Windows do not overlap: their side is their stride. The last one may reach past the map, by Caffe's
 ceil rule, so no pixel is lost on odd sizes. A place is the number of the maximum in its window, row

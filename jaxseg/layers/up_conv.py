@@ -1,14 +1,14 @@
-"""A 3x3 convolution of a map enlarged twice by repetition, beside a second map: U-Net's step up.
+"""U-Net's step up: a 3x3 convolution of a map that is upsampled by repetition, beside a skip.
 
-Enlarged by repetition, input i stands at outputs 2 i and 2 i + 1. Along one axis the convolution
+Upsampled by repetition, input i stands at outputs 2 i and 2 i + 1. Along one axis the convolution
 
     y[o] = sum over k = 0, 1, 2 of u[o + k - 1] w[k],   u[2 i] = u[2 i + 1] = x[i]
 
 gathers x[i] at o = 2 i - 1 .. 2 i + 2, with w[2], w[1] + w[2], w[0] + w[1] and w[0]: a transposed
 convolution of stride 2 and padding 1 with these four taps. It has 16 products for each pixel of x
-where the plain form has 36, and the enlarged map is never made.
+where the plain form has 36, and the upsampled map is never made.
 
-Of Winograd's four products along an axis (`layers/winograd.py`) one is 0 on an enlarged map, where
+Of Winograd's four products along an axis (`layers/winograd.py`) one is 0 on an upsampled map, where
 d1 = d2. Three are left,
 
     m0 = (x[i - 1] - x[i]) w[0],   m1 = x[i] (w[0] + w[1] + w[2]),   m2 = (x[i + 1] - x[i]) w[2]
@@ -68,10 +68,10 @@ def up_conv(
     *,
     form: str = "auto",
 ) -> Float[Array, "b 2*h 2*w f"]:
-    """conv(concatenate([enlarge(x), skip]), kernel), zeros around the map.
+    """conv(concatenate([upsample(x), skip]), kernel), zeros around the map.
 
     Args:
-      x: enlarged twice by repeating each pixel.
+      x: upsampled twice by repeating each pixel.
       skip: concatenated to it.
       kernel: of C + S channels, x's first.
       form: "auto", "plain" or "fast" (nine products or a transposed convolution, and a convolution

@@ -1,4 +1,4 @@
-"""The ways to enlarge a map that a decoder leaves the choice of, under one name each."""
+"""The kinds of upsampling that a decoder can choose from, by name."""
 
 import functools
 
@@ -64,7 +64,7 @@ class Upsample(nn.Module):
         size: tuple[int, ...],
         places: Integer[Array, "b h w _"] | None = None,
     ) -> Float[Array, "b {size[0]} {size[1]} c"]:
-        """The map enlarged to a size.
+        """The map upsampled to a size.
 
         Args:
           x: the map.
@@ -113,16 +113,16 @@ class Upsample(nn.Module):
             )
         init, channels = interpolating_init(self.factor), x.shape[-1]
         form = self.compute.of("transposed")
-        enlarge = functools.partial(
+        upsample = functools.partial(
             conv_transpose, stride=self.factor, padding=around // 2, form=form
         )
         if self.kind == "transposed":
             kernel = self.param("kernel", init, (size, size, channels, channels), jnp.float32)
-            return enlarge(x, kernel.astype(self.compute.dtype))
+            return upsample(x, kernel.astype(self.compute.dtype))
         # Channels do not mix: each is an image of its own.
         batch, rows, columns, _ = x.shape
         kernel = init(jax.random.key(0), (size, size, 1, 1), x.dtype)
         planes = x.transpose(0, 3, 1, 2).reshape(-1, rows, columns, 1)
-        planes = enlarge(planes, kernel)
+        planes = upsample(planes, kernel)
         planes = planes.reshape(batch, channels, *planes.shape[1:3])
         return planes.transpose(0, 2, 3, 1)

@@ -21,7 +21,7 @@ from jaxseg.types import Array, Outputs
 class BackboneUNet(nn.Module):
     """Steps up from the backbone's last map, each with two 3x3 convolutions.
 
-    A step enlarges the map by repetition and sets the next skip beside it; after the last skip the
+    A step upsamples the map by repetition and sets the next skip beside it; after the last skip the
     steps go on to the size of the image.
     """
 
@@ -72,12 +72,12 @@ class BackboneUNet(nn.Module):
     def _step(
         self, x: Array, skip: Array | None, size: tuple[int, int], features: int, number: int
     ) -> Array:
-        """The first convolution of a step, on x enlarged to `size` beside the skip."""
+        """The first convolution of a step, on x upsampled to `size` beside the skip."""
         layer = UpConv(features, self.compute, name=f"up{number}_conv1")
         if size == (2 * x.shape[1], 2 * x.shape[2]):
-            return layer(x, skip, enlarge=True)
+            return layer(x, skip, upsample=True)
         # Sizes that 2 does not divide, and end points of one stride.
-        return layer(resize_nearest(x, size, convention="half_pixel"), skip, enlarge=False)
+        return layer(resize_nearest(x, size, convention="half_pixel"), skip, upsample=False)
 
     def _conv(self, features: int, size: int, name: str) -> Conv:
         init = he_normal_fan_in
@@ -88,19 +88,19 @@ class BackboneUNet(nn.Module):
 
 
 class UpConv(nn.Module):
-    """A 3x3 convolution of two maps side by side, the first enlarged twice or not."""
+    """A 3x3 convolution of two maps side by side, the first upsampled twice or not."""
 
     features: int
     compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, x: Array, skip: Array | None, *, enlarge: bool) -> Array:
+    def __call__(self, x: Array, skip: Array | None, *, upsample: bool) -> Array:
         """[B, h, w, C] and [B, H, W, S] or None -> [B, H, W, features]."""
         dtype = self.compute.dtype
         maps = [x.astype(dtype)] + ([] if skip is None else [skip.astype(dtype)])
         shape = (3, 3, sum(m.shape[3] for m in maps), self.features)
         kernel = self.param("kernel", he_normal_fan_in, shape, jnp.float32).astype(dtype)
-        if enlarge:
+        if upsample:
             form = self.compute.of("transposed")
             return up_conv(maps[0], maps[1] if len(maps) > 1 else None, kernel, form=form)
         return conv(jnp.concatenate(maps, axis=-1), kernel, form=self.compute.of("dense"))

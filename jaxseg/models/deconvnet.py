@@ -81,8 +81,8 @@ class DeconvNet(nn.Module):
         fc7 = layer(x, conv, self.fc_features, 1, "fc7")
         x = delayer(fc7, deconv, self.width * CHANNELS[-1], self.fc_kernel, "fc6_deconv")
         for stage in range(len(CHANNELS), 0, -1):  # from [B, H/32, W/32, 512]
-            enlarge = Upsample(self.upsampling, compute=self.compute, name=f"unpool{stage}")
-            x = enlarge(x, ends[f"conv{stage}"].shape[1:3], ends.get(f"places{stage}"))
+            upsample = Upsample(self.upsampling, compute=self.compute, name=f"unpool{stage}")
+            x = upsample(x, ends[f"conv{stage}"].shape[1:3], ends.get(f"places{stage}"))
             units = UNITS[self.depth][stage - 1]
             for unit in range(1, units + 1):
                 source = max(1, stage - 1) if unit == units else stage  # whose width comes out

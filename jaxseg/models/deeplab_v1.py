@@ -77,7 +77,7 @@ class DeepLabV1(nn.Module):
 
     With direct paths the paper speaks of 5 * 128 channels beside fc7's before one classifier: the
     same as a sum of six. As in the released files, scores of the training map come from paths that
-    stride, and logits from the same paths on every pixel of their maps, each enlarged by itself.
+    stride, and logits from the same paths on every pixel of their maps, each upsampled by itself.
 
     Departure: an image has any size. One of 8 k + 1 pixels is the released code's, exactly; of
     other sizes the corners of map and image are put on each other too, less than one step of the

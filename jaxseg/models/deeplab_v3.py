@@ -51,7 +51,7 @@ class DeepLabV3(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K], and "coarse_logits", which they enlarge; with an auxiliary
+          "logits" float32 [B, H, W, K], and "coarse_logits", which they upsample; with an auxiliary
           head "aux_logits" like the former; "features", the backbone's, and "aspp", what is
           classified.
 

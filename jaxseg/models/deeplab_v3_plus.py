@@ -99,7 +99,7 @@ class DeepLabV3Plus(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K], and "coarse_logits" [B, H/4, W/4, K], which they enlarge;
+          "logits" float32 [B, H, W, K], and "coarse_logits" [B, H/4, W/4, K], which they upsample;
           "features" of the backbone, "aspp" of the encoder and "decoder", what is classified.
 
         Raises:

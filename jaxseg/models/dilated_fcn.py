@@ -1,4 +1,4 @@
-"""The dilated FCN: a ResNet at output stride 8 whose map is classified, with nothing added to it.
+"""The dilated FCN: a ResNet at output stride 8 whose map is classified directly.
 
 The baseline of EncNet's paper (Zhang et al., arXiv 1803.08904, section 4); torchvision's
 `fcn_resnet50` and `fcn_resnet101` are another instance (`compat.torchvision_fcn`):
@@ -42,7 +42,7 @@ class DilatedFCN(nn.Module):
 
         Returns:
           "logits" and, with an auxiliary head, "aux_logits", float32 [B, H, W, K];
-          "coarse_logits" [B, H/8, W/8, K], which the former enlarge; "features", the backbone's.
+          "coarse_logits" [B, H/8, W/8, K], which the former upsample; "features", the backbone's.
 
         Raises:
           ValueError: an auxiliary head is asked for on a backbone without a stage 3.

@@ -224,10 +224,10 @@ class Dilation(nn.Module):
         """[B, h, w, K] -> [B, *size, K]."""
         step = self.backbone.output_stride
         if self.upsampling == "deconvolution":
-            enlarge = Upsample(
+            upsample = Upsample(
                 "transposed_fixed", step, compute=self.compute.float32, name="upsample"
             )
-            return enlarge(scores, size)
+            return upsample(scores, size)
         rows, columns = (step * n for n in scores.shape[1:3])
         probabilities = resize_bilinear(
             jax.nn.softmax(scores, axis=-1),

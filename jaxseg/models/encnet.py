@@ -153,7 +153,7 @@ class EncNet(nn.Module):
 
         Returns:
           "logits" and, with an auxiliary head, "aux_logits", float32 [B, H, W, K];
-          "coarse_logits" [B, H/8, W/8, K], which the former enlarge; with `se_loss`
+          "coarse_logits" [B, H/8, W/8, K], which the former upsample; with `se_loss`
           "presence_logits", float32 [B, K]; "features", the backbone's, "encoding" [B, 512], and
           "encoded", the map that is classified.
 

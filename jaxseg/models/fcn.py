@@ -1,7 +1,7 @@
 """FCN: "Fully convolutional networks for semantic segmentation" (Long et al., Shelhamer et al.).
 
-A classifier whose layers are all convolutions, its coarse scores enlarged to the image and added to
-those of finer maps (arXiv 1411.4038, section 4, Figure 3; 1605.06211):
+A classifier whose layers are all convolutions; its coarse scores are upsampled to the image and
+added to those of finer maps (arXiv 1411.4038, section 4, Figure 3; 1605.06211):
 
     FCN(21, VGG(image_padding=100), stride=32)    # FCN-32s: scores of fc7 alone
     FCN(21, VGG(image_padding=100), stride=16)    # FCN-16s: and of pool4
@@ -43,7 +43,7 @@ DECONVOLUTIONS = {  # whether the enlargements by 2 are learned, and the last on
 
 
 class Upscore(nn.Module):
-    """Enlarges scores bilinearly: a deconvolution that is fixed, or that only starts so.
+    """Upsamples scores bilinearly: a deconvolution that is fixed, or that only starts so.
 
     Learned, it has a kernel [size, size, K, K] and mixes classes. Beyond the map scores are 0.
     """
@@ -158,10 +158,10 @@ class FCN(nn.Module):
         """
         by = int(grid.stride / target.stride)
         for size in (2 * by, 2 * by - 1):
-            enlarged = grid.enlarged(size, by)
-            if enlarged.index_in(target).denominator == 1:
+            upsampled = grid.upsampled(size, by)
+            if upsampled.index_in(target).denominator == 1:
                 layer = Upscore(size, by, learned, self.compute, name=name)
-                return layer(score), enlarged
+                return layer(score), upsampled
         raise ValueError(
             f"{name} cannot put its pixels on those of the map that it meets: the paddings or the "
             "kernels of the backbone and of fc6 have no common middle"

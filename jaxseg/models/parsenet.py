@@ -56,7 +56,7 @@ class JointClassifier(nn.Module):
     """The 1x1 classifier of concatenated maps, whatever the resolution of each.
 
     A 1x1 convolution and bilinear interpolation may change places, so each map is classified by its
-    part of the kernel before it is enlarged: 8192 channels never are.
+    part of the kernel before it is upsampled: 8192 channels never are.
     """
 
     num_classes: int
@@ -84,7 +84,7 @@ class ParseNet(nn.Module):
     Early fusion concatenates the maps and classifies them once, late fusion classifies each and
     adds the scores: both are linear, so they differ in biases, and in how the paper trains them.
 
-    Each score is enlarged to the image from where its map's pixels lie: with poolings of 2x2 in the
+    Each score is upsampled to the image from where its map's pixels lie: with 2x2 poolings in the
     middle of their squares ("half_pixel"), with padded ones of 3x3 on every s-th pixel
     ("align_corners").
     """

@@ -155,7 +155,7 @@ class PSPNet(nn.Module):
 
         Returns:
           "logits" and, with an auxiliary head, "aux_logits", float32 [B, H, W, K];
-          "coarse_logits" [B, H/8, W/8, K], which the former enlarge; "features", the
+          "coarse_logits" [B, H/8, W/8, K], which the former upsample; "features", the
           backbone's, and "pyramid", the map beside its levels.
 
         Raises:

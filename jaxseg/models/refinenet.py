@@ -145,7 +145,7 @@ class RefineNet(nn.Module):
     3.2, the paper has one there, two that adapt the result to the next block, and two before the
     classifier, which with four cascades is the same network.
 
-    Departure: maps are enlarged bilinearly, as in the PyTorch port of DrSleep; the original
+    Departure: maps are upsampled bilinearly, as in the PyTorch port of DrSleep; the original
     resizes bicubically, with an approximate gradient. The variant with two images (section 4.3) is
     not built.
     """
@@ -171,7 +171,7 @@ class RefineNet(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits", float32 [B, H, W, K]; "coarse_logits" [B, H/4, W/4, K], which they enlarge;
+          "logits", float32 [B, H, W, K]; "coarse_logits" [B, H/4, W/4, K], which they upsample;
           "features", the backbone's last map; "refined1" ..
           "refined4" (or as many as there are cascades), what each block gives.
 

@@ -66,8 +66,8 @@ class SegNet(nn.Module):
         ends = encoder(images, train=train)
         x = ends["features"]  # [B, H/32, W/32, 512]
         for stage in range(len(CHANNELS), 0, -1):
-            enlarge = Upsample(self.upsampling, compute=self.compute, name=f"upsample{stage}")
-            x = enlarge(x, ends[f"conv{stage}"].shape[1:3], ends.get(f"places{stage}"))
+            upsample = Upsample(self.upsampling, compute=self.compute, name=f"upsample{stage}")
+            x = upsample(x, ends[f"conv{stage}"].shape[1:3], ends.get(f"places{stage}"))
             for unit in range(UNITS[self.depth][stage - 1], 0, -1):
                 if (stage, unit) == (1, 1):
                     break  # the classifier stands for conv1_1_D

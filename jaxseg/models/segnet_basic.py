@@ -51,7 +51,7 @@ class SegNetBasic(nn.Module):
     input_norm: bool = True
     upsampling: str = "max_unpooling"  # or another kind of `layers/upsample.py`
     upsampling_kernel: int = 0  # of transposed convolutions; 0: FCN's 4; 8 in Table 1
-    decoder: str = "conv"  # after each enlarging; "depthwise" (the single channels), "none"
+    decoder: str = "conv"  # after each upsampling; "depthwise" (the single channels), "none"
     encoder_addition: bool = False  # each pooled map is added to the decoder's of its size
     reduce: bool = False  # the encoder's maps to K channels, by 1x1 convolutions
     use_bias: bool = True
@@ -146,7 +146,7 @@ class SegNetBasic(nn.Module):
         if self.reduce and (self.upsampling == "max_unpooling" or self.decoder != "none"):
             raise ValueError(
                 f"reduce leaves {self.num_classes} channels, which have no places of maxima and "
-                "are enlarged alone: take another upsampling, and decoder='none'"
+                "are upsampled alone: take another upsampling, and decoder='none'"
             )
 
 
@@ -173,9 +173,9 @@ def fcn_basic(
 
 
 def bilinear_interpolation(num_classes: int) -> SegNetBasic:
-    """Bilinear-Interpolation: the encoder's last map, classified and enlarged four times by 2.
+    """Bilinear-Interpolation: the encoder's last map, classified and upsampled four times by 2.
 
-    Unsure: that the classes come before the enlarging; either way round the network is the same but
+    Unsure: whether the classes come before the upsampling; either way the network is the same but
     for its cost, since a 1x1 convolution and an interpolation commute.
     """
     return SegNetBasic(

@@ -159,8 +159,8 @@ class UNet(nn.Module):
             compute=self.compute,
             name=name,
         )
-        enlarge = Upsample(self.upsampling, compute=self.compute)
-        return enlarge(half(x), (2 * x.shape[1], 2 * x.shape[2]), places)
+        upsample = Upsample(self.upsampling, compute=self.compute)
+        return upsample(half(x), (2 * x.shape[1], 2 * x.shape[2]), places)
 
     def _convs(self, x: Array, features: int, name: str, *, train: bool) -> Array:
         """Two 3x3 convolutions with ReLU."""

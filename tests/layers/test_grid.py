@@ -34,9 +34,9 @@ def test_a_bilinear_deconvolution_of_the_places_gives_the_places(kernel, stride)
     ramp = np.array([float(grid.start + i * grid.stride) for i in range(4)])
     x = jnp.asarray(np.tile(ramp, (4, 1))[None, :, :, None], jnp.float32)
     y = conv_transpose(x, bilinear_init(None, (kernel, kernel, 1, 1)), stride=stride)
-    enlarged = grid.enlarged(kernel, stride)
+    upsampled = grid.upsampled(kernel, stride)
     inside = slice(stride, y.shape[2] - stride)
-    expected = [float(enlarged.start + i * enlarged.stride) for i in range(y.shape[2])]
+    expected = [float(upsampled.start + i * upsampled.stride) for i in range(y.shape[2])]
     np.testing.assert_allclose(y[0, y.shape[1] // 2, inside, 0], expected[inside], rtol=1e-5)
 
 

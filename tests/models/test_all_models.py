@@ -178,10 +178,10 @@ def _check_gradients(model):
 
     gradients, (statistics, coarse) = step(variables["params"], x)
     if hasattr(model, "resize_convention") and coarse["coarse_logits"] is not None:
-        enlarged = resize_bilinear(
+        upsampled = resize_bilinear(
             coarse["coarse_logits"], (33, 42), convention=model.resize_convention
         )
-        np.testing.assert_allclose(enlarged, coarse["logits"], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(upsampled, coarse["logits"], rtol=1e-4, atol=1e-4)
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
         where = jax.tree_util.keystr(path)
         assert np.isfinite(leaf).all(), where

@@ -1,4 +1,4 @@
-"""U-Net on a backbone: smp's counts, every skip used, both ways to enlarge, what is refused."""
+"""U-Net on a backbone: smp's counts, every skip used, both ways to upsample, what is refused."""
 
 import functools
 

@@ -112,7 +112,7 @@ def test_published_receptive_fields(model, field):
     assert {layer.field for layer in layers if layer.path == "head/fc6"} == {field}
 
 
-def enlarged(x, stride, size):
+def upsampled(x, stride, size):
     """Loops: each input adds the kernel, times itself, where it lies."""
     kernel = np.outer(bilinear_taps(size), bilinear_taps(size))[None, :, :, None]
     batch, h, w, classes = x.shape
@@ -152,11 +152,11 @@ def test_written_out_with_the_published_crops(stride):
     ]
     skips = [("pool4", 5), ("pool3", 9)]
     for skip, offset in skips[: {16: 1, 8: 2}.get(stride, 0)]:
-        score = enlarged(score, 2, 4)
+        score = upsampled(score, 2, 4)
         rows, columns = score.shape[1:3]
         finer = scored(variables, f"score_{skip}", ends[skip])
         score += finer[:, offset : offset + rows, offset : offset + columns]
-    score = enlarged(score, by, size)
+    score = upsampled(score, by, size)
     expected = score[:, crop : crop + height, crop : crop + width]
     np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-4, atol=1e-4)
 

@@ -91,7 +91,7 @@ def _enlarged(x, stride, size):
 
 @pytest.mark.parametrize("fusion", ["early", "late"])
 def test_fusion_written_out(fusion):
-    """All maps enlarged to the image, normalised, concatenated and classified; each is used."""
+    """All maps upsampled to the image, normalised, concatenated and classified; each is used."""
     model = SMALL.clone(fusion=fusion)
     size = (33, 70)
     x = images(size)

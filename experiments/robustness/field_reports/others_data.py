@@ -187,7 +187,7 @@ def _shared_evaluation(_: pathlib.Path) -> Seen:
 
 
 def _corners(_: pathlib.Path) -> Seen:
-    """An enlarged map is not shifted, at odd and even sizes: a mirror image stays one."""
+    """An upsampled map is not shifted, at odd and even sizes: a mirror image stays one."""
     rng = np.random.default_rng(0)
     worst = 0.0
     for inputs, outputs in ((5, 33), (4, 33), (7, 50), (33, 5)):
