@@ -47,9 +47,11 @@ def modules(starts: tuple[str, ...]) -> list[str]:
         name = ahead.pop()
         if name not in seen:
             seen.add(name)
-            package = name.rpartition(".")[0]
-            ahead += [*_imports(name), *([package] if package else [])]
-    return sorted(seen)
+            ahead += _imports(name)
+    # A package's own code counts; what it imports for others' convenience, as all models, does not.
+    parts = (name.split(".") for name in seen)
+    packages = {".".join(part[:n]) for part in parts for n in range(1, len(part))}
+    return sorted(seen | packages)
 
 
 def _classes(values: object) -> Iterator[str]:
@@ -104,5 +106,6 @@ def _imports(module: str) -> list[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            given = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if _file(name) else node.module for name in given}
     return sorted(name for name in names if _file(name))
