@@ -65,7 +65,8 @@ def run(command: str) -> tuple[int, str]:
         if not child:
             os.dup2(heard.fileno(), 2)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            os._exit(_status(shlex.split(command)[1:]))
+            sys.argv = shlex.split(command)  # ml_collections reads the overrides there
+            os._exit(_status(sys.argv[1:]))
         _, ended = os.waitpid(child, 0)
         heard.seek(0)
         return os.waitstatus_to_exitcode(ended), heard.read()
