@@ -16,6 +16,8 @@ def test_each_command_stands_once_on_the_page():
     for command in bad_input_cases.commands():
         assert text.count(f"$ {command}\n") == 1, command
     assert text.count("\n$ ") == len(list(bad_input_cases.commands()))
+    assert "Unknown command line flag" not in text, "the overrides were not read"
+    assert "Traceback" not in text
 
 
 def test_a_message_is_shown_from_its_first_line_and_wrapped():
