@@ -57,5 +57,7 @@ environment_ready() {
   echo "Installing $file (the first time takes some minutes)"
   "$PYTHON" -m pip install --quiet --disable-pip-version-check \
     -r "$file" -c requirements/constraints.txt
+  # The command `jaxseg`, which runs the code of this checkout.
+  "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps --editable .
   echo "$stamp" >>.venv/installed
 }

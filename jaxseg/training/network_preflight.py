@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import re
 
 import flax.linen as nn
@@ -69,16 +70,17 @@ def _of_output_strides(experiment: config.Experiment, variables: Variables) -> l
 
 
 def named_field(model: nn.Module, message: str) -> str:
-    """A network's own message with the flag of the field that it speaks of, where one is found."""
-    for word in re.findall(r"\w+", message)[:12]:
-        paths = [
-            path
-            for path, _ in config.flatten(model, "model")
-            if path.rpartition(".")[2] == word and word != "class"
-        ]
-        if paths:
-            flags = ", ".join(f"--config.{path}=" for path in paths[:3])
-            return f"{message}: set {flags}"
+    """A network's own message with the flag of the field that it speaks of, where one is found.
+
+    A field may be named by its path within the model ("decoder.low_level") or in two words ("resize
+    convention").
+    """
+    words = re.findall(r"[\w.]*\w", message)[:12]
+    fields = [path for path, _ in config.flatten(model, "model") if not path.endswith(".class")]
+    for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
+        for name in (f"{word}_{following}", word):
+            if paths := [path for path in fields if path.endswith(f".{name}")]:
+                return f"{message}: set {', '.join(f'--config.{path}=' for path in paths[:3])}"
     return message
 
 
