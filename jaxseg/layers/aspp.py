@@ -35,7 +35,7 @@ def rates_at(
         if rate * stated_at % output_stride or rate < 1:
             raise ValueError(
                 f"atrous_rates holds {rate}, stated at output stride {stated_at}: at output stride "
-                f"{output_stride} that is {rate * stated_at / output_stride:g}, no whole rate"
+                f"{output_stride} that is {rate * stated_at / output_stride:g}, not a whole rate"
             )
     return tuple(rate * stated_at // output_stride for rate in atrous_rates)
 
