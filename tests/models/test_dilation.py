@@ -202,7 +202,7 @@ def test_the_identity_start_is_equation_5():
         (SMALL.clone(mirror=False), (310, 318), "leave no multiple of 8"),
         (SMALL.clone(context_widths=(2,)), (8, 8), "1 context_widths for 7 context_rates"),
         (SMALL.clone(context_start="zero"), (8, 8), "context_start is 'zero'"),
-        (SMALL.clone(backbone=SMALL.backbone.clone(output_stride=16)), (8, 8), "no whole rate"),
+        (SMALL.clone(backbone=SMALL.backbone.clone(output_stride=16)), (8, 8), "not a whole rate"),
     ],
 )
 def test_what_has_no_meaning_is_refused(model, size, says):
