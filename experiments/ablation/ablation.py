@@ -89,8 +89,9 @@ def named(name: str) -> Ablation:
         return _of_file(pathlib.Path(name))
     known = names()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
-        raise ValueError(f"--ablation={name} is unknown; did you mean {', '.join(near)}?")
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+        others = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known)}"
+        raise ValueError(f"--ablation={name} is unknown; {others}")
     return importlib.import_module(f"experiments.{name.replace('/', '.')}").get_ablation()
 
 

@@ -56,7 +56,8 @@ class _Part:
 
     def class_weights(self) -> Array | None:
         """[K], or None where all are 1."""
-        return jnp.asarray(self.loss.class_weights) if self.loss.class_weights else None
+        weights = self.loss.class_weights
+        return jnp.asarray(weights, jnp.float32) if weights else None
 
     def cross_entropy(self, logits: Array, extra: Array | None = None) -> Array:
         """Of one map of logits, with all that the experiment says of cross-entropy."""

@@ -171,6 +171,10 @@ def image_numbers(confusion: ArrayLike) -> tuple[float, float]:
 
     The mean is over the classes of the image's truth: most classes of a set are not in it, and one
     that is only predicted would count as much as those that are.
+
+    Example:
+      >>> image_numbers(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]))
+      (0.775, 0.875)
     """
     hits, truth, predicted = class_counts(confusion)
     iou = class_iou(hits, truth, predicted)[truth > 0]

@@ -5,8 +5,11 @@ import functools
 import math
 
 import jax
+import numpy as np
 
 from jaxseg.types import ArrayLike
+
+Number = ArrayLike | np.number | float
 
 
 @functools.partial(
@@ -21,11 +24,11 @@ class CRFParameters:
     As a pytree its leaves are all but `iterations`.
     """
 
-    w1: ArrayLike | float  # of the appearance kernel
-    theta_alpha: ArrayLike | float  # pixels
-    theta_beta: ArrayLike | float  # of colour, in units of 0..255
-    w2: ArrayLike | float  # of the smoothness kernel
-    theta_gamma: ArrayLike | float  # pixels
+    w1: Number  # of the appearance kernel
+    theta_alpha: Number  # pixels
+    theta_beta: Number  # of colour, in units of 0..255
+    w2: Number  # of the smoothness kernel
+    theta_gamma: Number  # pixels
     iterations: int
 
 

@@ -41,7 +41,7 @@ def run(tmp_path, *more, name=PROGRAM):
 @pytest.mark.parametrize(
     ("more", "name", "message"),
     [
-        ((), "nowhere", "--ablation=nowhere: there is none"),
+        ((), "nowhere", "--ablation=nowhere is unknown; known: deeplab_v1/crf"),
         (("--backend=plan", "--seeds=a"), PROGRAM, "--seeds=a: whole numbers are wanted"),
         (("--backend=plan", "--change=steps"), PROGRAM, "--change=steps: FIELD=VALUE is wanted"),
     ],

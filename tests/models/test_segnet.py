@@ -16,6 +16,7 @@ from jaxseg.layers.compute import Compute
 from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.layers.upsample import KINDS, Upsample
 from jaxseg.models.segnet import SegNet
+from jaxseg.pixels import Normalisation
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
 
@@ -165,9 +166,6 @@ def test_the_protocol_and_the_release():
         assert built.model == SegNet(11)
     assert (full.data.batch_size, full.loss.class_weights) == (5, ())
     assert (release.data.batch_size, release.loss.class_weights) == (4, segnet_camvid.RELEASED)
-    assert (release.data.normalisation) == (
-        (0, 0, 0),
-        (1, 1, 1),
-    )
+    assert release.data.normalisation == Normalisation((0, 0, 0), (1, 1, 1))
     with pytest.raises(ValueError, match="must be small, full or release"):
         segnet_camvid.get_config("large")

@@ -14,6 +14,7 @@ from jaxseg.layers.compute import Compute
 from jaxseg.layers.lrn import local_response_norm
 from jaxseg.layers.upsample import Upsample
 from jaxseg.models.segnet_basic import SegNetBasic, bilinear_interpolation, fcn_basic
+from jaxseg.pixels import Normalisation
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
 
@@ -200,10 +201,7 @@ def test_the_study_and_the_release():
         built = basic_camvid.get_config(size)
         assert built.model == SegNetBasic(11, use_bias=bias)
         assert (built.data.batch_size, built.optim.learning_rate) == (batch, 0.1)
-        assert (built.data.normalisation) == (
-            (0, 0, 0),
-            (1, 1, 1),
-        )
+        assert built.data.normalisation == Normalisation((0, 0, 0), (1, 1, 1))
         assert built.loss.class_weights == camvid.RELEASED
     with pytest.raises(ValueError, match="must be small, full or release"):
         basic_camvid.get_config("paper")

@@ -208,7 +208,7 @@ def test_images_of_several_sizes_in_a_batch():
     )
 
     def first(parameters):
-        q = mean_field(logits, images, parameters, size=sizes)
+        q = mean_field(logits, images, parameters, size=np.array(sizes))
         return jnp.sum(q[..., 0]), q
 
     run = jax.jit(jax.grad(first, has_aux=True), compiler_options=QUICK)

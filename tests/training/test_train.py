@@ -13,7 +13,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg import config, evaluate, train
+from jaxseg import config, train
+from jaxseg.evaluation import split
 from jaxseg.evaluation.record import Evaluation
 from jaxseg.workdir import checkpoint
 from tests.conftest import ROOT
@@ -156,7 +157,7 @@ def test_a_signal_around_an_evaluation_stops_with_all_saved(tmp_path, monkeypatc
     """Told after the step boundary was passed, before the evaluation or in its midst."""
     owner, name = {
         "while saving": (checkpoint.Checkpoints, "save"),
-        "while evaluating": (evaluate, "evaluate"),
+        "while evaluating": (split, "evaluate"),
     }[moment]
     before = getattr(owner, name)
 
@@ -228,7 +229,7 @@ def test_a_nan_is_never_saved_even_when_the_loss_is_finite(tmp_path):
 def test_collapse_raises_the_alarm(tmp_path, monkeypatch, capsys):
     confusion = np.array([[980, 0, 0], [10, 5, 0], [5, 0, 0]])
     result = Evaluation(confusion, [], 1.0)
-    monkeypatch.setattr(evaluate, "evaluate", lambda *_, **__: result)
+    monkeypatch.setattr(split, "evaluate", lambda *_, **__: result)
     train.fit(tiny.experiment(steps=1, pictures=0), tmp_path, data=tiny.sources())
     err = capsys.readouterr().err
     assert "ALARM at step 1: 99.5% of all pixels are predicted as ground (98.0% of them are)" in err

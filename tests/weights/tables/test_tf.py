@@ -8,6 +8,7 @@ from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import Xception
 from jaxseg.models.deeplab_v3 import DeepLabV3
 from jaxseg.models.deeplab_v3_plus import Decoder, DeepLabV3Plus, Separable
+from jaxseg.pixels import Normalisation
 from jaxseg.weights import adapt, match, place
 from jaxseg.weights.load import table_of
 from jaxseg.weights.tables import tf
@@ -158,7 +159,7 @@ def test_depthwise_kernels_turn_their_last_axes():
 def test_pixels():
     beta, plain = (table_of(slim.resnet(50, beta)).normalisation for beta in (True, False))
     assert beta.mean == beta.std == (127.5, 127.5, 127.5)
-    assert plain == ((123.15, 115.90, 103.06), (1.0, 1.0, 1.0))
+    assert plain == Normalisation((123.15, 115.90, 103.06), (1.0, 1.0, 1.0))
 
 
 def test_a_model_of_another_decoder_is_refused():
