@@ -333,7 +333,9 @@ def test_two_processes_of_two_devices_count_the_same():
         assert told["devices"] == 4
         assert told["confusion"] == here.confusion.tolist()
         assert told["images"] == here.images
-        assert told["calibration"] == here.probabilities["calibration_error"]
+        # Equal bit for bit as programs are compiled for use. As they are compiled for tests, without
+    # LLVM's optimisation, a pixel at the edge of a bin may round into the next one.
+    assert told["calibration"] == pytest.approx(here.probabilities["calibration_error"], rel=1e-5)
         assert told["loss"] == pytest.approx(here.loss, rel=2e-6)
 
 

@@ -70,7 +70,7 @@ def test_numbers_table_and_picture(source, predictions, capsys, tmp_path):
     out = re.sub(" +", " ", capsys.readouterr().out)  # without what aligns the columns
     assert "isbi_em val, 2 slices, class cell" in out
     assert "| Rand error | 0.75 | 0.000000 | 0.000000 | 0.000000 |" in out
-    assert "|  | threshold | all | 28 | 29 |" in out
+    assert "| | threshold | all | 28 | 29 |" in out
     drawn = np.asarray(Image.open(files["picture"]))
     assert drawn.shape[1] == 4 * 64 + 3 * 6
     assert drawn.shape[0] > 2 * 48

@@ -25,6 +25,7 @@ MANY = {"files": 200, "photos": 100, "classes": 200, "runs": 60, "weights": 300}
     ("kind", "cases"),
     [*FEW.items(), *(pytest.param(*case, marks=pytest.mark.slow) for case in MANY.items())],
 )
+@pytest.mark.usefixtures("unchecked")  # fields of any type are what it draws
 def test_no_case_is_a_fault(tmp_path, monkeypatch, kind, cases):
     monkeypatch.setenv("TQDM_DISABLE", "1")
     found = draw.run(kind, cases, 0, tmp_path).to_json()

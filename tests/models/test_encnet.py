@@ -184,7 +184,7 @@ def test_the_gate_and_each_lateral_stage_are_used():
 
 def test_what_the_backbone_lacks_is_named():
     backbone = EndPoints(8, {"features": (1, 5, 5, 8)})
-    with pytest.raises(ValueError, match="aux_features is 256: .* stage 3"):
+    with pytest.raises(ValueError, match=r"aux_features is 256: .* stage 3"):
         shapes_of(EncNet(5, backbone))
     with pytest.raises(ValueError, match="lateral is True: it needs stage2"):
         shapes_of(EncNet(5, backbone, lateral=True, aux_features=0))
