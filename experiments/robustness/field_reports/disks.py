@@ -21,7 +21,7 @@ from experiments.robustness.field_reports.situation import Seen, Situation
 from experiments.robustness.fuzz import configs, harm, run_folders
 from jaxseg import report, whole_file
 from jaxseg.cli import stored_config
-from jaxseg.reporting import run_folder
+from jaxseg.reporting import figures, run_folder
 from jaxseg.state import TrainState
 from jaxseg.workdir import checkpoint, checkpoint_reading, environment, escape, log
 
@@ -147,7 +147,7 @@ def _run(folder: pathlib.Path) -> pathlib.Path:
 def _reported(folder: pathlib.Path) -> Seen:
     good, count = _run(folder), 0
     names = ["config.json", "environment.json", "metrics.jsonl", "eval/val.json", "eval/val.npz"]
-    with mock.patch.object(report.page, "_plots", return_value=[]):
+    with mock.patch.object(figures, "plots", return_value=[]):
         for name in names:
             for number in range(12):
                 copy = folder / "copy"
