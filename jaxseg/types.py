@@ -11,10 +11,11 @@ import numpy as np
 
 from jaxseg.ignore import IGNORE
 
-__all__ = ["IGNORE", "Array", "ArrayLike", "Batch", "Outputs", "Variables"]
+__all__ = ["IGNORE", "Array", "ArrayLike", "Batch", "Number", "Outputs", "Variables"]
 
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray
+Number = ArrayLike | np.floating | float  # a parameter, learned or not
 Batch = Mapping[str, ArrayLike]  # image uint8 [B, H, W, 3], label uint8 [B, H, W], index int64 [B]
 # logits float32 [B, H, W, K], aux_logits, named features; where there are coarse_logits and the
 # model has a field resize_convention, logits are coarse_logits enlarged so.

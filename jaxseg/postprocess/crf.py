@@ -25,7 +25,7 @@ from jaxseg.postprocess.appearance import appearance_features, inside_frame
 from jaxseg.postprocess.crf_parameters import PARAMETERS, CRFParameters
 from jaxseg.postprocess.gaussian_sum import gaussian_sum, rounding_radius, separable_gaussian_sum
 from jaxseg.postprocess.permutohedral import Lattice, build_lattice, lattice_sum
-from jaxseg.types import Array, ArrayLike
+from jaxseg.types import Array, ArrayLike, Number
 
 __all__ = ["FILTERS", "NORMALIZATIONS", "PARAMETERS", "CRFParameters", "mean_field"]
 
@@ -168,7 +168,7 @@ def mean_field(
     return jnp.stack([lattice(*one) for one in zip(logits, image, sizes, strict=True)])
 
 
-def _radius(theta: ArrayLike | float, dtype: jnp.dtype) -> int | None:
+def _radius(theta: Number, dtype: jnp.dtype) -> int | None:
     """Of the smoothness kernel: cut where that saves time and theta needs no gradient."""
     if isinstance(theta, jax.core.Tracer) or dtype != jnp.float32:
         return None

@@ -5,11 +5,8 @@ import functools
 import math
 
 import jax
-import numpy as np
 
-from jaxseg.types import ArrayLike
-
-Number = ArrayLike | np.number | float
+from jaxseg.types import Number
 
 
 @functools.partial(

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Num
 
-from jaxseg.types import Array, ArrayLike
+from jaxseg.types import Array, ArrayLike, Number
 
 FORMS = ("auto", "tiles", "triton", "mosaic")
 
@@ -167,11 +167,11 @@ def gaussian_sum(
     return _gaussian_sum(features.astype(dtype), values.astype(dtype), form)
 
 
-def _gaussian(distances: Array, theta: ArrayLike | float) -> Array:
+def _gaussian(distances: Array, theta: Number) -> Array:
     return jnp.exp(-((distances / theta) ** 2) / 2)
 
 
-def _banded_along(values: Array, theta: ArrayLike | float, radius: int, axis: int) -> Array:
+def _banded_along(values: Array, theta: Number, radius: int, axis: int) -> Array:
     """The sum along one axis of [H, W, C], by blocks of rows of a kernel that is 0 elsewhere."""
     length = values.shape[axis]
     blocks, window = -(-length // _BAND), _BAND + 2 * radius
@@ -193,17 +193,15 @@ def _banded_along(values: Array, theta: ArrayLike | float, radius: int, axis: in
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _banded(values: Array, theta: ArrayLike | float, radius: int) -> Array:
+def _banded(values: Array, theta: Number, radius: int) -> Array:
     return _banded_along(_banded_along(values, theta, radius, 0), theta, radius, 1)
 
 
-def _banded_forward(
-    values: Array, theta: ArrayLike | float, radius: int
-) -> tuple[Array, ArrayLike | float]:
+def _banded_forward(values: Array, theta: Number, radius: int) -> tuple[Array, Number]:
     return _banded(values, theta, radius), theta
 
 
-def _banded_backward(radius: int, theta: ArrayLike | float, cotangent: Array) -> tuple[Array, None]:
+def _banded_backward(radius: int, theta: Number, cotangent: Array) -> tuple[Array, None]:
     return _banded(cotangent, theta, radius), None  # the kernel is symmetric
 
 
@@ -216,7 +214,7 @@ def rounding_radius(theta: float) -> int:
 
 
 def separable_gaussian_sum(
-    values: Num[ArrayLike, "h w c"], theta: Num[ArrayLike, ""] | float, radius: int | None = None
+    values: Num[ArrayLike, "h w c"], theta: Number, radius: int | None = None
 ) -> Float[Array, "h w c"]:
     """sum_j exp(-|p_i - p_j|^2 / (2 theta^2)) v_j over the pixels of an image, j = i included.
 
