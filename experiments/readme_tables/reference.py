@@ -12,6 +12,7 @@ import importlib
 import inspect
 import io
 import multiprocessing
+import os
 import pkgutil
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ Each field is a flag: `--config.optim.learning_rate=0.01`,
 
 def help_of(command: str) -> str:
     """What the help of a sub-command says; in its own process: flags share names."""
+    os.environ["COLUMNS"] = "100"  # whatever the terminal has
     with contextlib.redirect_stdout(io.StringIO()) as heard, contextlib.suppress(SystemExit):
         commands.main([command, "--help"])
     return heard.getvalue().rstrip()
