@@ -125,6 +125,11 @@ def shown(command: str, status: int, said: str) -> str:
     return "\n".join([f"$ {command}", *wrapped, f"[exit {status}]"])
 
 
+def _tried(command: str, folder: str) -> str:
+    status, said = run(command)
+    return shown(command, status, said.replace(f"{folder}/", ""))
+
+
 def page() -> str:
     """Runs everything in a folder of its own; the page in Markdown."""
     parts = [_INTRODUCTION]
@@ -134,7 +139,7 @@ def page() -> str:
         try:
             make_folder(pathlib.Path(name))
             for title, listed in SECTIONS.items():
-                found = "\n\n".join(shown(command, *run(command)) for command in listed)
+                found = "\n\n".join(_tried(command, name) for command in listed)
                 parts.append(f"## {title}\n\n```text\n{found}\n```\n")
         finally:
             os.chdir(before)
