@@ -34,7 +34,7 @@ def load(
       changed_data: take the classes of the run where its data set has other ones by now.
 
     Raises:
-      FileNotFoundError: there is no such folder or file, or no checkpoint in it.
+      FileNotFoundError: the path does not exist, or holds no checkpoint.
       ValueError: a weight file without `config`; weights that do not fit the network, with the
         differences; a config that cannot be used.
     """

@@ -66,7 +66,7 @@ def define_flags() -> None:
         "any_mean", False, "Take a file whose network expects another data.normalisation.mean."
     )
     flags.DEFINE_bool("thin", False, "Take a part of fc6 and fc7 where the model has less.")
-    flags.DEFINE_integer("input_channels", 0, "Adapt to images of so many channels; 0: RGB.", 0)
+    flags.DEFINE_integer("input_channels", 0, "Channels of the images to adapt to; 0: RGB.", 0)
     flags.DEFINE_bool("verbose", False, "Print the origin of every leaf.")
     flags.DEFINE_bool("traceback", False, "Show the Python traceback of an error.")
 
@@ -88,7 +88,7 @@ def convert(
       wishes: what is asked for beside the file.
 
     Raises:
-      FileNotFoundError: there is no such file.
+      FileNotFoundError: the file does not exist.
       ValueError: it cannot be read or does not fit, or the folder exists.
     """
     converted.check_new(output)

@@ -88,7 +88,7 @@ class Segmenter:
           float32 numbers as float16.
 
         Raises:
-          FileNotFoundError: there is no such file.
+          FileNotFoundError: the file does not exist.
           ValueError: not such an image; a file that cannot be read, by name; a protocol without
             meaning; scores that are not finite.
           MemoryError: the image is too large for the device.

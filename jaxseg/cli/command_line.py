@@ -63,7 +63,7 @@ def read(file: str | os.PathLike[str]) -> config.Experiment:
     """The experiment of a file, FILE or FILE:ARGUMENT, as --config=FILE reads it.
 
     Raises:
-      ValueError: there is no such file, or it defines no experiment.
+      ValueError: the file does not exist, or defines no experiment.
     """
     try:
         _check_file(pathlib.Path(str(file).partition(":")[0]))

@@ -97,7 +97,7 @@ def groups(
       source: the split.
       count: how many of its images.
       framing: the rule.
-      batch_size: at most so many images at once; a group with fewer has batches of its own size.
+      batch_size: the most images at once; a group with fewer has batches of its own size.
       multiple: what batch sizes are rounded up to a multiple of.
       threads: that read sizes.
     """

@@ -176,7 +176,7 @@ def train_iterator(
       prefetch: examples read ahead.
       plan: of `class_sampling.make_plan`; without, every example once an epoch.
       process_index: which process this is.
-      process_count: of so many.
+      process_count: the number of processes.
 
     Raises:
       ValueError: the batch cannot be shared equally, or the source is empty.

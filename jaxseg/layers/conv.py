@@ -58,7 +58,7 @@ def conv(
       rate: distance of the kernel's taps (atrous, dilated convolution).
       padding: zeros on each side; None: rate * (k - 1) // 2, which keeps H and W at stride 1 and
         puts output i on input i * stride whatever the size (unlike "SAME").
-      groups: channels are split in so many groups that do not see each other.
+      groups: the number of groups of channels that do not see each other.
       form: "auto", "plain" or "fast"; all give the same numbers. The fast forms have reverse-mode
         derivatives only; they are for one group, or for as many as channels.
 

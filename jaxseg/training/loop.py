@@ -72,7 +72,7 @@ def run(setup: Setup) -> TrainState:
 
 
 def evaluation_due(train: config.Train, step: int) -> bool:
-    """Whether the run is evaluated after so many updates."""
+    """Whether the run is evaluated after this number of updates."""
     return step == train.steps or bool(train.eval_every and step % train.eval_every == 0)
 
 

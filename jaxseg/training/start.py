@@ -45,7 +45,7 @@ def state(
       labels: the classes of the run, with which those of another run are compared.
 
     Raises:
-      FileNotFoundError: there is no such file, or no checkpoint there.
+      FileNotFoundError: the path does not exist, or holds no checkpoint.
       ValueError: it cannot be read or does not fit the model.
     """
     state = init()

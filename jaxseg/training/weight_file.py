@@ -58,7 +58,7 @@ def from_file(
       The variables as NumPy arrays, and where each leaf comes from.
 
     Raises:
-      FileNotFoundError: there is no such file.
+      FileNotFoundError: the file does not exist.
       ValueError: it cannot be read, is of an unknown network, or does not fit; all differences are
         listed.
     """

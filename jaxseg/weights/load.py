@@ -30,7 +30,7 @@ def files_of(path: str | pathlib.Path) -> list[pathlib.Path]:
     """The files that a weight file consists of.
 
     Raises:
-      FileNotFoundError: there is no such file.
+      FileNotFoundError: the file does not exist.
     """
     if not is_file(path):
         raise FileNotFoundError(f"{path}: no such file")
@@ -42,7 +42,7 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """The tensors of a weight file by name; its content, not its suffix, decides the reader.
 
     Raises:
-      FileNotFoundError: there is no such file.
+      FileNotFoundError: the file does not exist.
       ValueError: the content is of no kind that is read here; the message names the file.
     """
     path = pathlib.Path(path)
@@ -118,7 +118,7 @@ def load_variables(
       pixels: mean and std of what the model will be given; see `match.fill`.
 
     Raises:
-      FileNotFoundError: there is no such file.
+      FileNotFoundError: the file does not exist.
       ValueError: it cannot be read, is of an unknown network, or does not fit the model.
     """
     source = read(path)

@@ -21,7 +21,7 @@ class Wishes:
 
     leave: tuple[str, ...] = ()  # patterns of what is reinitialised, whatever the file holds
     only: str = ""  # take nothing but what lies under this path: "backbone"
-    input_channels: int = 0  # adapt the first convolution to so many; 0: refuse another number
+    input_channels: int = 0  # the first convolution is adapted; 0: other numbers are refused
     any_mean: bool = False  # take it though its network expects pixels of another mean
     thin: bool = False  # take a part of fc6 and fc7 where the model has less of them
 

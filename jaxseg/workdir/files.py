@@ -108,7 +108,7 @@ def optional(check: Check) -> Check:
 
 
 def list_of(check: Check, length: int | None = None) -> Check:
-    """A list whose items all pass; with `length`, of so many."""
+    """A list whose items all pass; with `length`, exactly that number of them."""
 
     def checked(value: Any) -> bool:
         if not isinstance(value, list) or (length is not None and len(value) != length):

@@ -156,7 +156,7 @@ SAID = {  # page -> its words -> the tests that hold them
         "An id that the spec does not know stops the preparation": [
             "data/prepare/test_prepare.py::test_every_fault_is_named_and_nothing_is_written",
         ],
-        "Every mode works with it; there is no registry": [
+        "Every mode works with it, without any registration": [
             "models/test_all_models.py::test_no_public_model_is_left_out",
         ],
     },

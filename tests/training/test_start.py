@@ -46,7 +46,7 @@ NAMES = {
 
 
 def random_file(path, classes=5):
-    """Random tensors of a Tiny of so many classes."""
+    """Random tensors of a Tiny with the given number of classes."""
     experiment = tiny.experiment(tiny.Tiny(num_classes=classes), seed=7)
     leaves = dict(leaves_of(weight_file.random_start(experiment)))
     tensors = {name: leaves[target] + 1 for name, target in NAMES.items()}

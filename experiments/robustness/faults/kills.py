@@ -39,7 +39,7 @@ def _wait(
 
 
 def drill(place: Place, kills: int, seed: int) -> dict[str, Any]:
-    """Kills a run so many times, starts it again each time, and holds its end against another's."""
+    """Kills and restarts a run the given number of times; compares its end with another's."""
     chance = random.Random(seed)
     began = time.monotonic()
     undisturbed = place.undisturbed(STEPS)

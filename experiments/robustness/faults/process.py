@@ -88,7 +88,7 @@ class Place:
         ]
 
     def undisturbed(self, steps: int) -> pathlib.Path:
-        """A run without faults, of so many steps; made once."""
+        """A run of the given number of steps without faults; made once."""
         run = self.folder / f"undisturbed{steps}"
         if run.exists():
             return run

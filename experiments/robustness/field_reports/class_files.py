@@ -315,7 +315,7 @@ def _own(root: pathlib.Path, classes: str, ids: tuple[int, ...]) -> Seen | str:
 def _line_to_add(
     classes: str, mended: str, ids: tuple[int, ...], words: tuple[str, ...], root: pathlib.Path
 ) -> Seen:
-    """The message names the line, and with the line there is no message."""
+    """The message names the line to add, and the file with that line is accepted."""
     before, after = root / "before", root / "after"
     seen = refusal(lambda: _raise(str(_own(before, classes, ids))), *words)
     right(not _own(after, mended, ids), "the line fixes it")

@@ -35,7 +35,7 @@ def prepared(scratch: pathlib.Path) -> pathlib.Path:
 
 
 def run(kind: str, cases: int, seed: int, scratch: pathlib.Path) -> Tally:
-    """The outcomes of so many cases.
+    """Draws the given number of cases and counts their outcomes.
 
     Args:
       kind: of `SHARES`.

@@ -22,7 +22,7 @@ class Augment:
     photometric: bool = False  # SSD's random brightness, contrast, saturation and hue
     class_crops: bool = False  # centred on a pixel of a random class of the image, as RefineNet's
     class_limit: float = 1.0  # crops in which a class has this share are drawn again; 1: none
-    class_limit_draws: int = 10  # of so many the last stands
+    class_limit_draws: int = 10  # crops tried; the last one is kept if none passes
     border: str = "mean"  # beyond the image: the mean colour or "zero", both void, or "mirror"
 
 

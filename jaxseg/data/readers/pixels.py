@@ -108,7 +108,7 @@ def _bytes(path: pathlib.Path) -> bytes:
     """The content of a file that may be plain; nothing of any other.
 
     Raises:
-      Unusable: there is no such file, or it cannot be read.
+      Unusable: the file does not exist or cannot be read.
     """
     try:
         with path.open("rb") as file:

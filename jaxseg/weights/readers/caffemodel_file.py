@@ -127,7 +127,7 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     blobs that several layers share, the first layer's is returned.
 
     Raises:
-      FileNotFoundError: there is no such file.
+      FileNotFoundError: the file does not exist.
       ValueError: another format, a truncated file, a blob whose size is not its shape's, layers of
         the same name. A cut between two layers leaves a whole file with fewer of them; that is for
         the name table to notice.

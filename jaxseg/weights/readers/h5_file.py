@@ -63,7 +63,7 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """The arrays of an HDF5 file by full name: "model_weights/model/Conv1/kernel:0".
 
     Raises:
-      FileNotFoundError: there is no such file.
+      FileNotFoundError: the file does not exist.
       ValueError: another format, a truncated file, an array whose values lie in another file or
         that declares far more of them than the file can hold.
     """

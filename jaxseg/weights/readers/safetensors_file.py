@@ -12,7 +12,7 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """The tensors of a .safetensors file by name.
 
     Raises:
-      FileNotFoundError: there is no such file.
+      FileNotFoundError: the file does not exist.
       ValueError: the file is truncated or of another format; the message names it.
     """
     path = pathlib.Path(path)

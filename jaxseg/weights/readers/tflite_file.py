@@ -18,7 +18,7 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     axes) are part of the graph; neither is returned.
 
     Raises:
-      FileNotFoundError: there is no such file.
+      FileNotFoundError: the file does not exist.
       ImportError: the package `tflite` is missing.
       ValueError: another format, a truncated file, more than one graph, a quantised model.
     """

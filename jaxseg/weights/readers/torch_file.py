@@ -238,7 +238,7 @@ def read(path: str | pathlib.Path, *, inside: str = "") -> dict[str, np.ndarray]
       name -> array; views that share a storage share memory; other values are left out.
 
     Raises:
-      FileNotFoundError: there is no such file.
+      FileNotFoundError: the file does not exist.
       ValueError: not this format, truncated, damaged (by its checksum), or without a dictionary of
         tensors that can be read; the message names file and reason.
     """
