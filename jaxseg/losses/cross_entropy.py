@@ -66,7 +66,7 @@ def cross_entropy(
     Returns:
       float32 (float64 for float64 logits).
 
-    Example:
+    Examples:
       >>> logits = np.log([[[[0.9, 0.1], [0.25, 0.75]]]])
       >>> labels = np.array([[[0, 255]]])
       >>> print(cross_entropy(logits, labels, labels != 255).round(3))
@@ -109,7 +109,7 @@ def focal(
     Returns:
       float32 (float64 for float64 logits).
 
-    Example:
+    Examples:
       >>> logits = np.log([[[[0.9, 0.1], [0.25, 0.75]]]])
       >>> labels = np.array([[[0, 1]]])
       >>> print(focal(logits, labels, labels != 255).round(3))

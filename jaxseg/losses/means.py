@@ -28,7 +28,7 @@ def masked_mean(
       valid: which of them count.
       weights: not negative.
 
-    Example:
+    Examples:
       >>> losses = np.array([[[1.0, 2.0, 50.0]]])
       >>> float(masked_mean(losses, np.array([[[True, True, False]]])))
       1.5
@@ -64,7 +64,7 @@ def subsampled(
       labels: ids of any integer type.
       size: (height, width) of the map.
 
-    Example:
+    Examples:
       >>> print(subsampled(np.arange(16).reshape(1, 4, 4), (2, 2))[0])
       [[ 0  2]
        [ 8 10]]
@@ -78,7 +78,7 @@ def subsampled(
 def valid_pixels(valid: Bool[ArrayLike, "..."]) -> Int32[Array, ""]:
     """How many pixels are valid: exact up to 2^31 pixels a batch.
 
-    Example:
+    Examples:
       >>> int(valid_pixels(np.array([[[0, 3, 255]]]) != 255))
       2
     """
@@ -99,7 +99,7 @@ def hardest_mean(per_pixel: Float[ArrayLike, "b h w"], share: float) -> Float[Ar
     Returns:
       0 where every loss is.
 
-    Example:
+    Examples:
       >>> float(hardest_mean(np.array([[[1.0, 2.0, 3.0, 6.0]]]), share=0.5))
       4.5
     """

@@ -57,7 +57,7 @@ def dice_coefficient(
       axis: to sum over.
       squared: the form of the denominator.
 
-    Example:
+    Examples:
       >>> probabilities, truth = np.array([0.5, 0.5, 0.0]), np.array([1, 0, 0])
       >>> float(dice_coefficient(probabilities, truth, axis=0, squared=False))
       0.5
@@ -96,7 +96,7 @@ def soft_dice(
     Returns:
       0 where no pixel is valid.
 
-    Example:
+    Examples:
       >>> labels = np.array([[[0, 1, 255]]])
       >>> float(soft_dice(np.zeros((1, 1, 3, 2)), labels, labels != 255))
       0.5
@@ -146,7 +146,7 @@ def lovasz_softmax(
     Returns:
       0 where no pixel is valid.
 
-    Example:
+    Examples:
       >>> labels = np.array([[[0, 1, 255]]])
       >>> float(lovasz_softmax(np.zeros((1, 1, 3, 2)), labels, labels != 255))
       0.5

@@ -12,7 +12,7 @@ def presence(
 ) -> Bool[Array, "b {num_classes}"]:
     """Whether each class has a valid pixel in each image.
 
-    Example:
+    Examples:
       >>> labels = np.array([[[0, 2, 255]]])
       >>> print(presence(labels, labels != 255, 3))
       [[ True False  True]]
@@ -41,7 +41,7 @@ def presence_loss(
     Returns:
       0 where no pixel is valid.
 
-    Example:
+    Examples:
       >>> labels = np.array([[[0, 2, 255]]])
       >>> round(float(presence_loss(np.array([[4.0, -4.0, 4.0]]), labels, labels != 255)), 3)
       0.018

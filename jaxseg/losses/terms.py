@@ -19,7 +19,7 @@ _COARSE = "coarse_logits"
 def coarse_names(outputs: Iterable[str]) -> list[str]:
     """The outputs that `Loss.coarse` sums over: all that begin with "coarse_logits", sorted.
 
-    Example:
+    Examples:
       >>> coarse_names({"logits": None, "coarse_logits_scale50": None, "coarse_logits": None})
       ['coarse_logits', 'coarse_logits_scale50']
     """
@@ -147,7 +147,7 @@ def segmentation(
       "loss", and of "cross_entropy", "focal", "dice", "lovasz", "coarse", "aux",
       "presence" those that have a weight and an output.
 
-    Example:
+    Examples:
       >>> outputs = {"logits": jnp.zeros((1, 1, 2, 2))}
       >>> terms = segmentation(outputs, np.array([[[0, 1]]]), config.Loss(dice=2.0))
       >>> {name: round(float(term), 3) for name, term in terms.items()}

@@ -71,7 +71,7 @@ def trimap_confusions(
     Raises:
       ValueError: wrong shapes; widths that are not ascending whole numbers; an unknown word.
 
-    Example:
+    Examples:
       >>> labels = np.array([[[0, 0, 0, 1, 1, 1]]])
       >>> bands = trimap_confusions(labels, np.roll(labels, -1), 2, widths=(1, 3))
       >>> print(bands.sum(axis=(1, 2)))
@@ -123,7 +123,7 @@ def boundary_iou_counts(
     Raises:
       ValueError: wrong shapes; a ratio or distance that is not positive.
 
-    Example:
+    Examples:
       >>> labels = np.zeros((1, 8, 8), int) + (np.arange(8) > 3)
       >>> print(boundary_iou_counts(labels, labels, 2, distance=1)[0])
       [20 20]
@@ -177,7 +177,7 @@ def boundary_f_counts(
     Raises:
       ValueError: wrong shapes; tolerances that do not ascend from above 0; an unknown unit.
 
-    Example:
+    Examples:
       >>> labels = np.zeros((1, 8, 8), int) + (np.arange(8) > 3)
       >>> counts = boundary_f_counts(labels, labels, 2, tolerances=(1,), unit="pixel")
       >>> print(f_scores(counts)[0])
@@ -215,7 +215,7 @@ def f_scores(counts: Num[ArrayLike, "*n 4 k"]) -> Float64[np.ndarray, "*n k"]:
       0 where only one of truth and prediction has a boundary of the class, nan
       where neither has.
 
-    Example:
+    Examples:
       >>> counts = np.array([[6, 0], [8, 0], [3, 0], [4, 0]])
       >>> print(f_scores(counts))
       [0.75  nan]
@@ -236,7 +236,7 @@ def mean_f_score(counts: Num[ArrayLike, "n 4 k"]) -> float:
     Unsure: whether SegNet's mean holds classes that are only predicted; here it does, as 0. Images
     without any boundary are left out.
 
-    Example:
+    Examples:
       >>> counts = np.array([[[6, 8], [8, 8], [3, 8], [4, 8]]])
       >>> mean_f_score(counts)
       0.875
@@ -276,7 +276,7 @@ def hausdorff(
     Raises:
       ValueError: wrong shapes; a percentile outside 0..100 or finer than 0.01.
 
-    Example:
+    Examples:
       >>> labels = np.zeros((1, 8, 8), int) + (np.arange(8) > 3)
       >>> print(hausdorff(labels, labels[..., ::-1], 2, percentile=100))
       [[4. 4.]]

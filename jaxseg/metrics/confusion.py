@@ -42,7 +42,7 @@ def confusion_matrix(
     Raises:
       ValueError: shapes that differ or are not [B, H, W]; an unknown form.
 
-    Example:
+    Examples:
       >>> labels = np.array([[[0, 0, 1, 255]]])
       >>> print(confusion_matrix(labels, np.array([[[0, 1, 1, 1]]]), num_classes=2))
       [[1 1]
@@ -102,7 +102,7 @@ def class_counts(
     Raises:
       ValueError: no square matrix.
 
-    Example:
+    Examples:
       >>> hits, truth, predicted = class_counts(np.array([[6, 2], [1, 3]]))
       >>> print(hits, truth, predicted)
       [6 3] [8 4] [7 5]
@@ -120,7 +120,7 @@ def class_iou(
 ) -> Float64[np.ndarray, "*n k"]:
     """hits / (truth + predicted - hits) of each class; nan for 0 / 0.
 
-    Example:
+    Examples:
       >>> print(class_iou(*class_counts(np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]]))).round(3))
       [0.667 0.5     nan]
     """
@@ -152,7 +152,7 @@ def mean_iou(
     Raises:
       ValueError: an unknown rule.
 
-    Example:
+    Examples:
       >>> counts = class_counts(np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]]))
       >>> print(mean_iou(*counts).round(3), mean_iou(*counts, absent="zero").round(3))
       0.583 0.389
@@ -172,7 +172,7 @@ def image_numbers(confusion: ArrayLike) -> tuple[float, float]:
     The mean is over the classes of the image's truth: most classes of a set are not in it, and one
     that is only predicted would count as much as those that are.
 
-    Example:
+    Examples:
       >>> image_numbers(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]))
       (0.775, 0.875)
     """
@@ -235,7 +235,7 @@ def summarize(confusion: Num[ArrayLike, "k k"]) -> Summary:
     Raises:
       ValueError: not one square matrix.
 
-    Example:
+    Examples:
       >>> found = summarize(np.array([[6, 2], [1, 3]]))
       >>> print(f"{found.miou:.3f} {found.pixel_accuracy:.3f} {found.mean_dice:.3f}")
       0.583 0.750 0.733

@@ -35,7 +35,7 @@ class Interval:
 def distinguishable(difference: Interval) -> bool:
     """Whether the interval of a difference leaves out zero; False where it is not defined.
 
-    Example:
+    Examples:
       >>> distinguishable(Interval(estimate=0.02, low=0.01, high=0.03, level=0.95))
       True
     """
@@ -48,7 +48,7 @@ def verdict(difference: Interval) -> str:
     Args:
       difference: of second minus first, higher being better; see `paired_difference`.
 
-    Example:
+    Examples:
       >>> verdict(Interval(estimate=0.02, low=-0.01, high=0.05, level=0.95))
       'not distinguishable'
     """
@@ -86,7 +86,7 @@ def bootstrap_miou(
     Raises:
       ValueError: confusions that are not counts or have another shape; a level outside (0, 1).
 
-    Example:
+    Examples:
       >>> images = np.random.default_rng(0).integers(1, 50, (20, 2, 2))
       >>> found = bootstrap_miou(images)
       >>> found.low < found.estimate < found.high
@@ -124,7 +124,7 @@ def paired_difference(
       ValueError: as `bootstrap_miou`; images that are not the same: their true pixels of each
         class differ, and the first such row is named.
 
-    Example:
+    Examples:
       >>> first = np.tile([[5, 5], [5, 5]], (20, 1, 1))
       >>> difference = paired_difference(first, np.tile([[6, 4], [4, 6]], (20, 1, 1)))
       >>> round(difference.estimate, 3), verdict(difference)
@@ -160,7 +160,7 @@ def paired_mean_difference(
     Raises:
       ValueError: as `paired_difference`; no run on either side.
 
-    Example:
+    Examples:
       >>> first, second = (np.tile([[n, 9 - n], [9 - n, n]], (20, 1, 1)) for n in (5, 6))
       >>> difference = paired_mean_difference([first, first], [second])
       >>> round(difference.estimate, 3)
@@ -202,7 +202,7 @@ def seed_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
     Raises:
       ValueError: fewer than two values, which have no spread; a level outside (0, 1).
 
-    Example:
+    Examples:
       >>> found = seed_interval([0.70, 0.72, 0.74])
       >>> print(f"{found.estimate:.3f} [{found.low:.3f}, {found.high:.3f}]")
       0.720 [0.670, 0.770]
@@ -222,7 +222,7 @@ def seed_difference(
     Raises:
       ValueError: fewer than two values in either; a level outside (0, 1).
 
-    Example:
+    Examples:
       >>> found = seed_difference([0.70, 0.72, 0.74], [0.75, 0.77, 0.79])
       >>> print(f"{found.estimate:.3f} [{found.low:.3f}, {found.high:.3f}]")
       0.050 [0.005, 0.095]

@@ -65,7 +65,7 @@ def score_histogram(
     Raises:
       ValueError: shapes that differ or are not [B, H, W].
 
-    Example:
+    Examples:
       >>> scores, outcomes = np.array([[[0.9, 0.8, 0.1]]]), np.array([[[1, 0, 0]]])
       >>> print(score_histogram(scores, outcomes).sum(axis=1))
       [2 1]
@@ -102,7 +102,7 @@ def confidence_histogram(
     Raises:
       ValueError: shapes that do not fit; no bin.
 
-    Example:
+    Examples:
       >>> probabilities = np.array([[[[0.9, 0.1], [0.4, 0.6]]]])
       >>> print(confidence_histogram(probabilities, np.array([[[0, 0]]]), bins=5))
       [[0 0 1 0 0]
@@ -142,7 +142,7 @@ def roc_auc(histogram: Num[ArrayLike, "2 bins"]) -> float:
     Raises:
       ValueError: not a histogram [2, bins].
 
-    Example:
+    Examples:
       >>> scores, outcomes = np.array([[[0.9, 0.8, 0.1, 0.2]]]), np.array([[[1, 0, 0, 1]]])
       >>> roc_auc(score_histogram(scores, outcomes))
       0.75
@@ -181,7 +181,7 @@ def calibration_error(histogram: Num[ArrayLike, "2 fine"], *, bins: int = 15) ->
     Raises:
       ValueError: no histogram; a number of bins that does not divide that of the fine ones.
 
-    Example:
+    Examples:
       >>> probabilities = np.array([[[[0.9, 0.1], [0.1, 0.9]]]])
       >>> histogram = confidence_histogram(probabilities, np.array([[[0, 0]]]))
       >>> round(calibration_error(histogram), 3)

@@ -22,7 +22,7 @@ THRESHOLDS = tuple(np.arange(1, 20) / 20)
 def cells(inside: Bool[np.ndarray, "h w"]) -> Integer[np.ndarray, "h w"]:
     """Numbers from 1 of the pieces of `inside` that touch at sides; 0 elsewhere.
 
-    Example:
+    Examples:
       >>> print(cells(np.array([[True, True, False, True]])))
       [[1 1 0 2]]
     """
@@ -49,7 +49,7 @@ def rand_counts(
     Raises:
       ValueError: shapes that differ.
 
-    Example:
+    Examples:
       >>> print(rand_counts(np.array([[1, 1, 2, 2]]), np.array([[1, 1, 1, 1]])))
       [ 8  8 16]
     """
@@ -76,7 +76,7 @@ def rand_f_score(counts: Shaped[np.ndarray, "3"]) -> float:
     That is 2 * both / (truth + segmentation): V of Arganda-Carreras et al. (2015) with alpha 1/2,
     where they weigh the two shares alike; nan where the truth has no foreground.
 
-    Example:
+    Examples:
       >>> round(rand_f_score(np.array([8, 8, 16])), 3)
       0.667
     """
@@ -103,7 +103,7 @@ def rand_errors(
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
 
-    Example:
+    Examples:
       >>> truth, scores = np.array([[[1, 0, 1]]]), np.array([[[0.9, 0.6, 0.9]]])
       >>> print(rand_errors(scores, truth, thresholds=(0.5, 0.8)).round(3))
       [0.333 0.   ]
@@ -127,7 +127,7 @@ def rand_error(
 ) -> float:
     """The least of `rand_errors`, which has the arguments.
 
-    Example:
+    Examples:
       >>> rand_error(np.array([[[0.9, 0.6, 0.9]]]), np.array([[[1, 0, 1]]]))
       0.0
     """
@@ -151,7 +151,7 @@ def pixel_errors(
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
 
-    Example:
+    Examples:
       >>> truth, scores = np.array([[[1, 0, 1]]]), np.array([[[0.9, 0.6, 0.9]]])
       >>> print(pixel_errors(scores, truth, thresholds=(0.5, 0.8)).round(3))
       [0.2 0. ]
@@ -173,7 +173,7 @@ def pixel_error(
 ) -> float:
     """The least of `pixel_errors`, which has the arguments.
 
-    Example:
+    Examples:
       >>> pixel_error(np.array([[[0.9, 0.6, 0.9]]]), np.array([[[1, 0, 1]]]))
       0.0
     """
@@ -186,7 +186,7 @@ def squared_error(scores: Float[np.ndarray, "n h w"], truth: Shaped[np.ndarray, 
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
 
-    Example:
+    Examples:
       >>> squared_error(np.array([[[0.5, 0.5]]]), np.array([[[1, 255]]]))
       0.25
     """

@@ -57,7 +57,7 @@ def warp(
     Raises:
       ValueError: shapes that differ or are not [H, W].
 
-    Example:
+    Examples:
       >>> truth, inside = np.array([[1, 1, 0, 1]], bool), np.array([[1, 1, 1, 1]], bool)
       >>> print(warp(truth, inside))  # filling the gap would merge two cells
       [[ True  True False  True]]
@@ -114,7 +114,7 @@ def kinds_of_errors(
     Raises:
       ValueError: shapes that differ or are not [H, W].
 
-    Example:
+    Examples:
       >>> warped, inside = (np.pad([[1, 1, gap, 1]], 1) > 0 for gap in (0, 1))
       >>> print(kinds_of_errors(warped, inside))
       [0 1 0]
@@ -176,7 +176,7 @@ def warping_errors(
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
 
-    Example:
+    Examples:
       >>> truth, scores = (np.pad([[0.9, 0.9, gap, 0.9]], 1)[None] for gap in (0.0, 0.6))
       >>> print(warping_errors(scores, truth.round(), thresholds=(0.5, 0.8)).round(3))
       [[0.056 0.056]
@@ -203,7 +203,7 @@ def warping_errors(
 def near_borders(cells: Bool[np.ndarray, "h w"], reach: float | None) -> Bool[np.ndarray, "h w"]:
     """Pixels at most `reach` away from one of the other kind; None: every pixel.
 
-    Example:
+    Examples:
       >>> print(near_borders(np.array([[True, True, True, False]]), reach=1.0))
       [[False False  True  True]]
     """
@@ -228,7 +228,7 @@ def warping_error(
     Raises:
       ValueError: shapes that differ or are not [N, H, W].
 
-    Example:
+    Examples:
       >>> warping_error(np.array([[[0.9, 0.9, 0.6, 0.9]]]), np.array([[[1, 1, 0, 1]]]))
       0.0
     """
