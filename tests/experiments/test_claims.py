@@ -53,7 +53,7 @@ SAID = {  # page -> its words -> the tests that hold them
         "Counts are checked against the official ones": [
             "data/prepare/test_prepare.py::test_the_splits_of_the_builders_are_the_published",
         ],
-        "CamVid, VOC 2012, Cityscapes and ISBI EM were tried on the published files": [
+        "CamVid, VOC 2012, Cityscapes and ISBI EM were tested on the published files": [
             "data/prepare/test_prepare.py::test_real_files",
         ],
         "an incomplete data set is never written": [
@@ -137,7 +137,7 @@ SAID = {  # page -> its words -> the tests that hold them
         "prints no ratio on a machine that was busy": [
             "experiments/test_benchmarks.py::test_no_ratio_is_told_on_a_busy_machine",
         ],
-        "a fast one that tests hold equal in value and gradient": [
+        "a fast one, which tests show to be equal in value and gradient": [
             "layers/fast/test_conv.py::test_forms_agree_as_they_are_compiled_for_use",
             "layers/test_conv_transpose.py::test_both_forms_are_the_definition_in_value_and_gradient",
             "layers/test_pool.py::test_max_pool_and_its_gradient_with_many_ties",
@@ -255,11 +255,11 @@ def em():
 def clusters():
     state, rows = record("sharding_state")["bytes"], record("sharding_rows")["bytes"]["rows"]
     spread, whole = (state[f"state {how}"][0]["arguments"] for how in ("spread", "whole"))
-    yield f"on eight devices {spread / 1e6:.0f} instead of {whole / 1e6:.0f} MB"
+    yield f"takes {spread / 1e6:.0f} MB instead of {whole / 1e6:.0f} MB on each of eight devices"
     one, *_, eight = rows
     assert (one["devices"], eight["devices"]) == (1, 8)
     yield f"{eight['temporary'] / 1e9:.2f} GB of temporary memory on each of eight devices"
-    yield f"by rows, {one['temporary'] / 1e9:.1f} on one"
+    yield f"when its rows are split, and {one['temporary'] / 1e9:.1f} GB on one device"
 
 
 def drills():
@@ -268,7 +268,7 @@ def drills():
     assert all(drill["passed"] for drill in record("fault_drill")["drills"].values())
     parts = record("fuzz").values()
     assert all(set(part["outcomes"]) == {"refused", "result"} for part in parts)
-    yield f"all of {sum(part['cases'] for part in parts):,} did"
+    yield f"all {sum(part['cases'] for part in parts):,} did"
 
 
 def speed():
@@ -289,15 +289,15 @@ def speed():
     parts = [part["compared"] for one in operations for part in one.values() if "compared" in part]
     targets = [part["met"] for part in parts if part["target"] is not None]
     assert all(targets)
-    yield f"each of its {len(targets)} targets is met"
+    yield f"each of the benchmark's {len(targets)} targets is met"
     resnet, mobilenet = (
         record(f"evaluation_{name}")["compared"]["network to logits"]
         for name in ("resnet50", "mobilenet")
     )
     images = record("evaluation_mobilenet")["images"]
-    yield f"takes {resnet['ratio']:.2f} of the time of the network alone on ResNet-50"
+    yield f"takes {resnet['ratio']:.2f} times as long as the network alone on ResNet-50"
     each = 1000 * mobilenet["times"]["median"] / images
-    yield f"{mobilenet['ratio']:.2f} on MobileNetV2, which needs {each:.0f} ms an image"
+    yield f"{mobilenet['ratio']:.2f} times on MobileNetV2, which needs {each:.0f} ms an image"
 
 
 def memory():
@@ -307,9 +307,9 @@ def memory():
         for name in ("eval step", "eval step, six scales", "train step")
     )
     yield f"takes {one:.1f} GiB, with six scales and flip {several:.1f} GiB"
-    yield f"a training step {training:.1f} GiB (each compiled on its own"
+    yield f"a training step {training:.1f} GiB (each compiled separately"
     whole = int(told["six scales"].split(" MiB")[0]) / 1024
-    yield f"a process that also compiles them grows by {whole:.1f} GiB"
+    yield f"the memory of a process that also compiles them grows by {whole:.1f} GiB"
 
 
 @pytest.mark.parametrize(

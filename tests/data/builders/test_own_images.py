@@ -1,4 +1,4 @@
-"""docs/own_images.md: each layout is made and its command run, each file of classes is read."""
+"""docs/own_images.md: each layout is made and its command run, each class file is read."""
 
 import pathlib
 import re
@@ -15,7 +15,7 @@ from jaxseg.data.readers.class_file import read_classes
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "docs" / "own_images.md").read_text()
-LAYOUTS, CLASSES = TEXT.split("## The file of classes\n")
+LAYOUTS, CLASSES = TEXT.split("## The class file\n")
 _BLOCK = re.compile(r'^```(\w+)(?: title="(\S+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 BY_COLOUR = {"colours.txt", "hex.txt", "label_colors.txt", "labelmap.txt", "class_dict.csv"}
 SECTIONS = {
