@@ -6,5 +6,5 @@ from jaxseg.types import Array
 
 
 def accumulator(x: Array) -> jnp.dtype:
-    """Sums of half precision are kept in float32."""
+    """Returns the dtype for sums of `x`: float32 for half precision, else the dtype of `x`."""
     return jnp.promote_types(x.dtype, jnp.float32)

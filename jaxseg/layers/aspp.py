@@ -14,9 +14,10 @@ from jaxseg.layers.norm import Norm
 from jaxseg.layers.pool import global_avg_pool
 from jaxseg.types import Array
 
-STATED_AT = 16  # the output stride at which papers and fields of this project state rates
+STATED_AT = 16  # the output stride at which the papers, and the fields here, state atrous rates
 
-# Of the released code: tf-slim's default for ASPP and decoder, and the last 1x1 convolution's own.
+# From the released code: tf-slim's default, used in ASPP and the decoder, and the initializer of
+# the last 1x1 convolution.
 xavier_uniform = nn.initializers.xavier_uniform()
 classifier_init = nn.initializers.truncated_normal(0.01)
 
@@ -24,12 +25,12 @@ classifier_init = nn.initializers.truncated_normal(0.01)
 def rates_at(
     atrous_rates: tuple[int, ...], output_stride: int, stated_at: int = STATED_AT
 ) -> tuple[int, ...]:
-    """Rates stated at one output stride, scaled so that they span the same part of the image.
+    """Scales rates stated at one output stride so that they span the same part of the image.
 
-    (6, 12, 18) at 16 is (12, 24, 36) at output stride 8 and (3, 6, 9) at 32.
+    For example, (6, 12, 18) at output stride 16 becomes (12, 24, 36) at 8 and (3, 6, 9) at 32.
 
     Raises:
-      ValueError: a rate would be a fraction.
+      ValueError: a rate is not positive, or is not an integer after scaling.
     """
     for rate in atrous_rates:
         if rate * stated_at % output_stride or rate < 1:
@@ -41,21 +42,21 @@ def rates_at(
 
 
 class ASPP(nn.Module):
-    """Parallel views of one map at several rates, concatenated and projected.
+    """Parallel atrous convolutions of one map at several rates, concatenated and projected.
 
     The order of concatenation is Figure 5's: 1x1, each rate, image pooling. (The released code puts
-    image pooling first; a name table for its weights turns the projection's input channels.)
+    image pooling first; the table for its weights reorders the projection's input channels.)
 
     Departure: 3x3 convolutions may be separable, as in DeepLab v3+ (arXiv 1802.02611, 3.1), and
     dropout follows the projection, as in the released code; the papers do not mention it.
     """
 
     features: int = 256
-    rates: tuple[int, ...] = (6, 12, 18)  # of the map as it is; any number of them, also none
+    rates: tuple[int, ...] = (6, 12, 18)  # on this map; any number of rates, including none
     image_pooling: bool = True
     separable: bool = False
-    normalise_depthwise: bool = True  # of separable convolutions: norm and ReLU between the two
-    depthwise_init: nn.initializers.Initializer = he_normal_fan_in  # of these, as the next
+    normalise_depthwise: bool = True  # norm and ReLU between depthwise and pointwise
+    depthwise_init: nn.initializers.Initializer = he_normal_fan_in  # if separable, like the next
     pointwise_init: nn.initializers.Initializer = he_normal_fan_out
     dropout: float = 0.1
     norm: Norm = Norm(decay=0.9997)
@@ -65,12 +66,12 @@ class ASPP(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], *, train: bool
     ) -> Float[Array, "b h w {self.features}"]:
-        """The projected views; dropout takes the rng "dropout" in training.
+        """Returns the projected features; in training, dropout uses the rng "dropout".
 
         In training with a single image, the pooled branch has one value per channel; its batch norm
         then uses its running statistics (see `NormLayer`). It learns nothing from such a batch: it
-        adds a constant to each channel, which the projection's batch norm takes away again. With
-        frozen or group norm, or more images, it learns.
+        adds a constant to each channel, which the projection's batch norm removes again. With
+        frozen or group norm, or with more images, it does learn.
         """
         block = functools.partial(
             ConvNorm, kernel_init=xavier_uniform, norm=self.norm, compute=self.compute

@@ -1,11 +1,11 @@
-"""FCN's fixed deconvolution: bilinear interpolation of each channel, with zeros beyond the map.
+"""FCN's fixed deconvolution: bilinear interpolation of each channel, with zeros outside the map.
 
-The transposed convolution of stride s with `bilinear_init` and k taps, k = 2 s or 2 s - 1. Each
-output lies between two inputs at most, so along one axis
+This is the transposed convolution of stride s with `bilinear_init` and k taps, k = 2 s or 2 s - 1.
+Each output lies between at most two inputs, so along one axis
 
     y[s m + r] = w[r] x[m] + w[s + r] x[m - 1],   r = 0 .. s - 1,
 
-two products for each output; as a convolution of all channels with each other it would be k^2 C.
+which takes two products per output, where a dense convolution over all channels takes k^2 C.
 """
 
 import jax.numpy as jnp
@@ -22,19 +22,19 @@ from jaxseg.types import Array
 def bilinear_conv_transpose(
     x: Float[Array, "b h w c"], *, size: int, stride: int, form: str = "auto"
 ) -> Float[Array, "b {stride}*(h-1)+{size} {stride}*(w-1)+{size} c"]:
-    """Upsamples each channel by `stride`; nothing is learned.
+    """Upsamples each channel by `stride` with fixed bilinear weights.
 
     Args:
       x: the map.
-      size: taps along each axis, 2 stride or one less.
-      stride: outputs between two inputs.
+      size: kernel taps along each axis, 2 * stride or 2 * stride - 1.
+      stride: the upsampling factor.
       form: "auto", "plain" (two matrix products) or "fast"; both give the same numbers.
 
     Returns:
-      In x's dtype, summed in float32 at least.
+      The upsampled map in x's dtype, accumulated in at least float32.
 
     Raises:
-      ValueError: another size, with which some outputs lie between more or fewer inputs.
+      ValueError: `size` is neither of the two.
     """
     if size not in (2 * stride - 1, 2 * stride):
         raise ValueError(
@@ -51,7 +51,7 @@ def bilinear_conv_transpose(
 
 
 def _multiplied(x: Array, size: int, stride: int) -> Array:
-    """The map with a border of zeros, of which each pixel becomes `stride`, without that border."""
+    """The plain form: pads with zeros, multiplies by a matrix for each axis, crops the border."""
     x = jnp.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
     rows, columns = (_matrix(n, size, stride).astype(x.dtype) for n in x.shape[1:3])
     y = jnp.einsum("hH,wW,BHWC->BhwC", rows, columns, x, precision="highest")
@@ -60,7 +60,7 @@ def _multiplied(x: Array, size: int, stride: int) -> Array:
 
 
 def _matrix(inputs: int, size: int, stride: int) -> np.ndarray:
-    """The enlargement of one axis, float64 [stride inputs, inputs]."""
+    """The upsampling of one axis as a matrix, float64 [stride inputs, inputs]."""
     taps = bilinear_taps(size)
     weights = np.zeros((stride * (inputs + 1), inputs))
     for i in range(inputs):
@@ -69,7 +69,7 @@ def _matrix(inputs: int, size: int, stride: int) -> np.ndarray:
 
 
 def _between(x: Array, size: int, stride: int, axis: int) -> Array:
-    """The same along axis 1 or 2 of [B, H, W, C], by the two inputs of each output."""
+    """The fast form along axis 1 or 2: the weighted sum of the two inputs of each output."""
     inputs = x.shape[axis]
     edges = [(1, 1) if a == axis else (0, 0) for a in range(4)]
     padded = jnp.pad(x, edges)

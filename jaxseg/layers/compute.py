@@ -7,33 +7,34 @@ KINDS = ("dense", "depthwise", "transposed", "resize", "pool")
 
 @dataclasses.dataclass(unsafe_hash=True)
 class Compute:
-    """A field of models, backbones and layers, handed on as one value.
+    """The compute settings of a model, which passes them to its backbone and layers as one value.
 
     Each operation has a plain form, its definition, and a fast one that gives the same numbers.
-    One flag chooses for all of them, one more for each kind that differs:
+    One flag sets the form of all operations, and another overrides it for one kind:
 
         --config.model.compute.form=plain
         --config.model.compute.form=plain --config.model.compute.depthwise=fast
 
-    Parameters, batch statistics, losses and logits are float32 at any dtype. Like a linen module,
-    the value is not changed once it is part of a network; `dataclasses.replace` makes another.
+    Parameters, batch statistics, losses and logits are float32 whatever the dtype. Like a linen
+    module, the value must not be changed once it is part of a network; `dataclasses.replace` makes
+    a modified copy.
     """
 
     dtype: str = "float32"  # of features
     form: str = "auto"  # of every kind: "auto" (as measured for the backend), "plain" or "fast"
-    dense: str = ""  # of one kind; "": as `form`. Convolutions and matrix products
-    depthwise: str = ""  # convolutions of one channel each
-    transposed: str = ""  # transposed convolutions, and those of a map upsampled by repetition
-    resize: str = ""  # bilinear interpolation
-    pool: str = ""  # max pooling, with places or without, and unpooling
+    dense: str = ""  # of convolutions and matrix products; "", here and below, means `form`
+    depthwise: str = ""  # of depthwise convolutions
+    transposed: str = ""  # of transposed convolutions, and of those after upsampling by repetition
+    resize: str = ""  # of bilinear interpolation
+    pool: str = ""  # of max pooling, with or without indices, and of unpooling
 
     def of(self, kind: str) -> str:
-        """The form of one of KINDS."""
+        """Returns the form of a kind of operation, one of KINDS."""
         return getattr(self, kind) or self.form
 
     @property
     def float32(self) -> "Compute":
-        """The same forms in float32: of what gives logits."""
+        """The same forms in float32, for layers that compute logits."""
         return dataclasses.replace(self, dtype="float32")
 
 

@@ -49,18 +49,18 @@ def conv(
     groups: int = 1,
     form: str = "auto",
 ) -> Float[Array, "b y x f"]:
-    """Convolve with zeros around the map, the same number before and after it.
+    """Convolves a map that is padded with the same number of zeros on both sides of each axis.
 
     Args:
       x: the map.
-      kernel: of Cin / groups input channels for each of Cout outputs.
-      stride: of the output's grid in the input's.
-      rate: distance of the kernel's taps (atrous, dilated convolution).
-      padding: zeros on each side; None: rate * (k - 1) // 2, which keeps H and W at stride 1 and
-        puts output i on input i * stride whatever the size (unlike "SAME").
-      groups: the number of groups of channels that do not see each other.
+      kernel: Cin / groups input channels for each of Cout output channels.
+      stride: distance between neighbouring outputs, in input pixels.
+      rate: distance between kernel taps, in input pixels (atrous or dilated convolution).
+      padding: zeros on each side; None means rate * (k - 1) // 2, which keeps H and W at stride 1
+        and centres output i on input i * stride whatever the size (unlike "SAME").
+      groups: number of channel groups that are convolved independently.
       form: "auto", "plain" or "fast"; all give the same numbers. The fast forms have reverse-mode
-        derivatives only; they are for one group, or for as many as channels.
+        derivatives only, and exist for one group and for one group per channel.
 
     Returns:
       [B, (H + 2 p - rate (kh - 1) - 1) // stride + 1, W likewise, Cout] in x's dtype.
@@ -72,7 +72,7 @@ def conv(
         Window(n, k, stride, rate, rate * (k - 1) // 2 if padding is None else padding)
         for n, k in zip(x.shape[1:3], kernel.shape[:2], strict=True)
     )
-    x, channels = jnp.asarray(x), x.shape[3]  # functions with a gradient of their own keep NumPy's
+    x, channels = jnp.asarray(x), x.shape[3]  # a custom_vjp function would keep a NumPy array
     if groups == channels == kernel.shape[3] > 1 and use_fast(form, on_cpu()):
         return depthwise_conv(x, kernel, (rows, columns))
     if groups == 1 and use_fast(form, on_cpu()):
@@ -82,7 +82,7 @@ def conv(
 
 
 class Conv(nn.Module):
-    """A convolution with its parameters, which are float32 at any dtype."""
+    """A convolution layer, whose parameters are float32 whatever the compute dtype."""
 
     features: int
     kernel_size: int = 3
@@ -96,7 +96,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b y x f"]:
-        """[B, H, W, C] -> [B, H / stride, W / stride, features]."""
+        """Returns [B, H / stride, W / stride, features] with the default padding."""
         size = self.kernel_size
         if min(size, self.features) < 1:
             where = "/".join(self.path) or "convolution"
@@ -134,7 +134,7 @@ class DepthwiseConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b y x f"]:
-        """[B, H, W, C] -> [B, H / stride, W / stride, C]."""
+        """Returns [B, H / stride, W / stride, C] with the default padding."""
         channels = x.shape[-1]
         shape = (self.kernel_size, self.kernel_size, 1, channels)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
@@ -154,13 +154,13 @@ class DepthwiseConv(nn.Module):
 
 
 class SeparableConv(nn.Module):
-    """Depthwise then 1x1 convolution, each with its normalisation (Xception; DeepLab v3+ 3.1)."""
+    """A depthwise and a 1x1 convolution, each normalised (Xception; DeepLab v3+, section 3.1)."""
 
     features: int
     kernel_size: int = 3
     stride: int = 1
     rate: int = 1
-    normalise_depthwise: bool = True  # smp: no norm between the two convolutions
+    normalise_depthwise: bool = True  # off in smp: no norm between the two
     activate_depthwise: bool = True  # ReLU after the depthwise convolution
     activate: bool = True  # ReLU after the 1x1 convolution
     depthwise_init: nn.initializers.Initializer = he_normal_fan_in
@@ -170,7 +170,7 @@ class SeparableConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b y x f"]:
-        """[B, H, W, C] -> [B, H / stride, W / stride, features]."""
+        """Returns [B, H / stride, W / stride, features]."""
         norm = functools.partial(NormLayer, self.norm, self.compute.dtype)
         y = DepthwiseConv(
             self.kernel_size,
@@ -204,7 +204,7 @@ def classifier(
     kernel_init: nn.initializers.Initializer = he_normal_fan_in,
     name: str = "classifier",
 ) -> Conv:
-    """The convolution that gives the scores of the classes: with a bias, and always in float32."""
+    """Returns the convolution that computes class scores: with a bias, and always in float32."""
     return Conv(
         num_classes,
         kernel_size,

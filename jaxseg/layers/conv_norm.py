@@ -1,4 +1,4 @@
-"""Convolution, normalisation and ReLU: the step that most papers repeat."""
+"""Convolution, normalisation and ReLU, the building block of most papers."""
 
 import flax.linen as nn
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from jaxseg.types import Array
 
 
 class ConvNorm(nn.Module):
-    """A convolution without bias, its normalisation, and ReLU unless `activate` is off."""
+    """A convolution without bias, followed by normalisation and, if `activate`, by ReLU."""
 
     features: int
     kernel_size: int = 3
@@ -25,7 +25,7 @@ class ConvNorm(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], *, train: bool
     ) -> Float[Array, "b -(-h//{self.stride}) -(-w//{self.stride}) {self.features}"]:
-        """The map on the grid of that stride."""
+        """Returns the features on the grid of that stride."""
         x = Conv(
             self.features,
             self.kernel_size,

@@ -1,14 +1,15 @@
 """Transposed convolution ("deconvolution", "up-convolution"), as a convolution of sub-pixels.
 
-Along one axis, with kernel w of k taps and stride s, each input i spreads over k outputs:
+Along one axis, with a kernel w of k taps and stride s, each input i contributes to k outputs:
 
     y[s i + t] += x[i] w[t],   t = 0 .. k - 1.
 
-Write t = s q + r. Then y[s m + r] = sum over q of x[m - q] w[s q + r]: for each of the s places r
-between two inputs an ordinary convolution with every s-th tap. All s * s of them on a plane are one
-convolution with ceil(k / s)^2 taps and s * s times the channels, whose result is dealt out to the
-places. With stride 1 it is one convolution with the kernel flipped. XLA's own form dilates the
-input with zeros; its gradient to the kernel is 40 times slower on CPU (jax#23783, jax#31662).
+Write t = s q + r. Then y[s m + r] = sum over q of x[m - q] w[s q + r]: for each of the s sub-pixel
+positions r this is an ordinary convolution with every s-th tap. In two dimensions, all s * s of
+them are one convolution with ceil(k / s)^2 taps and s * s times the channels, whose channels are
+then rearranged into pixels. With stride 1 it is one convolution with the flipped kernel. XLA's form
+dilates the input with zeros; its gradient with respect to the kernel is 40 times slower on CPU
+(jax#23783, jax#31662).
 """
 
 import flax.linen as nn
@@ -25,7 +26,7 @@ from jaxseg.types import Array
 
 
 def _dilated(x: Array, kernel: Array, stride: int) -> Array:
-    """The definition: zeros between the inputs, the kernel flipped."""
+    """The definition: a convolution of the zero-dilated input with the flipped kernel."""
     edges = [(k - 1, k - 1) for k in kernel.shape[:2]]
     return lax.conv_general_dilated(
         x,
@@ -38,20 +39,20 @@ def _dilated(x: Array, kernel: Array, stride: int) -> Array:
 
 
 def _sub_pixels(x: Array, kernel: Array, stride: int, form: str) -> Array:
-    """The same, at every place between two inputs by a convolution of its own."""
+    """The fast form: one convolution computes every sub-pixel position as a separate channel."""
     kh, kw, inputs, outputs = kernel.shape
-    rows, columns = -(-kh // stride), -(-kw // stride)  # taps of each place
+    rows, columns = -(-kh // stride), -(-kw // stride)  # taps per sub-pixel
     edges = [(0, rows * stride - kh), (0, columns * stride - kw), (0, 0), (0, 0)]
     taps = jnp.pad(kernel, edges).reshape(rows, stride, columns, stride, inputs, outputs)
     taps = taps[::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)  # [rows, columns, Cin, s, s, Cout]
     taps = taps.reshape(rows, columns, inputs, -1)
-    # With `rows` - 1 zeros on both sides; beyond square kernels by padding the map itself.
+    # Full padding. The map is padded here because `conv` pads both axes alike.
     x = jnp.pad(x, [(0, 0), (rows - 1, rows - 1), (columns - 1, columns - 1), (0, 0)])
     y = conv(x, taps, padding=0, form=form)  # [B, h + rows - 1, w + columns - 1, s s Cout]
     batch, height, width, _ = y.shape
     y = y.reshape(batch, height, width, stride, stride, outputs).transpose(0, 1, 3, 2, 4, 5)
     y = y.reshape(batch, height * stride, width * stride, outputs)
-    # A kernel whose size the stride does not divide leaves zeros at the end.
+    # If the stride does not divide the kernel size, the last outputs are zeros.
     return y[:, : height * stride - edges[0][1], : width * stride - edges[1][1]]
 
 
@@ -63,13 +64,13 @@ def conv_transpose(
     padding: int = 0,
     form: str = "auto",
 ) -> Float[Array, "b {stride}*(h-1)+kh-2*{padding} {stride}*(w-1)+kw-2*{padding} f"]:
-    """Transposed convolution with Caffe's and torch's conventions.
+    """Transposed convolution with the conventions of Caffe and PyTorch.
 
     Args:
       x: the map.
-      kernel: not flipped: tap 0 is the first output that an input reaches.
-      stride: outputs between two inputs.
-      padding: outputs that are cut off on each side.
+      kernel: not flipped: tap 0 belongs to the first output to which an input contributes.
+      stride: the upsampling factor.
+      padding: outputs that are cropped on each side.
       form: "auto", "plain" or "fast" (sub-pixels); both give the same numbers.
 
     Raises:
@@ -95,10 +96,10 @@ def conv_transpose(
 
 
 def bilinear_taps(size: int) -> Float64[np.ndarray, " {size}"]:
-    """The taps of a kernel that interpolates linearly (FCN, surgery.py).
+    """Returns the taps of a kernel that interpolates linearly (FCN, surgery.py).
 
-    With f = (size + 1) // 2 and the centre c at f - 1 for odd sizes, f - 1/2 for even ones:
-    1 - |i - c| / f. For stride s the size is 2 s - s mod 2: 4, 16, 32, 64 for 2, 8, 16, 32.
+    Tap i is 1 - |i - c| / f with f = (size + 1) // 2 and the centre c at f - 1 for odd sizes and
+    f - 1/2 for even ones. For stride s the size is 2 s - s mod 2: 4, 16, 32, 64 for 2, 8, 16, 32.
     """
     factor = (size + 1) // 2
     centre = factor - 1 if size % 2 else factor - 0.5
@@ -108,7 +109,7 @@ def bilinear_taps(size: int) -> Float64[np.ndarray, " {size}"]:
 def bilinear_init(
     key: Array | None, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
 ) -> Array:
-    """A kernel [k, k, C, C] that interpolates each channel bilinearly and mixes none."""
+    """Returns a kernel [k, k, C, C] that interpolates each channel bilinearly, without mixing."""
     del key
     rows, columns = (bilinear_taps(n) for n in shape[:2])
     plane = np.outer(rows, columns)[:, :, None, None]
@@ -116,7 +117,7 @@ def bilinear_init(
 
 
 class ConvTranspose(nn.Module):
-    """A transposed convolution with its parameters, which are float32 at any dtype."""
+    """A transposed convolution layer, whose parameters are float32 whatever the compute dtype."""
 
     features: int
     kernel_size: int
@@ -128,7 +129,7 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b y x {self.features}"]:
-        """See `conv_transpose`."""
+        """Returns the upsampled map; see `conv_transpose`."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         y = conv_transpose(

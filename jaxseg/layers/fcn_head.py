@@ -1,6 +1,6 @@
-"""The FCN head: one 3x3 convolution, dropout and a 1x1 classifier, on a map of a backbone.
+"""The FCN head: a 3x3 convolution, dropout and a 1x1 classifier on a backbone's feature map.
 
-It is the head of the dilated FCN that EncNet's paper measures itself against (arXiv 1803.08904,
+It is the head of the dilated FCN that is the baseline of EncNet's paper (arXiv 1803.08904,
 section 4) and of torchvision's `fcn_resnet50`, and the auxiliary head of PSPNet (arXiv 1612.01105,
 section 3.3), EncNet and torchvision's DeepLab v3; there `features` is a quarter of the map's
 channels.
@@ -33,7 +33,7 @@ def fcn_scores(
     conv_init: nn.initializers.Initializer = he_normal_fan_out,
     classifier_init: nn.initializers.Initializer = he_normal_fan_in,
 ) -> Float32[Array, "b h w {num_classes}"]:
-    """The scores of a map; the layers are PREFIXconv and PREFIXclassifier."""
+    """Returns class scores; the layers are named PREFIXconv and PREFIXclassifier."""
     x = ConvNorm(
         features, 3, kernel_init=conv_init, norm=norm, compute=compute, name=f"{prefix}conv"
     )(x, train=train)  # [B, h, w, C/4]
@@ -43,11 +43,11 @@ def fcn_scores(
 
 
 class FCNHead(nn.Module):
-    """Scores of each pixel of a map, without upsampling them."""
+    """Computes class scores for each pixel of a map, without upsampling."""
 
     num_classes: int
     features: int
-    dropout: float = 0.1  # of single values
+    dropout: float = 0.1  # of individual values, not of whole channels
     norm: Norm = Norm()
     compute: Compute = Compute()
 
@@ -55,20 +55,20 @@ class FCNHead(nn.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], *, train: bool
     ) -> Float32[Array, "b h w {self.num_classes}"]:
-        """The scores of a map; dropout takes the rng "dropout" in training."""
+        """Returns the class scores; in training, dropout uses the rng "dropout"."""
         given = (self.num_classes, self.features, self.dropout)
         return fcn_scores(x, *given, norm=self.norm, compute=self.compute, train=train)
 
 
 def aux_map(ends: Mapping[str, Array], aux_features: int, backbone: nn.Module) -> Array:
-    """The map that an auxiliary head classifies, [B, H/8, W/8, 1024].
+    """Returns the map that an auxiliary head classifies, [B, H/8, W/8, 1024].
 
     Raises:
       ValueError: the backbone has no stage 3.
     """
     if AUX_STAGE not in ends:
         raise ValueError(
-            f"aux_features is {aux_features}: the auxiliary head stands on stage 3 of a ResNet, "
-            f"and {type(backbone).__name__} has none; set it to 0"
+            f"aux_features is {aux_features}: the auxiliary head needs stage 3 of a ResNet, and "
+            f"{type(backbone).__name__} has none; set it to 0"
         )
     return ends[AUX_STAGE]

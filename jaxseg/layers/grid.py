@@ -1,9 +1,9 @@
-"""Where the pixels of a map lie in the image, followed exactly from layer to layer.
+"""The exact positions of a feature map's pixels in the image, traced from layer to layer.
 
-Along one axis pixel i of a map has its centre at start + i stride, in pixels of the image. Caffe's
-coord_map.py, from which FCN takes its crops, composes the same maps: a convolution or pooling of
-kernel k, stride s and padding p has output o on input s o + (k - 1) / 2 - p, a transposed one has
-input i on output s i + (k - 1) / 2 - p.
+Along one axis the centre of pixel i of a map is at start + i stride, in pixels of the image.
+Caffe's coord_map.py, which computes FCN's crops, composes the same maps: in a convolution or
+pooling with kernel k, stride s and padding p, output o is centred on input s o + (k - 1) / 2 - p;
+in a transposed convolution, input i is centred on output s i + (k - 1) / 2 - p.
 """
 
 import dataclasses
@@ -13,26 +13,26 @@ from typing import Self
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """The pixels of a map along one axis; of both axes, where those are treated alike."""
+    """The positions of a map's pixels along one axis, or along both if they are treated alike."""
 
-    start: Fraction = Fraction(0)  # of the image's pixels, from the centre of its first one
-    stride: Fraction = Fraction(1)
+    start: Fraction = Fraction(0)  # in image pixels, from the centre of the first one
+    stride: Fraction = Fraction(1)  # in image pixels
 
     def after(self, kernel: int, stride: int = 1, *, padding: int = 0, rate: int = 1) -> Self:
-        """Of the output of a convolution or pooling."""
+        """Returns the grid of the output of a convolution or pooling."""
         shift = Fraction(rate * (kernel - 1), 2) - padding
         return type(self)(self.start + shift * self.stride, self.stride * stride)
 
     def upsampled(self, kernel: int, stride: int) -> Self:
-        """Of the output of a transposed convolution without padding."""
+        """Returns the grid of the output of a transposed convolution without padding."""
         step = self.stride / stride
         return type(self)(self.start - Fraction(kernel - 1, 2) * step, step)
 
     def index_in(self, other: "Grid") -> Fraction:
-        """The pixel of a map with the same stride that lies on this map's first one.
+        """Returns the index of this map's first pixel on the grid of another map of this stride.
 
-        A whole number where the two maps can be laid on each other; negative where this one begins
-        before the other.
+        It is an integer if the two grids are aligned, and negative if this map starts before the
+        other.
 
         Raises:
           ValueError: the strides differ.

@@ -14,28 +14,28 @@ def local_response_norm(
     beta: float = 0.75,
     k: float = 1.0,
 ) -> Float[Array, "*n c"]:
-    """Each value over a power of the energy of its neighbours in channel, as Caffe defines it.
+    """Divides each value by a power of the energy of neighbouring channels, as defined in Caffe.
 
         y[c] = x[c] / (k + alpha / size * sum of x[d]^2 for |d - c| <= size // 2) ** beta
 
-    Channels beyond the first and the last are zeros. Caffe and torch divide alpha by the size; the
-    paper does not (its alpha of 1e-4 is 5e-4 here), and its k is 2.
+    Channels outside the map count as zeros. Caffe and PyTorch divide alpha by the size; the paper
+    does not (its alpha of 1e-4 is 5e-4 here), and its k is 2.
 
     Args:
       x: the map.
-      size: channels in a window, an odd number.
+      size: number of channels in a window, odd.
       alpha: weight of the energy.
-      beta: the power.
-      k: what is added to it, above 0.
+      beta: exponent.
+      k: constant added to the energy, positive.
 
     Returns:
-      In x's dtype, computed in float32 at least.
+      The normalised map in x's dtype, computed in at least float32.
 
     Raises:
-      ValueError: a size that has no channel in its middle.
+      ValueError: `size` is even or less than 1.
     """
     if size < 1 or size % 2 == 0:
-        raise ValueError(f"size is {size}: a window of channels has a middle, so 1, 3, 5 ..")
+        raise ValueError(f"size is {size}: a window of channels must be odd, such as 3 or 5")
     wide = x.astype(accumulator(x))
     reach, channels = size // 2, x.shape[-1]
     edges = [(0, 0)] * (x.ndim - 1) + [(reach, reach)]

@@ -13,43 +13,44 @@ KINDS = ("batch", "frozen", "group", "none")
 
 @dataclasses.dataclass(unsafe_hash=True)
 class Norm:
-    """How maps are normalised: a field of models, backbones and layers, handed on as one value.
+    """The normalisation of a model, which passes it to its backbone and layers as one value.
 
-    Set by flag as --config.model.norm.decay=0.99. Like a linen module, the value is not changed
-    once it is part of a network; `dataclasses.replace` makes another.
+    A flag sets one field, as in --config.model.norm.decay=0.99. Like a linen module, the value must
+    not be changed once it is part of a network; `dataclasses.replace` makes a modified copy.
     """
 
     kind: str = "batch"  # or "frozen", "group", "none"; see `NormLayer`
     epsilon: float = 1e-5
     decay: float = 0.9  # of the running statistics; torch's momentum is 1 - decay
-    groups: int = 32  # of channels, for "group"
-    bias_init: float = 0.0  # what each bias starts at
+    groups: int = 32  # number of channel groups, for "group"
+    bias_init: float = 0.0  # the initial value of each bias
 
     def with_decay(self, decay: float) -> "Norm":
-        """The same with other running averages: shorter ones suit short runs."""
+        """Returns a copy with another decay; a smaller one suits short runs."""
         return dataclasses.replace(self, decay=decay)
 
 
-CAFFE_NORM = Norm(epsilon=1e-9, bias_init=0.001)  # as SegNet's and DeconvNet's releases have it
+CAFFE_NORM = Norm(epsilon=1e-9, bias_init=0.001)  # as in the releases of SegNet and DeconvNet
 
 
 class NormLayer(nn.Module):
-    """Normalise per channel, then scale and shift; statistics are float32.
+    """Normalises each channel, then scales and shifts it; statistics are float32.
 
-    - "batch": Ioffe and Szegedy 2015. In training the mean and variance are those of the whole
-      batch: under jit over a mesh that is the global batch, over all devices.
-      The running variance follows the biased variance of the batch, as flax's does; torch's and
-      TensorFlow's fused kernels follow the unbiased one, n / (n - 1) times larger.
-      The variance is E[x^2] - E[x]^2, one pass over the map: in float32 its relative error is about
-      1e-7 (mean / deviation)^2, so 1e-5 at a mean of 10 deviations and 20 % at 1000.
+    - "batch": batch normalisation (Ioffe and Szegedy, 2015). In training the mean and variance are
+      those of the whole batch; under jit over a mesh that is the global batch, over all devices.
+      The running variance follows the biased variance of the batch, as in Flax; PyTorch and the
+      fused kernels of TensorFlow use the unbiased one, which is n / (n - 1) times larger.
+      The variance is E[x^2] - E[x]^2, in one pass over the map: in float32 its relative error is
+      about 1e-7 (mean / deviation)^2, so 1e-5 at a mean of 10 deviations and 20 % at 1000.
       Departure: with a single value per channel (the pooled branch of ASPP with one image) the
       batch has no variance and the normalised value would be 0 for any input, so the running
-      statistics are used, and left as they are. torch refuses such a batch.
-    - "frozen": running statistics always, never updated; scale and bias still learn.
-    - "group": Wu and He 2018, groups of channels.
-    - "none": the identity, no parameters.
+      statistics are used, and not updated. PyTorch refuses such a batch.
+    - "frozen": always uses the running statistics and never updates them; scale and bias are still
+      learned.
+    - "group": group normalisation (Wu and He, 2018).
+    - "none": the identity, without parameters.
 
-    Parameters scale and bias [C]; batch_stats mean and var [C].
+    The parameters are scale and bias [C], the batch statistics mean and var [C].
     """
 
     norm: Norm = Norm()
@@ -73,7 +74,7 @@ class NormLayer(nn.Module):
             nn.share_scope(self, self.group)
 
     def __call__(self, x: Float[Array, "*n c"], *, train: bool) -> Float[Array, "*n c"]:
-        """The map normalised, in `dtype`."""
+        """Returns the normalised map in `dtype`."""
         kind, groups = self.norm.kind, self.norm.groups
         if kind == "none":
             return x.astype(self.dtype)
@@ -81,7 +82,7 @@ class NormLayer(nn.Module):
             if groups < 1 or x.shape[-1] % groups:
                 raise ValueError(
                     f"norm.kind is 'group': norm.groups={groups} does not divide {x.shape[-1]} "
-                    "channels; make the network wider, or take another norm"
+                    "channels; make the network wider, or choose another norm"
                 )
             return self.group(x)
         one_value = x.size == x.shape[-1]

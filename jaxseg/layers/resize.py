@@ -1,6 +1,7 @@
-"""Bilinear and nearest resizing; `jaxseg.sampling` names the conventions of positions.
+"""Bilinear and nearest-neighbour resizing; `jaxseg.sampling` defines the pixel conventions.
 
-Positions outside the input take the nearest edge. There is no low-pass filter when shrinking.
+Positions outside the input take the value of the nearest edge pixel. Downsampling is not
+antialiased.
 """
 
 import functools
@@ -15,8 +16,8 @@ from jaxseg.layers.fast.forms import on_cpu, use_fast
 from jaxseg.sampling import nearest_pixels, sample_positions
 from jaxseg.types import Array
 
-# Of a pixel's gradient along an axis: each is a line of the compiled loop. 33 to 513 pixels, which
-# compile in 0.3 s, have 31.
+# The most terms in the gradient of a pixel along one axis, each of which the compiled loop spells
+# out. Upsampling 33 to 513 pixels, which compiles in 0.3 s, has 31.
 _MOST_TERMS = 64
 
 
@@ -30,7 +31,7 @@ def _weights(inputs: int, outputs: int, convention: str) -> np.ndarray:
 def _both_weights(
     inputs: Sequence[int], outputs: Sequence[int], convention: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of rows and of columns."""
+    """Returns the weights of the rows and of the columns."""
     rows, columns = (_weights(n, m, convention) for n, m in zip(inputs, outputs, strict=True))
     return rows, columns
 
@@ -44,7 +45,7 @@ def _matmul(x: Array, rows: np.ndarray, columns: np.ndarray) -> Array:
 
 
 def _lerp(x: Array, positions: np.ndarray, axis: int) -> Array:
-    """x at fractional `positions` of an axis, between its two neighbours."""
+    """Interpolates x at fractional `positions` along an axis."""
     low = np.floor(positions).astype(np.int32)
     high = np.minimum(low + 1, x.shape[axis] - 1)
     shape = [-1 if a == axis else 1 for a in range(x.ndim)]
@@ -54,11 +55,11 @@ def _lerp(x: Array, positions: np.ndarray, axis: int) -> Array:
 
 
 def _transposed_lerp(dy: Array, weights: np.ndarray, axis: int) -> Array:
-    """weights.T @ dy along an axis: each pixel of the input gathers what it was a neighbour of."""
+    """weights.T @ dy along an axis: each input pixel gathers the outputs it contributed to."""
     most = int((weights > 0).sum(axis=0).max())
     index = np.argsort(weights <= 0, axis=0, kind="stable")[:most]  # [most, inputs]
     shares = np.take_along_axis(weights, index, axis=0)
-    index = np.where(shares > 0, index, index[0])  # a pixel that was one of fewer
+    index = np.where(shares > 0, index, index[0])  # a pixel with fewer outputs
     shape = [-1 if a == axis else 1 for a in range(dy.ndim)]
     dx = jnp.zeros((), dy.dtype)
     for outputs, share in zip(index, shares, strict=True):
@@ -67,16 +68,16 @@ def _transposed_lerp(dy: Array, weights: np.ndarray, axis: int) -> Array:
 
 
 def _smaller_first(inputs: Sequence[int], outputs: Sequence[int]) -> list[int]:
-    """The axes of [B, H, W, C] that change, in the order that keeps the map between small."""
+    """Returns the axes that change, in the order that gives the smaller intermediate map."""
     changing = [axis for axis in (0, 1) if inputs[axis] != outputs[axis]]
     return [axis + 1 for axis in sorted(changing, key=lambda a: outputs[a] / inputs[a])]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _gather(x: Array, size: tuple[int, int], convention: str) -> Array:
-    """Two neighbours and their mean along each axis.
+    """The fast form: a weighted mean of two neighbours along each axis.
 
-    The gradient gathers as well: XLA's own, of a gather, is a scatter, many times slower.
+    Its gradient gathers too: the scatter that XLA derives for a gather is many times slower.
     """
     y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     for axis in _smaller_first(x.shape[1:3], size):
@@ -85,7 +86,7 @@ def _gather(x: Array, size: tuple[int, int], convention: str) -> Array:
 
 
 def _gather_forward(x: Array, size: tuple[int, int], convention: str) -> tuple:
-    # An empty array carries the map's size and dtype to the gradient.
+    # An empty array passes the map's size and dtype to the gradient.
     return _gather(x, size, convention), jnp.zeros((0, *x.shape[1:3]), x.dtype)
 
 
@@ -106,17 +107,17 @@ _gather.defvjp(_gather_forward, _gather_backward)
 def resize_bilinear(
     x: Float[Array, "b h w c"], size: tuple[int, int], *, convention: str, form: str = "auto"
 ) -> Float[Array, "b {size[0]} {size[1]} c"]:
-    """Bilinear interpolation, computed in float32 at least.
+    """Bilinear interpolation, computed in at least float32.
 
     Args:
-      x: the map; a map of one pixel is repeated.
+      x: the map; a single pixel is repeated.
       size: (height, width) of the result, larger or smaller than x's.
       convention: "align_corners", "half_pixel" or "origin"; see `jaxseg.sampling`.
-      form: "auto", "plain" (two matrix products, at home on matrix units) or "fast" (gather, with
+      form: "auto", "plain" (two matrix products, which suit matrix units) or "fast" (gather, with
         reverse-mode derivatives only); all give the same numbers.
 
     Returns:
-      The map in x's dtype.
+      The resized map in x's dtype.
 
     Raises:
       ValueError: `convention` is unknown.
@@ -130,7 +131,7 @@ def resize_bilinear(
 def resize_nearest(
     x: Shaped[Array, "b h w c"], size: tuple[int, int], *, convention: str
 ) -> Shaped[Array, "b {size[0]} {size[1]} c"]:
-    """The nearest pixel for each of the result; halves round up.
+    """Nearest-neighbour resizing; positions halfway between two pixels round up.
 
     Raises:
       ValueError: `convention` is unknown.

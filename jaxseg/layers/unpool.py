@@ -1,8 +1,8 @@
-"""Max pooling with the place of each maximum, and unpooling (SegNet, DeconvNet).
+"""Max pooling with the index ("place") of each maximum, and unpooling (SegNet, DeconvNet).
 
-Windows do not overlap: their side is their stride. The last one may reach past the map, by Caffe's
-ceil rule, so no pixel is lost on odd sizes. A place is the number of the maximum in its window, row
-by row, the first of equals.
+Windows do not overlap: their side equals their stride. By Caffe's ceil rule the last window may
+extend past the map, so no pixel is lost on odd sizes. A place is the index of the maximum in its
+window in row order, the first one in case of ties.
 """
 
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from jaxseg.types import Array
 
 
 def _whole(x: Array, size: int) -> Array:
-    """[B, H, W, C] with minus infinity past the map, so that windows cover it: [B, h s, w s, C]."""
+    """Pads with minus infinity to a whole number of windows, [B, h size, w size, C]."""
     below, right = (-n % size for n in x.shape[1:3])
     if below or right:
         edges = [(0, 0), (0, below), (0, right), (0, 0)]
@@ -27,13 +27,13 @@ def max_pool_with_places(
 ) -> tuple[
     Num[Array, "b -(-h//{size}) -(-w//{size}) c"], UInt8[Array, "b -(-h//{size}) -(-w//{size}) c"]
 ]:
-    """The maximum of each window, and its place there.
+    """The maximum of each window and its place in the window.
 
     Args:
       x: the map.
       size: side and stride of the windows.
-      form: "auto", "plain" (a pooling and an arg-maximum) or "fast" (comparisons of slices); both
-        give the same numbers and gradients.
+      form: "auto", "plain" (pooling and argmax) or "fast" (comparisons of slices); both give the
+        same numbers and gradients.
 
     Returns:
       The maxima in x's dtype, and their places.
@@ -63,18 +63,18 @@ def unpool(
     shape: tuple[int, int],
     form: str = "auto",
 ) -> Num[Array, "b {shape[0]} {shape[1]} c"]:
-    """Each value at its place in its window, zeros elsewhere.
+    """Puts each value at its place in its window, with zeros elsewhere.
 
     Args:
-      y: the map of maxima.
-      places: as `max_pool_with_places` gives them.
+      y: the values, one per window.
+      places: as returned by `max_pool_with_places`.
       size: side of the windows.
-      shape: (H, W) of the result, that of the map which was pooled.
-      form: "auto", "plain" (values and places repeated) or "fast" (compared before that); both
-        give the same numbers and gradients.
+      shape: (H, W) of the result, the size of the map before pooling.
+      form: "auto", "plain" (repeats values and places, then compares) or "fast" (compares by
+        broadcasting); both give the same numbers and gradients.
 
     Raises:
-      ValueError: places of another shape than y; h x w windows do not just cover H x W.
+      ValueError: `places` and `y` differ in shape, or h x w is not the number of windows of H x W.
     """
     if places.shape != y.shape:
         raise ValueError(f"places of shape {places.shape} do not belong to maps of {y.shape}")

@@ -1,20 +1,21 @@
-"""U-Net's step up: a 3x3 convolution of a map that is upsampled by repetition, beside a skip.
+"""U-Net's up step: a 3x3 convolution of a map upsampled by repetition, concatenated with a skip.
 
-Upsampled by repetition, input i stands at outputs 2 i and 2 i + 1. Along one axis the convolution
+Upsampling by repetition copies input i to outputs 2 i and 2 i + 1. Along one axis the convolution
 
     y[o] = sum over k = 0, 1, 2 of u[o + k - 1] w[k],   u[2 i] = u[2 i + 1] = x[i]
 
-gathers x[i] at o = 2 i - 1 .. 2 i + 2, with w[2], w[1] + w[2], w[0] + w[1] and w[0]: a transposed
-convolution of stride 2 and padding 1 with these four taps. It has 16 products for each pixel of x
-where the plain form has 36, and the upsampled map is never made.
+uses x[i] for o = 2 i - 1 .. 2 i + 2, with weights w[2], w[1] + w[2], w[0] + w[1] and w[0]: it is a
+transposed convolution of stride 2 and padding 1 with these four taps. It needs 16 products per
+pixel of x where the plain form needs 36, and the upsampled map is never stored.
 
-Of Winograd's four products along an axis (`layers/winograd.py`) one is 0 on an upsampled map, where
-d1 = d2. Three are left,
+Of Winograd's four products along an axis (`layers/fast/winograd.py`), one is 0 on an upsampled map,
+where d1 = d2. Three remain,
 
     m0 = (x[i - 1] - x[i]) w[0],   m1 = x[i] (w[0] + w[1] + w[2]),   m2 = (x[i + 1] - x[i]) w[2]
     y[2 i] = m0 + m1,   y[2 i + 1] = m1 + m2
 
-and 9 on both: the form for many channels, whose products outweigh moving the differences.
+so 9 in two dimensions. This form is used with many channels, where the products cost more than the
+memory traffic of the differences.
 """
 
 import jax.numpy as jnp
@@ -34,16 +35,16 @@ _MANY = 64  # channels; measured on XLA:CPU
 
 
 def _mixed(matrix: tuple[tuple[int, ...], ...], x: Array) -> Array:
-    """A matrix [n, m] on both of two axes that stand as one: [m m, ...] -> [n n, ...]."""
-    # A product of two axes: over more of them its gradient by XLA:CPU takes a third longer, and one
-    # product after the other 15 times as long.
+    """Applies a matrix [n, m] to two axes that are flattened into one: [m m, ...] -> [n n, ...]."""
+    # A product of two-dimensional arrays: with more axes XLA:CPU takes a third longer for the
+    # gradient, and with one product after the other 15 times as long.
     both = jnp.asarray(np.kron(matrix, matrix), x.dtype)
     y = jnp.matmul(both, x.reshape(len(x), -1), precision="highest")
     return y.reshape(-1, *x.shape[1:])
 
 
 def _differences(x: Array, axis: int) -> list[Array]:
-    """What m0, m1 and m2 multiply, along an axis of [B, h, w, C]."""
+    """Returns the factors of m0, m1 and m2 along an axis of [B, h, w, C]."""
     edges = [(int(a == axis),) * 2 for a in range(4)]
     padded, count = jnp.pad(x, edges), x.shape[axis]
     before, after = (lax.slice_in_dim(padded, i, i + count, axis=axis) for i in (0, 2))
@@ -51,7 +52,7 @@ def _differences(x: Array, axis: int) -> list[Array]:
 
 
 def _nine_products(x: Array, kernel: Array) -> Array:
-    """[B, h, w, C] with [3, 3, C, Cout] -> [B, 2 h, 2 w, Cout]."""
+    """The convolution by nine products, [B, 2 h, 2 w, Cout]."""
     batch, height, width, channels = x.shape
     kernels = _mixed(_KERNELS, kernel.reshape(9, channels, -1))  # [9, C, Cout]
     maps = jnp.stack([both for row in _differences(x, 1) for both in _differences(row, 2)])
@@ -68,15 +69,14 @@ def up_conv(
     *,
     form: str = "auto",
 ) -> Float[Array, "b 2*h 2*w f"]:
-    """conv(concatenate([upsample(x), skip]), kernel), zeros around the map.
+    """Computes conv(concatenate([upsample(x), skip]), kernel) with zero padding.
 
     Args:
-      x: upsampled twice by repeating each pixel.
-      skip: concatenated to it.
-      kernel: of C + S channels, x's first.
-      form: "auto", "plain" or "fast" (nine products or a transposed convolution, and a convolution
+      x: the map, upsampled by a factor of 2 by repeating each pixel.
+      skip: the map that is concatenated to it, if any.
+      kernel: C + S input channels, those of x first.
+      form: "auto", "plain" or "fast" (nine products or a transposed convolution, plus a convolution
         of the skip); both give the same numbers.
-
     """
     if not use_fast(form, on_cpu()):
         x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)  # [B, 2 h, 2 w, C]
@@ -85,7 +85,7 @@ def up_conv(
         return conv(x, kernel, form=form)
     channels, features = x.shape[3], kernel.shape[3]
     own = kernel[:, :, :channels]
-    # In half precision the differences would lose digits.
+    # In half precision the differences would lose accuracy.
     if min(channels, features) >= _MANY and x.dtype in (jnp.float32, jnp.float64):
         y = _nine_products(x, own)  # [B, 2 h, 2 w, Cout]
     else:

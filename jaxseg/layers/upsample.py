@@ -1,4 +1,4 @@
-"""The kinds of upsampling that a decoder can choose from, by name."""
+"""The kinds of upsampling that a decoder can use, by name."""
 
 import functools
 
@@ -24,10 +24,10 @@ KINDS = (
 
 
 def interpolating_init(stride: int) -> nn.initializers.Initializer:
-    """FCN's bilinear start for a kernel of any size: the weights of every output sum to 1.
+    """Returns FCN's bilinear initializer for any kernel size: the weights of each output sum to 1.
 
-    Kernels of 2 stride are FCN's own. Those of SegNet's Table 1, 8 taps at stride 2, would double
-    the map along each axis as they are, and are halved along each.
+    Kernels of 2 * stride taps are FCN's. The bilinear kernel of SegNet's Table 1, 8 taps at stride
+    2, would double the values along each axis, so it is halved along each.
     """
 
     def init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
@@ -38,23 +38,24 @@ def interpolating_init(stride: int) -> nn.initializers.Initializer:
 
 
 class Upsample(nn.Module):
-    """Each pixel becomes factor x factor pixels; the last ones may be cut off (odd sizes).
+    """Upsamples each pixel to factor x factor pixels, cropped at the end for odd sizes.
 
-    - "nearest": each of them is the pixel (replication).
-    - "bed_of_nails": the first one is the pixel, the others 0.
-    - "max_unpooling": the one where the pooled maximum lay is the pixel, the others 0 (SegNet,
-      section 3; DeconvNet, section 3.2).
-    - "bilinear": interpolation in which the map goes on with its border pixels ("half_pixel").
-    - "transposed": a learned transposed convolution among all channels, without bias, which starts
-      as bilinear interpolation of each (FCN, section 3.3).
-    - "transposed_fixed": that start, not learned: a bilinear map that goes on with zeros.
+    - "nearest": repeats the pixel.
+    - "bed_of_nails": the first of them is the pixel, the others are 0.
+    - "max_unpooling": the one at the place of the pooled maximum is the pixel, the others are 0
+      (SegNet, section 3; DeconvNet, section 3.2).
+    - "bilinear": bilinear interpolation that continues the map with its border pixels
+      ("half_pixel").
+    - "transposed": a learned transposed convolution over all channels, without bias, initialised to
+      bilinear interpolation of each channel (FCN, section 3.3).
+    - "transposed_fixed": the same initial kernel, not learned, which continues the map with zeros.
 
     Only "transposed" has a parameter, the kernel [k, k, C, C].
     """
 
     kind: str
     factor: int = 2
-    kernel_size: int = 0  # of transposed convolutions; 0: FCN's, 2 factor, 1 less for odd factors
+    kernel_size: int = 0  # of transposed convolutions; 0: FCN's, 2 factor - factor mod 2
     compute: Compute = Compute()
 
     @nn.compact
@@ -64,17 +65,18 @@ class Upsample(nn.Module):
         size: tuple[int, ...],
         places: Integer[Array, "b h w _"] | None = None,
     ) -> Float[Array, "b {size[0]} {size[1]} c"]:
-        """The map upsampled to a size.
+        """Upsamples a map to a size.
 
         Args:
           x: the map.
           size: (H, W); x has ceil(H / factor) rows and ceil(W / factor) columns, as after Caffe's
             pooling.
-          places: of the maxima, of as many channels; for "max_unpooling" (`layers/unpool.py`).
+          places: of the maxima, with as many channels as x; needed by "max_unpooling" (see
+            `layers/unpool.py`).
 
         Raises:
-          ValueError: an unknown kind; sizes that do not belong together; "max_unpooling" without
-            places; a kernel that leaves pixels out, or cannot lie in the middle of its pixel.
+          ValueError: the kind is unknown; the sizes do not match; "max_unpooling" is given no
+            places; `kernel_size` is smaller than `factor` or differs from it by an odd number.
         """
         if self.kind not in KINDS:
             raise ValueError(f"upsampling is {self.kind!r}: it must be one of {', '.join(KINDS)}")
@@ -103,13 +105,13 @@ class Upsample(nn.Module):
         return x[:, :height, :width]
 
     def _transposed(self, x: Array) -> Array:
-        """[B, h, w, C] -> [B, factor h, factor w, C], bilinear to begin with."""
+        """Applies a transposed convolution, bilinear at initialisation."""
         size = self.kernel_size or 2 * self.factor - self.factor % 2
         around = size - self.factor
         if around < 0 or around % 2:
             raise ValueError(
-                f"kernel_size is {size}: by factor {self.factor} a transposed convolution takes "
-                f"{self.factor}, {self.factor + 2}, {self.factor + 4} .. taps"
+                f"kernel_size is {size}: with factor {self.factor} a transposed convolution must "
+                f"have {self.factor}, {self.factor + 2}, {self.factor + 4}, ... taps"
             )
         init, channels = interpolating_init(self.factor), x.shape[-1]
         form = self.compute.of("transposed")
@@ -119,7 +121,7 @@ class Upsample(nn.Module):
         if self.kind == "transposed":
             kernel = self.param("kernel", init, (size, size, channels, channels), jnp.float32)
             return upsample(x, kernel.astype(self.compute.dtype))
-        # Channels do not mix: each is an image of its own.
+        # Channels do not mix, so each is upsampled as a separate image.
         batch, rows, columns, _ = x.shape
         kernel = init(jax.random.key(0), (size, size, 1, 1), x.dtype)
         planes = x.transpose(0, 3, 1, 2).reshape(-1, rows, columns, 1)

@@ -5,7 +5,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """How one axis of the output lies over the input."""
+    """The geometry of a convolution or pooling along one axis."""
 
     inputs: int
     kernel: int
@@ -14,15 +14,15 @@ class Window:
     padding: int
 
     def __post_init__(self) -> None:
-        """Refuses a kernel that has no place on the map.
+        """Checks that the kernel fits on the padded map.
 
         Raises:
-          ValueError: with the sizes.
+          ValueError: the kernel is larger than the padded map.
         """
         if self.outputs < 1:
             raise ValueError(
                 f"a map of {self.inputs} pixels with padding {self.padding} is smaller than "
-                f"a kernel of {self.kernel} at rate {self.rate}: take larger images"
+                f"a kernel of {self.kernel} at rate {self.rate}: use larger images"
             )
 
     @property
@@ -32,7 +32,7 @@ class Window:
         return (self.inputs + 2 * self.padding - reach) // self.stride + 1
 
     def seen(self, tap: int) -> tuple[int, int, int] | None:
-        """(first output, first input, number) of the positions where the tap is on the map."""
+        """Returns (first output, first input, count) of the positions with the tap on the map."""
         shift = self.rate * tap - self.padding
         first = max(0, -(shift // self.stride))  # the ceiling of -shift / stride
         last = min(self.outputs - 1, (self.inputs - 1 - shift) // self.stride)

@@ -1,4 +1,4 @@
-"""ASPP: counts, order and rates of its branches, image pooling, a batch of one image."""
+"""ASPP: parameter counts, order and rates of the branches, image pooling, one-image batches."""
 
 import flax.linen as nn
 import jax
@@ -32,7 +32,7 @@ def test_rates_are_stated_at_output_stride_16(output_stride, rates):
     assert rates_at((6, 12, 18), output_stride) == rates
 
 
-def test_a_rate_that_would_be_a_fraction_is_refused():
+def test_a_fractional_rate_is_refused():
     with pytest.raises(ValueError, match=r"holds 6, .* output stride 64 that is 1\.5"):
         rates_at((4, 6), 64)
 
@@ -46,7 +46,7 @@ def test_published_counts(separable, parameters):
 
 
 def _conv_norm(x, variables, name, rate=1):
-    """Convolution, batch norm with running statistics, ReLU; written out again on lax."""
+    """Convolution, batch norm with running statistics and ReLU, reimplemented with lax."""
     params, stats = variables["params"][name], variables["batch_stats"][name]["norm"]
     kernel = params["conv"]["kernel"]
     pad = rate * (kernel.shape[0] // 2)
@@ -64,7 +64,7 @@ def _conv_norm(x, variables, name, rate=1):
 
 @pytest.mark.parametrize("rates", [(), (2,), (1, 3, 4, 6)])
 @pytest.mark.parametrize("image_pooling", [False, True])
-def test_figure_5_written_out(rates, image_pooling):
+def test_matches_a_reimplementation_of_figure_5(rates, image_pooling):
     x = _map()
     module = ASPP(4, rates, image_pooling)
     variables = _random(module, x)
@@ -148,7 +148,7 @@ def test_image_pooling_learns_nothing_from_one_image_in_a_batch(norm, batch):
         assert kernels["image_pooling"] > 1e-2
 
 
-def test_dropout_is_for_training_only():
+def test_dropout_is_applied_only_in_training():
     module = ASPP(64, (), dropout=0.5, norm=Norm("frozen"))
     x = _map()
     variables = _random(module, x)
@@ -160,7 +160,7 @@ def test_dropout_is_for_training_only():
     np.testing.assert_allclose(np.asarray(trained)[kept], 2 * np.asarray(whole)[kept], rtol=1e-5)
 
 
-def test_separable_branches_without_a_norm_inside():
+def test_separable_branches_without_an_inner_norm():
     x = _map()
     shapes = jax.eval_shape(
         lambda: ASPP(4, (2,), separable=True, normalise_depthwise=False).init(

@@ -1,4 +1,4 @@
-"""The law of stride and rate: its tables, and the theorem on random chains of convolutions."""
+"""The law of stride and rate: published rates, and the theorem on random convolution chains."""
 
 import itertools
 
@@ -35,7 +35,7 @@ def test_an_output_stride_between_two_strides_is_refused():
         law.step(2)
 
 
-# (kernel size, stride, factor that the paper puts on the rate)
+# (kernel size, stride, factor by which the paper multiplies the rate)
 CHAINS = [
     ((3, 2, 1), (3, 2, 1), (3, 1, 1)),
     ((7, 2, 1), (1, 2, 1), (3, 2, 1), (3, 1, 2), (3, 1, 4)),
@@ -98,9 +98,9 @@ def test_the_theorem_needs_symmetric_padding():
     assert not _is_identical((40, 40), _same)
 
 
-def test_the_theorem_needs_the_old_rate_where_a_stride_is_left_out():
+def test_the_theorem_needs_the_old_rate_where_a_stride_is_omitted():
     def eager(x, kernel, *, stride, rate):
-        """The 2nd convolution of the chain takes the new rate when its stride is left out."""
+        """The second convolution of the chain uses the new rate when its stride is omitted."""
         left_out = x.shape[1] == 20 and stride == 1 and kernel is kernels[1]
         return conv(x, kernel, stride=stride, rate=2 if left_out else rate)
 

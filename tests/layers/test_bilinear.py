@@ -1,4 +1,4 @@
-"""The fixed deconvolution: both forms are the transposed convolution with the bilinear kernel."""
+"""The fixed deconvolution: both forms equal a transposed convolution with the bilinear kernel."""
 
 import functools
 
@@ -47,7 +47,7 @@ def test_both_forms_are_the_convolution_in_value_and_gradient(map_size, size, st
         np.testing.assert_allclose(dx, convolution[1], rtol=1e-4, atol=1e-4)
 
 
-def test_half_precision_is_summed_in_full():
+def test_half_precision_is_accumulated_in_float32():
     x = np.random.default_rng(0).normal(size=(1, 4, 4, 2)).astype(np.float32)
     y = bilinear_conv_transpose(jnp.asarray(x, jnp.bfloat16), size=8, stride=4)
     assert y.dtype == jnp.bfloat16
@@ -57,6 +57,6 @@ def test_half_precision_is_summed_in_full():
 
 
 @pytest.mark.parametrize("size", [3, 6, 9])
-def test_a_kernel_that_is_no_interpolation_of_two_is_refused(size):
+def test_a_size_that_does_not_interpolate_two_inputs_is_refused(size):
     with pytest.raises(ValueError, match=f"size is {size}: with stride 4"):
         bilinear_conv_transpose(jnp.ones((1, 2, 2, 1)), size=size, stride=4)

@@ -1,4 +1,4 @@
-"""The form of each kind of operation can be said by itself."""
+"""The form of each kind of operation can be set separately."""
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +19,14 @@ LAYERS = {
 
 
 def program(kind, compute):
-    """The traced program of the layer that is of this kind."""
+    """Returns the traced program of a layer with this kind of operation."""
     layer, x = LAYERS[kind](compute), jnp.zeros((1, 6, 6, 4))
     more = ((12, 12),) if isinstance(layer, Upsample) else ()
     return str(jax.make_jaxpr(lambda x: layer.init_with_output(jax.random.key(0), x, *more)[0])(x))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_has_the_form_that_is_said_of_it_and_others_that_of_all(kind):
+def test_the_form_of_one_kind_overrides_the_form_of_all(kind):
     others = {other: "fast" for other in KINDS if other != kind}
     plain, fast = program(kind, PLAIN), program(kind, Compute(form="fast"))
     assert plain != fast
@@ -34,6 +34,6 @@ def test_a_kind_has_the_form_that_is_said_of_it_and_others_that_of_all(kind):
     assert program(kind, Compute(form="plain", **others)) == plain
 
 
-def test_logits_are_float32_in_the_form_of_the_rest():
+def test_logits_are_float32_and_keep_the_form():
     layer = classifier(3, Compute("bfloat16", "plain", dense="fast"))
     assert layer.compute == Compute("float32", "plain", dense="fast")

@@ -1,4 +1,4 @@
-"""Transposed convolution against loops; both forms equal in value and gradient."""
+"""Transposed convolution: both forms equal loops in value and gradient."""
 
 import functools
 
@@ -15,7 +15,7 @@ from jaxseg.layers.conv_transpose import (
     conv_transpose,
 )
 
-# Compiling takes far longer than running here.
+# Compilation takes far longer than execution here.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 CASES = [  # size, kernel, stride, padding
     ((4, 5), 2, 2, 0),  # U-Net's
@@ -32,7 +32,7 @@ CASES = [  # size, kernel, stride, padding
 
 
 def spread(x, kernel, stride, padding):
-    """Float64: each input adds the kernel, times itself, where it lies."""
+    """Adds, in float64, each input times the kernel at its position in the output."""
     batch, h, w, _ = x.shape
     kh, kw, _, outputs = kernel.shape
     y = np.zeros((batch, stride * (h - 1) + kh, stride * (w - 1) + kw, outputs))
@@ -68,7 +68,7 @@ def test_both_forms_are_the_definition_in_value_and_gradient(size, k, stride, pa
 
 
 def test_the_gradient_is_the_adjoint():
-    """<dy, T x> = <T* dy, x>, by the loops alone."""
+    """Checks <dy, T x> = <T* dy, x>, where T is computed by loops."""
     rng = np.random.default_rng(1)
     x, kernel = rng.normal(size=(1, 3, 4, 2)), rng.normal(size=(4, 4, 2, 3))
     y = spread(x, kernel, 2, 1)
@@ -79,7 +79,7 @@ def test_the_gradient_is_the_adjoint():
 
 @pytest.mark.parametrize(("stride", "size"), [(2, 4), (8, 16), (16, 32), (32, 64), (32, 63)])
 def test_bilinear_taps_interpolate(stride, size):
-    """Every output is a mean of its two neighbours whose weights sum to 1: FCN's kernels."""
+    """With FCN's kernels, every output is a weighted mean of its two neighbours."""
     taps = bilinear_taps(size)
     assert taps.shape == (size,)
     np.testing.assert_allclose(taps, taps[::-1])
@@ -90,7 +90,7 @@ def test_bilinear_taps_interpolate(stride, size):
             assert weights.sum() == pytest.approx(1)
 
 
-def test_the_bilinear_start_resizes_each_channel():
+def test_the_bilinear_init_resizes_each_channel():
     x = np.random.default_rng(0).normal(size=(1, 5, 6, 3)).astype(np.float32)
     kernel = bilinear_init(None, (4, 4, 3, 3))
     y = conv_transpose(x, kernel, stride=2, padding=1)
@@ -99,7 +99,7 @@ def test_the_bilinear_start_resizes_each_channel():
     np.testing.assert_allclose(y[:, 1:-1, 1:-1], inside, atol=1e-6)
 
 
-def test_the_module_has_kernel_and_bias_in_float32():
+def test_kernel_and_bias_of_the_module_are_float32():
     layer = ConvTranspose(8, 2, 2, use_bias=True, compute=Compute("bfloat16"))
     y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 3, 3, 4)))
     assert (y.shape, y.dtype) == ((1, 6, 6, 8), jnp.bfloat16)

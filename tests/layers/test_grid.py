@@ -1,4 +1,4 @@
-"""Where pixels lie: against Caffe's composition of coordinate maps, and by probing convolutions."""
+"""Pixel positions against Caffe's composition of coordinate maps, and by probing convolutions."""
 
 from fractions import Fraction
 
@@ -15,8 +15,8 @@ from jaxseg.layers.grid import Grid
     ("kernel", "stride", "padding", "rate"),
     [(3, 1, 1, 1), (11, 4, 2, 1), (2, 2, 0, 1), (3, 2, 1, 2), (7, 3, 0, 4), (1, 2, 3, 1)],
 )
-def test_a_convolution_of_the_places_gives_the_places(kernel, stride, padding, rate):
-    """The mean of a window over a ramp is the ramp's value where the window's middle lies."""
+def test_a_convolution_of_positions_gives_positions(kernel, stride, padding, rate):
+    """The mean of a window over a ramp is the value of the ramp at the window's centre."""
     grid = Grid(Fraction(5, 2), Fraction(3))
     ramp = np.array([float(grid.start + i * grid.stride) for i in range(-padding, 40 + padding)])
     x = jnp.asarray(np.tile(ramp, (40 + 2 * padding, 1))[None, :, :, None])
@@ -28,8 +28,8 @@ def test_a_convolution_of_the_places_gives_the_places(kernel, stride, padding, r
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (3, 2), (64, 32), (63, 32)])
-def test_a_bilinear_deconvolution_of_the_places_gives_the_places(kernel, stride):
-    """Between the first and the last pixel a ramp stays the ramp."""
+def test_a_bilinear_deconvolution_of_positions_gives_positions(kernel, stride):
+    """Between the first and the last pixel, a ramp is preserved."""
     grid = Grid(Fraction(-3), Fraction(stride))
     ramp = np.array([float(grid.start + i * grid.stride) for i in range(4)])
     x = jnp.asarray(np.tile(ramp, (4, 1))[None, :, :, None], jnp.float32)
@@ -40,8 +40,8 @@ def test_a_bilinear_deconvolution_of_the_places_gives_the_places(kernel, stride)
     np.testing.assert_allclose(y[0, y.shape[1] // 2, inside, 0], expected[inside], rtol=1e-5)
 
 
-def test_caffes_coordinate_maps():
-    """facts 1.1: scale 1 / s and shift (p - (k - 1) / 2) / s take a pixel to an output."""
+def test_coordinate_maps_of_caffe():
+    """In coord_map.py, scale 1 / s and shift (p - (k - 1) / 2) / s map a pixel to an output."""
     grid = Grid()
     scale, shift = Fraction(1), Fraction(0)
     for kernel, stride, padding in [(3, 1, 100), (2, 2, 0), (3, 1, 1), (3, 2, 1), (7, 1, 0)]:

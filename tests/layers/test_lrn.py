@@ -12,12 +12,12 @@ SETTINGS = [  # size, alpha, beta, k
     (3, 0.5, 0.75, 2.0),
     (5, 2.0, 0.5, 1.0),
     (1, 1.0, 1.0, 0.5),
-    (9, 0.3, 0.75, 1.0),  # wider than there are channels
+    (9, 0.3, 0.75, 1.0),  # wider than the number of channels
 ]
 
 
 def scales(x, size, alpha, k):
-    """What each value is divided by, before the power."""
+    """Returns the divisor of each value, before it is raised to the power beta."""
     channels = x.shape[-1]
     result = np.full(x.shape, k)
     for c in range(channels):
@@ -42,8 +42,8 @@ def test_value_and_gradient_are_those_of_loops(size, alpha, beta, k):
     np.testing.assert_allclose(pull(jnp.float32(dy))[0], dx, rtol=1e-4, atol=1e-5)
 
 
-def test_bytes_of_an_image_in_half_precision():
-    """SegNet-Basic normalises raw pixels: their squares are summed in float32."""
+def test_raw_pixels_in_half_precision():
+    """SegNet-Basic normalises raw pixels, so their squares must be summed in float32."""
     x = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3)).astype(np.float64)
     y = local_response_norm(jnp.asarray(x, jnp.bfloat16))
     assert y.dtype == jnp.bfloat16

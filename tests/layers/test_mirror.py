@@ -1,4 +1,4 @@
-"""Mirrored borders against NumPy's, which reflects as often as it takes."""
+"""Padding by reflection against NumPy's, which also reflects as often as needed."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from jaxseg.layers.mirror import mirrored, mirrored_pixels
 
 @pytest.mark.parametrize("length", [2, 3, 5, 40])
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (1, 2), (7, 30), (92, 186)])
-def test_pixels_are_numpys(length, before, after):
+def test_pixels_equal_numpy(length, before, after):
     expected = np.pad(np.arange(length), (before, after), mode="reflect")
     np.testing.assert_array_equal(mirrored_pixels(length, before, after), expected)
 

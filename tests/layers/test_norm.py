@@ -1,4 +1,4 @@
-"""Normalisation: the formulas in float64, what is learnt and what is kept, precision."""
+"""Normalisation: the formulas in float64, which variables change, and precision."""
 
 import functools
 
@@ -10,7 +10,7 @@ import pytest
 from jaxseg.layers.norm import Norm, NormLayer
 
 C = 6
-# Compiling takes far longer than running here.
+# Compilation takes far longer than execution here.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
@@ -27,7 +27,7 @@ def _variables(kind, seed=1):
 
 
 def _run(norm, variables, x, *, train, x64=True):
-    """The value, the gradients to x and the parameters, and the new statistics, by one program.
+    """Computes the value, the gradients and the new statistics in a single program.
 
     Returns:
       (y, dy, dx, gradients, batch_stats)
@@ -76,8 +76,8 @@ def test_batch_norm_in_training_and_its_gradient():
 
 
 @pytest.mark.parametrize(("kind", "train"), [("batch", False), ("frozen", False), ("frozen", True)])
-def test_running_statistics_are_constants_and_stay(kind, train):
-    """Frozen, also in training; scale and bias get their gradients all the same."""
+def test_running_statistics_are_constants_and_do_not_change(kind, train):
+    """Frozen statistics do so in training as well; scale and bias still get gradients."""
     x, variables = _map(), _variables(kind)
     norm = NormLayer(Norm(kind, 0.3, 0.7), "float64")
     y, dy, dx, grads, stats = _run(norm, variables, x, train=train)
@@ -129,7 +129,7 @@ def test_batch_and_frozen_have_the_same_variables_under_the_module_itself():
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, C), (2, 1, 1, C), (1, 1, 2, C)])
 def test_one_value_per_channel_is_normalised_by_running_statistics(shape):
-    """A batch norm of one value is its bias, whatever the value; of two it is as ever."""
+    """Batch norm of one value would be its bias, whatever the value; of two it is as usual."""
     x, variables = _map(shape), _variables("batch")
     y, _, dx, _, stats = _run(NormLayer(Norm(), "float64"), variables, x, train=True)
     old = variables["batch_stats"]
@@ -145,7 +145,7 @@ def test_one_value_per_channel_is_normalised_by_running_statistics(shape):
 @pytest.mark.parametrize("kind", ["batch", "group"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_statistics_of_half_precision_are_float32(kind, dtype):
-    """Values of 300: their squares are beyond float16, and bfloat16 has 3 digits."""
+    """The squares of values of 300 overflow float16, and bfloat16 has only 3 digits."""
     x = np.asarray(_map() + 300).astype(dtype)
     variables = jax.tree.map(lambda leaf: leaf.astype(np.float32), _variables(kind))
     norm = NormLayer(Norm(kind, groups=2, decay=0.0), dtype)
@@ -164,7 +164,7 @@ def test_statistics_of_half_precision_are_float32(kind, dtype):
 
 
 def test_float32_is_accurate_while_the_mean_is_within_ten_deviations():
-    """The variance is a difference of two sums: it loses the digits of (mean / deviation)^2."""
+    """As a difference of two sums, the variance loses accuracy by (mean / deviation)^2."""
     rng = np.random.default_rng(3)
     x = rng.normal(10, 1, (4, 17, 17, C)).astype(np.float32)
     variables = jax.tree.map(lambda leaf: leaf.astype(np.float32), _variables("batch"))
@@ -175,7 +175,7 @@ def test_float32_is_accurate_while_the_mean_is_within_ten_deviations():
     np.testing.assert_allclose(y, expected, atol=1e-4)
 
 
-def test_running_statistics_approach_those_of_a_batch_by_the_decay():
+def test_running_statistics_decay_towards_those_of_the_batch():
     x, variables = _map(), _variables("batch")
     norm = NormLayer(Norm(decay=0.8), "float64")
     tree = variables
@@ -196,6 +196,6 @@ def test_running_statistics_approach_those_of_a_batch_by_the_decay():
         (Norm("group"), "norm.groups=32 does not divide 6 channels"),
     ],
 )
-def test_what_no_norm_is_here_is_refused(norm, message):
+def test_an_invalid_norm_is_refused(norm, message):
     with pytest.raises(ValueError, match=message):
         NormLayer(norm).init(jax.random.key(0), jnp.zeros((1, 2, 2, C)), train=True)

@@ -1,4 +1,4 @@
-"""Pooling against NumPy loops: values, the winner of ties in the gradient, padding."""
+"""Pooling against NumPy loops: values, ties in the gradient, padding."""
 
 import functools
 
@@ -9,7 +9,7 @@ import pytest
 
 from jaxseg.layers.pool import avg_pool, global_avg_pool, max_pool
 
-# Compiling takes far longer than running here.
+# Compilation takes far longer than execution here.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 CASES = [  # size, window, stride, padding
     ((8, 7), 2, 2, 0),
@@ -23,7 +23,7 @@ CASES = [  # size, window, stride, padding
 
 
 def _pool(x, dy, window, stride, padding):
-    """The maximum of each window, and the gradient to the first one, row by row."""
+    """Returns the maximum of each window, and the gradient, given to the first one in row order."""
     edges = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
     padded = np.pad(x, edges, constant_values=-np.inf)
     y, gradient = np.zeros(dy.shape, x.dtype), np.zeros(padded.shape)
@@ -39,7 +39,7 @@ def _pool(x, dy, window, stride, padding):
 
 @pytest.mark.parametrize("form", ["plain", "fast"])
 def test_max_pool_and_its_gradient_with_many_ties(form):
-    """Few different values make ties; negative ones would show a padding of zeros."""
+    """A few distinct values produce ties; negative ones would reveal padding with zeros."""
     rng = np.random.default_rng(0)
     maps, cotangents = [], []
     for size, window, stride, padding in CASES:
@@ -63,7 +63,7 @@ def test_max_pool_and_its_gradient_with_many_ties(form):
         np.testing.assert_array_equal(dx, expected[1])
 
 
-CAFFE = [  # pixels, window, stride, padding -> pixels by Caffe's rule (facts: FCN, SegNet, DeepLab)
+CAFFE = [  # pixels, window, stride, padding -> pixels by Caffe's rule (FCN, SegNet, DeepLab)
     (349, 2, 2, 0, 175),
     (175, 2, 2, 0, 88),
     (45, 2, 2, 0, 23),
@@ -72,8 +72,8 @@ CAFFE = [  # pixels, window, stride, padding -> pixels by Caffe's rule (facts: F
     (306, 2, 2, 1, 154),
     (154, 2, 2, 1, 78),
     (42, 3, 1, 1, 42),
-    (8, 3, 2, 1, 5),  # 4 by the floor
-    (7, 2, 2, 1, 4),  # one more window would see padding only
+    (8, 3, 2, 1, 5),  # 4 if rounded down
+    (7, 2, 2, 1, 4),  # one more window would cover padding only
     (1, 2, 2, 0, 1),
 ]
 
@@ -92,8 +92,8 @@ def test_caffes_ceil_rule(inputs, window, stride, padding, outputs, form):
         assert y[0, i, 0, 0] == columns.max()
 
 
-def test_gradients_of_half_precision_are_summed_in_full():
-    """Nine windows share one maximum: 8 times 1 / 256 would vanish beside 1 in bfloat16."""
+def test_half_precision_gradients_are_accumulated_in_float32():
+    """Nine windows share one maximum: in bfloat16, adding 1 / 256 eight times to 1 would be lost."""
     x = jnp.zeros((1, 5, 5, 1), jnp.bfloat16).at[0, 2, 2, 0].set(1)
     dy = jnp.full((1, 3, 3, 1), 2.0**-8, jnp.bfloat16).at[0, 0, 0, 0].set(1)
     pooled = functools.partial(max_pool, window=3, stride=1, form="fast")
@@ -104,8 +104,8 @@ def test_gradients_of_half_precision_are_summed_in_full():
 
 
 @pytest.mark.parametrize("form", ["plain", "fast"])
-def test_what_is_not_a_number_stays_visible(form):
-    """Else the run that diverged would look healthy behind the pooling."""
+def test_nan_is_propagated(form):
+    """Otherwise a diverged run would look healthy after the pooling."""
     x = jnp.zeros((1, 6, 6, 1)).at[0, 3, 3, 0].set(jnp.nan)
     y = np.asarray(max_pool(x, 3, 2, 1, form=form))[0, ..., 0]
     assert np.isnan(y[1:, 1:]).all()
@@ -135,7 +135,7 @@ def test_average_pooling_counts_the_zeros_of_its_padding():
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_the_mean_of_a_map_is_summed_in_float32(dtype):
-    """100 x 100 times 50 is beyond float16, and a sum in bfloat16 stops growing far before."""
+    """100 x 100 times 50 overflows float16, and a bfloat16 sum stops growing long before."""
     x = jnp.full((1, 100, 100, 2), 50, dtype)
     y = global_avg_pool(x)
     assert y.shape == (1, 1, 1, 2)

@@ -1,4 +1,4 @@
-"""Resizing in every convention, against np.interp, OpenCV and whole-number arithmetic."""
+"""Resizing in every convention, against np.interp, OpenCV and integer arithmetic."""
 
 import functools
 
@@ -11,7 +11,7 @@ import pytest
 from jaxseg.layers.resize import resize_bilinear, resize_nearest, sample_positions
 
 CONVENTIONS = ("align_corners", "half_pixel", "origin")
-SIZES = [  # of the map and of the result: odd and even, larger and smaller, one pixel, the same
+SIZES = [  # of the map and the result: odd and even, larger and smaller, a single pixel, equal
     ((5, 4), (9, 7)),
     ((9, 8), (4, 5)),
     ((5, 9), (12, 4)),
@@ -19,14 +19,14 @@ SIZES = [  # of the map and of the result: odd and even, larger and smaller, one
     ((6, 5), (1, 1)),
     ((1, 6), (5, 6)),
     ((4, 3), (4, 3)),
-    ((2, 3), (70, 5)),  # more terms in the gradient of a pixel than are gathered
+    ((2, 3), (70, 5)),  # too many terms in the gradient of a pixel to gather them
 ]
-# Compiling takes far longer than running here.
+# Compilation takes far longer than execution here.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 def _matrix(inputs, outputs, convention):
-    """One axis of the interpolation: np.interp of each unit vector."""
+    """Returns the interpolation matrix of one axis: np.interp of each unit vector."""
     if convention == "align_corners":
         positions = np.linspace(0, inputs - 1, outputs)
     elif convention == "half_pixel":
@@ -44,7 +44,7 @@ def _map(size, seed=0, channels=2):
 @pytest.mark.parametrize("convention", CONVENTIONS)
 @pytest.mark.parametrize("form", ["plain", "fast"])
 def test_bilinear_and_its_gradient_are_those_of_np_interp(convention, form):
-    """In float64, so that no other formula would pass."""
+    """In float64, so that a different formula would not pass."""
 
     @functools.partial(jax.jit, compiler_options=QUICK)
     def run(maps, cotangents):
@@ -69,7 +69,7 @@ def test_bilinear_and_its_gradient_are_those_of_np_interp(convention, form):
 
 @pytest.mark.parametrize("form", ["plain", "fast"])
 @pytest.mark.parametrize("size", [(11, 14), (3, 4), (17, 2)])
-def test_half_pixel_is_opencvs(form, size):
+def test_half_pixel_equals_opencv(form, size):
     x = _map((7, 6)).astype(np.float32)
     y = resize_bilinear(x, size, convention="half_pixel", form=form)
     assert y.dtype == jnp.float32
@@ -112,7 +112,7 @@ def test_half_precision_is_rounded_once(dtype, form):
 
 
 def _nearest(inputs, outputs, convention):
-    """Which pixel is nearest, in whole numbers: halves go up."""
+    """Returns the nearest pixel by integer arithmetic; halves round up."""
     i = np.arange(outputs)
     if convention == "half_pixel":
         return (2 * i + 1) * inputs // (2 * outputs)
@@ -123,8 +123,8 @@ def _nearest(inputs, outputs, convention):
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
-def test_positions_are_exact_on_pixels_and_half_way_between(convention):
-    """Else the nearest pixel of a point half-way would be decided by rounding errors."""
+def test_positions_on_pixels_and_halfway_between_are_exact(convention):
+    """Otherwise rounding errors would decide the nearest pixel of a point halfway."""
     for inputs in range(1, 50):
         for outputs in range(1, 120):
             positions = sample_positions(inputs, outputs, convention)
@@ -146,7 +146,7 @@ def test_nearest_takes_whole_pixels(convention, size, result):
     np.testing.assert_array_equal(y, x[:, rows][:, :, columns])
 
 
-def test_nearest_by_half_pixels_is_opencvs_exact_one():
+def test_nearest_by_half_pixels_equals_opencv_nearest_exact():
     x = np.random.default_rng(0).integers(0, 255, (9, 7), np.uint8)
     for size in ((20, 16), (4, 5), (27, 21)):
         expected = cv2.resize(x, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)

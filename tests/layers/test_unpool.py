@@ -1,4 +1,4 @@
-"""Pooling with places and unpooling against NumPy loops, with ties, odd sizes and gradients."""
+"""Pooling with indices and unpooling against NumPy loops: ties, odd sizes, gradients."""
 
 import functools
 
@@ -9,14 +9,14 @@ import pytest
 
 from jaxseg.layers.unpool import max_pool_with_places, unpool
 
-# Compiling takes far longer than running here.
+# Compilation takes far longer than execution here.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-CASES = [((8, 6), 2), ((7, 9), 2), ((1, 1), 2), ((7, 8), 3)]  # size of the map, of the windows
+CASES = [((8, 6), 2), ((7, 9), 2), ((1, 1), 2), ((7, 8), 3)]  # size of the map and of the windows
 FORMS = pytest.mark.parametrize("form", ["plain", "fast"])
 
 
 def _pool(x, size):
-    """Maximum, place and flat pixel of each window that begins on the map."""
+    """Returns the maximum, its place and its flat pixel index for each window."""
     batch, height, width, channels = x.shape
     shape = (batch, -(-height // size), -(-width // size), channels)
     best, places, mask = np.zeros(shape, x.dtype), np.zeros(shape, int), np.zeros_like(x)
@@ -67,7 +67,7 @@ def test_values_places_and_gradients_with_many_ties(form):
 
 @FORMS
 def test_other_values_go_to_the_same_places(form):
-    """A decoder unpools its own features by the places of the encoder's."""
+    """A decoder unpools its own features with the places from the encoder."""
     x = np.random.default_rng(1).normal(size=(1, 5, 4, 2)).astype(np.float32)
     best, places = max_pool_with_places(jnp.asarray(x), form=form)
     y = np.random.default_rng(2).normal(size=best.shape).astype(np.float32)
@@ -80,7 +80,7 @@ def test_other_values_go_to_the_same_places(form):
 
 
 @FORMS
-def test_what_is_not_a_number_stays_visible(form):
+def test_nan_is_propagated(form):
     x = jnp.zeros((1, 4, 4, 1)).at[0, 3, 2, 0].set(jnp.nan)
     best, places = max_pool_with_places(x, form=form)
     assert np.isnan(best).sum() == 1
@@ -88,7 +88,7 @@ def test_what_is_not_a_number_stays_visible(form):
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_what_does_not_belong_together_is_refused():
+def test_mismatched_shapes_are_refused():
     y, places = jnp.zeros((1, 2, 2, 3)), jnp.zeros((1, 2, 2, 3), jnp.uint8)
     with pytest.raises(ValueError, match="2 x 2 windows of 2 do not cover 5 x 4 pixels"):
         unpool(y, places, shape=(5, 4))

@@ -1,4 +1,4 @@
-"""The step up of a U-Net: its forms against the definition, spelled out in NumPy."""
+"""The up step of a U-Net: its forms against the definition in NumPy."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import pytest
 from jaxseg.layers import up_conv as up_conv_module
 from jaxseg.layers.up_conv import up_conv
 
-# Compiling takes far longer than running here.
+# Compilation takes far longer than execution here.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
@@ -24,7 +24,7 @@ def _by_loops(x, skip, kernel):
 
 @pytest.mark.parametrize(("skips", "many"), [(0, 64), (2, 64), (2, 3)])
 def test_forms_in_value_and_gradient(skips, many, monkeypatch):
-    """The fast one as a transposed convolution and, where 3 channels are many, by 9 products."""
+    """The fast form is a transposed convolution, or nine products if 3 channels count as many."""
     monkeypatch.setattr(up_conv_module, "_MANY", many)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, 3, 4, 3))
@@ -51,7 +51,7 @@ def test_forms_in_value_and_gradient(skips, many, monkeypatch):
             assert np.abs(one).max() > 0.1
 
 
-def test_nine_products_are_for_many_channels_of_full_precision():
+def test_nine_products_are_used_for_many_channels_in_full_precision():
     def products(channels, dtype):
         x, kernel = jnp.zeros((1, 4, 5, channels), dtype), jnp.zeros((3, 3, channels, 64), dtype)
         text = str(jax.make_jaxpr(lambda x, k: up_conv(x, None, k, form="fast"))(x, kernel))

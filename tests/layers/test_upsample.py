@@ -1,4 +1,4 @@
-"""Every kind of upsampling against NumPy, at odd sizes and by two factors; what is refused."""
+"""Every kind of upsampling against NumPy, at odd sizes and by two factors; invalid arguments."""
 
 import functools
 
@@ -15,12 +15,12 @@ CASES = [((5, 8), 2), ((7, 4), 3), ((1, 1), 2)]  # size of the result, factor
 
 
 def interpolated(x, factor, outside):
-    """Bilinear by loops in float64; `outside` is NumPy's way to continue a map."""
+    """Bilinear interpolation by loops in float64; `outside` is the mode of `np.pad`."""
     batch, rows, columns, channels = x.shape
     edged = np.pad(x.astype(np.float64), [(0, 0), (1, 1), (1, 1), (0, 0)], mode=outside)
     y = np.zeros((batch, rows * factor, columns * factor, channels))
     for i, j in np.ndindex(*y.shape[1:3]):
-        row, column = ((k + 0.5) / factor + 0.5 for k in (i, j))  # in the edged map
+        row, column = ((k + 0.5) / factor + 0.5 for k in (i, j))  # in the padded map
         r, c = int(row), int(column)
         for di, dj in np.ndindex(2, 2):
             share = (1 - abs(row - r - di)) * (1 - abs(column - c - dj))
@@ -29,7 +29,7 @@ def interpolated(x, factor, outside):
 
 
 def expected(kind, x, places, factor):
-    """The result before it is cut to size."""
+    """Returns the result before it is cropped to size."""
     if kind == "nearest":
         return x.repeat(factor, 1).repeat(factor, 2)
     if kind == "bilinear":
@@ -44,7 +44,7 @@ def expected(kind, x, places, factor):
 
 
 @pytest.mark.parametrize("form", ["plain", "fast"])
-def test_each_kind_is_its_definition(form):
+def test_each_kind_equals_its_definition(form):
     rng = np.random.default_rng(0)
     inputs = []
     for size, factor in CASES:
@@ -73,8 +73,8 @@ def test_each_kind_is_its_definition(form):
 
 
 @pytest.mark.parametrize(("size", "stride"), [(4, 2), (8, 2), (6, 2), (5, 3), (16, 8)])
-def test_the_start_of_a_transposed_convolution_keeps_a_constant_map(size, stride):
-    """The weights that meet at an output sum to 1: at 8 taps and stride 2 too (Table 1)."""
+def test_an_initial_transposed_convolution_preserves_a_constant_map(size, stride):
+    """The weights of each output sum to 1, also with 8 taps at stride 2 (SegNet, Table 1)."""
     kernel = np.asarray(interpolating_init(stride)(None, (size, size, 2, 2)))
     for i, j in np.ndindex(stride, stride):
         place = kernel[i::stride, j::stride].sum((0, 1))
@@ -101,6 +101,6 @@ def test_a_wide_kernel_gives_the_same_size():
     ],
 )
 @pytest.mark.usefixtures("unchecked")
-def test_what_has_no_meaning_is_refused(layer, size, says):
+def test_invalid_arguments_are_refused(layer, size, says):
     with pytest.raises(ValueError, match=says):
         layer.init(jax.random.key(0), jnp.zeros((1, 2, 2, 3)), size)

@@ -1,8 +1,9 @@
-"""Convolution by the fastest of its equal forms, chosen for each of its three passes.
+"""Convolution by the fastest of several equal forms, chosen for each of its three passes.
 
-The passes are the forward one and the gradients to the input and to the kernel; the forms are the
-library's convolution, the sum over taps and Winograd's. The choice is made from static shapes by a
-model of their cost on XLA:CPU, fitted to experiments/benchmarks/convolution_costs.py (jax 0.10).
+The passes are the forward pass and the gradients with respect to the input and the kernel; the
+forms are XLA's convolution ("library"), the sum over taps, and Winograd's algorithm. The choice
+depends on static shapes and a model of their cost on XLA:CPU, which is fitted to
+experiments/benchmarks/convolution_costs.py (jax 0.10).
 """
 
 import dataclasses
@@ -36,13 +37,13 @@ def plan(
     *,
     only_fast: bool = False,
 ) -> Plan:
-    """The cheapest form of each pass.
+    """Chooses the cheapest form of each pass.
 
     Args:
-      x: [B, H, W, Cin], of which only shape and dtype are looked at.
-      kernel: [kh, kw, Cin, Cout], likewise.
+      x: [B, H, W, Cin]; only its shape and dtype are used.
+      kernel: [kh, kw, Cin, Cout]; only its shape is used.
       windows: of rows and columns.
-      only_fast: leave the library's convolution out.
+      only_fast: exclude the library's convolution.
     """
     channels = kernel.shape[2:]
     if kernel.shape[:2] == (1, 1):
@@ -71,7 +72,7 @@ def _winograd_fits(kernel: Array | jax.ShapeDtypeStruct, windows: Windows) -> bo
 
 
 def _products(name: str, windows: Windows) -> float:
-    """Products of a form, those of the library's convolution being 1."""
+    """Returns the number of multiplications relative to the library's convolution."""
     if name == "taps":
         return windows[0].seen_share * windows[1].seen_share
     if name == "winograd":
@@ -83,13 +84,13 @@ def _products(name: str, windows: Windows) -> float:
 
 
 def _forward_cost(name: str, windows: Windows, channels: tuple[int, int]) -> float:
-    """Of the forward pass, or of the input's gradient with the channels exchanged.
+    """The cost of the forward pass, or of the input's gradient with the channels exchanged.
 
-    Each product comes with moving its operands, and that weighs the more the fewer channels there
-    are: the sum over taps passes kh kw partial maps through memory for each channel of the input.
+    Each product includes the cost of moving its operands, which matters more the fewer channels
+    there are: the sum over taps moves kh kw partial maps through memory.
     """
     per_product = {
-        "library": 0.95,  # of 1: another form has to be clearly better
+        "library": 0.95,  # below 1, so that another form has to be clearly better
         "taps": 0.9 + 40 / channels[0],
         "winograd": 1.1 + 14 / channels[0] + 14 / channels[1],
     }
@@ -97,9 +98,9 @@ def _forward_cost(name: str, windows: Windows, channels: tuple[int, int]) -> flo
 
 
 def _kernel_cost(name: str, windows: Windows, channels: tuple[int, int], images: int) -> float:
-    """Of the kernel's gradient, at which XLA:CPU's convolution is about half as fast.
+    """The cost of the kernel's gradient, where XLA:CPU's convolution is about half as fast.
 
-    With at most 16 channels of output that takes as long for one image as for eight.
+    With at most 16 output channels, XLA's takes as long for one image as for eight.
     """
     narrow = channels[1] <= 16
     per_product = {
@@ -118,7 +119,7 @@ def fast_conv(
     chosen: Plan,
     plain: Plain,
 ) -> Float[Array, "b {windows[0].outputs} {windows[1].outputs} f"]:
-    """`plain` by the forms of a plan; reverse-mode derivatives only."""
+    """Computes `plain` in the forms of a plan; it has reverse-mode derivatives only."""
     if chosen.forward == "winograd":
         return winograd.forward(x, kernel, windows[0].rate)
     if chosen.forward == "taps":

@@ -1,9 +1,10 @@
 """Depthwise convolution as shifted multiply-adds.
 
-A library convolution with one group a channel leaves XLA's fast paths, and XLA computes its kernel
-gradient as that of a dense convolution, C times the work, of which it keeps the diagonal. Here the
-forward pass and the input's gradient are sums of shifted maps, each one fused loop over memory, and
-the kernel's gradient runs over the rows with one partial sum for each tap, column and channel.
+XLA's convolution with one group per channel does not use its fast paths, and XLA computes its
+kernel gradient as that of a dense convolution, of which it keeps the diagonal: C times the work.
+Here the forward pass and the input's gradient are sums of shifted maps, each a single fused loop
+over memory, and the kernel's gradient loops over the rows with one partial sum for each tap, column
+and channel.
 """
 
 import functools
@@ -20,7 +21,7 @@ from jaxseg.types import Array
 
 
 def _seen_taps(windows: Windows) -> list[tuple[int, int]]:
-    """The taps that see any of the map."""
+    """Returns the taps that cover at least one pixel of the map."""
     rows, columns = windows
     return [
         (i, j)
@@ -36,7 +37,7 @@ def _padded(x: Array, windows: Windows) -> Array:
 
 
 def _under(x: Array, windows: Windows, i: int, j: int) -> Array:
-    """The pixels of the padded map under a tap: [B, h, w, C]."""
+    """Returns the pixels of the padded map under a tap, [B, h, w, C]."""
     rows, columns = windows
     top, left = i * rows.rate, j * columns.rate
     bottom = top + rows.stride * (rows.outputs - 1) + 1
@@ -48,7 +49,7 @@ def _under(x: Array, windows: Windows, i: int, j: int) -> Array:
 def depthwise_conv(
     x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw 1 c"], windows: Windows
 ) -> Float[Array, "b {windows[0].outputs} {windows[1].outputs} c"]:
-    """The convolution of each channel by itself; reverse-mode derivatives only."""
+    """Convolves each channel separately; it has reverse-mode derivatives only."""
     padded = _padded(x, windows)
     shape = (x.shape[0], windows[0].outputs, windows[1].outputs, x.shape[3])
     y = jnp.zeros(shape, padded.dtype)
@@ -72,10 +73,10 @@ depthwise_conv.defvjp(_forward, _backward)
 
 
 def _input_gradient(dy: Array, kernel: Array, windows: Windows) -> Array:
-    """[B, h, w, C] with [kh, kw, 1, C] -> [B, H, W, C]."""
+    """Returns the gradient with respect to the input, [B, H, W, C]."""
     wide = dy.astype(accumulator(dy))
-    # On the map with its padding, which is cut off once: XLA (jax 0.10) cannot split a lax.pad over
-    # devices that spreads and cuts at the same time.
+    # The sum includes the padding, which is cropped at the end: XLA (jax 0.10) cannot partition a
+    # lax.pad over devices that dilates and crops at the same time.
     shape = [w.inputs + 2 * w.padding for w in windows]
     dx = jnp.zeros((dy.shape[0], *shape, dy.shape[3]), wide.dtype)
     for i, j in _seen_taps(windows):
@@ -92,7 +93,7 @@ def _input_gradient(dy: Array, kernel: Array, windows: Windows) -> Array:
 
 
 def _kernel_gradient(x: Array, dy: Array, windows: Windows) -> Array:
-    """[B, H, W, C] and [B, h, w, C] -> [kh, kw, 1, C], one sum for each tap."""
+    """Returns the gradient with respect to the kernel, [kh, kw, 1, C], by one sum per tap."""
     padded, wide = _padded(x, windows), dy.astype(accumulator(dy))
     sums = {
         (i, j): jnp.sum(_under(padded, windows, i, j) * wide, (0, 1, 2))
@@ -102,7 +103,7 @@ def _kernel_gradient(x: Array, dy: Array, windows: Windows) -> Array:
 
 
 def _kernel_gradient_by_rows(x: Array, dy: Array, windows: Windows) -> Array:
-    """As `_kernel_gradient`; a tenth of its time on CPU, where a sum over few elements is slow."""
+    """`_kernel_gradient` in a tenth of its time on CPU, where a sum over few elements is slow."""
     padded, wide = _padded(x, windows), dy.astype(accumulator(dy))
     rows, columns = windows
     taps = _seen_taps(windows)
@@ -127,7 +128,7 @@ def _kernel_gradient_by_rows(x: Array, dy: Array, windows: Windows) -> Array:
 def _kernel_of(
     sums: dict[tuple[int, int], Array], windows: Windows, channels: int, dtype: jnp.dtype
 ) -> Array:
-    """[C] of each seen tap -> [kh, kw, 1, C], zero for the others."""
+    """Assembles the kernel [kh, kw, 1, C] from the sums [C] of its taps, 0 for missing ones."""
     zero = jnp.zeros(channels, dtype)
     grid = [
         [sums.get((i, j), zero) for j in range(windows[1].kernel)] for i in range(windows[0].kernel)

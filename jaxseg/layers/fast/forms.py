@@ -1,4 +1,4 @@
-"""Which form of an operation runs: its plain definition, or a faster one that is equal to it."""
+"""The choice between the plain form of an operation, its definition, and an equal, faster form."""
 
 import jax
 
@@ -6,14 +6,14 @@ FORMS = ("auto", "plain", "fast")
 
 
 def use_fast(form: str, auto: bool) -> bool:
-    """Whether the fast form runs.
+    """Returns whether to run the fast form.
 
     Args:
-      form: "plain" (the definition in lax), "fast", or "auto".
-      auto: the choice of "auto", made from the backend and static shapes by measurement.
+      form: "plain" (the definition in lax), "fast" or "auto".
+      auto: the choice for "auto", which callers base on backend, static shapes and measurements.
 
     Raises:
-      ValueError: `form` is none of the three.
+      ValueError: `form` is unknown.
     """
     if form not in FORMS:
         raise ValueError(f"form is {form!r}: it must be one of {', '.join(FORMS)}")
@@ -21,5 +21,5 @@ def use_fast(form: str, auto: bool) -> bool:
 
 
 def on_cpu() -> bool:
-    """Whether programs are compiled for the CPU unless told otherwise."""
+    """Returns whether programs are compiled for the CPU by default."""
     return jax.default_backend() == "cpu"

@@ -1,10 +1,10 @@
-"""Convolution as a sum over the kernel's taps: each is a dot product of a shifted map.
+"""Convolution as a sum over the kernel's taps, each a matrix product of a shifted map.
 
     y[o] = sum over taps t of x[stride o + rate t - padding] @ kernel[t]
 
-A tap's sum runs only over the outputs for which it sees the map: with a rate near the size of the
-map (ASPP's 12 and 18 on a 33 x 33 map) most of a library convolution's work is multiplying the
-zeros around it, and here that work is never done. The same holds for both gradients.
+Each tap is evaluated only for the outputs for which it falls on the map. With a rate near the size
+of the map (ASPP's 12 and 18 on a 33 x 33 map), an ordinary convolution spends most of its work on
+multiplying the zeros around the map; here that work is skipped, in both gradients as well.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from jaxseg.types import Array
 
 
 def _on_map(windows: Windows) -> Iterator[tuple[int, int, tuple, tuple]]:
-    """Each tap that sees any of the map, with its rows and columns."""
+    """Yields each tap that covers at least one pixel of the map, with its rows and columns."""
     rows, columns = windows
     for i in range(rows.kernel):
         for j in range(columns.kernel):
@@ -29,7 +29,7 @@ def _on_map(windows: Windows) -> Iterator[tuple[int, int, tuple, tuple]]:
 
 
 def _inputs(x: Array, windows: Windows, row: tuple, column: tuple) -> Array:
-    """The inputs that a tap sees, one for each of its outputs."""
+    """Returns the inputs under a tap, one for each of its outputs."""
     (_, top, height), (_, left, width) = row, column
     down, right = windows[0].stride, windows[1].stride
     return x[
@@ -38,7 +38,7 @@ def _inputs(x: Array, windows: Windows, row: tuple, column: tuple) -> Array:
 
 
 def _outputs(y: Array, row: tuple, column: tuple) -> Array:
-    """The outputs to which a tap contributes."""
+    """Returns the outputs to which a tap contributes."""
     (top, _, height), (left, _, width) = row, column
     return y[:, top : top + height, left : left + width]
 
@@ -46,7 +46,7 @@ def _outputs(y: Array, row: tuple, column: tuple) -> Array:
 def forward(
     x: Float[Array, "b h w c"], kernel: Float[Array, "kh kw c f"], windows: Windows
 ) -> Float[Array, "b {windows[0].outputs} {windows[1].outputs} f"]:
-    """The convolution."""
+    """Computes the convolution."""
     shape = (x.shape[0], windows[0].outputs, windows[1].outputs, kernel.shape[3])
     y = jnp.zeros(shape, accumulator(x))
     for i, j, row, column in _on_map(windows):
@@ -65,7 +65,7 @@ def forward(
 def input_gradient(
     dy: Float[Array, "b y x f"], kernel: Float[Array, "kh kw c f"], windows: Windows
 ) -> Float[Array, "b {windows[0].inputs} {windows[1].inputs} c"]:
-    """The gradient to the input."""
+    """Computes the gradient with respect to the input."""
     shape = (dy.shape[0], windows[0].inputs, windows[1].inputs, kernel.shape[2])
     dx = jnp.zeros(shape, accumulator(dy))
     for i, j, row, column in _on_map(windows):
@@ -88,8 +88,8 @@ def input_gradient(
 
 
 def _sum_over_positions(x: Array, dy: Array) -> Array:
-    """[B, h, w, Cin] and [B, h, w, Cout] -> [Cin, Cout]."""
-    # One axis of all positions: XLA:CPU multiplies two to five times slower over several.
+    """Contracts [B, h, w, Cin] and [B, h, w, Cout] over all positions to [Cin, Cout]."""
+    # Positions are flattened: XLA:CPU contracts several axes two to five times slower.
     columns = x.reshape(-1, x.shape[-1])
     return lax.dot_general(
         columns,
@@ -102,7 +102,7 @@ def _sum_over_positions(x: Array, dy: Array) -> Array:
 def kernel_gradient(
     x: Float[Array, "b h w c"], dy: Float[Array, "b y x f"], windows: Windows
 ) -> Float[Array, "{windows[0].kernel} {windows[1].kernel} c f"]:
-    """The gradient to the kernel: zero for taps that never see the map."""
+    """Computes the gradient with respect to the kernel, 0 for taps that never cover the map."""
     channels = (x.shape[3], dy.shape[3])
     taps = dict.fromkeys(
         ((i, j) for i in range(windows[0].kernel) for j in range(windows[1].kernel)),

@@ -1,4 +1,4 @@
-"""3 x 3 convolution with 16 instead of 36 products for each 2 x 2 outputs.
+"""3 x 3 convolution with 16 instead of 36 products per 2 x 2 outputs.
 
 Winograd's minimal filtering F(2 x 2, 3 x 3), after Lavin and Gray, "Fast algorithms for
 convolutional neural networks" (2015), section 4.1. Along one axis two outputs of a three-tap
@@ -8,25 +8,25 @@ filter g over four inputs d need four products, not six:
                                G g  = (g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2)
                                A' m = (m0 + m1 + m2, m1 - m2 - m3)
 
-and on both axes 16 instead of 36. The products over all tiles and channels are 16 matrix products.
-Its three matrices hold only 0, 1 and 1/2, so the result differs from a direct sum by rounding
-alone, of the direct sum's own order; larger tiles save more and do lose digits.
+and in two dimensions 16 instead of 36. Over all tiles and channels they are 16 matrix products.
+The entries of the three matrices are 0, ±1 and ±1/2, so the result differs from a direct sum only
+by rounding errors of the same order as the direct sum's; larger tiles save more but lose accuracy.
 
-An atrous convolution of rate r is the same on each of the r x r sub-grids of the map: its tiles
-take every r-th pixel. Gradients are the same algorithm: to the input with the flipped kernel, which
-exchanges products 0 and 3, and to the kernel by its transpose.
+An atrous convolution of rate r applies the same algorithm to each of the r x r sub-grids of the
+map: its tiles take every r-th pixel. So do the gradients: with respect to the input with the
+flipped kernel, which exchanges products 0 and 3, and with respect to the kernel by its transpose.
 
-Tiles hold four times the values of the map, and products those of the result: where channels are
-few (64 at full resolution) passing them through memory costs as much as the multiplications save.
-So a loop goes over bands of a few rows of tiles, whose tiles and products fit a cache. As the
-operand of a loop the map is also computed once: else XLA computes the chain of sums that it comes
-from, such as the residual units of a whole stage, again at each of the 16 places where a tile takes
-a pixel.
+Tiles hold four times as many values as the map, and products four times as many as the result: with
+few channels (64 at full resolution), moving them through memory costs as much as the saved
+multiplications. Therefore a loop runs over bands of a few rows of tiles, whose tiles and products
+fit into a cache. As an operand of the loop, the map is also computed only once; otherwise XLA
+recomputes the chain of sums that produces it, such as the residual units of a whole stage, for each
+of the 16 pixels of a tile.
 
-Each transform is one operation: tiles are gathered (B' has two terms a row), A' and G are small
-matrix products. Written out pixel by pixel they run as fast but make 68 kernels a layer, which took
-half of the compile time of a ResNet-50; and a matrix product is not computed again in each kernel
-that reads it, as XLA does with sums.
+Each transform is one operation: tiles are gathered (B' has two terms per row), while A' and G are
+small matrix products. Written out pixel by pixel they run as fast but make 68 kernels per layer,
+which took half of the compile time of a ResNet-50; and XLA does not recompute a matrix product in
+each kernel that reads it, as it does with sums.
 """
 
 import dataclasses
@@ -41,8 +41,8 @@ from jaxtyping import Float
 from jaxseg.types import Array
 
 TILE = 2  # outputs along one axis of a tile
-_PRODUCTS = 16  # of a tile, for each pair of channels
-_CACHED = 1 << 20  # numbers in the tiles and products of a band
+_PRODUCTS = 16  # per tile and pair of channels
+_CACHED = 1 << 20  # values in the tiles and products of a band
 
 _INPUT = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]])  # B'
 _KERNEL = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2  # G
@@ -51,7 +51,7 @@ _FLIPPED = [3, 1, 2, 0]  # the products of a flipped kernel
 
 
 def tile_counts(size: Sequence[int], rate: int) -> tuple[int, int]:
-    """How many tiles of 2 * rate outputs cover each axis of `size` (height, width)."""
+    """Returns how many tiles of 2 * rate outputs cover each axis of `size` (height, width)."""
     height, width = (-(-n // (TILE * rate)) for n in size)
     return height, width
 
@@ -67,9 +67,9 @@ class _Bands:
 
     @classmethod
     def of(cls, x: Array, channels: tuple[int, int], rate: int) -> Self:
-        """For x [B, H, W, C] and a kernel of those channels in and out."""
+        """Cuts x [B, H, W, C] into bands, for a kernel with these input and output channels."""
         height, width = tile_counts(x.shape[1:3], rate)
-        # Each band reads the transformed kernels, so it should be much more than they are.
+        # Each band reads the transformed kernels, so it should be much larger than they are.
         most = max(_CACHED, 8 * _PRODUCTS * channels[0] * channels[1])
         row = _PRODUCTS * x.shape[0] * rate * rate * width * sum(channels)
         count = min(height, -(-height * row // most))
@@ -78,11 +78,11 @@ class _Bands:
 
     @property
     def pixels(self) -> int:
-        """Rows of pixels of a band's outputs."""
+        """The number of output rows of a band, in pixels."""
         return TILE * self.rate * self.tall
 
     def padded(self, x: Array, around: int) -> Array:
-        """[B, H, W, C] with zeros around it, so many that all bands are whole."""
+        """Pads with zeros until all bands are complete."""
         edges = [
             (around, n + around - m)
             for n, m in zip(
@@ -92,12 +92,12 @@ class _Bands:
         return jnp.pad(x, [(0, 0), *edges, (0, 0)])
 
     def tiles(self, padded: Array, band: Array, matrix: np.ndarray) -> Array:
-        """The transformed tiles of a band, [points * points, B * tiles, C].
+        """Returns the transformed tiles of a band, [points * points, B * tiles, C].
 
         Args:
-          padded: the map, with zeros around it where tiles reach beyond their outputs.
-          band: its number.
-          matrix: [points, pixels of a tile], of at most two terms a row.
+          padded: the map, padded with zeros where tiles extend beyond their outputs.
+          band: index of the band.
+          matrix: [points, pixels of a tile], with at most two nonzero terms per row.
         """
         rows = self.pixels + (matrix.shape[1] - TILE) * self.rate
         x = lax.dynamic_slice_in_dim(padded, band * self.pixels, rows, axis=1)
@@ -110,22 +110,22 @@ class _Bands:
 
 
 def _along(x: Array, axis: int, matrix: np.ndarray, count: int, rate: int) -> Array:
-    """A matrix of at most two terms a row, applied to the pixels of each tile along an axis.
+    """Applies a matrix with at most two terms per row to the pixels of each tile along an axis.
 
     Args:
       x: [B, H, W, C].
-      axis: 1 or 2, of `count` tiles.
+      axis: 1 or 2.
       matrix: [points, pixels of a tile].
-      count: tiles.
-      rate: distance of the pixels of a tile.
+      count: number of tiles along the axis.
+      rate: distance between the pixels of a tile.
 
     Returns:
-      x with points * count * rate pixels along the axis: point, tile, sub-grid.
+      x with points * count * rate pixels along the axis, ordered by point, tile and sub-grid.
     """
     origin = TILE * rate * np.arange(count)[:, None] + np.arange(rate)  # [count, rate]
     total = None
     for term in range(2):
-        # The first and the last column that is not 0; the same one twice counts once.
+        # The first and the last nonzero column; if they are the same, it counts once.
         columns = np.array([np.flatnonzero(row)[-term] for row in matrix])
         once = [term == 0 or np.count_nonzero(row) > 1 for row in matrix]
         weights = matrix[np.arange(len(matrix)), columns] * once
@@ -139,13 +139,21 @@ def _along(x: Array, axis: int, matrix: np.ndarray, count: int, rate: int) -> Ar
 
 
 def _mix(matrix: np.ndarray, x: Array) -> Array:
-    """A matrix on both axes of a tile: [m * m, ...] -> [n * n, ...] for one of [n, m]."""
+    """Applies a matrix [n, m] to both axes of a tile: [m * m, ...] -> [n * n, ...]."""
     both = jnp.asarray(np.kron(matrix, matrix), x.dtype)
     return jnp.tensordot(both, x, axes=1, precision="highest")
 
 
 def _convolve(x: Array, kernel: Array, contracted: int, rate: int, order: Sequence[int]) -> Array:
-    """Products of tiles and kernels, whose axis `contracted` meets x's channels, in an order."""
+    """Convolves x with a kernel.
+
+    Args:
+      x: [B, H, W, C].
+      kernel: [3, 3, Cin, Cout].
+      contracted: the axis of the transformed kernels [16, Cin, Cout] that meets the channels of x.
+      rate: distance between kernel taps; also the padding.
+      order: the order of a tile's products, reversed for the flipped kernel.
+    """
     b, height, width, _ = x.shape
     kernels = _mix(_KERNEL, kernel.reshape(9, *kernel.shape[2:]))  # [16, Cin, Cout]
     bands = _Bands.of(x, (kernel.shape[2], kernel.shape[3]), rate)
@@ -168,21 +176,21 @@ def _convolve(x: Array, kernel: Array, contracted: int, rate: int, order: Sequen
 def forward(
     x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c f"], rate: int
 ) -> Float[Array, "b h w f"]:
-    """The convolution; padding is the rate."""
+    """Computes the convolution with a padding of `rate`."""
     return _convolve(x, kernel, 1, rate, range(4))
 
 
 def input_gradient(
     dy: Float[Array, "b h w f"], kernel: Float[Array, "3 3 c f"], rate: int
 ) -> Float[Array, "b h w c"]:
-    """The gradient to the input."""
+    """Computes the gradient with respect to the input."""
     return _convolve(dy, kernel, 2, rate, _FLIPPED)
 
 
 def kernel_gradient(
     x: Float[Array, "b h w c"], dy: Float[Array, "b h w f"], rate: int
 ) -> Float[Array, "3 3 c f"]:
-    """The gradient to the kernel."""
+    """Computes the gradient with respect to the kernel."""
     bands = _Bands.of(x, (x.shape[3], dy.shape[3]), rate)
     padded, cotangents = bands.padded(x, rate), bands.padded(dy, 0)
 

@@ -1,4 +1,4 @@
-"""Every form of convolution equals XLA's, in value and in both gradients."""
+"""Every form of convolution equals XLA's in value and in both gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ TAPS = Plan("taps", "taps", "taps")
 WINOGRAD = Plan("winograd", "winograd", "winograd")
 
 FULL = {"xla_backend_optimization_level": 3}  # XLA's default
-# Compiling is most of the time here: programs are compiled with little optimisation.
+# Compilation takes most of the time here, so programs are compiled with little optimisation.
 FAST_COMPILE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
@@ -41,14 +41,14 @@ def _draw(seed, *shapes, dtype="float32"):
 
 
 def _passes(function, x, kernel):
-    """The value, and both gradients for a cotangent that tells all positions apart."""
+    """Returns the value, and both gradients for a cotangent that differs at every position."""
     y, pull = jax.vjp(function, x, kernel)
     dy = jnp.sin(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape).astype(y.dtype)
     return y, *pull(dy)
 
 
 def _differences(cases):
-    """The largest relative difference of the passes of two functions, for (f, g, x, kernel)."""
+    """Returns the largest relative difference between the passes of f and g, for each case."""
 
     def compare():
         worst = []
@@ -63,7 +63,7 @@ def _differences(cases):
 @pytest.mark.parametrize("size", [(9, 10), (6, 3)])
 @EVERY_RATE
 def test_taps_at_every_rate(size, rates):
-    """Odd and even maps, and maps smaller than the rate, of which only the middle tap is left."""
+    """Odd and even maps, and maps smaller than the rate, on which only the middle tap falls."""
     x, kernel = _draw(0, (2, *size, 3), (3, 3, 3, 4))
     cases = []
     for rate in rates.tolist():
@@ -99,7 +99,7 @@ def test_winograd_at_every_rate(size, rates):
 
 @pytest.mark.parametrize("size", [(11, 10), (6, 13)])
 def test_winograd_in_bands(size, monkeypatch):
-    """Of one row of tiles or more; the last band reaches beyond the map."""
+    """With bands of one or more rows of tiles; the last band extends beyond the map."""
     monkeypatch.setattr(winograd, "_CACHED", 1)
     x, kernel = _draw(1, (2, *size, 3), (3, 3, 3, 4))
     cases, counts = [], []
@@ -148,7 +148,7 @@ def test_kernels_strides_and_paddings_by_taps():
 
 @pytest.mark.parametrize("on_cpu", [True, False])
 def test_depthwise_at_every_stride_and_many_rates(on_cpu, monkeypatch):
-    """Both forms of the kernel's gradient; maps smaller than the rate too."""
+    """With both forms of the kernel's gradient, and on maps smaller than the rate."""
     monkeypatch.setattr(depthwise, "on_cpu", lambda: on_cpu)
     cases = []
     for size, kernel, stride, rate in [
@@ -195,7 +195,7 @@ def test_forms_agree_as_they_are_compiled_for_use():
 
 
 def test_seen_taps_are_those_on_the_map():
-    """Against the definition, one (output, tap) pair at a time."""
+    """Compares with the definition, one (output, tap) pair at a time."""
     for n in (1, 2, 5, 8):
         for k, stride, rate, padding in [
             (3, 1, 1, 1),
@@ -218,7 +218,7 @@ def test_seen_taps_are_those_on_the_map():
 
 
 def _in_float64(x, kernel, dy):
-    """A 3x3 convolution and its two gradients, by NumPy."""
+    """Computes a 3x3 convolution and its two gradients with NumPy."""
     h, w = x.shape[1:3]
     padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
     back = np.pad(dy, [(0, 0), (1, 1), (1, 1), (0, 0)])
@@ -231,8 +231,8 @@ def _in_float64(x, kernel, dy):
     return y, dx, dw
 
 
-def test_winograd_rounds_as_little_as_a_direct_sum():
-    """Against float64, as a multiple of the library's own rounding error."""
+def test_winograd_is_as_accurate_as_a_direct_sum():
+    """Compares the error against float64 with the rounding error of XLA's convolution."""
     x, kernel, dy = _draw(5, (2, 16, 16, 256), (3, 3, 256, 64), (2, 16, 16, 64))
     windows = _windows((16, 16), 3, 1, 1)
     exact = _in_float64(*(np.asarray(a, np.float64) for a in (x, kernel, dy)))
@@ -267,7 +267,7 @@ def test_plan_follows_the_share_of_padding_and_the_channels():
 
 
 def test_half_precision_is_summed_in_float32():
-    """1024 ones: a sum kept in bfloat16 would stop at 256."""
+    """Adds 1024 ones, a sum that would stop at 256 in bfloat16."""
     x = jnp.ones((1, 4, 4, 1024), jnp.bfloat16)
     for kernel in (jnp.ones((1, 1, 1024, 2)), jnp.ones((3, 3, 1024, 2))):
         y = conv(x, kernel.astype(jnp.bfloat16), form="fast")
@@ -293,7 +293,7 @@ def test_half_precision_is_near_float32(groups):
 
 
 def test_padding_is_symmetric_and_keeps_outputs_on_their_inputs():
-    """A kernel with only its middle tap subsamples, whatever the size, stride and rate."""
+    """A kernel with only a middle tap subsamples, whatever the size, stride and rate."""
     x = _draw(7, (1, 10, 7, 2))[0]
     for size in (1, 3, 5):
         kernel = jnp.zeros((size, size, 2, 2)).at[size // 2, size // 2].set(jnp.eye(2))
@@ -310,7 +310,7 @@ def test_unknown_form_is_refused():
 
 
 def _shapes(module, x, *args, **options):
-    """Output and parameters, of which nothing is computed."""
+    """Returns the shapes of output and parameters, without computing them."""
     key = jax.random.key(0)
     y, variables = jax.eval_shape(lambda x: module.init_with_output(key, x, *args, **options), x)
     return (y.shape, y.dtype.name), jax.tree.map(
@@ -328,7 +328,7 @@ def test_parameters_are_float32_and_the_outputs_in_the_compute_dtype():
     assert params == {"kernel": ((3, 3, 1, 16), "float32"), "bias": ((16,), "float32")}
 
 
-def test_initial_kernels_have_hes_variance():
+def test_initial_kernels_have_the_variance_of_he_et_al():
     key = jax.random.key(0)
     kernel = he_normal_fan_out(key, (3, 3, 64, 256))
     assert np.std(kernel) == pytest.approx(np.sqrt(2 / (9 * 256)), rel=0.02)
@@ -338,7 +338,7 @@ def test_initial_kernels_have_hes_variance():
     assert DepthwiseConv().kernel_init is he_normal_fan_in
 
 
-def test_separable_convolution_is_its_two_convolutions():
+def test_separable_convolution_equals_its_two_convolutions():
     x = _draw(9, (2, 9, 9, 4))[0]
     module = SeparableConv(6, rate=2, activate_depthwise=False, activate=False, norm=Norm("none"))
     y, variables = module.init_with_output(jax.random.key(0), x, train=False)

@@ -1,4 +1,4 @@
-"""Depthwise convolution by multiply-adds, against NumPy in float64."""
+"""Depthwise convolution by multiply-adds against NumPy in float64."""
 
 import functools
 
@@ -12,13 +12,13 @@ from jaxseg.layers.conv import DepthwiseConv, conv
 from jaxseg.layers.fast import depthwise
 from tests.helpers.rates import EVERY_RATE
 
-# Compiling takes far longer than running here.
+# Compilation takes far longer than execution here.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 CHANNELS = 3
 
 
 def _by_numpy(x, kernel, dy, stride, rate, padding):
-    """The value and both gradients; `dy` has the size of the value."""
+    """Computes the value and both gradients; `dy` has the shape of the value."""
     padded = np.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
     y, dx, dw = np.zeros(dy.shape), np.zeros(padded.shape), np.zeros(kernel.shape)
     rows, columns = (np.arange(n) * stride for n in dy.shape[1:3])
@@ -32,7 +32,7 @@ def _by_numpy(x, kernel, dy, stride, rate, padding):
 
 
 def _check(cases):
-    """The fast form of cases (size, kernel, stride, rate, padding), in one program in float64."""
+    """Checks cases (size, kernel, stride, rate, padding) in one float64 program."""
     rng = np.random.default_rng(0)
     arguments = []
     for size, kernel, stride, rate, padding in cases:
@@ -63,7 +63,7 @@ def _check(cases):
 
 @pytest.mark.parametrize("size", [(7, 10), (5, 4)])
 @EVERY_RATE
-def test_every_rate_also_beyond_the_map(size, rates):
+def test_every_rate_even_beyond_the_map(size, rates):
     _check([(size, 3, 1, rate, None) for rate in rates.tolist()])
 
 
@@ -73,13 +73,13 @@ LESS_USUAL = [
     ((7, 6), 3, 1, 2, 0),
     ((6, 7), 3, 2, 1, 3),
     ((7, 6), 4, 2, 1, 1),
-    ((3, 3), 2, 1, 8, None),  # no tap of it sees the map
+    ((3, 3), 2, 1, 8, None),  # no tap falls on the map
 ]
 
 
 @pytest.mark.parametrize(("on_cpu", "cases"), [(True, LESS_USUAL), (False, LESS_USUAL[::3])])
 def test_strides_kernels_and_paddings(on_cpu, cases, monkeypatch):
-    """With both ways of summing the kernel's gradient."""
+    """With both forms of the kernel's gradient."""
     monkeypatch.setattr(depthwise, "on_cpu", lambda: on_cpu)
     _check(cases)
 
