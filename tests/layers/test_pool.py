@@ -93,7 +93,7 @@ def test_caffes_ceil_rule(inputs, window, stride, padding, outputs, form):
 
 
 def test_half_precision_gradients_are_accumulated_in_float32():
-    """Nine windows share one maximum: in bfloat16, adding 1 / 256 eight times to 1 would be lost."""
+    """Nine windows share one maximum: a bfloat16 sum of 1 and eight times 1 / 256 would stay 1."""
     x = jnp.zeros((1, 5, 5, 1), jnp.bfloat16).at[0, 2, 2, 0].set(1)
     dy = jnp.full((1, 3, 3, 1), 2.0**-8, jnp.bfloat16).at[0, 0, 0, 0].set(1)
     pooled = functools.partial(max_pool, window=3, stride=1, form="fast")
