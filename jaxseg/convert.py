@@ -36,21 +36,16 @@ import pathlib
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from absl import flags, logging
 from ml_collections import config_flags
 
-from jaxseg import config
 from jaxseg.checks.experiment import check
 from jaxseg.cli import command_line, program
 from jaxseg.errors import one_line
-from jaxseg.progress import Progress
-from jaxseg.training import weight_file
-from jaxseg.weights import load
-from jaxseg.weights.origins import Origins
+from jaxseg.training.conversion import convert
 from jaxseg.weights.place import Wishes
-from jaxseg.workdir import converted
 
 
 def define_flags() -> None:
@@ -69,46 +64,6 @@ def define_flags() -> None:
     flags.DEFINE_integer("input_channels", 0, "Channels of the images to adapt to; 0: RGB.", 0)
     flags.DEFINE_bool("verbose", False, "Print the origin of every leaf.")
     flags.DEFINE_bool("traceback", False, "Show the Python traceback of an error.")
-
-
-def _tell(stage: str) -> None:
-    """Says what begins now."""
-    print(stage, file=sys.stderr, flush=True)
-
-
-def convert(
-    experiment: config.Experiment, file: str, output: pathlib.Path, wishes: Wishes
-) -> Origins:
-    """Reads, fits, writes; returns where each leaf comes from.
-
-    Args:
-      experiment: that will start from it.
-      file: the weight file.
-      output: the folder to write.
-      wishes: what is asked for beside the file.
-
-    Raises:
-      FileNotFoundError: the file does not exist.
-      ValueError: it cannot be read or does not fit, or the folder exists.
-    """
-    converted.check_new(output)
-    paths = load.files_of(file)
-    size = sum(path.stat().st_size for path in paths)
-    with Progress(size, "checksum", unit="B") as bar:
-        digest = converted.checksum(paths, bar.advance)
-
-    def start() -> dict[str, Any]:
-        _tell("the model's random start")
-        return weight_file.random_start(experiment, wishes.input_channels or weight_file.RGB)
-
-    _tell(f"the tensors of {file}")
-    variables, origins = weight_file.from_file(experiment, file, start, wishes)
-    origins.notes.insert(0, f"sha256 {digest}, {size:,} bytes")
-    _tell(f"the checkpoint {output}")
-    report = origins.to_dict() | {"summary": origins.summary(), "sha256": digest}
-    labels = weight_file.labels_of_head(experiment, origins)
-    converted.save(output, experiment, variables, report, labels)
-    return origins
 
 
 def main(arguments: Sequence[str]) -> int:

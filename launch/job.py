@@ -74,8 +74,9 @@ def _costs(experiment: config.Experiment, protocols: dict[str, config.Eval]) -> 
 
     Multiply-adds are of one view of the evaluated size at scale 1, or of one window.
     """
-    from jaxseg import summary
     from jaxseg.inference import infer
+    from jaxseg.inspection import summary
+    from jaxseg.training.step_memory import step_memory
 
     crop = experiment.data.crop_size
     counts: dict[str, int] = {}
@@ -90,7 +91,7 @@ def _costs(experiment: config.Experiment, protocols: dict[str, config.Eval]) -> 
         "steps": experiment.train.steps,
         "parameters": trained.parameters,
         "multiply_adds": counts,
-        "memory": summary.step_memory(experiment, crop)["train step"]["peak"],
+        "memory": step_memory(experiment, crop)["train step"]["peak"],
     }
 
 

@@ -24,8 +24,9 @@ from absl import app, flags, logging
 
 from experiments.ablation import ablation, code_version, job_folder, measure, output
 from experiments.ablation.measure import finished
-from jaxseg import config, summary
+from jaxseg import config
 from jaxseg.errors import one_line
+from jaxseg.inspection import summary
 from launch import jobset, pool
 
 _ABLATION = flags.DEFINE_string("ablation", None, "PAPER/TABLE of experiments/, or a file.")

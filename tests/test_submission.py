@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg import submission
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.readers import photos
+from jaxseg.evaluation import archive as archives
+from jaxseg.evaluation import server
 from tests.conftest import ROOT
 
 BERLIN = "berlin/berlin_000000_000019"
@@ -37,8 +38,8 @@ def save(path, array):
 def test_voc_takes_palette_images_in_the_folder_of_the_competition(tmp_path, folders):
     images, predictions = folders
     output = tmp_path / "a.tgz"
-    found = submission.named_in(images, None)
-    submission.write("voc2012", predictions, found, output, "comp5")
+    found = archives.named_in(images, None)
+    archives.write("voc2012", predictions, found, output, "comp5")
     with tarfile.open(output) as archive:
         assert archive.getnames() == [
             f"results/VOC2012/Segmentation/comp5_test_cls/2008_00000{i}.png" for i in (1, 2)
@@ -57,7 +58,7 @@ def test_cityscapes_takes_label_ids_by_city_sequence_and_frame(tmp_path):
     save(images / f"{BERLIN}_leftImg8bit.png", np.zeros((1, 19, 3)))
     save(predictions / "labels" / f"{BERLIN}_leftImg8bit.png", train)
     output = tmp_path / "a.zip"
-    submission.write("cityscapes", predictions, submission.named_in(images, None), output)
+    archives.write("cityscapes", predictions, archives.named_in(images, None), output)
     with zipfile.ZipFile(output) as archive:
         assert archive.namelist() == ["berlin_000000_000019.png"]
         image = Image.open(io.BytesIO(archive.read("berlin_000000_000019.png")))
@@ -76,7 +77,7 @@ def test_all_that_is_wrong_is_named_and_an_older_archive_stays(tmp_path, folders
     output = tmp_path / "a.tgz"
     output.write_text("older")
     with pytest.raises(ValueError, match="3 of 4 label maps") as error:
-        submission.write("voc2012", predictions, submission.named_in(images, None), output)
+        archives.write("voc2012", predictions, archives.named_in(images, None), output)
     text = str(error.value)
     assert "2008_000001.png: is missing" in text
     assert "small.png: has 6 x 3 pixels, its image 6 x 4" in text
@@ -101,22 +102,22 @@ def test_a_label_map_that_is_none_is_refused(folders, content, reason):
     else:
         save(path, content)
     with pytest.raises(ValueError, match=reason):
-        submission.checked(path, images / "2008_000001.jpg", 21)
+        archives.checked(path, images / "2008_000001.jpg", 21)
 
 
 def test_a_list_says_what_is_submitted(tmp_path, folders):
     images, _ = folders
     listed = tmp_path / "test.txt"
     listed.write_text("2008_000002\n")
-    assert [p.name for p in submission.named_in(images, listed)] == ["2008_000002"]
+    assert [p.name for p in archives.named_in(images, listed)] == ["2008_000002"]
     listed.write_text("2008_000002\n2008_000007\n")
     with pytest.raises(ValueError, match=r"1 of 2 images are not in .*: 2008_000007"):
-        submission.named_in(images, listed)
+        archives.named_in(images, listed)
 
 
 def test_names_that_cityscapes_does_not_give_are_refused():
     with pytest.raises(ValueError, match="berlin_19: the names of Cityscapes begin with"):
-        submission.member("cityscapes", "berlin_19")
+        server.member("cityscapes", "berlin_19")
 
 
 def test_two_images_of_one_name_are_refused(tmp_path):
@@ -128,13 +129,13 @@ def test_two_images_of_one_name_are_refused(tmp_path):
         save(tmp_path / "labels" / f"{photo.name}.png", [[0]])
     save(tmp_path / "x.png", np.zeros((1, 1, 3)))
     with pytest.raises(ValueError, match=r"stands for the same a_000000_000001\.png"):
-        submission.write("cityscapes", tmp_path, found, tmp_path / "a.zip")
+        archives.write("cityscapes", tmp_path, found, tmp_path / "a.zip")
 
 
 def test_a_class_of_two_raw_ids_has_no_way_back():
     labels = LabelSpec(("a", "b"), ((0, 0, 0), (1, 1, 1)), {0: 0, 1: 1, 2: 1})
     with pytest.raises(ValueError, match=r"class b has the raw ids \[1, 2\]"):
-        submission.raw_ids(labels)
+        server.raw_ids(labels)
 
 
 def test_the_command(tmp_path, folders):
@@ -159,16 +160,16 @@ def test_the_command(tmp_path, folders):
 def test_predictions_of_other_classes_are_refused(tmp_path, folders, capsys):
     """Though there are as many, and all numbers are classes."""
     images, predictions = folders
-    found = submission.named_in(images, None)
-    labels = submission.LABELS["voc2012"]
+    found = archives.named_in(images, None)
+    labels = server.LABELS["voc2012"]
     turned = dataclasses.replace(labels, names=labels.names[::-1])
     (predictions / "labels.json").write_text(turned.to_json())
     with pytest.raises(ValueError, match='class 0 is "tvmonitor" in the predictions and "backgr'):
-        submission.write("voc2012", predictions, found, tmp_path / "a.tgz")
+        archives.write("voc2012", predictions, found, tmp_path / "a.tgz")
     assert not (tmp_path / "a.tgz").exists()
     (predictions / "labels.json").write_text(labels.to_json())
-    submission.write("voc2012", predictions, found, tmp_path / "a.tgz")
+    archives.write("voc2012", predictions, found, tmp_path / "a.tgz")
     assert "are taken for" not in capsys.readouterr().err
     (predictions / "labels.json").unlink()
-    submission.write("voc2012", predictions, found, tmp_path / "b.tgz")
+    archives.write("voc2012", predictions, found, tmp_path / "b.tgz")
     assert "are taken for those of voc2012" in capsys.readouterr().err

@@ -12,7 +12,7 @@ its model. Writes gridding.json and gridding.png.
 from absl import flags
 
 from experiments.analysis import chains, command, pictures
-from jaxseg import summary
+from jaxseg.inspection import summary
 
 _CHAIN = flags.DEFINE_multi_string(
     "chain", ["2,2,2", "1,2,3", "2,4,8", "1,2,4"], "Rates of 3x3 convolutions; may be repeated."

@@ -5,7 +5,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from jaxseg import summary
+from jaxseg.inspection import summary
 from jaxseg.inspection.layer_trace import Layer
 from jaxseg.types import Array
 

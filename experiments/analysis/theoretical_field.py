@@ -8,7 +8,7 @@ other programs and a picture. Writes theoretical_field.json and theoretical_fiel
 """
 
 from experiments.analysis import command, growth, pictures
-from jaxseg import summary
+from jaxseg.inspection import summary
 
 
 def _run() -> None:

@@ -12,7 +12,7 @@ of its model at --size. Writes valid_taps.json and valid_taps.png.
 from absl import flags
 
 from experiments.analysis import command, pictures, taps
-from jaxseg import summary
+from jaxseg.inspection import summary
 
 _MAP = flags.DEFINE_integer("map", 65, "Height and width of the figure's map.", 1)
 _LARGEST = flags.DEFINE_integer("largest", 100, "Largest rate of the figure.", 1)

@@ -130,8 +130,8 @@ def measure_time() -> dict[str, Any]:
 
 def _alone() -> None:
     """One image through the evaluation's program, or a training step, in this process."""
-    from jaxseg import summary
     from jaxseg.inference.infer import make_predictions
+    from jaxseg.training.step_memory import step_memory
 
     model = _network(_CLASSES)
     experiment = config.Experiment(
@@ -143,10 +143,10 @@ def _alone() -> None:
     scales = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
     several = dataclasses.replace(protocol, scales=scales, flip=True)
     if _ALONE.value == "compiled":
-        for name, part in summary.step_memory(experiment, _LARGE).items():
+        for name, part in step_memory(experiment, _LARGE).items():
             print(f"{name}: {part['peak'] / 2**20:.0f} MiB as compiled")
         experiment.eval = several
-        part = summary.step_memory(experiment, _LARGE)["eval step"]
+        part = step_memory(experiment, _LARGE)["eval step"]
         print(f"eval step, six scales: {part['peak'] / 2**20:.0f} MiB as compiled")
         return
     if _ALONE.value == "six scales":

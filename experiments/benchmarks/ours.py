@@ -16,6 +16,7 @@ from jaxseg import config
 from jaxseg.backbones import xception
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.inference.infer import at_output_stride
+from jaxseg.inspection.summary import summarize
 from jaxseg.layers.compute import Compute
 from jaxseg.models.compat import (
     smp_deeplab_v3,
@@ -27,7 +28,6 @@ from jaxseg.models.pspnet import PSPNet
 from jaxseg.models.segnet import SegNet
 from jaxseg.pixels import normalise
 from jaxseg.runtime import memory
-from jaxseg.summary import summarize
 from jaxseg.training import step
 from jaxseg.weights import load
 

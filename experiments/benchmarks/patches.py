@@ -19,7 +19,7 @@ import numpy as np
 from absl import app, flags
 
 from experiments.benchmarks import timing
-from jaxseg import summary
+from jaxseg.inspection import summary
 from jaxseg.models.patch_classifier import PatchClassifier, PatchNetwork, patches_of
 from jaxseg.types import Array, Outputs, Variables
 

@@ -17,7 +17,8 @@ from typing import Any
 from experiments.readme_tables import page
 from experiments.readme_tables.model_rows import Row, rows
 from experiments.readme_tables.page import RESULTS, ROOT
-from jaxseg import summary, whole_file
+from jaxseg import whole_file
+from jaxseg.inspection import summary
 
 CACHE = RESULTS / "models.json"
 SIZE = (513, 513)  # of the image whose multiply-adds are counted

@@ -105,6 +105,10 @@ class LabelSpec:
         table[: self.num_classes] = self.palette
         return table[label]
 
+    def png_palette(self) -> bytes:
+        """The colours of all 256 ids, as Pillow's `putpalette` takes them."""
+        return self.colour(np.arange(256, dtype=np.uint8)).tobytes()
+
     def to_json(self) -> str:
         """The spec as text; `from_json` reads it."""
         values = {

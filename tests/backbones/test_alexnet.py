@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import summary
 from jaxseg.backbones.alexnet import AlexNet
+from jaxseg.inspection import summary
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import summary
 from jaxseg.backbones.vgg import VGG, FullyConvolutional
+from jaxseg.inspection import summary
 from jaxseg.layers.norm import Norm
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxseg import summary
 from jaxseg.backbones import xception
 from jaxseg.backbones.xception import Xception, XceptionModule
+from jaxseg.inspection import summary
 from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.conv import Conv, DepthwiseConv, SeparableConv
 from jaxseg.layers.conv_norm import ConvNorm

@@ -61,15 +61,14 @@ def test_an_unknown_command_gets_one_line(name, words, capsys):
 # In a process of its own: other programs define flags of the same names.
 FLAGS_OF_MODES = """
 from absl import flags
-from jaxseg import main
-from jaxseg.cli import commands
+from jaxseg.cli import commands, mode_flags
 by_module = flags.FLAGS.flags_by_module_dict()
-modules = ("jaxseg.main", "jaxseg.data.readers.image_limit")
+modules = ("jaxseg.cli.mode_flags", "jaxseg.data.readers.image_limit")
 defined = {flag.name for module in modules for flag in by_module[module]}
-assert {"mode", *main.FLAGS} == defined, defined
-assert set(main.READ_BY) < set(main.FLAGS)
-assert set(main.USAGE) == set(commands.MODES)
-assert {mode for modes in main.READ_BY.values() for mode in modes} <= set(commands.MODES)
+assert {"mode", *mode_flags.FLAGS} == defined, defined
+assert set(mode_flags.READ_BY) < set(mode_flags.FLAGS)
+assert set(mode_flags.USAGE) == set(commands.MODES)
+assert {mode for modes in mode_flags.READ_BY.values() for mode in modes} <= set(commands.MODES)
 """
 
 

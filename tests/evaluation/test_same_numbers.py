@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg import config, predict
+from jaxseg import config
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.evaluation import split
-from jaxseg.inference import protocols
+from jaxseg.inference import image_files, protocols
 from jaxseg.types import IGNORE
 
 MEAN, STD, CROP = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0), (33, 41)
@@ -121,7 +121,7 @@ def evaluated(examples, protocol, variables):
 def counted(examples, protocol, variables, folder):
     """int64 [N, 3, 3] from the PNGs that a prediction of the files leaves."""
     output = folder.with_name(f"{folder.name}_out")
-    done = predict.run(
+    done = image_files.predict_files(
         variables,
         Context(),
         LABELS,

@@ -4,7 +4,7 @@ import pytest
 
 from experiments.ablation import ablation
 from experiments.bases import small
-from jaxseg import summary
+from jaxseg.inspection import summary
 
 
 def _to_each_side(experiment):

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from experiments.analysis import chains, energy, growth, pictures
-from jaxseg import summary
 from jaxseg.backbones.alexnet import AlexNet
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.vgg import VGG
+from jaxseg.inspection import summary
 from jaxseg.models.dilation import CONTEXT_8, Dilation, front_end_backbone
 from jaxseg.models.fcn import FCN
 from jaxseg.models.pspnet import PSPNet

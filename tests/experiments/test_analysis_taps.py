@@ -9,9 +9,8 @@ import pytest
 from experiments import quickstart
 from experiments.analysis import chains, pictures, taps
 from experiments.deeplab_v1 import voc
-from jaxseg import summary
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.inspection import valid_taps
+from jaxseg.inspection import summary, valid_taps
 from jaxseg.models.deeplab_v3 import DeepLabV3
 
 # Block 4 at rate 2 times the multi-grid (1, 2, 4); facts, DeepLab v3.

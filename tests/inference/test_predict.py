@@ -10,7 +10,7 @@ from PIL import Image
 from jaxseg import config, predict
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.readers import walk
-from jaxseg.inference import predictor
+from jaxseg.inference import image_files, predictor
 
 SPEC = LabelSpec(
     names=("red", "green", "blue"),
@@ -37,7 +37,7 @@ def _variables(gain=10.0):
 
 
 def _run(inputs, output, **options):
-    return predict.run(
+    return image_files.predict_files(
         _variables(),
         Strongest(),
         SPEC,
@@ -128,9 +128,9 @@ def test_broken_files_are_named_at_the_end_and_the_others_are_done(tmp_path, cap
     assert f"left out: {tmp_path / '._a.png'} has a name that begins with a dot; " in said
     assert f"{tmp_path / 'notes.txt'} is not an image by its suffix" in said
     assert f"{tmp_path / 'b.jpg'}: not an image of a known kind" in errors
-    assert predict.report(predict.Predictions(("a",), ()), tmp_path) == 0
+    assert predict.report(image_files.Predictions(("a",), ()), tmp_path) == 0
     lost = walk.LeftOut(tmp_path / "val", "is a link to x, which is missing", fault=True)
-    assert predict.report(predict.Predictions(("a",), (), {}, (lost,)), tmp_path) == 1
+    assert predict.report(image_files.Predictions(("a",), (), {}, (lost,)), tmp_path) == 1
 
 
 def test_files_of_one_name_are_both_written_and_it_is_said(tmp_path, capsys):
@@ -146,7 +146,7 @@ def test_scores_that_are_not_finite_stop_with_the_files_name(tmp_path):
     Image.fromarray(_image(20, 20)).save(tmp_path / "a.png")
     for save in (False, True):
         with pytest.raises(ValueError, match=r"a\.png: the model's scores are not finite"):
-            predict.run(
+            image_files.predict_files(
                 _variables(float("nan")),
                 Strongest(),
                 SPEC,
@@ -204,7 +204,7 @@ def test_a_model_of_other_classes_is_refused(tmp_path, save):
     Image.fromarray(_image(20, 20)).save(tmp_path / "a.png")
     spec = LabelSpec(("one", "two"), ((0, 0, 0), (1, 1, 1)), {0: 0, 1: 1})
     with pytest.raises(ValueError, match="predicts 3 classes"):
-        predict.run(
+        image_files.predict_files(
             _variables(),
             Strongest(),
             spec,

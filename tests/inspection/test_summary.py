@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import config, summary
+from jaxseg import config
+from jaxseg import summary as mode
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
+from jaxseg.inspection import summary
 from jaxseg.layers.compute import PLAIN, Compute
 from jaxseg.layers.conv import conv
 from jaxseg.layers.mirror import mirrored
@@ -19,6 +21,7 @@ from jaxseg.layers.resize import resize_bilinear, resize_nearest
 from jaxseg.models.deeplab_v3 import DeepLabV3
 from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus
 from jaxseg.models.pspnet import PSPNet, pspnet_backbone
+from jaxseg.training.step_memory import step_memory
 
 
 class Net(nn.Module):
@@ -257,17 +260,17 @@ def test_describe_tells_of_both_strides_and_of_memory():
         data=config.Data(batch_size=2),
         eval=config.Eval(batch_size=3, scales=(0.5, 1.0), flip=True),
     )
-    found = summary.step_memory(experiment, (33, 33))
+    found = step_memory(experiment, (33, 33))
     weights = 4 * (3 * 3 * 3 * 4 + 3 * 3 * 4 * 4)
     batch = 2 * 33 * 33 * 4  # images and labels
     assert found["train step"]["arguments"] >= 2 * weights + batch  # parameters and momentum
     assert found["eval step"]["arguments"] >= weights + 3 * 33 * 33 * 3
     assert all(part["peak"] >= part["arguments"] for part in found.values())
-    text = summary.describe(experiment, (33, 33), memory=True)
+    text = mode.describe(experiment, (33, 33), memory=True)
     for words in ("train step, batch 2: ", "eval step, batch 3: ", "MiB a device"):
         assert words in text
     with pytest.raises(ValueError, match="--size=33 must be height,width"):
-        summary.describe(experiment, (33,))
+        mode.describe(experiment, (33,))
 
 
 @pytest.mark.parametrize("scales", [(1.0,), (1.0, 1.75)])
@@ -280,7 +283,7 @@ def test_an_evaluation_holds_less_than_a_training_step(scales):
         data=config.Data(batch_size=1),
         eval=config.Eval(batch_size=1, scales=scales, flip=len(scales) > 1),
     )
-    found = summary.step_memory(experiment, (257, 321))
+    found = step_memory(experiment, (257, 321))
     one_map = 4 * 257 * 321 * 150
     assert found["train step"]["temporary"] > one_map
     assert found["eval step"]["temporary"] < (1.5 if len(scales) > 1 else 0.6) * one_map
@@ -290,7 +293,7 @@ def test_an_evaluation_holds_less_than_a_training_step(scales):
 def test_describe_tells_the_cost_at_the_stride_of_evaluation():
     model = DeepLabV3(3, ResNet(depth=18, width=4, output_stride=16), aspp_features=8)
     experiment = config.Experiment(model=model, eval=config.Eval(output_stride=8))
-    text = summary.describe(experiment, (33, 33))
+    text = mode.describe(experiment, (33, 33))
     dense = DeepLabV3(3, ResNet(depth=18, width=4, output_stride=8), aspp_features=8)
     cost = summary.count(summary.summarize(dense, (33, 33)).multiply_adds)
     assert text.endswith(f"evaluated at output stride 8: {cost}")

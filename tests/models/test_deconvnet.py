@@ -10,7 +10,7 @@ import pytest
 from flax import traverse_util
 
 from experiments.deconvnet import camvid
-from jaxseg import summary
+from jaxseg.inspection import summary
 from jaxseg.layers.compute import PLAIN, Compute
 from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.layers.upsample import Upsample

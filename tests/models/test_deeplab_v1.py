@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import summary
+from jaxseg.inspection import summary
 from jaxseg.layers.compute import PLAIN
 from jaxseg.models.deeplab_v1 import (
     DIRECT,

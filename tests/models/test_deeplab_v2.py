@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.deeplab_v2 import resnet_voc
-from jaxseg import summary
+from jaxseg.inspection import summary
 from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.conv import Conv
 from jaxseg.models.deeplab_v1 import large_fov_backbone

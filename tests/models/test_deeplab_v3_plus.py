@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxseg import summary
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import MIDDLE, Xception
 from jaxseg.inference.infer import at_output_stride
+from jaxseg.inspection import summary
 from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.conv import Conv, SeparableConv
 from jaxseg.models.deeplab_v3 import DeepLabV3

@@ -9,8 +9,8 @@ import pytest
 
 from experiments.dilation import camvid
 from experiments.dilation import cityscapes as dilation10_cityscapes
-from jaxseg import summary
 from jaxseg.checks import experiment as checks
+from jaxseg.inspection import summary
 from jaxseg.layers.compute import PLAIN
 from jaxseg.models.dilation import (
     CONTEXT_7,

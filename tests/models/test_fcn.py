@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from jaxseg import summary
 from jaxseg.backbones.alexnet import AlexNet
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.vgg import VGG
+from jaxseg.inspection import summary
 from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.conv_transpose import bilinear_init, bilinear_taps
 from jaxseg.layers.grid import Grid

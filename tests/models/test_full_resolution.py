@@ -1,7 +1,7 @@
 """The full-resolution stack: what it costs and sees, beside a network that strides."""
 
-from jaxseg import summary
 from jaxseg.backbones.vgg import VGG
+from jaxseg.inspection import summary
 from jaxseg.models.fcn import FCN
 from jaxseg.models.full_resolution import FullResolution
 

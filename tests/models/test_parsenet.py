@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import summary
 from jaxseg.backbones.vgg import VGG
+from jaxseg.inspection import summary
 from jaxseg.layers.compute import PLAIN
 from jaxseg.models.parsenet import MAPS, L2Norm, ParseNet, parsenet_fcn, parsenet_large_fov
 from tests.helpers.variables import random_variables, shapes_of

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg import summary
+from jaxseg.inspection import summary
 from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.norm import Norm
 from jaxseg.models.patch_classifier import PatchClassifier, PatchNetwork, patches_of

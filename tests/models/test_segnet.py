@@ -10,8 +10,8 @@ import pytest
 from flax import traverse_util
 
 from experiments.segnet import camvid as segnet_camvid
-from jaxseg import summary
 from jaxseg.data.builders import camvid
+from jaxseg.inspection import summary
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.norm import Norm, NormLayer
 from jaxseg.layers.upsample import KINDS, Upsample

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.segnet import basic_camvid, camvid
-from jaxseg import summary
+from jaxseg.inspection import summary
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.lrn import local_response_norm
 from jaxseg.layers.upsample import Upsample

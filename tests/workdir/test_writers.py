@@ -14,8 +14,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from experiments.ablation import job_folder, output
-from jaxseg import config, predict, report, submission, whole_file
+from jaxseg import config, report, whole_file
 from jaxseg.data.readers import photos
+from jaxseg.evaluation import archive
+from jaxseg.inference import label_files
 from jaxseg.models.unet import UNet
 from jaxseg.workdir import checkpoint, converted, environment, log
 from tests.helpers.programs import tiny
@@ -80,7 +82,7 @@ def _record():
 def _prediction(folder):
     label = np.zeros((4, 5), np.uint8)
     image = np.zeros((4, 5, 3), np.uint8)
-    predict._write(folder, "sub/name", image, label, np.zeros((4, 5, 3), np.float32), LABELS)
+    label_files.write(folder, "sub/name", image, label, np.zeros((4, 5, 3), np.float32), LABELS)
 
 
 def _submission(folder):
@@ -89,7 +91,7 @@ def _submission(folder):
     Image.new("RGB", (5, 4)).save(folder / "images" / "a.png")
     Image.new("L", (5, 4)).save(folder / "predictions" / "labels" / "a.png")
     found = photos.find([folder / "images"]).photos
-    submission.write("voc2012", folder / "predictions", found, folder / "out.tgz")
+    archive.write("voc2012", folder / "predictions", found, folder / "out.tgz")
 
 
 def _evaluation(folder):

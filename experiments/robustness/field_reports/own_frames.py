@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from experiments.robustness.field_reports.situation import Seen, Situation, check, right
-from jaxseg import config, predict
+from jaxseg import config
 from jaxseg.data.frames import Framing
 from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.evaluation import split
-from jaxseg.inference import predictor
+from jaxseg.inference import image_files, predictor
 from jaxseg.types import Variables
 
 _LABELS = LabelSpec(("ground", "red", "blue"), voc_palette(3), {0: 0, 1: 1, 2: 2})
@@ -94,7 +94,7 @@ def _predicted_files(folder: pathlib.Path) -> Seen:
     examples = _examples(_SIZES)
     for example in examples:
         Image.fromarray(example["image"]).save(folder / f"{example['name']}.png")
-    predict.run(
+    image_files.predict_files(
         _variables(),
         _Context(),
         _LABELS,

@@ -9,11 +9,11 @@ import sys
 
 from jaxseg import main
 from jaxseg.checks import experiment as checks
-from jaxseg.cli import command_line
+from jaxseg.cli import command_line, mode_flags
 
 if __name__ == "__main__":
     rest = command_line.parse(sys.argv)
     if len(rest) > 1:
         sys.exit(f"{rest[1]!r} is not a flag")
-    faults, _ = checks.examine(main._experiment(), main._MODE.value)
-    sys.exit("\n".join(main._strangers() + faults) or None)
+    faults, _ = checks.examine(main._experiment(), mode_flags.MODE.value)
+    sys.exit("\n".join(mode_flags.strangers() + faults) or None)

@@ -1,0 +1,101 @@
+"""Predicts image files and folders of them, one image after the other."""
+
+import dataclasses
+import pathlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import flax.linen as nn
+import jax
+
+from jaxseg import config, whole_file
+from jaxseg.data.frames import Framing
+from jaxseg.data.labels import LabelSpec
+from jaxseg.data.readers import photos, walk
+from jaxseg.inference import label_files
+from jaxseg.inference.predictor import make_predictor
+from jaxseg.pixels import Normalisation
+from jaxseg.progress import over
+from jaxseg.types import Variables
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """What came of a call.
+
+    Attributes:
+      written: the names written.
+      refused: the files that were refused, with the reason.
+      frames: that were compiled -> images.
+      left_out: what the folders hold besides images.
+    """
+
+    written: tuple[str, ...]
+    refused: tuple[tuple[pathlib.Path, str], ...]
+    frames: Mapping[tuple[int, int], int] = dataclasses.field(default_factory=dict)
+    left_out: tuple[walk.LeftOut, ...] = ()
+
+
+def predict_files(
+    variables: Variables,
+    model: nn.Module,
+    labels: LabelSpec,
+    inputs: Sequence[str | pathlib.Path],
+    output: pathlib.Path,
+    protocol: config.Eval,
+    normalisation: Normalisation,
+    *,
+    crop: tuple[int, int],
+    save_probabilities: bool = False,
+    progress: bool = True,
+) -> Predictions:
+    """Predicts every image of `inputs`; one that cannot be read does not stop the others.
+
+    Args:
+      variables: {"params", "batch_stats"} of `model`.
+      model: gives "logits" [B, H, W, K].
+      labels: names and colours of the K classes.
+      inputs: image files, or folders searched in depth.
+      output: the folder to write to, made if missing.
+      protocol: output stride, scales, flip and sliding window. Each image is padded to its own
+        frame (`data.frames`) below and to the right, with the mean colour, as in an evaluation.
+      normalisation: of the pixels.
+      crop: (height, width) of the crops that the model was trained on.
+      save_probabilities: write them as well.
+      progress: show a bar with rate and remaining time.
+
+    Raises:
+      FileNotFoundError: an input does not exist.
+      ValueError: there is no image in the inputs; the model has another number of classes, or its
+        scores on an image are not finite.
+    """
+    found, left_out = photos.find(inputs, without=output)
+    whole_file.sweep(output, deep=True)
+    for photo in found:
+        if photo.renamed:
+            print(f"{photo.file}: another image has its name; written as {photo.name}.png")
+    framing = Framing(protocol.size, crop)
+    predict = make_predictor(
+        model, labels, protocol, normalisation, framing, with_probabilities=save_probabilities
+    )
+    variables = jax.device_put(variables)
+    written: list[str] = []
+    frames: Counter[tuple[int, int]] = Counter()  # see `data.frames`
+    refused: list[tuple[pathlib.Path, str]] = []
+    for photo in over(found, "predict", hidden=not progress):
+        try:
+            image = photos.read(photo.file)
+        except ValueError as error:
+            refused.append((photo.file, str(error)))
+            continue
+        try:
+            label, probabilities = predict(variables, image)
+        except (MemoryError, RuntimeError) as error:
+            refused.append((photo.file, str(error)))
+            continue
+        except ValueError as error:
+            raise ValueError(f"{photo.file}: {error}") from error
+        label_files.write(output, photo.name, image, label, probabilities, labels)
+        written.append(photo.name)
+        frames[framing.of(image.shape[:2])] += 1
+    return Predictions(tuple(written), tuple(refused), frames, tuple(left_out))
