@@ -114,7 +114,7 @@ def _columns(lines: Sequence[Sequence[str]]) -> list[int]:
 
 def short(record: Mapping[str, Any]) -> str:
     """The table as markdown without the columns of memory and speed."""
-    return _tabulated(record, "github", leave_out=("training memory, MB", "images/s"))
+    return _tabulated(record, "pipe", leave_out=("training memory, MB", "images/s"))
 
 
 def _tabulated(record: Mapping[str, Any], style: str, leave_out: Sequence[str] = ()) -> str:
@@ -122,7 +122,7 @@ def _tabulated(record: Mapping[str, Any], style: str, leave_out: Sequence[str] =
     kept = [k for k in _columns(lines) if _HEADS[k] not in leave_out]
     heads = [_HEADS[k].strip() for k in kept]
     align = ["left", *["right"] * (len(kept) - 1)]
-    written = escape.markdown if style == "github" else escape.plain  # tabulate does the rest
+    written = escape.markdown if style == "pipe" else escape.plain  # tabulate does the rest
     body = [[written(line[k]) for k in kept] for line in lines]
     return tabulate.tabulate(
         body, heads, tablefmt=style, colalign=align, disable_numparse=True, missingval=""
@@ -133,7 +133,7 @@ def markdown(record: Mapping[str, Any]) -> str:
     """Title, table, what the columns are, and the sentence on agreement."""
     parts = [
         f"**{escape.markdown(record['title'])}** ({record['size']})",
-        _tabulated(record, "github"),
+        _tabulated(record, "pipe"),
         record["agreement"],
         note(record),
         *map(escape.markdown, missing(record)),

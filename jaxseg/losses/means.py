@@ -88,7 +88,7 @@ def valid_pixels(valid: Bool[ArrayLike, "..."]) -> Int32[Array, ""]:
 def hardest_mean(per_pixel: Float[ArrayLike, "b h w"], share: float) -> Float[Array, ""]:
     """The mean over the pixels with the highest losses of the batch ("OHEM", top-k).
 
-    The k = share * B*H*W highest losses, void pixels counted in k, divided by how many of these are
+    The k = share * B H W highest losses, void pixels counted in k, divided by how many of these are
     not 0: the rule of the released DeepLab code (train_utils.py, top_k_percent_pixels), whose idea
     is that of Shrivastava et al. (arXiv 1604.03540). Its annealing of the share is not built.
 

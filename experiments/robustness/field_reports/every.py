@@ -54,6 +54,11 @@ def cell(text: str) -> str:
     return escaped.replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _breakable(test: str) -> str:
+    """A test's name as code that a narrow column may break after "::" and "_"."""
+    return f"<code>{test.replace('::', '::<wbr>').replace('_', '_<wbr>')}</code>"
+
+
 def page(rows: Sequence[dict[str, Any]]) -> str:
     """The outcomes in Markdown, a table for each subject.
 
@@ -69,7 +74,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
             name = row["name"] + (f" ({row['source']})" if row["source"] else "")
             now = f"{row['outcome']}: {row['text']}"
             cells = " | ".join(map(cell, (name, row["before"], now)))
-            lines.append(f"| {cells} | `{row['test'].removeprefix('tests/')}` |")
+            lines.append(f"| {cells} | {_breakable(row['test'].removeprefix('tests/'))} |")
         if len(lines) > 2:
             parts.append(f"## {letter}. {subject}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
