@@ -46,8 +46,8 @@ class Data:
     name: str = "shapes"  # a builder of jaxseg/data/builders; "folder/NAME" for your own
     data_dir: str = "data"  # prepared sets (array_record), as written by jaxseg.data.prepare
     manual_dir: str = ""  # published files, for the sets that are prepared from them
-    train_split: str = "train"
-    eval_split: str = "val"
+    train_split: str = "train"  # of the data set: what is trained on
+    eval_split: str = "val"  # of the data set: what is evaluated
     batch_size: int = 16  # global, over all devices and processes
     crop_size: tuple[int, int] = (513, 513)  # (height, width)
     augment: Augment = dataclasses.field(default_factory=Augment)
@@ -67,10 +67,10 @@ class Loss:
     is wrong for the other by the pixels of an image.
     """
 
-    cross_entropy: float = 1.0
-    focal: float = 0.0
-    dice: float = 0.0
-    lovasz: float = 0.0
+    cross_entropy: float = 1.0  # weight of the cross-entropy
+    focal: float = 0.0  # weight of the focal loss
+    dice: float = 0.0  # weight of the soft Dice loss
+    lovasz: float = 0.0  # weight of the Lovasz-softmax loss
     coarse: float = 0.0  # of the cross-entropies summed over all coarse_logits of the model
     aux_weight: float = 0.4  # of the cross-entropy on aux_logits, for models that have them
     presence: float = 0.2  # of the SE-loss on presence_logits, for models that have them
@@ -79,6 +79,7 @@ class Loss:
     hardest: float = 1.0  # share of the pixels that cross-entropy counts, those with the most of it
     boundary: float = 0.0  # w0 of U-Net's weight map, which adds to the class weights; 0: no map
     boundary_sigma: float = 5.0  # pixels
+    # the larger, the less a pixel counts that is already right; 0: cross-entropy
     focal_gamma: float = 2.0
     dice_squared: bool = False  # squares in the denominator
     dice_per_class: bool = True  # the mean over classes, else one coefficient of all together
@@ -91,15 +92,15 @@ class Optim:
     """Optimiser and schedule (on optax)."""
 
     name: str = "sgd"  # sgd (momentum) or adamw
-    learning_rate: float = 0.007
+    learning_rate: float = 0.007  # the highest, reached at the end of the warm-up
     schedule: str = "poly"  # poly, step or constant
     power: float = 0.9  # of poly: (1 - step / steps) ** power
-    end_learning_rate: float = 0.0
+    end_learning_rate: float = 0.0  # of poly: the rate after the last step
     decay_steps: tuple[int, ...] = ()  # of step: where the rate is multiplied by decay_factor
-    decay_factor: float = 0.1
-    warmup_steps: int = 0
-    momentum: float = 0.9
-    nesterov: bool = False
+    decay_factor: float = 0.1  # of step: what the rate is multiplied by at each of decay_steps
+    warmup_steps: int = 0  # in which the rate rises to learning_rate; 0: no warm-up
+    momentum: float = 0.9  # of sgd; b1 of adamw
+    nesterov: bool = False  # Nesterov's momentum, of sgd
     b2: float = 0.999  # of adamw; its b1 is momentum
     weight_decay: float = 1e-4  # of the kinds of parameters in `decayed`
     # "kernels", "depthwise" (kernels), "biases", a norm's "scales" and "shifts", "others"; or "all"
@@ -112,11 +113,11 @@ class Optim:
 class Train:
     """The loop."""
 
-    steps: int = 30_000
-    seed: int = 0
-    log_every: int = 50
+    steps: int = 30_000  # updates of the parameters
+    seed: int = 0  # of initialisation, order, augmentation and dropout
+    log_every: int = 50  # steps between two lines of the log
     eval_every: int = 1_000  # 0: only at the end
-    checkpoint_every: int = 1_000
+    checkpoint_every: int = 1_000  # steps between two checkpoints; the last step has one too
     keep: int = 3  # checkpoints kept
     accumulate: int = 1  # micro-batches a step
     ema_decay: float = 0.0  # 0: no average of the parameters is kept
@@ -133,11 +134,12 @@ class Train:
 class Eval:
     """The protocol of evaluation and prediction."""
 
-    batch_size: int = 8
+    batch_size: int = 8  # global, over all devices and processes
     size: tuple[int, int] = (0, 0)  # images are padded to this; (0, 0): the largest of the split
     output_stride: int = 0  # 0: that of training
+    # at which the network sees each image; what is averaged: fusion
     scales: tuple[float, ...] = (1.0,)
-    flip: bool = False
+    flip: bool = False  # each view is predicted mirrored as well
     rotations: int = 1  # views rotated by multiples of 360 / rotations degrees
     # What is averaged over views: "probabilities"; "logits": the softmax of the logits' sum of a
     # view and its mirror image (PSPNet); "exp": exp of that sum (EncNet). "max": the highest logits
@@ -146,7 +148,7 @@ class Eval:
     long_side: int = 0  # that each image is brought to, times the scale; 0: the frame is scaled
     short_side: int = 0  # images whose shorter side is below this are enlarged to it, likewise
     sliding: bool = False  # crops of crop_size instead of whole images
-    crop_size: tuple[int, int] = (513, 513)
+    crop_size: tuple[int, int] = (513, 513)  # (height, width) of the crops of sliding
     stride: float = 2 / 3  # of the sliding window, as a share of what is kept of a crop
     margin: int = 0  # pixels around each crop, or image, that are seen and not kept
     border: str = "mean"  # beyond the image: the mean colour, or "mirror"
@@ -164,7 +166,7 @@ class Eval:
 class Experiment:
     """Everything that decides the outcome of a run."""
 
-    model: nn.Module
+    model: nn.Module  # the network: a module of jaxseg.models
     data: Data = dataclasses.field(default_factory=Data)
     loss: Loss = dataclasses.field(default_factory=Loss)
     optim: Optim = dataclasses.field(default_factory=Optim)

@@ -83,7 +83,7 @@ def _section(title: str, cls: type, level: int) -> str:
     about = (inspect.getdoc(cls) or "").partition("\n")[0]
     said = fields.meanings(cls)
     rows = [
-        f"| `{field.name}` | {_default(field)} | {_cell(said.get(field.name, ''))} |"
+        f"| `{field.name}` | {_default(field)} | {_cell(said.get(field.name) or _of_part(field))} |"
         for field in config.fields_of(cls)
     ]
     table = "\n".join(["| field | default | |", "| --- | --- | --- |", *rows])
@@ -100,9 +100,17 @@ def _default(field: dataclasses.Field) -> str:
     value = _value(field)
     if value is dataclasses.MISSING:
         return "required"
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return f"{type(value).__name__}, below"
     return f"`{_cell(getattr(value, '__name__', repr(value)))}`"
+
+
+def _of_part(field: dataclasses.Field) -> str:
+    """What the class of a part says of itself; "" for a field that is not a part."""
+    value = _value(field)
+    return (
+        (inspect.getdoc(value) or "").partition("\n")[0] if dataclasses.is_dataclass(value) else ""
+    )
 
 
 def _parts_of(cls: type) -> Iterator[type]:

@@ -49,11 +49,11 @@ def scaled_channels(channels: float, divisible_by: int) -> int:
 class InvertedResidual(nn.Module):
     """1x1 expansion, 3x3 depthwise, linear 1x1 projection (Figure 3b and section 3.3)."""
 
-    features: int
+    features: int  # channels that it gives
     expanded: int  # equal to the input's channels: no expansion
-    stride: int = 1
-    rate: int = 1
-    residual: bool = False
+    stride: int = 1  # of the depthwise convolution
+    rate: int = 1  # of the depthwise convolution
+    residual: bool = False  # the input is added to the output
     norm: Norm = NORM
     compute: Compute = Compute()
 
@@ -93,7 +93,7 @@ class MobileNetV2(nn.Module):
     """
 
     width: float = 1.0  # the paper's width multiplier
-    output_stride: int = 16
+    output_stride: int = 16  # 1, 2, 4, 8, 16 or 32
     divisible_by: int = 8  # scaled channels are a multiple of this
     norm: Norm = NORM
     compute: Compute = Compute()

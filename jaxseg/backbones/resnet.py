@@ -58,10 +58,10 @@ class Unit(NamedTuple):
 class BasicUnit(nn.Module):
     """Two 3x3 convolutions beside the shortcut (He et al., Figure 5, left)."""
 
-    features: int
-    strides: tuple[int, int]
-    rates: tuple[int, int]
-    conv_norm: Callable[..., ConvNorm]
+    features: int  # channels that it gives
+    strides: tuple[int, int]  # of its two convolutions
+    rates: tuple[int, int]  # of its two convolutions
+    conv_norm: Callable[..., ConvNorm]  # makes its convolutions, each with a norm
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
@@ -76,10 +76,10 @@ class BasicUnit(nn.Module):
 class BottleneckUnit(nn.Module):
     """1x1, 3x3 and a 1x1 convolution to 4 features beside the shortcut (Figure 5, right)."""
 
-    features: int
-    strides: tuple[int, int]
-    rates: tuple[int, int]
-    conv_norm: Callable[..., ConvNorm]
+    features: int  # channels of the first two convolutions; the third has four times as many
+    strides: tuple[int, int]  # of the first two convolutions
+    rates: tuple[int, int]  # of the first two convolutions; only the 3x3 uses its own
+    conv_norm: Callable[..., ConvNorm]  # makes its convolutions, each with a norm
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:

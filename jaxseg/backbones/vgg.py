@@ -50,8 +50,8 @@ class VGG(nn.Module):
     width: int = 64  # features of stage 1; the paper's is 64
     image_padding: int = 1  # zeros around the image, before conv1_1; 100 in FCN
     padding: bool = True  # False: no convolution pads, conv1_1 neither
-    pool_windows: tuple[int, ...] = (2, 2, 2, 2, 2)
-    pool_paddings: tuple[int, ...] = (0, 0, 0, 0, 0)
+    pool_windows: tuple[int, ...] = (2, 2, 2, 2, 2)  # of the five poolings
+    pool_paddings: tuple[int, ...] = (0, 0, 0, 0, 0)  # zeros around the input of each pooling
     atrous_pools: bool = True  # False: poolings whose stride is left out are left out themselves
     places: bool = False  # keep where each maximum lay; for windows of 2 without padding
     use_bias: bool = True  # of convolutions
@@ -155,11 +155,11 @@ class FullyConvolutional(nn.Module):
     rates 4 or 8, kernel 3 with 1024 features and rate 12, LargeFOV (DeepLab v2, Table 1).
     """
 
-    features: int = 4096
-    kernel_size: int = 7
+    features: int = 4096  # of fc6 and fc7
+    kernel_size: int = 7  # of fc6
     rate: int = 1  # of the map as it is
     padding: int | None = None  # zeros on each side; None: rate (kernel - 1) / 2
-    dropout: float = 0.5
+    dropout: float = 0.5  # after fc6 and fc7
     compute: Compute = Compute()
 
     @nn.compact

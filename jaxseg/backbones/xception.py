@@ -64,13 +64,14 @@ class XceptionModule(nn.Module):
     The skip is a 1x1 convolution with norm ("conv"), the input ("sum") or not there ("none").
     """
 
-    features: tuple[int, int, int]
-    stride: int = 1
-    rates: tuple[int, int, int] = (1, 1, 1)
-    skip: str = "conv"
+    features: tuple[int, int, int]  # channels of the three separable convolutions
+    stride: int = 1  # of the third one, and of the skip
+    rates: tuple[int, int, int] = (1, 1, 1)  # of the three separable convolutions
+    skip: str = "conv"  # "conv", "sum" or "none"
+    # ReLU after both halves of a separable convolution, else before it
     activate_inside: bool = False
-    separable_conv: Callable[..., nn.Module] = SeparableConv
-    conv_norm: Callable[..., nn.Module] = ConvNorm
+    separable_conv: Callable[..., nn.Module] = SeparableConv  # makes its separable convolutions
+    conv_norm: Callable[..., nn.Module] = ConvNorm  # makes the skip's convolution
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:

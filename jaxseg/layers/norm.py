@@ -20,7 +20,7 @@ class Norm:
     """
 
     kind: str = "batch"  # or "frozen", "group", "none"; see `NormLayer`
-    epsilon: float = 1e-5
+    epsilon: float = 1e-5  # added to the variance
     decay: float = 0.9  # of the running statistics; torch's momentum is 1 - decay
     groups: int = 32  # number of channel groups, for "group"
     bias_init: float = 0.0  # the initial value of each bias

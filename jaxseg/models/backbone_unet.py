@@ -25,11 +25,11 @@ class BackboneUNet(nn.Module):
     steps go on to the size of the image.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     backbone: nn.Module  # of jaxseg.backbones
     skips: tuple[str, ...] = ("stage3", "stage2", "stage1", "stem")  # end points, coarse to fine
     step_features: tuple[int, ...] = (256, 128, 64, 32, 16)  # of each step
-    classifier_kernel_size: int = 3
+    classifier_kernel_size: int = 3  # of the last convolution, which scores
     norm: Norm = Norm()
     compute: Compute = Compute()
 
@@ -90,7 +90,7 @@ class BackboneUNet(nn.Module):
 class UpConv(nn.Module):
     """A 3x3 convolution of two maps side by side, the first upsampled twice or not."""
 
-    features: int
+    features: int  # channels that it gives
     compute: Compute = Compute()
 
     @nn.compact

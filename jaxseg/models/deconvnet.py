@@ -38,7 +38,7 @@ class DeconvNet(nn.Module):
     training set, which the release folds into scale and bias.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     depth: int = 16  # of the VGG
     width: int = 64  # features of stage 1
     fc_features: int = 4096  # of fc6 and fc7

@@ -52,10 +52,10 @@ def small_window_backbone() -> VGG:
 class DirectPath(nn.Module):
     """Scores from an early map: 3x3, 1x1 and the classifier (section 4.3)."""
 
-    num_classes: int
-    features: int = 128
-    dropout: float = 0.5
-    second_init: nn.initializers.Initializer = direct_init
+    num_classes: int  # classes that are scored
+    features: int = 128  # channels of its two convolutions
+    dropout: float = 0.5  # after each of them
+    second_init: nn.initializers.Initializer = direct_init  # of the 1x1 convolution's kernel
     compute: Compute = Compute()
 
     @nn.compact
@@ -84,13 +84,13 @@ class DeepLabV1(nn.Module):
     map away from where its pixels lie. (The released 2x2 net cuts 7 and 8 pixels off instead.)
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     backbone: nn.Module  # a `VGG`; holds the output stride
     kernel_size: int = 3  # of fc6
     rate: int = 12  # of fc6, stated at output stride 8, scaled to the actual
     head_features: int = 1024  # of fc6 and fc7
     average_pool: bool = True  # pool5a, 3x3 before fc6
-    dropout: float = 0.5
+    dropout: float = 0.5  # after fc6 and fc7, and in the direct paths
     msc_features: int = 0  # of each direct path, 128 in the paper; 0: no MSc
     compute: Compute = Compute()
 

@@ -62,10 +62,10 @@ def scaled_side(side: int, scale: float) -> int:
 class SummedASPP(nn.Module):
     """Scores of one map, the sum of those of branches at several rates (Figure 7b)."""
 
-    num_classes: int
+    num_classes: int  # classes that are scored
     rates: tuple[int, ...]  # of the map as it is; none: one branch with a kernel of 1x1
     features: int = 0  # of each branch's fc6 and fc7; 0: the branch is its classifier
-    dropout: float = 0.5
+    dropout: float = 0.5  # after fc6 and fc7 of each branch
     compute: Compute = Compute()
 
     @nn.compact
@@ -102,11 +102,11 @@ class DeepLabV2(nn.Module):
     scales 0.75 and 0.5 as well, one of 32 k + 1. Else corners are put on corners.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     backbone: nn.Module  # a `VGG` or `ResNet`; holds the output stride
     atrous_rates: tuple[int, ...] = ASPP_L  # stated at output stride 8, scaled to the actual
     head_features: int = 0  # 1024 on VGG-16
-    scales: tuple[float, ...] = (1.0,)
+    scales: tuple[float, ...] = (1.0,)  # of the image; the highest score of them is taken
     dropout: float = 0.5  # after fc6 and fc7
     resize_convention: str = "align_corners"  # see jaxseg/sampling.py
     compute: Compute = Compute()

@@ -31,17 +31,18 @@ class DeepLabV3(nn.Module):
     a map of the training crop's size, which is the same for images of that size.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     backbone: nn.Module  # of jaxseg.backbones; holds output stride, multi-grid, extra blocks
     aspp: bool = True  # False: the cascade, without dropout
     atrous_rates: tuple[int, ...] = (6, 12, 18)  # stated at output stride 16, scaled to the actual
-    image_pooling: bool = True
-    aspp_features: int = 256
-    aspp_separable: bool = False
+    image_pooling: bool = True  # ASPP's branch that averages over the whole image
+    aspp_features: int = 256  # channels of each branch of ASPP, and of their projection
+    aspp_separable: bool = False  # ASPP's 3x3 convolutions are depthwise separable
     extra_convs: int = 0  # 3x3 between ASPP and classifier: one in torchvision and smp
     dropout: float = 0.1  # after ASPP's projection
     aux_features: int = 0  # of an FCN head on stage 3 (torchvision's); 0: no head, as in the paper
-    aux_dropout: float = 0.1
+    aux_dropout: float = 0.1  # before the classifier of the auxiliary head
+    # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
     resize_convention: str = "align_corners"
     norm: Norm = Norm(decay=0.9997)  # the backbone has its own
     compute: Compute = Compute()

@@ -74,22 +74,23 @@ class Decoder:
     middle_levels: tuple[str, ...] = ()  # end points decoded before `low_level`, coarsest first
     low_level_features: int = 48  # Table 1; of each level
     features: int = 256  # Table 2, as the next two; of each level
-    convs: int = 2
-    kernel_size: int = 3
+    convs: int = 2  # convolutions after the concatenation
+    kernel_size: int = 3  # of these convolutions
 
 
 class DeepLabV3Plus(nn.Module):
     """Figure 2; the backbone's output stride is the encoder's."""
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     backbone: nn.Module  # of jaxseg.backbones
     atrous_rates: tuple[int, ...] = (6, 12, 18)  # stated at output stride 16, scaled to the actual
-    image_pooling: bool = True
-    aspp_features: int = 256
+    image_pooling: bool = True  # ASPP's branch that averages over the whole image
+    aspp_features: int = 256  # channels of each branch of ASPP, and of their projection
     separable: Separable = Separable()
     extra_convs: int = 0  # 3x3 between ASPP and decoder: one in smp
     dropout: float = 0.1  # after ASPP's projection
     decoder: Decoder = Decoder()
+    # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
     resize_convention: str = "align_corners"
     norm: Norm = Norm(decay=0.9997)  # the backbone has its own
     compute: Compute = Compute()

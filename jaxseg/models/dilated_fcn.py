@@ -26,12 +26,13 @@ class DilatedFCN(nn.Module):
     code and torchvision's networks have it.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     backbone: nn.Module  # `encnet.encnet_backbone`, or another with a "stage3"
     head_features: int = 512  # a quarter of the map's channels
-    dropout: float = 0.1
+    dropout: float = 0.1  # before the classifier
     aux_features: int = 256  # likewise, of stage 3; 0: no auxiliary head
-    aux_dropout: float = 0.1
+    aux_dropout: float = 0.1  # before the classifier of the auxiliary head
+    # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
     resize_convention: str = "align_corners"
     norm: Norm = Norm()
     compute: Compute = Compute()

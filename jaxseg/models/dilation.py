@@ -68,12 +68,12 @@ class ContextModule(nn.Module):
     negative scores to 0, and max(score, 0) goes through all layers after it as it is.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored
     rates: tuple[int, ...]  # of the map as it is
     widths: tuple[int, ...] = ()  # as multiples of the classes; (): all 1, Basic
     pad_first: bool = False  # all zeros around the first layer; else each pads by its rate
     start: str = "identity"  # or "random", with which the paper could not train it
-    noise: float = 0.01
+    noise: float = 0.01  # deviation of the noise around the identity, or of the random start
     compute: Compute = Compute()
 
     @nn.compact
@@ -131,17 +131,21 @@ class Dilation(nn.Module):
     margin is 0. The paper's front end is what does not.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     backbone: nn.Module  # `front_end_backbone()`; holds the output stride
     context_rates: tuple[int, ...] = ()  # stated at output stride 8, scaled; (): the front end
+    # channels of the context module's layers, in multiples of the classes; (): all 1
     context_widths: tuple[int, ...] = ()
+    # all zeros around the context module's first layer; else each pads by its rate
     pad_first: bool = False
-    context_start: str = "identity"
-    context_noise: float = 0.01
+    context_start: str = "identity"  # of the context module: "identity" or "random"
+    context_noise: float = 0.01  # deviation around this start
+    # "probabilities" or "deconvolution": what is brought to the image's size, see above
     upsampling: str = "probabilities"
+    # the image is continued by its mirror image; else logits are those of the inner pixels
     mirror: bool = True
     head_features: int = 4096  # of fc6 and fc7
-    dropout: float = 0.5
+    dropout: float = 0.5  # after fc6 and fc7
     compute: Compute = Compute()
 
     @property

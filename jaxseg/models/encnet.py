@@ -90,7 +90,7 @@ class ContextEncoding(nn.Module):
     images and channels: C values even for a single image.
     """
 
-    codewords: int = 32
+    codewords: int = 32  # learned vectors that features are compared with
     # Departure: the paper sums over codewords, which is `codewords` times as much; its code means.
     aggregation: str = "mean"  # or "sum"
     # Departure: x + x * gate, as in the code; the paper has x * gate.
@@ -132,17 +132,18 @@ class EncNet(nn.Module):
     paper does not state; codewords and smoothing factors start as in the authors' code.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     backbone: nn.Module  # `encnet_backbone`, or another with a "stage3"
     lateral: bool = False  # stages 2 and 3 beside the map: the code's networks for PASCAL and COCO
-    head_features: int = 512
-    codewords: int = 32
-    aggregation: str = "mean"
-    residual_gate: bool = True
+    head_features: int = 512  # channels of the map that is encoded and classified
+    codewords: int = 32  # of the context encoding
+    aggregation: str = "mean"  # "mean" or "sum" over the codewords
+    residual_gate: bool = True  # the gated map is added to the map; else it takes its place
     se_loss: bool = True  # "presence_logits", which the SE-loss trains
     dropout: float = 0.1  # of single values
     aux_features: int = 256  # 0: no auxiliary head
-    aux_dropout: float = 0.1
+    aux_dropout: float = 0.1  # before the classifier of the auxiliary head
+    # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
     resize_convention: str = "align_corners"
     norm: Norm = Norm()
     compute: Compute = Compute()

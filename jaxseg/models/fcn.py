@@ -48,9 +48,9 @@ class Upscore(nn.Module):
     Learned, it has a kernel [size, size, K, K] and mixes classes. Beyond the map scores are 0.
     """
 
-    size: int
-    stride: int
-    learned: bool = False
+    size: int  # of the kernel
+    stride: int  # how many times larger the map becomes
+    learned: bool = False  # the kernel is trained; else it stays bilinear
     compute: Compute = Compute()
 
     @nn.compact
@@ -70,12 +70,12 @@ class FCN(nn.Module):
     Score layers start at zero, so before the first update every score is 0.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     backbone: nn.Module  # `VGG` or `AlexNet`; its output stride is the model's coarsest
     stride: int = 8  # of the finest scores: 32, 16 or 8
     at_once: bool = False  # finer maps scaled down by fixed factors, to train all stages at once
     deconvolution: str = "fixed"  # "learned": but for the last one; "all_learned"
-    head_features: int = 4096
+    head_features: int = 4096  # of fc6 and fc7
     fc6_kernel: int = 7  # 6 on AlexNet
     fc6_padding: int | None = 0  # None: half the kernel, for a backbone without the border
     dropout: float = 0.5  # of single values, as Caffe has it

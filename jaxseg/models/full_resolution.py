@@ -23,8 +23,8 @@ from jaxseg.types import Array, Outputs
 class FullResolution(nn.Module):
     """A stack of 3x3 convolutions with ReLU at stride 1, then the scores."""
 
-    num_classes: int
-    width: int = 64
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    width: int = 64  # channels of each convolution
     depth: int = 8  # 3x3 convolutions
     norm: Norm = Norm()
     compute: Compute = Compute()

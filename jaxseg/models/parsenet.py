@@ -40,8 +40,8 @@ class L2Norm(nn.Module):
     """
 
     start: float = 10.0  # of the factors; with 1 it does not train
-    epsilon: float = 1e-10
-    dtype: str = "float32"
+    epsilon: float = 1e-10  # added to the sum of squares
+    dtype: str = "float32"  # of the output
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -59,7 +59,7 @@ class JointClassifier(nn.Module):
     part of the kernel before it is upsampled: 8192 channels never are.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored
     compute: Compute = Compute()
 
     @nn.compact
@@ -89,18 +89,19 @@ class ParseNet(nn.Module):
     ("align_corners").
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     backbone: nn.Module  # a `VGG`; holds the output stride
     maps: tuple[str, ...] = ("pool6", "fc7")  # of MAPS; "pool6" is the mean of fc7
     fusion: str = "early"  # or "late"
-    normalize: bool = True
-    scale_start: float = 10.0
+    normalize: bool = True  # each map is divided by its length, pixel by pixel, and scaled
+    scale_start: float = 10.0  # what the learned factors of this scaling start from
     kernel_size: int = 7  # of fc6
     rate: int = 4  # of fc6, stated at output stride 8, scaled to the actual
     head_features: int = 4096  # of fc6 and fc7
     average_pool: bool = False  # LargeFOV's pool5a
+    # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
     resize_convention: str = "half_pixel"
-    dropout: float = 0.5
+    dropout: float = 0.5  # after fc6 and fc7
     compute: Compute = Compute()
 
     @nn.compact

@@ -51,11 +51,11 @@ class PatchNetwork(nn.Module):
     With `dense` it gives what it would give for every patch of the map.
     """
 
-    num_classes: int
-    width: int = 16
-    stages: int = 3
-    head_features: int = 64
-    dense: bool = False
+    num_classes: int  # classes that are scored
+    width: int = 16  # channels of each stage
+    stages: int = 3  # each a convolution, ReLU and pooling
+    head_features: int = 64  # of the hidden layer
+    dense: bool = False  # scores every patch of the map, not only one
     norm: Norm = Norm("none")
     compute: Compute = Compute()
 
@@ -121,10 +121,10 @@ class PatchClassifier(nn.Module):
     statistics of a batch norm differ: patches count a pixel as often as it occurs in them.
     """
 
-    num_classes: int
-    width: int = 16
-    stages: int = 3
-    head_features: int = 64
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    width: int = 16  # channels of each stage
+    stages: int = 3  # each a convolution, ReLU and pooling
+    head_features: int = 64  # of the hidden layer
     dense: bool = True  # False: patch by patch, for small images: each is in memory side^2 times
     norm: Norm = Norm("none")
     compute: Compute = Compute()

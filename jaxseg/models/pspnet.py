@@ -91,9 +91,10 @@ class PyramidPooling(nn.Module):
     crop, so the authors test on sliding crops of that size, where both are the same.
     """
 
-    bins: tuple[int, ...] = (1, 2, 3, 6)
+    bins: tuple[int, ...] = (1, 2, 3, 6)  # cells along a side of the grid of each level
     pooling: str = "average"  # or "max"; Table 1
     reduce: bool = True  # each level to 1/N of the channels of the map by a 1x1 convolution
+    # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
     resize_convention: str = "align_corners"
     norm: Norm = Norm()
     compute: Compute = Compute()
@@ -136,15 +137,18 @@ class PSPNet(nn.Module):
     deviation of 0.3.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     backbone: nn.Module  # `pspnet_backbone`, or another with a "stage3"
+    # cells along a side of the grid of each level of the pyramid
     bins: tuple[int, ...] = (1, 2, 3, 6)
-    pooling: str = "average"
+    pooling: str = "average"  # of the pyramid: "average" or "max" (Table 1)
+    # each level of the pyramid to 1/N of the map's channels, by a 1x1 convolution
     reduce: bool = True
-    head_features: int = 512
+    head_features: int = 512  # channels of the 3x3 convolution after the pyramid
     dropout: float = 0.1  # of single values, as in the Caffe code; semseg drops channels
     aux_features: int = 256  # 0: no auxiliary head
-    aux_dropout: float = 0.1
+    aux_dropout: float = 0.1  # before the classifier of the auxiliary head
+    # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
     resize_convention: str = "align_corners"
     norm: Norm = Norm()
     compute: Compute = Compute()

@@ -38,7 +38,7 @@ def refinenet_backbone(depth: int, norm: Norm = Norm()) -> ResNet:
 class ResidualConvUnit(nn.Module):
     """RCU (Figure 3b): ReLU, 3x3, ReLU, 3x3, beside the identity; no norm, the second no bias."""
 
-    kernel_init: nn.initializers.Initializer
+    kernel_init: nn.initializers.Initializer  # of its convolutions
     compute: Compute = Compute()
 
     @nn.compact
@@ -54,9 +54,9 @@ class ResidualConvUnit(nn.Module):
 class ChainedResidualPooling(nn.Module):
     """Figure 3d: a chain of 5x5 poolings and 3x3 convolutions, each stage added to the input."""
 
-    stages: int
-    pool_first: bool
-    kernel_init: nn.initializers.Initializer
+    stages: int  # poolings in the chain
+    pool_first: bool  # pools, then convolves; else the other way round
+    kernel_init: nn.initializers.Initializer  # of its convolutions
     compute: Compute = Compute()
 
     @nn.compact
@@ -83,11 +83,11 @@ class RefineNetBlock(nn.Module):
     """Figure 3a: maps of any sizes, adapted, fused at the largest of them, pooled, put out."""
 
     features: dict[int, int]  # of each stage's map after its reduction
-    adapt_units: int
-    pooling_stages: int
-    pool_first: bool
-    output_units: int
-    resize_convention: str
+    adapt_units: int  # residual units that adapt each map
+    pooling_stages: int  # poolings in the chain
+    pool_first: bool  # pools, then convolves; else the other way round
+    output_units: int  # residual units at the end of the block
+    resize_convention: str  # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
     path_init: nn.initializers.Initializer  # of reductions and fusions
     residual_init: nn.initializers.Initializer  # of what is added to an identity
     compute: Compute = Compute()
@@ -150,19 +150,20 @@ class RefineNet(nn.Module):
     not built.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     backbone: nn.Module  # `refinenet_backbone`, or another with "stage1" .. "stage4"
     cascades: int = 4  # blocks: 4, 2, or 1, which fuses all four maps at once
     head_features: int = 256  # of each path; that of stage 4 has twice as many
-    adapt_units: int = 2
-    pooling_stages: int = 4
+    adapt_units: int = 2  # residual units that adapt each map
+    pooling_stages: int = 4  # poolings in the chain of each block
     pool_first: bool = True  # as in the paper; most released models convolve, then pool
-    output_units: int = 3
+    output_units: int = 3  # residual units at the end of each block
     init_deviation: float = 0.01  # of kernels in the head
     # Departure, if asked for: reductions, fusions and classifier from He et al.'s normal. Through
     # heads much narrower than the paper's next to nothing would come with 0.01.
     scale_paths: bool = False
     dropout: float = 0.5  # before the reductions of stages 3 and 4, and before the classifier
+    # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
     resize_convention: str = "align_corners"
     compute: Compute = Compute()
 

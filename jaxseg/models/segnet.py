@@ -30,7 +30,7 @@ class SegNet(nn.Module):
     training set after it, as the release computes them.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     depth: int = 16  # of the VGG
     width: int = 64  # features of stage 1
     upsampling: str = "max_unpooling"  # or another kind of `layers/upsample.py`

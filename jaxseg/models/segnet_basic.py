@@ -42,10 +42,10 @@ class SegNetBasic(nn.Module):
     Departure: running averages of the batch statistics, as in `SegNet`.
     """
 
-    num_classes: int
-    width: int = 64
-    stages: int = 4
-    kernel_size: int = 7
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    width: int = 64  # channels of each convolution
+    stages: int = 4  # poolings, and as many upsamplings
+    kernel_size: int = 7  # of each convolution
     # LRN over 5 channels. It means something on values of 0..255 only; the paper's text has local
     # contrast normalisation in its place.
     input_norm: bool = True
@@ -54,7 +54,7 @@ class SegNetBasic(nn.Module):
     decoder: str = "conv"  # after each upsampling; "depthwise" (the single channels), "none"
     encoder_addition: bool = False  # each pooled map is added to the decoder's of its size
     reduce: bool = False  # the encoder's maps to K channels, by 1x1 convolutions
-    use_bias: bool = True
+    use_bias: bool = True  # of convolutions before a norm
     dropout: float = 0.0  # Bayesian SegNet-Basic: on the two deepest stages, both ways
     norm: Norm = CAFFE_NORM
     compute: Compute = Compute()  # of features; reduced maps are float32, as logits

@@ -35,10 +35,11 @@ class UNet(nn.Module):
     below and to the right until it does.
     """
 
-    num_classes: int
+    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
     width: int = 64  # features of the first level; each level below has twice as many
-    levels: int = 5
+    levels: int = 5  # resolutions, the image's included
     valid: bool = True  # convolutions without padding, and skips cropped in their middle
+    # the image is continued by its mirror image; else logits are those of the inner pixels
     mirror: bool = True
     # "transposed" is the paper's: 2x2, learned, to half the channels. With another kind of
     # `layers/upsample.py` a 1x1 convolution halves them first.

@@ -11,11 +11,11 @@ def test_the_page_of_fields_is_the_programs():
     assert reference.FIELDS.read_text() == reference.fields_page()
 
 
-def test_every_field_says_what_it_means():
-    """But those whose name says it all."""
-    for line in reference.fields_page().splitlines():
-        if line.startswith("| `"):
-            assert len(line.split(" | ")) == 3, line
+def test_every_field_of_an_experiment_says_what_it_means():
+    """The page lists whatever `--config.*` can reach. If this fails: a comment at the definition."""
+    rows = [row for row in reference.fields_page().splitlines() if row.startswith("| `")]
+    assert len(rows) > 200
+    assert [row for row in rows if row.endswith("|  |")] == []
 
 
 def test_every_command_has_its_section():
