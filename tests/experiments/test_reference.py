@@ -12,7 +12,7 @@ def test_the_page_of_fields_is_the_programs():
 
 
 def test_every_field_of_an_experiment_says_what_it_means():
-    """The page lists whatever `--config.*` can reach. If this fails: a comment at the definition."""
+    """The page lists what `--config.*` can reach. If this fails: a comment at the definition."""
     rows = [row for row in reference.fields_page().splitlines() if row.startswith("| `")]
     assert len(rows) > 200
     assert [row for row in rows if row.endswith("|  |")] == []
