@@ -11,7 +11,7 @@ from jaxseg import config, whole_file
 from jaxseg.data import frames, loader
 from jaxseg.evaluation import pictures, record, split
 from jaxseg.evaluation.record import Evaluation
-from jaxseg.inference.infer import check_protocol
+from jaxseg.inference.protocols import check_protocol
 from jaxseg.metrics.definitions import PROBABILITIES
 from jaxseg.percent import percent
 from jaxseg.reporting import tables

@@ -18,7 +18,7 @@ from jaxseg.data.frames import described
 from jaxseg.data.readers import photos, walk
 from jaxseg.errors import counted
 from jaxseg.inference.image_files import Predictions, predict_files
-from jaxseg.inference.infer import check_protocol
+from jaxseg.inference.protocols import check_protocol
 from jaxseg.workdir import data_identity, restore
 
 

@@ -74,7 +74,7 @@ def _costs(experiment: config.Experiment, protocols: dict[str, config.Eval]) -> 
 
     Multiply-adds are of one view of the evaluated size at scale 1, or of one window.
     """
-    from jaxseg.inference import infer
+    from jaxseg.inference.views import at_output_stride
     from jaxseg.inspection import summary
     from jaxseg.training.step_memory import step_memory
 
@@ -84,7 +84,7 @@ def _costs(experiment: config.Experiment, protocols: dict[str, config.Eval]) -> 
         size = protocol.crop_size if protocol.sliding else protocol.size
         model = experiment.model
         if protocol.output_stride:
-            model = infer.at_output_stride(model, protocol.output_stride)
+            model = at_output_stride(model, protocol.output_stride)
         counts[row] = summary.summarize(model, size if any(size) else crop).multiply_adds
     trained = summary.summarize(experiment.model, crop)
     return {

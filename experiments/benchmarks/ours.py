@@ -15,7 +15,7 @@ from experiments.benchmarks import processes, timing, torch_tables, work
 from jaxseg import config
 from jaxseg.backbones import xception
 from jaxseg.backbones.resnet import ResNet
-from jaxseg.inference.infer import at_output_stride
+from jaxseg.inference.views import at_output_stride
 from jaxseg.inspection.summary import summarize
 from jaxseg.layers.compute import Compute
 from jaxseg.models.compat import (

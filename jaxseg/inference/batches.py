@@ -9,12 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxseg import config
-from jaxseg.inference.classes import classes_of_scores
-from jaxseg.inference.infer import (
-    make_predictions,
-    make_probabilities,
-)
-from jaxseg.inference.judged import PixelLoss, judge_scores, make_judge
+from jaxseg.inference.judged import PixelLoss, make_finder
 from jaxseg.pixels import Normalisation
 from jaxseg.runtime.mesh import put_batch
 from jaxseg.types import Array, Variables
@@ -56,7 +51,7 @@ def make_batch_predictor(
       ValueError: a field of the protocol has a value without meaning.
     """
     judged = None if loss is None else PixelLoss.of(loss)
-    find = _finder(model, protocol, normalisation, num_classes, judged)
+    find = make_finder(model, protocol, normalisation, num_classes, judged)
 
     def predict(variables: Variables, batch: Mapping[str, np.ndarray]) -> Predicted:
         put = _on_devices(batch, mesh)
@@ -64,34 +59,6 @@ def make_batch_predictor(
         return Predicted(put["label"], put["index"], put["size"], *found)
 
     return predict
-
-
-_Found = tuple[Array, Array, Array | None, Array | None]  # of Predicted, from `classes` on
-
-
-def _finder(
-    model: nn.Module,
-    protocol: config.Eval,
-    normalisation: Normalisation,
-    num_classes: int,
-    loss: PixelLoss | None,
-) -> Callable[[Variables, Array, Array, Array], _Found]:
-    """The function (variables, images, sizes, labels) -> what is found, on the shortest way."""
-    if protocol.calibration:
-        probabilities = make_probabilities(model, protocol, normalisation)
-
-        def find(variables: Variables, images: Array, sizes: Array, labels: Array) -> _Found:
-            scores = probabilities(variables, images, sizes)
-            if loss is None:
-                return (*classes_of_scores(scores, num_classes), None, scores)
-            return (*judge_scores(scores, labels, num_classes=num_classes, loss=loss), scores)
-
-        return find
-    if loss is not None:
-        judge = make_judge(model, protocol, normalisation, num_classes, loss)
-        return lambda *batch: (*judge(*batch), None)
-    predict = make_predictions(model, protocol, normalisation, num_classes)
-    return lambda variables, images, sizes, _: (*predict(variables, images, sizes), None, None)
 
 
 def _on_devices(batch: Mapping[str, np.ndarray], mesh: Mesh | None) -> dict[str, Array]:

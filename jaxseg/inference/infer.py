@@ -17,53 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxseg import config
-from jaxseg.checks.protocol import protocol_faults
-from jaxseg.errors import together
 from jaxseg.inference import row_bands
 from jaxseg.inference.classes import check_classes, classes_of_scores
-from jaxseg.inference.views import Views, at_output_stride, with_view
+from jaxseg.inference.protocols import check_protocol
+from jaxseg.inference.views import Views, has_one_view, sizes_of, with_view
 from jaxseg.pixels import Normalisation
 from jaxseg.postprocess import crf, crf_parameters
-from jaxseg.settings import bounds
 from jaxseg.types import Array, ArrayLike, Variables
-
-__all__ = [
-    "at_output_stride",
-    "check_protocol",
-    "has_one_view",
-    "make_predictions",
-    "make_probabilities",
-    "process_faults",
-    "sizes_of",
-]
-
-
-def process_faults(protocol: config.Eval) -> list[str]:
-    """What several processes cannot do; it starts the devices where it has to count them."""
-    if not protocol.crf or jax.process_count() == 1:
-        return []
-    return [
-        f"eval.crf={protocol.crf}: one process at a time runs a CRF, not several: set "
-        "--config.eval.crf="
-    ]
-
-
-def check_protocol(protocol: config.Eval) -> None:
-    """Refuses what has no meaning, and a CRF on several processes.
-
-    Raises:
-      ValueError: names the fields and what they must be.
-    """
-    meaningless = bounds.faults(protocol, "eval") or protocol_faults(protocol)
-    if found := meaningless + process_faults(protocol):
-        raise ValueError(together(found))
-
-
-def sizes_of(images: ArrayLike, sizes: ArrayLike | None) -> Array:
-    """int32 [B, 2]: as given, or that each image fills its frame."""
-    if sizes is not None:
-        return jnp.asarray(sizes, jnp.int32)
-    return jnp.tile(jnp.array(images.shape[1:3], jnp.int32), (images.shape[0], 1))
 
 
 def make_probabilities(
@@ -154,12 +114,6 @@ def _classes_of_one_view(
     rows = row_bands.enlarged(x, (height, width), convention)
     best = row_bands.best_classes(rows, (len(images), height, width, num_classes))
     return best, jnp.all(jnp.isfinite(x), axis=(1, 2, 3))
-
-
-def has_one_view(protocol: config.Eval, views: Views) -> bool:
-    """Whether the network sees each image once, whole and as it is, and nothing follows."""
-    plain = tuple(protocol.scales) == (1.0,) and not (protocol.flip or protocol.crf)
-    return plain and protocol.rotations == 1 and not (views.windowed or views.resized)
 
 
 def make_predictions(

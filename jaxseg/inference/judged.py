@@ -14,14 +14,17 @@ import jax.numpy as jnp
 
 from jaxseg import config
 from jaxseg.inference import row_bands
-from jaxseg.inference.classes import check_classes
-from jaxseg.inference.infer import has_one_view, make_probabilities, sizes_of
-from jaxseg.inference.views import Views
+from jaxseg.inference.classes import check_classes, classes_of_scores
+from jaxseg.inference.infer import make_predictions, make_probabilities
+from jaxseg.inference.views import Views, has_one_view, sizes_of
 from jaxseg.losses import cross_entropy
 from jaxseg.pixels import Normalisation
 from jaxseg.types import IGNORE, Array, Variables
 
 Judge = Callable[[Variables, Array, Array, Array], tuple[Array, Array, Array]]
+# Class ids int32 [B, H, W]; bool [B], whether all scores of an image are finite; where they are
+# wanted the sums of the loss, float32 [B], and the probabilities, float32 [B, H, W, K].
+Found = tuple[Array, Array, Array | None, Array | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +48,39 @@ class PixelLoss:
             class_weights=jnp.asarray(self.class_weights) if self.class_weights else None,
             label_smoothing=self.label_smoothing,
         )
+
+
+def make_finder(
+    model: nn.Module,
+    protocol: config.Eval,
+    normalisation: Normalisation,
+    num_classes: int,
+    loss: PixelLoss | None,
+) -> Callable[[Variables, Array, Array, Array], Found]:
+    """The function (variables, images, sizes, labels) -> what is wanted, on the shortest way.
+
+    Args:
+      model: gives "logits" [B, H, W, K].
+      protocol: `calibration` asks for the probabilities too.
+      normalisation: of the pixels.
+      num_classes: of the data set.
+      loss: of a pixel, where it is wanted; see `make_judge`.
+    """
+    if protocol.calibration:
+        probabilities = make_probabilities(model, protocol, normalisation)
+
+        def find(variables: Variables, images: Array, sizes: Array, labels: Array) -> Found:
+            scores = probabilities(variables, images, sizes)
+            if loss is None:
+                return (*classes_of_scores(scores, num_classes), None, scores)
+            return (*judge_scores(scores, labels, num_classes=num_classes, loss=loss), scores)
+
+        return find
+    if loss is not None:
+        judge = make_judge(model, protocol, normalisation, num_classes, loss)
+        return lambda *batch: (*judge(*batch), None)
+    predict = make_predictions(model, protocol, normalisation, num_classes)
+    return lambda variables, images, sizes, _: (*predict(variables, images, sizes), None, None)
 
 
 def make_judge(

@@ -10,7 +10,12 @@ say nothing of how an image is seen, stay the run's. For VOC where no data set i
 import dataclasses
 from collections.abc import Collection
 
+import jax
+
+from jaxseg.checks.protocol import protocol_faults
 from jaxseg.config import Eval
+from jaxseg.errors import together
+from jaxseg.settings import bounds
 
 _SIX = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 _KEPT = ("batch_size", "use_ema", "examples", "boundary", "hausdorff", "calibration")
@@ -100,3 +105,24 @@ def named(name: str, own: Eval, given: Collection[str] = ()) -> Eval:
         raise ValueError(f"--protocol={name} is unknown; it can be {', '.join(PROTOCOLS)}")
     kept = {field: getattr(own, field) for field in (*_KEPT, *given)}
     return dataclasses.replace(PROTOCOLS[name], **kept)
+
+
+def check_protocol(protocol: Eval) -> None:
+    """Refuses what has no meaning, and a CRF on several processes.
+
+    Raises:
+      ValueError: names the fields and what they must be.
+    """
+    meaningless = bounds.faults(protocol, "eval") or protocol_faults(protocol)
+    if found := meaningless + process_faults(protocol):
+        raise ValueError(together(found))
+
+
+def process_faults(protocol: Eval) -> list[str]:
+    """What several processes cannot do; it starts the devices where it has to count them."""
+    if not protocol.crf or jax.process_count() == 1:
+        return []
+    return [
+        f"eval.crf={protocol.crf}: one process at a time runs a CRF, not several: set "
+        "--config.eval.crf="
+    ]

@@ -21,7 +21,7 @@ from jaxseg.inference import own_border, row_bands, windows
 from jaxseg.inference.row_bands import Rows
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.pixels import Normalisation, normalise
-from jaxseg.types import Array, Outputs, Variables
+from jaxseg.types import Array, ArrayLike, Outputs, Variables
 
 # DeepLab resizes images and logits so; a side s k + 1 keeps its grid at the scales it divides.
 _CONVENTION = "align_corners"
@@ -212,6 +212,19 @@ class Views:
             y = windows.resampled(y, new, sizes, size)
             return row_bands.of_map(y)
         return row_bands.enlarged(y, size, _CONVENTION)
+
+
+def has_one_view(protocol: config.Eval, views: Views) -> bool:
+    """Whether the network sees each image once, whole and as it is, and nothing follows."""
+    plain = tuple(protocol.scales) == (1.0,) and not (protocol.flip or protocol.crf)
+    return plain and protocol.rotations == 1 and not (views.windowed or views.resized)
+
+
+def sizes_of(images: ArrayLike, sizes: ArrayLike | None) -> Array:
+    """int32 [B, 2]: as given, or that each image fills its frame."""
+    if sizes is not None:
+        return jnp.asarray(sizes, jnp.int32)
+    return jnp.tile(jnp.array(images.shape[1:3], jnp.int32), (images.shape[0], 1))
 
 
 def _all_rows(rows: Rows, height: int) -> Array:

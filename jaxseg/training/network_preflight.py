@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxseg import config, losses
 from jaxseg.inference import own_border
-from jaxseg.inference.infer import at_output_stride
+from jaxseg.inference.views import at_output_stride
 from jaxseg.shape_trace import trace_shapes
 from jaxseg.training import class_count, optim
 from jaxseg.types import Outputs, Variables

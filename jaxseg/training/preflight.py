@@ -18,7 +18,7 @@ from jaxseg.checks.experiment import examine, refuse
 from jaxseg.data import class_sampling, loader
 from jaxseg.data.augment import mirrored
 from jaxseg.errors import one_line, together
-from jaxseg.inference.infer import process_faults
+from jaxseg.inference.protocols import process_faults
 from jaxseg.runtime.mesh import check_split, make_mesh
 from jaxseg.training import class_count, network_preflight
 

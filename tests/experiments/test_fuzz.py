@@ -12,7 +12,7 @@ from experiments.robustness.fuzz import draw, outcome
 from jaxseg import config
 from jaxseg.data.augment.settings import Augment
 from jaxseg.data.augment.transforms import Transform
-from jaxseg.inference.infer import check_protocol
+from jaxseg.inference.protocols import check_protocol
 from jaxseg.layers.conv import Conv
 from jaxseg.layers.norm import Norm, NormLayer
 from tests.conftest import ROOT

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxseg import config
-from jaxseg.inference import infer, windows
+from jaxseg.inference import infer, views, windows
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
 PIXELS = config.Normalisation(MEAN, STD)
@@ -216,13 +216,13 @@ def test_output_stride_is_that_of_a_clone():
     model = OnBackbone()
     variables = model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)
     for stride, height in ((0, 4), (4, 4), (8, 2), (2, 8)):
-        changed = infer.at_output_stride(model, stride)
+        changed = views.at_output_stride(model, stride)
         assert forward(changed, variables, jnp.zeros((1, 16, 16, 3))).max() == height
     assert model.backbone.output_stride == 4
     with pytest.raises(ValueError, match=r"eval.output_stride=12 must be a power of two"):
-        infer.at_output_stride(model, 12)
+        views.at_output_stride(model, 12)
     with pytest.raises(ValueError, match=r"eval.output_stride=8: Pixelwise has no backbone"):
-        infer.at_output_stride(Pixelwise(), 8)
+        views.at_output_stride(Pixelwise(), 8)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_each_kind_gives_probabilities_whatever_the_batch(network, name):
 
 def test_every_protocol_has_values_that_go_together():
     for name, protocol in protocols.PROTOCOLS.items():
-        infer.check_protocol(protocol)
+        protocols.check_protocol(protocol)
         checks.check(config.Experiment(model=Context(), eval=protocol))
         assert protocols.named(name, config.Eval()) == protocol
 

@@ -12,7 +12,7 @@ from jax import lax
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import Xception
-from jaxseg.inference.infer import at_output_stride
+from jaxseg.inference.views import at_output_stride
 from jaxseg.layers.aspp import ASPP
 from jaxseg.layers.compute import PLAIN
 from jaxseg.models.compat import smp_deeplab_v3, torchvision_deeplab_v3

@@ -12,7 +12,7 @@ from jax import lax
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.backbones.xception import MIDDLE, Xception
-from jaxseg.inference.infer import at_output_stride
+from jaxseg.inference.views import at_output_stride
 from jaxseg.inspection import summary
 from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.conv import Conv, SeparableConv
