@@ -15,6 +15,7 @@ from experiments.ablation import ablation, code_version, job_folder
 from jaxseg.metrics import intervals
 from jaxseg.metrics.definitions import LEVEL
 from jaxseg.metrics.intervals import Interval
+from jaxseg.percent import percent
 from jaxseg.workdir import environment, log, per_image
 from jaxseg.workdir.per_image import PerImage
 
@@ -173,7 +174,7 @@ def agreement(rows: Sequence[dict[str, Any]]) -> str:
         if paper == 0:
             continue
         found = intervals.seed_difference(known[0]["miou"], row["miou"], level=LEVEL)
-        text = f"{row['name']} ({100 * found.estimate:+.1f}, the paper {paper:+.1f})"
+        text = f"{row['name']} ({percent(found.estimate, 1, '+')}, the paper {paper:+.1f})"
         if not intervals.distinguishable(found):
             kinds["not distinguishable"].append(text)
         else:

@@ -22,6 +22,7 @@ import optax
 
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.models.deeplab_v3 import DeepLabV3
+from jaxseg.percent import percent
 from jaxseg.state import TrainState
 from jaxseg.workdir import checkpoint, checksums
 
@@ -117,7 +118,7 @@ def main() -> None:
     )
     for part in ("blocks", "save", "save, processor", "restore", "restore, processor"):
         on, off = (statistics.median(found[f"{part} {name}"]) for name in ("with", "without"))
-        print(f"{part}: {on:.3f} s with, {off:.3f} s without: {100 * (on / off - 1):+.1f} %")
+        print(f"{part}: {on:.3f} s with, {off:.3f} s without: {percent(on / off - 1, 1, '+')} %")
 
 
 if __name__ == "__main__":

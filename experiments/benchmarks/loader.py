@@ -28,6 +28,8 @@ from jaxseg.data.augment.settings import Augment
 from jaxseg.data.augment.transforms import Transform
 from jaxseg.data.builders import folder
 from jaxseg.data.labels import LabelSpec
+from jaxseg.percent import percent
+from jaxseg.reporting import tables
 
 _SIZE = flags.DEFINE_list("image", ["375", "500"], "Height and width of the images.")
 _CROP = flags.DEFINE_list("crop", ["513", "513"], "Height and width of the crops.")
@@ -147,7 +149,7 @@ def main(arguments: Sequence[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"{arguments[1]!r} is not a flag")
     height, width = (int(n) for n in _SIZE.value)
-    rows, columns = (int(n) for n in _CROP.value)
+    crop = (int(_CROP.value[0]), int(_CROP.value[1]))
     with tempfile.TemporaryDirectory() as name:
         root = pathlib.Path(name)
         _draw(root, _EXAMPLES.value, (height, width))
@@ -156,20 +158,22 @@ def main(arguments: Sequence[str]) -> None:
         load = os.getloadavg()[0]
         print(
             f"{len(source)} JPEGs of {height} x {width} ({bytes_each / 1000:.0f} kB) -> crops of "
-            f"{rows} x {columns}, scales 0.5 to 2; OpenCV {cv2.__version__}, load {load:.1f}"
+            f"{crop[0]} x {crop[1]}, scales 0.5 to 2; OpenCV {cv2.__version__}, load {load:.1f}"
         )
-        times = stages(source, (rows, columns), _BATCH.value)
+        times = stages(source, crop, _BATCH.value)
         total = sum(value for stage, value in times.items() if not stage.startswith("("))
-        for stage, value in times.items():
-            share = "" if stage.startswith("(") else f"{100 * value / total:5.0f} %"
-            print(f"  {stage:<24} {value:6.2f} ms {share}")
-        print(f"  {'sum':<24} {total:6.2f} ms, {1000 / total:.0f} images a CPU second")
+        rows = [
+            [stage, f"{value:.2f}", "" if stage.startswith("(") else percent(value / total, 0)]
+            for stage, value in times.items()
+        ]
+        print(tables.aligned([*rows, ["sum", f"{total:.2f}", ""]], ["stage", "ms", "%"]))
+        print(f"{1000 / total:.0f} images a CPU second")
         first = max((s for s in times if not s.startswith("(")), key=lambda s: times[s])
         print(f"What dominates: {first}.")
         gain = times["(scale first instead)"] / times["crop, scale, pad, flip"]
         print(f"Cropping first takes 1/{gain:.2f} of the time of scaling first.")
         for threads in dict.fromkeys([1, _THREADS.value]):
-            wall, cpu = whole(source, (rows, columns), threads)
+            wall, cpu = whole(source, crop, threads)
             print(
                 f"Whole loader, {threads} threads: {wall:.0f} images/s by the clock, "
                 f"{cpu:.0f} a CPU second"

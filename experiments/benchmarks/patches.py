@@ -21,6 +21,7 @@ from absl import app, flags
 from experiments.benchmarks import timing
 from jaxseg.inspection import summary
 from jaxseg.models.patch_classifier import PatchClassifier, PatchNetwork, patches_of
+from jaxseg.reporting import tables
 from jaxseg.types import Array, Outputs, Variables
 
 _SIZE = flags.DEFINE_list("size", ["64", "64"], "Height and width of the image.")
@@ -81,11 +82,11 @@ def main(argv: Sequence[str]) -> None:
     }
     side = PatchNetwork(7, stages=_STAGES.value).side
     print(f"one image of {height} x {width}, patches of {side} x {side}, {jax.devices()[0]}")
-    for name, its in times.items():
-        print(
-            f"{name:15}{summary.count(adds[name]):>8} multiply-adds  {its.median:8.4f} s by the "
-            f"clock  {min(its.cpu):8.4f} s of processors"
-        )
+    rows = [
+        [name, summary.count(adds[name]), f"{its.median:.4f}", f"{min(its.cpu):.4f}"]
+        for name, its in times.items()
+    ]
+    print(tables.aligned(rows, ["", "multiply-adds", "s by the clock", "s of processors"]))
     naive, dense = times["patch by patch"], times["dense"]
     clock = timing.Comparison.of(("patch by patch", naive), ("dense", dense), load)
     print(

@@ -24,6 +24,7 @@ from experiments.benchmarks.timing import (
     share_stolen,
     timed,
 )
+from jaxseg.percent import percent
 
 VALUES = 3  # first results that a contender tells, to compare
 _PAUSE = 0.3  # seconds; lets the threads of the last contender fall asleep
@@ -130,7 +131,7 @@ def interleave(contenders: Sequence[Contender], rounds: int, steps: int) -> None
         measured, stolen = _round(contenders, steps)
         while stolen > MOST_STOLEN and spare:
             spare -= 1
-            print(f"  again: {100 * stolen:.0f} % of a turn went to others", file=sys.stderr)
+            print(f"  again: {percent(stolen, 0)} % of a turn went to others", file=sys.stderr)
             measured, stolen = _round(contenders, steps)
         for contender, times in zip(contenders, measured, strict=True):
             contender.times.add(times)

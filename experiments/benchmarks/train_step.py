@@ -32,6 +32,8 @@ from absl import app, flags
 
 from experiments.benchmarks import processes, timing, work
 from experiments.benchmarks.work import Work
+from jaxseg.percent import percent
+from jaxseg.reporting import tables
 
 _OURS = "jaxseg"
 _PLAIN = f"{_OURS} plain"
@@ -162,6 +164,16 @@ def commands(given: Work, forms: Sequence[str], compiled: bool) -> dict[str, Com
     return found
 
 
+_HEADS = (
+    *("seconds a step", "median", "minimum", "CPU", "spread", "MB", "parameters"),
+    "jaxseg / it",
+)
+_COLUMNS = {  # of the numbers, as a record names them -> their format
+    **{"median": ".4f", "minimum": ".4f", "cpu": ".3f", "spread": ".2f"},
+    **{"resident_mb": "", "parameters": ","},
+}
+
+
 def measure(given: Work, case: str, forms: Sequence[str], compiled: bool) -> dict[str, Any]:
     """Runs one case and prints its table.
 
@@ -179,21 +191,16 @@ def measure(given: Work, case: str, forms: Sequence[str], compiled: bool) -> dic
             processes.interleave(running, _ROUNDS.value, _STEPS.value)
     record: dict[str, Any] = {"load": load, "dtype": given.dtype, "contenders": {}}
     ours = next(contender for contender in running if contender.name == _OURS)
-    print(
-        f"{'seconds a step':34} {'median':>9} {'minimum':>9} {'CPU':>8} {'spread':>7} "
-        f"{'MB':>6} {'parameters':>11}  jaxseg / it"
-    )
+    rows = []
     for it in running:
         compared = timing.Comparison.of(
             (ours.name, ours.times), (it.name, it.times), load, TARGETS.get(case, {}).get(it.name)
         )
         values = {**it.facts, **it.times.to_json(), "compared": compared.to_json()}
         record["contenders"][it.name] = values
-        print(
-            f"{it.name:34} {values['median']:9.4f} {values['minimum']:9.4f} {values['cpu']:8.3f} "
-            f"{values['spread']:7.2f} {values['resident_mb']:6} {values['parameters']:11,}  "
-            f"{'' if it is ours else compared}"
-        )
+        numbers = [f"{values[name]:{form}}" for name, form in _COLUMNS.items()]
+        rows.append([it.name, *numbers, "" if it is ours else str(compared)])
+    print(tables.aligned(rows, _HEADS))
     for it in running:
         peak, done = ours.facts["matrix_peak"], ours.facts["flops"] / it.times.median
         if peak:
@@ -217,7 +224,7 @@ def _speed(done: float, peak: float | None) -> str:
     """Floating-point operations a second, as a share of what a matrix product reaches here."""
     if not peak:
         return ""
-    return f"; {done / 1e12:.0f} T/s, {100 * done / peak:.0f} % of the {peak / 1e12:.0f} measured"
+    return f"; {done / 1e12:.0f} T/s, {percent(done / peak, 0)} % of the {peak / 1e12:.0f} measured"
 
 
 def _tell_targets(cases: Mapping[str, Mapping[str, Any]]) -> None:

@@ -11,7 +11,7 @@ import json
 import pathlib
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.readme_tables import page
@@ -19,6 +19,8 @@ from experiments.readme_tables.model_rows import Row, rows
 from experiments.readme_tables.page import RESULTS, ROOT
 from jaxseg import whole_file
 from jaxseg.inspection import summary
+from jaxseg.percent import percent
+from jaxseg.reporting import tables
 
 CACHE = RESULTS / "models.json"
 SIZE = (513, 513)  # of the image whose multiply-adds are counted
@@ -78,7 +80,7 @@ def _result(name: str, results: pathlib.Path) -> str:
     ]
     data = DATA.get(record["data"], record["data"])
     size = {"full": " at full size", "300": " after 300 steps"}.get(name.rsplit("_", 1)[-1], "")
-    return f"{data}{size} {100 * max(scores):.1f}"
+    return f"{data}{size} {percent(max(scores), 1)}"
 
 
 def _state(row: Row, results: pathlib.Path) -> str:
@@ -103,9 +105,8 @@ def _cells(row: Row, measured: Mapping[str, Any], results: pathlib.Path) -> tupl
     )
 
 
-def _markdown(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rule = ["---:" if head in _RIGHT else "---" for head in heads]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *lines))
+def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return tables.markdown(heads, lines, left=set(heads) - _RIGHT)
 
 
 def table(measured: Mapping[str, Mapping[str, Any]], results: pathlib.Path = RESULTS) -> str:
@@ -115,7 +116,7 @@ def table(measured: Mapping[str, Mapping[str, Any]], results: pathlib.Path = RES
       measured: network -> `measure` of its row.
       results: the folder of the runs' records.
     """
-    return _markdown(_HEADS, (_cells(row, measured[row.network], results) for row in rows()))
+    return _markdown(_HEADS, [_cells(row, measured[row.network], results) for row in rows()])
 
 
 def short_table(measured: Mapping[str, Mapping[str, Any]], results: pathlib.Path = RESULTS) -> str:

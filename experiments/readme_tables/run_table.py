@@ -123,8 +123,9 @@ def quickstart(results: pathlib.Path = RESULTS) -> str:
     scores = [run["miou"] for run in found]
     zero = sum(run["seed"] == 0 for run in found)
     return textwrap.fill(
-        f"Its mIoU on the validation images was {100 * min(scores):.0f} to {100 * max(scores):.0f} "
-        f"% in {len(scores)} runs ({zero} with seed 0, each with the code as it was at the time, "
+        f"Its mIoU on the validation images was {percent(min(scores), 0)} to "
+        f"{percent(max(scores), 0)} % in {len(scores)} runs ({zero} with seed 0, each with the "
+        "code as it was at the time, "
         "on CPUs). The result of such a short training varies by several points with the "
         "seed, the code and the rounding of sums, which differs between processors.",
         100,

@@ -11,6 +11,7 @@ from jaxtyping import Integer, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxseg.data.labels import LabelSpec
+from jaxseg.percent import percent
 from jaxseg.types import IGNORE
 
 _MARGIN = 6  # pixels around and between the parts of a picture
@@ -86,9 +87,9 @@ def legend(
     entries: list[tuple[int, int, str, tuple[int, ...]]] = []  # x, y, text, colour
     x, y = _MARGIN, _MARGIN
     for k in present:
-        share = 100 * counts[k] / label.size
-        percent = "<0.1" if share < 0.1 else f"{share:.{int(share < 1)}f}"
-        text = f"{spec.names[k] if k < len(spec.names) else 'void'} {percent}%"
+        share = counts[k] / label.size
+        percents = "<0.1" if share < 0.001 else percent(share, int(share < 0.01))
+        text = f"{spec.names[k] if k < len(spec.names) else 'void'} {percents}%"
         advance = round(height + _MARGIN + font.getlength(text) + 2 * _MARGIN)
         if x > _MARGIN and x + advance > width:
             x, y = _MARGIN, y + row

@@ -55,7 +55,7 @@ def evaluation(
         for name in MEANS
         if name not in same
     ]
-    lines = [_aligned(rows, heads), "", _aligned(texts)]
+    lines = [aligned(rows, heads), "", aligned(texts)]
     if same:
         lines += ["", f"equal to mIoU here: {'; '.join(MEANS[name][0] for name in same)}"]
     if summary.absent:
@@ -63,8 +63,13 @@ def evaluation(
     return "\n".join(lines)
 
 
-def _aligned(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:
-    """A text table: the first column flush left, the numbers right."""
+def aligned(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:
+    """A text table: the first column flush left, the numbers right.
+
+    Args:
+      rows: cells.
+      heads: of the columns; without them there is no rule, and the last column is flush left too.
+    """
     align = ["left", *["right"] * (len(rows[0]) - 1)]
     if not heads:
         align[-1] = "left"

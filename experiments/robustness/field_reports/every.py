@@ -5,6 +5,8 @@ import pkgutil
 from collections.abc import Sequence
 from typing import Any
 
+import tabulate
+
 import experiments.robustness.field_reports as package
 from experiments.robustness.field_reports.situation import Situation
 
@@ -24,6 +26,7 @@ SUBJECTS = {
     "K": "From the reports of other libraries",
 }
 
+_HEADS = ("situation", "before", "now", "test")
 _INTRODUCTION = """\
 # Situations from bug reports
 
@@ -67,14 +70,16 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
     """
     parts = [_INTRODUCTION]
     for letter, subject in SUBJECTS.items():
-        lines = ["| situation | before | now | test |", "| --- | --- | --- | --- |"]
+        lines = []
         for row in rows:
             if row["letter"] != letter:
                 continue
             name = row["name"] + (f" ({row['source']})" if row["source"] else "")
             now = f"{row['outcome']}: {row['text']}"
-            cells = " | ".join(map(cell, (name, row["before"], now)))
-            lines.append(f"| {cells} | {_breakable(row['test'].removeprefix('tests/'))} |")
-        if len(lines) > 2:
-            parts.append(f"## {letter}. {subject}\n\n" + "\n".join(lines) + "\n")
+            test = _breakable(row["test"].removeprefix("tests/"))
+            lines.append([*map(cell, (name, row["before"], now)), test])
+        if lines:
+            # Not aligned: some cells are as long as a paragraph.
+            table = tabulate.tabulate(lines, _HEADS, "pipe", stralign=None, disable_numparse=True)
+            parts.append(f"## {letter}. {subject}\n\n{table}\n")
     return "\n".join(parts)

@@ -12,6 +12,7 @@ from jaxseg.data import loader
 from jaxseg.data.augment.settings import Augment
 from jaxseg.data.augment.transforms import Transform
 from jaxseg.metrics import probability
+from jaxseg.percent import percent
 from jaxseg.runtime.mesh import by_process
 
 _SHAPE = (1, 200, 200)
@@ -42,7 +43,7 @@ def _saturated(_: pathlib.Path) -> Seen:
                 histogram = probability.score_histogram(scores, outcomes)
                 found = probability.roc_auc(histogram)
                 worst = max(worst, abs(found - _area_by_ranks(scores, outcomes)))
-    return right(worst < 1e-4, f"at most {100 * worst:.4f} points off, on 40 made distributions")
+    return right(worst < 1e-4, f"at most {percent(worst, 4)} points off, on 40 made distributions")
 
 
 def _rounded_to_one(_: pathlib.Path) -> Seen:
@@ -53,7 +54,7 @@ def _rounded_to_one(_: pathlib.Path) -> Seen:
     p, q = _sigmoid(log_odds), _sigmoid(-log_odds)
     found = probability.roc_auc(probability.score_histogram(p, outcomes, q))
     off = abs(found - _area_by_ranks(log_odds, outcomes))
-    return right(off < 1e-4, f"{100 * (p == 1).mean():.0f} % are 1: {100 * off:.4f} points off")
+    return right(off < 1e-4, f"{percent((p == 1).mean(), 0)} % are 1: {percent(off, 4)} points off")
 
 
 def _confident_calibration(_: pathlib.Path) -> Seen:
@@ -64,7 +65,7 @@ def _confident_calibration(_: pathlib.Path) -> Seen:
     expected = abs(np.mean(labels == 1) - np.mean(both[..., 1].astype(np.float64)))
     histogram = probability.confidence_histogram(both, labels)
     off = abs(probability.calibration_error(histogram) - expected)
-    return right(off < 1e-5, f"{100 * off:.5f} points off where every confidence is above 0.9999")
+    return right(off < 1e-5, f"{percent(off, 5)} points off where every confidence is above 0.9999")
 
 
 class _Numbers:
