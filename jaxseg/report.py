@@ -12,6 +12,7 @@ from typing import NoReturn
 from jaxseg import whole_file
 from jaxseg.errors import one_line
 from jaxseg.reporting import page, run_folder
+from jaxseg.reporting.run import with_names
 from jaxseg.reporting.text import markdown
 
 
@@ -28,7 +29,7 @@ def write(folders: Sequence[pathlib.Path | str], output: pathlib.Path | str | No
     Raises:
       FileNotFoundError: a folder that is not a run's.
     """
-    loaded = run_folder.with_names([run_folder.load(folder) for folder in folders])
+    loaded = with_names([run_folder.load(folder) for folder in folders])
     if output is None:
         output = loaded[0].folder if len(loaded) == 1 else loaded[0].folder.resolve().parent
     output = pathlib.Path(output)

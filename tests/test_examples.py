@@ -12,11 +12,14 @@ from jaxseg import losses, metrics
 MODULES = {
     **dict.fromkeys(("cross_entropy", "means", "overlap", "presence", "terms"), "losses"),
     **dict.fromkeys(
-        ("boundary", "confusion", "intervals", "probability", "rand_error", "warping_error"),
+        (
+            *("boundary", "confusion", "hausdorff", "image_intervals", "intervals"),
+            *("probability", "rand_error", "seed_intervals", "warping_error"),
+        ),
         "metrics",
     ),
 }
-SLOW = {"boundary", "overlap"}  # to compile
+SLOW = {"boundary", "hausdorff", "overlap"}  # to compile
 
 
 @pytest.mark.parametrize(

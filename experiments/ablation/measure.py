@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.ablation import ablation, code_version, job_folder
-from jaxseg.metrics import intervals
+from jaxseg.metrics import image_intervals, intervals, seed_intervals
 from jaxseg.metrics.definitions import LEVEL
 from jaxseg.metrics.intervals import Interval
 from jaxseg.percent import percent
@@ -123,7 +123,7 @@ def _row(row: ablation.Row, runs: Sequence[_Run], base: Sequence[_Run]) -> dict[
     classes = {name: _mean([run.classes[name] for run in runs]) for name in runs[0].classes}
     values |= {
         "mean": statistics.mean(mious),
-        "interval": _ends(intervals.seed_interval(mious, level=LEVEL)) if runs[1:] else None,
+        "interval": _ends(seed_intervals.seed_interval(mious, level=LEVEL)) if runs[1:] else None,
         "classes": classes,
         "parameters": runs[0].outcome["parameters"],
         "multiply_adds": runs[0].outcome["multiply_adds"][row.name],
@@ -138,11 +138,11 @@ def _gain(base: Sequence[_Run], runs: Sequence[_Run]) -> dict[str, Any]:
     if len({run.counts.names for run in (*base, *runs)}) > 1:
         raise ValueError("runs of one table were evaluated on other images; delete their eval/")
     counts = [[run.counts.class_counts() for run in group] for group in (base, runs)]
-    images = intervals.paired_mean_difference(*counts, level=LEVEL, absent="truth")
+    images = image_intervals.paired_mean_difference(*counts, level=LEVEL, absent="truth")
     values: dict[str, Any] = {"gain": images.estimate, "gain_over_images": _ends(images)}
     if base[1:] and runs[1:]:
         mious = [[run.miou for run in group] for group in (base, runs)]
-        values["gain_over_seeds"] = _ends(intervals.seed_difference(*mious, level=LEVEL))
+        values["gain_over_seeds"] = _ends(seed_intervals.seed_difference(*mious, level=LEVEL))
     return values
 
 
@@ -173,7 +173,7 @@ def agreement(rows: Sequence[dict[str, Any]]) -> str:
         paper = row["paper"] - known[0]["paper"]
         if paper == 0:
             continue
-        found = intervals.seed_difference(known[0]["miou"], row["miou"], level=LEVEL)
+        found = seed_intervals.seed_difference(known[0]["miou"], row["miou"], level=LEVEL)
         text = f"{row['name']} ({percent(found.estimate, 1, '+')}, the paper {paper:+.1f})"
         if not intervals.distinguishable(found):
             kinds["not distinguishable"].append(text)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from experiments.benchmarks.crf_unaries import Unaries, Unary
-from jaxseg.metrics import class_counts, confusion_matrix, intervals
+from jaxseg.metrics import class_counts, confusion_matrix, image_intervals, intervals
 from jaxseg.percent import interval, percent
 from jaxseg.postprocess import crf
 from jaxseg.progress import Progress
@@ -137,7 +137,7 @@ def search(
     indices = what["images"]
     with Progress(len(indices), "no CRF") as bar:
         plain = _over_images(unaries, indices, lambda u: u.log_probabilities.argmax(-1), bar)
-    without = intervals.bootstrap_miou(plain)
+    without = image_intervals.bootstrap_miou(plain)
     record: dict[str, Any] = {"search": what, "environment": environment()}
     record["without"] = {"miou": without.estimate, "interval": _interval(without)}
     for settings in _grids(axes, refinements, done):
@@ -150,8 +150,8 @@ def search(
                     _refined_labels, parameters=parameters, normalization=what["normalization"]
                 )
                 counts = _over_images(unaries, indices, labels_of, bar)
-                miou = intervals.bootstrap_miou(counts)
-                gain = intervals.paired_difference(plain, counts)
+                miou = image_intervals.bootstrap_miou(counts)
+                gain = image_intervals.paired_difference(plain, counts)
                 done[setting] = {
                     "w1 theta_alpha theta_beta": list(setting),
                     "miou": miou.estimate,

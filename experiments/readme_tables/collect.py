@@ -17,6 +17,7 @@ from typing import Any
 from experiments.readme_tables.page import RESULTS
 from jaxseg import whole_file
 from jaxseg.reporting import run_folder
+from jaxseg.reporting.run import StoredEvaluation
 
 _KEPT = ("command", "git", "versions", "devices", "processes", "python", "started")
 
@@ -32,7 +33,7 @@ def kept_environment(values: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {"command": _without_paths(kept.get("command", ""))}
 
 
-def _evaluation(evaluation: run_folder.StoredEvaluation) -> dict[str, Any]:
+def _evaluation(evaluation: StoredEvaluation) -> dict[str, Any]:
     record = evaluation.record
     metrics = record["metrics"]
     kept = {key: value for key, value in metrics.items() if not isinstance(value, list | dict)}

@@ -29,7 +29,7 @@ from experiments.readme_tables.page import RESULTS, ROOT
 from jaxseg import config, evaluate, whole_file
 from jaxseg.cli import command_line
 from jaxseg.inference import protocols
-from jaxseg.metrics import intervals
+from jaxseg.metrics import image_intervals, intervals
 from jaxseg.workdir import eval_folder, log, per_image
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment; else the run folder's.")
@@ -147,8 +147,8 @@ def _line(
     first: per_image.PerImage,
     cost: float | None,
 ) -> dict[str, Any]:
-    own = intervals.bootstrap_miou(counts.class_counts())
-    gain = intervals.paired_difference(first.class_counts(), counts.class_counts())
+    own = image_intervals.bootstrap_miou(counts.class_counts())
+    gain = image_intervals.paired_difference(first.class_counts(), counts.class_counts())
     images = len(record["images"])
     line = {
         "protocol": record["protocol"],

@@ -23,10 +23,10 @@ from jaxseg.metrics.boundary import (
     boundary_f_counts,
     boundary_iou_counts,
     f_scores,
-    hausdorff,
     mean_f_score,
     trimap_confusions,
 )
+from jaxseg.metrics.hausdorff import hausdorff
 from jaxseg.runtime.mesh import replicated
 from jaxseg.types import Array
 

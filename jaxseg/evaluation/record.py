@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxseg import whole_file
 from jaxseg.data.labels import LabelSpec
-from jaxseg.metrics import intervals, summarize
+from jaxseg.metrics import image_intervals, summarize
 from jaxseg.metrics.definitions import LEVEL, MEANS
 from jaxseg.workdir import log, per_image
 from jaxseg.workdir.per_image import PerImage
@@ -68,7 +68,7 @@ def _interval(evaluation: Evaluation) -> list[float] | None:
     counts = evaluation.per_image
     if counts is None or len(counts.names) < 2 or not counts.count.size:
         return None
-    found = intervals.bootstrap_miou(counts.class_counts(), level=LEVEL)
+    found = image_intervals.bootstrap_miou(counts.class_counts(), level=LEVEL)
     return [found.low, found.high]
 
 

@@ -26,32 +26,11 @@ from jaxseg.inspection.feature_map import (
     union_of,
     windowed,
 )
+from jaxseg.inspection.layer_table import Layer, LayerTable, Weight
 from jaxseg.inspection.receptive_field import image_span, pooled, unknown, window
 from jaxseg.shape_trace import trace_shapes
 
 _FOLDED = 1 << 22  # constants of more elements are not carried out; no index table is as large
-
-
-@dataclasses.dataclass
-class Layer:
-    """One row of the summary."""
-
-    path: str  # of the module
-    kind: str  # "conv 3x3", "depthwise 3x3", "max pool 3x3", "global pool", "resize", ...
-    rate: int
-    shape: tuple[int, int, int]  # (H, W, C) of the output
-    stride: float | None  # pixels of the image between two outputs; None: one pixel, or unknown
-    field: int | None  # receptive field in pixels; None: nothing but the whole image
-    whole: bool  # sees the whole image too, through a mean over the map
-    parameters: int  # of the layer, its bias and the norm that follows
-    multiply_adds: int  # for one image, taps on padding included
-
-
-@dataclasses.dataclass(frozen=True)
-class _Weight:
-    """A value computed from parameters alone."""
-
-    leaves: frozenset[str]
 
 
 def trace(model: nn.Module, size: tuple[int, int]) -> tuple[list[Layer], int]:
@@ -76,11 +55,11 @@ def trace(model: nn.Module, size: tuple[int, int]) -> tuple[list[Layer], int]:
         for name, (_, leaf) in zip(names, leaves, strict=True)
         if name.startswith("params/")
     }
-    walk = _Walk(sizes)
-    inputs: list[Any] = [_Weight(frozenset([name])) for name in names]
+    table = LayerTable(sizes)
+    inputs: list[Any] = [Weight(frozenset([name])) for name in names]
     inputs.append(Map((1, 2), (image_span(size[0]), image_span(size[1])), None))
-    walk.run(program.jaxpr, program.consts, inputs, "")
-    return walk.layers, sum(sizes.values())
+    _Walk(table).run(program.jaxpr, program.consts, inputs, "")
+    return table.layers, sum(sizes.values())
 
 
 def _scope(prefix: str, eqn: core.JaxprEqn) -> str:
@@ -96,7 +75,7 @@ def _module_path(scope: str) -> str:
 
 def _path(operand: Any, scope: str) -> str:
     """The module that owns a kernel; of any other operand, where the operation stands."""
-    if isinstance(operand, _Weight):
+    if isinstance(operand, Weight):
         return "/".join(min(operand.leaves).split("/")[1:-1])
     return _module_path(scope)
 
@@ -114,16 +93,15 @@ def _inner(eqn: core.JaxprEqn) -> tuple[Any, Sequence[Any]] | None:
 
 
 class _Walk:
-    """Follows a program; `layers` grows."""
+    """Follows a program; a table of its layers grows."""
 
-    def __init__(self, sizes: dict[str, int]) -> None:
-        self.layers: list[Layer] = []
-        self._uncounted = dict(sizes)
+    def __init__(self, table: LayerTable) -> None:
+        self._table = table
 
     def run(
         self, jaxpr: Any, consts: Iterable[Any], inputs: Iterable[Any], scope: str
     ) -> list[Any]:
-        """Values of the outputs: Map, _Weight, an array (a known constant) or None (unknown)."""
+        """Values of the outputs: Map, Weight, an array (a known constant) or None (unknown)."""
         known: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
         known |= dict(zip(jaxpr.invars, inputs, strict=True))
 
@@ -137,7 +115,7 @@ class _Walk:
 
     def _step(self, eqn: core.JaxprEqn, values: list[Any], scope: str) -> list[Any]:
         maps = [value for value in values if isinstance(value, Map)]
-        weights = [value for value in values if isinstance(value, _Weight)]
+        weights = [value for value in values if isinstance(value, Weight)]
         scope = _scope(scope, eqn)
         inner = _inner(eqn)
         if inner:
@@ -147,7 +125,7 @@ class _Walk:
             return [result or lost(maps)] * len(eqn.outvars)
         if weights:
             leaves = frozenset().union(*(weight.leaves for weight in weights))
-            return [_Weight(leaves)] * len(eqn.outvars)
+            return [Weight(leaves)] * len(eqn.outvars)
         elements = sum(math.prod(shape_of(var)) for var in eqn.outvars)
         if any(value is None for value in values) or elements > _FOLDED:
             return [None] * len(eqn.outvars)
@@ -159,7 +137,7 @@ class _Walk:
         eqn: core.JaxprEqn,
         values: list[Any],
         maps: list[Map],
-        weights: list[_Weight],
+        weights: list[Weight],
         scope: str,
     ) -> Map | None:
         """What an operation makes of the maps that it reads; None: it is not known here."""
@@ -168,7 +146,7 @@ class _Walk:
             return self._conv(eqn, values, scope)
         if name == "dot_general":
             return self._dot(eqn, values, scope)
-        self._count(maps, weights)
+        self._table.count(maps, weights)
         if name == "gather":
             return self._gather(eqn, values, scope)
         if name.startswith("reduce_window"):
@@ -176,47 +154,6 @@ class _Walk:
         if name.startswith(("reduce_", "arg")) and "axes" in eqn.params:
             return self._reduce(eqn, values, scope)
         return MOVES[name](eqn, values) if name in MOVES else elementwise(eqn, maps)
-
-    def _count(self, maps: list[Map], weights: list[_Weight]) -> None:
-        """A bias's and a norm's parameters go to the layer whose output they change."""
-        layer = union_of(maps).layer
-        for leaf in (leaf for weight in weights for leaf in weight.leaves):
-            if layer is not None:
-                self.layers[layer].parameters += self._uncounted.pop(leaf, 0)
-
-    def _add(
-        self,
-        result: Map,
-        path: str,
-        kind: str,
-        elements: int,
-        weight: _Weight | None = None,
-        *,
-        rate: int = 1,
-        multiply_adds: int = 0,
-    ) -> Map:
-        """One more row, for the operation that gave `result`."""
-        h, w = (len(span) for span in result.spans)
-        rows, columns = result.spans
-        sizes = [span.size for span in (rows, columns)]
-        one = h == w == 1 and rows.whole
-        layer = Layer(
-            path=path,
-            kind=kind,
-            rate=rate,
-            shape=(h, w, elements // (h * w)),
-            stride=None if one or math.isnan(rows.step) else max(rows.step, columns.step),
-            field=None if None in sizes else max(size for size in sizes if size is not None),
-            whole=rows.whole or columns.whole,
-            parameters=sum(self._uncounted.pop(leaf, 0) for leaf in weight.leaves) if weight else 0,
-            multiply_adds=multiply_adds,
-        )
-        last = self.layers[-1] if self.layers else None
-        if last and kind == "resize" == last.kind and path == last.path:
-            self.layers[-1] = layer  # its other axis, or its other neighbours
-        else:
-            self.layers.append(layer)
-        return dataclasses.replace(result, layer=len(self.layers) - 1)
 
     def _conv(self, eqn: core.JaxprEqn, values: list[Any], scope: str) -> Map | None:
         x, kernel = values[:2]
@@ -246,12 +183,12 @@ class _Walk:
             kind = "depthwise" if kernel_shape[numbers.rhs_spec[1]] == 1 else "grouped"
         if max(p["lhs_dilation"]) > 1:
             kind = "transposed"
-        return self._add(
+        return self._table.add(
             result,
             _path(kernel, scope),
             f"{kind} {taps[0]}x{taps[1]}",
             math.prod(out),
-            kernel if isinstance(kernel, _Weight) else None,
+            kernel if isinstance(kernel, Weight) else None,
             rate=max(p["rhs_dilation"]) if max(taps) > 1 else 1,
             multiply_adds=math.prod(out) * math.prod(kernel_shape) // channels,
         )
@@ -262,13 +199,13 @@ class _Walk:
         result, mixed = multiplied(eqn, values[side], side, other)
         out = shape_of(eqn.outvars[0])
         if mixed or result is None:
-            return result and self._add(result, _module_path(scope), "resize", math.prod(out))
+            return result and self._table.add(result, _module_path(scope), "resize", math.prod(out))
         if isinstance(other, Map):
             result = union_of([result, dataclasses.replace(other, dims=(None, None))])
         contracted, _ = eqn.params["dimension_numbers"]
         depth = math.prod(shape_of(eqn.invars[0])[d] for d in contracted[0])
-        weight = other if isinstance(other, _Weight) else None
-        return self._add(
+        weight = other if isinstance(other, Weight) else None
+        return self._table.add(
             result,
             _path(other, scope),
             "dense" if weight else "product",
@@ -282,7 +219,7 @@ class _Walk:
             return None
         result = gathered(eqn, values[0], values[1])
         elements = math.prod(shape_of(eqn.outvars[0]))
-        return result and self._add(result, _module_path(scope), "resize", elements)
+        return result and self._table.add(result, _module_path(scope), "resize", elements)
 
     def _pool(self, eqn: core.JaxprEqn, values: list[Any], scope: str) -> Map:
         x: Map = values[0]
@@ -290,7 +227,7 @@ class _Walk:
         name = "max" if "max" in eqn.primitive.name else "mean"
         kind = f"{name} pool {'x'.join(map(str, taps))}"
         elements = math.prod(shape_of(eqn.outvars[0]))
-        return self._add(windowed(eqn, x), _module_path(scope), kind, elements)
+        return self._table.add(windowed(eqn, x), _module_path(scope), kind, elements)
 
     def _reduce(self, eqn: core.JaxprEqn, values: list[Any], scope: str) -> Map:
         x: Map = values[0]
@@ -303,5 +240,5 @@ class _Walk:
         path = _module_path(scope)
         if set(x.dims) & set(gone) and "norm" not in path:
             shape = shape_of(eqn.outvars[0])
-            return self._add(result, path, "global pool", math.prod(shape))
+            return self._table.add(result, path, "global pool", math.prod(shape))
         return result

@@ -1,4 +1,4 @@
-"""Boundary metrics: trimap mIoU, boundary IoU, boundary F-score, Hausdorff distance.
+"""Boundary metrics that are counted: trimap mIoU, boundary IoU, boundary F-score.
 
 All count on the device under `jax.jit` and take maps of train ids [B, H, W]. Counts are integers
 that add up over batches; the numbers come from their sums on the host.
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Integer, Num
+from jaxtyping import Float64, Int32, Integer, Num
 
 from jaxseg.metrics import confusion_matrix
 from jaxseg.metrics.boundary_maps import (
@@ -28,7 +28,6 @@ from jaxseg.metrics.boundary_maps import (
     first_within,
     id_maps,
     near_another,
-    percentile_of_roots,
     squared_diagonals,
     squared_distances,
     squared_distances_in_class,
@@ -244,58 +243,3 @@ def mean_f_score(counts: Num[ArrayLike, "n 4 k"]) -> float:
     scores = f_scores(counts)
     scores = scores[~np.isnan(scores).all(axis=1)]
     return float(np.nanmean(scores, axis=1).mean()) if len(scores) else float("nan")
-
-
-def hausdorff(
-    labels: Integer[ArrayLike, "b h w"],
-    predictions: Integer[ArrayLike, "b h w"],
-    num_classes: int,
-    *,
-    percentile: float = 95.0,
-    pooled: bool = False,
-    sizes: Integer[ArrayLike, "b 2"] | None = None,
-) -> Float32[Array, "b {num_classes}"]:
-    """Symmetric Hausdorff distance in pixels of each class in each image, or its percentile.
-
-    From each surface pixel of the one map the distance to the nearest of the other: the larger of
-    the two directions' percentiles (Huttenlocher et al., 1993), or with `pooled` the percentile of
-    all distances together, as medpy takes it. Surface pixels have a 4-neighbour of another class
-    or at the edge of the image none.
-
-    Args:
-      labels: train ids.
-      predictions: train ids.
-      num_classes: K.
-      percentile: 95 is customary; 100 is the distance itself.
-      pooled: one percentile over both directions.
-      sizes: see the head of this file.
-
-    Returns:
-      inf where only one of the two has the class, nan where neither has.
-
-    Raises:
-      ValueError: wrong shapes; a percentile outside 0..100 or finer than 0.01.
-
-    Examples:
-      >>> labels = np.zeros((1, 8, 8), int) + (np.arange(8) > 3)
-      >>> print(hausdorff(labels, labels[..., ::-1], 2, percentile=100))
-      [[4. 4.]]
-    """
-    part = round(percentile * 100)
-    if not 0 <= percentile <= 100 or abs(part - percentile * 100) > 1e-6:
-        raise ValueError(f"percentile {percentile}: 0 to 100, in steps of 0.01")
-    maps = id_maps(labels, predictions, num_classes, sizes)  # [2, B, H, W]
-    truth, predicted = jnp.where(edges(maps, frame=True), maps, VOID)
-
-    def of_class(k: Array) -> Array:
-        surfaces = (truth == k, predicted == k)
-        both = [
-            jnp.where(own, squared_distances(other, queried=own), -1)
-            for own, other in (surfaces, surfaces[::-1])
-        ]
-        ways = [jnp.concatenate(both, axis=1)] if pooled else both
-        result = jnp.stack([percentile_of_roots(way, part) for way in ways]).max(axis=0)
-        has, also = (surface.any(axis=(1, 2)) for surface in surfaces)
-        return jnp.where(has & also, result, jnp.where(has | also, jnp.inf, jnp.nan))
-
-    return jax.lax.map(of_class, jnp.arange(num_classes)).T

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxseg.percent import MISSING, percent
 from jaxseg.reporting.plots import Line
-from jaxseg.reporting.run_folder import Run, StoredEvaluation
+from jaxseg.reporting.run import Run, StoredEvaluation
 
 _PARTS = {"trimap", "boundary_iou", "boundary_f"}
 

@@ -10,12 +10,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxseg.metrics import intervals
+from jaxseg.metrics import image_intervals, intervals, seed_intervals
 from jaxseg.metrics.definitions import LEVEL
 from jaxseg.metrics.intervals import Interval
 from jaxseg.percent import interval as interval_text
 from jaxseg.percent import percent
-from jaxseg.reporting.run_folder import Run, StoredEvaluation
+from jaxseg.reporting.run import Run, StoredEvaluation
 from jaxseg.workdir.per_image import PerImage
 
 OVER_IMAGES = f"{percent(LEVEL, 0)} % over images"
@@ -63,7 +63,7 @@ def over_seeds(loaded: Sequence[Run]) -> list[OverSeeds]:
         if len(group) < 2:
             continue
         firsts = [of[0] for of in group.values()]
-        found = intervals.seed_interval([miou for *_, miou in firsts], level=LEVEL)
+        found = seed_intervals.seed_interval([miou for *_, miou in firsts], level=LEVEL)
         text = interval_text([found.low, found.high])
         names = tuple(name for name, *_ in firsts)
         result.append(OverSeeds(names, firsts[0][1], percent(found.estimate), text, len(group)))
@@ -174,4 +174,4 @@ def _paired(one: PerImage, two: PerImage) -> tuple[Interval | None, str]:
     counts = one.class_counts(), two.class_counts()
     if (counts[0][1] != counts[1][1]).any():
         return None, "another truth of the same images, so no difference is taken"
-    return intervals.paired_difference(*counts, level=LEVEL), ""
+    return image_intervals.paired_difference(*counts, level=LEVEL), ""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jaxseg.reporting.run_folder import Run
+from jaxseg.reporting.run import Run
 
 
 def _of(run: Run) -> dict[str, Any]:

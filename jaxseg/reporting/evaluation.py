@@ -12,7 +12,7 @@ from jaxseg.metrics import summarize
 from jaxseg.metrics.definitions import MEANS
 from jaxseg.percent import MISSING, percent
 from jaxseg.reporting.chance import between_protocols, over_images
-from jaxseg.reporting.run_folder import Picture, Run, StoredEvaluation
+from jaxseg.reporting.run import Picture, Run, StoredEvaluation
 
 _PICTURE_WIDTH = 1280  # pixels; wider pictures are shrunk to it
 _PNG_BYTES = 150_000  # a larger picture is stored as WebP instead

@@ -8,7 +8,7 @@ from jaxseg.percent import percent
 from jaxseg.reporting import boundary
 from jaxseg.reporting import plots as report_plots
 from jaxseg.reporting.plots import Line
-from jaxseg.reporting.run_folder import Run
+from jaxseg.reporting.run import Run
 
 _TRAINING, _VALIDATION = 0, 1  # dashes
 

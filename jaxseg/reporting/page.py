@@ -10,8 +10,8 @@ import jinja2
 
 from jaxseg.metrics.definitions import MEANS, PROBABILITIES, same_as_miou
 from jaxseg.percent import MISSING, percent
-from jaxseg.reporting import boundary, chance, comparable, evaluation, figures, plots, run_folder
-from jaxseg.reporting.run_folder import Run
+from jaxseg.reporting import boundary, chance, comparable, evaluation, figures, plots
+from jaxseg.reporting.run import Run, differing_fields
 
 
 def duration(seconds: float | None) -> str:
@@ -233,8 +233,7 @@ def html(loaded: Sequence[Run]) -> str:
     """The page for one run, or for several side by side."""
     details = [_details(run, i) for i, run in enumerate(loaded)]
     differing = [
-        (path, [shown(value) for value in values])
-        for path, values in run_folder.differing_fields(loaded)
+        (path, [shown(value) for value in values]) for path, values in differing_fields(loaded)
     ]
     differences, without = chance.differences(loaded)
     means, equal_to_miou = _means(loaded)

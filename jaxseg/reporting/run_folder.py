@@ -5,94 +5,18 @@ read, of runs that go on or were killed, and of weights that were only evaluated
 """
 
 import ast
-import dataclasses
 import pathlib
 import re
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxseg import renamed
+from jaxseg.reporting.run import Picture, Run, StoredEvaluation, what_is_missing
 from jaxseg.workdir import eval_folder, files, log, per_image, schema
 
 _EXPECTED = re.compile(r"Expected(?: and measured)?:\s*(.+?)(?=\n\s*\n|\bMeasured:|$)", re.DOTALL)
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """One drawn image of an evaluation."""
-
-    path: pathlib.Path
-    kind: str  # "best" or "worst"
-    place: int  # from 1
-    name: str
-    miou: float | None
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredEvaluation:
-    """One eval/TAG.json with its pictures and eval/TAG.npz."""
-
-    tag: str
-    record: dict[str, Any]  # "confusion", "names", "metrics", "images", "step", ...
-    pictures: list[Picture]
-    per_image: per_image.PerImage | None  # None: not kept, or of another evaluation
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """All that a run folder tells."""
-
-    folder: pathlib.Path
-    name: str
-    config: dict[str, Any]  # flat: "optim.learning_rate" -> 0.007
-    environment: dict[str, Any]
-    expected: str  # what the experiment's docstring promises; "" when it does not
-    train: list[dict[str, Any]]
-    tests: list[dict[str, Any]]  # the evaluations during training
-    evaluations: list[StoredEvaluation]  # the main one first
-    notes: list[str]  # what is missing or broken, for the reader
-    data_digest: str = ""  # of the split that training evaluates on; "": not known
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """The headline numbers: of the main evaluation, else of the last one during training."""
-        if self.evaluations:
-            return self.evaluations[0].record["metrics"]
-        return self.tests[-1] if self.tests else {}
-
-    @property
-    def measured_on(self) -> str:
-        """What `metrics` are of."""
-        data, split = self.config.get("data.name", "?"), self.config.get("data.eval_split", "")
-        if self.evaluations:
-            record = self.evaluations[0].record
-            step = record.get("step")
-            origin = record.get("weights") or (f"step {step:,}" if step is not None else "")
-            measured = f"{record.get('data', data)} {self.evaluations[0].tag}"
-            return f"{measured}, {origin}" if origin else measured
-        if self.tests:
-            return f"{data} {split}, step {self.tests[-1]['step']:,}, during training"
-        return "not evaluated yet"
-
-    @property
-    def steps(self) -> int:
-        """The last step that was logged; 0: not trained here."""
-        return max((line["step"] for line in self.train), default=0)
-
-    @property
-    def images_per_second(self) -> float | None:
-        """Median over the log lines."""
-        rates = [v for line in self.train if (v := line.get("images_per_second"))]
-        return statistics.median(rates) if rates else None
-
-    @property
-    def seconds(self) -> float | None:
-        """From the first log line to the last one; stops between them are in it."""
-        times = [line["time"] for line in self.train + self.tests if "time" in line]
-        return max(times) - min(times) if len(times) > 1 else None
 
 
 def flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -106,13 +30,6 @@ def flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flatten(value, path)
         elif prefix.rpartition(".")[2] in ("model", "backbone"):
             yield path, str(value).rpartition(":")[2]
-
-
-def differing_fields(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
-    """The config fields in which runs differ, with the value of each run (None: not there)."""
-    paths = list(dict.fromkeys(path for run in runs for path in run.config))
-    rows = [(path, [run.config.get(path) for run in runs]) for path in paths]
-    return [(path, values) for path, values in rows if any(v != values[0] for v in values)]
 
 
 def _read_json(path: pathlib.Path, notes: list[str]) -> dict[str, Any]:
@@ -265,7 +182,7 @@ def load(folder: pathlib.Path | str) -> Run:
         notes=notes,
         data_digest=_digest(data, config),
     )
-    notes += _what_is_missing(run)
+    notes += what_is_missing(run)
     return run
 
 
@@ -277,41 +194,3 @@ def _digest(data: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     split = splits.get(config.get("data.eval_split")) if isinstance(splits, dict) else None
     digest = split.get("digest") if isinstance(split, dict) else None
     return digest if isinstance(digest, str) else ""
-
-
-def _what_is_missing(run: Run) -> Iterator[str]:
-    if not run.config:
-        yield "There is no config.json."
-    planned = run.config.get("train.steps", 0)
-    if not run.train and not any(e.record.get("weights") for e in run.evaluations):
-        yield "Nothing is logged of the training yet."
-    elif run.train and run.steps < planned:
-        yield f"The training stands at step {run.steps:,} of {planned:,}."
-    if not run.evaluations:
-        command = f"python -m jaxseg.main --mode=evaluate --workdir={run.folder}"
-        yield (
-            "There is no evaluation with a confusion matrix and pictures yet; this makes one: "
-            + command
-        )
-    elif run.train and (run.evaluations[0].record.get("step") or run.steps) < run.steps:
-        yield (
-            f"The evaluation is of step {run.evaluations[0].record['step']:,}; "
-            f"the training has gone on to step {run.steps:,}."
-        )
-    collapsed: dict[str, list[str]] = {}
-    for line in run.tests:
-        if line.get("collapsed"):
-            collapsed.setdefault(line["collapsed"], []).append(f"{line['step']:,}")
-    for name, steps in collapsed.items():
-        at = f"{'step' if len(steps) == 1 else 'steps'} {', '.join(steps)}"
-        yield f"Collapse alarm at {at}: nearly all pixels were predicted as {name}."
-
-
-def with_names(runs: Sequence[Run]) -> list[Run]:
-    """Runs of one name are told apart by as much of their path as it takes."""
-    parts = [run.folder.resolve().parts for run in runs]
-    for depth in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(p[-depth:]) for p in parts]
-        if len(set(names)) == len(set(parts)):
-            break
-    return [dataclasses.replace(run, name=name) for run, name in zip(runs, names, strict=True)]

@@ -8,8 +8,8 @@ from jaxseg.percent import MISSING, percent
 from jaxseg.reporting import boundary as boundary
 from jaxseg.reporting import chance as chance
 from jaxseg.reporting import evaluation as report_evaluation
-from jaxseg.reporting import run_folder, tables
-from jaxseg.reporting.run_folder import Run
+from jaxseg.reporting import tables
+from jaxseg.reporting.run import Run, StoredEvaluation, differing_fields
 from jaxseg.workdir import escape
 
 _HEADLINE = ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")
@@ -35,7 +35,7 @@ def markdown(loaded: Sequence[Run]) -> str:
     if len(loaded) > 1:
         different = [
             (path, *(MISSING if value is None else str(value) for value in values))
-            for path, values in run_folder.differing_fields(loaded)
+            for path, values in differing_fields(loaded)
         ]
         names = [run.name for run in loaded]
         lines += ["", _table(("field", *names), different, texts=1 + len(names))]
@@ -148,7 +148,7 @@ def _boundaries(loaded: Sequence[Run]) -> list[str]:
     return lines
 
 
-def _measured(evaluation: run_folder.StoredEvaluation) -> str:
+def _measured(evaluation: StoredEvaluation) -> str:
     return f"{evaluation.record.get('data', '')} {evaluation.tag}".strip()
 
 

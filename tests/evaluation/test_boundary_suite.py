@@ -11,7 +11,7 @@ import pytest
 
 from jaxseg import config, metrics
 from jaxseg.evaluation import boundary_suite
-from jaxseg.metrics import boundary
+from jaxseg.metrics import boundary, hausdorff
 from jaxseg.types import IGNORE
 from tests.conftest import ROOT
 from tests.evaluation.test_evaluate import Pictures, run
@@ -90,7 +90,7 @@ def test_numbers_are_the_metrics_own():
     scores = np.nanmean(boundary.f_scores(counts[:, 0])[:, :3], axis=0)
     classes = [found["boundary_f"]["classes"][name][place] for name in NAMES[:3]]
     np.testing.assert_allclose(classes, scores)
-    values = counted(boundary.hausdorff)
+    values = counted(hausdorff.hausdorff)
     for k, name in enumerate(NAMES):
         finite = values[np.isfinite(values[:, k]), k]
         assert found["hausdorff_95"]["images"][name] == len(finite)

@@ -17,7 +17,7 @@ from jaxseg.data.labels import LabelSpec, voc_palette
 from jaxseg.evaluation import split
 from jaxseg.evaluation.record import to_json
 from jaxseg.inference import infer
-from jaxseg.metrics import intervals, summarize
+from jaxseg.metrics import image_intervals, summarize
 from jaxseg.runtime.mesh import make_mesh
 from jaxseg.types import IGNORE
 from jaxseg.workdir import per_image
@@ -384,7 +384,7 @@ def test_run_writes_numbers_and_pictures_of_the_newest_checkpoint(run_folder, ca
     counts = per_image.read(folder / "eval" / "val_no-ema.npz")
     assert counts.names == tuple(image["name"] for image in record["images"])
     np.testing.assert_array_equal(counts.confusion(), confusion)
-    interval = intervals.bootstrap_miou(counts.matrices())
+    interval = image_intervals.bootstrap_miou(counts.matrices())
     assert record["metrics"]["miou_interval"] == [interval.low, interval.high]
     pictures = sorted(path.name for path in (folder / "eval" / "val_no-ema").iterdir())
     order = np.argsort([-miou for miou, _ in images])

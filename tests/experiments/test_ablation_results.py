@@ -12,7 +12,7 @@ import pytest
 from experiments.ablation import ablation, job_folder, measure, output
 from experiments.readme_tables import ablations, page
 from jaxseg import metrics
-from jaxseg.metrics import intervals
+from jaxseg.metrics import image_intervals, seed_intervals
 from jaxseg.workdir import log, per_image
 from tests.conftest import ROOT
 
@@ -79,11 +79,11 @@ def test_numbers_are_those_of_the_runs(tiny, tmp_path, finished):
     own = [metrics.summarize(kept[one.name]["stride 8"].sum(axis=0)).miou for one in jobs[:2]]
     assert base["miou"] == pytest.approx(own)
     assert base["mean"] == pytest.approx(np.mean(own))
-    interval = intervals.seed_interval(own)
+    interval = seed_intervals.seed_interval(own)
     assert base["interval"] == pytest.approx([interval.low, interval.high])
     assert "gain" not in base
     two = [[kept[one.name][row] for one in jobs[:2]] for row in ("stride 8", "stride 8, flip")]
-    gain = intervals.paired_mean_difference(*two, absent="truth")
+    gain = image_intervals.paired_mean_difference(*two, absent="truth")
     assert flip["gain"] == pytest.approx(flip["mean"] - base["mean"])
     assert flip["gain_over_images"] == pytest.approx([gain.low, gain.high])
     assert flip["gain_over_seeds"][0] < flip["gain"] < flip["gain_over_seeds"][1]

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.readme_tables import collect, run_table
 from jaxseg import metrics
-from jaxseg.metrics import intervals
+from jaxseg.metrics import image_intervals
 from tests.reporting.test_boundary import suite as report_suite
 from tests.reporting.test_run_folder import CONFUSION, write_evaluation
 
@@ -45,7 +45,7 @@ def test_intervals_new_means_and_boundaries_are_kept(tmp_path):
     counts = np.stack([CONFUSION, CONFUSION.T, 0 * CONFUSION])
     write_evaluation(tmp_path, counts=counts, boundary=suite)
     kept = collect.collect(tmp_path)["evaluations"]["val"]
-    interval = intervals.bootstrap_miou(counts)
+    interval = image_intervals.bootstrap_miou(counts)
     assert kept["metrics"]["miou_interval"] == [interval.low, interval.high]
     summary = metrics.summarize(counts.sum(axis=0))
     for name in ("mean_dice", "kappa", "miou_truth", "miou_zero", "miou_one"):

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from jaxseg import metrics
-from jaxseg.metrics import boundary
+from jaxseg.metrics import boundary, hausdorff
 from jaxseg.types import IGNORE
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling takes far longer than running here
@@ -196,7 +196,7 @@ def test_hausdorff_equals_scipy(pooled, percentile):
     labels, predictions = blobs(6, (3, 24, 33), void=0)
     labels[1][labels[1] == 2] = 0
     predictions[2] = 1
-    found = compiled(boundary.hausdorff, percentile=percentile, pooled=pooled)
+    found = compiled(hausdorff.hausdorff, percentile=percentile, pooled=pooled)
     expected = np.full((3, K), np.nan)
     for b, k in np.ndindex(3, K):
         pair = [ids[b] == k for ids in (labels, predictions)]
@@ -216,7 +216,7 @@ def test_hausdorff_equals_scipy(pooled, percentile):
 def test_hausdorff_equals_scipys_own_where_surfaces_are_single_pixels():
     labels, predictions = np.zeros((2, 1, 20, 20), int)
     labels[0, 3, 4] = labels[0, 15, 2] = predictions[0, 9, 17] = 1
-    found = compiled(boundary.hausdorff, num_classes=2, percentile=100)(labels, predictions)
+    found = compiled(hausdorff.hausdorff, num_classes=2, percentile=100)(labels, predictions)
     np.testing.assert_allclose(found[0, 1], np.hypot(15 - 9, 2 - 17), rtol=1e-6)
 
 
@@ -225,7 +225,7 @@ SUITE = {
     "trimap void": compiled(boundary.trimap_confusions, widths=(1, 4), around="void"),
     "boundary iou": compiled(boundary.boundary_iou_counts, ratio=0.07),
     "boundary f": compiled(boundary.boundary_f_counts, tolerances=(0.02, 0.03, 0.09)),
-    "hausdorff": compiled(boundary.hausdorff),
+    "hausdorff": compiled(hausdorff.hausdorff),
 }
 PER_IMAGE = ("boundary f", "hausdorff")  # the others are sums over images
 
@@ -292,9 +292,9 @@ def test_bad_input_is_one_line():
         (lambda: boundary.boundary_iou_counts(ids, ids, K, distance=-1), "distance"),
         (lambda: boundary.boundary_f_counts(ids, ids, K, tolerances=()), "tolerances"),
         (lambda: boundary.boundary_f_counts(ids, ids, K, unit="mm"), "unit 'mm'"),
-        (lambda: boundary.hausdorff(ids, ids, K, percentile=101), "percentile 101"),
-        (lambda: boundary.hausdorff(ids, ids, K, percentile=9.999), "steps of 0.01"),
-        (lambda: boundary.hausdorff(ids[0], ids[0], K), r"\[B, H, W\]"),
+        (lambda: hausdorff.hausdorff(ids, ids, K, percentile=101), "percentile 101"),
+        (lambda: hausdorff.hausdorff(ids, ids, K, percentile=9.999), "steps of 0.01"),
+        (lambda: hausdorff.hausdorff(ids[0], ids[0], K), r"\[B, H, W\]"),
     ]:
         with pytest.raises(ValueError, match=message) as caught:
             jax.eval_shape(call)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from jaxseg import metrics
-from jaxseg.metrics import intervals
+from jaxseg.metrics import image_intervals, intervals, seed_intervals
 from jaxseg.metrics.intervals import Interval
 
 
@@ -41,9 +41,9 @@ def resampled_by_loop(counts, resamples, seed):
 
 @pytest.mark.parametrize("draws", [1, 50, 10**6])
 def test_bootstrap_equals_a_loop_over_resamples(draws, monkeypatch):
-    monkeypatch.setattr(intervals, "_DRAWS", draws)
+    monkeypatch.setattr(image_intervals, "_DRAWS", draws)
     counts = confusions(0)
-    found = intervals.bootstrap_miou(counts, resamples=200, seed=5, level=0.9)
+    found = image_intervals.bootstrap_miou(counts, resamples=200, seed=5, level=0.9)
     loop = list(resampled_by_loop(counts, 200, 5))
     np.testing.assert_allclose([found.low, found.high], np.quantile(loop, [0.05, 0.95]))
     np.testing.assert_allclose(found.estimate, metrics.summarize(counts.sum(axis=0)).miou)
@@ -60,7 +60,7 @@ def test_bootstrap_agrees_with_scipy():
     theirs = stats.bootstrap(
         (np.arange(40),), miou, n_resamples=2000, method="percentile", vectorized=False, rng=0
     ).confidence_interval
-    ours = intervals.bootstrap_miou(counts, resamples=20_000)
+    ours = image_intervals.bootstrap_miou(counts, resamples=20_000)
     spread = ours.high - ours.low
     np.testing.assert_allclose([ours.low, ours.high], theirs, atol=0.08 * spread)
 
@@ -68,14 +68,14 @@ def test_bootstrap_agrees_with_scipy():
 def test_difference_is_paired():
     first = confusions(2, images=30)
     second = improved(first, 0.15)
-    found = intervals.paired_difference(first, second, resamples=500, seed=3)
+    found = image_intervals.paired_difference(first, second, resamples=500, seed=3)
     loops = [np.array(list(resampled_by_loop(counts, 500, 3))) for counts in (first, second)]
     expected = np.quantile(loops[1] - loops[0], [0.025, 0.975])
     np.testing.assert_allclose([found.low, found.high], expected)
-    own = [intervals.bootstrap_miou(counts, resamples=500) for counts in (first, second)]
+    own = [image_intervals.bootstrap_miou(counts, resamples=500) for counts in (first, second)]
     assert own[0].high > own[1].low, "their own intervals overlap"
     assert intervals.verdict(found) == "second"
-    back = intervals.paired_difference(second, first, resamples=500, seed=3)
+    back = image_intervals.paired_difference(second, first, resamples=500, seed=3)
     np.testing.assert_allclose([back.low, back.high], [-found.high, -found.low])
     assert intervals.verdict(back) == "first"
 
@@ -86,19 +86,19 @@ def test_class_counts_do_for_matrices(classes):
     first = confusions(2, classes=classes)
     second = improved(first, 0.15)
     one, two = (metrics.class_counts(counts) for counts in (first, second))
-    assert intervals.bootstrap_miou(one, resamples=50) == intervals.bootstrap_miou(
+    assert image_intervals.bootstrap_miou(one, resamples=50) == image_intervals.bootstrap_miou(
         first, resamples=50
     )
-    assert intervals.paired_difference(one, two, resamples=50) == intervals.paired_difference(
-        first, second, resamples=50
-    )
+    assert image_intervals.paired_difference(
+        one, two, resamples=50
+    ) == image_intervals.paired_difference(first, second, resamples=50)
     with pytest.raises(ValueError, match=r"\[1, 3, \d\]: 3 times \[N, K\]"):
-        intervals.bootstrap_miou(metrics.class_counts(first[:1]))
+        image_intervals.bootstrap_miou(metrics.class_counts(first[:1]))
 
 
 def test_a_run_against_itself_is_not_distinguishable():
     counts = confusions(3)
-    found = intervals.paired_difference(counts, counts, resamples=50)
+    found = image_intervals.paired_difference(counts, counts, resamples=50)
     assert (found.estimate, found.low, found.high) == (0, 0, 0)
     assert intervals.verdict(found) == "not distinguishable"
 
@@ -106,22 +106,22 @@ def test_a_run_against_itself_is_not_distinguishable():
 def test_difference_of_means_takes_the_same_images_of_all_runs():
     first = [confusions(6, images=30), improved(confusions(6, images=30), 0.02)]
     second = [improved(confusions(6, images=30), share) for share in (0.1, 0.15, 0.2)]
-    found = intervals.paired_mean_difference(first, second, resamples=400, seed=1)
+    found = image_intervals.paired_mean_difference(first, second, resamples=400, seed=1)
     loops = [np.array(list(resampled_by_loop(run, 400, 1))) for run in (*first, *second)]
     differences = np.mean(loops[2:], axis=0) - np.mean(loops[:2], axis=0)
     np.testing.assert_allclose([found.low, found.high], np.quantile(differences, [0.025, 0.975]))
-    alone = intervals.paired_difference(first[0], second[0], resamples=50)
-    assert intervals.paired_mean_difference(first[:1], second[:1], resamples=50) == alone
+    alone = image_intervals.paired_difference(first[0], second[0], resamples=50)
+    assert image_intervals.paired_mean_difference(first[:1], second[:1], resamples=50) == alone
     with pytest.raises(ValueError, match="a run on both sides"):
-        intervals.paired_mean_difference([], second)
+        image_intervals.paired_mean_difference([], second)
     with pytest.raises(ValueError, match="truth of row"):
-        intervals.paired_mean_difference(first, [second[0], second[1][::-1]])
+        image_intervals.paired_mean_difference(first, [second[0], second[1][::-1]])
 
 
 def test_seeded():
     counts = confusions(4)
     one, same, other = (
-        intervals.bootstrap_miou(counts, resamples=100, seed=seed) for seed in (0, 0, 1)
+        image_intervals.bootstrap_miou(counts, resamples=100, seed=seed) for seed in (0, 0, 1)
     )
     assert one == same
     assert one != other
@@ -134,7 +134,7 @@ def test_bootstrap_interval_holds_the_truth_about_as_often_as_it_says():
     held = 0
     for _ in range(200):
         sample = population[rng.integers(400, size=60)]
-        found = intervals.bootstrap_miou(sample, level=0.8, resamples=300)
+        found = image_intervals.bootstrap_miou(sample, level=0.8, resamples=300)
         held += found.low <= truth <= found.high
     assert 0.7 < held / 200 < 0.9
 
@@ -143,8 +143,8 @@ def test_absent_classes_follow_the_rule():
     counts = np.zeros((6, 3, 3), int)
     counts[:, 0, 0] = 4
     counts[0, 1, 1] = counts[0, 1, 0] = 2  # class 1 is in one image only, class 2 in none
-    skip = intervals.bootstrap_miou(counts, resamples=300)
-    zero = intervals.bootstrap_miou(counts, resamples=300, absent="zero")
+    skip = image_intervals.bootstrap_miou(counts, resamples=300)
+    zero = image_intervals.bootstrap_miou(counts, resamples=300, absent="zero")
     assert skip.high == 1, "resamples without the image lack the class"
     np.testing.assert_allclose(zero.estimate, skip.estimate * 2 / 3)
 
@@ -154,9 +154,9 @@ def test_a_class_that_no_drawn_image_shows_is_no_error_of_the_draw():
     counts = np.zeros((30, 2, 2), int)
     counts[:, 0, 0], counts[:, 0, 1] = 1_000_000, 1
     counts[0, 1, 1] = 1_000_000
-    found = intervals.bootstrap_miou(counts, resamples=500)
+    found = image_intervals.bootstrap_miou(counts, resamples=500)
     np.testing.assert_allclose([found.low, found.estimate, found.high], 1, atol=1e-4)
-    never = intervals.bootstrap_miou(counts[1:], resamples=500)  # not in the truth at all
+    never = image_intervals.bootstrap_miou(counts[1:], resamples=500)  # not in the truth at all
     np.testing.assert_allclose([never.low, never.high], 0.5, atol=1e-4)
 
 
@@ -164,11 +164,11 @@ def test_a_class_that_no_drawn_image_shows_is_no_error_of_the_draw():
 def test_images_without_a_valid_pixel():
     counts = confusions(6, images=3)
     counts[1:] = 0
-    found = intervals.bootstrap_miou(counts, resamples=100)
+    found = image_intervals.bootstrap_miou(counts, resamples=100)
     assert found.low == found.estimate == found.high, "resamples without image 0 are left out"
-    nothing = intervals.bootstrap_miou(np.zeros((3, 2, 2), int), resamples=10)
+    nothing = image_intervals.bootstrap_miou(np.zeros((3, 2, 2), int), resamples=10)
     assert np.isnan([nothing.estimate, nothing.low, nothing.high]).all()
-    difference = intervals.paired_difference(counts * 0, counts * 0, resamples=10)
+    difference = image_intervals.paired_difference(counts * 0, counts * 0, resamples=10)
     assert intervals.verdict(difference) == "not distinguishable"
 
 
@@ -176,28 +176,28 @@ def test_large_counts_are_exact():
     counts = np.zeros((2, 2, 2), np.int64)
     counts[:, 0, 0] = 2**51 - 1
     counts[0, 1, 0] = 1
-    found = intervals.bootstrap_miou(counts, resamples=50, absent="truth")
+    found = image_intervals.bootstrap_miou(counts, resamples=50, absent="truth")
     assert found.high == 1
     assert found.estimate == 0.5 * ((2**52 - 2) / (2**52 - 1))
     with pytest.raises(ValueError, match="2\\^53"):
-        intervals.bootstrap_miou(counts * 4)
+        image_intervals.bootstrap_miou(counts * 4)
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95])
 def test_intervals_over_seeds_equal_scipy(level):
     first, second = [0.61, 0.64, 0.62, 0.66], [0.66, 0.71, 0.65]
-    one = intervals.seed_interval(first, level=level)
+    one = seed_intervals.seed_interval(first, level=level)
     expected = stats.t.interval(level, 3, np.mean(first), stats.sem(first))
     np.testing.assert_allclose([one.low, one.high], expected)
     np.testing.assert_allclose(one.estimate, np.mean(first))
-    both = intervals.seed_difference(first, second, level=level)
+    both = seed_intervals.seed_difference(first, second, level=level)
     welch = stats.ttest_ind(second, first, equal_var=False).confidence_interval(level)
     np.testing.assert_allclose([both.low, both.high], [welch.low, welch.high])
 
 
 def test_equal_seeds_have_no_spread():
-    assert intervals.seed_interval([0.5, 0.5]) == Interval(0.5, 0.5, 0.5, 0.95)
-    apart = intervals.seed_difference([0.5, 0.5], [0.75, 0.75])
+    assert seed_intervals.seed_interval([0.5, 0.5]) == Interval(0.5, 0.5, 0.5, 0.95)
+    apart = seed_intervals.seed_difference([0.5, 0.5], [0.75, 0.75])
     assert (apart.low, apart.high) == (0.25, 0.25)
     assert intervals.verdict(apart) == "second"
 
@@ -228,19 +228,19 @@ def test_bad_input_is_one_line():
         (good - 1, "none below 0"),
     ]:
         with pytest.raises(ValueError, match=message) as caught:
-            intervals.bootstrap_miou(bad)
+            image_intervals.bootstrap_miou(bad)
         assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="12 of 4 classes against 11 of 4"):
-        intervals.paired_difference(good, good[1:])
+        image_intervals.paired_difference(good, good[1:])
     with pytest.raises(ValueError, match="truth of row 3 has other pixels"):
-        intervals.paired_difference(good, np.concatenate([good[:3], good[3:][::-1]]))
+        image_intervals.paired_difference(good, np.concatenate([good[:3], good[3:][::-1]]))
     with pytest.raises(ValueError, match="level 95"):
-        intervals.bootstrap_miou(good, level=95, resamples=2)
+        image_intervals.bootstrap_miou(good, level=95, resamples=2)
     with pytest.raises(ValueError, match="level 0"):
-        intervals.seed_interval([0.1, 0.2], level=0)
+        seed_intervals.seed_interval([0.1, 0.2], level=0)
     with pytest.raises(ValueError, match="resamples 0"):
-        intervals.bootstrap_miou(good, resamples=0)
+        image_intervals.bootstrap_miou(good, resamples=0)
     with pytest.raises(ValueError, match="two values or more, not 1"):
-        intervals.seed_interval([0.5])
+        seed_intervals.seed_interval([0.5])
     with pytest.raises(ValueError, match="absent 'no'"):
-        intervals.bootstrap_miou(good, absent="no")
+        image_intervals.bootstrap_miou(good, absent="no")

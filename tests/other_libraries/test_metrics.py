@@ -11,7 +11,7 @@ from sklearn import calibration
 
 from jaxseg import metrics
 from jaxseg.data.builders import cityscapes
-from jaxseg.metrics import boundary, probability
+from jaxseg.metrics import hausdorff, probability
 
 pytestmark = pytest.mark.other_libraries
 
@@ -77,7 +77,7 @@ def test_hausdorff_distances_are_medpys(medpy, percentile, name):
     truth, guess = regions(2, (2, 40, 50), 3)
 
     def distances(truth, guess):
-        return boundary.hausdorff(truth, guess, 3, percentile=percentile, pooled=True)
+        return hausdorff.hausdorff(truth, guess, 3, percentile=percentile, pooled=True)
 
     found = jax.jit(distances, compiler_options=QUICK)(truth, guess)
     expected = [

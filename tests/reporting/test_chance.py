@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from jaxseg import report
-from jaxseg.metrics import intervals
+from jaxseg.metrics import image_intervals, seed_intervals
 from jaxseg.reporting import chance, run_folder
+from jaxseg.reporting.run import with_names
 from tests.reporting.test_report import page, tables
 from tests.reporting.test_run_folder import CONFUSION, write_evaluation, write_run
 
@@ -32,7 +33,7 @@ def scored(folder, counts=None, *, miou=None, tag="val", **options):
 
 
 def loaded(*folders):
-    return run_folder.with_names([run_folder.load(folder) for folder in folders])
+    return with_names([run_folder.load(folder) for folder in folders])
 
 
 def test_seeds_go_together_where_nothing_else_differs(tmp_path):
@@ -46,7 +47,7 @@ def test_seeds_go_together_where_nothing_else_differs(tmp_path):
     ]
     again = scored(tmp_path / "again", miou=0.1, seed=4)  # of a seed that is there
     found = chance.over_seeds(loaded(*same, *other, again))
-    interval = intervals.seed_interval([0.51, 0.52, 0.54])
+    interval = seed_intervals.seed_interval([0.51, 0.52, 0.54])
     text = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
     assert found == [(("s1", "s2", "s4"), "streets val", "52.33", text, 3)]
     assert chance.over_seeds(loaded(same[2], again)) == []
@@ -64,7 +65,7 @@ def test_each_is_held_against_the_first_of_its_protocol(tmp_path):
         ("streets val", "a", "c", "not distinguishable"),
         ("streets val_flip", "b", "c", "b is better"),
     ]
-    assert found[0].interval == intervals.paired_difference(COUNTS, BETTER)
+    assert found[0].interval == image_intervals.paired_difference(COUNTS, BETTER)
     assert found[1].text == "+0.00 [+0.00, +0.00]"
 
 
@@ -141,7 +142,7 @@ def test_the_report_shows_both_and_merges_neither(tmp_path):
     numbers, seeds, differences, *_ = tables(text)
     heads, *rows = numbers
     images = heads.index("95 % over images")
-    interval = intervals.bootstrap_miou(COUNTS)
+    interval = image_intervals.bootstrap_miou(COUNTS)
     shown = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
     assert [row[images] for row in rows] == [shown, "[100.0, 100.0]", "–"]
     assert seeds[0][-1] == "95 % over seeds"

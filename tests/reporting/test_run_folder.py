@@ -12,6 +12,7 @@ from jaxseg.evaluation import pictures
 from jaxseg.evaluation.record import Evaluation, to_json
 from jaxseg.models import deeplab_v3
 from jaxseg.reporting import run_folder
+from jaxseg.reporting.run import differing_fields, with_names
 from jaxseg.workdir import eval_folder, log, per_image
 
 LABELS = LabelSpec(
@@ -274,12 +275,12 @@ def test_differences_are_the_fields_that_differ(tmp_path):
         run_folder.load(write_run(tmp_path / "a")),
         run_folder.load(write_run(tmp_path / "b", output_stride=8, rates=(12, 24, 36))),
     ]
-    assert run_folder.differing_fields(loaded) == [
+    assert differing_fields(loaded) == [
         ("model.backbone.output_stride", [16, 8]),
         ("model.atrous_rates", [[6, 12, 18], [12, 24, 36]]),
     ]
-    assert run_folder.differing_fields(loaded[:1]) == []
-    assert run_folder.differing_fields([loaded[0], loaded[0]]) == []
+    assert differing_fields(loaded[:1]) == []
+    assert differing_fields([loaded[0], loaded[0]]) == []
 
 
 def test_differences_of_another_backbone(tmp_path):
@@ -288,7 +289,7 @@ def test_differences_of_another_backbone(tmp_path):
         run_folder.load(write_run(tmp_path / "a")),
         run_folder.load(write_run(tmp_path / "b", backbone=other)),
     ]
-    found = dict(run_folder.differing_fields(loaded))
+    found = dict(differing_fields(loaded))
     assert found["model.backbone.class"] == ["ResNet", "MobileNetV2"]
     assert found["model.backbone.depth"] == [18, None]
     assert found["model.backbone.width"] == [64, 0.5]
@@ -304,10 +305,8 @@ def test_what_is_no_run(tmp_path):
 
 def test_names_of_one_name_are_told_apart(tmp_path):
     places = ["x/s/seed1", "y/s/seed1", "y/s/seed2"]
-    loaded = run_folder.with_names(
-        [run_folder.load(write_run(tmp_path / place)) for place in places]
-    )
+    loaded = with_names([run_folder.load(write_run(tmp_path / place)) for place in places])
     assert [run.name for run in loaded] == places
-    assert [run.name for run in run_folder.with_names(loaded[1:])] == ["seed1", "seed2"]
-    twice = run_folder.with_names([loaded[0], loaded[0]])
+    assert [run.name for run in with_names(loaded[1:])] == ["seed1", "seed2"]
+    twice = with_names([loaded[0], loaded[0]])
     assert [run.name for run in twice] == ["seed1", "seed1"]
