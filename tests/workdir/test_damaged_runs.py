@@ -263,6 +263,6 @@ def test_links_in_a_run_folder_are_never_written_through(run, tmp_path):
 @pytest.mark.slow
 def test_a_damaged_entry_of_the_compile_cache_is_compiled_again(tmp_path):
     """As the drill does it: JAX says so in a warning and compiles."""
-    from experiments.robustness.field_reports import disks
+    from experiments.robustness.field_reports import harmed_runs
 
-    assert disks._cache(tmp_path).outcome == "right value"
+    assert harmed_runs._cache(tmp_path).outcome == "right value"

@@ -1,4 +1,4 @@
-"""A run knows its classes and its data; a prepared set knows what it was prepared from."""
+"""A. A run knows its classes and its data."""
 
 import contextlib
 import io
@@ -23,7 +23,6 @@ from jaxseg.data.prepare import prepare
 NAMES = ("ground", "red", "blue")
 PALETTE: tuple[tuple[int, int, int], ...] = ((9, 9, 9), (200, 0, 0), (0, 0, 200))
 _TESTS = "tests/workdir/test_same_data.py::"
-_PREPARED = "tests/data/prepare/test_replace.py::"
 
 
 class Pixelwise(nn.Module):
@@ -175,47 +174,6 @@ def _without_data(name: str) -> Callable[[pathlib.Path], Seen]:
     return run
 
 
-def _again(folder: pathlib.Path, order: tuple[int, ...], count: int, word: str) -> Seen:
-    write_files(folder / "files")
-    prepared("folder/own", folder / "data", *given(folder / "files"))
-    write_files(folder / "files", order, count)
-    return situation.refusal(
-        lambda: prepared("folder/own", folder / "data", *given(folder / "files")),
-        word,
-        "--overwrite",
-    )
-
-
-def _same_again(folder: pathlib.Path) -> Seen:
-    write_files(folder / "files")
-    prepared("folder/own", folder / "data", *given(folder / "files"))
-    shutil.copytree(folder / "files", folder / "copy")
-    said = prepared("folder/own", folder / "data", *given(folder / "copy"))
-    return situation.right(said.startswith("Already prepared"), said.split(":")[0])
-
-
-def _killed_overwrite(folder: pathlib.Path) -> Seen:
-    """The old set has been moved aside, as a kill leaves it; the retry fails."""
-    write_files(folder / "files")
-    prepared("folder/own", folder / "data", *given(folder / "files"))
-    place = prepare.sources.prepared_folder("folder/own", folder / "data")
-    place.rename(place.with_name(f"{place.name}.before"))
-    (folder / "files" / "masks" / "0.png").write_bytes(b"broken")
-    with contextlib.suppress(ValueError, OSError):
-        prepared("folder/own", folder / "data", *given(folder / "files"), "--overwrite")
-    return situation.right(prepare.sources.is_prepared(place), "the set of before is there")
-
-
-def _leftovers(folder: pathlib.Path) -> Seen:
-    write_files(folder / "files")
-    prepared("folder/own", folder / "data", *given(folder / "files"))
-    place = prepare.sources.prepared_folder("folder/own", folder / "data")
-    (place.parent / f"incomplete.ABC123_{place.name}").mkdir()
-    prepared("folder/own", folder / "data", *given(folder / "files"), "--overwrite")
-    left = sorted(path.name for path in place.parent.iterdir())
-    return situation.right(left == [place.name], f"beside the set lies nothing: {left}")
-
-
 SITUATIONS = (
     Situation(
         "A",
@@ -272,40 +230,5 @@ SITUATIONS = (
         "refused: shapes/thin is not prepared",
         f"{_TESTS}test_a_run_predicts_when_its_data_is_gone",
         _without_data("shapes/thin"),
-    ),
-    Situation(
-        "A",
-        "prepare on a set that is there, with other classes",
-        "Already prepared, exit 0",
-        f"{_PREPARED}test_what_has_changed_is_said_and_mended_by_overwrite",
-        lambda folder: _again(folder, (2, 1, 0), 6, 'class 0 is "ground" in the prepared set'),
-    ),
-    Situation(
-        "A",
-        "prepare on a set that is there, with other images",
-        "Already prepared, exit 0",
-        f"{_PREPARED}test_what_has_changed_is_said_and_mended_by_overwrite",
-        lambda folder: _again(folder, (0, 1, 2), 8, "is new in"),
-    ),
-    Situation(
-        "A",
-        "prepare on a set that is there, with a copy of its files",
-        "right",
-        f"{_PREPARED}test_the_same_again_is_left_alone",
-        _same_again,
-    ),
-    Situation(
-        "I",
-        "prepare --overwrite killed with the old set aside, and a retry that fails",
-        "neither the old set nor a new one",
-        f"{_PREPARED}test_the_next_start_says_what_it_brought_back",
-        _killed_overwrite,
-    ),
-    Situation(
-        "I",
-        "the scratch folder of a killed preparation",
-        "left for ever",
-        f"{_PREPARED}test_the_next_start_says_what_it_brought_back",
-        _leftovers,
     ),
 )

@@ -1,4 +1,4 @@
-"""C. Finding and pairing files."""
+"""C. Pairing a user's own files."""
 
 import functools
 import pathlib
@@ -10,16 +10,15 @@ import numpy as np
 from PIL import Image
 
 from experiments.robustness.field_reports.situation import Seen, Situation, check, refusal, right
-from jaxseg.data.builders import ade20k, folder, voc2012
+from jaxseg.data.builders import folder
 from jaxseg.data.pairing import pairs
-from jaxseg.data.readers import photos, walk
 
 _TESTS = "tests/data/pairing/test_own_files.py::"
 _NFC, _NFD = (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD"))
 _BOTH = {"images": ".", "masks": "."}
 
 
-def _draw(root: pathlib.Path, *names: str) -> None:
+def draw(root: pathlib.Path, *names: str) -> None:
     """Colour images where the names are of photos, else masks of ids 0 to 2."""
     for name in names:
         path = root / name
@@ -73,7 +72,7 @@ def _paired(
     """(split, image, mask) that have to be found, no more and no less."""
     if make:
         make(root)
-    _draw(root, *(name for _, *both in places for name in both if not (root / name).exists()))
+    draw(root, *(name for _, *both in places for name in both if not (root / name).exists()))
     found = _pairs(root, _find(root, **given))
     expected: dict[str, list[tuple[str, str]]] = {}
     for split, image, mask in places:
@@ -90,14 +89,14 @@ def _refused(
     make: Make | None,
     root: pathlib.Path,
 ) -> Seen:
-    _draw(root, *files)
+    draw(root, *files)
     if make:
         make(root)
     return refusal(lambda: pairs.check(_find(root, **given), root / "journal"), *words)
 
 
 def _linked_val(root: pathlib.Path) -> None:
-    _draw(root, "elsewhere/i/2.jpg", "elsewhere/m/2.png")
+    draw(root, "elsewhere/i/2.jpg", "elsewhere/m/2.png")
     for top, of in (("images", "i"), ("masks", "m")):
         (root / top).mkdir(exist_ok=True)
         (root / top / "val").symlink_to(f"../elsewhere/{of}")
@@ -105,7 +104,7 @@ def _linked_val(root: pathlib.Path) -> None:
 
 def _junk(root: pathlib.Path) -> None:
     for top in ("images", "masks"):
-        _draw(root, f"{top}/train/.ipynb_checkpoints/0-checkpoint.png", f"{top}/__MACOSX/0.png")
+        draw(root, f"{top}/train/.ipynb_checkpoints/0-checkpoint.png", f"{top}/__MACOSX/0.png")
         (root / top / "train" / "._0.png").write_bytes(b"\0\5\x16\7")
 
 
@@ -117,18 +116,18 @@ def _link(place: str, target: str) -> Make:
     return make
 
 
-def _text(place: str, text: str, encoding: str = "utf-8") -> Make:
+def text(place: str, content: str, encoding: str = "utf-8") -> Make:
     def make(root: pathlib.Path) -> None:
         (root / place).parent.mkdir(parents=True, exist_ok=True)
-        (root / place).write_text(text, encoding=encoding)
+        (root / place).write_text(content, encoding=encoding)
 
     return make
 
 
 def _voc(root: pathlib.Path) -> None:
-    _draw(root, "JPEGImages/3.jpg")  # in no list
-    _text("lists/train.txt", "1\r\n", "utf-8-sig")(root)
-    _text("lists/val.txt", "2\n")(root)
+    draw(root, "JPEGImages/3.jpg")  # in no list
+    text("lists/train.txt", "1\r\n", "utf-8-sig")(root)
+    text("lists/val.txt", "2\n")(root)
 
 
 _Row = tuple[Any, ...]
@@ -229,7 +228,7 @@ _PAIRED: tuple[_Row, ...] = (
         "refused; backslashes: the files are missing",
         (("train", "i/a.jpg", "m/a.png"), ("val", "i/b.jpg", "m/b.png")),
         {"images": "", "masks": "", "table": "t.csv"},
-        _text("t.csv", "image;mask;split\ni\\a.jpg;m\\a.png;train\n\ni\\b.jpg;m\\b.png;val\n"),
+        text("t.csv", "image;mask;split\ni\\a.jpg;m\\a.png;train\n\ni\\b.jpg;m\\b.png;val\n"),
         "test_tables",
     ),
     (
@@ -323,7 +322,7 @@ _REFUSED: tuple[_Row, ...] = (
         ("a.png",),
         {"images": "", "masks": "", "table": "t.csv"},
         ("line 2", "is both an image and a mask"),
-        _text("t.csv", "image,mask\na.png,a.png\n"),
+        text("t.csv", "image,mask\na.png,a.png\n"),
         "test_a_table_with_one_file_twice",
     ),
     (
@@ -374,47 +373,13 @@ _REFUSED: tuple[_Row, ...] = (
 )
 
 
-def _left_out(root: pathlib.Path) -> Seen:
-    _draw(root, *(f"photos/{k}.jpg" for k in range(8)), "photos/.ipynb_checkpoints/0.jpg")
-    for name in ("._0.jpg", ".DS_Store", "notes.txt", "Thumbs.db"):
-        (root / "photos" / name).touch()
-    found, left_out = photos.find([root / "photos"])
-    files = len(found) + sum(not left.folder for left in left_out)
-    said = walk.text(left_out, root / "photos")
-    check("notes.txt" in said and "._0.jpg" in said, said)
-    return right((len(found), files) == (8, 12), f"{len(found)} of {files} files; left out: {said}")
-
-
-def _linked_photos(root: pathlib.Path) -> Seen:
-    _draw(root, "photos/1.jpg", "elsewhere/2.jpg")
-    (root / "photos" / "more").symlink_to("../elsewhere")
-    (root / "photos" / "round").symlink_to(".")
-    found, left_out = photos.find([root / "photos"])
-    names = [photo.name for photo in found]
-    return right(names == ["1", "more/2"] and len(left_out) == 1, f"{names}; {left_out[0].reason}")
-
-
 def _copies(root: pathlib.Path) -> Seen:
-    _draw(root, "images/train/1.jpg", "masks/train/1.png", "masks/val/2.png")
+    draw(root, "images/train/1.jpg", "masks/train/1.png", "masks/val/2.png")
     (root / "images" / "val").mkdir()
     (root / "images/val/2.jpg").write_bytes((root / "images/train/1.jpg").read_bytes())
     published = _find(root)
     said = pairs.copies.across({s: [p.image for p in f] for s, f in published.splits.items()})
     return right("2.jpg" in said and "byte for byte" in said, said)
-
-
-def _published(root: pathlib.Path) -> Seen:
-    _draw(root, "images/training/0.jpg", "annotations/training/0.png")
-    _draw(root, "images/training/9.JPG", "annotations/training/9.PNG")
-    (root / "images/training/._0.jpg").write_bytes(b"\0")
-    found = [pair.name for pair in ade20k.find(root).splits["train"]]
-    return right(found == ["0", "9"], f"ADE20K: {found}")
-
-
-def _published_list(root: pathlib.Path) -> Seen:
-    _text("VOC2012/ImageSets/Segmentation/val.txt", "2007_000033\r\n", "utf-8-sig")(root)
-    found = [pair.name for pair in voc2012.find(root).splits["val"]]
-    return right(found == ["2007_000033"], f"VOC 2012: {found}")
 
 
 SITUATIONS: tuple[Situation, ...] = (
@@ -430,37 +395,9 @@ SITUATIONS: tuple[Situation, ...] = (
     ),
     Situation(
         "C",
-        "12 files, 8 of them photos, and a hidden folder",
-        "the copies that begin with a dot were predicted, nothing said of the others",
-        "tests/data/readers/test_photos.py::test_eight_of_twelve_files_and_what_the_other_four_are",
-        _left_out,
-    ),
-    Situation(
-        "C",
-        "a linked folder among the photos",
-        "dropped, nothing said",
-        "tests/data/readers/test_photos.py::test_linked_folders_are_searched_and_circles_are_noticed",
-        _linked_photos,
-    ),
-    Situation(
-        "C",
         "one photo's bytes in train and in val",
         "prepared, nothing said",
         f"{_TESTS}test_copies_across_splits_are_said",
         _copies,
-    ),
-    Situation(
-        "C",
-        "NAME.JPG and ._NAME.jpg in a published set",
-        "._NAME was an image that is damaged, NAME.JPG was passed over",
-        f"{_TESTS}test_published_sets_with_what_systems_add",
-        _published,
-    ),
-    Situation(
-        "C",
-        "a byte-order mark in a published list",
-        "the first image was missing",
-        "tests/data/readers/test_text_file.py::test_published_lists_with_a_mark",
-        _published_list,
     ),
 )
