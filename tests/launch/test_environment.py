@@ -1,5 +1,6 @@
 """Which Python launch/environment.sh takes; small scripts stand in for the interpreters."""
 
+import re
 import subprocess
 import sys
 
@@ -61,3 +62,16 @@ def test_the_newest_may_be_one_that_pyenv_keeps(tmp_path):
 
 def test_this_interpreter_is_taken_for_what_it_is(tmp_path):
     assert found(tmp_path, {}, JAXSEG_PYTHON=sys.executable)[1] == sys.executable
+
+
+@pytest.mark.parametrize("name", ["base", "cpu", "dev", "docs", "notebook"])
+def test_every_requirement_is_pinned(name):
+    """If this fails: the head of requirements/constraints.txt says how it is written."""
+    pinned = {line.partition("==")[0] for line in _lines("constraints")}
+    names = [re.split(r"[<>=;\[ ]", line)[0] for line in _lines(name) if not line.startswith("-r")]
+    assert [n for n in names if n.lower().replace("_", "-") not in pinned] == []
+
+
+def _lines(name: str) -> list[str]:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
