@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax.numpy as jnp
+from jaxtyping import Float, Num
 
 from jaxseg.types import Array, ArrayLike
 
@@ -17,7 +18,9 @@ class Normalisation:
     std: Color = (127.5, 127.5, 127.5)  # what the difference is divided by, channel by channel
 
 
-def normalise(images: ArrayLike, normalisation: Normalisation) -> Array:
-    """uint8 [B, H, W, 3] -> float32 (images - mean) / std, on the device."""
+def normalise(
+    images: Num[ArrayLike, "*b h w 3"], normalisation: Normalisation
+) -> Float[Array, "*b h w 3"]:
+    """float32 (images - mean) / std, on the device; images are uint8."""
     mean, std = jnp.asarray(normalisation.mean), jnp.asarray(normalisation.std)
     return (jnp.asarray(images, jnp.float32) - mean) / std

@@ -6,6 +6,10 @@ import jaxtyping
 import numpy as np
 import pytest
 
+from jaxseg.config import Eval
+from jaxseg.inference.infer import make_probabilities
+from jaxseg.models import full_resolution
+from jaxseg.pixels import Normalisation, normalise
 from tests.conftest import ROOT
 from tests.helpers.shapes import ROOMS
 
@@ -32,3 +36,11 @@ def test_a_shape_that_does_not_fit_is_refused(room):
 def test_a_run_checks_nothing():
     assert not [p for p in (ROOT / "jaxseg").rglob("*.py") if "beartype" in p.read_text()]
     assert "beartype" not in (ROOT / "requirements" / "base.txt").read_text()
+
+
+def test_pixels_and_what_a_factory_returns_are_checked():
+    with pytest.raises(jaxtyping.TypeCheckError, match="parameters of jaxseg"):
+        normalise(MAP[..., :2], Normalisation())
+    predict = make_probabilities(full_resolution.FullResolution(3), Eval(), Normalisation())
+    with pytest.raises(jaxtyping.TypeCheckError, match="parameters of jaxseg"):
+        predict({}, MAP)  # floats, where pixels are uint8

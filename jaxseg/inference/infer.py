@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Int, Integer, UInt8
 
 from jaxseg import config
 from jaxseg.inference import row_bands
@@ -62,8 +63,10 @@ def make_probabilities(
     ]
 
     def probabilities(
-        variables: Variables, images: ArrayLike, sizes: ArrayLike | None = None
-    ) -> Array:
+        variables: Variables,
+        images: UInt8[ArrayLike, "b h w 3"],
+        sizes: Integer[ArrayLike, "b 2"] | None = None,
+    ) -> Float[Array, "b h w k"]:
         sizes = sizes_of(images, sizes)
         total = None
         for view in each:
@@ -135,8 +138,10 @@ def make_predictions(
     probabilities = make_probabilities(model, protocol, normalisation)
 
     def predictions(
-        variables: Variables, images: ArrayLike, sizes: ArrayLike | None = None
-    ) -> tuple[Array, Array]:
+        variables: Variables,
+        images: UInt8[ArrayLike, "b h w 3"],
+        sizes: Integer[ArrayLike, "b 2"] | None = None,
+    ) -> tuple[Int[Array, "b h w"], Bool[Array, " b"]]:
         if not plain:
             return classes_of_scores(probabilities(variables, images, sizes), num_classes)
         sizes = sizes_of(images, sizes)

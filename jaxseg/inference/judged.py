@@ -11,6 +11,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int, Integer, UInt8
 
 from jaxseg import config
 from jaxseg.inference import row_bands
@@ -110,8 +111,11 @@ def make_judge(
     probabilities = make_probabilities(model, protocol, normalisation)
 
     def judge(
-        variables: Variables, images: Array, sizes: Array, labels: Array
-    ) -> tuple[Array, Array, Array]:
+        variables: Variables,
+        images: UInt8[Array, "b h w 3"],
+        sizes: Integer[Array, "b 2"],
+        labels: Integer[Array, "b h w"],
+    ) -> tuple[Int[Array, "b h w"], Bool[Array, " b"], Float[Array, " b"]]:
         scores = probabilities(variables, images, sizes)
         return judge_scores(scores, labels, num_classes=num_classes, loss=loss)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from jaxseg import config
 from jaxseg.data.augment import mirrored
@@ -69,7 +70,9 @@ def make_predictor(
             )
         return probabilities.argmax(-1), bool(np.isfinite(probabilities).all()), probabilities
 
-    def of_one(variables: Variables, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def of_one(
+        variables: Variables, image: UInt8[np.ndarray, "h w 3"]
+    ) -> tuple[UInt8[np.ndarray, "h w"], Float[np.ndarray, "h w k"] | None]:
         height, width = image.shape[:2]
         try:
             batch = pad_image(image, framing.of((height, width)), normalisation.mean)[None]

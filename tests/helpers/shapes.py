@@ -19,13 +19,15 @@ _checker = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a floa
 def checked(function):
     """The function with its annotations checked, if it is a public one of a module or a class.
 
-    Functions within others are made at each call; checking them would cost more than the call.
+    Functions within others are made at each call; checking them would cost more than the call. What
+    a `make_...` returns is made once, so it is checked.
     beartype knows what `Self` is only where it decorates the whole class.
     """
     names = function.__qualname__.split(".")
     private = any(name.startswith("_") and not name.endswith("__") for name in names)
     own_class = typing.Self in function.__annotations__.values()
-    return function if private or own_class or "<locals>" in names else _checker(function)
+    inner = "<locals>" in names and not names[-3].startswith("make_")
+    return function if private or own_class or inner else _checker(function)
 
 
 def check_rooms() -> None:
@@ -34,4 +36,5 @@ def check_rooms() -> None:
     What takes an array of JAX takes one of NumPy too, and tests give both.
     """
     types.Array = types.ArrayLike
-    install_import_hook([f"jaxseg.{room}" for room in ROOMS], "tests.helpers.shapes.checked")
+    names = [f"jaxseg.{room}" for room in (*ROOMS, "pixels")]
+    install_import_hook(names, "tests.helpers.shapes.checked")
