@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from experiments.analysis.taps import kernel_size
-from jaxseg.inspection.layer_trace import Layer
+from jaxseg.inspection.layer_table import Layer
 
 
 @dataclasses.dataclass(frozen=True)

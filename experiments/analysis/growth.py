@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 
 from jaxseg.inspection import summary
-from jaxseg.inspection.layer_trace import Layer
+from jaxseg.inspection.layer_table import Layer
 from jaxseg.types import Array
 
 
@@ -35,7 +35,7 @@ def rows(layers: Sequence[Layer]) -> list[dict[str, Any]]:
     """One dict a layer, in the order of computation.
 
     Its keys: "layer" (path), "kind", "rate", "stride" and "field" in pixels as in
-    `jaxseg.inspection.layer_trace.Layer`, and "whole": sees the whole image through a mean too.
+    `jaxseg.inspection.layer_table.Layer`, and "whole": sees the whole image through a mean too.
     """
     return [
         {

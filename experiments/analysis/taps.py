@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxseg.inspection.layer_trace import Layer
+from jaxseg.inspection.layer_table import Layer
 from jaxseg.inspection.valid_taps import outer_taps
 from jaxseg.layers.window import Window
 
@@ -82,7 +82,7 @@ def curves(length: int, rates: Sequence[int]) -> list[Validity]:
 
 
 def of_layers(layers: Sequence[Layer]) -> list[Validity]:
-    """Every atrous convolution of a traced model (`jaxseg.summary.summarize`), of odd kernels."""
+    """Every atrous convolution, of odd kernels, among the layers of a traced model."""
     found = []
     for layer in layers:
         size = kernel_size(layer)

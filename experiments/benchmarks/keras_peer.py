@@ -21,10 +21,8 @@ from experiments.benchmarks import processes, timing, work
 from jaxseg.runtime import memory
 
 
-def main() -> None:
-    """Builds keras's own stateless training step, jitted, and serves it."""
-    given = work.from_arguments()
-    memory.keep_freed(os.environ.get("JAX_PLATFORMS"))
+def network_of(given: work.Work) -> keras.Model:
+    """DeepLab v3+ on ResNet-50, as keras-hub builds it."""
     encoder = keras_hub.models.ResNetBackbone(
         input_conv_filters=[64],
         input_conv_kernel_sizes=[7],
@@ -42,9 +40,16 @@ def main() -> None:
         dilation_rates=list(work.ATROUS_RATES),
         image_shape=(given.size, given.size, 3),
     )
-    model = keras_hub.models.DeepLabV3ImageSegmenter(
+    return keras_hub.models.DeepLabV3ImageSegmenter(
         backbone=backbone, num_classes=work.NUM_CLASSES, activation=None
     )
+
+
+def main() -> None:
+    """Builds keras's own stateless training step, jitted, and serves it."""
+    given = work.from_arguments()
+    memory.keep_freed(os.environ.get("JAX_PLATFORMS"))
+    model = network_of(given)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=work.IGNORE)
     sgd = keras.optimizers.SGD(
         work.LEARNING_RATE, momentum=work.MOMENTUM, weight_decay=work.WEIGHT_DECAY

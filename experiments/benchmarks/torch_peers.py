@@ -79,6 +79,27 @@ def network_of(given: work.Work) -> torch.nn.Module:
     return network
 
 
+def _arrays_of(
+    given: work.Work, device: str, layout: torch.memory_format
+) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    """Images [B, 3, H, W] between -1 and 1 and labels [B, H, W] on the device; labels here."""
+    images, labels = work.batch_of(given)
+    x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float()
+    x = ((x - 127.5) / 127.5).to(device, memory_format=layout)
+    return x, torch.from_numpy(labels.astype(np.int64)).to(device), labels
+
+
+def _placed(given: work.Work, device: str, layout: torch.memory_format) -> Any:
+    """The network on the device, ready for the step; its weights are written if nobody did."""
+    network: Any = network_of(given)
+    if given.weights and not pathlib.Path(given.weights).exists():
+        with whole_file.writing(given.weights) as file:
+            torch.save(network.state_dict(), file)
+    network = network.to(device, memory_format=layout)
+    network.train(given.step == "train")
+    return network
+
+
 def main() -> None:
     """Builds the step and serves it."""
     given = work.from_arguments()
@@ -88,17 +109,9 @@ def main() -> None:
     words = given.variant.split()
     layout = torch.channels_last if "channels_last" in words else torch.contiguous_format
     torch.backends.cudnn.benchmark = True
-    network: Any = network_of(given)
-    if given.weights and not pathlib.Path(given.weights).exists():
-        with whole_file.writing(given.weights) as file:
-            torch.save(network.state_dict(), file)
-    network = network.to(device, memory_format=layout)
-    network.train(given.step == "train")
+    network = _placed(given, device, layout)
     forward = torch.compile(network) if "compile" in words else network
-    images, labels = work.batch_of(given)
-    x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float()
-    x = ((x - 127.5) / 127.5).to(device, memory_format=layout)
-    y = torch.from_numpy(labels.astype(np.int64)).to(device)
+    x, y, labels = _arrays_of(given, device, layout)
     optimizer = torch.optim.SGD(
         network.parameters(),
         work.LEARNING_RATE,

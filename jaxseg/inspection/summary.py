@@ -12,7 +12,8 @@ import flax.linen as nn
 import tabulate
 
 from jaxseg import config
-from jaxseg.inspection.layer_trace import Layer, trace
+from jaxseg.inspection.layer_table import Layer
+from jaxseg.inspection.layer_trace import trace
 from jaxseg.layers.compute import PLAIN
 
 _HEADS = ("layer", "kind", "rate", "stride", "sees", "output", "parameters", "multiply-adds")
