@@ -1,8 +1,8 @@
 """Semantic segmentation research in JAX and Flax: training, evaluation, prediction.
 
-`jaxseg.load("runs/NAME").predict("street.jpg")` gives what `jaxseg predict` writes. Networks are in
-`jaxseg.models`, losses in `jaxseg.losses`, metrics in `jaxseg.metrics`. Importing `jaxseg` alone
-imports none of them, nor JAX.
+`jaxseg.load("runs/NAME").predict("street.jpg")` returns what `jaxseg predict` writes. Networks are
+in `jaxseg.models`, losses in `jaxseg.losses`, metrics in `jaxseg.metrics`. Importing `jaxseg`
+imports neither these modules nor JAX.
 """
 
 from typing import TYPE_CHECKING
@@ -24,14 +24,15 @@ def load(
     config: "Experiment | str | os.PathLike[str] | None" = None,
     changed_data: bool = False,
 ) -> "Segmenter":
-    """Opens a trained network, to predict and evaluate with it.
+    """Opens a trained network for prediction and evaluation.
 
     Args:
-      run_or_weights: the folder of a run, of which the newest checkpoint that is not damaged is
-        read; the folder that `jaxseg convert` wrote; or a weight file of another framework.
-      config: the network and how it sees images: an `Experiment`, or the file of one. A weight file
-        needs it, since it holds tensors alone; a folder has its own, and this one stands in for it.
-      changed_data: take the classes of the run where its data set has other ones by now.
+      run_or_weights: the folder of a run, whose newest undamaged checkpoint is read; a folder
+        written by `jaxseg convert`; or a weight file of another framework.
+      config: the experiment that defines the network and its input: an `Experiment`, or the path of
+        an experiment file. It is required for a weight file, which holds only tensors, and replaces
+        the config of a folder.
+      changed_data: use the classes stored with the run even if its data set has different ones now.
 
     Raises:
       FileNotFoundError: the path does not exist, or holds no checkpoint.

@@ -1,12 +1,12 @@
-"""The experiment: one tree of dataclasses, whose fields and defaults stand here.
+"""The experiment: a tree of dataclasses with all fields and their defaults.
 
-(Those of `data.augment` and `data.normalisation` stand beside what they are for.)
+(`data.augment` and `data.normalisation` are defined next to the code that uses them.)
 
-An experiment file has `get_config() -> Experiment`; the command line changes any field of it
-(`--config.optim.learning_rate=0.01 --config.model.backbone.output_stride=8`). The model is a
-linen module, a dataclass itself, so its fields are set in the same way. `to_dict` and `from_dict`
-turn the whole tree into plain JSON and back (`settings.stored`). Which values a field may have
-stands in `settings.bounds`.
+An experiment file has `get_config() -> Experiment`; the command line can change any field
+(`--config.optim.learning_rate=0.01 --config.model.backbone.output_stride=8`). The model is a linen
+module, which is a dataclass too, so its fields are set in the same way. `to_dict` and `from_dict`
+turn the whole tree into plain JSON and back (`settings.stored`). `settings.bounds` defines the
+valid values of each field.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ DECAYED = ("kernels", "depthwise", "biases", "scales", "shifts", "others")  # of
 
 @dataclasses.dataclass
 class Data:
-    """Where images come from and what is done to them before the network sees them."""
+    """The source of the images and their processing before they reach the network."""
 
     name: str = "shapes"  # a builder of jaxseg/data/builders; "folder/NAME" for your own
     data_dir: str = "data"  # prepared sets (array_record), as written by jaxseg.data.prepare
@@ -52,19 +52,19 @@ class Data:
     crop_size: tuple[int, int] = (513, 513)  # (height, width)
     augment: Augment = dataclasses.field(default_factory=Augment)
     normalisation: Normalisation = dataclasses.field(default_factory=Normalisation)
-    duplicate: tuple[str, ...] = ()  # classes whose images stand twice in an epoch (DeepLab v3)
-    balance: bool = False  # images are drawn so that every class is as likely as the others
-    threads: int = 8  # reader threads of this process
+    duplicate: tuple[str, ...] = ()  # classes whose images appear twice per epoch (DeepLab v3)
+    balance: bool = False  # draw images so that all classes are equally likely
+    threads: int = 8  # reader threads per process
     prefetch: int = 64  # examples read ahead by those threads
 
 
 @dataclasses.dataclass
 class Loss:
-    """What is minimised: a weighted sum of terms (0: left out), each over the valid pixels.
+    """The loss: a weighted sum of terms over the valid pixels; a weight of 0 omits a term.
 
-    The reduction "pixels" divides sums over pixels by the number of the valid ones, "images" by the
-    number of images, as Caffe without normalisation (the released FCN): a learning rate for the one
-    is wrong for the other by the pixels of an image.
+    The reduction "pixels" divides sums over pixels by the number of valid pixels, "images" by the
+    number of images, like Caffe without normalisation (the released FCN). The learning rates for
+    the two differ by a factor of the number of pixels in an image.
     """
 
     cross_entropy: float = 1.0  # weight of the cross-entropy
@@ -76,15 +76,15 @@ class Loss:
     presence: float = 0.2  # of the SE-loss on presence_logits, for models that have them
     class_weights: tuple[float, ...] = ()  # of cross-entropy and focal, one per class; empty: all 1
     label_smoothing: float = 0.0  # of cross-entropy
-    hardest: float = 1.0  # share of the pixels that cross-entropy counts, those with the most of it
-    boundary: float = 0.0  # w0 of U-Net's weight map, which adds to the class weights; 0: no map
+    hardest: float = 1.0  # share of the pixels, the hardest, that cross-entropy counts
+    boundary: float = 0.0  # w0 of U-Net's weight map, added to the class weights; 0: no map
     boundary_sigma: float = 5.0  # pixels
     # the larger, the less a pixel counts that is already right; 0: cross-entropy
     focal_gamma: float = 2.0
     dice_squared: bool = False  # squares in the denominator
-    dice_per_class: bool = True  # the mean over classes, else one coefficient of all together
-    per_image: bool = False  # dice and lovasz: of each image, else of the batch
-    reduction: str = "pixels"  # or "images": what sums over pixels are divided by
+    dice_per_class: bool = True  # mean over classes; else one coefficient for all classes
+    per_image: bool = False  # dice and lovasz are computed per image, else per batch
+    reduction: str = "pixels"  # or "images": the divisor of sums over pixels
 
 
 @dataclasses.dataclass
@@ -102,7 +102,7 @@ class Optim:
     momentum: float = 0.9  # of sgd; b1 of adamw
     nesterov: bool = False  # Nesterov's momentum, of sgd
     b2: float = 0.999  # of adamw; its b1 is momentum
-    weight_decay: float = 1e-4  # of the kinds of parameters in `decayed`
+    weight_decay: float = 1e-4  # for the kinds of parameters in `decayed`
     # "kernels", "depthwise" (kernels), "biases", a norm's "scales" and "shifts", "others"; or "all"
     decayed: tuple[str, ...] = ("kernels",)
     clip_norm: float = 0.0  # 0: no clipping by global norm
@@ -111,7 +111,7 @@ class Optim:
 
 @dataclasses.dataclass
 class Train:
-    """The loop."""
+    """The training loop."""
 
     steps: int = 30_000  # updates of the parameters
     seed: int = 0  # of initialisation, order, augmentation and dropout
@@ -122,10 +122,10 @@ class Train:
     accumulate: int = 1  # micro-batches a step
     ema_decay: float = 0.0  # 0: no average of the parameters is kept
     init_from: str = ""  # a run, a converted file or a weight file; see jaxseg/training/start.py
-    init_partial: bool = False  # of a related model: take what both have, initialise the rest
+    init_partial: bool = False  # load the parameters shared with a related model only
     rows: int = 1  # devices over which the height of an image is split
-    shard_params: bool = False  # parameters, averages, optimiser's state spread over the data axis
-    heartbeat_timeout: float = 100.0  # seconds without a sign of another process; then the run ends
+    shard_params: bool = False  # shard parameters, averages and optimiser state over the data axis
+    heartbeat_timeout: float = 100.0  # seconds of silence after which a process counts as lost
     pictures: int = 4  # predictions drawn for TensorBoard at each evaluation
     compile_cache: str = "~/.cache/jaxseg/xla"  # "": none
 
@@ -145,8 +145,8 @@ class Eval:
     # view and its mirror image (PSPNet); "exp": exp of that sum (EncNet). "max": the highest logits
     # of all views instead (DeepLab v2).
     fusion: str = "probabilities"
-    long_side: int = 0  # that each image is brought to, times the scale; 0: the frame is scaled
-    short_side: int = 0  # images whose shorter side is below this are enlarged to it, likewise
+    long_side: int = 0  # images are resized to this long side times the scale; 0: off
+    short_side: int = 0  # images with a smaller short side are enlarged to this
     sliding: bool = False  # crops of crop_size instead of whole images
     crop_size: tuple[int, int] = (513, 513)  # (height, width) of the crops of sliding
     stride: float = 2 / 3  # of the sliding window, as a share of what is kept of a crop
@@ -155,16 +155,18 @@ class Eval:
     crf: str = ""  # none; a name of postprocess.crf.PARAMETERS, or "w1,alpha,beta,w2,gamma,steps"
     crf_filter: str = "lattice"  # or "exact", for small images
     crf_normalization: str = "per_pixel"  # DeepLab's; "symmetric" (pydensecrf's) or "none"
-    boundary: bool = False  # trimap curve, boundary IoU and boundary F as well
-    hausdorff: bool = False  # with them the Hausdorff distance, which is slow
-    calibration: bool = False  # calibration error, and of two classes the area under the ROC curve
-    use_ema: bool = True  # when an average was kept
+    boundary: bool = False  # also compute the trimap curve, boundary IoU and boundary F
+    hausdorff: bool = False  # with `boundary`, also the Hausdorff distance, which is slow
+    calibration: bool = (
+        False  # calibration error and, for two classes, the area under the ROC curve
+    )
+    use_ema: bool = True  # use the average of the parameters if there is one
     examples: int = 0  # 0: all of the split
 
 
 @dataclasses.dataclass
 class Experiment:
-    """Everything that decides the outcome of a run."""
+    """Everything that determines the outcome of a run."""
 
     model: nn.Module  # the network: a module of jaxseg.models
     data: Data = dataclasses.field(default_factory=Data)
@@ -174,10 +176,10 @@ class Experiment:
     eval: Eval = dataclasses.field(default_factory=Eval)
 
     def lock(self) -> None:
-        """Gives every part values of its own; ml_collections calls it before it sets any by flag.
+        """Copies shared parts; ml_collections calls this before it sets fields by flags.
 
-        It sets them in place: in a `Norm` that the head shares with the backbone, or that is the
-        default of a class, a flag for one would change all.
+        Fields are set in place: if the head and the backbone shared a `Norm`, or a class default
+        were used, a flag for one would change all of them.
         """
         for field in fields_of(self):
             setattr(self, field.name, unshared(getattr(self, field.name)))

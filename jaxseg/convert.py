@@ -5,13 +5,13 @@ r"""Converts a weight file of another framework into a checkpoint that experimen
     python -m jaxseg.main --config=experiments/deeplab_v3/voc.py --workdir=runs/deeplab_v3_voc \
         --config.train.init_from=weights/deeplab_v3_voc
 
-The checkpoint is complete for the experiment's model: what the file holds, and the model's own
-random start for the rest. A file of a whole model fills all of it; an ImageNet classifier fills the
-backbone, and fc6 and fc7 where the model has them. Where the number of classes differs, classifiers
-are reinitialised. Another data.normalisation.std than the file's network expects is folded into the
-first convolution; another data.normalisation.mean is refused. Nothing else is ever changed
-silently: a tensor or leaf without a partner, and any other shape, is an error that lists them all.
-These flags are the ways out:
+The checkpoint is complete for the experiment's model: it holds the values of the file and random
+initial values for the rest. A file of a whole model fills all of the model; an ImageNet classifier
+fills the backbone, and fc6 and fc7 if the model has them. If the number of classes differs,
+classifiers are reinitialised. If data.normalisation.std differs from the one that the file's
+network expects, the difference is folded into the first convolution; a different
+data.normalisation.mean is an error. Nothing else is changed silently: tensors or leaves without a
+counterpart, and shapes that differ, are listed in one error. These flags change that behaviour:
 
     --any_mean                        leave another mean to training (SegNet's release feeds VGG-16
                                       raw pixels, Dilation each data set less its own mean)
@@ -49,29 +49,35 @@ from jaxseg.weights.place import Wishes
 
 
 def define_flags() -> None:
-    """The flags; at the start of the command only, since other commands have some of their names.
+    """Defines the flags; called when the command starts, since other commands share some names.
 
-    (A second definition in one process would be an error of absl's.)
+    (absl raises an error if a flag is defined twice in one process.)
     """
     config_flags.DEFINE_config_file("config", None, "The experiment that will start from the file.")
     flags.DEFINE_string("output", None, "The folder to write; must not exist.")
     flags.DEFINE_list("leave", [], "Patterns of what is reinitialised: aux_conv,backbone/stage4*.")
-    flags.DEFINE_string("only", "", "Take what lies under this path alone: backbone.")
+    flags.DEFINE_string("only", "", "Load only what is under this path: backbone.")
     flags.DEFINE_bool(
-        "any_mean", False, "Take a file whose network expects another data.normalisation.mean."
+        "any_mean", False, "Accept a file whose network expects another data.normalisation.mean."
     )
-    flags.DEFINE_bool("thin", False, "Take a part of fc6 and fc7 where the model has less.")
-    flags.DEFINE_integer("input_channels", 0, "Channels of the images to adapt to; 0: RGB.", 0)
+    flags.DEFINE_bool(
+        "thin", False, "Take a part of fc6 and fc7 if those of the model are smaller."
+    )
+    flags.DEFINE_integer("input_channels", 0, "Number of image channels to adapt to; 0: RGB.", 0)
     flags.DEFINE_bool("verbose", False, "Print the origin of every leaf.")
     flags.DEFINE_bool("traceback", False, "Show the Python traceback of an error.")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Converts; an error that the user can fix becomes one line, or a list."""
+    """Converts a file; an error that the user can fix is printed without a traceback."""
     values = flags.FLAGS
     wrong = ""
     if len(arguments) != 2:
-        wrong = f"{arguments[2]!r} is one too many" if len(arguments) > 2 else "no FILE is named"
+        wrong = (
+            f"{arguments[2]!r} is one argument too many"
+            if len(arguments) > 2
+            else "no FILE is named"
+        )
     elif values.config is None:
         wrong = "no --config=experiments/NAME.py is given"
     elif not values.output:
@@ -99,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"jaxseg: {one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("jaxseg: interrupted, nothing is written", file=sys.stderr)
+        print("jaxseg: interrupted, nothing was written", file=sys.stderr)
         return 1
     print("\n".join([*(origins.listing() if values.verbose else ()), *origins.summary()]))
     print(f"Written: {output}; to start from it: --config.train.init_from={output}")

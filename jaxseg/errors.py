@@ -1,10 +1,10 @@
-"""How errors are shown to the user of a command."""
+"""Formats errors for the user of a command."""
 
 import contextlib
 import pathlib
 from collections.abc import Iterator, Sequence
 
-# What XLA and the libraries below it say where there is no memory left, in lower case.
+# What XLA and the libraries below it say when memory is exhausted, in lower case.
 _NO_MEMORY = (
     "resource_exhausted",
     "out of memory",
@@ -24,11 +24,11 @@ def no_memory(error: BaseException) -> bool:
 
 
 def too_little_memory(error: BaseException, mode: str) -> str:
-    """What to lower where there is no memory left; "" for any other error.
+    """Which fields to lower if memory is exhausted; "" for any other error.
 
     Args:
-      error: of a mode of the command line.
-      mode: its name.
+      error: raised by a mode of the command line.
+      mode: the name of the mode.
     """
     if not no_memory(error):
         return ""
@@ -38,16 +38,16 @@ def too_little_memory(error: BaseException, mode: str) -> str:
         "for the same batch in parts",
         "evaluate": "--config.eval.batch_size, or --config.eval.sliding=True for windows",
     }.get(mode, "the input")
-    return f"the memory is too small ({said}); make it do with less: {way}"
+    return f"out of memory ({said}); to use less, change {way}"
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and what it counts, "1 image" or "3 images"; the plural is the noun with an s."""
+    """A number with its noun, "1 image" or "3 images"; the plural is formed with an s."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error; the operating system's without its number, the file first."""
+    """The message of an error; for an OSError the file first, and without the error number."""
     if isinstance(error, OSError) and error.strerror:
         file = "" if error.filename is None else f"{error.filename}: "
         return f"{file}{error.strerror[:1].lower()}{error.strerror[1:]}"
@@ -57,7 +57,7 @@ def one_line(error: BaseException) -> str:
 
 
 def together(faults: Sequence[str], what: str = "settings") -> str:
-    """Several faults of one configuration as one message; a single one is its own."""
+    """Joins several faults of a configuration into one message; a single fault is left as it is."""
     if len(faults) == 1:
         return faults[0]
     return "\n".join([f"{len(faults)} {what} cannot be used:", *faults])
@@ -65,7 +65,7 @@ def together(faults: Sequence[str], what: str = "settings") -> str:
 
 @contextlib.contextmanager
 def naming(path: pathlib.Path) -> Iterator[None]:
-    """Puts the file into an error of writing to it, in which the operating system names none."""
+    """Adds the file to an OSError raised inside the block, if it names none."""
     try:
         yield
     except OSError as error:

@@ -2,7 +2,7 @@
 
     python -m jaxseg.main --mode=evaluate --workdir=runs/NAME --config.eval.output_stride=8
 
-writes into RUN/eval what `jaxseg.workdir.eval_folder` names, and prints a table.
+writes the files listed in `jaxseg.workdir.eval_folder` to RUN/eval, and prints a table.
 """
 
 import pathlib
@@ -34,11 +34,11 @@ def run(
     Writes eval/TAG.json and pictures into the run folder and prints a table.
 
     Args:
-      experiment: its `eval` is the protocol, which may differ from that of the run's own config.
-      workdir: the run folder; with `weights` it may be new.
+      experiment: its `eval` is the protocol, which may differ from the stored config of the run.
+      workdir: the run folder; with `weights` it need not exist.
       weights: a file of trained weights, read instead of a checkpoint.
       progress: show a bar.
-      changed_data: examples of the run's own set may be others than those it was trained beside.
+      changed_data: accept that examples of the run's own data set have changed.
 
     Raises:
       FileNotFoundError: no checkpoint, no weight file, no prepared data.
@@ -94,7 +94,7 @@ def run(
 
 
 def _text(evaluation: Evaluation, source: loader.Source, interval: list[float] | None) -> str:
-    """The table, the numbers of probabilities and the frames, for the terminal."""
+    """The table, the metrics of probabilities and the frames, for the terminal."""
     lines = [tables.evaluation(evaluation.confusion, source.labels.names, interval)]
     for name, value in evaluation.probabilities.items():
         lines.append(f"{PROBABILITIES[name][0]}: {percent(value)} %")

@@ -1,3 +1,3 @@
-"""The train id of void, apart from `jaxseg.types`, so that reading data need not import JAX."""
+"""The train id of void; separate from `jaxseg.types`, so that reading data does not import JAX."""
 
-IGNORE = 255  # kept out of every loss and every count by a mask
+IGNORE = 255  # masked out of every loss and every count

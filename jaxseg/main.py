@@ -1,4 +1,4 @@
-"""The command line: flags in, one of the modes out.
+"""The command line of the modes train, evaluate, predict and summary.
 
     python -m jaxseg.main --config=experiments/quickstart.py --workdir=runs/quickstart
     python -m jaxseg.main --mode=evaluate --workdir=runs/quickstart --config.eval.flip=True
@@ -6,11 +6,11 @@
     python -m jaxseg.main --mode=predict --workdir=runs/quickstart --inputs=photos
     python -m jaxseg.main --mode=summary --config=experiments/deeplab_v3/voc.py
 
-A run folder is self-sufficient: without --config, the one that it was started with is read, and
---config.FIELD=VALUE still changes any field of it.
+A run folder is self-sufficient: without --config, its stored config is used, and
+--config.FIELD=VALUE can still change any field.
 
-Exit status: 0 done; 1 refused or failed, with one line that says why; 2 a wrong flag; 75 stopped by
-a signal with everything saved, to be started again.
+Exit status: 0 success; 1 error, with one line that says why; 2 wrong flag; 75 stopped by a signal
+after saving everything, to be started again.
 """
 
 import pathlib
@@ -59,9 +59,9 @@ def _experiment() -> config.Experiment:
 
 
 def _checked(experiment: config.Experiment) -> config.Experiment:
-    """The experiment with nothing to refuse before it meets weights and images.
+    """The experiment after all checks that do not need weights or images.
 
-    A training looks at all of it when it has met its data and the other processes.
+    A training is checked as a whole later, once its data is open and the processes have met.
 
     Raises:
       ValueError: all faults together.
@@ -96,7 +96,7 @@ def _start_jax(experiment: config.Experiment) -> None:
 
 
 def run(mode: str) -> int:
-    """Hands over to the mode. Imports are here, so that `--help` answers at once."""
+    """Runs a mode. Imports are local, so that `--help` is fast."""
     experiment = _checked(_experiment())
     _start_jax(experiment)
     if mode == "train":
@@ -137,7 +137,7 @@ def run(mode: str) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the mode; an error that the user can fix becomes one line."""
+    """Runs the mode; an error that the user can fix is printed as one line."""
     if len(arguments) > 1:
         print(f"jaxseg: {arguments[1]!r} is not a flag; see --help", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Shares as percent: the one way in which tables, pages and messages write them."""
+"""Formats shares as percentages, for tables, pages and messages."""
 
 import math
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ def percent(share: Any, digits: int = 2, sign: str = "", missing: str = MISSING)
     """0.7231 -> "72.31".
 
     Args:
-      share: of 1.
-      digits: after the point.
-      sign: "+" also writes the sign of a gain: "+1.20".
-      missing: stands for None and NaN.
+      share: between 0 and 1.
+      digits: number of decimals.
+      sign: "+" writes the sign of a gain as well: "+1.20".
+      missing: the text for None and NaN.
     """
     if not isinstance(share, int | float) or math.isnan(share):
         return missing

@@ -1,4 +1,4 @@
-"""From uint8 pixels to what a network is given."""
+"""Normalises uint8 pixels to the input of a network."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from jaxseg.types import Array, ArrayLike
 Color = tuple[float, float, float]  # one number for each of R, G, B
 
 
-@dataclasses.dataclass(unsafe_hash=True)  # a value: flags set it before anyone hashes it
+@dataclasses.dataclass(unsafe_hash=True)  # flags set its fields before it is hashed
 class Normalisation:
     """(RGB - mean) / std, in the units of the pixels, 0 to 255."""
 

@@ -1,8 +1,8 @@
 """Progress of long work: a bar on a terminal, whole lines anywhere else.
 
-A bar is redrawn by carriage returns, which fill the log of a job with thousands of copies of it.
-So where standard error is not a terminal, there is a line at the start, one now and then, and one
-at the end, each with the count, the rate and the time that is left.
+A bar is redrawn with carriage returns, which would fill the log of a job with thousands of copies.
+So if standard error is not a terminal, a line is printed at the start, at intervals, and at the
+end, each with the count, the rate and the remaining time.
 """
 
 import datetime
@@ -14,22 +14,22 @@ from typing import Self, TypeVar
 from tqdm import tqdm
 
 _LEAST_SECONDS = 10.0  # between two lines
-_LEAST_SHARE = 0.01  # of the work between two lines, unless the following time has passed
+_LEAST_SHARE = 0.01  # of the work between two lines, unless the next interval has passed
 _MOST_SECONDS = 60.0
 
 _T = TypeVar("_T")
 
 
 class Progress:
-    """How far work is, on standard error. A context, which ends the bar.
+    """Shows progress on standard error; a context manager that closes the bar.
 
     Args:
-      total: how much there is to do, in units; None: not known.
-      what: is done: "evaluate".
+      total: the number of units; None if unknown.
+      what: a description, such as "evaluate".
       unit: in the singular, or "B" for bytes.
-      done: units that were done before.
-      hidden: shows and says nothing, as in any process but the main one.
-      leave: the bar stays on the terminal when it is full.
+      done: units that were already done.
+      hidden: show nothing, as in all processes except the main one.
+      leave: keep the bar on the terminal when it is full.
     """
 
     def __init__(
@@ -70,15 +70,15 @@ class Progress:
         self.close()
 
     def advance(self, count: int = 1) -> None:
-        """So many more units are done."""
+        """Counts `count` more finished units."""
         self._done += count
         if self._bar is not None:
             self._bar.update(count)
-        elif not self._note:  # else the next note brings the line
+        elif not self._note:  # else the next note prints the line
             self._line_if_due()
 
     def note(self, text: str) -> None:
-        """What stands behind the rate from now on; once there are notes, lines come with them."""
+        """Sets the text after the rate; after the first note, lines are printed with notes."""
         self._note = text
         if self._bar is not None:
             self._bar.set_postfix_str(text)
@@ -86,7 +86,7 @@ class Progress:
             self._line_if_due()
 
     def rename(self, what: str) -> None:
-        """What is done from now on."""
+        """Changes the description."""
         self._what = what
         if self._bar is not None:
             self._bar.set_description_str(what, refresh=False)
@@ -98,7 +98,7 @@ class Progress:
             sys.stderr.flush()
 
     def close(self) -> None:
-        """Leaves the bar as it stands."""
+        """Closes the bar as it is."""
         if self._bar is not None:
             self._bar.close()
 
@@ -115,7 +115,7 @@ class Progress:
             self.say(self._line())
 
     def _line(self) -> str:
-        """As in "evaluate: 30/60 images, 12.5 images/s, 0:00:02 left"."""
+        """A line such as "evaluate: 30/60 images, 12.5 images/s, 0:00:02 left"."""
         seconds = time.monotonic() - self._began
         rate = (self._done - self._first) / seconds if seconds else 0.0
         of = "" if self._total is None else f"{self._number(self._done)}/"
@@ -149,14 +149,14 @@ def over(
     total: int | None = None,
     hidden: bool = False,
 ) -> Iterator[_T]:
-    """The items, whose number is shown while they are taken.
+    """Iterates over items and shows the progress.
 
     Args:
-      items: of the work.
-      what: is done with them.
-      unit: what one of them is.
-      total: how many they are, where they do not know it themselves.
-      hidden: shows and says nothing.
+      items: to iterate over.
+      what: a description.
+      unit: the noun for one item.
+      total: the number of items, if they have no length.
+      hidden: show nothing.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)

@@ -1,18 +1,18 @@
-"""Old names of classes and fields in stored configs, and what each is called today.
+"""Maps old names of classes and fields in stored configs to the current ones.
 
-A run folder is evaluated, resumed and reported by the code of today, and its config.json has the
-names of its day. Whoever renames a class, or moves a field into a part, adds a line here; nothing
-else has to know the old name. `config.from_dict` reads through this table.
+The current code evaluates, resumes and reports run folders whose config.json may have older names.
+When you rename a class, or move a field into a part, add a line here; nothing else needs to know
+the old name. `config.from_dict` applies this table.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-# "module:Class" of an older version -> that of today.
+# "module:Class" of an older version -> the current one.
 CLASSES: dict[str, str] = {}
 
-# The parts that fields were moved into, by the field that holds one: its class, and what the old
-# fields said of those that came with it.
+# The parts that fields were moved into, by the field that holds the part: its class, and the
+# mapping from old fields to the fields of the part.
 PARTS: dict[str, dict[str, Any]] = {
     "augment": {"class": "jaxseg.data.augment.settings:Augment"},
     "normalisation": {"class": "jaxseg.pixels:Normalisation"},
@@ -23,7 +23,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "separable": {"class": "jaxseg.models.deeplab_v3_plus:Separable"},
 }
 
-# Of every model and backbone: field -> where it stands today.
+# For every model and backbone: old field -> current field.
 NETWORKS = {
     "norm": "norm.kind",
     "norm_epsilon": "norm.epsilon",
@@ -41,7 +41,7 @@ _AUGMENT = (
     *("class_limit_draws", "border"),
 )
 
-# Of a single class, by its name of today.
+# For a single class, by its current name.
 FIELDS: dict[str, dict[str, str]] = {
     "jaxseg.config:Data": {
         **{name: f"augment.{name}" for name in _AUGMENT},
@@ -65,10 +65,10 @@ FIELDS: dict[str, dict[str, str]] = {
 
 
 def current(values: Any) -> Any:
-    """A whole stored config in the names of today; one that has them stays as it is.
+    """A whole stored config with current names.
 
     Args:
-      values: JSON values, as `config.to_dict` of this or an older version gave them.
+      values: JSON values, as returned by `config.to_dict` of this or an older version.
     """
     if isinstance(values, list):
         return [current(value) for value in values]
@@ -78,7 +78,7 @@ def current(values: Any) -> Any:
 
 
 def part(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """As `current`, of one part alone: what it holds keeps the names that it has."""
+    """Like `current`, for one part only: nested parts keep their names."""
     named = values.get("class")
     if not isinstance(named, str):
         return values
@@ -86,7 +86,7 @@ def part(values: Mapping[str, Any]) -> Mapping[str, Any]:
     moved = moves(named)
     renamed: dict[str, Any] = {}
     for name, value in (dict(values) | {"class": named}).items():
-        # "norm" was the kind of norm, and is the part that holds it.
+        # "norm" was the kind of norm; now it is the part that holds the kind.
         if name not in moved or (name in PARTS and isinstance(value, Mapping)):
             renamed[name] = value
             continue
@@ -99,6 +99,6 @@ def part(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def moves(named: str) -> dict[str, str]:
-    """Old field -> where it stands today, of the class "module:Class"."""
+    """Maps old fields to current ones, for the class "module:Class"."""
     of_networks = NETWORKS if named.startswith(_NETWORK_ROOMS) else {}
     return of_networks | FIELDS.get(named, {})

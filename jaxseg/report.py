@@ -1,4 +1,4 @@
-"""Runs side by side: a markdown table for the terminal, and one HTML page that needs no network.
+"""Compares runs: a Markdown table for the terminal, and a self-contained HTML page.
 
 python -m jaxseg.report runs/stride16 runs/stride8
 """
@@ -20,14 +20,14 @@ def write(folders: Sequence[pathlib.Path | str], output: pathlib.Path | str | No
     """Writes report.html and report.md.
 
     Args:
-      folders: of runs, in the order of columns.
-      output: folder to write to; None: the run's own, or for several the one they lie in.
+      folders: run folders, in the order of the columns.
+      output: folder to write to; None: the run folder or, for several runs, their parent folder.
 
     Returns:
       The markdown.
 
     Raises:
-      FileNotFoundError: a folder that is not a run's.
+      FileNotFoundError: a folder is not a run folder.
     """
     loaded = with_names([run_folder.load(folder) for folder in folders])
     if output is None:
@@ -50,7 +50,7 @@ def start(arguments: Sequence[str]) -> NoReturn:
 
 
 def main(arguments: Sequence[str] | None = None, name: str = "python -m jaxseg.report") -> int:
-    """The command line; the exit status is 1 when a folder is not a run's."""
+    """The command line; the exit status is 1 if a folder is not a run folder."""
     parser = argparse.ArgumentParser(prog=name, description=__doc__)
     parser.add_argument("run", nargs="+", help="a run folder (--workdir of a training)")
     parser.add_argument("--output", help="folder for report.html and report.md")

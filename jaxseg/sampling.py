@@ -1,13 +1,13 @@
-"""Where the pixels of one map lie on another: each sampling convention by name.
+"""Sampling conventions: where the pixels of one map lie on another.
 
-- "align_corners": the corner pixels' centres coincide: output i is taken at i (n - 1) / (m - 1).
-  torch's align_corners=True; TensorFlow 1's; every size s k + 1 keeps its grid (DeepLab).
-- "half_pixel": the maps' outer edges coincide: output i is taken at (i + 1/2) n / m - 1/2.
+- "align_corners": the centres of the corner pixels coincide: output i is taken at i (n - 1) / (m -
+  1). torch's align_corners=True; TensorFlow 1's; every size s k + 1 keeps its grid (DeepLab).
+- "half_pixel": the outer edges of the maps coincide: output i is taken at (i + 1/2) n / m - 1/2.
   torch's align_corners=False, OpenCV's INTER_LINEAR, TensorFlow 2's.
-- "origin": the first pixels' centres coincide and the steps are those of the sizes: output i is
-  taken at i n / m. TensorFlow 1's without align_corners; Yu and Koltun's released code.
+- "origin": the centres of the first pixels coincide, and the step is the ratio of the sizes: output
+  i is taken at i n / m. TensorFlow 1's without align_corners; Yu and Koltun's released code.
 
-The one definition for layers, which resize maps, and losses, which take labels to smaller maps.
+Both the layers that resize maps and the losses that downsample labels use these definitions.
 """
 
 import numpy as np
@@ -16,13 +16,13 @@ CONVENTIONS = ("align_corners", "half_pixel", "origin")
 
 
 def sample_positions(inputs: int, outputs: int, convention: str) -> np.ndarray:
-    """Where along an axis of `inputs` pixels each output lies: float64 [outputs], in [0, inputs-1].
+    """The position of each output on an axis of `inputs` pixels: float64 [outputs], 0 to inputs-1.
 
     Raises:
       ValueError: `convention` is unknown.
     """
     index = np.arange(outputs, dtype=np.float64)
-    # One division, last: what lies on a pixel or half-way between two is then there exactly.
+    # A single division at the end keeps positions on pixels, or half-way between them, exact.
     if convention == "align_corners":
         return index * (inputs - 1) / max(outputs - 1, 1)
     if convention == "half_pixel":
@@ -35,7 +35,7 @@ def sample_positions(inputs: int, outputs: int, convention: str) -> np.ndarray:
 
 
 def nearest_pixels(inputs: int, outputs: int, convention: str) -> np.ndarray:
-    """The pixel of an axis of `inputs` that each output takes: int32 [outputs]; halves round up.
+    """The nearest pixel of an axis of `inputs` for each output: int32 [outputs]; halves round up.
 
     Raises:
       ValueError: `convention` is unknown.

@@ -1,4 +1,4 @@
-"""A trained network for programs and notebooks: what `jaxseg.load` returns.
+"""A trained network for programs and notebooks, as returned by `jaxseg.load`.
 
     network = jaxseg.load("runs/quickstart")
     network.classes                                         # ("background", "circle", ...)
@@ -7,8 +7,8 @@
     scores = network.predict("street.jpg", "deeplab_v3_multi", probabilities=True)
     network.evaluate(images, labels).miou
 
-Files are read, framed and predicted by the functions that the command line calls, so what comes
-back is what `jaxseg predict` writes and `jaxseg evaluate` counts.
+Files are read, padded and predicted by the same functions as on the command line, so the results
+are those that `jaxseg predict` writes and `jaxseg evaluate` counts.
 """
 
 import dataclasses
@@ -41,14 +41,14 @@ Protocol = str | config.Eval | None
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Segmenter:
-    """A trained network with all that decides what it says of an image.
+    """A trained network with everything that determines its predictions.
 
     Attributes:
-      experiment: the network, how it sees images, and its protocol, `experiment.eval`.
+      experiment: the network, the normalisation of images, and the protocol, `experiment.eval`.
       labels: names, colours and raw ids of the classes.
       variables: {"params", "batch_stats"}, as NumPy arrays.
       step: of the checkpoint; None for a weight file.
-      source: the run folder and the weight file, of which one is None.
+      source: the run folder and the weight file, one of which is None.
     """
 
     experiment: config.Experiment
@@ -72,8 +72,8 @@ class Segmenter:
     ) -> Any:
         """The class of each pixel, or the probabilities of all classes.
 
-        Each image is seen by itself, in its own frame: what comes back does not depend on the
-        others.
+        Each image is predicted separately, in its own frame, so that the result does not depend on
+        the others.
 
         Args:
           images: one image, a file or uint8 [H, W, 3]; a batch uint8 [B, H, W, 3]; or a list of
@@ -83,14 +83,14 @@ class Segmenter:
           probabilities: return them instead of ids.
 
         Returns:
-          For one image uint8 [H, W], train ids, or float32 [H, W, K]; for a batch these with B
-          before them; for a list a list of them. `jaxseg predict --probabilities` writes the
-          float32 numbers as float16.
+          For one image, train ids uint8 [H, W], or probabilities float32 [H, W, K]; for a batch,
+          the same with a leading dimension B; for a list, a list of them.
+          `jaxseg predict --probabilities` writes the float32 numbers as float16.
 
         Raises:
           FileNotFoundError: the file does not exist.
-          ValueError: not such an image; a file that cannot be read, by name; a protocol without
-            meaning; scores that are not finite.
+          ValueError: an invalid image; a file that cannot be read, which is named; an invalid
+            protocol; scores that are not finite.
           MemoryError: the image is too large for the device.
         """
         if (several := _several(images, axes=3)) is not None:
@@ -122,19 +122,19 @@ class Segmenter:
 
         Args:
           images: files and images uint8 [H, W, 3] of any sizes, or a batch uint8 [B, H, W, 3].
-          labels: of each image its truth: train ids uint8 [H, W], 255 where it is void; or a mask
-            file, which holds raw ids as those of the data set do.
+          labels: the truth of each image: train ids uint8 [H, W], 255 for void; or a mask file with
+            raw ids, like those of the data set.
           protocol: see `predict`.
 
         Returns:
-          mIoU, the IoU of each class and so on, of one confusion matrix over all of the images.
+          mIoU, the IoU of each class and so on, from one confusion matrix over all images.
 
         Raises:
-          ValueError: not as many labels as images, one of another size than its image, or an id
-            that is no class; see also `predict`.
+          ValueError: the numbers of images and labels differ, a label has another size than its
+            image, or an id is not a class; see also `predict`.
         """
         experiment = self._under(protocol)
-        pairs: Any = _Pairs(images, labels, self.labels)  # a split's `Source`, as far as it is read
+        pairs: Any = _Pairs(images, labels, self.labels)  # the parts of a `Source` that are read
         found = evaluate(
             experiment.model,
             self._on_device(experiment.eval.use_ema),
@@ -148,10 +148,10 @@ class Segmenter:
         return metrics.summarize(found.confusion)
 
     def summary(self, size: tuple[int, int] | None = None) -> str:
-        """Each layer's stride, rate, receptive field, parameters and multiply-adds, as a table.
+        """A table of the stride, rate, receptive field, parameters and multiply-adds of each layer.
 
         Args:
-          size: (height, width) of the image; None: that of the crops of the training.
+          size: (height, width) of the image; None: the size of the training crops.
         """
         return summary.describe(self.experiment, size or self.experiment.data.crop_size)
 
@@ -162,7 +162,7 @@ class Segmenter:
         return dataclasses.replace(self.experiment, eval=chosen)
 
     def _on_device(self, use_ema: bool) -> Variables:
-        """The variables; those without the average where a protocol asks for that, or with it."""
+        """The variables on the device, with or without the average, as the protocol asks."""
         own = self.experiment.eval
         if use_ema not in self._placed:
             found = self.variables
@@ -171,13 +171,15 @@ class Segmenter:
                 experiment = dataclasses.replace(self.experiment, eval=protocol)
                 found, step = restore.restore(experiment, *self.source)
                 if step != self.step:
-                    raise ValueError(f"{self.source[0]} has gone on to step {step}: load it again")
+                    raise ValueError(
+                        f"{self.source[0]} has since reached step {step}: load it again"
+                    )
             self._placed[use_ema] = jax.device_put(found)
         return self._placed[use_ema]
 
 
 class _Pairs(Sequence):
-    """Images and their truth, as `evaluate` reads a split."""
+    """Images and their truth, in the form in which `evaluate` reads a split."""
 
     def __init__(
         self,
@@ -187,7 +189,7 @@ class _Pairs(Sequence):
     ) -> None:
         self._images, self._truth = _several(images, axes=3), _several(truth, axes=2)
         if self._images is None or self._truth is None:
-            raise ValueError("images and labels are lists or batches: [image], [label] for one")
+            raise ValueError("images and labels must be lists or batches: [image], [label] for one")
         if len(self._images) != len(self._truth):
             count, other = len(self._images), len(self._truth)
             raise ValueError(f"{counted(count, 'image')} but {counted(other, 'label')}")
@@ -210,7 +212,7 @@ def _is_path(image: Any) -> TypeGuard[Path]:
 
 
 def _several(given: Any, axes: int) -> Any:
-    """A list, or an array with one axis more than `axes`; None for one element by itself."""
+    """The elements of a list, or of an array with `axes` + 1 axes; None for a single element."""
     if _is_path(given):
         return None
     several = given if isinstance(given, list | tuple) else np.asarray(given)
@@ -218,14 +220,14 @@ def _several(given: Any, axes: int) -> Any:
 
 
 def _pixels(image: Any) -> np.ndarray:
-    """The pixels of an image, RGB uint8 [H, W, 3], of a file as training reads it."""
+    """The pixels of an image, RGB uint8 [H, W, 3]; a file is read as in training."""
     if _is_path(image):
         return _read(image, photos.read)
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise ValueError(
-            "an image is a file, or an array uint8 [H, W, 3] of red, green and blue from 0 to 255; "
-            f"this one is {array.dtype} {list(array.shape)}"
+            "an image must be a file, or an array uint8 [H, W, 3] of red, green and blue from 0 "
+            f"to 255, not {array.dtype} {list(array.shape)}"
         )
     return array
 
@@ -241,13 +243,13 @@ def _train_ids(truth: Any, labels: LabelSpec, name: str) -> np.ndarray:
     if (wrong := ids[(ids != IGNORE) & ((ids < 0) | (ids >= labels.num_classes))]).size:
         raise ValueError(
             f"the label of {name} holds {wrong[0]}: train ids are 0 to {labels.num_classes - 1}, "
-            f"and {IGNORE} where it is void"
+            f"and {IGNORE} for void"
         )
     return ids.astype(np.uint8)
 
 
 def _read(path: Path, read: Callable[[pathlib.Path], np.ndarray]) -> np.ndarray:
-    """What a reader makes of a file; its reasons get the name of the file."""
+    """Reads a file; adds its name to the reader's error."""
     file = pathlib.Path(path)
     if not file.is_file():
         what = "is a folder: name its images" if file.is_dir() else "no such file"
@@ -269,11 +271,11 @@ def load(
     of_run = (place / "config.json").is_file() or (place / "checkpoints").is_dir()
     if not of_run and not weight_files.is_file(place):
         what = "a folder without config.json" if place.is_dir() else "no such file or folder"
-        raise FileNotFoundError(f"{place}: {what}; name a run folder or a file of weights")
+        raise FileNotFoundError(f"{place}: {what}; name a run folder or a weight file")
     if experiment is None and not of_run:
         raise ValueError(
-            f"{place} holds weights alone: jaxseg.load(..., config=EXPERIMENT) names the network, "
-            "by the file of an experiment or an Experiment"
+            f"{place} holds only weights: pass the network as jaxseg.load(..., config=EXPERIMENT), "
+            "an experiment file or an Experiment"
         )
     if experiment is None:
         experiment = stored_config.get_config(str(place))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from jaxseg.types import Outputs, Variables
 
-SMALL = (65, 65)  # parameters do not depend on the size of the image; this one is traced quickly
+SMALL = (65, 65)  # parameters do not depend on the image size; a small one is fast to trace
 
 
 def trace_shapes(
@@ -20,7 +20,7 @@ def trace_shapes(
       channels: of the image.
 
     Raises:
-      ValueError: the model cannot be built as its fields say, or not for this size.
+      ValueError: the model cannot be built with its fields, or not for this size.
     """
     image = jax.ShapeDtypeStruct((1, *size, channels), jnp.float32)
     return jax.eval_shape(

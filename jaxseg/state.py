@@ -12,14 +12,14 @@ from jaxseg.types import Array, Variables
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """All that changes during training, and all that a checkpoint holds beside the loader's place.
+    """Everything that changes during training; a checkpoint holds this and the loader's position.
 
     `ema` is None, or the exponential moving average of {"params", "batch_stats"}. The batch
-    statistics are averaged together with the parameters, because they belong to them: averaged
-    parameters with the statistics of the last ones would be normalised wrongly.
+    statistics are averaged together with the parameters, since averaged parameters with the
+    statistics of the latest ones would be normalised wrongly.
     """
 
-    step: Array  # int32 scalar: updates done
+    step: Array  # int32 scalar: number of updates
     params: Any
     batch_stats: Any  # {} for a model without batch norm
     opt_state: Any
@@ -27,18 +27,18 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def chosen_variables(saved: Mapping[str, Any], *, use_ema: bool) -> dict[str, Any]:
-    """{"params", "batch_stats"}, of which the average is taken where asked for and kept.
+    """{"params", "batch_stats"}, or their average if it is requested and stored.
 
     Args:
-      saved: {"params", "batch_stats"}, and "ema", which holds the same two, where there is one.
-      use_ema: take the average.
+      saved: {"params", "batch_stats"} and, optionally, "ema" with the same keys.
+      use_ema: use the average.
     """
     chosen = saved["ema"] if use_ema and saved.get("ema") is not None else saved
     return {name: chosen.get(name, {}) for name in ("params", "batch_stats")}
 
 
 def variables(state: TrainState, *, use_ema: bool = False) -> Variables:
-    """What `model.apply` takes: the `chosen_variables` of a state."""
+    """The `chosen_variables` of a state, for `model.apply`."""
     saved = {"params": state.params, "batch_stats": state.batch_stats, "ema": state.ema}
     return chosen_variables(saved, use_ema=use_ema)
 
@@ -46,7 +46,7 @@ def variables(state: TrainState, *, use_ema: bool = False) -> Variables:
 def abstract_variables(
     model: nn.Module, size: tuple[int, int] = SMALL, channels: int = 3
 ) -> dict[str, Any]:
-    """{"params", "batch_stats"} of a model as shapes, without computing any.
+    """The shapes of {"params", "batch_stats"} of a model, without computing them.
 
     Args:
       model: takes images [B, H, W, channels].
@@ -60,14 +60,14 @@ def abstract_variables(
 def update_ema(ema: Any, current: Variables, step: Array, decay: float) -> Any:
     """ema * d + current * (1 - d), with d = min(decay, (1 + step) / (10 + step)).
 
-    The bound on d lets the average follow quickly at the start, when it holds little else than
-    the initial values; it is that of TensorFlow's ExponentialMovingAverage (num_updates). Computed
-    as ema + (current - ema) * (1 - d): what does not change is then its own average bit for bit.
+    The bound on d lets the average follow quickly at the start, when it consists mostly of the
+    initial values; it is that of TensorFlow's ExponentialMovingAverage (num_updates). It is
+    computed as ema + (current - ema) * (1 - d), so that a constant equals its average bit for bit.
 
     Args:
       ema: averages so far; a tree like `current`.
       current: parameters and statistics after this step.
-      step: updates done before this one.
+      step: number of updates before this one.
       decay: of the average, below 1.
     """
     d = jax.numpy.minimum(decay, (1 + step) / (10 + step))

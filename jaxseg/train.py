@@ -1,10 +1,10 @@
-"""Training: from a run's newest checkpoint, or its start, to its last step.
+"""Training: from the newest checkpoint of a run, or from its start, to its last step.
 
     python -m jaxseg.main --config=experiments/quickstart.py --workdir=runs/quickstart
 
-The same command goes on after any stop: a killed run ends bit for bit where it would have ended.
-After SIGTERM or SIGINT everything is saved at the next step boundary and the exit status is
-STOPPED, on which a scheduler can start the run again.
+The same command resumes the run after any stop, and the result is bit for bit the same. After
+SIGTERM or SIGINT, everything is saved at the next step boundary, and the exit status is STOPPED, so
+that a scheduler can start the run again.
 """
 
 import pathlib
@@ -30,19 +30,19 @@ def fit(
     """Trains to train.steps, from the newest checkpoint of the run folder if there is one.
 
     Args:
-      experiment: what to do.
-      workdir: the run folder; made, or gone on with.
-      source: the experiment's file, of which the run folder gets a copy.
+      experiment: the experiment.
+      workdir: the run folder, which is created or resumed.
+      source: the experiment file, which is copied to the run folder.
       data: (training, evaluation) splits, instead of those that experiment.data names.
-      changed_data: the run goes on although examples of its data have changed.
+      changed_data: continue even if examples of the run's data have changed.
 
     Returns:
       The state after the last step.
 
     Raises:
-      SystemExit: with STOPPED, after a signal, when all is saved.
-      ValueError: a setting that does not fit the data, the devices or the run folder; data that is
-        not the run's; a folder in use; a loss that is not finite.
+      SystemExit: with STOPPED, after a signal, once everything is saved.
+      ValueError: a setting does not fit the data, the devices or the run folder; the data is not
+        that of the run; the folder is in use; the loss is not finite.
     """
     with set_up(
         experiment, pathlib.Path(workdir), source=source, data=data, changed_data=changed_data

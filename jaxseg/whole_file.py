@@ -1,9 +1,9 @@
-"""Writes files whole or not at all, and never through a symbolic link.
+"""Writes files completely or not at all, and never through a symbolic link.
 
-A file is written under a hidden name in its own folder and renamed when it is complete, so that a
-full disk, an error or a kill leaves the old file, or none, under the name that readers look for.
-The hidden file is locked while it is written: one that nobody holds any more was left by a killed
-process, and `sweep` removes it.
+A file is written under a hidden name in its own folder and renamed when it is complete, so that
+after a full disk, an error or a kill there is either the old file or none under its name. The
+hidden file is locked while it is written: a file without a lock was left by a killed process, and
+`sweep` removes it.
 """
 
 import contextlib
@@ -20,23 +20,23 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 _log = logging.getLogger(__name__)
-_PART = ".jaxseg-part"  # the end of a hidden name
-_ABANDONED = 86_400.0  # seconds after which a part is removed where the file system has no locks
+_PART = ".jaxseg-part"  # suffix of hidden files
+_ABANDONED = 86_400.0  # seconds after which a part is removed if the file system has no locks
 
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path | str, *, sync: bool = True) -> Iterator[BinaryIO]:
-    """A new binary file that takes the place of `path` when the block ends without an error.
+    """A new binary file that replaces `path` when the block ends without an error.
 
-    A symbolic link of that name is replaced; what it points to stays as it is.
+    If `path` is a symbolic link, the link is replaced; its target stays unchanged.
 
     Args:
-      path: in a folder that is there.
-      sync: wait until the bytes are on the disk, so that even a power failure leaves a whole file.
-        Without it, a kill still does.
+      path: in an existing folder.
+      sync: wait until the bytes are on the disk, so that the file is complete even after a power
+        failure. Without it, the file is complete only after a kill.
 
     Raises:
-      OSError: it cannot be written; `path` is named, and is as it was before.
+      OSError: it cannot be written; `path` is named, and is unchanged.
       ValueError: `path` is a device or a pipe, which must not be replaced.
     """
     path = pathlib.Path(path)
@@ -62,21 +62,21 @@ def writing(path: pathlib.Path | str, *, sync: bool = True) -> Iterator[BinaryIO
 
 
 def write_bytes(path: pathlib.Path | str, data: bytes, *, sync: bool = True) -> None:
-    """Writes a file at once; see `writing`."""
+    """Writes a file atomically; see `writing`."""
     with writing(path, sync=sync) as file:
         file.write(data)
 
 
 def write_text(path: pathlib.Path | str, text: str, *, sync: bool = True) -> None:
-    """Writes a file of UTF-8 at once; see `writing`.
+    """Writes a UTF-8 file atomically; see `writing`.
 
-    What UTF-8 cannot hold, such as the bytes of a file name in another encoding, becomes "?".
+    What cannot be encoded, such as bytes of a file name in another encoding, becomes "?".
     """
     write_bytes(path, text.encode(errors="replace"), sync=sync)
 
 
 def appending(path: pathlib.Path) -> BinaryIO:
-    """Opens a file to add to its end, or to read; one that is a symbolic link is refused.
+    """Opens a file for appending or reading; symbolic links are refused.
 
     Raises:
       OSError: it cannot be opened.
@@ -92,15 +92,15 @@ def appending(path: pathlib.Path) -> BinaryIO:
 
 
 def folder_in(root: pathlib.Path, *parts: str) -> pathlib.Path:
-    """The folder root/PARTS, made where it is missing.
+    """The folder root/PARTS, which is created if missing.
 
     Args:
-      root: a run folder; itself it may be a link.
-      parts: names of folders in it, from the top down.
+      root: a run folder, which may itself be a link.
+      parts: names of nested folders, from the top down.
 
     Raises:
-      OSError: it cannot be made.
-      ValueError: one of the parts is a symbolic link: what is written would land elsewhere.
+      OSError: it cannot be created.
+      ValueError: one of the parts is a symbolic link, through which files would end up elsewhere.
     """
     folder = root
     for part in parts:
@@ -111,17 +111,17 @@ def folder_in(root: pathlib.Path, *parts: str) -> pathlib.Path:
 
 
 def refuse_link(path: pathlib.Path) -> None:
-    """Raises ValueError, with the way out, where `path` is a symbolic link."""
+    """Raises ValueError, with a way out, if `path` is a symbolic link."""
     if path.is_symlink():
         raise ValueError(_link(path))
 
 
 def sweep(folder: pathlib.Path, *, deep: bool = False) -> None:
-    """Removes what killed processes have left of files that they were writing.
+    """Removes unfinished files that killed processes have left.
 
     Args:
       folder: need not exist.
-      deep: look into its sub-folders as well.
+      deep: also search its sub-folders.
     """
     found = folder.rglob(f".*{_PART}") if deep else folder.glob(f".*{_PART}")
     with contextlib.suppress(OSError):
@@ -131,11 +131,11 @@ def sweep(folder: pathlib.Path, *, deep: bool = False) -> None:
 
 
 def set_aside(path: pathlib.Path, reason: str) -> pathlib.Path:
-    """Renames what is damaged, so that nothing of it is lost: 1200 -> 1200.damaged.
+    """Renames something damaged, so that nothing is lost: 1200 -> 1200.damaged.
 
     Args:
       path: a file or a folder.
-      reason: why, for the warning that tells of it.
+      reason: for the warning.
 
     Raises:
       OSError: it cannot be renamed.
@@ -146,10 +146,10 @@ def set_aside(path: pathlib.Path, reason: str) -> pathlib.Path:
 
 
 def keep_copy(path: pathlib.Path, data: bytes, reason: str) -> pathlib.Path:
-    """As `set_aside`, but `path` stays: `data`, its content, is written under the other name."""
+    """Like `set_aside`, but `path` stays, and `data`, its content, is copied to the other name."""
     other = _name_aside(path)
     write_bytes(other, data)
-    _log.warning("%s is damaged (%s); as it was it is kept as %s", path, reason, other.name)
+    _log.warning("%s is damaged (%s); the original is kept as %s", path, reason, other.name)
     return other
 
 
@@ -164,8 +164,9 @@ def _name_aside(path: pathlib.Path) -> pathlib.Path:
 
 def _link(path: pathlib.Path) -> str:
     return (
-        f"{path} is a symbolic link, and jaxseg writes through none in a run folder: put the "
-        "whole folder on the other disk and name it, or a link to it, as the folder to write to"
+        f"{path} is a symbolic link, and jaxseg never writes through links in a run folder: put "
+        "the whole folder on the other disk, and name it, or a link to it, as the folder to write "
+        "to"
     )
 
 
@@ -187,12 +188,12 @@ def _new_part(folder: pathlib.Path) -> tuple[int, pathlib.Path]:
         number = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
         try:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # `sweep` of another process was faster
+        except BlockingIOError:  # another process's `sweep` was faster
             os.close(number)
             continue
         except OSError:  # a file system without locks
             return number, part
-        if part.exists():  # not swept away before it was locked
+        if part.exists():  # it was not removed before it was locked
             return number, part
         os.close(number)
 

@@ -30,8 +30,8 @@ from jaxseg.errors import one_line
 from jaxseg.workdir.log import write_json
 
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, outside SLURM.")
-_PROCESSES = flags.DEFINE_integer("processes", 1, "With --coordinator: how many there are.")
-_PROCESS = flags.DEFINE_integer("process", 0, "With --coordinator: which one this is.")
+_PROCESSES = flags.DEFINE_integer("processes", 1, "With --coordinator: the number of processes.")
+_PROCESS = flags.DEFINE_integer("process", 0, "With --coordinator: the index of this process.")
 _CORES = flags.DEFINE_list("cores", [], "Processor cores to keep to.")
 _PARENT = flags.DEFINE_integer("parent", 0, "Stop, with all saved, when this process is gone.")
 

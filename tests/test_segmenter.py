@@ -180,7 +180,7 @@ def test_a_run_that_goes_on_is_not_mixed_with_what_was_loaded(run_folder, tmp_pa
         (tmp_path / name).write_bytes((run_folder / name).read_bytes())
     network = jaxseg.load(tmp_path)
     _save(tmp_path, step=8, seed=5)
-    with pytest.raises(ValueError, match="has gone on to step 8: load it again"):
+    with pytest.raises(ValueError, match="has since reached step 8: load it again"):
         network.predict(np.zeros((4, 4, 3), np.uint8), config.Eval(use_ema=False))
 
 

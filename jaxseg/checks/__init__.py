@@ -1,1 +1,1 @@
-"""Whether an experiment can be run as it is set, before it meets data, weights and devices."""
+"""Validates the settings of an experiment, independently of data, weights and devices."""

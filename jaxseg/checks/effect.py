@@ -1,4 +1,4 @@
-"""Fields that are given and change nothing, as another field has them switched off."""
+"""Finds fields that were set but have no effect, because another field switches them off."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,12 +41,12 @@ def _is_on(experiment: Experiment, switch: str) -> bool:
 def without_effect(
     experiment: Experiment, given: Mapping[str, Any], default: Experiment
 ) -> list[str]:
-    """The fields that were given by a flag and change nothing, as another field has them off.
+    """Lists fields that were set by a flag but have no effect, because another switches them off.
 
     Args:
-      experiment: with these fields.
-      given: field -> value, as of the command line.
-      default: whose fields have their defaults.
+      experiment: the experiment with these fields.
+      given: field -> value, as given on the command line.
+      default: the same experiment with the default values.
     """
     found = []
     for fields, switches in _ON.items():
@@ -55,5 +55,5 @@ def without_effect(
                 continue
             if not any(_is_on(experiment, switch) for switch in switches):
                 way = " or ".join(f"--config.{switch}" for switch in switches)
-                found.append(f"--config.{path} changes nothing by itself: set {way} as well")
+                found.append(f"--config.{path} has no effect by itself: set {way} as well")
     return found

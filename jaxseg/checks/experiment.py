@@ -1,9 +1,9 @@
-"""The one place that validates an experiment: every command asks it before it begins.
+"""Validates an experiment; every command calls this before it starts.
 
-It looks at the kind and the bounds of each field (`settings`), at what fields demand of each other
-(`relations`, `schedule`, `protocol`), and at fields that were given and have no effect (`effect`).
-All faults are reported together, each with the flag that fixes it. What depends on the
-data, on the network as it is traced or on the devices is looked at by the preflight of a training.
+It checks the type and the bounds of each field (`settings`), the constraints between fields
+(`relations`, `schedule`, `protocol`), and fields that were set without effect (`effect`). All
+faults are reported together, each with the flag that fixes it. Whatever depends on the data, the
+traced network or the devices is checked by `training.preflight`.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ def flag(path: str, value: Any) -> str:
 
 
 def _fault(path: str, value: Any, kind: Any) -> str:
-    """What is wrong with the value of one field: "" where nothing is."""
+    """The fault of a field's value; "" if there is none."""
     if not fits(value, kind):
         return f"must be {in_words(kind)}"
     if is_part(value):
@@ -44,7 +44,7 @@ def _fault(path: str, value: Any, kind: Any) -> str:
 
 
 def _default(field: dataclasses.Field, path: str) -> Any:
-    """A value that the field may have; MISSING where none is known."""
+    """A valid value for the field; MISSING if none is known."""
     if path == "model.num_classes":
         return 2
     if field.default_factory is not dataclasses.MISSING:
@@ -53,7 +53,7 @@ def _default(field: dataclasses.Field, path: str) -> Any:
 
 
 def _examined(node: Any, prefix: str, faults: list[str]) -> Any:
-    """The tree with a possible value in place of each impossible one; MISSING: there is none."""
+    """The tree with each invalid value replaced by a valid one; MISSING if there is none."""
     changes: dict[str, Any] = {}
     for field in fields_of(node):
         path, value = f"{prefix}{field.name}", getattr(node, field.name)
@@ -78,20 +78,21 @@ def _examined(node: Any, prefix: str, faults: list[str]) -> Any:
 def examine(
     experiment: Any, mode: str, given: Mapping[str, Any] | None = None
 ) -> tuple[list[str], Experiment | None]:
-    """All that is wrong with the fields of an experiment, whatever the data.
+    """Finds all faults in the fields of an experiment, independently of the data.
 
-    The command line cannot see it: it takes `6,x` for a tuple of numbers, and any number of them.
+    The flag parser does not catch them: it accepts `6,x` as a tuple of numbers, and tuples of any
+    length.
 
     Args:
       experiment: a tree of dataclasses.
-      mode: what is to be done: "train", "evaluate", "predict", "summary", or another command, which
-        does not read how many classes the data has (model.num_classes=0).
-      given: field -> value, as of the command line; each has to have an effect.
+      mode: "train", "evaluate", "predict", "summary", or another command, which does not read the
+        number of classes of the data (model.num_classes=0).
+      given: field -> value, as given on the command line; each must have an effect.
 
     Returns:
-      The faults, each with the field, its value, what it must be and the flag that fixes it; and
-      the experiment with a possible value in place of each impossible one, so that the rest can be
-      looked at as well, or None where that cannot be.
+      The faults, each with the field, its value, the requirement and the flag that fixes it; and
+      the experiment with each invalid value replaced by a valid one, so that the remaining checks
+      can run, or None if that is not possible.
     """
     faults: list[str] = []
     usable = _examined(experiment, "", faults)
@@ -108,26 +109,22 @@ def examine(
         faults += protocol_faults(usable.eval)
     if mode not in _READS_DATA and getattr(usable.model, "num_classes", None) == 0:
         faults.append(
-            "model.num_classes=0 stands for as many as the data has, which this command does not "
-            "read: set --config.model.num_classes=K"
+            "model.num_classes=0 stands for the number of classes of the data, which this command "
+            "does not read: set --config.model.num_classes=K"
         )
     return faults, usable
 
 
 def check(experiment: Any, mode: str = "") -> None:
-    """Refuses what `examine` finds.
+    """Raises the faults that `examine` finds.
 
     Raises:
-      ValueError: all faults together.
+      ValueError: with all faults.
     """
     refuse(examine(experiment, mode)[0])
 
 
 def refuse(faults: Sequence[str]) -> None:
-    """Raises all faults as one error.
-
-    Raises:
-      ValueError: there is one.
-    """
+    """Raises all faults as one ValueError; does nothing if there are none."""
     if faults:
         raise ValueError(together(faults))

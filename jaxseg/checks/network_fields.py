@@ -1,4 +1,4 @@
-"""Which values the fields have that networks share, whichever network holds them."""
+"""Valid values of the fields that several networks have in common."""
 
 from typing import Any
 
@@ -15,17 +15,17 @@ _WORDS = {
 
 
 def _dtypes() -> tuple[str, ...]:
-    """Those that can be computed in; float64 only where JAX was told so: it would be float32."""
+    """The dtypes to compute in; float64 only if JAX's 64-bit mode is on (else it means float32)."""
     wide = jax.dtypes.canonicalize_dtype("float64") == "float64"
     return (*_DTYPES, "float64") if wide else _DTYPES
 
 
 def fault(path: str, value: Any) -> str:
-    """What the value of a field must be where it is not; else "".
+    """The requirement that the value of a field violates; "" if there is none.
 
     Args:
-      path: as "model.backbone.compute.dtype".
-      value: of the kind that its annotation names.
+      path: of the field, such as "model.backbone.compute.dtype".
+      value: of the annotated type.
     """
     part_and_field = ".".join(path.split(".")[-2:])
     known = _WORDS.get(part_and_field, (value,))
@@ -35,7 +35,7 @@ def fault(path: str, value: Any) -> str:
         return f"must be one of {', '.join(word or repr(word) for word in known)}"
     if path == "model.num_classes" and value == 1:
         return (
-            "must be at least 2, as the ground is a class too: with one class every prediction is "
-            "right and nothing is learned"
+            "must be at least 2, since the background is a class too: with one class every "
+            "prediction is correct and nothing is learned"
         )
     return ""

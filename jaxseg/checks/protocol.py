@@ -1,11 +1,11 @@
-"""What has no meaning in a protocol of evaluation and prediction."""
+"""Finds invalid values and combinations in a protocol of evaluation and prediction."""
 
 from jaxseg.config import Eval
 from jaxseg.postprocess import crf_parameters
 
 
 def protocol_faults(protocol: Eval) -> list[str]:
-    """What has no meaning in a protocol, alone or together: each field, and what it must be."""
+    """The faults of a protocol: invalid fields and combinations, each with its requirement."""
     found = []
     if not protocol.scales or min(protocol.scales) <= 0:
         found.append(
@@ -35,13 +35,13 @@ def _window_faults(protocol: Eval) -> list[str]:
     found = []
     if 2 * protocol.margin >= min(protocol.crop_size):
         found.append(
-            f"eval.margin={protocol.margin} leaves nothing of a window of {protocol.crop_size}: "
+            f"eval.margin={protocol.margin} leaves no pixels of a window of {protocol.crop_size}: "
             "set --config.eval.margin=0"
         )
     odd = [scale for scale in protocol.scales if abs(1000 * scale - round(1000 * scale)) > 1e-6]
     if odd:
         found.append(
-            f"eval.scales={protocol.scales}: windows take scales of up to three digits, so "
+            f"eval.scales={protocol.scales}: windows support scales of up to three digits: set "
             f"--config.eval.scales={','.join(f'{scale:.3g}' for scale in protocol.scales)}"
         )
     return found

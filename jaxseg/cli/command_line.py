@@ -1,4 +1,4 @@
-"""Parses the flags of commands that take an experiment; a wrong one is refused in one line."""
+"""Parses the flags of commands that take an experiment, with one-line errors."""
 
 import difflib
 import os
@@ -19,7 +19,7 @@ _REFUSED = (flags.Error, KeyError, TypeError, ValueError, OSError, AttributeErro
 
 
 def _with_stored_config(arguments: list[str]) -> list[str]:
-    """The arguments, with the run folder's own config where none is named."""
+    """The arguments, with the config of the run folder if --config is not given."""
 
     def value(flag: str) -> str | None:
         for i, argument in enumerate(arguments):
@@ -35,23 +35,23 @@ def _with_stored_config(arguments: list[str]) -> list[str]:
 
 
 def _config_file(arguments: Sequence[str]) -> str | None:
-    """What follows --config=, FILE or FILE:ARGUMENT."""
+    """The value of --config: FILE or FILE:ARGUMENT."""
     given = [a.partition("=")[2] for a in arguments if re.match("--?config=", a)]
     return given[-1] if given else None
 
 
 def _check_file(path: pathlib.Path) -> None:
-    """Refuses an experiment file that is not there, with those that are."""
+    """Raises an error if the experiment file does not exist, and lists similar ones."""
     if not path.is_file():
         near = sorted(
             str(other) for other in path.parent.glob("[!.]*.py") if other.stem != "__init__"
         )
-        there = f"; there are {', '.join(near)}" if near else ""
+        there = f"; did you mean {', '.join(near)}?" if near else ""
         raise flags.ValidationError(f"--config={path}: no such file{there}")
 
 
 def _alone(file: str, overrides: Sequence[str]) -> Any:
-    """The experiment in `file` with no other flags than these."""
+    """The experiment in `file` with only these overrides."""
     values = flags.FlagValues()
     arguments = ["", f"--config={file}", *overrides]
     config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=arguments)
@@ -73,9 +73,9 @@ def read(file: str | os.PathLike[str]) -> config.Experiment:
 
 
 def help_of_fields(arguments: list[str]) -> list[str]:
-    """The lines of --help on the experiment that a command line names, with its overrides.
+    """The lines of --help about the experiment that a command line names, with its overrides.
 
-    What cannot be read ends the process, as in `parse`.
+    If it cannot be read, the process ends, as in `parse`.
     """
     arguments = _with_stored_config(arguments)
     file = _config_file(arguments)
@@ -91,7 +91,7 @@ def help_of_fields(arguments: list[str]) -> list[str]:
 
 
 def _fields(file: str) -> dict[str, Any]:
-    """Each field of the experiment in `file` with its value."""
+    """The fields of the experiment in `file` and their values."""
     return dict(config.flatten(_alone(file, ())))
 
 
@@ -102,7 +102,7 @@ def _reason(error: Exception) -> str:
 
 
 def _of_override(file: str, argument: str, known: Sequence[str]) -> str:
-    """What is wrong with one --config.FIELD=VALUE; "" where nothing is."""
+    """The fault of one --config.FIELD=VALUE; "" if there is none."""
     flag = argument.lstrip("-").partition("=")[0]
     field = flag.removeprefix("config.")
     if not any(k == field or k.startswith(field + ".") for k in known):
@@ -119,7 +119,7 @@ def _of_override(file: str, argument: str, known: Sequence[str]) -> str:
 
 
 def parse(arguments: list[str]) -> list[str]:
-    """absl's flag parsing; all wrong flags, fields and values become one message and exit 2."""
+    """Parses flags with absl; reports all faults at once and exits with status 2."""
     arguments = _with_stored_config(arguments)
     file = _config_file(arguments)
     faults: list[str] = []
@@ -144,7 +144,7 @@ def parse(arguments: list[str]) -> list[str]:
 
 
 def _each(file: str | None, arguments: Sequence[str]) -> list[str]:
-    """What is wrong with each --config.FIELD=VALUE by itself."""
+    """The faults of the individual --config.FIELD=VALUE flags."""
     overrides = [a for a in arguments if re.match("--?config[.][^=]*=", a)]
     if file is None or not overrides or not pathlib.Path(file.partition(":")[0]).is_file():
         return []
@@ -156,7 +156,7 @@ def _each(file: str | None, arguments: Sequence[str]) -> list[str]:
 
 
 def prepare_jax(experiment: config.Experiment) -> None:
-    """What comes before JAX's first use: memory that stays, and the cache of compiled programs."""
+    """Prepares for the first use of JAX: the memory allocator and the compilation cache."""
     import jax
 
     from jaxseg.runtime import memory

@@ -1,4 +1,4 @@
-"""The command `jaxseg`: its sub-commands, each a program that can also be started by its module.
+"""The command `jaxseg` and its sub-commands, each of which can also be started as a module.
 
     jaxseg train --config=experiments/quickstart.py --workdir=runs/quickstart
     jaxseg evaluate --workdir=runs/quickstart
@@ -21,9 +21,9 @@ class Command(NamedTuple):
     """A sub-command.
 
     Attributes:
-      module: where its start is.
-      start: the function that runs it with its arguments, and ends the process.
-      about: what it does, in a line.
+      module: the module that implements it.
+      start: the function that runs it with its arguments and exits.
+      about: a one-line description.
     """
 
     module: str
@@ -33,13 +33,15 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "train": Command("jaxseg.main", "start", "Train a network, or resume a run."),
-    "evaluate": Command("jaxseg.main", "start", "Measure a run, or a weight file, on a split."),
-    "predict": Command("jaxseg.main", "start", "Label images by a run, or by a weight file."),
+    "evaluate": Command("jaxseg.main", "start", "Evaluate a run, or a weight file, on a split."),
+    "predict": Command("jaxseg.main", "start", "Label images with a run, or with a weight file."),
     "summary": Command("jaxseg.main", "start", "Print each layer's stride, rate, field and cost."),
-    "report": Command("jaxseg.report", "start", "Set runs side by side, in text and as a page."),
+    "report": Command("jaxseg.report", "start", "Compare runs, as text and as an HTML page."),
     "prepare": Command("jaxseg.cli.data_programs", "prepare", "Prepare a data set for training."),
-    "doctor": Command("jaxseg.cli.data_programs", "doctor", "Look at a data set for its faults."),
-    "convert": Command("jaxseg.convert", "start", "Turn a weight file into a start for training."),
+    "doctor": Command("jaxseg.cli.data_programs", "doctor", "Check a data set for faults."),
+    "convert": Command(
+        "jaxseg.convert", "start", "Convert a weight file into a checkpoint to start from."
+    ),
     "submission": Command("jaxseg.submission", "start", "Pack predictions for a test server."),
 }
 MODES = ("train", "evaluate", "predict", "summary")  # of jaxseg.main
@@ -58,9 +60,9 @@ def overview() -> str:
 
 
 def refusal(name: str) -> str:
-    """What is said of a sub-command that is not known."""
+    """The error message about an unknown sub-command."""
     if name.startswith("-"):
-        return f"{name} stands before the command: jaxseg COMMAND {name}"
+        return f"{name} must follow the command: jaxseg COMMAND {name}"
     near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
     hint = f"did you mean jaxseg {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
     return f"{name!r} is not a command of jaxseg: {hint}"
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the sub-command that the command line names.
 
     Args:
-      arguments: what follows `jaxseg`; None: those of this process.
+      arguments: the arguments after `jaxseg`; None: those of this process.
     """
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("--help", "-h", "help"):
@@ -82,8 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"jaxseg: {refusal(name)}", file=sys.stderr)
         return 2
-    # Experiment files import each other by their place in the folder that the command is given in,
-    # as with `python -m`; installed packages come first.
+    # Experiment files import each other relative to the current folder, as with `python -m`;
+    # installed packages come first.
     sys.path.append(os.getcwd())
     command = COMMANDS[name]
     start = getattr(importlib.import_module(command.module), command.start)

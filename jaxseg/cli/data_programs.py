@@ -1,6 +1,6 @@
-"""The commands about data sets, `jaxseg prepare` and `jaxseg doctor`: their flags and their start.
+"""Entry points and flags of the data set commands, `jaxseg prepare` and `jaxseg doctor`.
 
-They are apart from the programs themselves, which know nothing of the command line's help.
+They are separate from the programs themselves, which do not depend on the command line's help.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def prepare(arguments: Sequence[str]) -> NoReturn:
 
 
 def doctor(arguments: Sequence[str]) -> NoReturn:
-    """Looks at a data set."""
+    """Checks a data set."""
     from jaxseg.data.doctor import doctor as module
 
     program.start(

@@ -1,7 +1,7 @@
 """The fields of an experiment as `--help` lists them: flag, default value and meaning.
 
-What a field means is read where it is defined: the comment on its line or above it, or its entry
-under "Attributes:" in the docstring of its class.
+The meaning of a field is read from its definition: the comment on its line or above it, or its
+entry under "Attributes:" in the docstring of its class.
 """
 
 import ast
@@ -18,17 +18,17 @@ from jaxseg import config
 from jaxseg.checks.experiment import flag
 from jaxseg.cli.help import WIDEST, entry
 
-_COLUMN = 46  # where the comments of fields begin
+_COLUMN = 46  # at which the comments of fields begin
 
 
 class Field(NamedTuple):
     """One field of an experiment.
 
     Attributes:
-      path: as in the flag: "data.batch_size".
-      kind: its annotation: `int`, `tuple[int, ...]`.
-      value: what it has in the experiment.
-      meaning: its comment; "" where there is none.
+      path: as in the flag, such as "data.batch_size".
+      kind: its annotation, such as `int` or `tuple[int, ...]`.
+      value: its value in the experiment.
+      meaning: its comment; "" if there is none.
     """
 
     path: str
@@ -38,12 +38,12 @@ class Field(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A dataclass or module within an experiment, and the fields that are its own.
+    """A dataclass or module within an experiment, and its own fields.
 
     Attributes:
       path: "model.backbone"; "" for the experiment itself.
       cls: its class.
-      fields: those that hold values, not further parts.
+      fields: the fields with plain values, without nested parts.
     """
 
     path: str
@@ -52,17 +52,17 @@ class Part(NamedTuple):
 
 
 def listed(experiment: Any) -> list[str]:
-    """Each field as the flag that gives it the value that it has, part by part.
+    """Lists each field as the flag that sets its current value, part by part.
 
     Args:
-      experiment: None: a line says how to see them.
+      experiment: if None, the only line explains how to list the fields.
     """
     if experiment is None:
         return entry(
             "--config.FIELD=VALUE",
-            "Any field of the experiment; --config=FILE --help lists them with their values.",
+            "Any field of the experiment; list them with --config=FILE --help.",
         )
-    lines = ["", "Fields of the experiment, each a flag; the values are those that it has:"]
+    lines = ["", "Fields of the experiment, which are also flags, with their current values:"]
     for part in parts(experiment):
         if part.fields:
             about = (inspect.getdoc(part.cls) or "").partition("\n")[0]
@@ -74,11 +74,11 @@ def listed(experiment: Any) -> list[str]:
 
 
 def parts(node: Any, path: str = "") -> Iterator[Part]:
-    """The parts of a config tree in the order of their definition, each before the parts it holds.
+    """The parts of a config tree in definition order, each before its nested parts.
 
     Args:
       node: an experiment, or a part of one.
-      path: its own path.
+      path: the path of the node.
     """
     said, own, inner = meanings(type(node)), [], []
     for field in config.fields_of(node):
@@ -94,7 +94,7 @@ def parts(node: Any, path: str = "") -> Iterator[Part]:
 
 
 def meanings(cls: type) -> dict[str, str]:
-    """What the source of a class says of each of its fields, inherited ones included."""
+    """The documentation of each field in the source of a class, including inherited fields."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if dataclasses.is_dataclass(base):
@@ -103,7 +103,7 @@ def meanings(cls: type) -> dict[str, str]:
 
 
 def _comments(cls: type) -> dict[str, str]:
-    """The comments of the fields that a class itself defines; none without its source."""
+    """The comments of the fields that a class itself defines; empty without its source."""
     try:
         source = textwrap.dedent(inspect.getsource(cls))
     except (OSError, TypeError):  # defined in an interpreter
@@ -123,7 +123,7 @@ def _comments(cls: type) -> dict[str, str]:
 
 
 def _of_lines(node: ast.AnnAssign, lines: list[str], comments: Mapping[int, str]) -> str:
-    """The comment lines right above a definition, then the comments on its own lines."""
+    """The comment lines directly above a definition, and the comments on its lines."""
     first = node.lineno
     while lines[first - 2].lstrip().startswith("#"):
         first -= 1

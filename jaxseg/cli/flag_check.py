@@ -1,8 +1,8 @@
-"""Flags that absl accepts silently although they do not mean what they seem to.
+"""Detects flags that absl accepts silently although they do not mean what they seem to.
 
-A flag without its value takes the next flag for it; a boolean leaves the False behind it to the
-program; of a flag that is given twice the last value counts, and a tuple gets the values of both.
-(What the values mean is looked at by `checks.experiment`.)
+A flag without a value consumes the next flag as its value; a `False` after a boolean flag is left
+to the program; if a flag is given twice, the last value counts, and a tuple gets the values of
+both. (The values themselves are checked by `checks.experiment`.)
 """
 
 import difflib
@@ -18,12 +18,12 @@ _CONFIG = "config."
 def faults(
     arguments: Sequence[str], known: flags.FlagValues, booleans: Collection[str] = ()
 ) -> list[str]:
-    """What is wrong with a command line, whatever its values mean; each with its way out.
+    """The faults of a command line that do not depend on the meaning of values, each with its fix.
 
     Args:
-      arguments: the program and what follows it.
+      arguments: the program and its arguments.
       known: the flags that the program defines.
-      booleans: the fields of the config that are True or False, as "data.augment.flip".
+      booleans: the boolean fields of the config, such as "data.augment.flip".
     """
     found: list[str] = []
     values: dict[str, list[str]] = {}
@@ -44,13 +44,14 @@ def faults(
             value = str(name == given)  # --noNAME is False
             if follows.lower() in _WORDS:
                 found.append(
-                    f"--{name} {follows}: a boolean takes its value with =: --{name}={follows}"
+                    f"--{name} {follows}: a boolean flag takes its value after =: "
+                    f"--{name}={follows}"
                 )
                 rest.pop(0)
         elif not equals:
             if not follows or re.match(r"--?[A-Za-z]", follows):
                 before = f" (before {follows})" if follows else ""
-                found.append(f"--{name} lacks its value: --{name}=VALUE{before}")
+                found.append(f"--{name} has no value: --{name}=VALUE{before}")
                 continue
             value = rest.pop(0)
         values.setdefault(name, []).append(value)
@@ -60,7 +61,7 @@ def faults(
 
 
 def _named(given: str, known: flags.FlagValues, booleans: Collection[str]) -> tuple[str, bool]:
-    """The flag's own name, "" where there is none such, and whether it is a boolean."""
+    """The name of the flag ("" if it is unknown), and whether it is boolean."""
     for name in (given, given.removeprefix("no")):
         if name.startswith(_CONFIG) and "config" in known:
             boolean = name.removeprefix(_CONFIG) in booleans
@@ -80,7 +81,7 @@ def _unknown(given: str, known: flags.FlagValues) -> str:
 
 
 def _differ(name: str, values: Sequence[str], known: flags.FlagValues) -> bool:
-    """Whether a flag is given several times, not only with the same value again."""
+    """Whether a flag is given several times with different values."""
     if len(values) == 1 or (name in known and isinstance(known[name], flags.MultiFlag)):
         return False
     return name.startswith(_CONFIG) or len(set(values)) > 1

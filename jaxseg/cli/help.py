@@ -1,4 +1,4 @@
-"""What `--help` prints about a command and its flags; imports nothing but absl."""
+"""The text that `--help` prints about a command and its flags; imports only absl."""
 
 import inspect
 import re
@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from absl import flags
 
 WIDEST = 100  # columns
-LEFT = 34  # of them, where the explanations of flags begin
+LEFT = 34  # the column at which the explanations of flags begin
 
 
 def text(usage: str, about: str, own: Sequence[flags.Flag], more: Sequence[str] = ()) -> str:
     """The help of one command.
 
     Args:
-      usage: how it is called: "jaxseg train --config=FILE --workdir=FOLDER".
-      about: what it does, its module's docstring.
+      usage: how to call it: "jaxseg train --config=FILE --workdir=FOLDER".
+      about: what it does, as in its module's docstring.
       own: the flags that it reads.
-      more: lines to put below.
+      more: lines to add below.
     """
     lines = [f"usage: {usage}", "", inspect.cleandoc(about).strip(), "", "Flags:", ""]
     for flag in own:
@@ -42,7 +42,7 @@ def _spelling(flag: flags.Flag) -> str:
 
 
 def _explained(flag: flags.Flag) -> str:
-    """What the flag's definition says of it, without what absl adds; its default, if it has one."""
+    """The help of a flag, without what absl adds, and its default, if there is one."""
     text = re.sub(r"^<[^>]*>: ", "", str(flag.help))
     if isinstance(flag, flags.MultiFlag):
         return text.partition(";\n")[0] + " May be given several times."
@@ -52,7 +52,7 @@ def _explained(flag: flags.Flag) -> str:
 
 
 def entry(left: str, right: str, column: int = LEFT) -> list[str]:
-    """What is explained, and from a column on, or below where it is long, the explanation."""
+    """A term and its explanation, which starts at a column, or below the term if that is long."""
     width = min(WIDEST, shutil.get_terminal_size((WIDEST, 0)).columns)
     column = min(column, width // 2)
     indent = " " * column

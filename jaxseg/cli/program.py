@@ -1,4 +1,4 @@
-"""Starts a command: help that lists its own flags and ends with 0, flags parsed, main() called."""
+"""Starts a command: prints help on its own flags, or parses the flags and calls main()."""
 
 import dataclasses
 import sys
@@ -13,7 +13,7 @@ _ASKING = {"--help", "-help", "-h", "--helpshort"}
 
 
 def parse(arguments: list[str]) -> list[str]:
-    """absl's flag parsing; a wrong flag becomes one line and exit status 2."""
+    """Parses flags with absl; a wrong flag gives a one-line error and exit status 2."""
     try:
         return flags.FLAGS(arguments)
     except flags.Error as error:
@@ -26,13 +26,13 @@ class Program:
     """A command.
 
     Attributes:
-      name: what is typed to start it.
-      usage: what follows the name.
-      about: what it does, its module's docstring.
-      main: takes the program's name and what is left beside flags; returns the exit status.
+      name: what the user types to start it.
+      usage: the arguments after the name.
+      about: what it does, as in its module's docstring.
+      main: takes the program's name and the arguments that are not flags; returns the exit status.
       own: the names of the flags that it reads, in the order of its help.
-      parse: takes the whole command line and leaves what is not a flag.
-      more: lines of its help below its flags, for a command line.
+      parse: parses the whole command line and returns the arguments that are not flags.
+      more: returns further help lines, shown below the flags, for a command line.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Program:
 
 
 def start(program: Program, arguments: Sequence[str]) -> NoReturn:
-    """Runs a command and ends the process with its exit status.
+    """Runs a command and exits with its status.
 
     Args:
-      program: the command; its flags are defined.
-      arguments: those of the command line, without its name.
+      program: the command, whose flags must be defined.
+      arguments: the command line without the name of the command.
     """
     line = [program.name, *arguments]
     if _ASKING.isdisjoint(arguments):

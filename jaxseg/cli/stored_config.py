@@ -7,11 +7,11 @@ from jaxseg import config
 
 
 def get_config(workdir: str) -> config.Experiment:
-    """The experiment that the run folder `workdir` was started with.
+    """The experiment with which the run folder `workdir` was started.
 
     Raises:
       FileNotFoundError: the folder holds no config.json.
-      ValueError: the file is broken, or of a version that this code cannot read.
+      ValueError: the file is damaged, or was written by a version that this code cannot read.
     """
     path = pathlib.Path(workdir) / "config.json"
     if not path.is_file():
@@ -25,18 +25,18 @@ def get_config(workdir: str) -> config.Experiment:
     except ValueError as error:
         raise ValueError(
             f"{path}: {error}; {path.parent}/environment.json names its commit, and "
-            "--config=experiments/NAME.py stands in for this file"
+            "--config=experiments/NAME.py can be used instead of this file"
         ) from error
     if not isinstance(experiment, config.Experiment):
-        raise ValueError(f"{path} holds no experiment: --config=experiments/NAME.py stands in")
+        raise ValueError(f"{path} holds no experiment: name one with --config=experiments/NAME.py")
     return without_cache(experiment)
 
 
 def without_cache(experiment: config.Experiment) -> config.Experiment:
-    """The experiment of a stored config with the default cache of compiled programs, or none.
+    """The experiment of a stored config, with the default compilation cache or none.
 
-    A compiled program is machine code that JAX runs as it finds it, so that a run folder which
-    named a cache within itself could run anything.
+    Compiled programs are machine code that JAX runs without checks, so a run folder that named a
+    cache within itself could run arbitrary code.
     """
     if experiment.train.compile_cache:
         experiment.train.compile_cache = config.Train.compile_cache

@@ -1,1 +1,1 @@
-"""What a network's layers are, see and cost, read from its traced program."""
+"""The layers of a network with their receptive fields and costs, read from its traced program."""

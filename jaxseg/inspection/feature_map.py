@@ -1,7 +1,7 @@
-"""A feature map inside a traced program: where its rows and columns lie, and what they see.
+"""A feature map inside a traced program: its row and column axes, and their receptive fields.
 
-The rules here are for the operations that move, cut, repeat or join rows and columns; operations
-that make layers are in jaxseg.inspection.layer_trace.
+The rules here are for operations that move, cut, repeat or join rows and columns; the operations
+that form layers are in jaxseg.inspection.layer_trace.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from jaxseg.inspection.receptive_field import (
 )
 from jaxseg.layers.mirror import mirrored_pixels
 
-# Operations that keep a map's shape and yet mix its positions.
+# Operations that keep the shape of a map but mix its positions.
 _MIXING = {"cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "fft", "sort", "top_k"}
 
 Rule = Callable[[core.JaxprEqn, list[Any]], "Map | None"]
@@ -31,7 +31,7 @@ Rule = Callable[[core.JaxprEqn, list[Any]], "Map | None"]
 
 @dataclasses.dataclass(frozen=True)
 class Map:
-    """A value computed from the image. A dimension is None where reshapes have merged it."""
+    """A value computed from the image. A dimension is None if a reshape has merged it."""
 
     dims: tuple[int | None, int | None]  # which dimensions are rows and columns
     spans: tuple[Span, Span]
@@ -56,7 +56,7 @@ def shape_of(atom: Any) -> tuple[int, ...]:
 
 
 def union_of(maps: Sequence[Map]) -> Map:
-    """One map that sees what all see; its place is that of the finest grid."""
+    """One map with the union of the fields of several; its axes are those of the finest grid."""
     result = max(maps, key=lambda m: (len(m.spans[0]) * len(m.spans[1]), m.dims != (None, None)))
     for other in maps:
         if other is not result:
@@ -78,7 +78,7 @@ def _broadcast_in_dim(eqn: core.JaxprEqn, values: list[Any]) -> Map:
 
 
 def _reshape(eqn: core.JaxprEqn, values: list[Any]) -> Map:
-    """Dimensions kept, merged and found again, and depth to space: (h, 2) -> 2 h."""
+    """Keeps, merges and splits dimensions, including depth to space: (h, 2) -> 2 h."""
     x: Map = values[0]
     old, new = shape_of(eqn.invars[0]), shape_of(eqn.outvars[0])
     if x.dims == (None, None):
@@ -159,12 +159,12 @@ def _concatenate(eqn: core.JaxprEqn, values: list[Any]) -> Map | None:
 
 
 def lost(maps: list[Map]) -> Map:
-    """After an operation that no rule here follows: each position may see the whole image."""
+    """The map after an operation without a rule: each position may see the whole image."""
     return Map((None, None), (unknown(1), unknown(1)), union_of(maps).layer)
 
 
 def elementwise(eqn: core.JaxprEqn, maps: list[Map]) -> Map | None:
-    """Where the result of any operation on maps of one grid is; None where the grid changes."""
+    """The result of an elementwise operation on maps of one grid; None if the grid changes."""
     result = union_of(maps)
     shape = shape_of(eqn.outvars[0])
     if eqn.primitive.name in _MIXING:
@@ -194,14 +194,14 @@ def gathered(eqn: core.JaxprEqn, x: Map, index: Any) -> Map | None:
     before = _mirrored(positions, len(x.spans[axis]))
     if before is None:
         return moved.at(axis, new[0], resampled(x.spans[axis], positions, positions))
-    # Beyond its borders a map goes on as it does within.
+    # Beyond its borders a map continues as inside.
     return moved.at(axis, new[0], window(x.spans[axis], len(positions), taps=1, padding=before))
 
 
 def _mirrored(positions: np.ndarray, length: int) -> int | None:
-    """How many places an axis of `length` pixels, mirrored at its borders, has before its first.
+    """The number of mirrored positions before the first of the `length` pixels of an axis.
 
-    None: it is not mirrored. Of several answers, for it is mirrored many times, that in the middle.
+    None if the axis is not mirrored. If it is mirrored several times, the middle copy counts.
     """
     found = []
     for before in np.flatnonzero(positions[: len(positions) - length + 1] == 0):
@@ -233,8 +233,8 @@ def multiplied(eqn: core.JaxprEqn, x: Map, side: int, other: Any) -> tuple[Map |
     """A map in a matrix product, as operand `side`.
 
     Returns:
-      The result, and whether the product mixed rows or columns: an interpolation, when the other
-      operand is a known matrix, else None.
+      The result, and whether the product mixed rows or columns. A product that mixes them is an
+      interpolation if the other operand is a known matrix; otherwise the result is None.
     """
     contracted, batch = eqn.params["dimension_numbers"]
     ranks = [len(shape_of(atom)) for atom in eqn.invars]

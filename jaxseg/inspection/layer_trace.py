@@ -1,8 +1,8 @@
-"""The layers that a model really computes, read from its traced program (jaxpr).
+"""The layers that a model computes, read from its traced program (jaxpr).
 
-Nothing is computed and no model has to tell anything about itself: every operation of the program
-is followed, and of each map the rows and columns it has and the pixels that they see. Operations on
-constants alone are carried out, so interpolation matrices and gather indices are known.
+Nothing is executed, and models need not describe themselves: every operation of the program is
+followed, together with the rows and columns of each map and the pixels that they see. Operations on
+constants are evaluated, so that interpolation matrices and gather indices are known.
 """
 
 import dataclasses
@@ -30,19 +30,18 @@ from jaxseg.inspection.layer_table import Layer, LayerTable, Weight
 from jaxseg.inspection.receptive_field import image_span, pooled, unknown, window
 from jaxseg.shape_trace import trace_shapes
 
-_FOLDED = 1 << 22  # constants of more elements are not carried out; no index table is as large
+_FOLDED = 1 << 22  # larger constants are not evaluated; no index table is so large
 
 
 def trace(model: nn.Module, size: tuple[int, int]) -> tuple[list[Layer], int]:
     """The layers of a model for one image of `size`, in the order of computation.
 
     Args:
-      model: takes images [1, H, W, 3]; its forms should be plain.
+      model: takes images [1, H, W, 3]; should use plain forms.
       size: (height, width).
 
     Returns:
-      The layers, and the number of all parameters. Parameters that no layer uses are in the number
-      only.
+      The layers, and the total number of parameters, including those that no layer uses.
     """
     image = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
     apply = lambda variables, x: model.apply(variables, x, train=False)  # noqa: E731
@@ -68,7 +67,7 @@ def _scope(prefix: str, eqn: core.JaxprEqn) -> str:
 
 
 def _module_path(scope: str) -> str:
-    """The module's path without the class name of the model and without names of functions."""
+    """The path of the module, without the class name of the model and function names."""
     parts = [part for part in scope.split("/")[1:] if part.replace("_", "a").isalnum()]
     return "/".join(parts)
 
@@ -81,7 +80,7 @@ def _path(operand: Any, scope: str) -> str:
 
 
 def _inner(eqn: core.JaxprEqn) -> tuple[Any, Sequence[Any]] | None:
-    """The program inside a call, and its constants."""
+    """The jaxpr inside a call, and its constants."""
     if eqn.primitive.name in ("scan", "while", "cond"):
         return None
     for value in eqn.params.values():
@@ -140,7 +139,7 @@ class _Walk:
         weights: list[Weight],
         scope: str,
     ) -> Map | None:
-        """What an operation makes of the maps that it reads; None: it is not known here."""
+        """The result of an operation on the maps that it reads; None: there is no rule for it."""
         name = eqn.primitive.name
         if name == "conv_general_dilated":
             return self._conv(eqn, values, scope)

@@ -1,15 +1,15 @@
-"""The pixels of the image that a position of a feature map sees, along one axis, exactly.
+"""The exact receptive field of the positions of a feature map, along one axis.
 
 Position i of a map sees the pixels first[i] .. last[i], without the holes of atrous kernels. A
-window of k taps at rate r, stride s and padding p takes that to
+window of k taps at rate r, stride s and padding p maps this to
 
     first'[i] = first[s i - p]      last'[i] = last[s i - p + r (k - 1)]
 
-where the map goes on outside as it is inside; so the field near a border is that of an image
-without borders, which the border then cuts. On the way through convolutions and pools this is the
-recurrence of Araujo et al. ("Computing receptive fields of convolutional neural networks", Distill,
-2019): size' = size + (k - 1) r step, step' = s step. Through a resize it follows the interpolation
-itself, so it stays exact in decoders.
+where the map is continued outside as it is inside, so that the field near a border is that of an
+unbounded image, clipped at the border. For convolutions and pools this is the recurrence of Araujo
+et al. ("Computing receptive fields of convolutional neural networks", Distill, 2019): size' = size
++ (k - 1) r step, step' = s step. For a resize it follows the interpolation, so it stays exact in
+decoders.
 """
 
 import dataclasses
@@ -21,15 +21,15 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """What the positions of one axis of a map see.
+    """The receptive fields of the positions along one axis of a map.
 
     Attributes:
-      first: float64 [n]: first pixel that position i sees; infinity: none by itself.
-      last: float64 [n]: likewise the last one; minus infinity: none.
-      step: pixels of the image between two neighbours: the stride of the map.
+      first: float64 [n]: first pixel that position i sees; infinity if it sees none by itself.
+      last: float64 [n]: last pixel that position i sees; minus infinity if none.
+      step: pixels of the image between two neighbouring positions: the stride of the map.
       whole: every position also sees the whole image, through a mean over the map.
-      period: positions after which the pattern of `first` and `last` repeats; 1 on all maps that
-        were never made larger.
+      period: number of positions after which the pattern of `first` and `last` repeats; 1 for maps
+        that were never upsampled.
     """
 
     first: np.ndarray
@@ -40,7 +40,7 @@ class Span:
 
     @property
     def size(self) -> int | None:
-        """The largest number of pixels that a position sees; None: nothing by itself."""
+        """The largest number of pixels that a position sees; None if it sees none by itself."""
         if not np.isfinite(self.first).all():
             return None
         return int((self.last - self.first).max()) + 1
@@ -50,12 +50,12 @@ class Span:
 
 
 def image_span(length: int) -> Span:
-    """Each pixel sees itself."""
+    """The span of the image, in which each pixel sees itself."""
     return Span(np.arange(length, dtype=float), np.arange(length, dtype=float), 1.0)
 
 
 def _at(edge: np.ndarray, index: np.ndarray, span: Span) -> np.ndarray:
-    """edge[index], going on beyond both ends in whole periods."""
+    """edge[index], extended beyond both ends in whole periods."""
     period = min(span.period, len(edge))
     before = -(np.minimum(index, 0) // period)
     after = -(np.minimum(len(edge) - 1 - index, 0) // period)
@@ -73,17 +73,17 @@ def window(
     padding: int = 0,
     upsampling: int = 1,
 ) -> Span:
-    """Through a convolution or pool along the axis.
+    """The span after a convolution or pool along the axis.
 
     Args:
       span: of the input.
       outputs: length of the output.
-      taps: of the kernel.
-      stride: of the output's grid in the input's.
-      rate: distance of the taps.
+      taps: length of the kernel.
+      stride: of the output grid, in positions of the input.
+      rate: distance between taps.
       padding: before the first position.
-      upsampling: zeros are put between inputs so that they lie this far apart (a transposed
-        convolution); 1: none.
+      upsampling: distance between inputs after zeros are inserted (a transposed convolution); 1:
+        none are inserted.
     """
     start = np.arange(outputs) * stride - padding
     end = start + rate * (taps - 1)
@@ -99,7 +99,7 @@ def window(
 
 
 def resampled(span: Span, lower: np.ndarray, upper: np.ndarray) -> Span:
-    """Output i reads the input's positions lower[i] .. upper[i]; an interpolation or a gather."""
+    """The span after an interpolation or gather: output i reads inputs lower[i] .. upper[i]."""
     inputs, outputs = len(span), len(lower)
     whole_factor = inputs % outputs == 0 or outputs % inputs == 0 or outputs == 1
     ratio = Fraction(inputs, outputs) if whole_factor else Fraction(inputs - 1, outputs - 1)
@@ -114,7 +114,7 @@ def resampled(span: Span, lower: np.ndarray, upper: np.ndarray) -> Span:
 
 
 def sliced(span: Span, start: int, limit: int, stride: int = 1) -> Span:
-    """Positions start, start + stride, ... below limit; outside the map they go on at its step."""
+    """Positions start, start + stride, ... below limit, continued outside the map."""
     index = np.arange(start, limit, stride)
     return Span(
         np.floor(_at(span.first, index, span)),
@@ -126,13 +126,13 @@ def sliced(span: Span, start: int, limit: int, stride: int = 1) -> Span:
 
 
 def pooled(span: Span) -> Span:
-    """After a mean over the whole axis: one position that sees everything."""
+    """The span after a mean over the whole axis: one position that sees everything."""
     nothing = np.array([np.inf])
     return Span(nothing, -nothing, span.step * len(span), True)
 
 
 def unknown(length: int) -> Span:
-    """After an operation that is not followed: each position may see the whole image."""
+    """The span after an unknown operation: each position may see the whole image."""
     return Span(np.full(length, np.inf), np.full(length, -np.inf), np.nan, True)
 
 
@@ -144,9 +144,9 @@ def repeated(span: Span, outputs: int) -> Span:
 
 
 def union(a: Span, b: Span) -> Span:
-    """What the sum, product or concatenation of two maps on one grid sees."""
+    """The span of the sum, product or concatenation of two maps on one grid."""
     if len(a) != len(b):
         a, b = (repeated(s, max(len(a), len(b))) if len(s) == 1 else s for s in (a, b))
-    # Repeated over the grid, a pooled map has a larger step; fmin passes over an unknown one.
+    # A pooled map that is repeated over the grid has a larger step; fmin ignores unknown steps.
     step = float(np.fmin(a.step, b.step))
     return Span(np.minimum(a.first, b.first), np.maximum(a.last, b.last), step, a.whole or b.whole)

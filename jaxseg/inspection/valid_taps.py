@@ -1,9 +1,10 @@
 """Finds atrous rates that are too large for their maps (DeepLab v3, section 3.3 and Figure 4).
 
 On a map no larger than its rate, a 3x3 convolution is a 1x1 one: the outer taps see only padding.
-They get no gradient, so they stay as they were initialised; and at evaluation, on a larger map,
-they do see the image. Training on crops of 192 x 256 with the rates of a paper that crops 513 is
-how that happens, and all that shows is an evaluation below the accuracy on training crops.
+They get no gradient, so they keep their initial values; but at evaluation, on a larger map, they do
+see the image. This happens, for example, when training on crops of 192 x 256 with the rates of a
+paper that crops 513. The only symptom is an accuracy at evaluation that is below that on training
+crops.
 """
 
 import dataclasses
@@ -16,18 +17,18 @@ from jaxseg.layers.conv import Conv, DepthwiseConv
 from jaxseg.layers.window import Window
 from jaxseg.shape_trace import trace_shapes
 
-HARDLY = 0.1  # of the outer taps: below it a convolution counts as unreached
-_MORE = 2  # times as many of them at evaluation: their untrained weights matter
+HARDLY = 0.1  # share of the outer taps below which a convolution is reported
+_MORE = 2  # times as large a share at evaluation: the untrained weights matter
 
 
 @dataclasses.dataclass(frozen=True)
 class Reach:
-    """How much of its map an atrous convolution sees with its outer taps.
+    """How many outer taps of an atrous convolution lie on its map.
 
     Attributes:
-      rate: distance of the taps.
+      rate: distance between taps.
       size: (height, width) of the map.
-      share: of the places of all taps but the centre, those that lie on the map; 0 to 1.
+      share: share of the positions of all taps except the centre that lie on the map; 0 to 1.
     """
 
     rate: int
@@ -41,7 +42,7 @@ def outer_taps(size: tuple[int, int], kernel_size: int, rate: int) -> float:
     Args:
       size: (height, width) of the map.
       kernel_size: k, at least 3.
-      rate: distance of the taps.
+      rate: distance between taps.
     """
     padding = rate * (kernel_size - 1) // 2
     rows, columns = (Window(n, kernel_size, 1, rate, padding).seen_share for n in size)
@@ -50,7 +51,7 @@ def outer_taps(size: tuple[int, int], kernel_size: int, rate: int) -> float:
 
 
 def reaches(model: nn.Module, size: tuple[int, int]) -> dict[str, Reach]:
-    """Every atrous convolution of a model, by its path, for images of one size.
+    """The `Reach` of every atrous convolution of a model, by path, for images of one size.
 
     Args:
       model: takes images [B, H, W, 3].
@@ -72,7 +73,7 @@ def reaches(model: nn.Module, size: tuple[int, int]) -> dict[str, Reach]:
 
 
 def unreached(model: nn.Module, crop: tuple[int, int], frame: tuple[int, int]) -> list[str]:
-    """A line for each convolution whose outer taps training leaves out and evaluation does not.
+    """A warning per convolution whose outer taps are used in evaluation but hardly in training.
 
     Args:
       model: as it is trained.
@@ -86,10 +87,10 @@ def unreached(model: nn.Module, crop: tuple[int, int], frame: tuple[int, int]) -
         return []
     seen = reaches(model, frame)
     return [
-        f"WARNING: {path} is next to a 1x1 convolution in training: at rate {reach.rate}, "
+        f"WARNING: {path} is nearly a 1x1 convolution in training: at rate {reach.rate}, "
         f"{reach.share:.0%} of its outer taps see the {reach.size[0]} x {reach.size[1]} map of a "
         f"crop, {seen[path].share:.0%} the map of an image at evaluation, with untrained weights. "
-        "Take smaller rates or a larger data.crop_size"
+        "Use smaller rates or a larger data.crop_size"
         for path, reach in trained.items()
         if reach.share < HARDLY and seen[path].share > _MORE * reach.share
     ]

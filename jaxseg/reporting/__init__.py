@@ -1,1 +1,1 @@
-"""Run folders as tables and as one HTML page."""
+"""Shows run folders as tables and as an HTML page."""

@@ -1,4 +1,4 @@
-"""The boundary suite of evaluations as a report shows it: means, classes, the trimap curve."""
+"""The boundary metrics of evaluations as a report shows them: means, classes, trimap curve."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,18 +11,18 @@ _PARTS = {"trimap", "boundary_iou", "boundary_f"}
 
 
 def suite(evaluation: StoredEvaluation) -> Mapping[str, Any] | None:
-    """What `boundary_suite` left in an evaluation; None: nothing, or another version's."""
+    """The result of `boundary_suite` in an evaluation; None if missing or of another version."""
     found = evaluation.record.get("boundary")
     return found if isinstance(found, Mapping) and found.keys() >= _PARTS else None
 
 
 def outlined(found: Mapping[str, Any]) -> bool:
-    """Whether void outlines the objects, so that boundary F means nothing."""
+    """Whether void outlines the objects, which makes boundary F meaningless."""
     return found["trimap"]["around"] == "void"
 
 
 def distance(value: float | None, infinite: int) -> str:
-    """A mean distance; and of how many it is not the mean, as they are infinite."""
+    """A mean distance, and the number of infinite distances that it leaves out."""
     finite = MISSING if value is None else f"{value:.2f}"
     return f"{finite} ({infinite} infinite)" if infinite else finite
 
@@ -32,7 +32,7 @@ def _tolerances(found: Mapping[str, Any]) -> list[str]:
 
 
 def means(found: Mapping[str, Any]) -> dict[str, str]:
-    """The means over the classes by name: boundary IoU, boundary F, Hausdorff distance."""
+    """The means over classes, by name: boundary IoU, boundary F, Hausdorff distance."""
     values = {"boundary IoU": percent(found["boundary_iou"]["mean"])}
     if not outlined(found):
         scores = map(percent, found["boundary_f"]["mean"])
@@ -45,7 +45,7 @@ def means(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def classes(found: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """The same of each class: class -> name -> text."""
+    """The values of each class: class -> name -> text."""
     rows = {}
     for name, iou in found["boundary_iou"]["classes"].items():
         row = {"boundary IoU": percent(iou)}
@@ -68,16 +68,16 @@ def trimap(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def measured(run: Run) -> list[tuple[StoredEvaluation, Mapping[str, Any]]]:
-    """The evaluations of a run that have the suite."""
+    """The evaluations of a run that have boundary metrics."""
     both = ((evaluation, suite(evaluation)) for evaluation in run.evaluations)
     return [(evaluation, found) for evaluation, found in both if found is not None]
 
 
 def lines(loaded: Sequence[Run]) -> tuple[list[Line], str]:
-    """Trimap curves of all runs, and what they are around: what the first says of its data set.
+    """Trimap curves of all runs, and what the bands surround, according to the first run.
 
-    A run has its colour and each of its evaluations a dash of its own; a single run's evaluations
-    have colours instead.
+    Each run has a colour and each of its evaluations a dash pattern; the evaluations of a single
+    run differ in colour instead.
     """
     every = [(i, run, measured(run)) for i, run in enumerate(loaded)]
     every = [part for part in every if part[2]]
@@ -101,11 +101,12 @@ def _in_order(texts: Mapping[str, str], heads: Sequence[str]) -> list[str]:
 
 
 def section(run: Run) -> dict[str, Any] | None:
-    """A run's tables of boundaries; None without any.
+    """The boundary tables of a run; None if there are none.
 
     Returns:
-      "tag" of the evaluation whose classes are shown; "heads"; "classes", rows of texts; "means" of
-      each evaluation, rows of tag and texts; "outlined"; "distances", whether there are any.
+      "tag" of the evaluation whose classes are shown; "heads"; "classes", rows of texts; "means",
+      rows of tag and texts for each evaluation; "outlined"; "distances", whether there are any
+      distances.
     """
     found = measured(run)
     if not found:

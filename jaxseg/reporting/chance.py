@@ -1,6 +1,6 @@
-"""What a report says of chance: intervals over images, over seeds, and of differences of runs.
+"""Statistics of a report: intervals over images, over seeds, and of differences between runs.
 
-Intervals over images and over seeds answer different questions and stand in tables of their own;
+Intervals over images and over seeds answer different questions and are shown in separate tables;
 see `jaxseg.metrics.intervals`.
 """
 
@@ -20,12 +20,12 @@ from jaxseg.workdir.per_image import PerImage
 
 OVER_IMAGES = f"{percent(LEVEL, 0)} % over images"
 OVER_SEEDS = f"{percent(LEVEL, 0)} % over seeds"
-# Of evaluations that differ in their protocol alone.
+# Fields in which evaluations may differ and still be compared: those of the protocol.
 _SAME = ("data", "split", "step", "weights", "data_digest")
 
 
 def over_images(metrics: Mapping[str, Any]) -> str:
-    """The interval of mIoU over images in percent, "[70.1, 74.4]"; "" where none was kept."""
+    """The interval of mIoU over images in percent, "[70.1, 74.4]"; "" if none is stored."""
     interval = metrics.get("miou_interval")
     return interval_text(interval) if isinstance(interval, list) and len(interval) == 2 else ""
 
@@ -41,10 +41,10 @@ class OverSeeds(NamedTuple):
 
 
 def over_seeds(loaded: Sequence[Run]) -> list[OverSeeds]:
-    """Mean mIoU and its t-interval over the runs whose configs differ in train.seed alone.
+    """Mean mIoU and its t-interval over runs whose configs differ only in train.seed.
 
-    Evaluations go together if data, tag and step are the same as well. Those of a weight file are
-    left out, as it is of no seed. Of runs of one seed, the first counts.
+    Evaluations are grouped if their data, tag and step are also the same. Evaluations of weight
+    files are left out, since they have no seed. Of several runs with one seed, the first counts.
     """
     groups: dict[str, dict[Any, list[tuple[str, str, float]]]] = {}
     for run in loaded:
@@ -71,7 +71,7 @@ def over_seeds(loaded: Sequence[Run]) -> list[OverSeeds]:
 
 
 def trainings(run: Run) -> str:
-    """From how many trainings a run's numbers are: "1, seed 0"; "" where it holds no training."""
+    """The number of trainings behind a run's numbers: "1, seed 0"; "" if there is no training."""
     seed = run.config.get("train.seed")
     return f"1, seed {seed}" if run.train and seed is not None else ""
 
@@ -88,7 +88,7 @@ class Difference:
 
     @property
     def text(self) -> str:
-        """In points of percent, "+1.20 [+0.40, +2.10]"; "" without an interval."""
+        """In percentage points, "+1.20 [+0.40, +2.10]"; "" without an interval."""
         if self.interval is None:
             return ""
         points = (self.interval.estimate, self.interval.low, self.interval.high)
@@ -109,7 +109,7 @@ def differences(loaded: Sequence[Run]) -> tuple[list[Difference], list[str]]:
     """Each run against the first one that was evaluated on the same data, split and protocol.
 
     Returns:
-      the differences, and the names of runs that keep no counts of single images for it.
+      The differences, and the names of runs without the per-image counts that they need.
     """
     groups: dict[str, list[tuple[str, StoredEvaluation]]] = {}
     for run in loaded:
@@ -148,29 +148,32 @@ def _difference(
 ) -> Difference:
     one, two = first[1].per_image, second[1].per_image
     if one is None or two is None or one.names != two.names:
-        interval, note = None, "other images, so no difference is taken"
+        interval, note = None, "the images differ, so no difference is computed"
     elif other := _other_data(first[1].record, second[1].record):
-        interval, note = None, f"{other}, so no difference is taken"
+        interval, note = None, f"{other}, so no difference is computed"
     else:
         interval, note = _paired(one, two)
     return Difference(measured_on, first[0], second[0], interval, note)
 
 
 def _other_data(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
-    """What differs in the data of two evaluations whose images have the same names; "" if none."""
+    """The difference in the data of two evaluations with the same image names; "" if none."""
     if one["names"] != two["names"]:
         return "other classes"
     digests = [record.get("data_digest") for record in (one, two)]
     return "other images of the same names" if None not in digests and len(set(digests)) > 1 else ""
 
 
-@functools.lru_cache(maxsize=512)  # the page and the Markdown ask for the same
+@functools.lru_cache(maxsize=512)  # the page and the Markdown text need the same
 def _paired(one: PerImage, two: PerImage) -> tuple[Interval | None, str]:
-    """The interval of the difference, or why there is none."""
+    """The interval of the difference, or the reason why there is none."""
     if one.num_classes != two.num_classes:
-        return None, f"{two.num_classes} classes, not {one.num_classes}: no difference is taken"
+        return (
+            None,
+            f"{two.num_classes} classes, not {one.num_classes}, so no difference is computed",
+        )
     if len(one.names) < 2:
-        return None, "one image has no interval"
+        return None, "one image gives no interval"
     counts = one.class_counts(), two.class_counts()
     if (counts[0][1] != counts[1][1]).any():
         return None, "another truth of the same images, so no difference is taken"

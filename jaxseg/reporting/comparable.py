@@ -1,4 +1,4 @@
-"""Decides whether the numbers of runs are of the same images, so that one may be called best."""
+"""Decides whether runs were evaluated on the same images, so that they can be ranked."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from jaxseg.reporting.run import Run
 
 
 def _of(run: Run) -> dict[str, Any]:
-    """What a run's headline numbers are of; None where it is not known."""
+    """The data on which a run's headline numbers were measured; None for what is unknown."""
     if run.evaluations:
         record = run.evaluations[0].record
         return {
@@ -28,7 +28,7 @@ def _of(run: Run) -> dict[str, Any]:
 
 
 def difference(one: Run, two: Run) -> str:
-    """What sets the data of two runs' headline numbers apart; "" where they are of the same."""
+    """How the data of two runs' headline numbers differs; "" if it is the same."""
     first, second = _of(one), _of(two)
     for name, words in (
         ("data", "other data sets"),
@@ -41,11 +41,11 @@ def difference(one: Run, two: Run) -> str:
         if a != b and None not in (a, b):
             return words
     same = [first[name] == second[name] is not None for name in ("images", "digest")]
-    return "" if any(same) else "images of which it is not known that they are the same"
+    return "" if any(same) else "images that may not be the same"
 
 
 def why_not(loaded: Sequence[Run]) -> str:
-    """Why the numbers of these runs are not ranked; "" where they are all of the same images."""
+    """Why the numbers of these runs are not ranked; "" if they are all on the same images."""
     measured = [run for run in loaded if run.metrics]
     found = dict.fromkeys(difference(measured[0], run) for run in measured[1:])
     return ", ".join(filter(None, found))

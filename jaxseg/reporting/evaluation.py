@@ -1,4 +1,4 @@
-"""One evaluation as the page of a report shows it: classes, confusion, protocols, pictures."""
+"""An evaluation as shown on the page of a report: classes, confusion, protocols, pictures."""
 
 import base64
 import io
@@ -14,10 +14,10 @@ from jaxseg.percent import MISSING, percent
 from jaxseg.reporting.chance import between_protocols, over_images
 from jaxseg.reporting.run import Picture, Run, StoredEvaluation
 
-_PICTURE_WIDTH = 1280  # pixels; wider pictures are shrunk to it
+_PICTURE_WIDTH = 1280  # pixels; wider pictures are reduced to this width
 _PNG_BYTES = 150_000  # a larger picture is stored as WebP instead
 _WEBP_QUALITY = 88
-_MATRIX_CLASSES = 40  # with more, a matrix cannot be read: the largest confusions stand for it
+_MATRIX_CLASSES = 40  # with more, only the largest confusions are shown
 _CONFUSIONS = 8  # listed
 _NO_COLOUR = (136, 136, 136)
 
@@ -31,7 +31,7 @@ def _best_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def classes(evaluation: StoredEvaluation) -> list[dict[str, Any]]:
-    """One row a class, the best IoU first, undefined ones last."""
+    """One row per class, the best IoU first, undefined ones last."""
     record = evaluation.record
     counts = np.asarray(record["confusion"], np.int64)
     summary = summarize(counts)
@@ -55,13 +55,13 @@ def classes(evaluation: StoredEvaluation) -> list[dict[str, Any]]:
 
 
 def means(evaluation: StoredEvaluation) -> dict[str, float | None]:
-    """Every number of the confusion matrix as a whole, in the order of `results.MEANS`."""
+    """All numbers of the whole confusion matrix, in the order of `results.MEANS`."""
     summary = summarize(np.asarray(evaluation.record["confusion"], np.int64))
     return {name: _defined(getattr(summary, name)) for name in MEANS}
 
 
 def classes_in_training(line: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """As `classes`, of an evaluation during training, whose log line has IoU only."""
+    """Like `classes`, for an evaluation during training, whose log line has only IoU."""
     absent = line.get("absent") or []
     ious = line.get("iou")
     return _best_first(
@@ -76,8 +76,9 @@ def matrix(evaluation: StoredEvaluation) -> dict[str, Any]:
     """The row-normalised confusion matrix, and its largest entries off the diagonal.
 
     Returns:
-      "names"; "rows" [K][K], None for too many classes; "largest": truth and prediction with the
-      share of the true pixels of the class, and of all pixels that are wrong, the most wrong first.
+      "names"; "rows" [K][K], None if there are too many classes; "largest": pairs of truth and
+      prediction with their shares of the true pixels of the class and of all wrong pixels, the
+      largest first.
     """
     names = evaluation.record["names"]
     counts = np.asarray(evaluation.record["confusion"], np.float64)
@@ -102,9 +103,9 @@ def matrix(evaluation: StoredEvaluation) -> dict[str, Any]:
 
 
 def protocols(run: Run) -> list[dict[str, Any]]:
-    """One row an evaluation of the run, the main one first.
+    """One row per evaluation of the run, the main one first.
 
-    "same" names the evaluation above that has the same counts, so that they are not written twice.
+    "same" names an evaluation above with the same counts, so that they are not repeated.
     """
     rows: list[dict[str, Any]] = []
     seen: list[tuple[Any, str]] = []
@@ -132,7 +133,7 @@ def protocols(run: Run) -> list[dict[str, Any]]:
 
 
 def _picture(picture: Picture) -> dict[str, Any]:
-    """The picture as a data URI, so that the page stands alone."""
+    """The picture as a data URI, so that the page is self-contained."""
     with Image.open(picture.path) as opened:
         image = opened.convert("RGB")
     if image.width > _PICTURE_WIDTH:
@@ -154,7 +155,7 @@ def _picture(picture: Picture) -> dict[str, Any]:
 
 
 def pictures(evaluation: StoredEvaluation) -> list[dict[str, Any]]:
-    """The worst and the best images as {"title", "pictures"}; what cannot be read is left out."""
+    """The worst and the best images as {"title", "pictures"}; unreadable ones are left out."""
     groups = []
     for kind, title in (("worst", "Worst images"), ("best", "Best images")):
         found = []
@@ -162,7 +163,7 @@ def pictures(evaluation: StoredEvaluation) -> list[dict[str, Any]]:
             if picture.kind == kind:
                 try:
                     found.append(_picture(picture))
-                except (OSError, SyntaxError):  # cut short; Pillow raises both
+                except (OSError, SyntaxError):  # truncated; Pillow raises both
                     continue
         if found:
             groups.append({"title": title, "pictures": found})

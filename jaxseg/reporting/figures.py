@@ -1,4 +1,4 @@
-"""Chooses the plots of a report, those that its runs have numbers for, with a caption each."""
+"""Chooses the plots of a report for which the runs have numbers, and writes their captions."""
 
 import functools
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _TRAINING, _VALIDATION = 0, 1  # dashes
 
 
 class Plot(NamedTuple):
-    """A plot for light and for dark pages, as data URIs, and what it shows in words."""
+    """A plot for light and for dark pages, as data URIs, and its description in words."""
 
     title: str
     light: str
@@ -23,7 +23,7 @@ class Plot(NamedTuple):
 
 
 def _lines(loaded: Sequence[Run], kind: str, key: str, dash: int = _TRAINING) -> list[Line]:
-    """Values of the log over steps, of each run that has any."""
+    """Logged values over steps, for each run that has any."""
     found = []
     for i, run in enumerate(loaded):
         log = run.train if kind == "train" else run.tests
@@ -36,7 +36,7 @@ def _lines(loaded: Sequence[Run], kind: str, key: str, dash: int = _TRAINING) ->
 
 
 def _in_words(lines: Sequence[Line], shares: bool) -> str:
-    """From where to where each line goes: "a: from 2.1 at step 10 to 0.4 at step 300"."""
+    """The first and last point of each line: "a: from 2.1 at step 10 to 0.4 at step 300"."""
     texts = []
     for line in lines:
         ends = [(x, y) for x, y in zip(line.x, line.y, strict=True) if y is not None]
@@ -58,9 +58,9 @@ def _curves(title: str, lines: Sequence[Line], **options: Any) -> Plot | None:
 
 
 def _losses(loaded: Sequence[Run]) -> list[Plot | None]:
-    """Training's loss, and beside its cross-entropy that of the validation images.
+    """The training loss, and the cross-entropy of training and validation.
 
-    Where the cross-entropy is the whole loss, it is drawn once.
+    If the cross-entropy is the whole loss, it is drawn once.
     """
     validation = _lines(loaded, "eval", "cross_entropy", _VALIDATION)
     whole = _lines(loaded, "train", "loss")
@@ -77,7 +77,7 @@ def _losses(loaded: Sequence[Run]) -> list[Plot | None]:
 
 
 def _images(loaded: Sequence[Run]) -> Plot | None:
-    """How many images have which mIoU in each run's main evaluation."""
+    """Histogram of the mIoU of single images in each run's main evaluation."""
     records = [run.evaluations[0].record["images"] if run.evaluations else [] for run in loaded]
     found = [[i["miou"] for i in images if i["miou"] is not None] for images in records]
     if not any(found):
@@ -111,7 +111,7 @@ def _trimap(loaded: Sequence[Run]) -> Plot | None:
 
 
 def plots(loaded: Sequence[Run]) -> list[Plot]:
-    """Those that there are numbers for, the most telling first."""
+    """The plots for which there are numbers, the most informative first."""
     rates, speed = (_lines(loaded, "train", k) for k in ("learning_rate", "images_per_second"))
     found = [
         *_losses(loaded),
@@ -120,23 +120,23 @@ def plots(loaded: Sequence[Run]) -> list[Plot]:
         _trimap(loaded),
         _curves("Gradient norm before clipping", _lines(loaded, "train", "gradient_norm")),
         _curves("Learning rate", rates, zero=True, exact=True),
-        _curves("Images a second in training", speed, zero=True),
+        _curves("Images per second in training", speed, zero=True),
     ]
     return [plot for plot in found if plot is not None]
 
 
 def about_losses(loaded: Sequence[Run]) -> str:
-    """What the two cross-entropies are; "" where there is no validation's."""
+    """Explains the two cross-entropies; "" if there is none of validation."""
     if not any("cross_entropy" in line for run in loaded for line in run.tests):
         return ""
     parts = [
         "Cross-entropy of validation: the mean over all valid pixels of the split, in evaluation "
-        "mode, with the class weights and label smoothing of training. That of training is the "
-        "mean since the last point, of augmented crops, with dropout and the batch's statistics."
+        "mode, with the class weights and label smoothing of training. Cross-entropy of training: "
+        "the mean since the last point, over augmented crops, with dropout and batch statistics."
     ]
     hardest = [run.config.get("loss.hardest", 1.0) for run in loaded]
     if any(isinstance(share, int | float) and share < 1 for share in hardest):
-        parts.append("Training counts its hardest pixels alone, so its line lies higher.")
+        parts.append("Training counts only its hardest pixels, so its line is higher.")
     if any(run.config.get("loss.boundary") for run in loaded):
-        parts.append("Training adds U-Net's weight map, so its line lies higher.")
+        parts.append("Training adds U-Net's weight map, so its line is higher.")
     return " ".join(parts)

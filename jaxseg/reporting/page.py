@@ -1,4 +1,4 @@
-"""The HTML page of a report: what report.html is filled with."""
+"""The HTML page of a report: the values for the template report.html."""
 
 import datetime
 import functools
@@ -47,14 +47,14 @@ def _tiles(run: Run) -> list[tuple[str, str]]:
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
-    """What else is known at a glance, as (label, text)."""
+    """Further facts about a run, as (label, text)."""
     images = len(run.evaluations[0].record["images"]) if run.evaluations else 0
     facts = [
         (f"mIoU, {chance.OVER_IMAGES}", chance.over_images(run.metrics)),
         ("trainings", chance.trainings(run)),
         ("training steps", f"{run.steps:,}" if run.train else ""),
         ("from first to last log line", duration(run.seconds) if run.train else ""),
-        ("images a second in training", rate(run) if run.train else ""),
+        ("images per second in training", rate(run) if run.train else ""),
         ("batch", shown(run.config.get("data.batch_size")) if run.train else ""),
         ("devices", _devices(_environment_of(run))),
         ("images evaluated", f"{images:,}" if images else ""),
@@ -73,19 +73,19 @@ def rate(run: Run) -> str:
 
 
 def _reproduction(run: Run) -> str:
-    """The commands that make the run again."""
+    """The commands that reproduce the run."""
     environment = _environment_of(run)
     command, commit = environment.get("command", ""), environment.get("git", "")
     lines = []
     if commit:
         clean = commit.removesuffix("-dirty")
-        dirty = "  # and changes that were not committed" if clean != commit else ""
+        dirty = "  # plus uncommitted changes" if clean != commit else ""
         lines.append(f"git checkout {clean}{dirty}")
     return "\n".join([*lines, *([command] if command else [])])
 
 
 def _environment_of(run: Run) -> dict[str, Any]:
-    """environment.json, or what the main evaluation says of where it took place."""
+    """environment.json or, without one, the environment stored in the main evaluation."""
     if not run.environment.get("command") and run.evaluations:
         return run.evaluations[0].record.get("environment") or {}
     return run.environment
@@ -140,7 +140,7 @@ def _details(run: Run, index: int) -> dict[str, Any]:
         "name": run.name,
         "series": index % 6,
         "folder": str(run.folder),
-        "model": run.config.get("model.class", "model not known"),
+        "model": run.config.get("model.class", "unknown model"),
         "measured_on": run.measured_on,
         "metrics": run.metrics,
         "expected": run.expected,
@@ -176,11 +176,11 @@ def _side_by_side(details: Sequence[dict[str, Any]], *, ranked: bool) -> list[di
 
 
 def _means(loaded: Sequence[Run]) -> tuple[list[tuple[str, list[float | None], str]], list[str]]:
-    """Every number of each run's main evaluation but those per class.
+    """All numbers of each run's main evaluation except those per class.
 
     Returns:
-      (label, values, definition) of each; and the labels of those that are equal to mIoU in all
-      runs, which are left out.
+      (label, values, definition) of each number; and the labels of the numbers that are left out
+      because they equal mIoU in all runs.
     """
     found = [evaluation.means(run.evaluations[0]) if run.evaluations else {} for run in loaded]
     evaluated = [values for values in found if values]
@@ -196,7 +196,7 @@ def _means(loaded: Sequence[Run]) -> tuple[list[tuple[str, list[float | None], s
 
 
 def _ranked(values: Sequence[float | None]) -> float | None:
-    """The best of values that several runs have and do not share."""
+    """The best of the values, if several runs have one and they differ."""
     there = [value for value in values if value is not None]
     return max(there) if len(set(there)) > 1 else None
 
@@ -208,7 +208,7 @@ def _best(details: Sequence[dict[str, Any]]) -> dict[str, float | None]:
 
 
 def _in_common(details: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """What would stand in every row of the table of runs, by its column; "" where rows differ."""
+    """Values that all rows of the table of runs share, by column; "" where rows differ."""
     columns = {"model": "{}", "measured_on": "{}", "steps": "{} steps"}
     return {
         name: text.format(details[0][name]) if len({run[name] for run in details}) == 1 else ""
@@ -216,7 +216,7 @@ def _in_common(details: Sequence[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-@functools.cache  # it takes longer to compile than to fill
+@functools.cache  # compiling it takes longer than rendering it
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
@@ -230,7 +230,7 @@ def _template() -> jinja2.Template:
 
 
 def html(loaded: Sequence[Run]) -> str:
-    """The page for one run, or for several side by side."""
+    """The page for one run, or for a comparison of several."""
     details = [_details(run, i) for i, run in enumerate(loaded)]
     differing = [
         (path, [shown(value) for value in values]) for path, values in differing_fields(loaded)

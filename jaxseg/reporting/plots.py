@@ -1,6 +1,6 @@
-"""Plots for a page: SVG by matplotlib, once in the colours of a light page, once of a dark one.
+"""Plots for a page: SVG by matplotlib, once for a light page and once for a dark one.
 
-Each is embedded as an image of its own, so that ids of one plot never meet those of another.
+Each is embedded as a separate image, so that ids in different plots do not collide.
 """
 
 import base64
@@ -17,9 +17,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 from jaxseg.percent import percent
 from jaxseg.workdir import escape
 
-_LEAST_SPAN = 0.1  # of an axis of shares: ten points of percent
-_SMOOTHED_FROM = 60  # points: below, a curve is drawn as it is
-_WINDOWS = 20  # of the running mean in the length of a curve
+_LEAST_SPAN = 0.1  # of an axis of shares: ten percentage points
+_SMOOTHED_FROM = 60  # points; shorter curves are drawn without smoothing
+_WINDOWS = 20  # windows of the running mean per curve
 _DASHES = ("-", "--", ":", "-.")
 
 LIGHT = ("#17697f", "#c8642b", "#6a58b0", "#3d8a4b", "#b43e6c", "#86754d")
@@ -42,7 +42,7 @@ def _style(series: Sequence[str], ink: str, grid: str, paper: str) -> dict[str, 
         "axes.labelsize": 9.5,
         "xaxis.labellocation": "right",
         "font.size": 10,
-        "font.sans-serif": ["DejaVu Sans"],  # what matplotlib brings; named once in each text
+        "font.sans-serif": ["DejaVu Sans"],  # bundled with matplotlib
         "legend.facecolor": paper,
         "legend.edgecolor": "none",
         "legend.fontsize": 9.5,
@@ -72,7 +72,7 @@ class Line(NamedTuple):
 
 
 def image(draw: Callable[[Axes], None]) -> tuple[str, str]:
-    """What a function draws, as data URIs of SVG for a light and for a dark page."""
+    """Renders a drawing function as data URIs of SVG, for a light and for a dark page."""
     light, dark = (_uri(draw, style) for style in _STYLES)
     return light, dark
 
@@ -88,7 +88,7 @@ def _uri(draw: Callable[[Axes], None], style: Any) -> str:
 
 
 def smoothed(values: Sequence[float | None]) -> list[float | None]:
-    """Mean over a window around each value, narrower at the ends; what is missing stays so."""
+    """Mean over a window around each value, narrower at the ends; missing values stay missing."""
     reach = max(1, len(values) // _WINDOWS // 2)
     result: list[float | None] = []
     for i, value in enumerate(values):
@@ -110,14 +110,14 @@ def curves(
     zero: bool = False,
     exact: bool = False,
 ) -> None:
-    """Values over steps; long lines with their running mean, dashed and short ones with points.
+    """Draws values over steps; long lines as a running mean, dashed and short ones with points.
 
     Args:
       axes: to draw on.
-      lines: one or more a run, in the run's colour.
+      lines: one or more per run, in the run's colour.
       shares: label values as percent, mark each and write the last one beside it.
-      zero: let the axis begin at 0.
-      exact: no running mean: the values have no noise.
+      zero: start the axis at 0.
+      exact: draw no running mean, since the values have no noise.
     """
     for line in lines:
         values, colour = _numbers(line.y), f"C{line.colour % len(LIGHT)}"
@@ -158,7 +158,7 @@ def curves(
 
 
 def histogram(axes: Axes, series: Sequence[Sequence[float]]) -> None:
-    """How many images have which mIoU, in 20 bins from 0 to 100, one outline a run."""
+    """Draws histograms of the mIoU of images, in 20 bins from 0 to 100, one outline per run."""
     alone = len(series) == 1
     for i, values in enumerate(series):
         axes.hist(
@@ -177,12 +177,12 @@ def histogram(axes: Axes, series: Sequence[Sequence[float]]) -> None:
 
 
 def trimap(axes: Axes, lines: Sequence[Line], around: str) -> None:
-    """mIoU within bands of growing width, one line an evaluation, named in the plot.
+    """Draws mIoU within bands of growing width, one labelled line per evaluation.
 
     Args:
       axes: to draw on.
       lines: in the order of the legend; x is the width in pixels, y a share.
-      around: "void" or "classes": what the bands are around.
+      around: what the bands surround: "void" or "classes".
     """
     for i, line in enumerate(lines):
         axes.plot(
@@ -200,5 +200,5 @@ def trimap(axes: Axes, lines: Sequence[Line], around: str) -> None:
     axes.set_xlim(left=0)
     legend = axes.legend(loc="lower right", handlelength=3.2, framealpha=0.85)
     for text, line in zip(legend.get_texts(), lines, strict=True):
-        text.set_parse_math(False)  # a name is drawn as it is, be there "_" or "$" in it
+        text.set_parse_math(False)  # names may contain "_" or "$"
         text.set_text(escape.plain(line.label))

@@ -1,7 +1,7 @@
-"""A run folder as a report reads it: what is there, and a note on what is not.
+"""Reads a run folder for a report: its content, and notes on what is missing.
 
-Nothing of the model or the data set is needed, so folders of other versions of this code can be
-read, of runs that go on or were killed, and of weights that were only evaluated.
+Neither the model nor the data set is needed, so that folders of other versions, of runs that are in
+progress or were killed, and of weights that were only evaluated can be read.
 """
 
 import ast
@@ -33,7 +33,7 @@ def flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _read_json(path: pathlib.Path, notes: list[str]) -> dict[str, Any]:
-    """The object of a file; {} with a note where it holds none, without one for no file."""
+    """The JSON object in a file; {} if the file does not exist or, with a note, is damaged."""
     try:
         return files.read_object(path)
     except FileNotFoundError:
@@ -44,7 +44,7 @@ def _read_json(path: pathlib.Path, notes: list[str]) -> dict[str, Any]:
 
 
 def _named(path: pathlib.Path) -> str:
-    """The file within its run folder."""
+    """The path of the file within its run folder."""
     return f"eval/{path.name}" if path.parent.name == "eval" else path.name
 
 
@@ -54,7 +54,7 @@ def _checked(
     checks: Mapping[str, files.Check],
     notes: list[str],
 ) -> dict[str, Any]:
-    """The values without those of another kind than the file's, which are noted."""
+    """The values without those of an unexpected type, which are noted."""
     kept, wrong = files.cleaned(values, checks)
     notes += _damaged_parts(path, wrong)
     return kept
@@ -67,7 +67,7 @@ def _damaged_parts(path: pathlib.Path, wrong: Sequence[str]) -> list[str]:
 
 
 def _expected(path: pathlib.Path) -> str:
-    """What follows "Expected:" in the docstring of an experiment's file, as one line."""
+    """The text after "Expected:" in the docstring of an experiment file, as one line."""
     try:
         text = ast.get_docstring(ast.parse(files.read_bytes(path))) or ""
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
@@ -97,7 +97,7 @@ def _pictures(
 def _per_image(
     path: pathlib.Path, record: Mapping[str, Any], notes: list[str]
 ) -> per_image.PerImage | None:
-    """The counts of single images, if they are those of the record."""
+    """The per-image counts, if they match the record."""
     try:
         counts = per_image.read(path)
     except FileNotFoundError:
@@ -116,7 +116,7 @@ def _per_image(
 
 
 def _evaluations(folder: pathlib.Path, notes: list[str]) -> list[StoredEvaluation]:
-    """The newest step first; of one step, the plainest protocol first."""
+    """The evaluations, the newest step first and, within a step, the plainest protocol first."""
     found = []
     for path in sorted((folder / "eval").glob("[!.]*.json")):
         values = _read_json(path, notes)
@@ -150,7 +150,7 @@ def load(folder: pathlib.Path | str) -> Run:
     """Reads a run folder.
 
     Raises:
-      FileNotFoundError: the folder does not exist, or nothing in it is a run's.
+      FileNotFoundError: the folder does not exist or is not a run folder.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
@@ -187,7 +187,7 @@ def load(folder: pathlib.Path | str) -> Run:
 
 
 def _digest(data: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """The digest of the evaluation split in data.json (see `identity`); "" where there is none."""
+    """The digest of the evaluation split in data.json (see `identity`); "" if there is none."""
     if data.get("name") != config.get("data.name"):
         return ""
     splits = data.get("splits")

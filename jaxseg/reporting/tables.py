@@ -1,4 +1,4 @@
-"""Tables as text: of an evaluation for the terminal, and in Markdown."""
+"""Text tables: evaluations for the terminal, and Markdown."""
 
 from collections.abc import Collection, Sequence
 
@@ -17,8 +17,8 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Colle
 
     Args:
       heads: of the columns.
-      rows: cells in Markdown: names of others' are escaped before (`escape.markdown`).
-      left: heads of the columns of text, which are flush left; numbers are flush right.
+      rows: cells in Markdown; names must already be escaped (`escape.markdown`).
+      left: heads of the text columns, which are left-aligned; numbers are right-aligned.
     """
     align = ["left" if head in left else "right" for head in heads]
     return tabulate.tabulate(
@@ -29,9 +29,9 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Colle
 def evaluation(
     confusion: np.ndarray, names: Sequence[str], interval: Sequence[float] | None = None
 ) -> str:
-    """One aligned line a class, with its share of the true pixels; then the means.
+    """One aligned line per class, with its share of the true pixels; then the means.
 
-    All in percent; "-" where a number is not defined.
+    All numbers are percentages; "-" marks undefined ones.
 
     Args:
       confusion: integers [K, K].

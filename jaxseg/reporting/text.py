@@ -16,14 +16,14 @@ _HEADLINE = ("miou", "pixel_accuracy", "mean_accuracy", "fwiou")
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
-    """A table whose first `texts` columns are flush left; what is in it is text, not Markdown."""
+    """A table whose first `texts` columns are left-aligned; its cells are escaped."""
     cells = [[escape.markdown(cell) for cell in row] for row in rows]
     heads = [escape.markdown(head) for head in heads]
     return tables.markdown(heads, cells, left=heads[:texts])
 
 
 def markdown(loaded: Sequence[Run]) -> str:
-    """Tables: every evaluation, differences, all means, boundaries, and what differs in configs."""
+    """Tables of all evaluations, differences, means, boundaries, and config differences."""
     lines = [*_numbers(loaded), *_over_seeds(loaded), *_trainings(loaded)]
     for run in loaded:
         if run.expected:
@@ -43,17 +43,19 @@ def markdown(loaded: Sequence[Run]) -> str:
 
 
 def _trainings(loaded: Sequence[Run]) -> list[str]:
-    """Of how many trainings each run's numbers are."""
+    """The number of trainings behind each run's numbers."""
     found = [(run.name, chance.trainings(run)) for run in loaded]
     told = ", ".join(f"{escape.markdown(name)} ({text})" for name, text in found if text)
     if not told:
         return []
-    meaning = "The interval over images does not say how another seed would move the number."
-    return ["", f"Trainings behind a line: {told}. {meaning}"]
+    meaning = (
+        "The interval over images does not show how much another seed would change the number."
+    )
+    return ["", f"Number of trainings per line: {told}. {meaning}"]
 
 
 def _numbers(loaded: Sequence[Run]) -> list[str]:
-    """A line each evaluation: the headline numbers, with the interval of mIoU beside it."""
+    """A line per evaluation: the headline numbers and the interval of mIoU."""
     heads = ["run", "model", "measured on", "mIoU", chance.OVER_IMAGES]
     heads += ["pixel acc.", "mean acc.", "fw IoU", "images/s"]
     rows = []
@@ -91,13 +93,13 @@ def _compared(loaded: Sequence[Run]) -> list[str]:
         lines += ["", _table(("on", "compared", "against", "verdict", head), rows, texts=4)]
     if without:
         names = escape.markdown(", ".join(without))
-        missing = "Without counts of single images, so without the interval of a difference"
+        missing = "Without per-image counts, and so without an interval of the difference"
         lines += ["", f"{missing}: {names}. Evaluating again writes them."]
     return lines
 
 
 def _other_means(loaded: Sequence[Run]) -> list[str]:
-    """What the first table leaves out of the numbers of a confusion matrix, and what they are."""
+    """The numbers of a confusion matrix that the first table leaves out, with definitions."""
     evaluations = [(run.name, e) for run in loaded for e in run.evaluations]
     if not evaluations:
         return []
@@ -126,7 +128,7 @@ def _other_means(loaded: Sequence[Run]) -> list[str]:
 
 
 def _boundaries(loaded: Sequence[Run]) -> list[str]:
-    """The means of the boundary suite, and mIoU within the trimap's bands."""
+    """The means of the boundary metrics, and mIoU within the bands of the trimap."""
     found = [
         (run.name, _measured(evaluation), suite)
         for run in loaded
@@ -153,7 +155,7 @@ def _measured(evaluation: StoredEvaluation) -> str:
 
 
 def _measurements(run: Run) -> list[tuple[dict[str, Any], str]]:
-    """(metrics, what they are of) of each evaluation; of the last one in training if none."""
+    """(metrics, data) of each evaluation or, if there is none, of the last one in training."""
     if not run.evaluations:
         return [(run.metrics, run.measured_on)]
     return [(one.record["metrics"], _measured(one)) for one in run.evaluations]

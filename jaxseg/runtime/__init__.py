@@ -1,1 +1,1 @@
-"""Processes, the device mesh, and how a run of several processes ends."""
+"""Processes, the device mesh, and the coordinated end of a run with several processes."""

@@ -1,7 +1,8 @@
-"""Checks that all processes of a run were started alike, and names the odd one and the difference.
+"""Checks that all processes of a run were started alike; else names the odd one and the difference.
 
-Each tells the others a digest of what it was started with, and the whole of it is only read where
-digests differ. That goes through the store of `jax.distributed`, before anything is computed.
+Each process publishes a digest of its settings, and the settings themselves are only read if
+digests differ. They are exchanged through the store of `jax.distributed`, before anything is
+computed.
 """
 
 import collections
@@ -16,16 +17,16 @@ _LONGEST = 160  # characters of a value
 
 
 class Store(Protocol):
-    """What is used of the key-value store that the processes share."""
+    """The methods used of the key-value store that the processes share."""
 
     def key_value_set(self, key: str, value: str) -> None:
-        """Once for each key."""
+        """Sets a key, which is allowed once."""
 
     def blocking_key_value_get(self, key: str, timeout_in_ms: int) -> str:
-        """Waits for the key."""
+        """Waits for a key and returns its value."""
 
     def key_value_increment(self, key: str, increment: int) -> int:
-        """Adds to a number, which is 0 at first, and returns it."""
+        """Adds to a number, which is initially 0, and returns the sum."""
 
 
 def refuse_odd(
@@ -37,20 +38,20 @@ def refuse_odd(
     timeout: float,
     all_have_read: Callable[[str], None],
 ) -> None:
-    """Returns when all processes have told the same; every process calls it as often as the others.
+    """Returns when all processes have reported the same; all must call it equally often.
 
     Args:
-      told: what this process was started with, by name; "" for what it does not know.
+      told: the settings of this process, by name; "" for unknown values.
       index: of this process.
-      count: of the processes.
-      store: shared by them.
+      count: number of processes.
+      store: shared by the processes.
       timeout: seconds to wait for the others.
-      all_have_read: is called, with a name of this call, before an error ends this process, which
-        may hold the store.
+      all_have_read: a barrier, called with a name unique to this call, before an error ends this
+        process, which may host the store.
 
     Raises:
       ValueError: names the odd process and what differs; the same in every process.
-      TimeoutError: a process does not come; it is named.
+      TimeoutError: a process does not respond; it is named.
     """
     call = store.key_value_increment(f"{_PREFIX}/calls/{index}", 1)
     whole = json.dumps(dict(told))
@@ -64,8 +65,8 @@ def refuse_odd(
             return store.blocking_key_value_get(key, int(1000 * timeout))
         except Exception as error:  # JAX raises its own
             raise TimeoutError(
-                f"process {process} of {count} has not said within {timeout:g} s what it was "
-                "started with: look into its log, and start all with the same command"
+                f"process {process} of {count} has not reported its settings within {timeout:g} s: "
+                "see its log, and start all processes with the same command"
             ) from error
 
     digests = [of("digest", process) for process in range(count)]
@@ -78,10 +79,10 @@ def refuse_odd(
 
 
 def odd_processes(told: Sequence[Mapping[str, str]]) -> str:
-    """The processes that differ from most of the others (of two: from process 0), and in what.
+    """Describes which processes differ from the majority (of two: from process 0), and how.
 
     Args:
-      told: of each process, value by name; what one of them does not know, "", is not compared.
+      told: the settings of each process, by name; unknown values, "", are not compared.
     """
     odd: dict[int, list[str]] = {}
     for name in dict.fromkeys(name for one in told for name in one):

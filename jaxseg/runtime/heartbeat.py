@@ -1,12 +1,12 @@
 """Detects that another process of the run has died, and ends this one with a clear message.
 
-All processes wait in every step for what each computes, so one that dies leaves the others waiting.
+In every step, each process waits for the results of all others, so if one dies, the others hang.
 JAX ends them too, but late (100 s, the `heartbeat_timeout_seconds` of jax.distributed.initialize)
-or by an abort that knows nothing of the run. Here the processes hold a star of TCP connections
-around process 0. The kernel closes those of a process that has ended, however it did; a process
-that is stopped, or whose machine is lost, is missed, since each sends a beat every quarter of the
-time limit. A process whose main thread alone hangs, as in a read that never returns, still beats.
-Who may connect is the subject of `peer_links`.
+or with an abort that says nothing about the run. Here every process has a TCP connection to process
+0. The kernel closes the connection of a process that has ended for whatever reason. A process that
+is stopped, or whose machine is lost, is detected because each process sends a beat every quarter of
+the time limit. A process in which only the main thread hangs, for example in a read that never
+returns, still beats. `heartbeat_links` decides who may connect.
 """
 
 import atexit
@@ -26,9 +26,9 @@ from jaxseg.runtime import heartbeat_links
 
 _JOIN = 300  # seconds; as long as jax.distributed waits for processes that are still to come
 _KEY = "jaxseg/heartbeat"
-_BEAT, _DONE = "", "done"  # lines; any other is the reason for which the run ends
+_BEAT, _DONE = "", "done"  # lines; any other is the reason why the run ends
 _LONGEST = 500  # characters of a reason
-_GRACE = 5.0  # seconds in which the death of a process explains a collective that failed
+_GRACE = 5.0  # seconds within which the death of a process explains a failed collective
 _FAREWELL = 0.5  # seconds for the last line of process 0 to arrive
 
 
@@ -42,23 +42,23 @@ class Store(Protocol):
         """Waits for the key."""
 
     def key_value_delete(self, key: str) -> None:
-        """So that it can be set again."""
+        """Deletes a key, so that it can be set again."""
 
 
 class Watch:
-    """The watch of one process over the others; a context manager around the run.
+    """Watches the other processes; a context manager around the run.
 
-    Left in order, it tells the others that this process is done; left by an error, it tells them
-    why, and they end. The status of those that end is 1.
+    On a normal exit, it tells the others that this process is done; on an error, it tells them the
+    reason, and they end with status 1.
 
     Args:
       index: of this process.
-      count: of the processes.
-      host: where process 0 is reached.
-      store: shared by the processes; process 0 says in it where it listens.
-      timeout: seconds without a beat after which a process is given up.
-      last_good: what the last line of a process that ends says of the checkpoints of the run.
-      explained: errors that the death of another process may be the cause of.
+      count: number of processes.
+      host: the address of process 0.
+      store: shared by the processes; process 0 publishes in it where it listens.
+      timeout: seconds without a beat after which a process counts as lost.
+      last_good: returns the text about checkpoints for the last line of a process that ends.
+      explained: errors that the death of another process may have caused.
     """
 
     def __init__(
@@ -93,8 +93,8 @@ class Watch:
                 self._watch_over(link)
         except OSError as error:
             self._say(
-                f"process 0 cannot be reached at {self._host} ({one_line(error)}): should a "
-                "process die, only JAX will notice, late"
+                f"process 0 cannot be reached at {self._host} ({one_line(error)}): if a process "
+                "dies, only JAX will notice, with a delay"
             )
             return self
         self._handler = _sleep_before_abort()
@@ -111,14 +111,14 @@ class Watch:
             _set_abort(self._handler)
             return
         if self._may_be_explained(error):
-            self._thread.join(_GRACE)  # ends this process if it finds that one has died
+            self._thread.join(_GRACE)  # ends this process if another has died
         reason = " ".join(one_line(error).split())[:_LONGEST] or type(error).__name__
         self._leave(f"process {self._index} of {self._count} failed: {reason}")
-        # At exit JAX would wait minutes for the others, which have ended.
+        # At exit, JAX would wait for minutes for the others, which have ended.
         atexit.register(_exit)
 
     def _may_be_explained(self, error: BaseException | None) -> bool:
-        """Whether the death of another process may be behind an error, or behind its cause."""
+        """Whether the death of another process may have caused an error."""
         seen: list[BaseException] = []
         while error is not None and error not in seen:
             if isinstance(error, self._explained):
@@ -133,7 +133,7 @@ class Watch:
             link.send(line)
 
     def _watch_over(self, link: heartbeat_links.Link) -> None:
-        link.socket.settimeout(self._timeout)  # of a send to a process that reads no more
+        link.socket.settimeout(self._timeout)  # for sending to a process that no longer reads
         self._links.append(link)
 
     def _drop(self, link: heartbeat_links.Link) -> None:
@@ -148,17 +148,17 @@ class Watch:
         os.write(2, f"\njaxseg: {text}\n".encode())  # the main thread may hold sys.stderr's lock
 
     def _run(self) -> None:
-        """The life of the thread: it does not end silently."""
+        """Runs the thread, which never ends silently."""
         try:
             self._attend()
         except Exception as error:
             self._say(
-                f"the watch over the other processes has failed ({type(error).__name__}: "
-                f"{one_line(error)}): should one die, only JAX will notice, late"
+                f"the heartbeat has failed ({type(error).__name__}: {one_line(error)}): if a "
+                "process dies, only JAX will notice, with a delay"
             )
 
     def _attend(self) -> None:
-        """Listens, beats, and looks who is silent."""
+        """Listens, sends beats, and checks which processes are silent."""
         pause = self._timeout / 4
         beat = time.monotonic()
         while not self._leaving.is_set():
@@ -166,7 +166,7 @@ class Watch:
             for key, _ in self._selector.select(min(wait, 1.0) if self._door else wait):
                 if key.data is None:
                     self._let_in()
-                elif key.data.socket.fileno() >= 0:  # else it was closed meanwhile
+                elif key.data.socket.fileno() >= 0:  # else it has been closed
                     self._hear(key.data)
             for link in self._door.late() if self._door else ():
                 self._drop(link)
@@ -201,7 +201,7 @@ class Watch:
             self._drop(link)
 
     def _close_door(self) -> None:
-        """Nothing listens any more when all have joined."""
+        """Stops listening once all have joined."""
         if self._door is None or not self._door.is_done:
             return
         self._selector.unregister(self._door.socket)
@@ -216,7 +216,7 @@ class Watch:
             link.send(_BEAT)
             if now - link.heard > self._timeout:
                 self._end(
-                    f"{self._name(link)} has not been heard of for {self._timeout:g} s (its "
+                    f"{self._name(link)} has not been heard from for {self._timeout:g} s (its "
                     "machine is lost, or it hangs)"
                 )
 
@@ -224,7 +224,7 @@ class Watch:
         return f"process {link.index} of {self._count}"
 
     def _end(self, reason: str) -> NoReturn:
-        """Passes the reason on, and says it as the last line of this process."""
+        """Passes the reason on, prints it as the last line, and ends this process."""
         if self._leaving.is_set():
             sys.exit()  # of this thread
         for link in self._links:
@@ -244,7 +244,7 @@ def _exit() -> NoReturn:
 
 
 def _set_abort(handler: int | None) -> int | None:
-    """Sets what SIGABRT calls, an address in C, and returns what it called before."""
+    """Sets the handler of SIGABRT, an address in C, and returns the previous one."""
     library = ctypes.CDLL(None)
     library.signal.restype = ctypes.c_void_p
     library.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
@@ -252,11 +252,11 @@ def _set_abort(handler: int | None) -> int | None:
 
 
 def _sleep_before_abort() -> int | None:
-    """Gives the watch six seconds to speak before an abort by JAX ends the process.
+    """Delays an abort by JAX by six seconds, so that the watch can print its message.
 
-    When process 0 dies, a thread of JAX's aborts within milliseconds. abort() first calls what
-    stands for SIGABRT, with the signal's number: the C library's own sleep makes that thread wait
-    6 s, and is allowed in a signal handler. The other threads run on; then abort() ends the process
-    as it would have.
+    When process 0 dies, a thread of JAX aborts within milliseconds. abort() first calls the handler
+    of SIGABRT with the signal's number, 6: if the handler is the C library's sleep, which is
+    allowed in a signal handler, that thread waits for 6 s. The other threads continue; then abort()
+    ends the process as usual.
     """
     return _set_abort(ctypes.cast(ctypes.CDLL(None).sleep, ctypes.c_void_p).value)

@@ -1,9 +1,9 @@
-"""Connections between the processes of a run, and how strangers are kept out of them.
+"""Authenticated connections between the processes of a run.
 
-Process 0 listens on the address by which the others reach it, and on no other interface, until all
-of them have joined; then nothing listens any more. Whoever connects is sent a number that is used
-once, and joins with its HMAC-SHA256 under a secret that only the processes of the run have, from
-the key-value store that they share. What has not joined is bounded in number, bytes and time.
+Process 0 listens only on the address by which the others reach it, and only until all of them have
+joined. A process that connects is sent a single-use number, and joins by returning its HMAC-SHA256
+under a secret that the processes of the run share through their key-value store. Connections that
+have not joined are limited in number, bytes and time.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ import secrets
 import socket
 import time
 
-_LONGEST_LINE = 2048  # bytes; what sends more without an end is given up
-_MOST_WAITING = 64  # connections that have not joined; the oldest makes room
-_HANDSHAKE = 10.0  # seconds to join in
+_LONGEST_LINE = 2048  # bytes; a connection that sends a longer line is closed
+_MOST_WAITING = 64  # connections that have not joined; the oldest is dropped
+_HANDSHAKE = 10.0  # seconds to join
 _BETWEEN_TRIES = 0.2  # seconds
 _WELCOME = "welcome"
 
@@ -25,12 +25,12 @@ class Link:
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
-        self.index: int | None = None  # not known before it has joined
+        self.index: int | None = None  # unknown until it has joined
         self.heard = time.monotonic()
         self._rest = b""
 
     def lines(self) -> list[str] | None:
-        """What has come, to be called when something has; None: the other end is gone."""
+        """The lines received, to be called when there is data; None if the other end is gone."""
         try:
             data = self.socket.recv(_LONGEST_LINE)
         except OSError:
@@ -44,28 +44,28 @@ class Link:
         return [line.decode(errors="replace") for line in whole]
 
     def send(self, line: str) -> None:
-        """Whether the other end is still there is told by `lines`."""
+        """Sends a line; only `lines` reports whether the other end is gone."""
         with contextlib.suppress(OSError):
             self.socket.sendall(f"{line}\n".encode())
 
 
 class Door:
-    """Where process 0 lets the others in.
+    """Accepts the other processes in process 0.
 
     Args:
       host: the name or address by which the others reach this process.
-      count: of the processes.
+      count: number of processes.
     """
 
     def __init__(self, host: str, count: int) -> None:
         self.socket = _listener(host, count)
         self._secret = secrets.token_hex(32)
         self._missing = set(range(1, count))
-        self._waiting: dict[Link, tuple[str, float]] = {}  # its number, and since when
+        self._waiting: dict[Link, tuple[str, float]] = {}  # its number and start time
 
     @property
     def address(self) -> str:
-        """What the others need to know, for the store that they share."""
+        """What the others need to connect, to be published in the shared store."""
         host, port = self.socket.getsockname()[:2]
         return f"{host} {port} {self._secret}"
 
@@ -75,10 +75,10 @@ class Door:
         return not self._missing
 
     def accept(self) -> Link | None:
-        """A new connection, which has yet to join; None where it is gone already."""
+        """A new connection, which has yet to join; None if it is already gone."""
         try:
             connection, _ = self.socket.accept()
-        except OSError:  # gone, or this process has too many open files
+        except OSError:  # it is gone, or this process has too many open files
             time.sleep(0.01)
             return None
         connection.settimeout(1.0)
@@ -89,7 +89,7 @@ class Door:
         return link
 
     def late(self) -> list[Link]:
-        """The connections that are to be closed, since they do not join or are too many."""
+        """The connections to close, since they took too long to join or are too many."""
         since = time.monotonic() - _HANDSHAKE
         links = list(self._waiting)
         return [
@@ -99,7 +99,7 @@ class Door:
         ]
 
     def admit(self, link: Link, line: str) -> bool:
-        """Whether the first line of a connection is that of a process which is still missing."""
+        """Whether the first line of a connection authenticates a process that is still missing."""
         number, _ = self._waiting[link]
         index, _, code = line.partition(" ")
         right = hmac.compare_digest(code.encode(), _code(self._secret, number, index).encode())
@@ -113,11 +113,11 @@ class Door:
         return True
 
     def forget(self, link: Link) -> None:
-        """A connection that has joined, or is closed."""
+        """Removes a connection that has joined or was closed."""
         self._waiting.pop(link, None)
 
     def close(self) -> list[Link]:
-        """Listens no more; returns what has not joined."""
+        """Stops listening; returns the connections that have not joined."""
         self.socket.close()
         return list(self._waiting)
 
@@ -126,13 +126,13 @@ def join(address: str, index: int, host: str, timeout: float) -> Link:
     """Joins process 0.
 
     Args:
-      address: of `Door.address`.
+      address: from `Door.address`.
       index: of this process.
-      host: by which process 0 is reached, where its own address is not.
-      timeout: seconds to try for.
+      host: another address of process 0, for when its own cannot be reached.
+      timeout: seconds to keep trying.
 
     Raises:
-      OSError: it cannot be reached, or did not let this process in.
+      OSError: process 0 cannot be reached, or rejected this process.
     """
     own, port, secret = address.split()
     until = time.monotonic() + timeout
@@ -150,12 +150,12 @@ def join(address: str, index: int, host: str, timeout: float) -> Link:
                 return link
         connection.close()
         if time.monotonic() > until:
-            raise ConnectionError("it did not let this process in")
+            raise ConnectionError("it rejected this process")
         time.sleep(_BETWEEN_TRIES)
 
 
 def _line(link: Link) -> str:
-    """The next line; "" where the connection ends or nothing comes."""
+    """The next line; "" if the connection ends or nothing arrives."""
     found: list[str] | None = []
     while found == []:
         found = link.lines()
@@ -167,10 +167,10 @@ def _code(secret: str, number: str, index: str) -> str:
 
 
 def _listener(host: str, count: int) -> socket.socket:
-    """Listens on one address of this machine, that by which the others reach it.
+    """Listens on the address of this machine by which the others reach it.
 
     Raises:
-      OSError: none can be listened on.
+      OSError: it cannot listen on any address.
     """
     error: OSError | None = None
     for address in _addresses(host):
@@ -183,14 +183,14 @@ def _listener(host: str, count: int) -> socket.socket:
 
 
 def bind_address(coordinator: str) -> str | None:
-    """What JAX's own service of process 0 is to listen on, in place of every interface.
+    """The address on which JAX's own service in process 0 should listen, instead of all interfaces.
 
     Args:
-      coordinator: host:port, by which the others reach this process.
+      coordinator: host:port by which the others reach this process.
 
     Returns:
-      address:port; None where the host is not clearly one address of this machine, as where
-      /etc/hosts has a loopback address for its name.
+      address:port; None if the host is not unambiguously one address of this machine, for example
+      because /etc/hosts maps its name to a loopback address.
     """
     host, _, port = coordinator.rpartition(":")
     host = host.strip("[]")
@@ -205,7 +205,7 @@ def bind_address(coordinator: str) -> str | None:
         return None
     try:
         socket.create_server((address, 0)).close()
-    except OSError:  # an address of a load balancer, say
+    except OSError:  # for example, an address of a load balancer
         return None
     return f"{address}:{port}"
 
@@ -213,8 +213,8 @@ def bind_address(coordinator: str) -> str | None:
 def _addresses(host: str) -> list[str]:
     """The addresses to listen on, the best first.
 
-    The name of a machine may stand for a loopback address in its own /etc/hosts, where the others
-    cannot reach it; then the address of the interface to other networks comes first.
+    The machine's own /etc/hosts may map its name to a loopback address, which the others cannot
+    reach; then the address of the interface to other networks comes first.
     """
     try:
         found = [
@@ -227,7 +227,7 @@ def _addresses(host: str) -> list[str]:
         contextlib.suppress(OSError),
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
     ):
-        probe.connect(("192.0.2.1", 9))  # of the range for documentation; nothing is sent
+        probe.connect(("192.0.2.1", 9))  # an address reserved for documentation; nothing is sent
         outward = [probe.getsockname()[0]]
     local = host == "localhost" or host in found
     own = [a for a in found if local or not ipaddress.ip_address(a.partition("%")[0]).is_loopback]

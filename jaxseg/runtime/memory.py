@@ -1,10 +1,11 @@
-"""How the C library keeps the memory of a process that computes on the CPU.
+"""Tunes the C library's allocator for a process that computes on the CPU.
 
-XLA's CPU client asks for the temporary memory of a program at each call and gives it back at its
-end: half a gigabyte a step. glibc hands such a block to the kernel at once, which clears every page
-again for the next step. Kept by the process, a step of experiments/deeplab_v3_plus/camvid.py takes
-1.0 instead of 1.5 CPU seconds. In pages of 2 MB instead of 4 kB, a train step of DeepLab v3
-ResNet-50 takes 1.0 instead of 1.25 s for two images of 256 x 256, 4.7 instead of 6.6 s at 512.
+XLA's CPU client allocates the temporary memory of a program at each call and frees it at the end:
+half a gigabyte per step. glibc returns such a block to the kernel at once, which clears every page
+again for the next step. If the process keeps the memory, a step of
+experiments/deeplab_v3_plus/camvid.py takes 1.0 instead of 1.5 CPU seconds. In pages of 2 MB instead
+of 4 kB, a train step of DeepLab v3 ResNet-50 takes 1.0 instead of 1.25 s for two images of 256 x
+256, 4.7 instead of 6.6 s at 512.
 """
 
 import ctypes
@@ -15,22 +16,22 @@ import sys
 _ACCELERATORS = ("nvidiactl", "kfd", "accel0", "vfio")  # in /dev: CUDA, ROCm, TPU, newer TPU
 # mallopt's numbers, from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
-_NEVER = -1  # of trimming: all that is freed stays
+_NEVER = -1  # disables trimming: all freed memory is kept
 _MADV_HUGEPAGE, _HUGE = 14, 1 << 21
 
 
 def keep_freed(platforms: str | None) -> bool:
-    """Lets this process keep the memory that it frees, where it computes on the CPU.
+    """Makes this process keep freed memory if it computes on the CPU.
 
-    To be called before JAX starts its threads: the one arena, which large blocks need, is given to
-    threads at their first allocation. The process then stays as large as it once was.
+    Call this before JAX starts its threads, since large blocks need the one arena, which threads
+    are assigned at their first allocation. The process then never shrinks.
 
     Args:
-      platforms: what JAX_PLATFORMS is set to.
+      platforms: the value of JAX_PLATFORMS.
 
     Returns:
-      Whether it was done; not so on accelerators, whose hosts have many threads that allocate at
-      the same time, and with other C libraries.
+      Whether it was done. It is not done on accelerators, whose hosts have many threads that
+      allocate at the same time, or with other C libraries.
     """
     accelerated = any((pathlib.Path("/dev") / name).exists() for name in _ACCELERATORS)
     if sys.platform != "linux" or (accelerated and platforms != "cpu"):
@@ -46,10 +47,11 @@ def keep_freed(platforms: str | None) -> bool:
 
 
 def _advise_huge_pages(library: ctypes.CDLL) -> None:
-    """Asks for large pages on the heap that is to come: half of the machine's memory.
+    """Requests huge pages for the future heap, up to half of the machine's memory.
 
-    The heap's range is taken and freed again, which takes addresses alone: a page gets memory when
-    it is first written.
+    The range of the heap is allocated and freed again, which costs only addresses:
+
+    a page gets memory when it is first written.
     """
     size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     library.malloc.restype = ctypes.c_void_p

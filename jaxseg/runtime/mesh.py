@@ -1,4 +1,4 @@
-"""The mesh of all devices, and how batches and the train state lie on it.
+"""The mesh of all devices, and how batches and the train state are sharded over it.
 
 One program runs in every process and `jax.jit` splits it over the mesh. Because the program sees
 whole (global) arrays, the statistics of batch norm are those of the whole batch, on any number of
@@ -14,14 +14,15 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxseg.types import Array
 
-_LEAST_SPREAD = 1024  # numbers of an array: to send for less takes longer than it saves memory
+_LEAST_SPREAD = 1024  # elements; sharding smaller arrays costs more time than memory is worth
 
 
 def make_mesh(rows: int = 1) -> Mesh:
     """All devices as a mesh of axes ("data", "rows"): images over data, their height over rows.
 
-    Those of a process lie side by side, the first process's first, whatever order JAX finds best
-    for the network between them: the shares of a batch are joined in the order of the processes.
+    The devices of a process are adjacent, in the order of the processes, regardless of the order
+    that JAX prefers for the network: the shares of a batch are joined in the order of the
+    processes.
 
     Raises:
       ValueError: `rows` does not divide the devices of a process.
@@ -40,7 +41,7 @@ def make_mesh(rows: int = 1) -> Mesh:
 
 
 def by_process(devices: np.ndarray) -> np.ndarray:
-    """The devices of a mesh sorted by their process, else in their order; of the same shape."""
+    """The devices of a mesh, stably sorted by process, in the same shape."""
     ordered = sorted(devices.flat, key=lambda device: device.process_index)
     result = np.empty(devices.size, object)
     result[:] = ordered
@@ -48,26 +49,26 @@ def by_process(devices: np.ndarray) -> np.ndarray:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Every device holds all of it: parameters, statistics, optimiser state, counts."""
+    """Every device holds the whole array: parameters, statistics, optimiser state, counts."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Of images and labels [B, H, ...]: B over "data", H over "rows"."""
+    """The sharding of images and labels [B, H, ...]: B over "data", H over "rows"."""
     return NamedSharding(mesh, PartitionSpec("data", "rows"))
 
 
 def with_shardings(abstract: Any, mesh: Mesh, *, shard: bool) -> Any:
-    """Where each array of a train state lies.
+    """Adds shardings to the arrays of a train state.
 
-    With `shard` an array lies in equal parts over "data", along the longest of its dimensions that
-    can be so divided (the last of several), as in ZeRO (Rajbhandari et al., arXiv 1910.02054) and
-    FSDP. Arrays below 1024 numbers, and those without such a dimension, stay whole on every device.
+    With `shard`, an array is split equally over "data" along its longest divisible dimension (the
+    last of several), as in ZeRO (Rajbhandari et al., arXiv 1910.02054) and FSDP. Arrays with fewer
+    than 1024 elements, and those without such a dimension, are replicated.
 
     Args:
-      abstract: a tree of shapes, as of `jax.eval_shape`.
-      mesh: of `make_mesh`.
-      shard: whether arrays are spread; else all are whole on every device.
+      abstract: a tree of shapes, as from `jax.eval_shape`.
+      mesh: from `make_mesh`.
+      shard: whether to shard arrays; otherwise all are replicated.
 
     Returns:
       The same tree of jax.ShapeDtypeStruct, with shardings.
@@ -86,12 +87,12 @@ def with_shardings(abstract: Any, mesh: Mesh, *, shard: bool) -> Any:
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """The arrays of `with_shardings` on every device; nothing is copied that is there already."""
+    """Replicates the arrays of `with_shardings` on every device; nothing is copied needlessly."""
     return jax.device_put(tree, replicated(mesh))
 
 
 def check_split(mesh: Mesh, batch_size: int, height: int, *, accumulate: int = 1) -> None:
-    """Refuses a batch that the mesh cannot hold in equal parts.
+    """Checks that the mesh can split a batch into equal parts.
 
     Raises:
       ValueError: says which field to change, and to what.
@@ -113,11 +114,11 @@ def check_split(mesh: Mesh, batch_size: int, height: int, *, accumulate: int = 1
 
 
 def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, Array]:
-    """Global arrays spread over the mesh, from the share of the batch that each process read.
+    """Makes global arrays, sharded over the mesh, from the share of the batch of each process.
 
     Args:
       batch: arrays of this process, [B / processes, H, ...] each.
-      mesh: of `make_mesh`.
+      mesh: from `make_mesh`.
 
     Returns:
       Global arrays [B, H, ...], under the same names.

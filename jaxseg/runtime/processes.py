@@ -1,4 +1,4 @@
-"""The processes of a run: how they find each other, which one writes, and the heartbeat."""
+"""The processes of a run: initialisation, which one writes, and the heartbeat."""
 
 import contextlib
 import os
@@ -12,23 +12,24 @@ from jax._src import distributed as jax_distributed  # its key-value store has n
 
 from jaxseg.runtime import heartbeat, heartbeat_links
 
-_PATIENCE = 30.0  # seconds of waiting for the others after which it is said
-AUTO = "auto"  # as coordinator: JAX finds it by itself (TPU pods, Kubernetes, MPI)
+_PATIENCE = 30.0  # seconds of waiting after which a message is printed
+AUTO = "auto"  # as coordinator: JAX detects it (TPU pods, Kubernetes, MPI)
 
 
 def initialize(coordinator: str | None = None, processes: int = 1, process: int = 0) -> None:
     """Joins the processes of a run; does nothing for a single process.
 
-    Under `srun` with several tasks, and on TPU slices that say so in the environment, all is found
-    out. Elsewhere the coordinator is named, or "auto" leaves the search to JAX (a TPU VM pod).
+    Under `srun` with several tasks, and on TPU slices that are described in the environment,
+    everything is detected. Elsewhere, name the coordinator, or let JAX detect it by "auto" (a TPU
+    VM pod).
 
     Args:
       coordinator: host:port of process 0, "auto", or None.
-      processes: how many there are; only with host:port.
-      process: which one this is; only with host:port.
+      processes: number of processes; only with host:port.
+      process: index of this process; only with host:port.
 
     Raises:
-      ValueError: numbers that do not fit together.
+      ValueError: the arguments are inconsistent.
     """
     if jax.distributed.is_initialized():
         return
@@ -37,7 +38,9 @@ def initialize(coordinator: str | None = None, processes: int = 1, process: int 
             jax.distributed.initialize()
     elif coordinator:
         if not 0 <= process < processes:
-            raise ValueError(f"--process={process} must be from 0 to below --processes={processes}")
+            raise ValueError(
+                f"--process={process} must be at least 0 and below --processes={processes}"
+            )
         with waiting(f"all {processes} processes to meet at {coordinator}"):
             bound = "JAX_COORDINATOR_BIND_ADDRESS" in os.environ or process != 0
             jax.distributed.initialize(
@@ -55,7 +58,7 @@ def initialize(coordinator: str | None = None, processes: int = 1, process: int 
 
 @contextlib.contextmanager
 def waiting(whom: str) -> Iterator[None]:
-    """Says after a while what is waited for: JAX, which aborts at last, does not."""
+    """Prints after a while what the process is waiting for; JAX aborts without saying so."""
     line = f"jaxseg: waiting for {whom}; JAX gives up after 5 minutes"
     timer = threading.Timer(_PATIENCE, print, [line], {"file": sys.stderr, "flush": True})
     timer.daemon = True
@@ -69,8 +72,8 @@ def waiting(whom: str) -> Iterator[None]:
 def _launched_together(environment: Mapping[str, str]) -> bool:
     """Whether a launcher started this process as one of several.
 
-    sbatch and salloc set SLURM_NTASKS also for a program that is started once, without srun; only
-    a step has SLURM_STEP_NUM_TASKS, and waiting for tasks that nobody starts would hang.
+    sbatch and salloc set SLURM_NTASKS even for a program that is started once, without srun. Only a
+    step has SLURM_STEP_NUM_TASKS; waiting for tasks that are never started would hang.
     """
     slurm = int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1 and "SLURM_PROCID" in environment
     mpi = int(environment.get("OMPI_COMM_WORLD_SIZE", "1")) > 1
@@ -79,11 +82,11 @@ def _launched_together(environment: Mapping[str, str]) -> bool:
 
 
 def watch(timeout: float, last_good: Callable[[], str]) -> contextlib.AbstractContextManager:
-    """Around a run, which ends with a line that says why when another process dies.
+    """A context for a run, which ends it with an explanatory line if another process dies.
 
     Args:
-      timeout: seconds without a sign of a process after which it is given up.
-      last_good: what that line says of the checkpoints of the run.
+      timeout: seconds of silence after which a process counts as lost.
+      last_good: returns the text about checkpoints for that line.
     """
     if not jax.distributed.is_initialized() or jax.process_count() == 1:
         return contextlib.nullcontext()
@@ -107,5 +110,5 @@ def store() -> Any:
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes logs and pictures."""
+    """Whether this is the process that writes logs and pictures."""
     return jax.process_index() == 0

@@ -12,12 +12,12 @@ from jax.experimental import multihost_utils
 
 
 class StopRequest:
-    """Whether a signal asked this run to stop; a context manager around the loop.
+    """Records whether a signal asked this run to stop; a context manager around the loop.
 
-    In one process SIGTERM and SIGINT are noted, and `now(step)` tells at the next step boundary; a
-    second signal acts as it did before. With `jax.distributed` JAX's own notifier listens for
-    SIGTERM, and `now` lets all processes agree on the step at which they stop, even when only one
-    of them was told; so every process must call it at every step.
+    In a single process, SIGTERM and SIGINT are recorded, and `now(step)` reports them at the next
+    step boundary; a second signal has its usual effect. With `jax.distributed`, JAX's notifier
+    listens for SIGTERM, and `now` makes all processes agree on the step at which they stop, even if
+    only one of them got the signal; so every process must call it at every step.
     """
 
     def __init__(self) -> None:
@@ -53,10 +53,13 @@ class StopRequest:
 
     @contextlib.contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Raises KeyboardInterrupt, at once if already told, within: for work that can be lost.
+        """Lets a signal raise KeyboardInterrupt inside the block, for work that may be lost.
 
-        To be caught around the `with`, since a signal may come as it is entered or left. Only in
-        one process; several stop together, and so wait for the next step boundary.
+        It is raised at once if a signal has already arrived.
+
+        Catch it around the `with`, since a signal may arrive as the block is entered or left. This
+        applies only to a single process; several stop together, so they wait for the next step
+        boundary.
         """
         self._interrupt = True
         try:

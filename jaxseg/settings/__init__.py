@@ -1,1 +1,1 @@
-"""The fields of an experiment: how they are walked and stored, and which values they may have."""
+"""The fields of an experiment: traversal, storage and valid values."""

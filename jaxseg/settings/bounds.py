@@ -1,7 +1,7 @@
-"""Which values the fields of an experiment may have, beyond what their annotations say.
+"""Valid values of the fields of an experiment, beyond their annotated types.
 
-This is the only place for bounds. What two fields demand of each other stands in
-`checks.relations`, what the data, the network and the devices demand in `training.preflight`.
+This is the only place for bounds. Constraints between fields are in `checks.relations`, those from
+the data, the network and the devices in `training.preflight`.
 """
 
 import dataclasses
@@ -19,15 +19,15 @@ class OneOf:
     words: tuple[str, ...]
 
     def fault(self, value: Any) -> str:
-        """What a value must be where it is not; else ""."""
+        """The requirement that a value violates; "" if there is none."""
         return "" if value in self.words else f"must be one of {', '.join(self.words)}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """From `least` to `most`, of which `below` and `above` do not belong to it themselves.
+    """From `least` to `most`, inclusive; `below` and `above` are exclusive bounds.
 
-    Of several numbers each must lie in it.
+    If the value is a tuple, each of its numbers must be in the range.
     """
 
     least: float = -math.inf
@@ -36,7 +36,7 @@ class Range:
     below: float = math.inf
 
     def fault(self, value: Any) -> str:
-        """What a value must be where it is not; else ""."""
+        """The requirement that a value violates; "" if there is none."""
         numbers = value if isinstance(value, tuple | list) else (value,)
         if all(self._holds(number) for number in numbers):
             return ""
@@ -59,7 +59,7 @@ class Range:
 
 
 _NOT_NEGATIVE = Range(least=0)
-_POSITIVE = Range(least=1)  # of whole numbers
+_POSITIVE = Range(least=1)  # integers
 _SHARE = Range(least=0, most=1)
 _SHARE_ABOVE_ZERO = Range(above=0, most=1)
 _BELOW_ONE = Range(least=0, below=1)
@@ -67,7 +67,7 @@ _BELOW_ONE = Range(least=0, below=1)
 BOUNDS: Mapping[str, OneOf | Range] = {
     "model.dropout": _BELOW_ONE,
     "model.num_classes": _NOT_NEGATIVE,
-    "model.kernel_size": Range(least=1, below=256),  # each of its taps is traced by itself
+    "model.kernel_size": Range(least=1, below=256),  # each of its taps is traced separately
     "data.batch_size": _POSITIVE,
     "data.crop_size": _POSITIVE,
     "data.augment.short_side": _NOT_NEGATIVE,
@@ -137,15 +137,15 @@ BOUNDS: Mapping[str, OneOf | Range] = {
     "eval.crf_normalization": OneOf(("per_pixel", "symmetric", "none")),
     "eval.examples": _NOT_NEGATIVE,
 }
-_ANY_WHOLE_NUMBER = ("train.seed",)  # also beyond 2^31
+_ANY_WHOLE_NUMBER = ("train.seed",)  # may exceed 2^31
 
 
 def fault(path: str, value: Any) -> str:
-    """What the value of a field must be where it is not; else "".
+    """The requirement that the value of a field violates; "" if there is none.
 
     Args:
-      path: as "optim.learning_rate".
-      value: of the kind that its annotation names.
+      path: of the field, such as "optim.learning_rate".
+      value: of the annotated type.
     """
     if path in BOUNDS and (words := BOUNDS[path].fault(value)):
         return words
@@ -155,11 +155,11 @@ def fault(path: str, value: Any) -> str:
 
 
 def faults(part: Any, prefix: str) -> list[str]:
-    """What is out of bounds in a dataclass.
+    """The faults of the fields of a dataclass that are out of bounds.
 
     Args:
-      part: a part of an experiment without parts of its own.
-      prefix: its path, as "data.augment".
+      part: a part of an experiment without nested parts.
+      prefix: its path, such as "data.augment".
     """
     found = []
     for field in dataclasses.fields(part):

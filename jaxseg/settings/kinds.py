@@ -1,4 +1,4 @@
-"""The kinds of values that the annotations of an experiment's fields name."""
+"""The types of values in the annotations of an experiment's fields."""
 
 import math
 import types
@@ -15,7 +15,7 @@ _KINDS = {
 
 
 def is_number(value: Any) -> bool:
-    """Whether all numbers in a value can be computed with: finite, and whole ones in 32 bits."""
+    """Whether all numbers in a value are usable: finite, and integers within 32 bits."""
     if isinstance(value, tuple | list):
         return all(map(is_number, value))
     if isinstance(value, float):
@@ -24,7 +24,7 @@ def is_number(value: Any) -> bool:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a value is of the annotated kind; of kinds that no config value has, anything is."""
+    """Whether a value has the annotated type; always true for types that configs do not use."""
     arguments = typing.get_args(kind)
     if isinstance(kind, types.UnionType):
         return any(fits(value, one) for one in arguments)
@@ -41,14 +41,14 @@ def fits(value: Any, kind: Any) -> bool:
 
 
 def in_words(kind: Any) -> str:
-    """An annotated kind in words."""
+    """An annotated type in words."""
     arguments = typing.get_args(kind)
     if isinstance(kind, types.UnionType):
         return " or ".join(map(in_words, arguments))
     if typing.get_origin(kind) is not tuple:
         return _KINDS.get(kind, kind.__name__)
     if arguments[-1] is Ellipsis:
-        return f"a list, each of it {in_words(arguments[0])}"
+        return f"a list of values, each {in_words(arguments[0])}"
     if len(set(arguments)) == 1:
         return f"{len(arguments)} values, each {in_words(arguments[0])}"
     return f"{len(arguments)} values: {', '.join(map(in_words, arguments))}"

@@ -1,8 +1,8 @@
-"""A config as plain JSON and back.
+"""Converts a config to plain JSON and back.
 
-A run folder holds its config in this form, and needs nothing else to be evaluated, resumed or used
-for prediction. A stored config is data: reading it imports nothing but this package's own parts,
-and makes nothing but their configs (docs/safety.md).
+A run folder stores its config in this form, and needs nothing else to be evaluated, resumed or used
+for prediction. A stored config is data: reading it imports only modules of this package, and
+creates only their configs (docs/safety.md).
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from jaxseg.settings.tree import fields_of, is_part
 
 _log = logging.getLogger(__name__)
 
-# The modules of this package whose classes a stored config may name; they are imported for it.
+# The modules of this package whose classes a stored config may name, and that are imported for it.
 _ROOMS = re.compile(
     r"jaxseg\.(config|pixels|data\.augment\.settings)"
     r"|jaxseg\.(models|backbones|layers)(\.[A-Za-z0-9_]+)*"
@@ -41,25 +41,25 @@ def to_dict(node: Any) -> Any:
     if node is None or isinstance(node, bool | int | float | str):
         return node
     raise TypeError(
-        f"{node!r} cannot stand in a config: only numbers, strings, tuples and dataclasses can"
+        f"{node!r} cannot be part of a config: only numbers, strings, tuples and dataclasses can"
     )
 
 
 def from_dict(values: Any) -> Any:
     """The inverse of `to_dict`.
 
-    Classes and fields of an older version are renamed (`renamed`). What it did not know is not in
-    its configs: such a field gets its default, and a warning names it.
+    Classes and fields of older versions are renamed (`renamed`). A field that an older config lacks
+    gets its default, and a warning names it.
 
     Raises:
-      ValueError: a class or a field that this version of the code does not have, a class that a
-        config may not name, or a field that cannot be left out; it is named.
+      ValueError: names a class or field that this version of the code does not have, a class that a
+        config may not name, or a missing field without a default.
     """
     return _from_dict(values, 0)
 
 
 def _from_dict(values: Any, depth: int, default: Any = dataclasses.MISSING) -> Any:
-    """`default`: the part that its owner has by default, whose fields stand for missing ones."""
+    """`default` is the part that the owner has by default; its fields replace missing ones."""
     if depth > _DEEPEST:
         raise ValueError(f"its parts are nested more than {_DEEPEST} deep")
     if isinstance(values, list):
@@ -90,12 +90,12 @@ def _from_dict(values: Any, depth: int, default: Any = dataclasses.MISSING) -> A
 
 
 def _default(cls: type, field: dataclasses.Field, owner: Any) -> Any:
-    """What stands for a field that a stored config lacks, with a warning.
+    """The value of a field that a stored config lacks; logs a warning.
 
     Args:
-      cls: that has the field.
-      field: of it.
-      owner: the part that the config's owner of this one has by default.
+      cls: the class that has the field.
+      field: the missing field.
+      owner: the part of this class in the default value of its owner.
 
     Raises:
       ValueError: the field has no default.
@@ -111,24 +111,26 @@ def _default(cls: type, field: dataclasses.Field, owner: Any) -> Any:
             "it was written by another version of jaxseg"
         )
     _log.warning(
-        "the config lacks %s.%s, as one of an older version: its default %.60r is taken",
+        "the config, of an older version, lacks %s.%s: the default %.60r is used",
         *(cls.__name__, field.name, value),
     )
     return value
 
 
 def _part(kind: Any) -> type | None:
-    """The annotated kind where it is that of a part, a dataclass or a module; None: a value's."""
+    """The annotated type if it is a part, a dataclass or a module; None for plain values."""
     if isinstance(kind, type) and (dataclasses.is_dataclass(kind) or issubclass(kind, nn.Module)):
         return kind
     return None
 
 
 def _class_of(values: Mapping[str, Any]) -> type:
-    """The dataclass that a part of a config names."""
+    """The dataclass that a stored part names."""
     named = values.get("class")
     if not isinstance(named, str) or not re.fullmatch(r"[\w.]+:[\w.]+", named):
-        raise ValueError(f"a part names no class, as MODULE:NAME: {str(dict(values))[:80]!r}")
+        raise ValueError(
+            f"a part does not name its class as MODULE:NAME: {str(dict(values))[:80]!r}"
+        )
     module, _, name = named.partition(":")
     if _ROOMS.fullmatch(module):
         try:
@@ -137,8 +139,8 @@ def _class_of(values: Mapping[str, Any]) -> type:
             raise ValueError(f"this code has no {module}.{name}: {error}") from error
     elif module not in sys.modules:
         raise ValueError(
-            f"the class {named[:200]!r} is not one of this package, and a stored config imports "
-            "no other code: give --config=FILE with the experiment that defines it"
+            f"the class {named[:200]!r} is not in this package, and a stored config imports no "
+            "other code: give --config=FILE with the experiment that defines it"
         )
     cls = vars(sys.modules[module]).get(name)
     if cls is None:
@@ -150,7 +152,7 @@ def _class_of(values: Mapping[str, Any]) -> type:
 
 
 def foreign_classes(node: Any) -> list[str]:
-    """The classes in a config tree that are not this package's, which a stored one may not name."""
+    """The classes in a config tree that are not in this package; a stored one may not name them."""
     if isinstance(node, tuple | list):
         return [name for value in node for name in foreign_classes(value)]
     if not is_part(node):
@@ -161,10 +163,10 @@ def foreign_classes(node: Any) -> list[str]:
 
 
 def _may_be_named(cls: Any, module: str) -> bool:
-    """Whether a config may hold instances of a class that is found in a loaded module.
+    """Whether a config may hold instances of a class from a loaded module.
 
-    A linen module does nothing when it is made. Other dataclasses may be this package's, or those
-    of an experiment that is loaded already; not those of Python or of installed packages.
+    Creating a linen module has no side effects. Other dataclasses must be from this package or from
+    an experiment that is already loaded, not from Python or installed packages.
     """
     if not isinstance(cls, type) or not dataclasses.is_dataclass(cls) or cls.__module__ != module:
         return False

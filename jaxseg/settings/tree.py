@@ -8,19 +8,19 @@ import flax.linen as nn
 
 
 def fields_of(node: Any) -> list[dataclasses.Field]:
-    """The settable fields of a dataclass, linen module or class of these, without linen's own."""
+    """The settable fields of a dataclass or linen module (or its class), without linen's own."""
     cls = node if isinstance(node, type) else type(node)
     hidden = {"parent", "name"} if issubclass(cls, nn.Module) else set()
     return [f for f in dataclasses.fields(node) if f.init and f.name not in hidden]
 
 
 def is_part(value: Any) -> bool:
-    """Whether a value is a part of an experiment with fields of its own."""
+    """Whether a value is a part of an experiment that has fields itself."""
     return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
 def unshared(node: Any) -> Any:
-    """A copy of a tree that shares no part with it, or with itself."""
+    """A copy of a tree without shared parts."""
     if not is_part(node):
         return node
     parts = {f.name: unshared(getattr(node, f.name)) for f in fields_of(node)}
@@ -30,9 +30,9 @@ def unshared(node: Any) -> Any:
 
 
 def with_fields(module: nn.Module, values: Mapping[str, Any]) -> nn.Module:
-    """The module with fields set in it, and in every module that it holds, where they have them.
+    """The module with fields set in it and in all nested modules that have them.
 
-    with_fields(model, {"compute": PLAIN}) is the model in plain forms throughout.
+    with_fields(model, {"compute": PLAIN}) is the model with plain forms throughout.
     """
     changes: dict[str, Any] = {}
     for field in fields_of(module):

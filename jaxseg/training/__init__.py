@@ -1,1 +1,1 @@
-"""Where a run begins, what a step computes, and what is checked before and during it."""
+"""The start of a run, the training step and loop, and the checks before and during training."""

@@ -1,4 +1,4 @@
-"""Alarms of a training: numbers that are not finite, steps in which nothing is learned."""
+"""Alarms during training: numbers that are not finite, steps in which nothing is learned."""
 
 import contextlib
 from typing import Any
@@ -19,13 +19,13 @@ def _all_finite(tree: Any) -> Array:
 def refuse_not_finite(
     recent: log.Recent, state: TrainState | None, step: int, saved: checkpoint.Checkpoints
 ) -> None:
-    """Stops at a NaN or infinity in the metrics since the last look, or in a state to be saved.
+    """Raises if the metrics since the last check, or a state to be saved, contain NaN or infinity.
 
     Args:
       recent: the metrics.
-      state: after this step; None: it is not to be saved now.
-      step: updates done.
-      saved: the checkpoints of the run, of which the message names the newest.
+      state: after this step; None if it is not to be saved now.
+      step: number of updates.
+      saved: the checkpoints of the run; the message names the newest.
 
     Raises:
       ValueError: names the step and the numbers.
@@ -38,7 +38,7 @@ def refuse_not_finite(
         what = "the loss is finite, but parameters or batch statistics are not"
     else:
         return
-    with contextlib.suppress(OSError):  # the user is told of the NaN, not of a save that failed
+    with contextlib.suppress(OSError):  # report the NaN, not a failed save
         saved.wait()
     raise ValueError(
         f"step {step} is not finite: {what}; {saved_steps.last_good(saved.folder)}. "
@@ -47,14 +47,15 @@ def refuse_not_finite(
 
 
 def nothing_learned(step: int, name: str) -> str:
-    """The line on steps in which every gradient was 0, since a loss of 0 looks like success.
+    """The message about steps in which every gradient was 0, since a loss of 0 looks like success.
 
     Args:
-      step: updates done.
+      step: number of updates.
       name: of the data set.
     """
     return (
-        f"step {step}: the gradient was exactly 0 in each step since the last line, so nothing is "
-        "learned: no pixel counts (crops or masks that are all void, weights of 0), or every one "
-        f"is right with certainty; python -m jaxseg.data.doctor --name={name} shows the masks"
+        f"step {step}: the gradient was exactly 0 in each step since the last line, so nothing "
+        "is learned: no pixel counts (crops or masks are all void, or weights are 0), or every "
+        f"pixel is predicted correctly with certainty; python -m jaxseg.data.doctor --name={name} "
+        "shows the masks"
     )

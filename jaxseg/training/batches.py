@@ -1,4 +1,4 @@
-"""Training batches on the devices, each with the loader's position after it."""
+"""Puts training batches on the devices, each with the loader's position after it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,14 +20,14 @@ def on_devices(
     mesh: Mesh,
     position: Any,
 ) -> Iterator[tuple[dict[str, Array], Any]]:
-    """Batches without end, as `loader.train_iterator` reads this process's share of them.
+    """An endless iterator of batches, from the share that `loader.train_iterator` reads here.
 
     Args:
-      experiment: its data, its seed, and whether its loss weights pixels.
+      experiment: provides the data settings, the seed, and whether the loss weights pixels.
       source: the split.
-      plan: of the order of its examples.
-      mesh: that each batch is spread over.
-      position: the loader's place to go on from; None: the beginning.
+      plan: the order of its examples.
+      mesh: over which each batch is sharded.
+      position: the loader's position to continue from; None: the beginning.
     """
     data, loss = experiment.data, experiment.loss
     iterator = loader.train_iterator(

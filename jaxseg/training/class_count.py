@@ -1,6 +1,6 @@
 """Fills in model.num_classes=0 from the data set, for experiments that run on any data set.
 
-The number is filled in when a command starts. A run folder holds it, so it needs the data no more.
+The number is filled in when a command starts. A run folder stores it, so it does not need the data.
 """
 
 import dataclasses
@@ -13,12 +13,12 @@ from jaxseg.data.labels import LabelSpec
 
 
 def is_open(model: nn.Module) -> bool:
-    """Whether the number of classes is left to the data."""
+    """Whether the number of classes is to be taken from the data."""
     return getattr(model, "num_classes", None) == 0
 
 
 def filled_in(experiment: config.Experiment, labels: LabelSpec) -> config.Experiment:
-    """The experiment with the number of classes of the data where it leaves it open."""
+    """The experiment with the number of classes of the data filled in, if it is open."""
     if not is_open(experiment.model):
         return experiment
     model = experiment.model.clone(num_classes=labels.num_classes)
@@ -26,10 +26,10 @@ def filled_in(experiment: config.Experiment, labels: LabelSpec) -> config.Experi
 
 
 def of_data(experiment: config.Experiment) -> config.Experiment:
-    """As `filled_in`, of the prepared set that the experiment names.
+    """Like `filled_in`, from the prepared set that the experiment names.
 
     Raises:
-      ValueError, FileNotFoundError: it cannot be opened; the message has the other way.
+      ValueError, FileNotFoundError: it cannot be opened; the message names the alternative.
     """
     data = experiment.data
     if not is_open(experiment.model):
@@ -40,5 +40,6 @@ def of_data(experiment: config.Experiment) -> config.Experiment:
         )
     except (ValueError, OSError) as error:
         raise type(error)(
-            f"{error}; or set --config.model.num_classes=K (0 stands for as many as the data has)"
+            f"{error}; or set --config.model.num_classes=K (0 stands for the number of classes of "
+            "the data)"
         ) from error

@@ -10,7 +10,7 @@ from jaxseg import config
 from jaxseg.shape_trace import trace_shapes
 from jaxseg.training import optim
 
-_NAMED = 2  # modules that a line names
+_NAMED = 2  # number of modules named in a line
 
 
 def _paths(tree: Any) -> dict[str, Any]:
@@ -21,8 +21,8 @@ def _paths(tree: Any) -> dict[str, Any]:
 def updated(experiment: config.Experiment) -> list[str]:
     """The paths of the norms whose running statistics a training step changes.
 
-    The network is traced, not computed: what a frozen norm leaves alone comes out as the very
-    value that went in.
+    The network is only traced: statistics that a frozen norm does not change come out as the same
+    traced value that went in.
     """
     _, variables = trace_shapes(experiment.model, experiment.data.crop_size)
     statistics = variables.get("batch_stats", {})
@@ -54,11 +54,11 @@ def _flag(model: nn.Module, path: str) -> str:
 
 
 def notices(experiment: config.Experiment) -> list[str]:
-    """Lines for the user; none where there is nothing to say, and then nothing is traced.
+    """Warnings for the user; if none is needed, nothing is traced.
 
-    A multiplier of 0 keeps the parameters of a norm and not its statistics, which follow the new
-    data; with them the frozen part computes something else from step to step. A step of one image
-    gives batch norm the statistics of that image.
+    A multiplier of 0 freezes the parameters of a norm but not its statistics, which follow the new
+    data, so that the output of the frozen part changes from step to step. In a step of one image,
+    batch norm uses the statistics of that image.
     """
     multipliers = experiment.optim.multipliers
     alone = experiment.data.batch_size // experiment.train.accumulate == 1
@@ -78,13 +78,13 @@ def notices(experiment: config.Experiment) -> list[str]:
         lines.append(
             f"optim.multipliers freezes the parameters of {len(frozen)} norm(s) ({named}), but "
             "not their batch statistics, which follow the data: "
-            f"{flags} keeps both as they are"
+            f"{flags} freezes both"
         )
     if alone and drifting:
         flags = " ".join(dict.fromkeys(_flag(experiment.model, path) for path in drifting))
         each = "micro-batch" if experiment.train.accumulate > 1 else "step"
         lines.append(
-            f"each {each} holds one image, whose own statistics {len(drifting)} batch norm(s) take:"
+            f"each {each} holds one image, so {len(drifting)} batch norm(s) use its own statistics:"
             f" {flags}, or norm.kind=group, or a larger --config.data.batch_size"
         )
     return lines

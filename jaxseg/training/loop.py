@@ -1,4 +1,4 @@
-"""The training loop: step after step, and what is due after each."""
+"""The training loop: steps, and logging, checkpoints and evaluations between them."""
 
 import os
 import sys
@@ -14,17 +14,17 @@ from jaxseg.training.setup import Setup
 from jaxseg.training.step import Step, make_train_step
 from jaxseg.workdir import log
 
-STOPPED = os.EX_TEMPFAIL  # 75: saved after a signal, to be started again
+STOPPED = os.EX_TEMPFAIL  # 75: stopped and saved after a signal; start again
 
 
 def run(setup: Setup) -> TrainState:
     """Trains to train.steps and returns the state after the last step.
 
-    At every step that is due the order is: metrics checked, checkpoint, evaluation; so a checkpoint
-    never holds NaN, and an evaluated step always has its checkpoint.
+    The order is: check metrics, save a checkpoint, evaluate. So a checkpoint never contains NaN,
+    and an evaluated step always has a checkpoint.
 
     Raises:
-      SystemExit: with STOPPED, after a signal, when all is saved.
+      SystemExit: with STOPPED, after a signal, once everything is saved.
       ValueError: a loss that is not finite.
     """
     experiment, train, state = setup.experiment, setup.experiment.train, setup.state
@@ -44,9 +44,9 @@ def run(setup: Setup) -> TrainState:
         stop = setup.stopping.now(step)
         last = stop or step == train.steps
         if not last:
-            upcoming = next(stream)  # read and sent while the device is at work
+            upcoming = next(stream)  # read and transferred while the device computes
         if step == start + 1:
-            jax.block_until_ready(metrics)  # compilation is over
+            jax.block_until_ready(metrics)  # compilation is finished
             speed.restart()
         else:
             speed.add(experiment.data.batch_size)
@@ -72,12 +72,12 @@ def run(setup: Setup) -> TrainState:
 
 
 def evaluation_due(train: config.Train, step: int) -> bool:
-    """Whether the run is evaluated after this number of updates."""
+    """Whether the run is evaluated after `step` updates."""
     return step == train.steps or bool(train.eval_every and step % train.eval_every == 0)
 
 
 def _compiled(setup: Setup) -> Step:
-    """The training step, which overwrites the state that it is given."""
+    """The compiled training step, which donates the state passed to it."""
     places = setup.places if setup.experiment.train.shard_params else None
     step = make_train_step(setup.experiment, setup.optimizer, setup.rate, places)
     return jax.jit(step, out_shardings=(setup.places, None), donate_argnums=0)
@@ -93,7 +93,7 @@ def _log(setup: Setup, step: int, recent: log.Recent, speed: log.Rate) -> None:
 
 
 def _evaluate(setup: Setup, state: TrainState, step: int) -> None:
-    """An evaluation, which a signal may interrupt: its step is saved."""
+    """Evaluates; a signal may interrupt this, since the step is saved."""
     state = replicate(state.replace(opt_state=None), setup.mesh)
     try:
         with setup.stopping.interrupting():

@@ -1,4 +1,4 @@
-"""Checks that a network can be trained as its experiment says, by tracing one crop."""
+"""Checks by tracing one crop that a network can be trained with its experiment's settings."""
 
 import dataclasses
 import functools
@@ -18,11 +18,11 @@ from jaxseg.types import Outputs, Variables
 
 
 def faults(experiment: config.Experiment, classes: int | None) -> list[str]:
-    """All of the network as it is traced for one crop: its loss, multipliers, output strides.
+    """The faults of a network traced on one crop: its loss, multipliers, output strides.
 
     Args:
-      experiment: what is to be trained.
-      classes: of the data; None: not known.
+      experiment: to be trained.
+      classes: number of classes of the data; None if unknown.
     """
     model = experiment.model
     if class_count.is_open(model):
@@ -36,7 +36,7 @@ def faults(experiment: config.Experiment, classes: int | None) -> list[str]:
     found = outputs["logits"].shape[-1]
     if classes is not None and classes > 1 and found != classes:
         refused.append(
-            f"the model predicts {found} classes, {experiment.data.name} has {classes}: "
+            f"the model predicts {found} classes, but {experiment.data.name} has {classes}: "
             f"set --config.model.num_classes={classes}"
         )
     try:
@@ -55,7 +55,7 @@ def _of_output_strides(experiment: config.Experiment, variables: Variables) -> l
     if isinstance(own, int) and min(crop) < own:
         found.append(
             f"data.crop_size={crop} is below the output stride of {own}: set "
-            f"--config.data.crop_size={8 * own},{8 * own} or more"
+            f"--config.data.crop_size={8 * own},{8 * own} or larger"
         )
     if stride in (0, own):
         return found
@@ -70,7 +70,7 @@ def _of_output_strides(experiment: config.Experiment, variables: Variables) -> l
 
 
 def named_field(model: nn.Module, message: str) -> str:
-    """A network's own message with the flag of the field that it speaks of, where one is found.
+    """Adds the flag of the field that a network's error message is about, if it can be found.
 
     A field may be named by its path within the model ("decoder.low_level") or in two words ("resize
     convention").
@@ -89,13 +89,15 @@ def _of_loss(loss: config.Loss, outputs: Outputs) -> list[str]:
     if loss.coarse and not losses.coarse_names(outputs):
         found.append(
             f"loss.coarse={loss.coarse} needs a model with coarse logits (DeepLab, PSPNet, ...), "
-            "this one has none: set --config.loss.coarse=0"
+            "but this one has none: set --config.loss.coarse=0"
         )
     labels = jax.ShapeDtypeStruct(outputs["logits"].shape[:-1], np.uint8)
-    open_weights = dataclasses.replace(loss, class_weights=())  # their number is another fault
+    open_weights = dataclasses.replace(loss, class_weights=())  # their number is checked elsewhere
     terms = jax.eval_shape(
         functools.partial(losses.segmentation, loss=open_weights), outputs, labels
     )
     if set(terms) == {"loss"}:
-        found.append("the loss has no term: give one a weight, as --config.loss.cross_entropy=1")
+        found.append(
+            "the loss has no term: give one a weight, for example --config.loss.cross_entropy=1"
+        )
     return found

@@ -18,12 +18,12 @@ from jaxseg.settings import bounds
 def schedule(optim: config.Optim, steps: int) -> optax.Schedule:
     """The learning rate as a function of the number of updates already done.
 
-    With base rate b, end rate e and u = updates done since the warm-up, of U in all:
+    With base rate b, end rate e and u of U updates done since the warm-up:
       poly      (b - e) * (1 - u / U) ** power + e   (ParseNet; DeepLab v2, section 4.1)
-      step      b * decay_factor ** (how many of decay_steps <= updates done)
+      step      b * decay_factor ** (number of decay_steps <= updates done)
       constant  b
-    During the warm-up the rate is b * (updates done + 1) / warmup_steps; the clock of poly starts
-    after it, as in the official DeepLab code.
+    During the warm-up the rate is b * (updates done + 1) / warmup_steps; poly starts counting after
+    it, as in the official DeepLab code.
 
     Raises:
       ValueError: an unknown schedule or a value out of range; the field is named.
@@ -51,12 +51,12 @@ def _path(keys: Any) -> str:
 
 
 def kind_of(path: str, leaf: Any, paths: Collection[str]) -> str:
-    """Which of `config.DECAYED` a parameter is.
+    """The kind of a parameter, one of `config.DECAYED`.
 
     Args:
-      path: of the parameter, as "backbone/stage1/unit1/conv1/kernel".
+      path: of the parameter, such as "backbone/stage1/unit1/conv1/kernel".
       leaf: the parameter or its shape.
-      paths: of all parameters: a bias beside a scale is a norm's shift.
+      paths: of all parameters: a bias next to a scale is the shift of a norm.
     """
     module, _, name = path.rpartition("/")
     if name == "kernel":
@@ -73,7 +73,7 @@ def decay_mask(params: Any, decayed: Sequence[str] = ("kernels",)) -> Any:
 
     By default kernels of convolutions and dense layers decay; biases, norms and depthwise kernels
     ([kh, kw, 1, C] with kh * kw > 1) do not, as in the official DeepLab code (slim's regularisers)
-    and Caffe's prototxts (decay_mult 0). torch's SGD decays all that it is given.
+    and Caffe's prototxts (decay_mult 0). torch's SGD decays all of its parameters.
 
     Args:
       params: parameters or their shapes.
@@ -89,11 +89,11 @@ def decay_mask(params: Any, decayed: Sequence[str] = ("kernels",)) -> Any:
 
 
 def multiplier_faults(params: Any, multipliers: Sequence[tuple[str, float]]) -> list[str]:
-    """Patterns that no parameter path holds or that stand twice, and factors without meaning.
+    """Faults of the multipliers: patterns that match nothing or are repeated, invalid factors.
 
     Args:
       params: parameters or their shapes.
-      multipliers: as of `learning_rate_factors`.
+      multipliers: as for `learning_rate_factors`.
     """
     paths = [_path(keys) for keys, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
     top = sorted({path.partition("/")[0] for path in paths})
@@ -107,27 +107,27 @@ def multiplier_faults(params: Any, multipliers: Sequence[tuple[str, float]]) -> 
             continue
         if not matched:
             found.append(
-                f"optim.multipliers: no parameter path holds {pattern!r}; "
-                f"paths are like {paths[0]}, first parts: {', '.join(top)}"
+                f"optim.multipliers: no parameter path matches {pattern!r}; an example of a path "
+                f"is {paths[0]}, and their first parts are {', '.join(top)}"
             )
         if factor < 0:
             found.append(
-                f"optim.multipliers: the factor {factor} of {pattern!r} would climb the loss: it "
-                "must be at least 0"
+                f"optim.multipliers: the factor {factor} of {pattern!r} would increase the loss: "
+                "it must be at least 0"
             )
     for pattern in dict.fromkeys(p for p in patterns if patterns.count(p) > 1):
         factors = [factor for p, factor in multipliers if p == pattern]
         found.append(
-            f"optim.multipliers: {pattern!r} stands {len(factors)} times: give it once, with one "
+            f"optim.multipliers: {pattern!r} is given {len(factors)} times: give it once, with one "
             f"factor (their product is {math.prod(factors):g})"
         )
     if not found and not any(jax.tree.leaves(learning_rate_factors(params, multipliers))):
-        found.append("optim.multipliers: every factor is 0, so that nothing learns: leave one out")
+        found.append("optim.multipliers: every factor is 0, so nothing is learned: leave one out")
     return found
 
 
 def learning_rate_factors(params: Any, multipliers: Sequence[tuple[str, float]]) -> Any:
-    """A tree like `params`: the product of the factors whose pattern is found in the path.
+    """A tree like `params` with the product of the factors whose patterns match the path.
 
     Args:
       params: parameters or their shapes.

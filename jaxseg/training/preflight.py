@@ -1,8 +1,8 @@
-"""Checks before training that an experiment can be trained on this data and these devices.
+"""Checks before training that an experiment can be trained on its data and devices.
 
-Nothing is computed before that is known, and all faults are reported at once, each with the flag
-that fixes it: those of the fields (`checks.experiment`), of the data, of the devices and of the
-network, which is only traced.
+All faults are reported at once, before anything is computed, each with the flag that fixes it:
+those of the fields (`checks.experiment`), of the data, of the devices and of the network, which is
+only traced.
 """
 
 import dataclasses
@@ -23,18 +23,18 @@ from jaxseg.runtime.mesh import check_split, make_mesh
 from jaxseg.training import class_count, network_preflight
 
 _T = TypeVar("_T")
-_LEAST_SEEN = 0.25  # of a crop that must show image where the largest image is taken at its largest
+_LEAST_SEEN = 0.25  # of a crop that must show image, for the largest image at the largest scale
 
 
 @dataclasses.dataclass(frozen=True)
 class Ready:
-    """What a training begins with.
+    """The checked inputs of a training.
 
     Attributes:
-      experiment: with the number of classes of the data where it asks for that.
+      experiment: with the number of classes of the data filled in.
       train: the split to train on.
       test: the split to evaluate on.
-      mesh: of `mesh.make_mesh`.
+      mesh: from `mesh.make_mesh`.
     """
 
     experiment: config.Experiment
@@ -46,15 +46,15 @@ class Ready:
 def ready(
     experiment: config.Experiment, data: tuple[loader.Source, loader.Source] | None = None
 ) -> Ready:
-    """Opens the data and refuses all that does not fit.
+    """Opens the data and reports everything that does not fit.
 
     Args:
-      experiment: what is to be trained.
+      experiment: to be trained.
       data: (training, evaluation) splits, instead of those that experiment.data names.
 
     Raises:
       ValueError: all faults together.
-      FileNotFoundError: the only one is that the data is not prepared.
+      FileNotFoundError: the data is not prepared, and there is no other fault.
     """
     faults, usable = examine(experiment, "train")
     if usable is None:
@@ -69,15 +69,15 @@ def ready(
 
 
 def refuse_all(faults: Sequence[str], usable: config.Experiment, mode: str) -> None:
-    """Refuses what was found already together with what a mode finds in its data and protocol.
+    """Raises known faults together with those that a mode finds in its data and protocol.
 
     Args:
-      faults: what was found.
-      usable: the experiment with a possible value in place of each impossible one.
+      faults: already known.
+      usable: the experiment with each invalid value replaced by a valid one.
       mode: "train", "evaluate" or "predict".
 
     Raises:
-      ValueError, FileNotFoundError: as of `ready`.
+      ValueError, FileNotFoundError: like `ready`.
     """
     gathered = _Gathered(faults)
     if mode == "train":
@@ -92,8 +92,8 @@ def refuse_all(faults: Sequence[str], usable: config.Experiment, mode: str) -> N
         if test is not None and given not in (0, test.labels.num_classes):
             k = test.labels.num_classes
             gathered.faults.append(
-                f"the model predicts {given} classes, {data.name} has {k}: set "
-                f"--config.model.num_classes={k}, or take the weights that belong to the data set"
+                f"the model predicts {given} classes, but {data.name} has {k}: set "
+                f"--config.model.num_classes={k}, or use weights that belong to the data set"
             )
     gathered.refuse()
 
@@ -103,7 +103,7 @@ def _met(
     usable: config.Experiment,
     data: tuple[loader.Source, loader.Source] | None,
 ) -> tuple[loader.Source | None, loader.Source | None, Mesh | None]:
-    """Both splits and the mesh, None for what cannot be had; all faults are gathered."""
+    """Both splits and the mesh, or None for what is unavailable; gathers all faults."""
     given = usable.data
     train, test = data or (
         gathered.of(loader.open_split, given.name, split, given.data_dir)
@@ -117,7 +117,7 @@ def _met(
 def check(
     experiment: config.Experiment, train: loader.Source, test: loader.Source, mesh: Mesh
 ) -> None:
-    """Refuses settings that do not fit the data or the devices; see `ready`.
+    """Raises if settings do not fit the data or the devices; see `ready`.
 
     Raises:
       ValueError: all faults together.
@@ -133,7 +133,7 @@ class _Gathered:
         self._first: ValueError | OSError | None = None
 
     def of(self, call: Callable[..., _T], *arguments: Any) -> _T | None:
-        """What the call returns; None where it refuses, which is noted once."""
+        """The result of a call; None if it raises, in which case the error is recorded once."""
         try:
             return call(*arguments)
         except (ValueError, OSError) as error:
@@ -143,7 +143,7 @@ class _Gathered:
             return None
 
     def refuse(self) -> None:
-        """Raises what was found; the error itself where it is the only one."""
+        """Raises the faults; a single error is raised as it is."""
         if self._first and len(self.faults) == 1:
             raise self._first
         refuse(self.faults)
@@ -155,7 +155,7 @@ def _faults(
     test: loader.Source | None,
     mesh: Mesh | None,
 ) -> list[str]:
-    """What data, devices and network refuse; of what is None nothing is said."""
+    """The faults found with data, devices and network; what is None is not checked."""
     data, faults = experiment.data, process_faults(experiment.eval)
     if train is not None:
         faults += _of_split(experiment, train) + _of_weights(experiment.loss, data.name, train)
@@ -173,14 +173,14 @@ def _faults(
 
 
 def _of_split(experiment: config.Experiment, train: loader.Source) -> list[str]:
-    """Of the split to train on: that it holds images, of a size that crops show, and classes."""
+    """Faults of the training split: no images, images too small for the crops, too few classes."""
     data, faults = experiment.data, []
     if len(train) == 0:
         faults.append(f"{data.name}: the split {data.train_split} holds no image")
     if train.labels.num_classes == 1:
         faults.append(
-            f"{data.name} has one class, {train.labels.names[0]}: the ground must be a class too, "
-            "else every prediction is right. Give it a line in the file of classes "
+            f"{data.name} has one class, {train.labels.names[0]}: the background must be a class "
+            "too, or every prediction is correct. Add a line for it to the class file "
             "(--classes=FILE) and prepare the set with --overwrite"
         )
     most = data.augment.scale_range[1] * _enlarged(data, train.largest)
@@ -205,7 +205,7 @@ def _of_split(experiment: config.Experiment, train: loader.Source) -> list[str]:
 
 
 def _enlarged(data: config.Data, size: tuple[int, int]) -> float:
-    """By how much data.augment.short_side or data.augment.long_side enlarges an image."""
+    """The factor by which data.augment.short_side or data.augment.long_side enlarges an image."""
     if data.augment.long_side:
         return data.augment.long_side / max(*size, 1)
     return max(1.0, data.augment.short_side / max(min(size), 1))
@@ -216,7 +216,7 @@ def _of_weights(loss: config.Loss, name: str, train: loader.Source) -> list[str]
     if given not in (0, k):
         names = ", ".join(train.labels.names[:12]) + (", ..." if k > 12 else "")
         return [
-            f"loss.class_weights has {given} numbers, {name} has {k} classes: set "
+            f"loss.class_weights has {given} numbers, but {name} has {k} classes: set "
             f'--config.loss.class_weights="()" for none, or {k} numbers '
             f"({names}), as "
             f"python -m jaxseg.data.doctor --name={name} prints them"
@@ -225,13 +225,14 @@ def _of_weights(loss: config.Loss, name: str, train: loader.Source) -> list[str]
 
 
 def _of_evaluation(experiment: config.Experiment, test: loader.Source) -> list[str]:
-    """What would else be refused at the first evaluation, after many steps."""
+    """Faults that would otherwise only appear at the first evaluation, after many steps."""
     data, protocol, faults = experiment.data, experiment.eval, []
     if len(test) == 0:
         faults.append(f"{data.name}: the split {data.eval_split} holds no image")
     if protocol.examples > len(test) > 0:
         faults.append(
-            f"eval.examples={protocol.examples}: {data.name} {data.eval_split} holds {len(test)}: "
+            f"eval.examples={protocol.examples}: {data.name} {data.eval_split} has only "
+            f"{len(test)}: "
             "set --config.eval.examples=0 for all"
         )
     return faults

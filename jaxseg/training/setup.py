@@ -1,4 +1,4 @@
-"""Sets up a training before its first step: data, devices, state, the run's files."""
+"""Sets up a training before its first step: data, devices, state, files of the run."""
 
 import contextlib
 import dataclasses
@@ -30,7 +30,7 @@ class Setup:
     """A training that is ready for its next step.
 
     Attributes:
-      experiment: with the number of classes of its data.
+      experiment: with the number of classes filled in.
       workdir: the run folder.
       train: the split to train on.
       test: the split to evaluate on.
@@ -39,12 +39,12 @@ class Setup:
       optimizer: of the experiment.
       rate: the learning rate of each step.
       places: the sharding of each leaf of the state.
-      state: that the run begins with or goes on from.
-      position: the loader's place after that state; None: the beginning.
-      saved: the run's checkpoints.
-      writer: of its log.
-      progress: what its user sees.
-      stopping: whether a signal asks it to stop.
+      state: from which the run starts or continues.
+      position: the loader's position after that state; None: the beginning.
+      saved: the checkpoints of the run.
+      writer: of the log.
+      progress: the progress bar.
+      stopping: whether a signal asks the run to stop.
     """
 
     experiment: config.Experiment
@@ -73,10 +73,10 @@ def set_up(
     data: tuple[loader.Source, loader.Source] | None = None,
     changed_data: bool = False,
 ) -> Iterator[Setup]:
-    """The run's set-up; when left, saves are waited for and files and locks are let go.
+    """A context with the set-up of a run; on exit, it waits for saves and releases files and locks.
 
-    Processes meet first and data is compared before anything is written. For the arguments and
-    errors see `jaxseg.train.fit`.
+    The processes meet and the data is compared before anything is written. For the arguments and
+    errors, see `jaxseg.train.fit`.
     """
     last_good = functools.partial(saved_steps.last_good, workdir / "checkpoints")
     with contextlib.ExitStack() as stack:
@@ -127,7 +127,7 @@ def _first_state(
     saved: checkpoint.Checkpoints,
     workdir: pathlib.Path,
 ) -> tuple[TrainState, Any, Any]:
-    """The newest checkpoint's state with the loader's place, or a new run's; and its shardings."""
+    """The state and loader's position of the newest checkpoint or a new run, and the shardings."""
     experiment, mesh = ready.experiment, ready.mesh
     make = functools.partial(init_state, experiment, optimizer)
     shard = experiment.train.shard_params
@@ -137,7 +137,7 @@ def _first_state(
     if restored is not None:
         state, position = restored
         return jax.device_put(state, places), position, places
-    # What a start from weights is put into is whole on every device, and spread afterwards.
+    # A state that is filled from weights is replicated first, and sharded afterwards.
     init = jax.jit(make, out_shardings=replicated(mesh) if experiment.train.init_from else places)
     folder = workdir if processes.is_main() else None
     state = start.state(experiment, init, abstract, folder, labels=ready.train.labels)
@@ -147,7 +147,7 @@ def _first_state(
 def _writers(
     experiment: config.Experiment, workdir: pathlib.Path, step: int, stack: contextlib.ExitStack
 ) -> tuple[log.Writer, log.Progress]:
-    """The log and the progress bar from a step on; the stack closes them."""
+    """The log and the progress bar, starting at a step; the stack closes them."""
     main = processes.is_main()
     writer = log.Writer(workdir, step, main=main)
     stack.enter_context(contextlib.closing(writer))
@@ -157,7 +157,7 @@ def _writers(
 
 
 def _notices(experiment: config.Experiment, test: loader.Source) -> list[str]:
-    """What the user should know of taps that see padding alone, and of batch statistics."""
+    """Warnings about taps that see only padding, and about batch statistics."""
     protocol = experiment.eval
     whole = framing_of(experiment).of(test.largest)
     seen = protocol.crop_size if protocol.sliding else whole

@@ -1,11 +1,11 @@
-"""What a run starts from: random values, another run, a converted file or a weight file.
+"""Initialises a run: from random values, another run, a converted file or a weight file.
 
     --config.train.init_from=runs/other                a run of the same model, or a converted file
     --config.train.init_from=runs/fcn32s --config.train.init_partial=True      a related model
     --config.train.init_from=resnet50.pth              a weight file, as jaxseg.convert does
 
-Nothing is ever taken in silence: where not the whole model is, lines say what was taken, what
-is reinitialised and why, and what was left; RUN/init.json lists every leaf.
+Nothing is loaded silently: if only a part of the model is, messages say what was loaded, what is
+reinitialised and why, and what was left out; RUN/init.json lists every leaf.
 """
 
 import functools
@@ -38,11 +38,11 @@ def state(
     """The state before step 1: random, or with the variables that train.init_from names.
 
     Args:
-      experiment: its train.init_from and train.init_partial say from what.
-      init: makes the random state.
+      experiment: with train.init_from and train.init_partial.
+      init: creates the random state.
       abstract: the same as jax.ShapeDtypeStruct, with shardings.
-      workdir: gets init.json; None: nothing is written or said.
-      labels: the classes of the run, with which those of another run are compared.
+      workdir: where init.json is written; None: nothing is written or printed.
+      labels: the classes of the run, which are compared with those of another run.
 
     Raises:
       FileNotFoundError: the path does not exist, or holds no checkpoint.
@@ -52,7 +52,9 @@ def state(
     origin = experiment.train.init_from
     if not origin:
         if experiment.train.init_partial:
-            raise ValueError("train.init_partial=True takes a part of what train.init_from names")
+            raise ValueError(
+                "train.init_partial=True loads a part of train.init_from, which must be set"
+            )
         return state
     start = {"params": state.params, "batch_stats": state.batch_stats}
     expected = {"params": abstract.params, "batch_stats": abstract.batch_stats}
@@ -70,7 +72,7 @@ def state(
 
 
 def _whole(variables: Any, source: str) -> Origins:
-    """The report of a start that is taken whole."""
+    """The report of an initialisation with a complete set of variables."""
     sizes = {
         path: int(np.prod(shape)) for path, (shape, _) in checkpoint.leaf_types(variables).items()
     }
@@ -80,9 +82,9 @@ def _whole(variables: Any, source: str) -> Origins:
 def _from_run(
     experiment: config.Experiment, start: Any, expected: Any, labels: LabelSpec | None
 ) -> tuple[dict[str, Any], Origins]:
-    """The variables of a run or of a converted file: the whole model, or what both have.
+    """The variables of a run or of a converted file: the whole model, or what both have in common.
 
-    A head of other classes is never taken: it is refused, or left aside where a part is wanted.
+    A head for other classes is never loaded: it is an error, or is left out if a part is requested.
     """
     origin, partial = experiment.train.init_from, experiment.train.init_partial
     other_classes = ""
@@ -102,17 +104,17 @@ def _from_run(
             expected,
             found,
             where,
-            "its model must be the same: set the model's fields as they are there; of a related "
-            "model, --config.train.init_partial=True takes what both have",
+            "its model must be the same: set the fields of the model to the same values; from a "
+            "related model, --config.train.init_partial=True loads what both have in common",
         )
         if other_classes:
             raise ValueError(
                 f"{where} was trained on other classes: {other_classes}; "
-                "--config.train.init_partial=True takes all but the layers that score classes"
+                "--config.train.init_partial=True loads all except the layers that score classes"
             )
         variables, origins = found, _whole(found, where[:-1])
     report = pathlib.Path(origin) / converted.REPORT
     origins.notes += converted.notes(report)
-    if not report.exists():  # a file of weights has no list of classes
+    if not report.exists():  # a weight file has no list of classes
         origins.notes += lines
     return variables, origins

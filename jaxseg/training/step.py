@@ -1,4 +1,4 @@
-"""The training step: initial state, loss, gradient, update; pure functions for jit and eval_shape.
+"""The initial state and the training step, as pure functions for jit and eval_shape.
 
 optimizer, rate = make_optimizer(experiment)
 state = jax.jit(functools.partial(init_state, experiment, optimizer))()
@@ -36,7 +36,7 @@ def _step_key(seed: int, step: Array) -> Array:
 def init_variables(experiment: config.Experiment, channels: int = 3) -> tuple[Outputs, Variables]:
     """The model's outputs for one crop, and its initial variables; use it under jit or eval_shape.
 
-    Where the outputs are not used, compilation leaves the forward pass out.
+    If the outputs are not used, the compiler removes the forward pass.
     """
     height, width = experiment.data.crop_size
     images = jnp.zeros((1, height, width, channels), jnp.float32)
@@ -49,7 +49,7 @@ def init_variables(experiment: config.Experiment, channels: int = 3) -> tuple[Ou
 def make_optimizer(
     experiment: config.Experiment,
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """`optim.build` for the parameters of the experiment's model, of which only shapes are made."""
+    """`optim.build` for the parameters of the experiment's model, using only their shapes."""
     _, shapes = trace_shapes(experiment.model, experiment.data.crop_size)
     return optim.build(experiment.optim, experiment.train.steps, shapes["params"])
 
@@ -71,9 +71,9 @@ def init_state(
 
 
 def _in_parts(gradient_of: Callable[..., Any], accumulate: int) -> Callable[..., Any]:
-    """The same sums of gradient and terms, micro-batch after micro-batch, so in less memory.
+    """The same sums of gradient and terms, one micro-batch after another, to use less memory.
 
-    Batch statistics go from each to the next; each has a dropout key of its own.
+    Batch statistics are passed from each micro-batch to the next; each has its own dropout key.
     """
 
     def summed(
@@ -105,7 +105,7 @@ def _in_parts(gradient_of: Callable[..., Any], accumulate: int) -> Callable[...,
 
 
 def _of_whole(gradient_of: Callable[..., Any], places: Any) -> Callable[..., Any]:
-    """The same of parameters that lie as `places` says, in which their gradient is left."""
+    """The same for parameters sharded as in `places`; their gradient is sharded in the same way."""
     gathered = jax.tree.map(lambda place: NamedSharding(place.mesh, PartitionSpec()), places)
 
     def of_whole(params: Any, *rest: Any) -> Any:
@@ -124,19 +124,19 @@ def make_train_step(
 ) -> Step:
     """The function (state, batch) -> (state, metrics) of one update; jit it, donating the state.
 
-    The batch holds uint8 "image" [B, H, W, 3] and "label" [B, H, W], and where the loss asks for it
+    The batch holds uint8 "image" [B, H, W, 3] and "label" [B, H, W] and, if the loss needs it,
     float32 "weight" [B, H, W]. The loss is that of the whole batch, divided by all its valid pixels
-    (or images), also with train.accumulate micro-batches: those only bound the memory. Two things
-    see the difference: batch norm, as each micro-batch is normalised by its own statistics and
+    (or images), also with train.accumulate micro-batches, which only limit the memory. There are
+    two exceptions: batch norm, since each micro-batch is normalised by its own statistics and
     updates the running ones; and terms that are not sums over pixels (Dice, Lovasz, the hardest
-    pixels, presence), which are those of each micro-batch, weighted by its pixels.
-    Micro-batch i holds the images i, i + A, ... of A micro-batches, so that every device has an
-    equal part of each.
+    pixels, presence), which are computed per micro-batch and weighted by its pixels. Micro-batch i
+    holds the images i, i + A, ... of A micro-batches, so that every device has an equal share of
+    each.
 
-    Where the state is spread over devices (train.shard_params), `places` are its shardings
-    (`mesh.with_shardings`). The parameters are then gathered for the passes through the network,
-    each device keeps the part of the gradient that is of its parameters, and updates these: the
-    numbers are those of a step on the whole state, but for the order of sums.
+    If the state is sharded (train.shard_params), `places` are its shardings
+    (`mesh.with_shardings`). The parameters are then gathered for the forward and backward pass, and
+    each device keeps the gradient of its own parameters and updates them. The result is that of a
+    step on the whole state, except for the order of sums.
 
     Metrics: the terms of `losses.segmentation`, learning_rate of this update, and gradient_norm
     before clipping.
@@ -160,7 +160,7 @@ def make_train_step(
             batch["weight"] if experiment.loss.boundary else None,
             whole,
         )
-        stats = updated.get("batch_stats", {})  # kept as they are, whatever the compute dtype
+        stats = updated.get("batch_stats", {})  # independent of the compute dtype
         stats = jax.tree.map(lambda new, old: new.astype(old.dtype), stats, batch_stats)
         return terms["loss"], (terms, stats)
 

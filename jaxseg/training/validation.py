@@ -27,7 +27,7 @@ def validate(
     writer: log.Writer,
     progress: log.Progress,
 ) -> None:
-    """One evaluation into the log, the alarm if the predictions have collapsed, and pictures."""
+    """Evaluates and logs the result; raises the alarm on collapsed predictions; draws pictures."""
     data, protocol, names = experiment.data, experiment.eval, source.labels.names
     result = split.evaluate(
         experiment.model,
@@ -63,7 +63,7 @@ def validate(
         truth = result.confusion[top].sum() / result.confusion.sum()
         progress.say(
             f"ALARM at step {step}: {shares[top]:.1%} of all pixels are predicted as {names[top]} "
-            f"({truth:.1%} of them are): the network may have collapsed"
+            f"(in truth {truth:.1%}): the network may have collapsed"
         )
     writer.write("eval", step, values)
     if processes.is_main():
@@ -71,7 +71,7 @@ def validate(
 
 
 def _as_in_training(mean: float | None, pixels: int, images: int, reduction: str) -> float:
-    """The mean cross-entropy of the split, divided by what training divides its own by."""
+    """The cross-entropy of the split with the divisor that training uses."""
     if mean is None:
         return math.nan
     return mean * pixels / images if reduction == "images" else mean
@@ -84,9 +84,9 @@ def _draw(
     source: loader.Source,
     writer: log.Writer,
 ) -> None:
-    """The first images of the split beside truth and prediction, for TensorBoard."""
+    """Draws the first images of the split next to truth and prediction, for TensorBoard."""
     data, protocol, labels = experiment.data, experiment.eval, source.labels
-    # On the host, because the other processes take no part in this.
+    # On the host, because the other processes do not take part in this.
     held = jax.device_get(variables(state, use_ema=protocol.use_ema))
     predict = make_predictor(
         experiment.model,

@@ -1,4 +1,4 @@
-"""Fills a model's variables from a weight file of another framework, as far as the file goes."""
+"""Fills a model's variables from a weight file of another framework, possibly in part."""
 
 import pathlib
 from collections.abc import Callable
@@ -20,7 +20,7 @@ RGB = 3
 
 
 def adaptable(experiment: config.Experiment, start: Any, channels: int = RGB) -> adapt.Model:
-    """The experiment's model with its start, and a trace at other numbers of classes, channels."""
+    """The model with its start, and a way to trace it with other numbers of classes or channels."""
 
     def trace(classes: int, channels: int) -> dict[str, Any]:
         model = experiment.model.clone(num_classes=classes) if classes else experiment.model
@@ -30,7 +30,7 @@ def adaptable(experiment: config.Experiment, start: Any, channels: int = RGB) ->
 
 
 def random_start(experiment: config.Experiment, channels: int = RGB) -> dict[str, Any]:
-    """{"params", "batch_stats"} as a run of the experiment starts with, as NumPy arrays."""
+    """The random initial {"params", "batch_stats"} of a run, as NumPy arrays."""
 
     def make() -> dict[str, Any]:
         _, variables = init_variables(experiment, channels)
@@ -45,17 +45,17 @@ def from_file(
     start: Callable[[], Any],
     wishes: Wishes,
 ) -> tuple[dict[str, Any], Origins]:
-    """The experiment's variables, from a weight file as far as it goes.
+    """The experiment's variables, from a weight file as far as possible.
 
     Args:
-      experiment: its model, and the pixels that it is given.
-      path: of a weight file of a known kind.
-      start: makes {"params", "batch_stats"} of the model, as arrays, once the file has been read;
-        for what it does not hold.
-      wishes: what is asked for beside the file.
+      experiment: the model, and the normalisation of its pixels.
+      path: a weight file of a supported format.
+      start: creates initial {"params", "batch_stats"} of the model, as arrays, after the file has
+        been read, for what the file lacks.
+      wishes: the options, such as parts to leave out.
 
     Returns:
-      The variables as NumPy arrays, and where each leaf comes from.
+      The variables as NumPy arrays, and the origin of each leaf.
 
     Raises:
       FileNotFoundError: the file does not exist.
@@ -75,8 +75,8 @@ def from_file(
 def labels_of_head(experiment: config.Experiment, origins: Origins) -> LabelSpec | None:
     """The classes of a model that was filled from a file: those of the experiment's data.
 
-    None where what scores classes is reinitialised, or the data's classes are unknown or of
-    another number.
+    None if the layers that score classes are reinitialised, or the classes of the data are unknown
+    or differ in number.
     """
     model = adaptable(experiment, None)
     scoring = model.counts().by_class

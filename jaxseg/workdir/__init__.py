@@ -1,1 +1,1 @@
-"""Everything that reads or writes a run folder."""
+"""Reads and writes run folders."""

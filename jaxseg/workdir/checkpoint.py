@@ -1,11 +1,11 @@
 """Checkpoints: the train state and the loader's position in one step folder, written by Orbax.
 
-A step appears under its number only when it is complete, so a killed run leaves its older steps as
-they were. Each leaf has a checksum that reading it verifies (`jaxseg.workdir.checksums`). A step
-that is proved to be damaged is set aside under another name, with a warning, and the one before it
-is used; nothing is ever deleted for being damaged. Where a step cannot be read for now, because of
-a permission or a disk that does not answer, the command ends with a line that says so. What can be
-read but does not fit the config is refused, with the list of differences. Nothing is ever cast.
+A step appears under its number only when it is complete, so a killed run leaves its older steps
+intact. Each leaf has a checksum that is verified on reading (`jaxseg.workdir.checksums`). A step
+that is proved to be damaged is set aside under another name, with a warning, and the previous one
+is used; damaged steps are never deleted. If a step cannot be read at the moment, because of a
+permission or a disk that does not respond, the command ends with a line that says so. If it can be
+read but does not fit the config, the error lists the differences. Nothing is ever cast.
 """
 
 import contextlib
@@ -26,14 +26,14 @@ from jaxseg.workdir import checkpoint_reading, checksums, orbax_noise, saved_ste
 from jaxseg.workdir.checkpoint_faults import check_files, system_reason
 from jaxseg.workdir.checkpoint_reading import Damaged
 
-_SHOWN = 20  # differences listed in one refusal
+_SHOWN = 20  # differences listed in an error
 _log = logging.getLogger(__name__)
 
 
 def leaf_types(tree: Any) -> dict[str, tuple[tuple[int, ...], str]]:
     """Path -> (shape, dtype) of each array of a tree: "params/conv1/kernel" -> ((3, 3), "float32").
 
-    Takes arrays, shapes, or the metadata of a checkpoint; the paths are the same for all three.
+    Accepts arrays, shapes, or the metadata of a checkpoint; the paths are the same for all three.
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {
@@ -71,8 +71,8 @@ class Checkpoints:
     """The checkpoints of one run; a context manager that waits for the last save.
 
     Args:
-      folder: one folder per step is made in it.
-      keep: how many of the newest steps are kept.
+      folder: contains one folder per step.
+      keep: number of newest steps to keep.
     """
 
     def __init__(self, folder: pathlib.Path, keep: int) -> None:
@@ -104,18 +104,18 @@ class Checkpoints:
     def save(
         self, step: int, state: TrainState, iterator: Mapping[str, Any], *, wait: bool = False
     ) -> None:
-        """Saves a step in the background; a step that is there already is left as it is.
+        """Saves a step in the background; an existing step is left unchanged.
 
         The arrays are copied before this returns, so they may be donated to the next step.
 
         Args:
-          step: updates done.
-          state: of any sharding.
-          iterator: the loader's place, a JSON object that is the same in all processes.
+          step: number of updates.
+          state: with any sharding.
+          iterator: the loader's position, a JSON object that is the same in all processes.
           wait: return only when everything is on disk.
 
         Raises:
-          OSError: this step, or one whose save went on since the last call, cannot be written; the
+          OSError: this step, or one still being saved from an earlier call, cannot be written; the
             newest good one is named.
         """
         if step != self.latest:
@@ -126,7 +126,7 @@ class Checkpoints:
                     checksums=ocp.args.JsonSave(checksums.record(state, iterator)),
                 )
                 saved = self._manager.save(step, args=args, force=True)
-            if not saved:  # Orbax says so by a False, when a newer step lies in the folder
+            if not saved:  # Orbax returns False if the folder has a newer step
                 raise OSError(f"{self.folder}: step {step} was not saved; newest is {self.latest}")
         if wait:
             self.wait()
@@ -138,19 +138,19 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _saying_what_is_left(self) -> Iterator[None]:
-        """Turns whatever a failed save raises into one line: the reason, and what is good."""
+        """Turns any error of a failed save into one line: the reason, and the last good step."""
         try:
             yield
         except Exception as error:  # Orbax and tensorstore each raise their own
-            # Not Orbax's list of steps: that holds the one that failed too.
+            # Not Orbax's list of steps, which includes the one that failed.
             left = saved_steps.last_good(self.folder)
             raise OSError(
                 f"a checkpoint cannot be saved in {self.folder}: {system_reason(error)}; {left}. "
-                "Fix that (make room, for example), and the same command resumes from there"
+                "Fix that (make room, for example); the same command then resumes from there"
             ) from error
 
     def restore(self, abstract: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
-        """The newest step that is not damaged, or None when there is none at all.
+        """The newest undamaged step, or None if there are no steps.
 
         Steps newer than it are damaged (truncated, half copied, bits flipped): they are named in a
         warning and renamed to STEP.damaged, since Orbax would save nothing older than them.
@@ -159,12 +159,12 @@ class Checkpoints:
           abstract: a TrainState of jax.ShapeDtypeStruct with the shardings that are wanted.
 
         Returns:
-          The state and the loader's place.
+          The state and the loader's position.
 
         Raises:
           ValueError: a step that can be read does not fit `abstract`; or all are damaged.
-          OSError: a step cannot be read for now: of it nothing is known, so the run does not go on
-            from an older one.
+          OSError: a step cannot be read at the moment: nothing is known about it, so the run does
+            not continue from an older one.
         """
         damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
@@ -194,7 +194,7 @@ class Checkpoints:
             if record is not None:
                 checksums.check_types(found, record)
                 if record["iterator"] != checksums.of_json(iterator):
-                    raise ValueError("the loader's place is not what was saved")
+                    raise ValueError("the loader's position is not what was saved")
             return iterator, (found, record)
 
         iterator, (found, record) = checkpoint_reading.agreed(folder, metadata)
@@ -227,20 +227,20 @@ class Checkpoints:
 def restore_variables(
     folder: pathlib.Path | str, *, step: int | None = None
 ) -> tuple[dict[str, Any], int]:
-    """What evaluation needs of a checkpoint, as NumPy arrays on the host.
+    """The part of a checkpoint that evaluation needs, as NumPy arrays on the host.
 
     Args:
       folder: the `checkpoints` folder of a run, or the run folder.
-      step: which one; without it, the newest that is not damaged.
+      step: the step to read; None: the newest undamaged one.
 
     Returns:
-      {"params", "batch_stats"} and, where an average was kept, "ema": again
-      {"params", "batch_stats"}; and the step. The optimiser's state is not read.
+      {"params", "batch_stats"} and, if an average is stored, "ema" with the same keys; and the
+      step. The optimiser's state is not read.
 
     Raises:
       FileNotFoundError: no checkpoint, or not this step.
       ValueError: all are damaged.
-      OSError: one cannot be read for now.
+      OSError: one cannot be read at the moment.
     """
     given, folder = folder, pathlib.Path(folder).absolute()
     if (folder / "checkpoints").is_dir():

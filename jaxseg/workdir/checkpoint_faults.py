@@ -1,7 +1,7 @@
-"""Tells why a checkpoint cannot be read: it is damaged, or the disk does not answer.
+"""Finds out why a checkpoint cannot be read: it is damaged, or the disk does not respond.
 
-Only what is proved to be damaged is passed over. A permission, an input/output error, a stale
-handle or too little memory say nothing about what is on the disk.
+Only checkpoints that are proved to be damaged are skipped. A permission, an input/output error, a
+stale handle or too little memory say nothing about what is on the disk.
 """
 
 import errno
@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 
 _BLOCK = 1 << 20  # bytes read at once
-_GONE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}  # of a folder of which a part is missing
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}  # raised if a part of a folder is missing
 
 
 def reason(error: BaseException) -> str:
@@ -22,13 +22,13 @@ def reason(error: BaseException) -> str:
 
 
 def system_reason(error: BaseException) -> str:
-    """What the operating system said, where tensorstore passes on its number; else `reason`."""
+    """The operating system's error, if tensorstore passes on its number; else `reason`."""
     number = _number(error)
     return os.strerror(number).lower() if number else reason(error)
 
 
 def _number(error: BaseException) -> int | None:
-    """The operating system's number of an error, as Python or as tensorstore tells it."""
+    """The operating system's number of an error, from Python or from tensorstore."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
     told = re.search(r"os_error_code='(\d+)'", str(error))
@@ -42,11 +42,11 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def unreadable_for_now(error: BaseException, folder: pathlib.Path) -> str:
-    """Why nothing is proved against a checkpoint that could not be read; "": it is damaged.
+    """Why a checkpoint cannot be read at the moment; "" if it is damaged.
 
     Args:
-      error: that reading it raised.
-      folder: of the checkpoint; all its files are read to see whether they can be.
+      error: raised on reading it.
+      folder: of the checkpoint; all its files are read as a test.
     """
     for one in _chain(error):
         number = _number(one)
@@ -63,7 +63,7 @@ def unreadable_for_now(error: BaseException, folder: pathlib.Path) -> str:
 
 
 def _read_all(folder: pathlib.Path) -> None:
-    """Reads every file of a folder; raises OSError where one cannot be."""
+    """Reads every file of a folder; raises OSError if one cannot be read."""
 
     def refuse(error: OSError) -> None:
         raise error
@@ -78,7 +78,7 @@ def _read_all(folder: pathlib.Path) -> None:
 
 
 def _endless(path: str) -> bool:
-    """Whether a file is a pipe or a device, or a link to one: it would be read for ever."""
+    """Whether a file is a pipe or a device, or a link to one, so that reading would never end."""
     try:
         mode = os.stat(path).st_mode
     except OSError:  # a link to nowhere
@@ -87,7 +87,7 @@ def _endless(path: str) -> bool:
 
 
 def check_files(folder: pathlib.Path) -> None:
-    """Raises ValueError where a folder holds a pipe or a device, which would be read for ever."""
+    """Raises ValueError if a folder holds a pipe or a device, so that reading would never end."""
     for place, _, files in os.walk(folder):
         for name in files:
             if _endless(os.path.join(place, name)):
@@ -95,17 +95,17 @@ def check_files(folder: pathlib.Path) -> None:
 
 
 def check_heads(folder: pathlib.Path) -> None:
-    """Refuses pipes and devices among the files that Orbax reads before any step is asked for.
+    """Refuses pipes and devices among the files that Orbax reads before any step is requested.
 
     Args:
-      folder: of the steps; it may be missing.
+      folder: of the steps; need not exist.
 
     Raises:
-      ValueError: names the first, and what to do.
+      ValueError: names the first one, and what to do.
     """
     for path in sorted([*folder.glob("*"), *folder.glob("*/*")]):
         if _endless(str(path)):
             raise ValueError(
-                f"{path} is a pipe or a device, which would be read for ever: delete it, or move "
+                f"{path} is a pipe or a device, so reading it would never end: delete it, or move "
                 f"{path.parent} away"
             )

@@ -1,4 +1,4 @@
-"""Reads one step of a run's checkpoints, and tells if it is whole, damaged or unreadable."""
+"""Reads one step of a run's checkpoints, and tells if it is good, damaged or unreadable."""
 
 import enum
 import gc
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Outcome(enum.IntEnum):
-    """How a step was read; of several processes, the highest counts."""
+    """The outcome of reading a step; of several processes, the highest counts."""
 
     GOOD = 0
     DAMAGED = 1
@@ -35,10 +35,10 @@ def agreed(folder: pathlib.Path, read: Callable[[], _Read]) -> _Read:
     """What `read` returns, if it succeeds in every process.
 
     Raises:
-      Damaged: the checkpoint is damaged, as one process at least has found.
-      OSError: one process at least cannot read it for now.
+      Damaged: at least one process has found the checkpoint to be damaged.
+      OSError: at least one process cannot read it at the moment.
     """
-    outcome, why, result = _Outcome.GOOD, "another process finds it so", None
+    outcome, why, result = _Outcome.GOOD, "reported by another process", None
     try:
         result = read()
     except Exception as error:  # Orbax, tensorstore and JSON each raise their own
@@ -46,16 +46,16 @@ def agreed(folder: pathlib.Path, read: Callable[[], _Read]) -> _Read:
         outcome = _Outcome.FOR_NOW if for_now else _Outcome.DAMAGED
         why = for_now or reason(error)
     if outcome != _Outcome.GOOD:
-        gc.collect()  # while `orbax_noise.dropped`: Orbax's coroutines tell of their end when freed
+        gc.collect()  # inside `orbax_noise.dropped`, since Orbax's coroutines complain when freed
     worst = outcome
     if jax.process_count() > 1:
         every = multihost_utils.process_allgather(np.array([int(outcome)], np.int32))
         worst = _Outcome(int(np.max(every)))
     if worst == _Outcome.FOR_NOW:
         raise OSError(
-            f"the checkpoint {folder} cannot be read for now ({why}). Nothing is deleted, and an "
-            "older one is not used in its place: fix that and run the same command again, or "
-            "move that folder away"
+            f"the checkpoint {folder} cannot be read at the moment ({why}). Nothing is deleted, "
+            "and no older one is used instead: fix that and run the same command again, or move "
+            "that folder away"
         )
     if worst == _Outcome.DAMAGED:
         raise Damaged(why)
@@ -66,7 +66,7 @@ def manager(folder: pathlib.Path, keep: int | None, read_only: bool = False) -> 
     """Orbax's manager of a folder of checkpoints; a reader changes nothing in it.
 
     Raises:
-      ValueError: a pipe or a device lies where Orbax would read it at once.
+      ValueError: there is a pipe or a device that Orbax would read at once.
     """
     check_heads(folder)
     options = ocp.CheckpointManagerOptions(
@@ -76,7 +76,7 @@ def manager(folder: pathlib.Path, keep: int | None, read_only: bool = False) -> 
         cleanup_tmp_directories=not read_only,
         enable_async_checkpointing=not read_only,
     )
-    # The handlers are named, since without them a new manager cannot read the metadata of a step.
+    # Without named handlers, a new manager cannot read the metadata of a step.
     handlers = {
         "state": ocp.StandardCheckpointHandler(),
         "iterator": ocp.JsonCheckpointHandler(),
@@ -95,7 +95,7 @@ def metadata(manager: Any, step: int) -> dict[str, Any]:
 
 
 def read_json(manager: Any, step: int, item: str) -> dict[str, Any]:
-    """The JSON object that a step holds under this name."""
+    """The JSON object that a step stores under this name."""
     args = ocp.args.Composite(**{item: ocp.args.JsonRestore()})
     found = manager.restore(step, args=args)[item]
     if not isinstance(found, dict):
@@ -104,7 +104,7 @@ def read_json(manager: Any, step: int, item: str) -> dict[str, Any]:
 
 
 def read_checksums(manager: Any, step: int, folder: pathlib.Path) -> dict[str, Any] | None:
-    """The record of `checksums.record`; None, with a word, for one of a version without them."""
+    """The record of `checksums.record`; None, with a warning, if it was saved without one."""
     if not (folder / "checksums").exists():
         _log.warning("%s was saved by a version without checksums: it is not verified", folder)
         return None
@@ -114,18 +114,20 @@ def read_checksums(manager: Any, step: int, folder: pathlib.Path) -> dict[str, A
 
 
 def verify(folder: pathlib.Path, tree: Any, found: Any, record: Mapping[str, Any] | None) -> None:
-    """Raises ValueError where a leaf of the tree is not what was saved.
+    """Raises ValueError if a leaf of the tree is not what was saved.
 
     Args:
       folder: of the step.
-      tree: what was read, of any sharding.
+      tree: what was read, with any sharding.
       found: its metadata.
-      record: the checksums, or None where there are none.
+      record: the checksums, or None if there are none.
     """
     if record is None:
         return
     wrong = checksums.differing(tree, record)
-    if not wrong and checksums.uncovered(tree, record):  # saved in larger blocks: read whole
+    if not wrong and checksums.uncovered(
+        tree, record
+    ):  # it was saved in larger blocks: read it as a whole
         wrong = checksums.differing(as_numpy(folder, found), record)
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
@@ -133,7 +135,7 @@ def verify(folder: pathlib.Path, tree: Any, found: Any, record: Mapping[str, Any
 
 
 def as_numpy(folder: pathlib.Path, wanted: Any) -> Any:
-    """The leaves of a step's state that are in `wanted`, a part of its metadata."""
+    """The leaves of a step's state that are in `wanted` (a part of its metadata), in NumPy."""
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), wanted)
     as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
     args = ocp.args.PyTreeRestore(item=shapes, restore_args=as_numpy, partial_restore=True)

@@ -1,9 +1,11 @@
-"""A checksum for each leaf of a saved tree: what is restored must be what was saved.
+"""Checksums for the leaves of a saved tree, to verify what is restored.
 
-The checksum is CRC-32 (zlib), which notices every change of up to 32 bits in a row. It is of the
-array's bytes in memory, so that it holds whatever lies between: compression, files, the disk. An
-array that is spread over devices has one for each block, so that no process reads what it does not
-hold; blocks that no device holds whole after a start on other devices are `uncovered`.
+The checksum is CRC-32 (zlib), which detects every change of up to 32 consecutive bits.
+
+It is computed from the array's bytes in memory, so that it covers everything in between:
+compression, files, the disk. A sharded array has one checksum per block, so that no process reads
+blocks that it does not hold. Blocks that no device holds as a whole after a start on other devices
+are `uncovered`.
 """
 
 import concurrent.futures
@@ -18,8 +20,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 Index = tuple[tuple[int, int], ...]  # (start, stop) of each axis
-_THREADS = 8  # zlib works outside of Python's lock
-_OWN = "checksum"  # key under which a record has its own
+_THREADS = 8  # zlib releases Python's global lock
+_OWN = "checksum"  # the key of a record's own checksum
 
 
 def of_bytes(array: Any) -> int:
@@ -28,13 +30,13 @@ def of_bytes(array: Any) -> int:
 
 
 def of_json(value: Any) -> int:
-    """CRC-32 of a JSON value, whatever the order of its keys."""
+    """CRC-32 of a JSON value, independent of the order of its keys."""
     plain = json.loads(json.dumps(value))
     return zlib.crc32(json.dumps(plain, sort_keys=True).encode())
 
 
 def paths(tree: Any) -> dict[str, Any]:
-    """Leaf by path, "params/conv1/kernel"."""
+    """The leaves by path, such as "params/conv1/kernel"."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
@@ -48,7 +50,7 @@ def _whole(shape: tuple[int, ...]) -> Index:
 
 
 def _owned(leaf: Any) -> Iterator[tuple[Index, Any]]:
-    """The blocks of a leaf that this process answers for: each block has one such process."""
+    """The blocks of a leaf for which this process is responsible; each has one such process."""
     if not isinstance(leaf, jax.Array):
         yield _whole(np.shape(leaf)), leaf
     elif leaf.is_fully_replicated:
@@ -68,10 +70,10 @@ def _parallel(arrays: list[Any]) -> list[int]:
 def record(state: Any, iterator: Mapping[str, Any]) -> dict[str, Any]:
     """Shape, dtype and checksums of every leaf of `state`, and that of `iterator`, as JSON values.
 
-    All processes call it, where there are several; each gets the whole.
+    All processes must call it; each gets the complete record.
 
     Args:
-      state: arrays, of any sharding.
+      state: arrays with any sharding.
       iterator: JSON values.
     """
     leaves = paths(state)
@@ -102,7 +104,7 @@ def _gathered(blocks: list[Any]) -> list[Any]:
 
 
 def check_record(values: Any) -> None:
-    """Raises ValueError unless `values` is what `record` has made."""
+    """Raises ValueError unless `values` is a valid record made by `record`."""
     if not isinstance(values, dict) or not isinstance(values.get("leaves"), dict):
         raise ValueError("its checksums are not a record of checksums")
     rest = {key: value for key, value in values.items() if key != _OWN}
@@ -111,11 +113,11 @@ def check_record(values: Any) -> None:
 
 
 def check_types(metadata: Any, values: Mapping[str, Any]) -> None:
-    """Raises ValueError where shapes and dtypes are not the recorded ones.
+    """Raises ValueError if shapes and dtypes are not the recorded ones.
 
     Args:
-      metadata: tree of shapes and dtypes, as the checkpoint's metadata has them.
-      values: a good `record`.
+      metadata: tree of shapes and dtypes, from the checkpoint's metadata.
+      values: a valid `record`.
     """
     saved = {path: (tuple(v["shape"]), v["dtype"]) for path, v in values["leaves"].items()}
     there = {
@@ -128,7 +130,7 @@ def check_types(metadata: Any, values: Mapping[str, Any]) -> None:
 
 
 def _part(held: Mapping[Index, Any], index: Index) -> Any | None:
-    """The block, from a held block that contains it; None: there is none."""
+    """The block, cut from a held block that contains it; None if there is none."""
     if index in held:
         return held[index]
     for outer, data in held.items():
@@ -154,7 +156,7 @@ def _recorded(values: Mapping[str, Any], path: str) -> dict[Index, int]:
 
 
 def uncovered(tree: Any, values: Mapping[str, Any]) -> list[str]:
-    """The leaves with a block that no device of any process holds whole; the same everywhere."""
+    """The leaves with a block that no device holds as a whole; the same in all processes."""
     found = []
     for path, leaf in paths(tree).items():
         if not isinstance(leaf, jax.Array):
@@ -168,11 +170,11 @@ def uncovered(tree: Any, values: Mapping[str, Any]) -> list[str]:
 
 
 def differing(tree: Any, values: Mapping[str, Any]) -> list[str]:
-    """The leaves of which a block that this process holds has another checksum than was saved.
+    """The leaves with a block on this process whose checksum differs from the saved one.
 
     Args:
-      tree: a restored state or a part of it, of any sharding.
-      values: a good `record` that holds these leaves.
+      tree: a restored state or a part of it, with any sharding.
+      values: a valid `record` that includes these leaves.
     """
     parts: list[tuple[str, int, Any]] = []
     for path, leaf in paths(tree).items():

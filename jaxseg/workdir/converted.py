@@ -1,7 +1,7 @@
 """The folder of a converted weight file: a checkpoint at step 0 that a run starts from.
 
 checkpoints/0, config.json, converted.json (the origin of each leaf, the file's sha256), and
-labels.json where the classes of its head are known
+labels.json if the classes of its head are known.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ def checksum(paths: list[pathlib.Path], advance: Callable[[int], Any]) -> str:
 
     Args:
       paths: of the files.
-      advance: is told how many more bytes were read.
+      advance: called with the number of bytes read since the last call.
     """
     digest = hashlib.sha256()
     for path in paths:
@@ -41,11 +41,7 @@ def checksum(paths: list[pathlib.Path], advance: Callable[[int], Any]) -> str:
 
 
 def check_new(folder: pathlib.Path) -> None:
-    """Refuses a folder that is there already, or has no place to be made in.
-
-    Raises:
-      ValueError: with the reason.
-    """
+    """Raises ValueError, with the reason, if the folder exists or cannot be created."""
     if folder.exists():
         raise ValueError(f"{folder} exists already: delete it or choose another --output")
     try:
@@ -65,21 +61,23 @@ def save(
     report: dict[str, Any],
     labels: LabelSpec | None = None,
 ) -> None:
-    """Writes a checkpoint that train.init_from takes: all of it is there, or nothing.
+    """Writes a checkpoint for train.init_from, completely or not at all.
 
-    It is made under another name beside the folder and renamed when complete; what a killed process
-    left of that is removed by the next one. config.json lets it be evaluated like a run.
+    It is created under another name next to the folder and renamed when complete; leftovers of a
+    killed process are removed by the next one.
+
+    config.json allows it to be evaluated like a run.
 
     Args:
-      folder: is made; must not exist.
+      folder: to be created; must not exist.
       experiment: for config.json.
       variables: {"params", "batch_stats"}.
       report: JSON values, for converted.json.
-      labels: the classes, where the head's are known.
+      labels: the classes, if those of the head are known.
 
     Raises:
-      ValueError: the folder exists, cannot be made, another process is making it, or the disk has
-        too little room.
+      ValueError: the folder exists, cannot be created or is being written by another process, or
+        the disk has too little space.
     """
     check_new(folder)
     _check_room(folder, variables)
@@ -98,18 +96,19 @@ def save(
 
 
 def _check_room(folder: pathlib.Path, variables: dict[str, Any]) -> None:
-    """Weights hardly compress; on a full disk tensorstore prints pages beside our own line."""
+    """Checks the free space in advance, since tensorstore prints pages of errors on a full disk."""
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(variables))
     free = shutil.disk_usage(folder.absolute().parent).free
     if free < needed:
         raise ValueError(
-            f"{folder} needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free there: make room, "
+            f"{folder} needs {needed / 1e6:.1f} MB, but only {free / 1e6:.1f} MB are free there: "
+            "make room, "
             "or choose another --output"
         )
 
 
 def _empty(scratch: pathlib.Path) -> None:
-    """Removes what a killed process left, so that none of it gets into the next checkpoint."""
+    """Removes what a killed process left, so that it does not get into the next checkpoint."""
     for path in scratch.iterdir():
         if path.name == ".lock":
             continue
@@ -134,7 +133,7 @@ def _write(
 
 
 def notes(report: pathlib.Path) -> list[str]:
-    """What a converted file says of its origin, or that this cannot be read; [] for a run."""
+    """The origin of a converted file, or a note that it cannot be read; [] for a run."""
     try:
         summary: Any = files.read_object(report).get("summary")
     except FileNotFoundError:

@@ -1,10 +1,10 @@
-"""What a run folder keeps of its data; `same_data` compares it with the data at hand.
+"""What a run folder stores about its data; `same_data` compares it with the current data.
 
 labels.json   the classes: names, colours, raw ids (`LabelSpec.to_json`)
 data.json     the set that was trained on (`jaxseg.data.fingerprint`) and its training split
 
-So a run predicts when its data is gone. Folders of earlier versions keep neither file and are
-opened all the same, with a line that says what could not be compared.
+So a run can predict without its data. Folders of earlier versions have neither file and can still
+be opened; a message says what could not be compared.
 """
 
 import dataclasses
@@ -28,13 +28,13 @@ LABELS, DATA = "labels.json", "data.json"
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """What a run folder keeps; None: not kept, or it cannot be read.
+    """The data identity stored in a run folder; None for what is missing or unreadable.
 
     Attributes:
       labels: its classes.
-      data: the set that was trained on.
-      train_split: the split of it.
-      notes: why something is not there, for the user.
+      data: the training set.
+      train_split: the training split.
+      notes: why something is missing, for the user.
     """
 
     labels: LabelSpec | None
@@ -44,7 +44,7 @@ class Known:
 
 
 def read(workdir: pathlib.Path) -> Known:
-    """What a run folder keeps of its data; what is damaged counts as not kept, and is noted."""
+    """Reads what a run folder stores about its data; damaged files count as missing (noted)."""
     labels, data, split = None, None, ""
     notes = []
     try:
@@ -63,23 +63,23 @@ def read(workdir: pathlib.Path) -> Known:
     if labels is None and data is not None:
         labels = data.labels
     if labels is None and not notes:
-        notes.append(f"{workdir} keeps no list of its classes (an earlier version made it)")
+        notes.append(f"{workdir} has no list of its classes (it was made by an earlier version)")
     return Known(labels, data, split, tuple(notes))
 
 
 def is_begun(workdir: pathlib.Path) -> bool:
-    """Whether a run folder holds a checkpoint; it may be damaged."""
+    """Whether a run folder has a checkpoint, which may be damaged."""
     return bool(saved_steps.saved_steps(workdir / "checkpoints"))
 
 
 def keep(workdir: pathlib.Path, source: Any, data: config.Data) -> None:
-    """Keeps the classes, and the set where it is a prepared one.
+    """Stores the classes and, if it is a prepared set, the identity of the data.
 
-    Where the run goes on, what it keeps of the same data stays.
+    When a run is resumed, what is stored about the same data is kept.
 
     Args:
       workdir: the run folder.
-      source: what is trained on.
+      source: the training data.
       data: its set and split.
     """
     begun = is_begun(workdir)
@@ -95,10 +95,9 @@ def keep(workdir: pathlib.Path, source: Any, data: config.Data) -> None:
 
 
 def training_difference(known: Known, source: loader.Source, data: config.Data) -> str | None:
-    """The first difference of the data of a run's training from a set at hand.
+    """The first difference between the data of a run's training and the current set.
 
-    Returns:
-      "" where there is none; None where the run keeps nothing to compare.
+    Returns: "" if there is none; None if the run stores nothing to compare.
     """
     if known.data is None:
         return None
@@ -113,12 +112,12 @@ def training_difference(known: Known, source: loader.Source, data: config.Data) 
 
 
 def write_labels(workdir: pathlib.Path, labels: LabelSpec) -> None:
-    """Keeps the classes alone."""
+    """Stores only the classes."""
     write_json(workdir / LABELS, json.loads(labels.to_json()))
 
 
 def say(lines: list[str]) -> None:
-    """Lines for the user, beside the output."""
+    """Prints lines for the user on standard error."""
     for line in lines:
         print(f"jaxseg: {line}", file=sys.stderr)
 
@@ -126,16 +125,17 @@ def say(lines: list[str]) -> None:
 def labels_of(
     experiment: config.Experiment, workdir: pathlib.Path | None, *, changed_data: bool = False
 ) -> LabelSpec:
-    """Names and colours: of the run folder, else of the prepared set, else of the set's builder.
+    """The classes: from the run folder, else the prepared set, else the builder of the set.
 
     Args:
       experiment: names the data.
       workdir: the run folder, or None.
-      changed_data: where the run's own set has other classes now, those of the run are taken.
+      changed_data: use the classes of the run even if its own set has other classes now.
 
     Raises:
-      FileNotFoundError: none of the three is there; the message has the command that prepares.
-      ValueError: there is no such data set; or the run's own has other classes now.
+      FileNotFoundError: none of the three is available; the message has the command that prepares
+        the set.
+      ValueError: there is no such data set; or the run's own set has other classes now.
     """
     data = experiment.data
     known = read(workdir) if workdir is not None else None
@@ -161,10 +161,10 @@ def labels_of(
 
 
 def labels_of_data(data: config.Data) -> LabelSpec:
-    """The classes of the prepared set, else those that its name alone decides.
+    """The classes of the prepared set or, without it, those determined by its name.
 
     Raises:
-      FileNotFoundError: neither is there; the message has the command that prepares.
+      FileNotFoundError: neither is available; the message has the command that prepares the set.
       ValueError: there is no such data set, or it is damaged.
     """
     folder = sources.prepared_folder(data.name, data.data_dir)

@@ -1,4 +1,4 @@
-"""Records how a run's numbers came about: config.json and environment.json."""
+"""Records the provenance of a run: config.json and environment.json."""
 
 import datetime
 import importlib.metadata
@@ -31,14 +31,14 @@ def describe_run(
     step: int,
     data: Sequence[str] = (),
 ) -> None:
-    """Writes config.json, environment.json and experiment.py; what a restart changes is noted.
+    """Writes config.json, environment.json and experiment.py, and prints what a restart changes.
 
     Args:
       experiment: of this start.
       workdir: the run folder.
-      source: the experiment's file, or None.
-      step: that training goes on from; 0 at the first start.
-      data: what is to be known of the data of this start; see `identity.hold_training`.
+      source: the experiment file, or None.
+      step: from which training continues; 0 at the first start.
+      data: notes on the data of this start; see `same_data.hold_training`.
     """
     values = json_ready(config.to_dict(experiment))
     path = workdir / "config.json"
@@ -64,7 +64,7 @@ def describe_run(
 
 
 def _before(path: pathlib.Path) -> dict[str, Any]:
-    """What a file of JSON held; {} where it is not there or, set aside, was damaged."""
+    """The object in a JSON file; {} if it is missing or damaged, in which case it is set aside."""
     try:
         return files.read_object(path)
     except FileNotFoundError:
@@ -107,7 +107,7 @@ def environment() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of this package, and of those that decide numbers where they are installed."""
+    """The versions of this package and of the installed packages that affect numbers."""
     found = {"jaxseg": jaxseg.__version__}
     for package in _PACKAGES:
         try:
@@ -118,17 +118,17 @@ def versions() -> dict[str, str]:
 
 
 def _command() -> str:
-    """The command line of this process, modules by name: it is to be typed again elsewhere."""
+    """The command line of this process, with modules by name, so that it works elsewhere."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = ["-m", spec.name.removesuffix(".__main__")] if spec else sys.argv[:1]
     return shlex.join([pathlib.Path(sys.executable).name, *program, *sys.argv[1:]])
 
 
 def _git_hash() -> str:
-    """The commit of this code, with "-dirty" after it when files differ; "" outside a checkout."""
+    """The commit of this code, followed by "-dirty" if files differ; "" outside a checkout."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     folder = pathlib.Path(jaxseg.__file__).parent.parent
-    if not (folder / ".git").exists():  # installed, perhaps within a checkout of something else
+    if not (folder / ".git").exists():  # installed, perhaps inside the checkout of another project
         return ""
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30)
@@ -138,16 +138,16 @@ def _git_hash() -> str:
 
 
 def write_environment(workdir: pathlib.Path, start: Mapping[str, Any]) -> None:
-    """environment.json: the newest start of the run, and under "starts" all of them.
+    """Writes environment.json: the latest start of the run and, under "starts", all of them.
 
     Args:
       workdir: the run folder.
-      start: `environment()` and what else is to be known of this start.
+      start: `environment()` and other facts about this start.
     """
     path = workdir / "environment.json"
     before = _before(path)
     starts = before.get("starts", [])
     if not isinstance(starts, list) or not all(isinstance(one, dict) for one in starts):
-        whole_file.set_aside(path, "its list of starts is not a list of starts")
+        whole_file.set_aside(path, "its list of starts is invalid")
         starts = []
     write_json(path, {**start, "starts": [*starts, dict(start)]})

@@ -1,7 +1,7 @@
 """Escapes names of runs, images and classes for Markdown, LaTeX, CSV and the terminal.
 
-They come from files and folders that others have made. What is a command in a format must not come
-from a name; HTML is escaped by Jinja.
+Names come from untrusted files and folders, and must not be interpreted as markup or commands of an
+output format. HTML is escaped by Jinja.
 """
 
 import re
@@ -9,13 +9,13 @@ import unicodedata
 from collections.abc import Sequence
 
 _BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_NOT_TEXT = ("Cc", "Cs", "Zl", "Zp")  # categories: control, half a pair, line and paragraph
-_FORMULA = ("=", "+", "-", "@")  # begin a formula in a spreadsheet
+_NOT_TEXT = ("Cc", "Cs", "Zl", "Zp")  # categories: control, surrogate, line and paragraph
+_FORMULA = ("=", "+", "-", "@")  # characters that begin a formula in a spreadsheet
 _PLACEHOLDER = "\N{REPLACEMENT CHARACTER}"
 
 
 def plain(text: str) -> str:
-    """The text on one line: a line break is a blank, a control character is shown as U+FFFD."""
+    """The text on one line: line breaks become spaces, control characters U+FFFD."""
     text = re.sub(r"[\t\n\v\f\r\x85\u2028\u2029]+", " ", text)
     if text.isascii() and text.isprintable():
         return text
@@ -25,14 +25,14 @@ def plain(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """The text in Markdown: no cell, tag, entity, link, code or emphasis begins or ends in it."""
+    """The text escaped for Markdown: cells, tags, entities, links, code and emphasis."""
     text = re.sub(r"([\\|`*])", r"\\\1", plain(text))
     text = re.sub(r"&(?=[#\w])", "&amp;", text).replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"\](?=[(\[:])", r"\\]", text)
 
 
 def csv_row(values: Sequence[object]) -> list[object]:
-    """The values of a row; a text that a spreadsheet would compute begins with an apostrophe."""
+    """The values of a row; texts that a spreadsheet would evaluate get a leading apostrophe."""
     return [_csv_cell(value) if isinstance(value, str) else value for value in values]
 
 

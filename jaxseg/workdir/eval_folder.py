@@ -18,10 +18,10 @@ _PICTURE = re.compile(r"(?P<kind>best|worst)_(?P<place>\d+)_(?P<name>.+)\.png")
 
 
 def tag(split: str, protocol: config.Eval) -> str:
-    """A file name that tells protocols apart: "val_os8_ms0.5-0.75-1_flip".
+    """A file name that distinguishes protocols: "val_os8_ms0.5-0.75-1_flip".
 
     Raises:
-      ValueError: a split or field with a slash in it, which would lead to another folder.
+      ValueError: a split or field contains a slash, which would lead to another folder.
     """
     parts = [split]
     if protocol.output_stride:
@@ -64,7 +64,7 @@ def tag(split: str, protocol: config.Eval) -> str:
 
 
 def picture_name(kind: str, place: int, name: str) -> str:
-    """The file name of one picture; `picture_parts` takes it apart."""
+    """The file name of a picture; `picture_parts` is the inverse."""
     return f"{kind}_{place}_{re.sub(r'[^0-9A-Za-z.+-]', '_', name)}.png"
 
 
@@ -75,17 +75,17 @@ def picture_parts(path: pathlib.Path) -> tuple[str, int, str] | None:
 
 
 def is_picture(path: pathlib.Path) -> bool:
-    """Whether the file is a whole PNG."""
+    """Whether the file is a complete PNG."""
     try:
         with Image.open(io.BytesIO(files.read_bytes(path)), formats=["PNG"]) as opened:
             opened.verify()
-    except Exception:  # Pillow raises nearly any type of a damaged file
+    except Exception:  # Pillow raises nearly any type for a damaged file
         return False
     return True
 
 
 def clear_pictures(folder: pathlib.Path) -> None:
-    """Makes the folder, and removes the pictures of an earlier evaluation."""
+    """Creates the folder, and removes the pictures of an earlier evaluation."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if picture_parts(path):

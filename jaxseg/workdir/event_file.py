@@ -1,7 +1,7 @@
 """TensorBoard's event file, written in the caller's thread.
 
-tensorboardX's own SummaryWriter has a thread for it, with a queue of ten: a full disk ends the
-thread, and once the queue is full the run waits for ever.
+tensorboardX's SummaryWriter writes from a thread with a queue of ten: a full disk ends the thread,
+and once the queue is full, the run hangs.
 """
 
 import os
@@ -18,13 +18,14 @@ class EventFile:
     """A new event file in a folder.
 
     Args:
-      folder: made where it is missing.
-      purge_step: events of this step and later ones, in older files, are not shown; None: all are.
+      folder: created if missing.
+      purge_step: hide events of this step and later in older files; None: show all.
     """
 
     def __init__(self, folder: pathlib.Path, purge_step: int | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        # The name has the second of the clock, which may have been put back since the last start.
+        # The name contains the time in seconds; the clock may have been set back since the last
+        # start.
         self._events = EventsWriter(str(folder / "events"), f".{os.getpid()}")
         if purge_step is not None:
             start = SessionLog(status=SessionLog.START)
@@ -32,18 +33,18 @@ class EventFile:
             self._events.write_event(Event(step=purge_step, session_log=start))
 
     def scalar(self, tag: str, value: float, step: int) -> None:
-        """One number."""
+        """Writes a number."""
         self._add(summary.scalar(tag, value), step)
 
     def picture(self, tag: str, image: np.ndarray, step: int) -> None:
-        """A picture uint8 [H, W, 3]."""
+        """Writes a picture uint8 [H, W, 3]."""
         self._add(summary.image(tag, image, dataformats="HWC"), step)
 
     def _add(self, what: object, step: int) -> None:
         self._events.write_event(Event(wall_time=time.time(), step=step, summary=what))
 
     def flush(self) -> None:
-        """All of it is on disk.
+        """Flushes everything to disk.
 
         Raises:
           OSError: the disk is full.

@@ -1,7 +1,7 @@
-"""Reads files of a run folder that may be whole, damaged, or replaced by something else.
+"""Reads files of a run folder that may be complete, damaged, or replaced by something else.
 
-A run folder outlives kills, full disks and copies, and may be a stranger's. What is read of it is
-checked part by part; what is not as this code writes it is left out and named.
+A run folder survives kills, full disks and copies, and may come from an untrusted source. Its
+content is checked part by part; whatever is not as this code writes it is left out and named.
 """
 
 import errno
@@ -13,19 +13,19 @@ import stat
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-_LARGEST = 1 << 28  # bytes of a file that is still read
-_LARGEST_INTEGER = 1 << 53  # beyond, a float and NumPy's int64 sums lose it
-_LARGEST_NUMBER = 3.5e38  # of float32, which every number of a run once was
+_LARGEST = 1 << 28  # bytes; larger files are not read
+_LARGEST_INTEGER = 1 << 53  # floats and sums of int64 are inexact beyond this
+_LARGEST_NUMBER = 3.5e38  # of float32, the type of all numbers of a run
 
 
 def read_bytes(path: pathlib.Path) -> bytes:
     """The content of a regular file.
 
     Raises:
-      FileNotFoundError: there is none.
-      OSError: it cannot be read, or something else has its name.
+      FileNotFoundError: it does not exist.
+      OSError: it cannot be read, or is not a regular file.
     """
-    try:  # O_NONBLOCK, since a pipe without a writer would never open
+    try:  # O_NONBLOCK, since opening a pipe without a writer would block
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         if path.is_symlink():
@@ -41,20 +41,20 @@ def read_bytes(path: pathlib.Path) -> bytes:
 
 
 def read_object(path: pathlib.Path) -> dict[str, Any]:
-    """The object of a JSON file; numbers that JSON does not know are None.
+    """The object in a JSON file; NaN and infinities become None.
 
     Raises:
       OSError: see `read_bytes`.
-      ValueError: it holds no JSON object; without the file's name.
+      ValueError: it does not hold a JSON object; the message does not name the file.
     """
     return parse_object(read_bytes(path))
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
-    """The JSON object that is written in the bytes.
+    """Parses a JSON object.
 
     Raises:
-      ValueError: there is none.
+      ValueError: the bytes are not a JSON object.
     """
     try:
         value = json.loads(data, parse_constant=lambda _: None, parse_float=_finite)
@@ -76,7 +76,7 @@ def _kind(value: Any) -> str:
 
 
 def why(error: Exception) -> str:
-    """What is wrong with a file, without its name, in a line."""
+    """The fault of a file in one line, without its name."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[:1].lower() + error.strerror[1:]
     return (str(error) or type(error).__name__).splitlines()[0][:160]
@@ -86,29 +86,29 @@ Check = Callable[[Any], bool]
 
 
 def is_text(value: Any) -> bool:
-    """A text."""
+    """Whether it is a text."""
     return isinstance(value, str)
 
 
 def is_number(value: Any) -> bool:
-    """A number that a run can have measured; no truth value."""
+    """Whether it is a number that a run can have measured, not a boolean."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) <= _LARGEST_NUMBER  # False for nan
 
 
 def is_count(value: Any) -> bool:
-    """A whole number that counts something: a step, pixels."""
+    """Whether it is an integer that counts something, such as steps or pixels."""
     return type(value) is int and 0 <= value <= _LARGEST_INTEGER
 
 
 def optional(check: Check) -> Check:
-    """Also None."""
+    """A check that also accepts None."""
     return lambda value: value is None or check(value)
 
 
 def list_of(check: Check, length: int | None = None) -> Check:
-    """A list whose items all pass; with `length`, exactly that number of them."""
+    """A check for lists whose items all pass; with `length`, of exactly that length."""
 
     def checked(value: Any) -> bool:
         if not isinstance(value, list) or (length is not None and len(value) != length):
@@ -119,7 +119,7 @@ def list_of(check: Check, length: int | None = None) -> Check:
 
 
 def mapping_of(check: Check, names: Sequence[str] | None = None) -> Check:
-    """An object whose values all pass; with `names`, of exactly these."""
+    """A check for objects whose values all pass; with `names`, with exactly these keys."""
 
     def checked(value: Any) -> bool:
         if not isinstance(value, dict) or (names is not None and set(value) != set(names)):
@@ -132,6 +132,6 @@ def mapping_of(check: Check, names: Sequence[str] | None = None) -> Check:
 def cleaned(
     values: Mapping[str, Any], checks: Mapping[str, Check]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The values without those that do not pass the check of their name, and these names."""
+    """The values that pass the check of their name, and the names of the others."""
     wrong = [name for name, check in checks.items() if name in values and not check(values[name])]
     return {name: value for name, value in values.items() if name not in wrong}, wrong

@@ -1,4 +1,4 @@
-"""A lock: one run at a time in a run folder."""
+"""A lock that allows one run at a time in a run folder."""
 
 import contextlib
 import errno
@@ -11,19 +11,25 @@ from collections.abc import Iterator
 
 from jaxseg import whole_file
 
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system mounted without them
+_NO_LOCKS = (
+    errno.ENOLCK,
+    errno.ENOSYS,
+    errno.EOPNOTSUPP,
+)  # from a file system mounted without locks
 _log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
 def lock(workdir: pathlib.Path) -> Iterator[None]:
-    """Keeps a second run out of a run folder; evaluation and prediction do not ask for it.
+    """Locks a run folder against a second run; evaluation and prediction do not lock it.
 
-    The kernel lets go when the process ends, however it ends: the file `.lock` that is left behind
-    keeps nobody out. Where the file system has no locks, a warning says so and the run goes on.
+    The kernel releases the lock when the process ends for whatever reason; the remaining file
+    `.lock` has no effect. If the file system does not support locks, a warning says so, and the run
+    continues.
 
     Raises:
-      ValueError: another process holds the folder, it is named; or it cannot be written to.
+      ValueError: another process, which is named, holds the lock; or the folder cannot be written
+        to.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -46,10 +52,10 @@ def lock(workdir: pathlib.Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            _log.warning("%s cannot be locked: see to it that no second run uses it", workdir)
+            _log.warning("%s cannot be locked: make sure that no second run uses it", workdir)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-        with contextlib.suppress(OSError):  # of a full disk: the name is for messages only
+        with contextlib.suppress(OSError):  # from a full disk: the name is only for messages
             file.flush()
         for folder in (workdir, workdir / "eval"):
             whole_file.sweep(folder)

@@ -1,4 +1,4 @@
-"""What a run reports while it trains: progress, metrics.jsonl, TensorBoard."""
+"""The logs of a training: progress, metrics.jsonl, TensorBoard."""
 
 import collections
 import contextlib
@@ -22,7 +22,7 @@ _BEGIN = b'{"kind": "'  # of each line of metrics.jsonl
 
 
 def json_ready(value: Any) -> Any:
-    """The value as strict JSON: arrays as lists, tuples as lists, nan and infinities as null."""
+    """The value as strict JSON: arrays and tuples as lists, NaN and infinities as null."""
     if isinstance(value, Mapping):
         return {str(key): json_ready(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -35,19 +35,19 @@ def json_ready(value: Any) -> Any:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-    """Writes a file of JSON at once; see `whole_file.writing`."""
+    """Writes a JSON file atomically; see `whole_file.writing`."""
     text = json.dumps(json_ready(value), indent=1, allow_nan=False) + "\n"
     whole_file.write_text(path, text)
 
 
 def parse_lines(data: bytes, *, up_to: int | None = None) -> tuple[list[dict[str, Any]], int]:
-    """The objects of a metrics.jsonl, and how many of its lines are damaged and left out.
+    """The objects of a metrics.jsonl, and the number of damaged lines, which are left out.
 
-    Half a line at the end is what a kill or a full disk leaves: it is left out and not counted.
+    An incomplete last line, as left by a kill or a full disk, is left out but not counted.
 
     Args:
       data: its content.
-      up_to: leaves out the lines of later steps.
+      up_to: the last step to include.
     """
     lines: list[dict[str, Any]] = []
     damaged = 0
@@ -66,7 +66,7 @@ def parse_lines(data: bytes, *, up_to: int | None = None) -> tuple[list[dict[str
 
 
 def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The objects of a metrics.jsonl that need not exist; what is damaged is left out."""
+    """The objects of a metrics.jsonl, which need not exist; damaged lines are left out."""
     try:
         return parse_lines(files.read_bytes(path))[0]
     except OSError:
@@ -74,12 +74,12 @@ def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 class Progress:
-    """How far the training is, with its loss and rate; see `progress.Progress`.
+    """Shows the progress of a training with its loss and speed; see `progress.Progress`.
 
     Args:
       total: steps of the whole run.
-      done: steps that were done before this start.
-      quiet: say nothing (any process but the main one).
+      done: steps done before this start.
+      quiet: show nothing (all processes except the main one).
     """
 
     def __init__(self, total: int, done: int, *, quiet: bool = False) -> None:
@@ -87,33 +87,33 @@ class Progress:
         self.say, self.close = self._bar.say, self._bar.close
 
     def step(self) -> None:
-        """One more step is done."""
+        """Counts a finished step."""
         self._bar.advance()
 
     def report(self, loss: float, images_per_second: float) -> None:
-        """Shows the numbers of a log step."""
+        """Shows the loss and speed of a log step."""
         rate = "" if math.isnan(images_per_second) else f", {images_per_second:.1f} images/s"
         self._bar.note(f"loss {loss:.4f}{rate}")
 
 
 class Rate:
-    """Images per second of training alone: evaluation, saving and compilation are left out."""
+    """Images per second of training, without evaluation, saving and compilation."""
 
     def __init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
-        """Counts from now on."""
+        """Restarts counting."""
         self._images = 0
         self._seconds = 0.0
         self._since = time.monotonic()
 
     def add(self, images: int) -> None:
-        """So many more images went through a step."""
+        """Counts the images of a step."""
         self._images += images
 
     def pause(self) -> None:
-        """Stops the clock, until `resume`."""
+        """Stops the clock until `resume`."""
         self._seconds += time.monotonic() - self._since
 
     def resume(self) -> None:
@@ -121,15 +121,15 @@ class Rate:
         self._since = time.monotonic()
 
     def per_second(self) -> float:
-        """Of the time since `restart`; nan when nothing was added."""
+        """Images per second since `restart`; nan if nothing was added."""
         seconds = self._seconds + time.monotonic() - self._since
         return self._images / seconds if self._images else math.nan
 
 
 class Recent:
-    """The metrics of the steps since the last log line, left on the device until asked for.
+    """The metrics of the steps since the last log line, kept on the device until they are read.
 
-    So no step waits for the one before, and a NaN is found at the next line, with its step.
+    So no step waits for the previous one, and a NaN is found at the next line, with its step.
     """
 
     def __init__(self) -> None:
@@ -137,16 +137,16 @@ class Recent:
         self._read: list[dict[str, float]] = []
 
     def add(self, step: int, metrics: Mapping[str, Array]) -> None:
-        """The scalars that a step returned, perhaps still being computed."""
+        """Adds the scalars that a step returned, which may still be in computation."""
         self._on_device.append((step, metrics))
 
     def wait(self) -> None:
-        """Waits for the last step but one, which keeps the device busy and bounds the queue."""
+        """Waits for the last step but one, which keeps the device busy but limits the queue."""
         if len(self._on_device) > 1:
             jax.block_until_ready(self._on_device[-2][1])
 
     def not_finite(self) -> tuple[int, dict[str, float]] | None:
-        """Reads what is on the device: the first step with a NaN or infinity, and its metrics."""
+        """Reads the metrics; returns the first step with NaN or infinity, and its metrics."""
         while self._on_device:
             step, metrics = self._on_device.popleft()
             values = {name: float(value) for name, value in jax.device_get(metrics).items()}
@@ -156,20 +156,20 @@ class Recent:
         return None
 
     def mean(self) -> dict[str, float]:
-        """Mean of each metric over the steps read since the last call; the newest learning rate."""
+        """The mean of each metric over the steps since the last call; the latest learning rate."""
         steps, self._read = self._read, []
         means = {name: math.fsum(s[name] for s in steps) / len(steps) for name in steps[-1]}
         return means | {"learning_rate": steps[-1]["learning_rate"]}
 
 
 class Writer:
-    """metrics.jsonl and TensorBoard's events of one run; what is not the main process writes none.
+    """Writes metrics.jsonl and TensorBoard's events of a run, in the main process only.
 
-    On a restart, lines of steps after the restored one are dropped, since they will come again.
+    On a restart, lines of steps after the restored one are dropped, since those steps are repeated.
 
     Args:
       workdir: the run folder.
-      step: that training goes on from; 0 at the first start.
+      step: from which training continues; 0 at the first start.
       main: whether this process writes.
     """
 
@@ -187,7 +187,7 @@ class Writer:
             self._events = EventFile(folder, step + 1 if step else None)
 
     def _lines(self, step: int) -> list[dict[str, Any]]:
-        """The lines up to a step; what is damaged is named, and kept under another name."""
+        """The lines up to a step; if some are damaged, a copy of the file is kept."""
         try:
             data = files.read_bytes(self._path)
         except FileNotFoundError:
@@ -202,19 +202,19 @@ class Writer:
         return lines
 
     def has(self, kind: str, step: int) -> bool:
-        """Whether a line of this kind and step is there."""
+        """Whether there is a line of this kind and step."""
         return any(line["kind"] == kind and line["step"] == step for line in self.lines)
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """One line {"kind", "step", ..., "time"}, and its numbers as TensorBoard scalars.
+        """Writes a line {"kind", "step", ..., "time"}, and its numbers as TensorBoard scalars.
 
         Args:
           kind: "train" or "eval".
-          step: updates done.
+          step: number of updates.
           values: numbers, and mappings of names to numbers.
 
         Raises:
-          OSError: the disk is full, say; the file is named.
+          OSError: for example, the disk is full; the file is named.
         """
         line = {"kind": kind, "step": step, **values, "time": round(time.time(), 3)}
         line = json_ready(line)
@@ -236,13 +236,13 @@ class Writer:
         self._events.flush()
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """A picture uint8 [H, W, 3] for TensorBoard."""
+        """Writes a picture uint8 [H, W, 3] for TensorBoard."""
         if self._main:
             with naming(self._path.with_name("tensorboard")):
                 self._events.picture(name, image, step)
 
     def close(self) -> None:
-        """Closes the files; every line is on disk before."""
+        """Closes the files, once every line is on disk."""
         if self._main:
             with contextlib.suppress(OSError):
                 self._events.close()

@@ -1,20 +1,20 @@
-"""Reads NumPy's .npz files, which are zip archives, without the surprises of either."""
+"""Reads NumPy's .npz files, which are zip archives, safely."""
 
 import pathlib
 import zipfile
 
 import numpy as np
 
-_TIMES = 100  # what counts and probabilities shrink to at best
+_TIMES = 100  # the best compression of counts and probabilities
 _SLACK = 256 << 20  # bytes
 
 
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """The arrays of a file by name. Python objects in it are not unpickled.
+    """The arrays of a file by name. Python objects are not unpickled.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: not an .npz file, damaged, an array of Python objects, or a file that unfolds to
+      ValueError: the file is not an .npz file, is damaged, contains Python objects, or expands to
         far more than its size; the message names it.
     """
     try:
@@ -22,7 +22,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
             unfolded = sum(info.file_size for info in archive.infolist())
         size = path.stat().st_size
         if unfolded > _TIMES * size + _SLACK:
-            raise ValueError(f"it unfolds to {unfolded:,} bytes, its size is {size:,}")
+            raise ValueError(f"it expands to {unfolded:,} bytes, but its size is {size:,}")
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:

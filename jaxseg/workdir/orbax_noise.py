@@ -1,4 +1,4 @@
-"""Silences what Orbax and tensorstore print beside the errors that they raise."""
+"""Silences what Orbax and tensorstore print in addition to the errors that they raise."""
 
 import contextlib
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 def _not_orbax(record: logging.LogRecord) -> bool:
-    """Drops what Orbax says of each file: our own lines name what the user must know."""
+    """Drops Orbax's messages about each file, since our own messages are sufficient."""
     return record.levelno >= logging.CRITICAL or "orbax" not in record.pathname
 
 
@@ -16,7 +16,7 @@ logging.getLogger("absl").addFilter(_not_orbax)
 
 @contextlib.contextmanager
 def dropped() -> Iterator[None]:
-    """Drops what tensorstore's threads print, a traceback a file, when a save or read fails."""
+    """Drops the tracebacks that tensorstore's threads print when a save or read fails."""
     before = sys.unraisablehook
 
     def hook(raised: "sys.UnraisableHookArgs") -> None:

@@ -1,7 +1,7 @@
 """The confusion matrix of each evaluated image, stored by its non-zero entries.
 
-What intervals over images are made of. An image shows few of the classes, so 2000 images of 150
-classes take some megabytes where whole matrices take 360.
+Intervals over images are computed from these. An image shows few of the classes, so 2000 images of
+150 classes take a few megabytes, while full matrices would take 360.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ _ARRAYS = ("image", "truth", "prediction", "count")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PerImage:
-    """Confusion matrices of N images by their M entries, in the order of the images."""
+    """Confusion matrices of N images as M non-zero entries, in the order of the images."""
 
     names: tuple[str, ...]  # of the images, [N]
     num_classes: int  # K
@@ -44,7 +44,7 @@ class PerImage:
         return result
 
     def class_counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(hits, truth, predicted) of each image, int64 [N, K] each, as `metrics.class_counts`."""
+        """(hits, truth, predicted) per image, int64 [N, K] each, like `metrics.class_counts`."""
         hits, truth, predicted = np.zeros((3, len(self.names), self.num_classes), np.int64)
         right = self.truth == self.prediction
         np.add.at(hits, (self.image[right], self.truth[right]), self.count[right])
@@ -54,7 +54,7 @@ class PerImage:
 
 
 def entries(confusion: np.ndarray) -> Entries:
-    """(truth, prediction, count) of the entries of one matrix [K, K] that are not zero."""
+    """(truth, prediction, count) of the non-zero entries of a matrix [K, K]."""
     truth, prediction = np.nonzero(confusion)
     count = confusion[truth, prediction].astype(np.int64)
     return truth.astype(np.uint8), prediction.astype(np.uint8), count
@@ -65,7 +65,7 @@ def gather(
     num_classes: int,
     images: Iterable[Entries],
 ) -> PerImage:
-    """The `entries` of images, in the order of their names, as one."""
+    """Joins the `entries` of several images, in the order of their names."""
     kept = list(images)
     image = np.repeat(np.arange(len(kept), dtype=np.int32), [len(part[0]) for part in kept])
     none = (np.zeros(0, np.uint8), np.zeros(0, np.uint8), np.zeros(0, np.int64))
@@ -74,7 +74,7 @@ def gather(
 
 
 def write(path: pathlib.Path, counts: PerImage) -> None:
-    """Writes an .npz at once; see `whole_file.writing`."""
+    """Writes an .npz file atomically; see `whole_file.writing`."""
     arrays = {name: getattr(counts, name) for name in _ARRAYS}
     with whole_file.writing(path) as file:
         np.savez_compressed(
@@ -88,9 +88,9 @@ def read(path: pathlib.Path) -> PerImage:
     Raises:
       FileNotFoundError: no such file.
       OSError: it cannot be read.
-      ValueError: not a file of `write`, or a damaged one; it is named.
+      ValueError: it was not written by `write`, or is damaged; the message names it.
     """
-    files.read_bytes(path)  # says what the system says, and that a pipe is not a file
+    files.read_bytes(path)  # for the system's error message, and to reject pipes
     what = f"{path} holds no confusion matrices of images"
     try:
         found = npz_file.read(path)

@@ -1,4 +1,4 @@
-"""Restores the variables to evaluate with, from a run's checkpoint or a weight file."""
+"""Restores the variables for evaluation from a run's checkpoint or a weight file."""
 
 import pathlib
 from typing import Any
@@ -12,15 +12,15 @@ from jaxseg.workdir import checkpoint
 def restore(
     experiment: config.Experiment, workdir: pathlib.Path | None, weights: str | None
 ) -> tuple[dict[str, Any], int | None]:
-    """Reads what the experiment's model is evaluated with, as NumPy arrays.
+    """Reads the variables with which the experiment's model is evaluated, as NumPy arrays.
 
     Args:
-      experiment: its model; its `eval.use_ema` chooses the average where one was kept.
+      experiment: the model; `eval.use_ema` selects the average, if there is one.
       workdir: a run folder with checkpoints.
-      weights: a weight file of a known kind, read instead of a checkpoint.
+      weights: a weight file of a supported format, read instead of a checkpoint.
 
     Returns:
-      {"params", "batch_stats"}, and the step of the checkpoint; None for a weight file.
+      {"params", "batch_stats"}, and the step of the checkpoint (None for a weight file).
 
     Raises:
       FileNotFoundError: no such file, no checkpoint.

@@ -1,9 +1,8 @@
-"""Checks, whenever a run's folder is opened, that the data is still that of the run.
+"""Checks that the data is still that of the run, whenever a run folder is opened.
 
-Classes never change within a run: names and their order are compared with those of any data, and
-of the set that was trained on the raw ids too. Its examples may only be others where the user says
-so (--changed_data). Another set with the same classes is no error in an evaluation; the record
-says it.
+Classes never change within a run: their names and order are compared for any data, and for the
+training set also the raw ids. Its examples may only differ if the user allows it (--changed_data).
+An evaluation may use another set with the same classes; the record states that.
 """
 
 import pathlib
@@ -34,7 +33,7 @@ def hold_classes(
     *,
     raw_ids: bool,
 ) -> None:
-    """Refuses data of other classes.
+    """Checks that data has the classes of a run.
 
     Raises:
       ValueError: names the first class that differs.
@@ -55,16 +54,15 @@ def hold_training(
     *,
     changed_data: bool = False,
 ) -> list[str]:
-    """Holds the data that a run is to go on with against the data that it was begun with.
+    """Compares the data with which a run continues with the data with which it was started.
 
     Args:
       workdir: the run folder; without checkpoints there is nothing to compare with.
       data: the set and its splits.
       opened: (training, evaluation) splits, instead of those.
-      changed_data: other examples are accepted.
+      changed_data: accept other examples.
 
-    Returns:
-      Lines to be said: what could not be compared, or was accepted.
+    Returns: Lines to print: what could not be compared, or was accepted.
 
     Raises:
       ValueError: names the first difference.
@@ -76,14 +74,14 @@ def hold_training(
             opened[0] if opened else loader.open_split(data.name, data.train_split, data.data_dir)
         )
     except (ValueError, OSError):
-        return []  # `train_check` says why, with all else that is wrong
+        return []  # `preflight` reports why, together with all other faults
     known = data_identity.read(workdir)
     same_set = known.data is not None and known.data.name == data.name
     hold_classes(workdir, known, source.labels, data.name, raw_ids=same_set)
     if known.labels is None:
         return [
-            f"{'; '.join(known.notes)}: whether {data.name} is the data that it was trained on "
-            "cannot be compared"
+            f"{'; '.join(known.notes)}: it is unknown whether {data.name} is the data that it was "
+            "trained on"
         ]
     if known.data is None or not isinstance(source, loader.Source):
         return list(known.notes)
@@ -96,8 +94,8 @@ def hold_training(
         workdir,
         data.name,
         found,
-        f"Start in another --workdir (--config.train.init_from={workdir} begins with its "
-        f"parameters), or go back to the data; {_ACCEPT}",
+        f"Start in another --workdir (--config.train.init_from={workdir} starts from its "
+        f"parameters), or restore the data; {_ACCEPT}",
     )
 
 
@@ -105,7 +103,8 @@ def _doubts(run: Fingerprint, data: Fingerprint, split: str) -> list[str]:
     if fingerprints.is_whole(run, split) and fingerprints.is_whole(data, split):
         return []
     return [
-        f"{data.name} was prepared by an earlier version, which kept no list of its examples: only "
+        f"{data.name} was prepared by an earlier version, which stored no list of its examples: "
+        "only "
         f"classes, counts and bytes of {split} are compared"
     ]
 
@@ -118,26 +117,25 @@ def hold_evaluation(
     weights: str | None = None,
     changed_data: bool = False,
 ) -> dict[str, Any]:
-    """Holds the data that a run is to be evaluated on against the data that it was trained on.
+    """Compares the data on which a run is evaluated with the data on which it was trained.
 
-    What could not be compared, or was accepted, is said, and stands in the record.
+    What could not be compared, or was accepted, is printed and recorded.
 
     Args:
       workdir: the run folder; None only with `weights`.
       source: the split to evaluate on.
       data: its set and split.
-      weights: a file that is evaluated instead of the run: nothing is known of its data.
-      changed_data: other examples of the run's own set are accepted.
+      weights: a file that is evaluated instead of the run: its data is unknown.
+      changed_data: accept other examples of the run's own set.
 
-    Returns:
-      What the record of the evaluation says of the data.
+    Returns: The entries about the data for the record of the evaluation.
 
     Raises:
       ValueError: names the first difference.
     """
     record = evaluated(source, data.eval_split)
     if weights or workdir is None:
-        return record | {"compared": "nothing is known of the classes of a weight file"}
+        return record | {"compared": "the classes of a weight file are unknown"}
     known = data_identity.read(workdir)
     lines = _evaluation_lines(workdir, known, source, data, changed_data=changed_data)
     if processes.is_main():
@@ -158,8 +156,8 @@ def _evaluation_lines(
     hold_classes(workdir, known, source.labels, data.name, raw_ids=same_set)
     if known.labels is None:
         return [
-            f"{'; '.join(known.notes)}: whether the classes of {data.name} are those that it was "
-            "trained on cannot be compared"
+            f"{'; '.join(known.notes)}: it is unknown whether the classes of {data.name} are those "
+            "that it was trained on"
         ]
     if known.data is None or not isinstance(source, loader.Source):
         return list(known.notes)
@@ -170,22 +168,22 @@ def _evaluation_lines(
         ]
     found = fingerprints.split_difference(known.data, source.fingerprint, data.eval_split)
     if found and not changed_data:
-        raise _refused(workdir, data.name, found, f"Go back to the data; {_ACCEPT}")
+        raise _refused(workdir, data.name, found, f"Restore the data; {_ACCEPT}")
     if found:
         return [*known.notes, f"accepted by --changed_data: {found}"]
     if data.eval_split not in known.data.splits:
         return [
             *known.notes,
-            f"{data.eval_split} was not there when the run began: its classes "
-            "are compared, its examples cannot be",
+            f"{data.eval_split} did not exist when the run was started: its classes are compared, "
+            "but its examples cannot be",
         ]
     return [*known.notes, *_doubts(known.data, source.fingerprint, data.eval_split)]
 
 
 def evaluated(source: Any, split: str) -> dict[str, Any]:
-    """What the record of an evaluation says of the data that it was made on.
+    """The entries about the data for the record of an evaluation.
 
-    The digest is of the names and bytes of all examples; None where they are not known one by one.
+    The digest is that of the names and bytes of all examples; None if these are unknown.
     """
     known = source.fingerprint if isinstance(source, loader.Source) else None
     if known is None or not fingerprints.is_whole(known, split):
@@ -194,19 +192,18 @@ def evaluated(source: Any, split: str) -> dict[str, Any]:
 
 
 def hold_origin(origin: pathlib.Path, labels: LabelSpec) -> tuple[str, list[str]]:
-    """Holds the classes of a run against those of another one, whose parameters it starts from.
+    """Compares the classes of a run with those of the run from whose parameters it starts.
 
     Args:
       origin: the folder of the other run, or of a converted file.
       labels: the classes of the run that starts.
 
-    Returns:
-      The first difference, "" where there is none or nothing to compare; and lines to be said.
+    Returns: The first difference ("" if there is none, or nothing to compare); and lines to print.
     """
     known = data_identity.read(origin)
     if known.labels is None:
         return "", [
-            f"{'; '.join(known.notes)}: whether its head is of the same classes cannot be compared"
+            f"{'; '.join(known.notes)}: it is unknown whether its head has the same classes"
         ]
     others = (f"run {origin}", "data")
     found = fingerprints.class_difference(known.labels, labels, raw_ids=False, others=others)

@@ -1,4 +1,4 @@
-"""What a process was started with, exchanged so that one that was started differently is named."""
+"""Exchanges the settings of the processes, to name one that was started differently."""
 
 import functools
 import hashlib
@@ -15,10 +15,10 @@ from jaxseg.data import loader
 from jaxseg.runtime import agreement, processes
 from jaxseg.workdir import environment, saved_steps
 
-# Fields that tell where things are on a machine and how many threads it has.
+# Fields that are specific to a machine: paths and numbers of threads.
 _OWN = {"data.data_dir", "data.manual_dir", "data.threads", "data.prefetch", "train.compile_cache"}
-_TO_COME = 300.0  # seconds that a process may start after the others
-_TO_LEAVE = 60.0  # seconds in which all have read what the others said
+_TO_COME = 300.0  # seconds by which a process may start later than the others
+_TO_LEAVE = 60.0  # seconds for all to read what the others reported
 _DIGITS = 12
 
 
@@ -28,27 +28,27 @@ def refuse_odd(
     mode: str,
     opened: tuple[loader.Source, ...] | None = None,
 ) -> None:
-    """Compares what the processes of a run were started with; does nothing in a single one.
+    """Compares the settings of the processes of a run; does nothing for a single process.
 
     Args:
       experiment: of this process.
-      workdir: the run folder, which all of them must see.
-      mode: what is to be done.
+      workdir: the run folder, which all processes must see.
+      mode: the task.
       opened: the splits, instead of those that experiment.data names.
 
     Raises:
       ValueError: names the odd process and what differs.
-      TimeoutError: a process does not come.
+      TimeoutError: a process does not respond.
     """
     if jax.process_count() > 1:
-        told = {"what is to be done": mode}
+        told = {"the task": mode}
         told |= settings(experiment)
         told |= _of_machine()
         told |= _of_data(experiment.data, opened)
         told["the newest checkpoint in the run folder"] = str(
             saved_steps.newest(workdir / "checkpoints")
         )
-        with processes.waiting("the other processes to say what they were started with"):
+        with processes.waiting("the settings of the other processes"):
             store = processes.store()
             agreement.refuse_odd(
                 told | code(experiment),
@@ -61,7 +61,7 @@ def refuse_odd(
 
 
 def settings(experiment: config.Experiment) -> dict[str, str]:
-    """Each field of the config, by its path, but for those that are a machine's own."""
+    """Each field of the config by its path, except those that are specific to a machine."""
     return {path: repr(v) for path, v in config.flatten(experiment) if path not in _OWN}
 
 
@@ -112,7 +112,7 @@ def _of_machine() -> dict[str, str]:
 
 
 def _of_data(data: config.Data, opened: tuple[loader.Source, ...] | None) -> dict[str, str]:
-    """Classes, counts and digests of both splits; where they cannot be opened, why."""
+    """Classes, counts and digests of both splits or, if they cannot be opened, the reason."""
     try:
         splits = opened or tuple(
             loader.open_split(data.name, split, data.data_dir)

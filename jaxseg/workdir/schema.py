@@ -1,6 +1,6 @@
 """The expected content of a run folder's files, as far as reports and resumed runs read them.
 
-Keys that are not named here are passed on as they are: they are only shown.
+Keys that are not named here are passed on unchanged; they are only shown.
 """
 
 from collections.abc import Iterable, Mapping
@@ -50,7 +50,7 @@ ENVIRONMENT: Mapping[str, Check] = {
 
 
 def _of_classes(value: Any) -> bool:
-    """By name; by place, in an older version."""
+    """Whether it maps classes by name or, from an older version, by index."""
     return mapping_of(_MAYBE)(value) or list_of(_MAYBE)(value)
 
 
@@ -73,7 +73,7 @@ _RECORD: Mapping[str, Check] = {
 
 
 def line(values: Any) -> dict[str, Any] | None:
-    """A line of metrics.jsonl without what is damaged in it; None: it is none."""
+    """A line of metrics.jsonl without its damaged parts; None if it is not a line."""
     if not isinstance(values, dict) or not is_text(values.get("kind")):
         return None
     if not is_count(values.get("step")):
@@ -82,11 +82,10 @@ def line(values: Any) -> dict[str, Any] | None:
 
 
 def evaluation(values: dict[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
-    """An eval/TAG.json without what is damaged in it, and what that was.
+    """An eval/TAG.json without its damaged parts, and their names.
 
-    Returns:
-      None in place of the record, where the confusion matrix, the names of the classes, the list of
-      images or the palette are not what an evaluation writes: nothing can be said of it then.
+    Returns: The record, or None if the confusion matrix, the names of the classes, the list of
+      images or the palette are invalid, so that the record is useless.
     """
     names = values.get("names")
     if not list_of(is_text)(names) or not names or len(set(names)) != len(names):
@@ -118,12 +117,12 @@ def _is_image(value: Any) -> bool:
 
 
 def _is_suite(value: Any) -> bool:
-    """Whether it is what `boundary_suite` writes, of this version or another."""
+    """Whether it is a result of `boundary_suite`, of this or another version."""
     if not isinstance(value, dict):
         return False
     parts = ("trimap", "boundary_iou", "boundary_f")
     if not all(name in value for name in parts):
-        return True  # another version's, which reports leave out
+        return True  # of another version, which reports leave out
     if not all(isinstance(value[name], dict) for name in parts):
         return False
     trimap, iou, f = (value[name] for name in parts)

@@ -118,10 +118,14 @@ def test_full_size_is_a_whole_experiment_and_other_sizes_are_refused(name):
         ("data.normalisation.mean", (1.0, 2.0), "3 values, each a number"),
         ("data.augment.flip", 1, "True or False"),
         ("data.name", None, "a text"),
-        ("optim.multipliers", (("head", "ten"),), "a list, each of it 2 values: a text, a number"),
+        (
+            "optim.multipliers",
+            (("head", "ten"),),
+            "a list of values, each 2 values: a text, a number",
+        ),
         ("train.steps", 1.5, "a whole number"),
         ("train.steps", True, "a whole number"),
-        ("model.atrous_rates", ("6", "x"), "a list, each of it a whole number"),
+        ("model.atrous_rates", ("6", "x"), "a list of values, each a whole number"),
         ("model.backbone.compute.dtype", "float8", "float32, bfloat16, float16"),
         ("model.dropout", 1.0, "at least 0 and below 1"),
         ("data.normalisation.std", (0.0, 1.0, 1.0), "at least 1e-06"),
@@ -151,7 +155,7 @@ def test_full_size_is_a_whole_experiment_and_other_sizes_are_refused(name):
         ("eval.scales", (1.0, float("inf")), "finite"),
         ("eval.rotations", 361, "at least 1 and below 361"),
         ("model.num_classes", -1, "at least 0"),
-        ("model.num_classes", 1, "at least 2, as the ground is a class too"),
+        ("model.num_classes", 1, "at least 2, since the background is a class too"),
         ("model.norm.epsilon", float("nan"), "finite"),
     ],
 )
@@ -223,7 +227,7 @@ def test_an_unknown_class_is_refused_by_name():
 
 
 def test_what_json_cannot_hold_is_refused():
-    with pytest.raises(TypeError, match="cannot stand in a config"):
+    with pytest.raises(TypeError, match="cannot be part of a config"):
         config.to_dict(config.Loss(class_weights=(jnp.ones(3),)))
 
 
@@ -244,11 +248,14 @@ def test_a_field_that_an_older_version_lacked_gets_its_default_and_a_warning(cap
     ("change", "says"),
     [
         (lambda values: values["model"].pop("num_classes"), "needs the field num_classes"),
-        (lambda values: values["model"].pop("class"), "names no class, as MODULE:NAME"),
-        (lambda values: values["data"].update({"class": 3}), "names no class, as MODULE:NAME"),
+        (lambda values: values["model"].pop("class"), "does not name its class as MODULE:NAME"),
+        (
+            lambda values: values["data"].update({"class": 3}),
+            "does not name its class as MODULE:NAME",
+        ),
         (
             lambda values: values["data"].update({"class": ".a:b"}),
-            "'.a:b' is not one of this package",
+            "'.a:b' is not in this package",
         ),
         (lambda values: values["data"].update({"class": "os:path"}), "is not a part of a config"),
         (lambda values: values["model"].update(speed=1), "has no field speed"),

@@ -46,10 +46,13 @@ def test_what_means_what_it_says_is_left_alone(known, line):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("--memory False", "--memory False: a boolean takes its value with =: --memory=False"),
+        (
+            "--memory False",
+            "--memory False: a boolean flag takes its value after =: --memory=False",
+        ),
         (
             "--config.data.augment.flip False",
-            "--config.data.augment.flip False: a boolean takes its value with =: "
+            "--config.data.augment.flip False: a boolean flag takes its value after =: "
             "--config.data.augment.flip=False",
         ),
         ("--workdir --mode=evaluate", "--workdir lacks its value: --workdir=VALUE (before --mode"),
@@ -94,7 +97,7 @@ def test_a_field_that_another_one_switches_off_is_refused_where_it_is_given(path
     experiment = with_change(tiny.experiment(), {path: value})
     default = config.Experiment(experiment.model)
     (found,) = effect.without_effect(experiment, {path: value}, default)
-    assert found == f"--config.{path} changes nothing by itself: set {way} as well" or way in found
+    assert found == f"--config.{path} has no effect by itself: set {way} as well" or way in found
     assert effect.without_effect(experiment, {}, default) == []
     switch, _, on = way.removeprefix("--config.").partition(" ")[0].partition("=")
     kinds = {"True": True, "": "deeplab_v2", "10": 10.0, "1": 1.0, "0.75": 0.75}

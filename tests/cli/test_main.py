@@ -54,7 +54,7 @@ app.run(main.main, flags_parser=lambda a: command_line.parse(a[:-1]))
 @pytest.mark.parametrize(
     ("said", "status", "words"),
     [
-        ("RESOURCE_EXHAUSTED: Out of memory", 1, "jaxseg: the memory is too small"),
+        ("RESOURCE_EXHAUSTED: Out of memory", 1, "jaxseg: out of memory ("),
         ("INTERNAL: no kernel image is available", 1, "Traceback"),
     ],
 )

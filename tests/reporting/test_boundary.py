@@ -113,7 +113,7 @@ def test_where_void_outlines_objects_boundary_f_is_left_out(tmp_path):
     write_evaluation(folder, boundary=suite(around="void", hausdorff=False))
     parsed = page(folder, output=tmp_path)
     assert parsed.table("boundary IoU")[0] == ["sky", "25.00"]
-    assert "boundary F means nothing and is left out" in parsed.text
+    assert "boundary F is meaningless and is left out" in parsed.text
     axes = Figure().add_subplot()
     plots.trimap(axes, *boundary.lines([run_folder.load(folder)]))
     assert axes.get_xlabel() == "width of the band around void, px"

@@ -94,8 +94,8 @@ def test_protocols_of_a_run_are_held_against_its_main_one(tmp_path):
 @pytest.mark.parametrize(
     ("counts", "options", "note"),
     [
-        (COUNTS[[1, 0, 2]], {}, "another truth of the same images"),
-        (COUNTS, {"names": ("a/1", "b 2", "new")}, "other images"),
+        (COUNTS[[1, 0, 2]], {}, "the labels of the images differ"),
+        (COUNTS, {"names": ("a/1", "b 2", "new")}, "the images differ"),
         (COUNTS, {"data": "roads"}, None),
     ],
 )
@@ -105,7 +105,7 @@ def test_other_images_or_truths_have_a_note(tmp_path, counts, options, note):
     if note is None:
         assert found == []
     else:
-        assert found[0].verdict == f"{note}, so no difference is taken"
+        assert found[0].verdict == f"{note}, so no difference is computed"
         assert (found[0].interval, found[0].text) == (None, "")
 
 
@@ -126,7 +126,7 @@ def test_other_classes_or_data_of_one_name_have_a_note(tmp_path, changes, note):
         path = folders[-1] / "eval" / "val.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
     found, _ = chance.differences(loaded(*folders))
-    assert found[0].note == (f"{note}, so no difference is taken" if note else "")
+    assert found[0].note == (f"{note}, so no difference is computed" if note else "")
     assert (found[0].interval is None) == bool(note)
 
 
@@ -169,7 +169,7 @@ def test_a_report_says_from_how_many_trainings_its_numbers_are(tmp_path):
     write_run(tmp_path / "one", seed=4)
     assert "trainings1, seed 4" in page(tmp_path / "one", output=tmp_path).text
     text = (tmp_path / "report.md").read_text()
-    assert "Trainings behind a line: one (1, seed 4)." in text
+    assert "Number of trainings per line: one (1, seed 4)." in text
 
 
 def test_runs_that_cannot_be_told_apart_are_said_to_be(tmp_path, monkeypatch):

@@ -134,7 +134,7 @@ def test_a_page_of_one_run(one_run):
     for name in ("miou", "pixel_accuracy", "mean_accuracy", "fwiou"):
         assert f"{two(metrics[name])} % {MEANS[name][0]}" in text
     assert "training steps100" in text  # order is the style sheet's
-    assert "images a second in training12.5" in text
+    assert "images per second in training12.5" in text
     assert "DeepLabV3 · streets val, step 100" in text
     for part in ("python -m jaxseg.main --workdir=one", "git checkout abc", "0.10.2", "2 x cpu"):
         assert part in text
@@ -195,7 +195,7 @@ def test_numbers_of_other_images_have_no_best(tmp_path):
 
 def test_runs_that_keep_nothing_of_their_images_are_not_ranked(tmp_path):
     folders = [write_run(tmp_path / name, evaluated=False) for name in "ab"]
-    assert "of which it is not known" in page(*folders, output=tmp_path).text
+    assert "images that may not be the same" in page(*folders, output=tmp_path).text
     for folder in folders:
         kept = {"name": "streets", "splits": {"val": {"digest": "c0ffee"}}}
         (folder / "data.json").write_text(json.dumps(kept))
@@ -320,7 +320,7 @@ def test_folders_that_are_not_whole_have_pages(tmp_path):
     folders = [begun, going, tmp_path / "weights", cut]
     assert "Nothing is logged" in page(begun, output=tmp_path).text
     parsed = page(going, output=tmp_path)
-    assert "stands at step 60 of 100" in parsed.text
+    assert "is at step 60 of 100" in parsed.text
     assert [row[0] for row in parsed.table("class")] == ["sky", "<car>", "pole | sign"]
     assert "net.pth" in page(tmp_path / "weights", output=tmp_path).text
     assert len(page(cut, output=tmp_path).images) == 1
@@ -396,7 +396,7 @@ def test_the_markdown_table(tmp_path, monkeypatch):
     ]
     assert "- mean Dice: mean over the classes of Dice = 2 hits" in text
     assert fields == [["field", "a\\|b", "second"], ["model.backbone.output_stride", "16", "8"]]
-    assert "second: The training stands at step 60 of 100." in text
+    assert "second: The training is at step 60 of 100." in text
 
 
 def test_where_it_is_written(tmp_path, monkeypatch):

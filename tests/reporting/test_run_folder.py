@@ -141,7 +141,7 @@ def test_a_training_that_goes_on(tmp_path):
     assert run.metrics["miou"] == 0.25
     assert run.measured_on == "streets val, step 50, during training"
     notes = " ".join(run.notes)
-    assert "stands at step 60 of 100" in notes
+    assert "is at step 60 of 100" in notes
     assert f"--mode=evaluate --workdir={tmp_path / 'one'}" in notes
 
 
@@ -155,7 +155,7 @@ def test_a_run_that_has_not_begun(tmp_path):
 def test_an_evaluation_older_than_the_training(tmp_path):
     folder = write_run(tmp_path / "one", evaluated=False)
     write_evaluation(folder, step=50)
-    assert "of step 50; the training has gone on to step 100" in run_folder.load(folder).notes[0]
+    assert "of step 50; the training has since reached step 100" in run_folder.load(folder).notes[0]
 
 
 def test_weights_that_were_evaluated_without_training(tmp_path):

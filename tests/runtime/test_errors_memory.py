@@ -22,7 +22,7 @@ WORDS = (
 def test_a_lack_of_memory_is_one_line_with_what_to_lower(mode, field, said):
     error = jax.errors.JaxRuntimeError(said + "\nand a page of buffers")
     line = errors.too_little_memory(error, mode)
-    assert line.startswith(f"the memory is too small ({said})")
+    assert line.startswith(f"out of memory ({said})")
     assert f"--config.{field}" in line
     assert "\n" not in line
 

@@ -94,7 +94,7 @@ def test_those_that_are_done_leave_in_peace(trio):
 def test_a_stopped_process_is_missed(trio, tmp_path):
     trio[1].send_signal(signal.SIGSTOP)
     for process in (trio[0], trio[2]):
-        reason = "process 1 of 3 has not been heard of for 3 s (its machine is lost, or it hangs)"
+        reason = "process 1 of 3 has not been heard from for 3 s (its machine is lost, or it hangs)"
         assert_told(process, reason, tmp_path)
 
 
@@ -232,9 +232,7 @@ def test_a_failure_of_the_watch_itself_is_said(tmp_path, capfd, monkeypatch):
         0, 2, "127.0.0.1", Files(tmp_path), timeout=1.0, last_good=_none_saved
     ) as one:
         one._thread.join(10)
-    assert "the watch over the other processes has failed (ZeroDivisionError" in (
-        capfd.readouterr().err
-    )
+    assert "the heartbeat has failed (ZeroDivisionError" in (capfd.readouterr().err)
 
 
 def test_without_a_checkpoint_the_line_says_so(tmp_path):

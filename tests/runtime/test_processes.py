@@ -241,7 +241,7 @@ def test_a_launcher_of_several_processes_is_recognised(environment, together):
 def test_flags_that_do_not_fit_together_are_refused():
     with pytest.raises(ValueError, match="needs --coordinator"):
         processes.initialize(None, 2, 0)
-    with pytest.raises(ValueError, match="--process=2 must be from 0"):
+    with pytest.raises(ValueError, match="--process=2 must be at least 0"):
         processes.initialize("localhost:1", 2, 2)
     processes.initialize()
     assert not jax.distributed.is_initialized()

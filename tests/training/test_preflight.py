@@ -65,13 +65,15 @@ def test_every_fault_is_told_in_one_go_with_its_flag(tmp_path):
         "data.crop_size=(16,) must be 2 values, each a whole number: set --config.data.crop_size=",
         "loss.hardest=0.0 must be above 0 and at most 1: set --config.loss.hardest=1.0",
         "train.keep=0 must be at least 1: set --config.train.keep=3",
-        "data.normalisation.mean=(0.485, 0.456, 0.406) is for pixels of 0 to 1, and they are 0 to "
+        "data.normalisation.mean=(0.485, 0.456, 0.406) is for pixels from 0 to 1, but pixels are "
+        "0 to "
         "255 here: set --config.data.normalisation.mean=123.675,116.28,103.53",
-        "data.normalisation.std=(0.229, 0.224, 0.225) is for pixels of 0 to 1, and they are 0 to "
+        "data.normalisation.std=(0.229, 0.224, 0.225) is for pixels from 0 to 1, but pixels are 0 "
+        "to "
         "255 here: set --config.data.normalisation.std=58.395,57.12,57.375",
         "data.augment.scale_range=(2.0, 0.5) must be the smallest and the largest scale: set "
         "--config.data.augment.scale_range=0.5,2.0",
-        "optim.warmup_steps=9 must be from 0 to below train.steps=6: set "
+        "optim.warmup_steps=9 must be at least 0 and below train.steps=6: set "
         "--config.optim.warmup_steps=0",
         "optim.decay_steps=2,2 must ascend",
         "optim.decay_steps=2,2 must lie from 9",
@@ -83,7 +85,7 @@ def test_every_fault_is_told_in_one_go_with_its_flag(tmp_path):
         "a batch of 4 cannot be split over 1 device group(s) x 3 micro-batches",
         "the model predicts 5 classes, squares has 3: set --config.model.num_classes=3",
         "loss.coarse=1.0 needs a model with coarse logits",
-        "optim.multipliers: no parameter path holds 'decoder'",
+        "optim.multipliers: no parameter path matches 'decoder'",
         "optim.multipliers: the factor -1.0 of 'conv' would climb the loss",
     )
     for text in expected:
@@ -95,10 +97,10 @@ def test_every_fault_is_told_in_one_go_with_its_flag(tmp_path):
 def test_one_class_is_refused_before_the_first_step():
     data = tuple(map(of_one_class, tiny.sources()))
     message = refused(tiny.experiment(), data)
-    assert "squares has one class, thing: the ground must be a class too" in message
+    assert "squares has one class, thing: the background must be a class too" in message
     assert "--classes=FILE" in message
     own = refused(changed(tiny.experiment(), model__num_classes=1))
-    assert "model.num_classes=1 must be at least 2, as the ground is a class too" in own
+    assert "model.num_classes=1 must be at least 2, since the background is a class too" in own
     with pytest.raises(ValueError, match="at least 2"):
         checks.check(changed(tiny.experiment(), model__num_classes=1))
 
@@ -147,7 +149,10 @@ def test_mean_and_deviation_are_of_pixels_from_0_to_255(mean, std, refused):
             {"data__augment__scale_range": (-1.0, 1.0)},
             "data.augment.scale_range=(-1.0, 1.0) must be at least",
         ),
-        ({"data__augment__class_limit": 0.0}, "data.augment.class_limit=0 is met by no crop"),
+        (
+            {"data__augment__class_limit": 0.0},
+            "data.augment.class_limit=0 cannot be satisfied by any crop",
+        ),
         ({"data__augment__class_limit_draws": 10**6}, "must be at least 1 and below 1001"),
         ({"optim__schedule": "step", "optim__decay_steps": (4, 2)}, "must ascend"),
         ({"optim__schedule": "step", "optim__decay_steps": (2, 6)}, "to below train.steps=6"),
@@ -155,15 +160,15 @@ def test_mean_and_deviation_are_of_pixels_from_0_to_255(mean, std, refused):
             {"optim__schedule": "step", "optim__decay_steps": (2,), "optim__warmup_steps": 3},
             "from 3, after the warm-up",
         ),
-        ({"optim__decay_steps": (2,)}, "optim.decay_steps is of the schedule step"),
+        ({"optim__decay_steps": (2,)}, "optim.decay_steps belongs to optim.schedule=step"),
         (
             {"optim__schedule": "step", "optim__decay_steps": (2,), "optim__decay_factor": 0.0},
             "optim.decay_factor=0 ends learning",
         ),
-        ({"optim__learning_rate": 0.0}, "optim.learning_rate=0 leaves the network as it is"),
+        ({"optim__learning_rate": 0.0}, "optim.learning_rate=0 does not change the network"),
         ({"optim__end_learning_rate": 1.0}, "so the rate would rise"),
         ({"optim__multipliers": (("conv", 2.0), ("conv", 2.0))}, "'conv' stands 2 times"),
-        ({"optim__multipliers": (("", 0.0),)}, "every factor is 0, so that nothing learns"),
+        ({"optim__multipliers": (("", 0.0),)}, "every factor is 0, so nothing is learned"),
         ({"optim__warmup_steps": -1}, "optim.warmup_steps=-1 must be at least 0"),
         ({"optim__clip_norm": -1.0}, "optim.clip_norm=-1.0 must be at least 0"),
         ({"loss__class_weights": (0.0, 0.0, 0.0)}, "loss.class_weights are all 0"),
@@ -250,7 +255,7 @@ def test_what_the_line_points_to_keeps_both_parameters_and_statistics():
 def test_batch_norm_over_one_image_is_said_at_the_start():
     for fields in ({"data__batch_size": 1}, {"train__accumulate": 4}):
         (line,) = drift.notices(changed(tiny.experiment(Normed()), **fields))
-        assert "holds one image, whose own statistics 1 batch norm(s) take" in line
+        assert "holds one image, so 1 batch norm(s) use its own statistics" in line
         assert "--config.model.norm.kind=frozen" in line
     assert drift.notices(changed(tiny.experiment(Normed("frozen")), data__batch_size=2)) == []
 

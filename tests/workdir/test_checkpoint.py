@@ -292,7 +292,7 @@ def test_what_cannot_be_read_for_now_is_neither_moved_nor_passed_over(
         return real(manager, step)
 
     monkeypatch.setattr(checkpoint_reading, "metadata", refuse)
-    why = f"{tmp_path / '2'} cannot be read for now \\({os.strerror(number).lower()}\\)"
+    why = f"{tmp_path / '2'} cannot be read at the moment \\({os.strerror(number).lower()}\\)"
     with (
         checkpoint.Checkpoints(tmp_path, keep=10) as checkpoints,
         pytest.raises(OSError, match=why),

@@ -176,7 +176,7 @@ def test_a_run_of_an_earlier_version_is_opened_and_says_what_is_not_compared(tur
     val = loader.open_split("folder/own", "val", turned / "data")
     one = experiment("folder/own", turned / "data", steps=2)
     record = same_data.hold_evaluation(turned / "run", val, one.data)
-    assert "keeps no list of its classes" in record["compared"]
+    assert "has no list of its classes" in record["compared"]
     train.fit(one, turned / "run")
     assert "cannot be compared" in capsys.readouterr().err
     assert data_identity.read(turned / "run").labels.names[0] == "blue"  # from now on it can

@@ -100,7 +100,7 @@ def test_a_process_that_never_comes_is_named():
             raised[0] = str(error)
 
     alone()
-    assert "process 1 of 2 has not said within 0.05 s" in raised[0]
+    assert "process 1 of 2 has not reported its settings within 0.05 s" in raised[0]
 
 
 def test_settings_code_and_data_are_told(tmp_path):

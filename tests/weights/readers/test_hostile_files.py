@@ -244,7 +244,7 @@ def test_an_npz_that_unfolds_to_more_than_counts_take(tmp_path, refused, monkeyp
     path = tmp_path / "val.npz"
     monkeypatch.setattr(npz_file, "_SLACK", 1 << 20)
     np.savez_compressed(path, names=np.zeros(0, str), num_classes=2, count=np.zeros(1 << 20))
-    refused(per_image.read, path, r"it unfolds to 8,\d+,\d+ bytes, its size is 8,")
+    refused(per_image.read, path, r"it expands to 8,\d+,\d+ bytes, but its size is 8,")
 
 
 def test_safetensors_of_every_type_that_numpy_has_still_load(tmp_path):
