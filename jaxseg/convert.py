@@ -26,10 +26,9 @@ converted.json, which names the origin of each leaf and the file's sha256. It ap
 complete, or not at all.
 
 To keep what was loaded as it is, --config.optim.multipliers with a factor of 0 freezes parameters
-(("^backbone/", 0.0)); running statistics move all the same, unless the backbone's norm.kind is
-"frozen".
+(("^backbone/", 0.0)); running statistics still change, unless the backbone's norm.kind is "frozen".
 
-Exit status: 0 done; 1 refused or failed, with what is wrong; 2 a wrong flag.
+Exit status: 0 success; 1 error, with a message; 2 wrong flag.
 """
 
 import pathlib
@@ -55,7 +54,7 @@ def define_flags() -> None:
     """
     config_flags.DEFINE_config_file("config", None, "The experiment that will start from the file.")
     flags.DEFINE_string("output", None, "The folder to write; must not exist.")
-    flags.DEFINE_list("leave", [], "Patterns of what is reinitialised: aux_conv,backbone/stage4*.")
+    flags.DEFINE_list("leave", [], "Patterns of parts to reinitialise: aux_conv,backbone/stage4*.")
     flags.DEFINE_string("only", "", "Load only what is under this path: backbone.")
     flags.DEFINE_bool(
         "any_mean", False, "Accept a file whose network expects another data.normalisation.mean."

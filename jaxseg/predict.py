@@ -1,12 +1,12 @@
 """Prediction: image files in, label PNGs and overlays out.
 
     OUTPUT/labels/NAME.png         train ids with the palette of the data set, the image's own size
-    OUTPUT/overlays/NAME.jpg       the image with the classes over it and a legend
-    OUTPUT/labels.json             what the train ids mean: names, palette, raw ids
-    OUTPUT/probabilities/NAME.npz  on demand: "probabilities" float16 [H, W, K], "names"
+    OUTPUT/overlays/NAME.jpg       the image overlaid with the classes, and a legend
+    OUTPUT/labels.json             the meaning of the train ids: names, palette, raw ids
+    OUTPUT/probabilities/NAME.npz  optional: "probabilities" float16 [H, W, K], "names"
 
-Labels hold train ids, the numbers that metrics and names refer to; a submission that wants raw ids
-maps them by the data set's LabelSpec.
+Labels hold train ids, to which metrics and names refer; a submission that needs raw ids maps them
+with the LabelSpec of the data set.
 """
 
 import pathlib
@@ -32,26 +32,26 @@ def main(
     *,
     changed_data: bool = False,
 ) -> int:
-    """`--mode=predict`: reads the variables, predicts, says what was refused.
+    """`--mode=predict`: reads the variables, predicts, and reports refused files.
 
     Args:
-      experiment: its model, and its `eval` as the protocol.
-      workdir: the run folder whose checkpoint is read; None where `weights` is given.
+      experiment: with the model, and the protocol in `eval`.
+      workdir: the run folder whose checkpoint is read; may be None if `weights` is given.
       inputs: see `predict_files`.
       output: see `predict_files`.
       weights: a file of trained weights, read instead of a checkpoint.
       probabilities: write them as well.
-      changed_data: predict with the run's classes where those of its data are others now.
+      changed_data: predict with the classes of the run even if those of its data have changed.
 
     Returns:
-      The exit status: 0, or 1 when a file could not be read.
+      The exit status: 0, or 1 if a file could not be read.
 
     Raises:
       FileNotFoundError: an input, the checkpoint or the weight file is missing.
       ValueError: no image, weights that do not fit, or data that has other classes than the run.
     """
     folder = pathlib.Path(workdir) if workdir else None
-    photos.find(inputs, without=pathlib.Path(output))  # what is wrong is said before any waiting
+    photos.find(inputs, without=pathlib.Path(output))  # reports faults before any long work
     check_protocol(experiment.eval)
     labels = data_identity.labels_of(experiment, folder, changed_data=changed_data)
     variables, _ = restore.restore(experiment, folder, weights)
@@ -66,12 +66,12 @@ def main(
         crop=experiment.data.crop_size,
         save_probabilities=probabilities,
     )
-    data_identity.write_labels(pathlib.Path(output), labels)  # what the numbers in the PNGs mean
+    data_identity.write_labels(pathlib.Path(output), labels)  # the meaning of the ids in the PNGs
     return report(done, pathlib.Path(output))
 
 
 def report(predictions: Predictions, output: pathlib.Path) -> int:
-    """Prints where the results are, which files were left out and which refused.
+    """Prints where the results are, and which files were left out or refused.
 
     Returns:
       The exit status: 1 if a file was refused, or lost by a link or a name.

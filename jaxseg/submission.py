@@ -1,4 +1,4 @@
-r"""Packs what `--mode=predict` wrote into the archive that a test server takes.
+r"""Packs the output of `--mode=predict` into the archive for a test server.
 
     python -m jaxseg.main --mode=predict --workdir=runs/v3 --inputs=cityscapes/leftImg8bit/test \
         --output=out/test
@@ -8,15 +8,16 @@ r"""Packs what `--mode=predict` wrote into the archive that a test server takes.
         --images=VOCdevkit/VOC2012/JPEGImages \
         --list=VOCdevkit/VOC2012/ImageSets/Segmentation/test.txt --competition=comp6
 
-Every image has to have a label map of its own size whose values are classes; what is missing or
-wrong is named, and nothing is written. The servers want:
+Every image needs a label map of its own size whose values are classes; if any is missing or wrong,
+it is named, and nothing is written. The servers expect:
 
 - VOC 2012 (development kit, section 5.3): results/VOC2012/Segmentation/COMPETITION_test_cls/
-  NAME.png, palette images of class ids; comp5 for training on VOC alone, comp6 for other data too.
+  NAME.png, palette images of class ids; comp5 for training on VOC only, comp6 if other data was
+  used.
 - Cityscapes (cityscapesScripts, evalPixelLevelSemanticLabeling): for each image one file whose name
-  begins with CITY_SEQUENCE_FRAME, grey images of label ids, not of train ids.
+  begins with CITY_SEQUENCE_FRAME, greyscale images of label ids, not of train ids.
 
-Exit status: 0 done; 1 refused, with what is wrong; 2 a wrong flag.
+Exit status: 0 success; 1 error, with a message; 2 wrong flag.
 """
 
 import pathlib
@@ -33,17 +34,17 @@ from jaxseg.evaluation.server import COMPETITIONS, LABELS
 
 
 def define_flags() -> None:
-    """The flags; only when this is the command, since others have some of their names."""
+    """Defines the flags; called only by this command, since others share some names."""
     flags.DEFINE_enum("server", None, sorted(LABELS), "Whose archive.", required=True)
     flags.DEFINE_string("predictions", None, "The --output of --mode=predict.", required=True)
     flags.DEFINE_string("images", None, "The folder of the images.", required=True)
-    flags.DEFINE_string("list", None, "A file of their names; default: all of the folder.")
+    flags.DEFINE_string("list", None, "A file with their names; default: all images of the folder.")
     flags.DEFINE_string("output", None, "The archive to write.", required=True)
     flags.DEFINE_enum("competition", "comp6", COMPETITIONS, "Of VOC.")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Checks and writes; what is wrong becomes one line."""
+    """Checks and writes; errors are printed as one line."""
     values = flags.FLAGS
     if len(arguments) > 1:
         print(f"jaxseg: {arguments[1]!r} is not a flag; see --help", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`--mode=summary`: what each layer of a model is, sees and costs, before anything is computed.
+"""`--mode=summary`: the layers of a model with their receptive fields and costs.
 
 python -m jaxseg.main --mode=summary --config=experiments/deeplab_v3/voc.py --size=513,513
 """
@@ -12,9 +12,10 @@ from jaxseg.training.step_memory import step_memory
 
 _MEGABYTE = 1 << 20
 _NOTES = """
-stride: pixels of the image between two outputs. sees: the receptive field in pixels, from its first
-to its last one; * and the whole image through a mean over the map; all: the whole image only.
-parameters: with the bias and norm that follow. multiply-adds: for one image, taps on padding too.
+stride: pixels of the image between two outputs. sees: the receptive field in pixels, from the first
+to the last one; *: also the whole image, through a mean over the map; all: only the whole image.
+parameters: including the bias and the following norm. multiply-adds: for one image, including taps
+on padding.
 """
 
 
@@ -22,13 +23,13 @@ def describe(experiment: config.Experiment, size: Sequence[int], *, memory: bool
     """The text of `--mode=summary`.
 
     Args:
-      experiment: its model at the output stride of training; where eval.output_stride differs, the
-        totals at that stride are added.
+      experiment: the model is shown at the output stride of training; if eval.output_stride
+        differs, the totals at that stride are added.
       size: (height, width) of the image.
-      memory: also compile both steps (minutes for a large model) and tell their memory.
+      memory: also compile both steps (minutes for a large model) and report their memory.
 
     Raises:
-      ValueError: a size that is not two positive numbers.
+      ValueError: the size is not two positive numbers.
     """
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f"--size={','.join(map(str, size))} must be height,width")
@@ -46,5 +47,5 @@ def describe(experiment: config.Experiment, size: Sequence[int], *, memory: bool
         found = step_memory(experiment, (height, width))
         for (name, part), batch_size in zip(found.items(), sizes, strict=True):
             peak, rest = (f"{n / _MEGABYTE:,.0f} MiB" for n in (part["peak"], part["temporary"]))
-            lines.append(f"{name}, batch {batch_size}: {peak} a device, {rest} of it temporary")
+            lines.append(f"{name}, batch {batch_size}: {peak} per device, {rest} of it temporary")
     return "\n".join(lines).rstrip()

@@ -80,8 +80,8 @@ def test_all_that_is_wrong_is_named_and_an_older_archive_stays(tmp_path, folders
         archives.write("voc2012", predictions, archives.named_in(images, None), output)
     text = str(error.value)
     assert "2008_000001.png: is missing" in text
-    assert "small.png: has 6 x 3 pixels, its image 6 x 4" in text
-    assert "void.png: holds void; there are the classes 0 to 20" in text
+    assert "small.png: has 6 x 3 pixels, but its image 6 x 4" in text
+    assert "void.png: holds void, but the classes are 0 to 20" in text
     assert output.read_text() == "older"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tgz", "images", "out"]
 
@@ -90,7 +90,7 @@ def test_all_that_is_wrong_is_named_and_an_older_archive_stays(tmp_path, folders
     ("content", "reason"),
     [
         (np.zeros((4, 6, 3)), "is not a map of 8-bit ids"),
-        (np.full((4, 6), 21), "holds class 21; there are the classes 0 to 20"),
+        (np.full((4, 6), 21), "holds class 21, but the classes are 0 to 20"),
         (b"\x89PNG", "is truncated or damaged"),
     ],
 )
@@ -172,4 +172,4 @@ def test_predictions_of_other_classes_are_refused(tmp_path, folders, capsys):
     assert "are taken for" not in capsys.readouterr().err
     (predictions / "labels.json").unlink()
     archives.write("voc2012", predictions, found, tmp_path / "b.tgz")
-    assert "are taken for those of voc2012" in capsys.readouterr().err
+    assert "assuming the classes of voc2012" in capsys.readouterr().err

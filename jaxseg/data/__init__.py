@@ -1,1 +1,1 @@
-"""From published files to batches of uint8; no TensorFlow, no JAX backend."""
+"""From published files to batches of uint8, without TensorFlow and without a JAX backend."""

@@ -1,6 +1,6 @@
 """Chooses training examples by the classes that they contain.
 
-Which image holds which class is read from the masks once and kept beside the prepared set, whose
+The classes of each image are read from the masks once and stored with the prepared set, whose
 folder is named after its version and replaced when the set is prepared again.
 """
 
@@ -23,12 +23,12 @@ from jaxseg.progress import over
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What the training stream draws from.
+    """The examples from which the training stream draws.
 
     Attributes:
-      epoch: int64 [M], the examples of one epoch; those that stand twice are shown twice.
-      classes: of each class that occurs, which of `epoch` hold it; empty: epochs are shuffled, else
-        a class is drawn and then one of these.
+      epoch: int64 [M], the examples of one epoch; duplicates are shown twice.
+      classes: for each class that occurs, the examples in `epoch` that contain it: a class is
+        drawn, and then one of its examples. If empty, epochs are shuffled instead.
     """
 
     epoch: np.ndarray
@@ -39,17 +39,17 @@ def make_plan(source: Source, *, duplicate: Sequence[str] = (), balance: bool = 
     """The plan of `config.Data`.
 
     Args:
-      source: a split; its masks are read only if one of the others is on.
-      duplicate: classes whose images stand twice in an epoch: the bootstrapping of DeepLab v3
-        (arXiv 1706.05587, section 4.1, for the test server): bicycle, chair, table, potted plant
-        and sofa of PASCAL VOC. An image with several of them stands twice too. The command line
-        gives "bicycle,chair" as one text.
-      balance: every class that occurs is as likely as the others to be the one for which an image
-        is drawn. RefineNet's released code (main/my_epoch_run_config.m) fills each epoch with
-        images until every class has had its number. Departure: drawn, so that an epoch has no end.
+      source: a split; its masks are read only if one of the options is on.
+      duplicate: classes whose images appear twice per epoch: the bootstrapping of DeepLab v3 (arXiv
+        1706.05587, section 4.1, for the test server): bicycle, chair, table, potted plant and sofa
+        of PASCAL VOC. An image with several of them also appears twice. The command line passes
+        "bicycle,chair" as one text.
+      balance: draw an image for each class that occurs with the same probability. RefineNet's
+        released code (main/my_epoch_run_config.m) fills each epoch with images until every class
+        has had its number. Departure: classes are drawn, so that there are no epochs.
 
     Raises:
-      ValueError: there is no such class, or no image holds it.
+      ValueError: there is no such class, or no image contains it.
     """
     epoch = np.arange(len(source))
     if not duplicate and not balance:
@@ -70,10 +70,10 @@ def make_plan(source: Source, *, duplicate: Sequence[str] = (), balance: bool = 
 
 
 def wanted(duplicate: Sequence[str], labels: LabelSpec, where: str) -> list[int]:
-    """The train ids of the classes that `make_plan` doubles.
+    """The train ids of the classes that `make_plan` duplicates.
 
     Raises:
-      ValueError: there is no such class; it is named together with the classes of `where`.
+      ValueError: names a class that does not exist, and the classes of `where`.
     """
     return [
         _class_id(name, labels, where)
@@ -93,10 +93,10 @@ def _class_id(name: str, labels: LabelSpec, where: str) -> int:
 
 
 def held_classes(source: Source) -> np.ndarray:
-    """Which classes are in which image: bool [N, K]; void is none.
+    """The classes in each image, without void: bool [N, K].
 
     Raises:
-      ValueError: a mask that cannot be read, or holds an unknown id; its example is named.
+      ValueError: names the example whose mask cannot be read, or holds an unknown id.
     """
     path = source.folder / f"classes_{source.split}.npy"
     shape = (len(source), source.labels.num_classes)
@@ -118,6 +118,6 @@ def held_classes(source: Source) -> np.ndarray:
 
 
 def _keep(path: pathlib.Path, held: np.ndarray) -> None:
-    """Writes the file whole or, where the folder cannot be written to, not at all."""
+    """Writes the file; does nothing if the folder is not writable."""
     with contextlib.suppress(OSError), whole_file.writing(path) as file:
         np.save(file, held)

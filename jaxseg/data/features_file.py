@@ -1,8 +1,8 @@
 """Checks the features of a prepared set before TFDS reads them.
 
 features.json and dataset_info.json name a Python class for each feature. TFDS imports the module of
-a class that it does not know, so that a prepared folder from elsewhere could run any module that
-Python finds. Only the classes that this package's builders write are let through.
+an unknown class, so that a prepared folder from elsewhere could run any module that Python finds.
+Only the classes that the builders of this package write are accepted.
 """
 
 import json
@@ -14,17 +14,17 @@ _CLASSES = frozenset(
     for name in ("features_dict.FeaturesDict", "image_feature.Image", "text_feature.Text")
 )
 _FILES = ("features.json", "dataset_info.json")
-# As protobuf's JSON spells its fields, in either form, in lower case and without underscores.
+# The field names of protobuf's JSON, in lower case and without underscores.
 _CLASS_KEYS = ("pythonclassname", "type")
 _NESTED_KEYS = ("jsonfeature", "protocls")  # forms of old versions, with JSON within a string
 _DEEPEST = 32
 
 
 def check(folder: pathlib.Path) -> None:
-    """Refuses a prepared folder whose features are of other classes than this package writes.
+    """Raises if a prepared folder has features of classes that this package does not write.
 
     Raises:
-      ValueError: such a class, or a file that is not JSON; the file and the class are named.
+      ValueError: names the file and the class, or a file that is not JSON.
       OSError: a file cannot be read.
     """
     for name in _FILES:

@@ -1,10 +1,10 @@
 """The fingerprint of a prepared set, which a run keeps to recognise the set later.
 
-Per set: its name, the builder's version, what it was drawn from, and its classes. Per split: the
-name of each example, in order, and a digest of its bytes. `jaxseg.data.prepare` reads the bytes
-back once and keeps the result in the folder of the set as fingerprint.json; to read that decodes
-nothing. Of a set that was prepared by a version that kept none, only the classes, the numbers of
-examples and their bytes are known.
+Per set, it holds the name, the version of the builder, the settings of a drawn set, and the
+classes. Per split, it holds the name of each example, in order, and a digest of its bytes.
+`jaxseg.data.prepare` reads the bytes back once and stores the result in the folder of the set as
+fingerprint.json, which can be read without decoding images. For a set that was prepared by a
+version without fingerprints, only the classes, the numbers of examples and their bytes are known.
 """
 
 import concurrent.futures
@@ -31,8 +31,8 @@ class Split:
     Attributes:
       count: of examples.
       size: bytes of all examples, as TFDS counts them.
-      names: of the examples, in their order; empty: not known.
-      digests: of the examples, in the same order; empty: not known.
+      names: of the examples, in order; empty if unknown.
+      digests: of the examples, in the same order; empty if unknown.
     """
 
     count: int
@@ -42,7 +42,7 @@ class Split:
 
     @property
     def digest(self) -> str:
-        """Of all that is known of the split."""
+        """The digest of everything known about the split."""
         text = json.dumps([self.count, self.size, self.names, self.digests])
         return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
@@ -52,9 +52,9 @@ class Fingerprint:
     """One prepared set.
 
     Attributes:
-      name: "camvid", "folder/NAME".
+      name: such as "camvid" or "folder/NAME".
       version: of the builder.
-      settings: what decides its examples beside published files: size and seed of a drawn set.
+      settings: what determines its examples besides published files: size and seed of a drawn set.
       labels: its classes.
       splits: by name.
     """
@@ -91,11 +91,11 @@ def from_json(values: Any) -> Fingerprint:
     """The inverse of `Fingerprint.to_json`.
 
     Raises:
-      ValueError: not such values, or of a later version of this code.
+      ValueError: the values are invalid, or from a later version of this code.
     """
     try:
         if values["format"] != _FORMAT:
-            raise ValueError(f"its format is {values['format']}, this code reads {_FORMAT}")
+            raise ValueError(f"its format is {values['format']}, but this code reads {_FORMAT}")
         splits = {}
         for name, split in values["splits"].items():
             names, digests = tuple(split["names"]), tuple(split["digests"])
@@ -103,7 +103,7 @@ def from_json(values: Any) -> Fingerprint:
             if len(names) != len(digests) or len(names) not in (0, splits[name].count):
                 raise ValueError(f"{name} does not list its {splits[name].count} examples")
             if split["digest"] != splits[name].digest:
-                raise ValueError(f"{name} does not have the digest that stands with it")
+                raise ValueError(f"{name} does not have the stored digest")
         labels = LabelSpec.from_json(json.dumps(values["labels"]))
         name, version = str(values["name"]), str(values["version"])
         return Fingerprint(name, version, dict(values["settings"]), labels, splits)
@@ -112,12 +112,12 @@ def from_json(values: Any) -> Fingerprint:
 
 
 def digest(parts: Iterable[bytes]) -> str:
-    """The digest of an example by its parts, the bytes of its image and of its label."""
+    """The digest of an example from its parts, the bytes of its image and of its label."""
     return running(parts)[-1]
 
 
 def running(parts: Iterable[bytes]) -> list[str]:
-    """The `digest` of the first part, of the first two parts, and so on, each part read once."""
+    """The `digest` of the first part, of the first two parts, and so on; reads each part once."""
     digests, found = [], hashlib.sha256()
     for part in parts:
         found.update(len(part).to_bytes(8, "little"))
@@ -129,13 +129,13 @@ def running(parts: Iterable[bytes]) -> list[str]:
 def of_folder(
     folder: pathlib.Path, name: str, labels: LabelSpec, splits: Mapping[str, tuple[int, int]]
 ) -> Fingerprint:
-    """The fingerprint of a prepared folder: the one that is kept there, if it is of these examples.
+    """The fingerprint of a prepared folder: the stored one, if it matches the examples.
 
     Args:
       folder: DATA_DIR/NAME/VERSION.
       name: of the set.
       labels: its classes.
-      splits: split -> (examples, bytes), as TFDS has noted them.
+      splits: split -> (examples, bytes), as recorded by TFDS.
     """
     known = {split: Split(count, size) for split, (count, size) in splits.items()}
     try:
@@ -143,7 +143,7 @@ def of_folder(
     except (OSError, ValueError):
         return Fingerprint(name, folder.name, {}, labels, known)
     sizes = {split: (of.count, of.size) for split, of in kept.splits.items()}
-    if sizes != dict(splits) or kept.labels != labels:  # of another preparation than the examples
+    if sizes != dict(splits) or kept.labels != labels:  # it does not belong to these examples
         return Fingerprint(name, folder.name, {}, labels, known)
     return dataclasses.replace(kept, name=name)
 
@@ -151,13 +151,13 @@ def of_folder(
 def class_difference(
     run: LabelSpec, data: LabelSpec, *, raw_ids: bool, others: tuple[str, str] = ("run", "data")
 ) -> str:
-    """The first difference of two lists of classes; "" where there is none. Colours do not count.
+    """The first difference between two lists of classes, ignoring colours; "" if there is none.
 
     Args:
       run: the classes of the run.
       data: the classes of the data.
-      raw_ids: whether the numbers in the masks have to mean the same.
-      others: what the two are called.
+      raw_ids: whether the ids in the masks must have the same meaning.
+      others: the names of the two in the message.
     """
     one, two = others
     for k in range(max(run.num_classes, data.num_classes)):
@@ -185,11 +185,11 @@ def class_difference(
 
 
 def split_difference(run: Fingerprint, data: Fingerprint, split: str) -> str:
-    """The first difference of a split that both know; "" where there is none, or one lacks it."""
+    """The first difference of a split that both have; "" if there is none to report."""
     if split not in run.splits or split not in data.splits:
         return ""
     if run.version != data.version:
-        return f"the set is of version {run.version} in the run and {data.version} in the data"
+        return f"the set has version {run.version} in the run and {data.version} in the data"
     ours, theirs = run.splits[split], data.splits[split]
     first = ""
     for i, (one, two) in enumerate(zip(ours.names, theirs.names, strict=False)):
@@ -210,7 +210,7 @@ def split_difference(run: Fingerprint, data: Fingerprint, split: str) -> str:
 
 
 def is_whole(fingerprint: Fingerprint, split: str) -> bool:
-    """Whether the examples of a split are known one by one."""
+    """Whether the individual examples of a split are known."""
     known = fingerprint.splits.get(split)
     return known is not None and (not known.count or bool(known.names))
 
@@ -222,15 +222,15 @@ def of_examples(
     advance: Callable[[], object] = lambda: None,
     seen: Callable[[int, bytes, str], object] = lambda index, image, digest: None,
 ) -> Split:
-    """A split whose examples are read, each once, by several threads.
+    """The fingerprint of a split, whose examples are read once each by several threads.
 
     Args:
-      count: how many there are.
-      encoded: of a number gives "image" and "label" bytes and "name".
+      count: number of examples.
+      encoded: returns the "image" and "label" bytes and the "name" of an example.
       size: bytes of all examples, as TFDS counts them.
-      advance: is called after each, for a progress bar.
-      seen: is called by the threads, in any order, with the number of an example, the bytes of its
-        image, and the `digest` of these alone.
+      advance: called after each example, for a progress bar.
+      seen: called by the threads, in any order, with the index of an example, the bytes of its
+        image, and the `digest` of these bytes.
     """
 
     def of_one(index: int) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """The frame of an image: the size that it is padded to before the network sees it.
 
-One rule serves evaluation, prediction, validation and every drawn picture. A frame depends on the
-image's own size, on the protocol and on the crops of the training, and on no other image: so the
-number of an image is the same alone, in any subset of its set, and in a folder to predict.
+Evaluation, prediction, validation and pictures use the same rule. A frame depends on the image's
+own size, on the protocol and on the training crops, but not on other images, so the result of an
+image is the same alone, in any subset of its set, and in a folder to predict.
 """
 
 import concurrent.futures
@@ -19,11 +19,11 @@ Size = tuple[int, int]  # (height, width)
 
 @dataclasses.dataclass(frozen=True)
 class Framing:
-    """The rule.
+    """The rule that determines the frame of an image.
 
     Attributes:
-      size: of `eval.size`: what fits in it is padded to it; (0, 0): there is none.
-      crop: of the crops that the network was trained on.
+      size: `eval.size`: images that fit are padded to it; (0, 0): none.
+      crop: size of the training crops.
     """
 
     size: Size
@@ -35,11 +35,11 @@ class Framing:
         return self.size if any(self.size) else self.crop
 
     def of(self, image: Size) -> Size:
-        """(height, width) of the frame of an image: `size` where it fits, else the crop plus STEPs.
+        """(height, width) of the frame of an image: `size` if it fits, else the crop plus STEPs.
 
-        Every output stride up to STEP then meets the image at the offset at which it met the crops
-        of the training. A network that saw 128 x 128 alone marks objects along the edges of
-        129 x 129.
+        The grid of every output stride up to STEP then has the same offset to the image as in
+        training. A network that saw only 128 x 128 predicts spurious objects along the edges of 129
+        x 129.
         """
         if image[0] <= self.size[0] and image[1] <= self.size[1]:
             return self.size
@@ -52,7 +52,7 @@ class Framing:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Images that have one frame and are batched together.
+    """Images that share a frame and are batched together.
 
     Attributes:
       frame: (height, width).
@@ -76,7 +76,7 @@ def _frames(source: Sequence | Source, count: int, framing: Framing, threads: in
     """The frame of each of the first `count` images, without decoding one."""
     largest = getattr(source, "largest", None)
     if largest is not None and framing.of(largest) == framing.least:
-        return [framing.least] * count  # the largest sides fit, so each image does
+        return [framing.least] * count  # the largest sides fit, so every image does
     with concurrent.futures.ThreadPoolExecutor(max(1, threads)) as pool:
         sizes = pool.map(lambda index: _size_of(source, index), range(count))
         return [framing.of(size) for size in sizes]
@@ -95,11 +95,11 @@ def groups(
 
     Args:
       source: the split.
-      count: how many of its images.
+      count: number of images.
       framing: the rule.
-      batch_size: the most images at once; a group with fewer has batches of its own size.
-      multiple: what batch sizes are rounded up to a multiple of.
-      threads: that read sizes.
+      batch_size: maximal batch size; a smaller group is a batch of its own size.
+      multiple: batch sizes are rounded up to a multiple of this.
+      threads: number of threads that read sizes.
     """
     indices: dict[Size, list[int]] = {}
     for index, frame in enumerate(_frames(source, count, framing, threads)):
@@ -111,7 +111,7 @@ def groups(
 
 
 def described(frames: Mapping[Size, int]) -> str:
-    """Frames and how many images have each, in words: "1 frame was compiled: ..."."""
+    """The frames and their numbers of images in words: "1 frame was compiled: ..."."""
     each = ", ".join(
         f"{height} x {width} ({n} image{'s' if n > 1 else ''})"
         for (height, width), n in sorted(frames.items())

@@ -1,4 +1,4 @@
-"""LabelSpec: what the numbers in a data set's label files mean; applied once, by the reader.
+"""LabelSpec: the meaning of the ids in a data set's label files; applied once, by the reader.
 
 A raw id is the number in the file; a train id is 0 to K - 1, or IGNORE (255) for void.
 """
@@ -13,13 +13,14 @@ import numpy as np
 
 from jaxseg.ignore import IGNORE
 
-MAX_CLASSES = 254  # 255 is void, and one more value marks raw ids that the spec does not know
+MAX_CLASSES = 254  # 255 is void, and another value marks unknown raw ids
 _UNKNOWN = 254
 _VOID_COLOUR = (224, 224, 192)  # PASCAL VOC's colour of id 255
 
 
 def voc_palette(count: int) -> tuple[tuple[int, int, int], ...]:
-    """The first `count` colours of PASCAL VOC's colour map: bits 0, 3, 6 of the id go to the top.
+    """The first `count` colours of PASCAL VOC's colour map: bits 0, 3, 6 of the id become the top
+    bits.
 
     Source: VOCdevkit, VOClabelcolormap: bit i of a channel, from the top, is bit 3 i (red),
     3 i + 1 (green), 3 i + 2 (blue) of the id.
@@ -87,7 +88,7 @@ class LabelSpec:
           uint8 of the same shape: 0 to K - 1, or 255.
 
         Raises:
-          ValueError: an id that the spec does not hold; it is named with its number of pixels.
+          ValueError: names an id that the spec does not define, and its number of pixels.
         """
         if raw.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"{where}: labels are {raw.dtype}, not uint8 or uint16")
@@ -123,7 +124,7 @@ class LabelSpec:
         """The inverse of `to_json`.
 
         Raises:
-          ValueError: not such a text; nothing in it is converted or passed over.
+          ValueError: the text is invalid; nothing in it is converted or ignored.
         """
         try:
             values = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_members_once)
@@ -141,7 +142,7 @@ class LabelSpec:
 def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise TypeError("a member of an object stands twice")
+        raise TypeError("a member of an object is repeated")
     return members
 
 

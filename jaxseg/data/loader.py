@@ -2,11 +2,11 @@
 
 Training is one endless stream of examples, a pure function of (seed, position): position p is
 example p % N of epoch p // N, every epoch is shuffled, and random numbers depend on the position;
-or, where classes are balanced, they choose the example too (`class_sampling.Plan`). Batch i is
-positions i B ... i B + B - 1; of it each process reads a contiguous share, the first process the
-first, which is how `mesh.put_batch` joins them. So neither the number of processes nor of
-threads changes what a step sees, nor the order in which it does: chance that a step draws over the
-batch, as dropout, meets the same examples. The state is the position.
+if classes are balanced, they also choose the example (`class_sampling.Plan`). Batch i is positions
+i B ... i B + B - 1, of which each process reads a contiguous share, in the order of the processes;
+`mesh.put_batch` joins them. So neither the number of processes nor of threads changes what a step
+sees, or in which order: random numbers that a step draws over the batch, as for dropout, meet the
+same examples. The state is the position.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ __all__ = ["Source", "TrainIterator", "eval_batches", "open_split", "train_itera
 
 
 def _share(batch_size: int, process_index: int, process_count: int) -> int:
-    """Examples of a batch that fall to one process."""
+    """The number of examples per process in a batch."""
     if not 0 <= process_index < process_count:
         raise ValueError(f"process {process_index} of {process_count} does not exist")
     if batch_size < 1 or batch_size % process_count:
@@ -39,7 +39,7 @@ def _share(batch_size: int, process_index: int, process_count: int) -> int:
 
 
 def _options(threads: int, prefetch: int) -> grain.ReadOptions:
-    cv2.setNumThreads(0)  # the reader's own threads are enough; OpenCV's would fight with them
+    cv2.setNumThreads(0)  # the reader has threads; OpenCV's would compete with them
     return grain.ReadOptions(
         num_threads=threads, prefetch_buffer_size=max(threads, prefetch) if threads else 0
     )
@@ -54,7 +54,7 @@ def _examples(stream: grain.MapDataset, threads: int, prefetch: int) -> Iterator
 
 
 class _Shares:
-    """Of batches of B elements of a stream, the elements p B / P ... (p + 1) B / P - 1 of each."""
+    """The elements p B / P ... (p + 1) B / P - 1 of each batch of B elements of a stream."""
 
     def __init__(
         self, stream: grain.MapDataset, start: int, batch_size: int, process: int, share: int
@@ -110,10 +110,10 @@ class TrainIterator:
         return {"position": self._position}
 
     def set_state(self, state: Mapping[str, int]) -> None:
-        """Goes on after `state`, which another number of threads or processes may have written.
+        """Continues after `state`, which may be from another number of threads or processes.
 
         Raises:
-          ValueError: not a state of this iterator.
+          ValueError: it is not a state of this iterator.
         """
         position = state.get("position")
         if not isinstance(position, int) or position < 0:
@@ -125,9 +125,10 @@ class TrainIterator:
 def train_stream(
     source: Sequence | Source, transform: Transform, seed: int, plan: Plan | None = None
 ) -> grain.MapDataset:
-    """The endless stream: element p is a pure function of (seed, p), whoever asks for it.
+    """The endless stream, in which element p is a pure function of (seed, p).
 
-    Elements are "image" and "label", and "weight" float32 [h, w] where `transform.boundary` asks.
+    Elements are "image" and "label" and, if `transform.boundary` is set, "weight" float32 [h,
+    w].
     """
     if len(source) == 0:
         raise ValueError(f"{source!r} is empty")
@@ -165,17 +166,17 @@ def train_iterator(
     process_index: int = 0,
     process_count: int = 1,
 ) -> TrainIterator:
-    """Batches {"image": uint8 [b, h, w, 3], "label": uint8 [b, h, w]} without end.
+    """An endless iterator of batches {"image": uint8 [b, h, w, 3], "label": uint8 [b, h, w]}.
 
     Args:
       source: examples by index, as `open_split` gives them.
       batch_size: of all processes together; b is this process's share.
       transform: of each view; its crop_size is (h, w).
       seed: of order and transforms, 0 to 2^32 - 1.
-      threads: readers of this process; 0: read in the caller's thread.
-      prefetch: examples read ahead.
-      plan: of `class_sampling.make_plan`; without, every example once an epoch.
-      process_index: which process this is.
+      threads: number of reader threads; 0: read in the caller's thread.
+      prefetch: number of examples read ahead.
+      plan: from `class_sampling.make_plan`; None: every example once per epoch.
+      process_index: index of this process.
       process_count: the number of processes.
 
     Raises:
@@ -200,17 +201,17 @@ def eval_batches(
     process_count: int = 1,
     threads: int = 8,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Every example of the groups once over all processes, padded below and to the right.
+    """Yields every example of the groups once over all processes, padded below and to the right.
 
     Args:
       source: examples by index, as `open_split` gives them.
-      groups: of `frames.groups`; their batches come one group after the other, and the last batch
+      groups: from `frames.groups`; their batches come one group after another, and the last batch
         of each is filled up.
       pad_value: RGB in uint8 units.
-      process_index: which process this is.
-      process_count: how many there are; each gets the same number of batches, b examples of each
-        batch of b * process_count.
-      threads: readers of this process; 0: read in the caller's thread.
+      process_index: index of this process.
+      process_count: number of processes; each gets the same number of batches, with b examples of
+        each batch of b * process_count.
+      threads: number of reader threads; 0: read in the caller's thread.
 
     Yields:
       {"image": uint8 [b, h, w, 3], "label": uint8 [b, h, w], "index": int64 [b], "height": int32
@@ -218,11 +219,11 @@ def eval_batches(
       255 and whose size is 0.
 
     Raises:
-      ValueError: a batch cannot be shared equally, or an image is larger than its frame.
+      ValueError: a batch cannot be divided equally, or an image is larger than its frame.
     """
     shares = [_share(group.batch_size, process_index, process_count) for group in groups]
     fillers = {group.frame: _filler(group.frame, pad_value) for group in groups}
-    places: list[tuple[int, Size]] = []  # index (-1: filler) and frame of what this process reads
+    places: list[tuple[int, Size]] = []  # index (-1: filler) and frame of each example read here
     sizes: list[int] = []  # of its batches
     for group, share in zip(groups, shares, strict=True):
         for start in range(0, len(group.indices), group.batch_size):

@@ -15,7 +15,7 @@ def frame(
     colour: tuple[int, int, int],
     mirror: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pads below and to the right to `size`; mirrors image, label and their padding."""
+    """Pads below and to the right to `size`, and optionally mirrors the result."""
     below, beside = size[0] - image.shape[0], size[1] - image.shape[1]
     if mirror:
         image, label = cv2.flip(image, 1), cv2.flip(label, 1)
@@ -48,7 +48,7 @@ def pad_to(
 
 
 def pad_image(image: np.ndarray, size: tuple[int, int], mean: Sequence[float]) -> np.ndarray:
-    """As `pad_to`, of an image alone.
+    """Like `pad_to`, for an image only.
 
     Args:
       image: uint8 [H, W, 3].
@@ -60,6 +60,6 @@ def pad_image(image: np.ndarray, size: tuple[int, int], mean: Sequence[float]) -
 
 
 def colour_of(mean: Sequence[float]) -> tuple[int, int, int]:
-    """The mean as a colour of uint8 pixels, which is what images are padded with."""
+    """The mean as a uint8 colour, with which images are padded."""
     red, green, blue = (round(value) for value in mean)
     return red, green, blue

@@ -1,10 +1,10 @@
-"""The format of a prepared example, which every builder writes and one reader reads.
+"""The format of a prepared example, which all builders write.
 
-Per example: `image` (JPEG or PNG bytes: as published where the file is plain, see `pixels`, else a
-PNG of the pixels that are read), `label` (grey PNG of raw ids, 8 or 16 bits) and `name`. Per set:
-the LabelSpec and the largest height and width of each split, which TFDS keeps in metadata.json. A
-grey label PNG is stored byte for byte; palette and colour-coded ones are turned into grey ones
-once, without loss, because OpenCV reads a palette as colours.
+Per example: `image` (JPEG or PNG bytes: unchanged if the file is plain, see `pixels`, else a PNG of
+its pixels), `label` (greyscale PNG of raw ids, 8 or 16 bits) and `name`. Per set: the LabelSpec and
+the largest height and width of each split, which TFDS stores in metadata.json. A greyscale label
+PNG is stored byte for byte; palette and colour-coded ones are converted to greyscale, without loss,
+because OpenCV reads a palette as colours.
 """
 
 import pathlib
@@ -22,7 +22,7 @@ from jaxseg.data.readers import image_headers, pixels
 def info(
     builder: tfds.core.DatasetBuilder, labels: LabelSpec, homepage: str = ""
 ) -> tfds.core.DatasetInfo:
-    """The TFDS description of a set whose examples stay in the order they are generated in."""
+    """The TFDS description of a set whose examples stay in the order of generation."""
     ids = np.uint16 if max(labels.raw_to_train) > 255 else np.uint8
     return tfds.core.DatasetInfo(
         builder=builder,
@@ -42,17 +42,17 @@ def info(
 
 
 def set_largest(builder: tfds.core.DatasetBuilder, largest: Mapping[str, tuple[int, int]]) -> None:
-    """Notes the largest (height, width) of each split; TFDS writes it with the last file."""
+    """Records the largest (height, width) of each split; TFDS writes it with the last file."""
     builder.info.metadata["largest"] = {split: list(size) for split, size in largest.items()}
 
 
 def journal(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
-    """Where a builder notes which files it has checked; deleted when the set is complete."""
+    """The file in which a builder records checked files; deleted when the set is complete."""
     return pathlib.Path(builder.data_dir).parent / "checked.jsonl"
 
 
 def encode_label(raw: np.ndarray) -> bytes:
-    """Raw ids, uint8 or uint16 [H, W], as a grey PNG; unfiltered: half the size, read 3x faster."""
+    """Raw ids, uint8 or uint16 [H, W], as a grey PNG; no filters: half the size, 3x faster."""
     options = [
         *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),
         *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT),
@@ -74,10 +74,10 @@ def _png(pixels_of_it: np.ndarray, options: list[int]) -> bytes:
 
 
 def decode_image(data: bytes, where: str) -> np.ndarray:
-    """The bytes of an image -> uint8 RGB [H, W, 3], by the rules of `pixels`.
+    """Decodes an image to uint8 RGB [H, W, 3], by the rules of `pixels`.
 
     Raises:
-      ValueError: not an image; `where` says which.
+      ValueError: it is not an image; `where` names it.
     """
     try:
         return pixels.decode(data)
@@ -86,10 +86,10 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
 
 
 def decode_label(data: bytes, where: str) -> np.ndarray:
-    """Grey PNG bytes -> raw ids, uint8 or uint16 [H, W].
+    """Decodes a greyscale PNG to raw ids, uint8 or uint16 [H, W].
 
     Raises:
-      ValueError: not a grey PNG; `where` says which.
+      ValueError: it is not a greyscale PNG; `where` names it.
     """
     raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if raw is None or raw.ndim != 2:
@@ -98,10 +98,10 @@ def decode_label(data: bytes, where: str) -> np.ndarray:
 
 
 def label_size(data: bytes, where: str) -> tuple[int, int]:
-    """(height, width) of grey PNG bytes, without decoding them.
+    """(height, width) of a greyscale PNG, without decoding it.
 
     Raises:
-      ValueError: not a PNG; `where` says which.
+      ValueError: it is not a PNG; `where` names it.
     """
     if len(data) < 24 or not data.startswith(b"\x89PNG"):
         raise ValueError(f"{where}: the label is not a grey PNG")
@@ -110,9 +110,9 @@ def label_size(data: bytes, where: str) -> tuple[int, int]:
 
 
 def keeps_label(data: bytes) -> bool:
-    """Whether a mask file can be kept as it is: a grey PNG of 8 or 16 bits and nothing besides.
+    """Whether a mask file can be stored unchanged: a plain greyscale PNG of 8 or 16 bits.
 
-    What is transparent or turned is decoded in more ways than one.
+    Decoders differ for files that are transparent or rotated.
     """
     chunks = {kind for kind, _ in image_headers.png_chunks(data)}
     extra = {b"tRNS", b"eXIf", b"acTL", b"tEXt", b"zTXt", b"iTXt"}
@@ -121,10 +121,10 @@ def keeps_label(data: bytes) -> bool:
 
 
 def check_label(data: bytes, raw: np.ndarray) -> None:
-    """Refuses a mask that training, where OpenCV reads it, would read otherwise.
+    """Raises if training, which uses OpenCV, would read other ids from a mask.
 
     Args:
-      data: a file; one that is not kept as it is (`keeps_label`) is not checked.
+      data: a file; it is only checked if it is stored unchanged (`keeps_label`).
       raw: the ids that were read from it.
 
     Raises:

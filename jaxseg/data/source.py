@@ -1,4 +1,4 @@
-"""A prepared split as a sequence of decoded examples; needs no builder code."""
+"""A prepared split as a sequence of decoded examples, without builder code."""
 
 import difflib
 import functools
@@ -30,7 +30,7 @@ def check_name(name: str) -> str:
     """The builder of a data set name, "camvid", "cityscapes/coarse" or "folder/NAME".
 
     Raises:
-      ValueError: there is no such builder; near names are shown.
+      ValueError: there is no such builder; similar names are suggested.
     """
     builder, slash, rest = name.partition("/")
     if builder not in builders.VERSIONS:
@@ -49,27 +49,27 @@ def check_name(name: str) -> str:
 
 
 def prepared_folder(name: str, data_dir: str | pathlib.Path) -> pathlib.Path:
-    """Where a set is or will be: DATA_DIR/NAME/VERSION."""
+    """The folder of a set, which need not exist: DATA_DIR/NAME/VERSION."""
     return pathlib.Path(data_dir).expanduser() / name / builders.VERSIONS[check_name(name)]
 
 
 def is_prepared(folder: pathlib.Path) -> bool:
-    """Whether the folder is complete: TFDS names it so only when all of it is written."""
+    """Whether the folder is complete: TFDS gives it this name only when everything is written."""
     return (folder / "dataset_info.json").is_file() and (folder / "metadata.json").is_file()
 
 
 def splits(folder: pathlib.Path) -> list[str]:
-    """The splits of a prepared folder, in the order in which they were written."""
+    """The splits of a prepared folder, in the order of writing."""
     return list(_info(folder).splits)
 
 
 def labels_of(folder: pathlib.Path) -> LabelSpec:
-    """The classes of a prepared folder; raises ValueError where it is damaged."""
+    """The classes of a prepared folder; raises ValueError if it is damaged."""
     return LabelSpec.from_json(_info(folder).metadata["labels"])
 
 
 def _info(folder: pathlib.Path) -> tfds.core.DatasetInfo:
-    """What TFDS knows of a prepared folder.
+    """TFDS's description of a prepared folder.
 
     Raises:
       ValueError: one of its JSON files is missing or damaged.
@@ -95,11 +95,11 @@ class Source:
 
     Attributes:
       name: of the set.
-      split: of it.
-      folder: where it lies.
+      split: its name.
+      folder: of the set.
       labels: its LabelSpec.
       largest: the largest height and the largest width of the split.
-      splits: of the set -> (examples, bytes), as TFDS has noted them.
+      splits: split -> (examples, bytes), as recorded by TFDS.
     """
 
     def __init__(self, name: str, split: str, folder: pathlib.Path) -> None:
@@ -141,14 +141,14 @@ class Source:
 
     @functools.cached_property
     def fingerprint(self) -> fingerprints.Fingerprint:
-        """Of the whole set."""
+        """The fingerprint of the whole set."""
         return fingerprints.of_folder(self.folder, self.name, self.labels, self.splits)
 
     def encoded(self, index: int) -> dict[str, Any]:
         """Example `index` before decoding: "image" and "label" bytes, "name" str.
 
         Raises:
-          ValueError: it cannot be read, or what is read is not an example; the file is named.
+          ValueError: names the file if it cannot be read, or is not an example.
         """
         try:
             record = self._records[index]
@@ -195,15 +195,16 @@ def open_split(name: str, split: str, data_dir: str | pathlib.Path) -> Source:
       data_dir: the folder that `jaxseg.data.prepare` has written to.
 
     Raises:
-      ValueError: no such set or split, or its files are damaged.
-      FileNotFoundError: it is not prepared there; the message has the command.
+      ValueError: there is no such set or split, or its files are damaged.
+      FileNotFoundError: it is not prepared there; the message contains the command.
     """
     folder = prepared_folder(name, data_dir)
     if not is_prepared(folder):
         others = [p.parent for p in sorted(folder.parent.glob("*/dataset_info.json"))]
         versions = [p.name for p in others if p != folder and p.name.replace(".", "").isdigit()]
         found = (
-            f"{folder.parent} holds version {', '.join(versions)}, this code reads {folder.name}"
+            f"{folder.parent} holds version {', '.join(versions)}, but this code reads "
+            f"{folder.name}"
             if versions
             else f"{name} is not prepared in {data_dir}"
         )

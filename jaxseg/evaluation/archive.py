@@ -1,7 +1,7 @@
-"""Packs predicted label maps into the archive of a test server, whole or not at all.
+"""Packs predicted label maps into the archive for a test server, completely or not at all.
 
-Every image has to have a label map of its own size whose values are classes; what is missing or
-wrong is named, and nothing is written.
+Every image needs a label map of its own size whose values are classes; if any is missing or wrong,
+it is named, and nothing is written.
 """
 
 import io
@@ -26,11 +26,11 @@ _NAMED = 5  # files named in an error
 
 
 def named_in(images: pathlib.Path, listed: pathlib.Path | None) -> list[photos.Photo]:
-    """The images to submit: all of a folder, or those whose names a list has, in its order.
+    """The images to submit: all in a folder, or those in a list, in its order.
 
     Raises:
       FileNotFoundError: no such folder or list.
-      ValueError: the list names an image that is not there.
+      ValueError: the list names an image that does not exist.
     """
     found, left_out = photos.find([images])
     if lost := [walk.shown(left) for left in left_out if left.fault]:
@@ -55,18 +55,18 @@ def write(
     output: pathlib.Path,
     competition: str = "comp6",
 ) -> None:
-    """Writes the archive, whole or not at all.
+    """Writes the archive, completely or not at all.
 
     Args:
       server: one of LABELS.
       predictions: the output folder of `--mode=predict`.
       images: see `named_in`.
-      output: the archive; its suffix is the server's of SUFFIXES.
+      output: the archive, with the suffix in SUFFIXES.
       competition: of VOC.
 
     Raises:
-      ValueError: another suffix; predictions of other classes; label maps that cannot be submitted,
-        by name.
+      ValueError: the suffix is wrong, or the predictions have other classes; or some label maps,
+        which are named, cannot be submitted.
     """
     if output.suffix != SUFFIXES[server]:
         raise ValueError(f"--output={output}: {server} takes *{SUFFIXES[server]}")
@@ -77,11 +77,11 @@ def write(
 
 
 def _refuse_other_classes(predictions: pathlib.Path, server: str) -> None:
-    """Label maps hold train ids: they have to be those of the server's classes."""
+    """Checks that the train ids in the label maps are those of the server's classes."""
     path = predictions / "labels.json"
     if not path.is_file():
         print(
-            f"jaxseg: {path} is not there: the classes are taken for those of {server}",
+            f"jaxseg: {path} does not exist: assuming the classes of {server}",
             file=sys.stderr,
         )
         return
@@ -91,13 +91,13 @@ def _refuse_other_classes(predictions: pathlib.Path, server: str) -> None:
         raise ValueError(f"{path} is damaged ({error}): predict again, or delete it") from None
     others = ("predictions", f"{server} server")
     if found := class_difference(labels, LABELS[server], raw_ids=False, others=others):
-        raise ValueError(f"{predictions} is of other classes: {found}; nothing is written")
+        raise ValueError(f"{predictions} has other classes: {found}; nothing is written")
 
 
 def _members(
     server: str, predictions: pathlib.Path, images: Sequence[photos.Photo], competition: str
 ) -> Iterator[tuple[str, bytes]]:
-    """Place in the archive and content, image by image; all that is wrong is one error, at the end.
+    """Yields the path in the archive and the content of each image; faults are raised at the end.
 
     Raises:
       ValueError: names the files and what is wrong with them.
@@ -109,7 +109,7 @@ def _members(
         try:
             place = member(server, photo.name, competition)
             if place in sources:
-                raise ValueError(f"stands for the same {place} as {sources[place]}")
+                raise ValueError(f"has the same path {place} in the archive as {sources[place]}")
             sources[place] = path
             label = checked(path, photo.file, LABELS[server].num_classes)
         except ValueError as error:
@@ -125,10 +125,10 @@ def _members(
 
 
 def checked(path: pathlib.Path, image: pathlib.Path, num_classes: int) -> np.ndarray:
-    """A predicted label map, uint8 [H, W].
+    """Reads and checks a predicted label map, uint8 [H, W].
 
     Raises:
-      ValueError: why it is none for this image, without its name.
+      ValueError: the reason why it does not fit the image, without its name.
     """
     label, kind = mask_file.read_mask(path)
     if label.dtype != np.uint8 or kind == "grey as RGB":
@@ -136,17 +136,17 @@ def checked(path: pathlib.Path, image: pathlib.Path, num_classes: int) -> np.nda
     size = photos.read(image).shape[:2]
     if label.shape != size:
         raise ValueError(
-            f"has {label.shape[1]} x {label.shape[0]} pixels, its image {size[1]} x {size[0]}"
+            f"has {label.shape[1]} x {label.shape[0]} pixels, but its image {size[1]} x {size[0]}"
         )
     if label.max() >= num_classes:
         what = "void" if label.max() == IGNORE else f"class {label.max()}"
-        raise ValueError(f"holds {what}; there are the classes 0 to {num_classes - 1}")
+        raise ValueError(f"holds {what}, but the classes are 0 to {num_classes - 1}")
     return label
 
 
 def _add_all(file: BinaryIO, suffix: str, members: Iterable[tuple[str, bytes]]) -> None:
     if suffix == ".zip":
-        with zipfile.ZipFile(file, "w") as archive:  # PNG files do not get smaller
+        with zipfile.ZipFile(file, "w") as archive:  # PNG files cannot be compressed further
             for place, content in members:
                 archive.writestr(place, content)
         return

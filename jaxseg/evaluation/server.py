@@ -1,9 +1,10 @@
-"""What each test server takes: classes, ids, and the place of a label map in its archive.
+"""What each test server expects: classes, ids, and the paths of label maps in its archive.
 
 - VOC 2012 (development kit, section 5.3): results/VOC2012/Segmentation/COMPETITION_test_cls/
-  NAME.png, palette images of class ids; comp5 for training on VOC alone, comp6 for other data too.
+  NAME.png, palette images of class ids; comp5 for training on VOC only, comp6 if other data was
+  used.
 - Cityscapes (cityscapesScripts, evalPixelLevelSemanticLabeling): for each image one file whose name
-  begins with CITY_SEQUENCE_FRAME, grey images of label ids, not of train ids.
+  begins with CITY_SEQUENCE_FRAME, greyscale images of label ids, not of train ids.
 """
 
 import io
@@ -26,7 +27,7 @@ def raw_ids(labels: LabelSpec) -> np.ndarray:
     """The raw id of each train id: uint8 [K].
 
     Raises:
-      ValueError: a class has two raw ids, so that there is no way back.
+      ValueError: a class has several raw ids, so that there is no inverse.
     """
     ids = np.zeros(labels.num_classes, np.uint8)
     for train in range(labels.num_classes):
@@ -38,15 +39,15 @@ def raw_ids(labels: LabelSpec) -> np.ndarray:
 
 
 def member(server: str, name: str, competition: str = "comp6") -> str:
-    """The place of an image's label map in the archive.
+    """The path of an image's label map in the archive.
 
     Args:
       server: one of LABELS.
-      name: of the image, its folders before it, without suffix.
+      name: of the image, with its folders, without suffix.
       competition: of VOC.
 
     Raises:
-      ValueError: not a name that Cityscapes gives.
+      ValueError: it is not a name of Cityscapes.
     """
     stem = pathlib.PurePosixPath(name).name
     if server == "voc2012":

@@ -21,13 +21,13 @@ from jaxseg.types import Variables
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What came of a call.
+    """The result of a call.
 
     Attributes:
       written: the names written.
-      refused: the files that were refused, with the reason.
-      frames: that were compiled -> images.
-      left_out: what the folders hold besides images.
+      refused: the refused files, with the reasons.
+      frames: each compiled frame -> the number of its images.
+      left_out: files in the folders that are not images.
     """
 
     written: tuple[str, ...]
@@ -49,25 +49,25 @@ def predict_files(
     save_probabilities: bool = False,
     progress: bool = True,
 ) -> Predictions:
-    """Predicts every image of `inputs`; one that cannot be read does not stop the others.
+    """Predicts every image of `inputs`; unreadable ones are skipped.
 
     Args:
       variables: {"params", "batch_stats"} of `model`.
-      model: gives "logits" [B, H, W, K].
+      model: returns "logits" [B, H, W, K].
       labels: names and colours of the K classes.
-      inputs: image files, or folders searched in depth.
-      output: the folder to write to, made if missing.
+      inputs: image files, or folders, which are searched recursively.
+      output: the folder to write to; created if missing.
       protocol: output stride, scales, flip and sliding window. Each image is padded to its own
         frame (`data.frames`) below and to the right, with the mean colour, as in an evaluation.
       normalisation: of the pixels.
-      crop: (height, width) of the crops that the model was trained on.
-      save_probabilities: write them as well.
+      crop: (height, width) of the training crops.
+      save_probabilities: also write probabilities.
       progress: show a bar with rate and remaining time.
 
     Raises:
       FileNotFoundError: an input does not exist.
-      ValueError: there is no image in the inputs; the model has another number of classes, or its
-        scores on an image are not finite.
+      ValueError: there are no images in the inputs; the model has a different number of classes; or
+        its scores on an image are not finite.
     """
     found, left_out = photos.find(inputs, without=output)
     whole_file.sweep(output, deep=True)

@@ -1,8 +1,8 @@
-"""What a prediction leaves of an image: files whose names are those of the image.
+"""Writes the prediction of an image to files with the name of the image.
 
 OUTPUT/labels/NAME.png         train ids with the palette of the data set, the image's own size
-OUTPUT/overlays/NAME.jpg       the image with the classes over it and a legend
-OUTPUT/probabilities/NAME.npz  on demand: "probabilities" float16 [H, W, K], "names"
+OUTPUT/overlays/NAME.jpg       the image overlaid with the classes, and a legend
+OUTPUT/probabilities/NAME.npz  optional: "probabilities" float16 [H, W, K], "names"
 """
 
 import pathlib
@@ -18,7 +18,7 @@ JPEG_QUALITY = 92
 
 
 def _write_label(path: pathlib.Path, label: np.ndarray, labels: LabelSpec) -> None:
-    image = Image.fromarray(label)  # putpalette makes a palette image of the grey one
+    image = Image.fromarray(label)  # putpalette converts the greyscale image to a palette image
     image.putpalette(labels.png_palette())
     with whole_file.writing(path, sync=False) as file:
         image.save(file, "PNG")
@@ -36,10 +36,10 @@ def write(
 
     Args:
       output: the folder to write to.
-      name: of the image, without suffix; its sub-folders are made.
+      name: of the image, without suffix; its folders are created.
       image: uint8 [H, W, 3].
       label: train ids, uint8 [H, W].
-      probabilities: float32 [H, W, K], where they are wanted.
+      probabilities: float32 [H, W, K], or None.
       labels: names and colours.
     """
     *folders, stem = pathlib.PurePath(name).parts

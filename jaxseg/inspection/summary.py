@@ -1,6 +1,6 @@
-"""A model's layers with what each of them is, sees and costs, and their table.
+"""The layers of a model with their receptive fields and costs, as a table.
 
-Multiply-adds are those of convolutions and matrix products for one image, a tap on padding counted
+Multiply-adds are those of convolutions and matrix products for one image, counting taps on padding
 like any other: 77.19 G for DeepLab v3+ on ResNet-50 at 513 x 513. (The papers' figures for dense
 atrous convolutions are larger by the padding of TensorFlow's space-to-batch.)
 """
@@ -17,7 +17,7 @@ from jaxseg.inspection.layer_trace import trace
 from jaxseg.layers.compute import PLAIN
 
 _HEADS = ("layer", "kind", "rate", "stride", "sees", "output", "parameters", "multiply-adds")
-_TEXT_COLUMNS = 2  # the first ones, flush left; numbers are flush right
+_TEXT_COLUMNS = 2  # left-aligned; numbers are right-aligned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _cells(layer: Layer) -> tuple[str, ...]:
 
 
 def table(summary: Summary) -> str:
-    """The summary for a terminal, one aligned line a layer, totals below."""
+    """The summary for a terminal, one aligned line per layer, with totals below."""
     total = ("total", "", "", "", "", "", f"{summary.parameters:,}", count(summary.multiply_adds))
     rows = [*map(_cells, summary.layers), tabulate.SEPARATING_LINE, total]
     align = ["left" if i < _TEXT_COLUMNS else "right" for i in range(len(_HEADS))]

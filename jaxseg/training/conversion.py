@@ -1,4 +1,4 @@
-"""Makes a checkpoint that experiments start from out of a weight file of another framework."""
+"""Converts a weight file of another framework to a checkpoint that experiments start from."""
 
 import pathlib
 import sys
@@ -16,13 +16,13 @@ from jaxseg.workdir import converted
 def convert(
     experiment: config.Experiment, file: str, output: pathlib.Path, wishes: Wishes
 ) -> Origins:
-    """Reads, fits, writes; returns where each leaf comes from.
+    """Converts a weight file to a checkpoint; returns the origin of each leaf.
 
     Args:
-      experiment: that will start from it.
+      experiment: the experiment that will start from it.
       file: the weight file.
       output: the folder to write.
-      wishes: what is asked for beside the file.
+      wishes: the options, such as parts to leave out.
 
     Raises:
       FileNotFoundError: the file does not exist.
@@ -49,5 +49,5 @@ def convert(
 
 
 def _tell(stage: str) -> None:
-    """Says what begins now."""
+    """Prints which stage begins."""
     print(stage, file=sys.stderr, flush=True)

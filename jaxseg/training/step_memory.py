@@ -1,4 +1,4 @@
-"""The memory that an experiment's two steps take on a device, from their compiled programs."""
+"""The device memory of an experiment's two steps, from their compiled programs."""
 
 import dataclasses
 import functools
@@ -17,16 +17,16 @@ Memory = dict[str, int]  # bytes: "arguments", "temporary", "peak"
 
 
 def step_memory(experiment: config.Experiment, size: tuple[int, int]) -> dict[str, Memory]:
-    """Compiles the train and the eval step as they run here, for their memory on each device.
+    """Compiles the training and the evaluation step to find their memory on each device.
 
-    The largest single view of the eval protocol is taken: views run one after the other.
+    For evaluation, the largest view of the protocol counts, since views run one after another.
 
     Args:
-      experiment: gives model, batch sizes and protocol.
-      size: (height, width) of training crops, and of images to evaluate unless eval.size is set.
+      experiment: with model, batch sizes and protocol.
+      size: (height, width) of training crops and, unless eval.size is set, of images to evaluate.
 
     Returns:
-      {"train step", "eval step"}: bytes of arguments, of temporary arrays, and in all.
+      {"train step", "eval step"}: bytes of arguments, of temporary arrays, and in total.
     """
     data = dataclasses.replace(experiment.data, crop_size=size)
     experiment = dataclasses.replace(experiment, data=data)
@@ -63,6 +63,6 @@ def step_memory(experiment: config.Experiment, size: tuple[int, int]) -> dict[st
 def _memory(compiled: Any) -> Memory:
     found = compiled.memory_analysis()
     arguments, temporary = found.argument_size_in_bytes, found.temp_size_in_bytes
-    # Donated arguments are overwritten by outputs: those bytes are in both numbers.
+    # Donated arguments are overwritten by outputs, so those bytes are in both numbers.
     new = found.output_size_in_bytes - found.alias_size_in_bytes
     return {"arguments": arguments, "temporary": temporary, "peak": arguments + temporary + new}

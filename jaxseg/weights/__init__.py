@@ -1,1 +1,1 @@
-"""Tensors of other frameworks, by name, into the variables of a model."""
+"""Loads tensors of other frameworks, by name, into the variables of a model."""

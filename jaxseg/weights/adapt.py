@@ -1,14 +1,13 @@
 """Fits the variables of a file, or of another model, into a model that differs in part.
 
-All that is taken is taken whole; what is not keeps the model's own start, and the report says why.
-Of a weight file, the strict engine of `match.py` fills a tree of the file's own shapes: those of
-the model, with the file's number of classes and of input channels. Then
+Leaves are loaded as a whole; the others keep their initial values, and the report says why. For a
+weight file, the strict engine of `match.py` fills a tree with the file's own shapes: those of the
+model, with the file's numbers of classes and input channels. Then
 
-- a leaf whose shape follows the number of classes is reinitialised where the file's number
-  differs;
-- the first convolution is adapted to another number of input channels where that is asked for;
-- a file of the backbone alone (an ImageNet classifier) leaves the rest of the model as it starts;
-- all else stays an error that lists every difference.
+- a leaf whose shape depends on the number of classes is reinitialised if the file's number differs;
+- the first convolution is adapted to another number of input channels, if requested;
+- with a file of the backbone only (an ImageNet classifier), the rest keeps its initial values;
+- anything else is an error that lists every difference.
 """
 
 import dataclasses
@@ -29,27 +28,27 @@ _RGB = 3
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A model's variables before anything is taken, and how their shapes come about."""
+    """A model's initial variables, and how to trace their shapes."""
 
     start: Mapping[str, Any]  # {"params", "batch_stats"}: arrays
     trace: Callable[[int, int], Mapping[str, Any]]  # (classes, channels) -> the tree as shapes
-    classes: int  # 0: it has no such number
+    classes: int  # 0 if it has no such number
     channels: int = _RGB
 
     def counts(self) -> Counts:
-        """The two numbers, with how shapes follow them; traces the model three times."""
+        """The two numbers, and how shapes depend on them; traces the model three times."""
         return counts.traced(self.trace, self.classes, self.channels)
 
 
 def _found(source: Mapping[str, np.ndarray], table: match.Table) -> dict[str, Shape]:
-    """Leaf -> shape of its tensor in the leaf's layout, where it can be laid out at all."""
+    """Leaf -> shape of its tensor in the leaf's layout, if it can be converted."""
     shapes = {}
     for entry in table.entries:
         if entry.source in source:
             try:
                 shapes[entry.target] = tuple(entry.transform(source[entry.source]).shape)
             except ValueError:
-                continue  # the engine says so
+                continue  # the engine reports it
     return shapes
 
 
@@ -57,14 +56,14 @@ def _counts(model: Model, found: Mapping[str, Shape]) -> tuple[Counts, Counts]:
     """The numbers of the model and of the file."""
     here = shapes_of(model.start)
     if all(found.get(path, shape) == shape for path, shape in here.items()):
-        same = Counts(model.classes, model.channels)  # nothing to explain, so nothing is traced
+        same = Counts(model.classes, model.channels)  # nothing differs, so nothing is traced
         return same, same
     ours = model.counts()
     return ours, counts.of_file(ours, found, here)
 
 
 def _hints(table: match.Table, found: Mapping[str, Shape], here: Mapping[str, Shape]) -> str:
-    """Ways out that the list of differences alone does not show."""
+    """Hints that the list of differences does not show."""
     hints = ["--leave=PATTERN,... reinitialises parts of the model"]
     if any(
         thin.is_thinner(e.target, found[e.target], here[e.target])
@@ -83,7 +82,7 @@ def _matched(
     pixels: Normalisation | None,
     hints: str,
 ) -> dict[str, Any]:
-    """`match.fill` for a tree of which only the shapes are known."""
+    """`match.fill` for a tree of shapes."""
     try:
         filled = match.fill(source, target, table, file=file, pixels=pixels)
     except ValueError as error:
@@ -100,18 +99,17 @@ def take_from_file(
     file: str,
     pixels: Normalisation | None = None,
 ) -> tuple[dict[str, Any], Origins]:
-    """The model's variables, from a file as far as it goes; see the module.
+    """The model's variables, from a file as far as possible; see the module docstring.
 
     Args:
       source: name -> tensor.
       table: of the file, for the whole model or for its extractor.
-      model: what is filled.
-      wishes: what is asked for.
-      file: what messages call the source.
-      pixels: what the model will be given; see `match.fill`.
+      model: to fill.
+      wishes: the options.
+      file: the name of the source in messages.
+      pixels: the normalisation of the model's input; see `match.fill`.
 
-    Returns:
-      The variables as NumPy arrays, and where each leaf comes from.
+    Returns: The variables as NumPy arrays, and the origin of each leaf.
 
     Raises:
       ValueError: the file does not fit; all differences are listed.
@@ -127,7 +125,7 @@ def take_from_file(
     ours, theirs = _counts(model, found)
     if theirs.channels != ours.channels and wishes.input_channels != ours.channels:
         raise ValueError(
-            f"{file} takes images of {theirs.channels} channels, the model of {ours.channels}: "
+            f"{file} takes images of {theirs.channels} channels, but the model of {ours.channels}: "
             f"--input_channels={ours.channels} adapts its first convolution"
         )
     target = {
@@ -159,14 +157,14 @@ def take_from_file(
 def _compared(
     pixels: Normalisation | None, table: match.Table, wishes: Wishes
 ) -> Normalisation | None:
-    """What the table's normalisation is compared with: with `any_mean` for the deviation alone."""
+    """The normalisation to compare with the table's; with `any_mean`, only the deviation counts."""
     if pixels is None or table.normalisation is None or not wishes.any_mean:
         return pixels
     return Normalisation(table.normalisation.mean, pixels.std)
 
 
 def _tree(leaves: Mapping[str, Any], model: Model) -> dict[str, Any]:
-    """The leaves as a tree; with collections that are empty, as batch_stats without norms."""
+    """The leaves as a tree, including empty collections, such as batch_stats without norms."""
     return {name: {} for name in model.start} | match.nested(leaves)
 
 
@@ -197,42 +195,41 @@ def _origins(
 def _notes(
     table: match.Table, pixels: Normalisation | None, ours: Counts, theirs: Counts
 ) -> list[str]:
-    """What else was done to what was taken."""
+    """Notes on other changes to the loaded variables."""
     notes = []
     if theirs.channels != ours.channels:
         notes.append(f"the first convolution: {theirs.channels} -> {ours.channels} input channels")
     if table.normalisation is None:
-        return [*notes, "pixels: the name table does not say what the file's network expects"]
+        return [*notes, "pixels: the normalisation that the file's network expects is unknown"]
     expected = table.normalisation
     mean, std = (",".join(f"{v:g}" for v in values) for values in (expected.mean, expected.std))
     text = f"pixels: the file's network expects (RGB - {mean}) / {std}"
     if pixels is None or theirs.channels != _RGB:
         return [*notes, f"{text}; not compared with data.normalisation"]
-    done = "as data.normalisation gives"
+    done = "the same as data.normalisation"
     if not np.allclose(pixels.std, expected.std, rtol=1e-6):
-        done = "another data.normalisation.std is folded into its start"
+        done = "a different data.normalisation.std is folded into the first convolution"
     if not np.allclose(pixels.mean, expected.mean, rtol=0, atol=match.MEAN_TOLERANCE):
-        done += "; data.normalisation.mean differs, as was asked for"
+        done += "; data.normalisation.mean differs, as requested"
     return [*notes, f"{text}; {done}"]
 
 
 def take_shared(
     found: Mapping[str, Any], model: Model, *, file: str, other_classes: str = ""
 ) -> tuple[dict[str, Any], Origins]:
-    """The model's variables, those that a related model has too taken from there.
+    """The model's variables, loading those that a related model shares.
 
     Args:
-      found: the other's variables.
-      model: what is filled.
-      file: what messages call the other.
-      other_classes: how its classes differ where their number may be the same: what scores classes
-        is then left aside.
+      found: the variables of the other model.
+      model: to fill.
+      file: the name of the other model in messages.
+      other_classes: how its classes differ, even if their number is the same: layers that score
+        classes are then left out.
 
-    Returns:
-      The variables as NumPy arrays, and where each leaf comes from.
+    Returns: The variables as NumPy arrays, and the origin of each leaf.
 
     Raises:
-      ValueError: they share no leaf; or a leaf of both differs in shape, and not because of the
+      ValueError: they share no leaf; or a shared leaf differs in shape for a reason other than the
         number of classes.
     """
     start, theirs = dict(match.leaves_of(model.start)), dict(match.leaves_of(found))
@@ -250,7 +247,7 @@ def take_shared(
         ]
         if wrong:
             lines = "\n  ".join(f"{p}: {list(there[p])}, here {list(here[p])}" for p in wrong[:20])
-            raise ValueError(f"{file} has {len(wrong)} leaves of another shape:\n  {lines}")
+            raise ValueError(f"{file} has {len(wrong)} leaves with a different shape:\n  {lines}")
         reason = f"{its.classes} classes in it, {ours.classes} in the model"
         fresh |= {path: reason for path in both if path in ours.by_class}
     elif other_classes:

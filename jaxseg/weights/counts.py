@@ -1,7 +1,8 @@
 """How the shapes of a model depend on its number of classes and of input channels.
 
-It is seen on the model itself, traced with one more of each: so a layer that depends on them is
-known by its shape and not by its name, a bilinear kernel of K x K classes as well as a classifier.
+This is found by tracing the model with one more of each, so that a layer that depends on them is
+recognised by its shape and not by its name: a bilinear kernel of K x K classes as well as a
+classifier.
 """
 
 import dataclasses
@@ -24,13 +25,13 @@ def shapes_of(tree: Mapping[str, Any]) -> dict[str, Shape]:
 class Counts:
     """The two numbers, and by how much each axis of a leaf grows with them; most grow by 0."""
 
-    classes: int  # 0: the model has no such number
+    classes: int  # 0 if the model has no such number
     channels: int
     by_class: Mapping[str, Shape] = dataclasses.field(default_factory=dict)  # only leaves that grow
     by_channel: Mapping[str, Shape] = dataclasses.field(default_factory=dict)
 
     def shape(self, path: str, here: Shape, other: "Counts") -> Shape:
-        """The shape of a leaf at the numbers of `other`, from its shape at these."""
+        """The shape of a leaf with the numbers of `other`, from its shape with these."""
         none = (0,) * len(here)
         more, wider = other.classes - self.classes, other.channels - self.channels
         steps = zip(self.by_class.get(path, none), self.by_channel.get(path, none), strict=True)
@@ -46,7 +47,7 @@ def _growth(before: Mapping[str, Shape], after: Mapping[str, Shape]) -> dict[str
 
 
 def traced(trace: Callable[[int, int], Mapping[str, Any]], classes: int, channels: int) -> Counts:
-    """The numbers of a model with how its shapes follow them.
+    """The numbers of a model, and how its shapes depend on them.
 
     Args:
       trace: (classes, channels) -> variables as shapes.
@@ -62,9 +63,9 @@ def traced(trace: Callable[[int, int], Mapping[str, Any]], classes: int, channel
 def _agreed(
     found: Mapping[str, Shape], here: Mapping[str, Shape], steps: Mapping[str, Shape], count: int
 ) -> int:
-    """The one number that all leaves that follow it were made with, by their shapes; else `count`.
+    """The number implied by the shapes of all leaves that depend on it; else `count`.
 
-    Where they disagree, or their difference is not a multiple of the step, something else differs.
+    If they disagree, or their difference is not a multiple of the step, something else differs.
     """
     said = set()
     for path, step in steps.items():
@@ -80,7 +81,7 @@ def _agreed(
 
 
 def of_file(model: Counts, found: Mapping[str, Shape], here: Mapping[str, Shape]) -> Counts:
-    """The two numbers of a file, as its shapes tell them.
+    """The two numbers of a file, inferred from its shapes.
 
     Args:
       model: the model's, traced.
@@ -97,9 +98,9 @@ def of_file(model: Counts, found: Mapping[str, Shape], here: Mapping[str, Shape]
 def with_channels(kernel: np.ndarray, axis: int, channels: int) -> np.ndarray:
     """The kernel of a first convolution for images of another number of channels.
 
-    One channel: the sum over the M that there are, so a grey picture gives what M equal channels
-    gave. N channels: those that there are in turn, each times M / N; the answer to N equal channels
-    is then that to M, exactly where N is a multiple of M.
+    One channel: the sum over the M channels, so that a grey image gives the same result as M equal
+    channels. N channels: the M channels in turn, each times M / N; the response to N equal channels
+    is then that to M equal channels, exactly if N is a multiple of M.
 
     Args:
       kernel: [kh, kw, M, Cout].

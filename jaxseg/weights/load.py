@@ -1,4 +1,4 @@
-"""Loads a file of trained weights of a known kind into a variable tree."""
+"""Loads a weight file of a supported format into a variable tree."""
 
 import pathlib
 from collections.abc import Collection, Mapping
@@ -22,7 +22,7 @@ KINDS = ".pth .safetensors .tflite .h5 .caffemodel .index"
 
 
 def is_file(path: str | pathlib.Path) -> bool:
-    """Whether this is a weight file at all; else it may be the folder of a run."""
+    """Whether this is a weight file, rather than the folder of a run."""
     return tf_checkpoint_file.prefix_of(path) is not None or pathlib.Path(path).is_file()
 
 
@@ -39,11 +39,11 @@ def files_of(path: str | pathlib.Path) -> list[pathlib.Path]:
 
 
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-    """The tensors of a weight file by name; its content, not its suffix, decides the reader.
+    """The tensors of a weight file by name; the format is detected from the content.
 
     Raises:
       FileNotFoundError: the file does not exist.
-      ValueError: the content is of no kind that is read here; the message names the file.
+      ValueError: the format is not supported; the message names the file.
     """
     path = pathlib.Path(path)
     if not is_file(path):
@@ -64,10 +64,10 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         return caffemodel_file.read(path)
     if tf_checkpoint_file.is_table(path):
         raise ValueError(
-            f"{path}: a TensorFlow checkpoint, and no .index of that name beside it: of the format "
+            f"{path}: a TensorFlow checkpoint without its .index file: it has the format from "
             f"before 1.0, or parts are missing; {tf_checkpoint_file.RESAVE}"
         )
-    raise ValueError(f"{path}: no weight file of a known kind ({KINDS})")
+    raise ValueError(f"{path}: not a weight file in a supported format ({KINDS})")
 
 
 def table_of(names: Collection[str]) -> match.Table:
@@ -109,13 +109,13 @@ def load_variables(
     *,
     pixels: Normalisation | None = None,
 ) -> dict[str, Any]:
-    """The variables of a model, all of them from a weight file.
+    """Loads all variables of a model from a weight file.
 
     Args:
       path: of the file.
       target: the model's variables or their shapes: `jax.eval_shape(model.init, ...)`.
-      table: which tensor goes where; without it, the one that the file's names call for.
-      pixels: mean and std of what the model will be given; see `match.fill`.
+      table: the name table; None: chosen by the names in the file.
+      pixels: the normalisation of the model's input; see `match.fill`.
 
     Raises:
       FileNotFoundError: the file does not exist.

@@ -1,8 +1,9 @@
-"""Carries the tensors of a file into a variable tree by a name table, strictly.
+"""Fills a variable tree with the tensors of a file, strictly by a name table.
 
-A table names, for each tensor of the file, the leaf it goes to. Each tensor and each leaf is used
-exactly once or waived by name; anything else is one error that lists all leftovers. So an import
-that succeeds is complete: no layer silently keeps its random start, no tensor is silently lost.
+For each tensor of the file, a table names the leaf to which it belongs. Each tensor and each leaf
+must be used exactly once or waived by name; otherwise an error lists all leftovers. So a successful
+import is complete: no layer silently keeps its random initial values, and no tensor is silently
+lost.
 """
 
 import dataclasses
@@ -17,12 +18,12 @@ import numpy as np
 from jaxseg.pixels import Normalisation
 
 _LISTED = 20  # names shown of each kind of leftover, so that the error stays readable
-# Of 255: codebases round the same mean differently (122.675, 122.67892).
+# Of 255, since codebases round the same mean differently (122.675, 122.67892).
 MEAN_TOLERANCE = 0.01
 
 
 def unchanged(array: np.ndarray) -> np.ndarray:
-    """The transform of a tensor that has the target's layout already."""
+    """The transform of a tensor that already has the target's layout."""
     return array
 
 
@@ -32,29 +33,29 @@ class Entry(NamedTuple):
     source: str  # name of the tensor in the file
     target: str  # path of the leaf: "params/backbone/layer_1/conv/kernel"
     transform: Callable[[np.ndarray], np.ndarray] = unchanged  # the file's layout to ours
-    # Name of a tensor of one value that divides this one; several entries may share it. Caffe's
-    # BatchNorm stores sums and how many; with 0 of them it takes 0, and so do we.
+    # Name of a tensor with one value that divides this one; several entries may share it. Caffe's
+    # BatchNorm stores sums and their count; if the count is 0, the result is 0, as in Caffe.
     divisor: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """All entries of one kind of file, and what is waived; patterns are those of `fnmatch`."""
+    """All entries for one kind of file, and waived names; patterns are those of `fnmatch`."""
 
     entries: tuple[Entry, ...]
     ignored: tuple[str, ...] = ()  # tensors of the file that have no place in the tree
     constants: Mapping[str, float] = dataclasses.field(default_factory=dict)  # leaf -> its value
-    kept: tuple[str, ...] = ()  # leaves that stay as they are in the given tree
-    optional: tuple[str, ...] = ()  # leaves that a model may do without: fc6 of a classifier
-    # Tensors that a model without a leaf for them has built in, and whether a value is that one.
+    kept: tuple[str, ...] = ()  # leaves that keep their values in the given tree
+    optional: tuple[str, ...] = ()  # leaves that a model may lack, such as fc6 of a classifier
+    # Tensors that are built into a model without a leaf for them, and a check of their value.
     built_in: Mapping[str, Callable[[np.ndarray], bool]] = dataclasses.field(default_factory=dict)
     normalisation: Normalisation | None = None  # of the pixels that the file's network expects
-    # Kernels [kh, kw, 3, out] that pixels enter; all of them, if another std is to be folded in.
+    # All kernels [kh, kw, 3, out] applied to pixels, into which a different std can be folded.
     pixel_kernels: tuple[str, ...] = ()
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a name is what any of the patterns means."""
+    """Whether a name matches any of the patterns."""
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -80,7 +81,7 @@ def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without(table: Table, dropped: Collection[Entry]) -> Table:
-    """The table without some entries, whose tensors are then ignored, whatever they hold."""
+    """The table without some entries, whose tensors are then ignored."""
     entries = tuple(entry for entry in table.entries if entry not in dropped)
     used = {name for entry in entries for name in (entry.source, entry.divisor)}
     names = {n for e in dropped for n in (e.source, e.divisor) if n and n not in used}
@@ -97,7 +98,7 @@ def _names(title: str, names: list[str]) -> list[str]:
 
 
 def _leftovers(source: Mapping[str, Any], leaves: Mapping[str, Any], table: Table) -> list[str]:
-    """What the table does not settle, in words; empty when each name is used or waived once."""
+    """The leftovers of the table in words; empty if each name is used or waived once."""
     tensors = Counter(entry.source for entry in table.entries)
     divisors = {entry.divisor for entry in table.entries if entry.divisor} - set(tensors)
     tensors.update(divisors)
@@ -126,7 +127,7 @@ def _other_values(
     built_in: Mapping[str, Callable[[np.ndarray], bool]],
     used: Collection[str],
 ) -> list[str]:
-    """The tensors without a leaf that are not what the model computes in their place."""
+    """The tensors without a leaf whose values differ from those built into the model."""
     return _names(
         "tensors differ from the constants that the model has in their place",
         [
@@ -138,7 +139,7 @@ def _other_values(
 
 
 def _kept(path: str, leaf: Any, problems: list[str]) -> np.ndarray:
-    """The value of a leaf that the table leaves alone; an abstract leaf has none."""
+    """The value of a leaf that the table keeps; an abstract leaf has none."""
     if not hasattr(leaf, "__array__"):
         problems.append(f"{path} is to be kept but the given tree holds only its shape")
         return np.zeros(leaf.shape, leaf.dtype)
@@ -155,21 +156,22 @@ def _divided(array: np.ndarray, divisor: np.ndarray | None) -> np.ndarray:
 
 
 def _pixel_scale(table: Table, pixels: Normalisation | None, file: str) -> np.ndarray | None:
-    """What the pixel kernels are multiplied by, [3, 1], so that they take `pixels`."""
+    """The factor of the pixel kernels, [3, 1], for the normalisation `pixels`."""
     expected = table.normalisation
     if pixels is None or expected is None:
         return None
     if not np.allclose(pixels.mean, expected.mean, rtol=0, atol=MEAN_TOLERANCE):
         raise ValueError(
-            f"{file} expects pixels of another mean, which zero padding keeps from being folded "
-            f"into its kernels: set {_flag('mean', expected.mean)} (or convert it with --any_mean)"
+            f"{file} expects pixels with another mean, which cannot be folded into its kernels "
+            f"because of zero padding: set {_flag('mean', expected.mean)} (or convert it with "
+            "--any_mean)"
         )
     if np.allclose(pixels.std, expected.std, rtol=1e-6):
         return None
     if not table.pixel_kernels:
         raise ValueError(
-            f"{file} does not begin with a convolution that another deviation of the pixels could "
-            f"be folded into: set {_flag('std', expected.std)}"
+            f"{file} does not begin with a convolution into which another standard deviation could "
+            f"be folded: set {_flag('std', expected.std)}"
         )
     return (np.array(pixels.std) / np.array(expected.std))[:, None]
 
@@ -181,10 +183,10 @@ def _flag(field: str, values: tuple[float, ...]) -> str:
 def _laid_out(
     source: Mapping[str, np.ndarray], entry: Entry, shape: tuple[int, ...], dtype: np.dtype
 ) -> np.ndarray:
-    """The tensor of one entry in the leaf's layout and type; ValueError where it cannot be."""
+    """The tensor of one entry in the leaf's layout and type; ValueError if it does not fit."""
     raw = source[entry.source]
     if raw.dtype.kind in "iub" and dtype.kind not in "iub":
-        raise ValueError(f"{entry.source} holds {raw.dtype}, {entry.target} holds {dtype}")
+        raise ValueError(f"{entry.source} holds {raw.dtype}, but {entry.target} holds {dtype}")
     try:
         value = entry.transform(_divided(raw, source.get(entry.divisor or "")))
     except ValueError as error:
@@ -193,7 +195,7 @@ def _laid_out(
         ) from error
     if value.shape != shape:
         raise ValueError(
-            f"{entry.source} {raw.shape} gives {value.shape}, {entry.target} is {shape}"
+            f"{entry.source} {raw.shape} gives {value.shape}, but {entry.target} is {shape}"
         )
     return np.ascontiguousarray(value, dtype).reshape(shape)
 
@@ -206,24 +208,26 @@ def fill(
     file: str = "the file",
     pixels: Normalisation | None = None,
 ) -> dict[str, Any]:
-    """The tree `target` with each leaf taken from `source` as the table says.
+    """The tree `target` with each leaf filled from `source` according to the table.
 
     Args:
-      source: name -> tensor, as a reader of this package gives it.
+      source: name -> tensor, from a reader of this package.
       target: variables or their abstract form (leaves with `shape` and `dtype`), e.g.
         `jax.eval_shape(model.init, ...)`: {"params": ..., "batch_stats": ...}.
-      table: which tensor goes where.
-      file: what the error calls the source.
-      pixels: what the model will be given. Another std than the table's is folded into the first
-        kernels, exactly: the function of the picture stays the file's. Another mean is refused.
-        None: the caller sees to it that the model is given `table.normalisation`.
+      table: the name table.
+      file: the name of the source in errors.
+      pixels: the normalisation of the model's input. If the std differs from the table's, the
+        difference is folded exactly into the first kernels, so that the function of the image stays
+        the same. Another mean is an error.
+        None: the caller must use `table.normalisation`.
 
     Returns:
       A tree of NumPy arrays in the shapes and types of `target`.
 
     Raises:
-      ValueError: a tensor or leaf without a partner, used twice or of another shape; all of them
-        are listed in one message. `pixels` of another mean: one line that names the flag to set.
+      ValueError: tensors or leaves have no counterpart, are used twice or differ in shape; all of
+        them are listed in one message. If `pixels` has another mean, the message names the flag to
+        set.
     """
     scale = _pixel_scale(table, pixels, file)
     leaves = dict(leaves_of(target))
@@ -253,13 +257,13 @@ def fill(
     if problems:
         lines = "\n  ".join(problems)
         raise ValueError(
-            f"{file} does not fit the model; take the experiment that it was made for:\n  {lines}"
+            f"{file} does not fit the model; use the experiment that it was made for:\n  {lines}"
         )
     return nested(filled)
 
 
 def describe(source: Mapping[str, np.ndarray], target: Mapping[str, Any], table: Table) -> str:
-    """What goes where, one line a tensor or leaf, waived ones last (a report to print)."""
+    """A report of the mapping, one line per tensor or leaf, waived ones last."""
     lines = [
         f"{entry.source} {source[entry.source].shape} -> {entry.target}"
         for entry in table.entries

@@ -1,4 +1,4 @@
-"""Where each leaf of a variable tree comes from: a report to print and to keep."""
+"""A report of the origin of each leaf of a variable tree."""
 
 import dataclasses
 import re
@@ -9,24 +9,24 @@ from typing import Any
 
 import tabulate
 
-_LISTED = 8  # parts that have a line each, tensors that are named where they are left out
+_LISTED = 8  # number of parts with a separate line, and of left-out tensors named
 
 
 @dataclasses.dataclass
 class Origins:
-    """What a start is made of. Paths are those of leaves: "params/backbone/stem1/conv/kernel"."""
+    """The origin of initial variables. Paths of leaves are "params/backbone/stem1/conv/kernel"."""
 
     source: str  # the file or folder, in words
     sizes: dict[str, int]  # leaf -> number of values, of all leaves
     taken: dict[str, str] = dataclasses.field(default_factory=dict)  # leaf -> its tensor
     fresh: dict[str, str] = dataclasses.field(default_factory=dict)  # leaf -> why it is new
-    # Of the source, without a place; whole numbers (torch's counters of batches) are not counted.
+    # Tensors of the source that are left out, except integers (torch's counters of batches).
     left: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def summary(self) -> list[str]:
-        """A line for each part of the model and what became of it, then what was left out."""
-        parts: dict[str, dict[str, list[int]]] = {}  # what became of it -> part -> leaves, values
+        """A line for each part of the model and its origin, then what was left out."""
+        parts: dict[str, dict[str, list[int]]] = {}  # origin -> part -> leaves, values
         for path, size in self.sizes.items():
             what = f"is reinitialised: {self.fresh[path]}" if path in self.fresh else "taken"
             row = parts.setdefault(what, {}).setdefault(path.split("/")[1], [0, 0])
@@ -51,7 +51,7 @@ class Origins:
         return [self.source, *lines, *(f"  {note}" for note in self.notes)]
 
     def _left(self) -> str:
-        """Names of what was left out; of many that end alike (Momentum), how many there are."""
+        """The names left out or, for many with a common ending (Momentum), their number."""
         ends = Counter(re.split(r"[./]", name)[-1] for name in self.left)
         if len(self.left) <= _LISTED or len(ends) > 2:
             more = f" and {len(self.left) - _LISTED} more" if len(self.left) > _LISTED else ""
@@ -69,5 +69,5 @@ class Origins:
             yield f"{name} is left out"
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The report as JSON values."""
         return dataclasses.asdict(self)

@@ -1,4 +1,4 @@
-"""Which entries of a name table apply to a model, and where the model has their leaves."""
+"""Selects the entries of a name table that apply to a model, and places them in its tree."""
 
 import dataclasses
 import fnmatch
@@ -9,21 +9,23 @@ import numpy as np
 
 from jaxseg.weights.match import Table, matches, without
 
-BACKBONE = "backbone/"  # where models have their extractor
+BACKBONE = "backbone/"  # the path of the extractor in models
 _COPY = ", copy "  # between a tensor's name and the number of its copy
 
 
 @dataclasses.dataclass(frozen=True)
 class Wishes:
-    """What is asked for beside the file. Patterns and paths are those of leaves without "params/":
-    "aspp/conv1x1/conv/kernel"; each also means what lies under it.
+    """The options of a conversion.
+
+    Patterns and paths are those of leaves without "params/": "aspp/conv1x1/conv/kernel"; each also
+    includes everything below it.
     """
 
-    leave: tuple[str, ...] = ()  # patterns of what is reinitialised, whatever the file holds
-    only: str = ""  # take nothing but what lies under this path: "backbone"
-    input_channels: int = 0  # the first convolution is adapted; 0: other numbers are refused
-    any_mean: bool = False  # take it though its network expects pixels of another mean
-    thin: bool = False  # take a part of fc6 and fc7 where the model has less of them
+    leave: tuple[str, ...] = ()  # patterns of parts to reinitialise
+    only: str = ""  # load only what is under this path: "backbone"
+    input_channels: int = 0  # adapt the first convolution to this; 0: no adaptation
+    any_mean: bool = False  # accept a file whose network expects another mean
+    thin: bool = False  # take a part of fc6 and fc7 if those of the model are smaller
 
 
 def _name(path: str) -> str:
@@ -32,13 +34,13 @@ def _name(path: str) -> str:
 
 
 def under(path: str, pattern: str) -> bool:
-    """Whether a leaf, or a module that it lies in, is what a pattern means."""
+    """Whether a leaf, or a module that contains it, matches a pattern."""
     name = _name(path)
     return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}/*")
 
 
 def _prefixed(table: Table, paths: Collection[str]) -> Table:
-    """An extractor's own table, moved to the model's backbone where it fits better there."""
+    """The table of an extractor, moved to the model's backbone if it fits better there."""
 
     def moved(path: str) -> str:
         collection, _, name = path.partition("/")
@@ -57,11 +59,11 @@ def _prefixed(table: Table, paths: Collection[str]) -> Table:
 
 
 def for_model(table: Table, paths: Collection[str]) -> Table:
-    """The table with its leaves where a model of these leaf paths has them.
+    """The table with its leaves at the paths of a model.
 
-    An extractor's table goes to the model's backbone; its optional leaves (fc6, fc7) to where the
-    model has leaves of that ending, wherever that is. Where it has several (the branches of
-    DeepLab v2's ASPP), each gets its own copy of the tensor; see `with_copies`.
+    The table of an extractor is moved to the model's backbone, and its optional leaves (fc6, fc7)
+    to the leaves of the model with the same ending. If there are several (the branches of DeepLab
+    v2's ASPP), each gets its own copy of the tensor; see `with_copies`.
     """
     table = _prefixed(table, paths)
     entries, optional = [], list(table.optional)
@@ -79,9 +81,9 @@ def for_model(table: Table, paths: Collection[str]) -> Table:
 
 
 def with_copies(source: Mapping[str, np.ndarray], table: Table) -> dict[str, np.ndarray]:
-    """The tensors, and those that the table takes several times under the names it has for them.
+    """The tensors, with a copy under another name for each repeated use in the table.
 
-    The engine takes a tensor once: so a copy has to be asked for here.
+    This is needed because the engine uses each tensor only once.
     """
     copies = {e.source: e.source.partition(_COPY)[0] for e in table.entries if _COPY in e.source}
     found = {name: source[name] for name in source}
@@ -89,13 +91,13 @@ def with_copies(source: Mapping[str, np.ndarray], table: Table) -> dict[str, np.
 
 
 def chosen(table: Table, paths: Collection[str], wishes: Wishes) -> tuple[Table, dict[str, str]]:
-    """The table of what is taken, and for the leaves that are reinitialised the reason.
+    """The table of what is loaded, and the reason for each leaf that is reinitialised.
 
-    A table that fills leaves of the backbone alone leaves the rest of the model as it starts; one
-    of a whole model must fill all that is not left on request.
+    A table that fills only the backbone leaves the rest of the model at its initial values; a table
+    of a whole model must fill everything that is not left out by an option.
 
     Raises:
-      ValueError: a wish names no part of the model.
+      ValueError: an option names no part of the model.
     """
     table = for_model(table, paths)
     targets = [entry.target for entry in table.entries]
@@ -106,12 +108,12 @@ def chosen(table: Table, paths: Collection[str], wishes: Wishes) -> tuple[Table,
     def asked(path: str) -> bool:
         return any(under(path, pattern) for pattern in wishes.leave)
 
-    fresh = {path: "as asked for" for path in paths if asked(path)}
+    fresh = {path: "as requested" for path in paths if asked(path)}
     if wishes.only:
         others = [path for path in paths if not under(path, wishes.only)]
         if len(others) == len(paths):
             raise ValueError(f"--only={wishes.only}: the model has no such part")
-        fresh |= {path: f"only {wishes.only} is asked for" for path in others if path not in fresh}
+        fresh |= {path: f"only {wishes.only} is requested" for path in others if path not in fresh}
     dropped = [
         entry
         for entry in table.entries
@@ -123,5 +125,5 @@ def chosen(table: Table, paths: Collection[str], wishes: Wishes) -> tuple[Table,
     inside = {path for path in paths if _name(path).startswith(BACKBONE)}
     if inside and firm and inside.issuperset(firm):
         others = [p for p in paths if p not in inside | filled and p not in fresh]
-        fresh |= dict.fromkeys(others, "the file holds an extractor alone")
+        fresh |= dict.fromkeys(others, "the file holds only an extractor")
     return table, fresh

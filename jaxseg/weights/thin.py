@@ -1,4 +1,4 @@
-"""Thins fc6 and fc7 of an ImageNet VGG for models that have less: DeepLab's 4x4 and LargeFOV."""
+"""Subsamples fc6 and fc7 of an ImageNet VGG for smaller layers: DeepLab's 4x4 and LargeFOV."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ _LAYERS = ("fc6", "fc7")
 
 
 def is_thinner(path: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Whether a leaf is one of fc6 or fc7, of which the model wants a part."""
+    """Whether a leaf belongs to fc6 or fc7, and the model has a smaller one."""
     return (
         path.split("/")[-2] in _LAYERS
         and found != wanted
@@ -20,29 +20,30 @@ def is_thinner(path: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> bo
 
 
 def _some(have: int, want: int, layer: str) -> np.ndarray:
-    """Which filters of a layer stay: all, or a random subset, always the same one."""
+    """The filters of a layer to keep: all, or a random but fixed subset."""
     random = np.random.default_rng(_LAYERS.index(layer))
     return np.sort(random.choice(have, want, replace=False))
 
 
 def _taps(have: int, want: int) -> np.ndarray:
-    """Evenly spread over the window, its ends included.
+    """The taps to keep, evenly spaced over the window, including its ends.
 
     Raises:
-      ValueError: so many taps do not lie on the window's own.
+      ValueError: they cannot be evenly spaced.
     """
     step, rest = divmod(have - 1, want - 1) if want > 1 else (1, 1)
     if rest:
-        raise ValueError(f"{want} taps cannot be spread evenly over {have}")
+        raise ValueError(f"{want} taps cannot be spaced evenly over {have}")
     return np.arange(want) * step
 
 
 def thinned(entry: Entry, shape: tuple[int, ...]) -> Entry:
-    """The entry of fc6 or fc7, with a transform that takes the part a model wants.
+    """The entry of fc6 or fc7, with a transform that selects the part that a model has.
 
-    DeepLab (v1, section 3.1; v2, section 4.1.1) takes 4x4 or 3x3 of fc6's 7x7 taps, every second or
-    third, and for LargeFOV a random 1024 of the 4096 filters of both layers. fc7 takes as inputs
-    what fc6 keeps as outputs. Departure: which filters is drawn here, the papers' draw is unknown.
+    DeepLab (v1, section 3.1; v2, section 4.1.1) keeps 4x4 or 3x3 of fc6's 7x7 taps, every second or
+    third, and for LargeFOV a random 1024 of the 4096 filters of both layers. The inputs of fc7 are
+    the outputs that fc6 keeps. Departure: the filters are drawn here, since the papers' draw is
+    unknown.
 
     Args:
       entry: of a kernel or bias of fc6 or fc7.
@@ -68,7 +69,7 @@ def thinned_entries(
     found: Mapping[str, tuple[int, ...]],
     wanted: Mapping[str, tuple[int, ...]],
 ) -> tuple[Entry, ...]:
-    """All entries, those of fc6 and fc7 thinned where the model wants a part.
+    """All entries, with those of fc6 and fc7 thinned if the model's layers are smaller.
 
     Args:
       entries: of a table.

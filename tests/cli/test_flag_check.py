@@ -55,8 +55,8 @@ def test_what_means_what_it_says_is_left_alone(known, line):
             "--config.data.augment.flip False: a boolean flag takes its value after =: "
             "--config.data.augment.flip=False",
         ),
-        ("--workdir --mode=evaluate", "--workdir lacks its value: --workdir=VALUE (before --mode"),
-        ("--workdir", "--workdir lacks its value: --workdir=VALUE"),
+        ("--workdir --mode=evaluate", "--workdir has no value: --workdir=VALUE (before --mode"),
+        ("--workdir", "--workdir has no value: --workdir=VALUE"),
         ("--mode=train --mode=predict", "--mode is given 2 times, as train and predict: give it"),
         (
             "--config.data.crop_size=3,3 --config.data.crop_size=3,3",

@@ -127,7 +127,7 @@ def test_broken_files_are_named_at_the_end_and_the_others_are_done(tmp_path, cap
     assert "2 of 5 files predicted" in said
     assert f"left out: {tmp_path / '._a.png'} has a name that begins with a dot; " in said
     assert f"{tmp_path / 'notes.txt'} is not an image by its suffix" in said
-    assert f"{tmp_path / 'b.jpg'}: not an image of a known kind" in errors
+    assert f"{tmp_path / 'b.jpg'}: not an image in a supported format" in errors
     assert predict.report(image_files.Predictions(("a",), ()), tmp_path) == 0
     lost = walk.LeftOut(tmp_path / "val", "is a link to x, which is missing", fault=True)
     assert predict.report(image_files.Predictions(("a",), (), {}, (lost,)), tmp_path) == 1

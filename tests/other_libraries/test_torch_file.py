@@ -60,7 +60,7 @@ def test_a_network_and_a_training_checkpoint(tmp_path):
 def test_a_pickled_network_and_the_old_format_are_refused(tmp_path):
     network = torch.nn.Conv2d(1, 1, 1)
     torch.save(network, tmp_path / "network.pth")
-    with pytest.raises(ValueError, match=r"network\.pth: it asks for torch\.nn\.modules\.conv"):
+    with pytest.raises(ValueError, match=r"network\.pth: it uses torch\.nn\.modules\.conv"):
         torch_file.read(tmp_path / "network.pth")
     old = tmp_path / "old.pth"
     torch.save(network.state_dict(), old, _use_new_zipfile_serialization=False)

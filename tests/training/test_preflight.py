@@ -83,7 +83,7 @@ def test_every_fault_is_told_in_one_go_with_its_flag(tmp_path):
         '--config.loss.class_weights="()"',
         "eval.examples=7: squares val holds 6: set --config.eval.examples=0",
         "a batch of 4 cannot be split over 1 device group(s) x 3 micro-batches",
-        "the model predicts 5 classes, squares has 3: set --config.model.num_classes=3",
+        "the model predicts 5 classes, but squares has 3: set --config.model.num_classes=3",
         "loss.coarse=1.0 needs a model with coarse logits",
         "optim.multipliers: no parameter path matches 'decoder'",
         "optim.multipliers: the factor -1.0 of 'conv' would climb the loss",

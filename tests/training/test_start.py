@@ -294,9 +294,9 @@ def test_the_command(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "params/backbone/stem1/conv/kernel <- conv1.weight" in done.stdout
-    assert "is reinitialised: the file holds an extractor alone" in done.stdout
+    assert "is reinitialised: the file holds only an extractor" in done.stdout
     assert "left out, 2: fc.bias, fc.weight" in done.stdout
-    assert "another data.normalisation.std is folded into its start" in done.stdout
+    assert "a different data.normalisation.std is folded into the first convolution" in done.stdout
     report = json.loads((tmp_path / "converted" / "converted.json").read_text())
     assert report["sha256"] in done.stdout
     variables, _ = checkpoint.restore_variables(tmp_path / "converted")

@@ -281,7 +281,7 @@ def with_fields(experiment, part, **fields):
     [
         (
             lambda e: with_classes(e, 21),
-            "predicts 21 classes, squares has 3: set --config.model.num_classes=3",
+            "predicts 21 classes, but squares has 3: set --config.model.num_classes=3",
         ),
         (lambda e: with_fields(e, "loss", class_weights=(1.0, 2.0)), "class_weights has 2 numbers"),
         (lambda e: with_fields(e, "loss", hardest=0.0), "loss.hardest=0.0 must be above 0"),

@@ -103,7 +103,7 @@ def test_an_extractor_fills_the_backbone_wherever_it_stands(prefix):
         expected = source[path.replace("backbone/", "")] if inside else start[path]
         np.testing.assert_array_equal(value, expected, err_msg=path)
         assert (path in origins.taken) == inside
-    assert set(origins.fresh.values()) == {"the file holds an extractor alone"}
+    assert set(origins.fresh.values()) == {"the file holds only an extractor"}
     text = "\n".join(origins.summary())
     assert "head" in text
     assert "backbone" in text
@@ -175,7 +175,7 @@ def test_one_part_alone_can_be_taken():
 def test_another_number_of_channels_is_adapted_on_request_only():
     whole = _variables()
     with pytest.raises(
-        ValueError, match="images of 3 channels, the model of 1: --input_channels=1"
+        ValueError, match="images of 3 channels, but the model of 1: --input_channels=1"
     ):
         _fill(*_file(whole), _model(channels=1))
     kernel = whole["params"]["backbone"]["conv1"]["kernel"]
@@ -215,7 +215,7 @@ def test_another_mean_is_taken_on_request_and_the_deviation_still_folded_in():
     leaves, origins = _fill(source, table, _model(), other, any_mean=True)
     path = next(path for path in leaves if path.endswith("conv1/kernel"))
     np.testing.assert_allclose(leaves[path], 2 * _leaves(whole)[path], rtol=1e-6)
-    assert "data.normalisation.mean differs, as was asked for" in "\n".join(origins.notes)
+    assert "data.normalisation.mean differs, as requested" in "\n".join(origins.notes)
 
 
 def test_pixels_are_checked_and_their_deviation_is_folded_in():
@@ -228,7 +228,7 @@ def test_pixels_are_checked_and_their_deviation_is_folded_in():
     np.testing.assert_allclose(
         scaled["params/backbone/conv1/kernel"], kernel * [[0.5], [1], [2]], rtol=1e-6
     )
-    assert "another data.normalisation.std is folded" in "\n".join(origins.summary())
+    assert "a different data.normalisation.std is folded" in "\n".join(origins.summary())
     with pytest.raises(ValueError, match=r"--config\.data\.normalisation\.mean=100,110,120"):
         _fill(source, table, _model(), dataclasses.replace(PIXELS, mean=(0.0, 0.0, 0.0)))
 

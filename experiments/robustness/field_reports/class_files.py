@@ -248,11 +248,11 @@ _NOT_UNDERSTOOD = (  # what is given, as it ended before, the file, words of the
         ("line 1", "accepted are"),
     ),
     (
-        "a header with a column that is not known",
+        "a header with an unknown column",
         "the header became class 0",
         "classes.csv",
         "name,r,g,b,evaluate\nroad,1,2,3,1\n",
-        ("line 1", "not known: evaluate"),
+        ("line 1", "unknown columns: evaluate"),
     ),
     (
         "one name in two Unicode forms",
@@ -269,14 +269,14 @@ _NOT_UNDERSTOOD = (  # what is given, as it ended before, the file, words of the
         ("line 1", "control character"),
     ),
     (
-        "a key that stands twice in JSON",
+        "a duplicate key in JSON",
         "the last won",
         "classes.json",
         '[{"name": "road",\n "name": "car"}]',
         ("line 1", "a class is a name"),
     ),
     (
-        "an id that stands twice in YAML",
+        "a duplicate id in YAML",
         "lines of YAML became names",
         "data.yaml",
         "names:\n  0: road\n  0: car\n",

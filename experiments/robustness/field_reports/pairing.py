@@ -312,7 +312,7 @@ _REFUSED: tuple[_Row, ...] = (
         "each was its own mask",
         ("a.png", "b.png"),
         _BOTH,
-        ("can be an image as well as a mask", "--mask_suffix"),
+        ("could be an image or a mask", "--mask_suffix"),
         None,
         "test_what_is_never_paired",
     ),

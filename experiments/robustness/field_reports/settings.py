@@ -60,7 +60,9 @@ def _refused(*words: str, classes: int = 3, of_data: int = 3, **fields: Any) -> 
 
 
 def _one_class(folder: pathlib.Path) -> Seen:
-    return _refused("one class", "the ground must be a class", "--classes", of_data=1, classes=2)
+    return _refused(
+        "one class", "the background must be a class", "--classes", of_data=1, classes=2
+    )
 
 
 def _pixels_of_one(folder: pathlib.Path) -> Seen:

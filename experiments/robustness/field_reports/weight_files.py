@@ -132,7 +132,7 @@ def _not_a_checkpoint(folder: pathlib.Path) -> Seen:
 def _npz(folder: pathlib.Path) -> Seen:
     path = folder / "val.npz"
     np.savez_compressed(path, names=np.zeros(0, str), num_classes=2, count=np.zeros(40_000_000))
-    return situation.refusal(lambda: per_image.read(path), "val.npz", "unfolds to")
+    return situation.refusal(lambda: per_image.read(path), "val.npz", "expands to")
 
 
 def _pickled_npz(folder: pathlib.Path) -> Seen:
@@ -171,11 +171,11 @@ SITUATIONS = (
         lambda folder: _read(_pth(folder, w=_W, v=b"]" * 50_000 + b"a" * 49_999), w=[1, -2]),
     ),
     _j(
-        ".pth: a tensor of two numbers that unfolds to 2^60",
+        ".pth: a tensor of two numbers that expands to 2^60",
         "an array of 4 EiB",
         _HOSTILE,
         lambda folder: _refused(
-            _pth(folder, w=_tensor("FloatStorage", (2**30,) * 2, (0, 0))), "unfolds to"
+            _pth(folder, w=_tensor("FloatStorage", (2**30,) * 2, (0, 0))), "expands to"
         ),
     ),
     _j(
@@ -210,7 +210,7 @@ SITUATIONS = (
         _safetensors(8, dtype="F32", shape=[1 << 40], data_offsets=[0, 1 << 42]),
     ),
     _j(
-        ".safetensors: a type that NumPy does not have",
+        ".safetensors: a type that NumPy does not support",
         "AttributeError",
         _FILES + "test_safetensors",
         _safetensors(8, dtype="F8_E8M0", shape=[8], data_offsets=[0, 8]),
@@ -234,7 +234,7 @@ SITUATIONS = (
         _not_a_checkpoint,
     ),
     _j(
-        "eval/val.npz of 300 kB unfolds to 320 MB",
+        "eval/val.npz of 300 kB expands to 320 MB",
         "all of it was unfolded",
         _FILES + "test_an_npz_that_unfolds_to_more_than_counts_take",
         _npz,

@@ -160,7 +160,7 @@ def _jpegs() -> Iterator[Entry]:
     image = Image.frombytes("CMYK", inks.shape[1::-1], inks.tobytes())
     adobe = saved(image, "JPEG", best)  # with the inks turned round, as Adobe's programs do
     yield Entry("jpeg_cmyk_adobe.jpg", adobe, inks_as_rgb(inks), off=1)
-    yield Entry("jpeg_cmyk.jpg", _app14(adobe, None), "0 is no ink or all of it")
+    yield Entry("jpeg_cmyk.jpg", _app14(adobe, None), "0 means no ink or full ink")
     luma = np.dstack([BLOCKS[..., 0], np.full((*BLOCKS.shape[:2], 2), 128), BLOCKS[..., 1]])
     image = Image.frombytes("CMYK", inks.shape[1::-1], (255 - luma).astype(np.uint8).tobytes())
     ycck = _app14(saved(image, "JPEG", best), 2)  # no colour: Y is the red, green and blue
@@ -205,7 +205,7 @@ def _others() -> Iterator[Entry]:
         yield Entry(f"{kind}_grey.{suffix}", saved(_G, kind), grey(_G))
         yield Entry(f"{kind}_palette.{suffix}", saved(indexed, kind), PALETTE[_G])
     yield Entry("bmp_rgb.bmp", saved(NOISE, "BMP"), NOISE)
-    yield Entry("bmp_rgba.bmp", saved(rgba, "BMP"), "the fourth, an alpha channel to some")
+    yield Entry("bmp_rgba.bmp", saved(rgba, "BMP"), "an alpha channel to some")
     opaque = np.dstack([NOISE, np.full_like(SHAPE, 255)])
     yield Entry("bmp_rgbx.bmp", saved(opaque, "BMP"), NOISE)
     yield Entry("bmp_alpha.bmp", _bmp_with_masks(rgba), on_white(NOISE, SHAPE))
@@ -234,12 +234,12 @@ def _others() -> Iterator[Entry]:
     yield Entry("webp_turned6.webp", saved(turned(NOISE, 6), "WEBP", turned6), NOISE)
     frames = exact | {"save_all": True, "append_images": [Image.fromarray(NOISE[::-1].copy())]}
     yield Entry("webp_animated.webp", saved(NOISE, "WEBP", frames), "animation of 2 frames")
-    yield Entry("empty.png", b"", "not an image of a known kind")
-    yield Entry("text.jpg", b"not an image", "not an image of a known kind")
-    yield Entry("pdf.png", b"%PDF-1.4 and so on", "not an image of a known kind")
+    yield Entry("empty.png", b"", "not an image in a supported format")
+    yield Entry("text.jpg", b"not an image", "not an image in a supported format")
+    yield Entry("pdf.png", b"%PDF-1.4 and so on", "not an image in a supported format")
     jp2 = io.BytesIO()
     Image.fromarray(NOISE).save(jp2, "JPEG2000")
-    yield Entry("jpeg2000.jpg", jp2.getvalue(), "not an image of a known kind")
+    yield Entry("jpeg2000.jpg", jp2.getvalue(), "not an image in a supported format")
 
 
 def entries() -> list[Entry]:

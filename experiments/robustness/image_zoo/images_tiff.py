@@ -84,7 +84,7 @@ def _tiff_channels() -> Iterator[Entry]:
     cases = (
         ("unknown", {tiff.EXTRA: [0]}, "4 channels"),
         ("alpha", {tiff.EXTRA: [2]}, on_white(to_eight(WIDE, 65535), ALPHA)),
-        ("premultiplied", {tiff.EXTRA: [1]}, "multiplied by their alpha"),
+        ("premultiplied", {tiff.EXTRA: [1]}, "premultiplied alpha"),
     )
     for name, tags, right in cases:
         yield Entry(f"tiff_four16_{name}.tif", tiff.encode(tiff.page(wide, tiff.RGB, tags)), right)

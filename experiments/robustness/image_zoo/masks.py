@@ -91,7 +91,7 @@ def _colours() -> Iterator[Entry]:
         (
             "palette_alike",
             png.encode(of_shape, 8, png.PALETTE, png.palette(same), clear),
-            "differ in transparency alone",
+            "differ only in transparency",
         ),
         ("unknown", png.encode(_COLOURED // 2, 8, png.RGB), "colours that no class has"),
         ("grey", png.encode(_ZERO, 8, png.GREY), _ZERO),
@@ -101,9 +101,9 @@ def _colours() -> Iterator[Entry]:
     yield Entry("m_colour_tiff16.tif", tiff.encode(tiff.page(sixteen, tiff.RGB)), IDS, colours=True)
     yield Entry("m_colour_bmp.bmp", saved(_COLOURED, "BMP"), IDS, colours=True)
     yield Entry("m_colour_gif.gif", saved(_indexed(), "GIF"), IDS, colours=True)
-    yield Entry("m_colour_without.png", png.encode(_COLOURED, 8, png.RGB), "coded by colours")
+    yield Entry("m_colour_without.png", png.encode(_COLOURED, 8, png.RGB), "encoded by colours")
     data = png.encode(sixteen, 16, png.RGB)
-    yield Entry("m_colour16_without.png", data, "coded by colours")
+    yield Entry("m_colour16_without.png", data, "encoded by colours")
 
 
 def _tiff() -> Iterator[Entry]:
@@ -111,7 +111,7 @@ def _tiff() -> Iterator[Entry]:
         ids = IDS % 2 if bits == 1 else IDS
         for name, kind, right in (
             ("", tiff.BLACK_IS_ZERO, ids),
-            ("_white0", tiff.WHITE_IS_ZERO, "zeros are white"),
+            ("_white0", tiff.WHITE_IS_ZERO, "in which 0 is white"),
         ):
             data = tiff.encode(tiff.page(ids, kind, bits=bits))
             yield Entry(f"m_tiff{bits}{name}.tif", data, right)
@@ -129,7 +129,9 @@ def _tiff() -> Iterator[Entry]:
                 "1 channel of 32 bits" if unread else _MANY,
             )
     yield Entry(
-        "m_tiff16_white0.tif", tiff.encode(tiff.page(_MANY, tiff.WHITE_IS_ZERO)), "zeros are white"
+        "m_tiff16_white0.tif",
+        tiff.encode(tiff.page(_MANY, tiff.WHITE_IS_ZERO)),
+        "in which 0 is white",
     )
     less = tiff.page(_MANY.astype(np.int32) - 5, tiff.BLACK_IS_ZERO)
     yield Entry("m_tiff_below_0.tif", tiff.encode(less), "outside 0 ... 65535")
@@ -177,7 +179,7 @@ def _others() -> Iterator[Entry]:
     yield Entry("m_gif_animated.gif", saved(IDS, "GIF", frames), "animation of 2 frames")
     yield Entry("m_jpeg.png", saved(IDS, "JPEG"), "is JPEG (lossy")
     yield Entry("m_webp.png", saved(grey(IDS), "WEBP", {"lossless": True}), "is WEBP (lossy")
-    yield Entry("m_empty.png", b"", "not an image of a known kind")
+    yield Entry("m_empty.png", b"", "not an image in a supported format")
 
 
 def entries() -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Training transforms that move no pixel: colour jitter, photometric distortion and blur."""
+"""Training transforms that do not move pixels: colour jitter, photometric distortion and blur."""
 
 import dataclasses
 
@@ -7,15 +7,15 @@ import numpy as np
 
 BLUR_RADIUS = 2  # a kernel of 5 x 5
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, of red, green, blue
-_BRIGHTNESS, _FACTOR, _HUE = 32.0, 0.5, 36.0  # of SSD: grey levels, about 1, degrees
+_BRIGHTNESS, _FACTOR, _HUE = 32.0, 0.5, 36.0  # of SSD: grey levels, +- around 1, degrees
 
 
 def jitter_colour(image: np.ndarray, factors: tuple[float, float, float]) -> np.ndarray:
-    """Brightness, then contrast about the mean grey, then saturation: one affine map of RGB.
+    """Changes brightness, contrast about the mean grey, and saturation, as one affine map of RGB.
 
     Args:
       image: uint8 [H, W, 3].
-      factors: of brightness, contrast and saturation; 1 changes nothing.
+      factors: of brightness, contrast and saturation; 1 means no change.
 
     Returns:
       uint8 [H, W, 3], clipped to 0 ... 255.
@@ -31,22 +31,22 @@ def jitter_colour(image: np.ndarray, factors: tuple[float, float, float]) -> np.
 
 @dataclasses.dataclass(frozen=True)
 class Distortion:
-    """What chance has decided for the photometric distortion of SSD; these defaults do nothing."""
+    """The random parameters of SSD's photometric distortion; the defaults change nothing."""
 
-    brightness: float = 0.0  # grey levels that are added
+    brightness: float = 0.0  # added grey levels
     contrast: float = 1.0  # factor of red, green and blue
     saturation: float = 1.0  # factor of the S of HSV
-    hue: float = 0.0  # degrees that are added to the H of HSV
+    hue: float = 0.0  # degrees added to the H of HSV
     contrast_last: bool = False
 
 
 def draw_distortion(rng: np.random.Generator) -> Distortion:
-    """Each of the four in half of the cases, uniform in its range; the order by chance too.
+    """Draws each of the four with probability 1/2, uniform in its range, and their order.
 
-    SSD (Liu et al., arXiv 1512.02325, section 2.2) has it from its released code
+    The ranges are those of the released code of SSD (Liu et al., arXiv 1512.02325, section 2.2)
     (weiliu89/caffe, im_transforms.cpp and ssd_pascal.py): brightness +-32, contrast and saturation
-    0.5 to 1.5, hue +-18 steps of OpenCV's 8-bit hue, which has 180: +-36 degrees. (Ports to
-    floating point read the 18 as degrees.)
+    0.5 to 1.5, hue +-18 steps of OpenCV's 8-bit hue, which has 180: +-36 degrees. (Floating-point
+    ports interpret the 18 as degrees.)
     """
     off = (rng.random(4) >= 0.5).tolist()
     brightness, contrast, saturation, hue = np.where(off, 0.0, 2 * rng.random(4) - 1).tolist()
@@ -64,14 +64,14 @@ def _levels(values: np.ndarray) -> np.ndarray:
 
 
 def distort(image: np.ndarray, by: Distortion) -> np.ndarray:
-    """Brightness, contrast, saturation and hue; or contrast after the other three.
+    """Applies brightness, contrast, saturation and hue; or contrast after the other three.
 
     Rounded and clipped to 0 ... 255 after brightness, after each contrast and after HSV.
-    Departure: hue goes round the circle and is not rounded to steps of two degrees.
+    Departure: hue is cyclic and is not rounded to steps of two degrees.
 
     Args:
       image: uint8 [H, W, 3].
-      by: as drawn.
+      by: the parameters, from `draw_distortion`.
 
     Returns:
       uint8 [H, W, 3].
@@ -91,9 +91,9 @@ def distort(image: np.ndarray, by: Distortion) -> np.ndarray:
 def blur(image: np.ndarray) -> np.ndarray:
     """PSPNet's Gaussian blur: along each axis taps (1, 4, 6, 4, 1) / 16.
 
-    The size is that of the authors' later code (hszhao/semseg, transform.py), the taps are what
-    OpenCV has for it when no deviation is given; the paper (arXiv 1612.01105, section 5.1) names
-    neither.
+    The size is that of the authors' later code (hszhao/semseg, transform.py), and the taps are
+    those of OpenCV if no standard deviation is given; the paper (arXiv 1612.01105, section 5.1)
+    names neither.
 
     Args:
       image: uint8 [H, W, 3].

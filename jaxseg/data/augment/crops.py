@@ -1,4 +1,4 @@
-"""Where a crop may lie, and where the classes in the label ask for it."""
+"""Possible positions of a crop, and positions chosen by the classes in the label."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from jaxseg.ignore import IGNORE
 
 
 def room(size: Sequence[int], scale: Fraction, crop_size: Sequence[int]) -> tuple[int, int]:
-    """How far down and to the right a crop of the scaled image may begin, in its pixels."""
+    """The largest top and left positions of a crop, in pixels of the scaled image."""
     rows, columns = (
         max(0, scaled(side, scale) - crop) for side, crop in zip(size, crop_size, strict=True)
     )
@@ -26,13 +26,13 @@ def centred_on(
     angle: float,
     crop_size: Sequence[int],
 ) -> tuple[int, int]:
-    """Top and left of the crop whose middle is nearest to a pixel, of those that there is room for.
+    """Top and left of the possible crop whose centre is nearest to a pixel.
 
     Args:
       pixel: row and column in the original.
       size: (height, width) of the original.
       scale: of the image before the crop.
-      angle: by which it is rotated about its centre then, counter-clockwise, in degrees.
+      angle: of the rotation about its centre after scaling, counter-clockwise, in degrees.
       crop_size: (height, width) of the crop.
     """
     middle = [(side - 1) / 2 for side in size]
@@ -49,25 +49,25 @@ def centred_on(
 
 
 def largest_share(label: np.ndarray) -> float:
-    """The share that the most frequent class has of the valid pixels of a uint8 label.
+    """The share of the most frequent class in the valid pixels of a uint8 label.
 
-    1 without a valid pixel: such a crop is as poor as one of a single class.
+    It is 1 without valid pixels, since such a crop is as useless as one with a single class.
     """
     counts = np.bincount(label.ravel(), minlength=IGNORE + 1)[:IGNORE]
     return float(counts.max() / counts.sum()) if counts.any() else 1.0
 
 
 def pixel_of_a_class(label: np.ndarray, chance: tuple[float, float]) -> tuple[int, int] | None:
-    """Row and column of a pixel of a class: each class of the label as likely, then each pixel.
+    """Row and column of a random pixel: first a class of the label is drawn, then a pixel of it.
 
-    As RefineNet's released code draws what a crop is centred on (main/batch_do_data_crop.m).
+    RefineNet's released code draws the centres of crops in this way (main/batch_do_data_crop.m).
 
     Args:
       label: uint8 [H, W].
       chance: two numbers, at least 0 and below 1.
 
     Returns:
-      None where all is void.
+      None if all pixels are void.
     """
     there = np.flatnonzero(np.bincount(label.ravel(), minlength=IGNORE + 1)[:IGNORE])
     if not there.size:

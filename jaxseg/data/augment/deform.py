@@ -1,8 +1,8 @@
 """Rotation and elastic deformation of an image and its label.
 
-Each pixel of the view is looked up in the original in one step, through displacement, rotation and
-scale together, so the image is interpolated once (bilinearly) and the label takes the pixel whose
-square holds the point. Positions are pixel centres, as in `transforms`.
+Each pixel of the view is looked up in the original in one step that combines displacement, rotation
+and scale, so that the image is interpolated only once (bilinearly); the label is that of the pixel
+whose square contains the point. Positions are pixel centres, as in `transforms`.
 """
 
 import math
@@ -13,8 +13,8 @@ import numpy as np
 
 from jaxseg.ignore import IGNORE
 
-NODES = 3  # of the grid of displacement vectors, each way
-_INT16 = (-(1 << 15), (1 << 15) - 1)  # what OpenCV holds whole positions in
+NODES = 3  # per axis of the grid of displacement vectors
+_INT16 = (-(1 << 15), (1 << 15) - 1)  # the range in which OpenCV stores integer positions
 BORDERS = {
     "mean": cv2.BORDER_CONSTANT,
     "zero": cv2.BORDER_CONSTANT,
@@ -25,9 +25,9 @@ BORDERS = {
 def displacements(vectors: Sequence[float], size: tuple[int, int]) -> np.ndarray:
     """Smooth displacements of each pixel: the elastic deformation of U-Net.
 
-    Ronneberger et al. (arXiv 1505.04597), section 3: vectors on a coarse 3 x 3 grid, between them
-    bicubic interpolation. Unsure: the paper does not say where the grid lies; here each vector
-    stands in the middle of a ninth of the view, and the outer ones hold to its border.
+    Ronneberger et al. (arXiv 1505.04597), section 3: vectors on a coarse 3 x 3 grid with bicubic
+    interpolation between them. Unsure: the paper does not say where the grid lies; here each vector
+    is at the centre of a ninth of the view, and the outer ones are constant up to its border.
 
     Args:
       vectors: 3 x 3 x (down, right), in pixels, row by row.
@@ -49,10 +49,10 @@ def positions(
     vectors: Sequence[float] = (),
     margin: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel of a view lies in the original.
+    """The position of each pixel of a view in the original.
 
-    The image is scaled, rotated about its centre counter-clockwise, and cut; a pixel that has a
-    displacement shows what lies that far from it.
+    The image is scaled, rotated about its centre counter-clockwise, and cropped; a pixel with a
+    displacement shows what lies at that distance from it.
 
     Args:
       view: (top, left, height, width) in pixels of the scaled image.
@@ -60,7 +60,7 @@ def positions(
       scale: of the image.
       angle: in degrees.
       vectors: see `displacements`; none: no deformation.
-      margin: pixels around the view that are wanted too.
+      margin: width of an additional border around the view, in pixels.
 
     Returns:
       Rows and columns of the original, each float32 [h + 2 margin, w + 2 margin].
@@ -99,8 +99,8 @@ def look_up_image(
     Args:
       image: uint8 [H, W, 3].
       at: rows and columns, each [h, w].
-      colour: what lies beyond the image, unless it is mirrored there.
-      border: "mirror": the image goes on mirrored at its outer pixels' centres; or "mean", "zero".
+      colour: beyond the image, unless it is mirrored.
+      border: "mirror": the image is mirrored at the centres of its outer pixels; or "mean", "zero".
 
     Returns:
       uint8 [h, w, 3].
@@ -113,12 +113,12 @@ def look_up_image(
 def look_up_label(
     label: np.ndarray, at: tuple[np.ndarray, np.ndarray], *, border: str, margin: int = 0
 ) -> np.ndarray:
-    """The label at `positions` without their margin: of the pixel whose square holds the point.
+    """The label at `positions` without their margin: that of the pixel whose square has the point.
 
     Args:
       label: uint8 [H, W].
       at: rows and columns, each [h + 2 margin, w + 2 margin].
-      border: as of `look_up_image`; the label beyond is void where it is not mirrored.
+      border: as for `look_up_image`; unless mirrored, the label beyond the image is void.
       margin: in pixels of the view.
 
     Returns:
@@ -129,6 +129,6 @@ def look_up_label(
     nearest = np.empty((*rows[inside].shape, 2), np.int16)  # (x, y)
     for axis, values in enumerate((columns, rows)):
         nearest[..., axis] = np.floor(values[inside] + np.float32(0.5)).clip(*_INT16)
-    none = np.empty(0, np.uint16)  # fractions, which whole positions have not
+    none = np.empty(0, np.uint16)  # no fractions, since positions are integers
     mode = BORDERS[border]
     return cv2.remap(label, nearest, none, cv2.INTER_NEAREST, borderMode=mode, borderValue=[IGNORE])

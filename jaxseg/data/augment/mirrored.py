@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def exchanged(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of names that differ in "left" and "right" alone, whatever the case of the letters."""
+    """Pairs of names that differ only in "left" and "right", ignoring case."""
     by_folded = {name.casefold(): name for name in names}
     return [
         (name, by_folded[other])
@@ -14,14 +14,14 @@ def exchanged(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def check(names: Sequence[str], field: str, on: bool) -> None:
-    """Refuses what mirrors images where the mirror image has other classes.
+    """Raises if images are mirrored but the mirror image has other classes.
 
-    A mirrored left arm is a right arm, which its label does not become: a network that is trained
-    or evaluated so cannot tell the two.
+    A mirrored left arm is a right arm, but its label stays the same: a network that is trained or
+    evaluated in this way cannot distinguish the two.
 
     Args:
       names: of the classes.
-      field: that says so, as "data.augment.flip".
+      field: that mirrors images, such as "data.augment.flip".
       on: its value.
 
     Raises:

@@ -1,13 +1,14 @@
 """Scales an image and its label together.
 
 Alignment: pixel centres. Pixel d of an image scaled by s lies at (d + 0.5) / s - 0.5 of the
-original; the image is interpolated there, the label takes the pixel whose square holds that point.
-(The released code aligns corners instead: a Departure, so that scaling by any s keeps image and
-label together, and a crop can be cut before it is resized.)
+original; the image is interpolated there, and the label is that of the pixel whose square contains
+that point. (Departure: the released code aligns corners instead. Pixel centres keep image and label
+aligned at any scale s, and a crop can be cut before it is resized.)
 
-Crop before resize: only the window that the crop shows is resized. To make that equal to resizing
-first, the scale is a fraction p/q and the window begins at a multiple of q, which lands on a whole
-pixel of the scaled image. `scale_then_crop` is the definition, `crop_then_scale` the fast form.
+Crop before resize: only the window that the crop shows is resized. To make this equal to resizing
+first, the scale is a fraction p/q and the window begins at a multiple of q, which corresponds to a
+whole pixel of the scaled image. `scale_then_crop` is the definition, `crop_then_scale` the fast
+form.
 """
 
 import math
@@ -20,7 +21,7 @@ MAX_DENOMINATOR = 64  # of a scale: "uniform" is uniform over multiples of 1/64
 
 
 def factors(scale_range: tuple[float, float], step: float) -> tuple[Fraction, ...]:
-    """The factors that are drawn from, each as likely as the others.
+    """The possible factors, which are equally likely.
 
     Args:
       scale_range: smallest and largest.
@@ -43,9 +44,9 @@ def scaled(length: int, scale: Fraction) -> int:
 
 
 def nearest(start: int, count: int, scale: Fraction, length: int) -> np.ndarray:
-    """The original rows (columns) that rows start ... start + count - 1 of the scaled label show.
+    """The original rows (columns) shown by rows start ... start + count - 1 of the scaled label.
 
-    floor((d + 0.5) / s) in whole numbers, so that no rounding error can move a label.
+    This is floor((d + 0.5) / s) in integers, so that no rounding error can shift a label.
     """
     d = np.arange(start, start + count)
     index = (2 * d + 1) * scale.denominator // (2 * scale.numerator)
@@ -53,11 +54,11 @@ def nearest(start: int, count: int, scale: Fraction, length: int) -> np.ndarray:
 
 
 def resize(image: np.ndarray, scale: Fraction) -> np.ndarray:
-    """Bilinear; dsize stays open because OpenCV would replace the factor by a ratio of sizes."""
+    """Resizes bilinearly; no dsize, since OpenCV would replace the factor by a ratio of sizes."""
     if scale == 1:
         return image
     height, width = image.shape[:2]
-    # Of fewer rows or columns OpenCV makes none, or takes the size for unchanged and only copies.
+    # For fewer rows or columns, OpenCV returns none, or treats the size as unchanged and copies.
     least = math.ceil(max(1 / scale, 1 / abs(scale - 1)))
     if height < least or width < least:
         below, beside = max(0, least - height), max(0, least - width)
@@ -67,9 +68,9 @@ def resize(image: np.ndarray, scale: Fraction) -> np.ndarray:
 
 
 def window_of(start: int, count: int, scale: Fraction, length: int) -> tuple[int, int]:
-    """First and last + 1 original row that rows start ... start + count - 1 need.
+    """The first and last + 1 original row needed for rows start ... start + count - 1.
 
-    The first is a multiple of the denominator; both have room for the interpolation.
+    The first is a multiple of the denominator; both leave room for the interpolation.
     """
     p, q = scale.numerator, scale.denominator
     first = max(0, start * q // p - 1) // q * q

@@ -1,11 +1,10 @@
 """Training transforms of an image and its label: scale, rotate, deform, crop, flip, blur, colour.
 
-Order as DeepLab's released code (input_preprocess.py): random scale, pad below and to the right
-with the mean colour and void, random crop, flip. PSPNet's rotation and blur follow the scale; what
-changes colours comes last, before the padding.
-Evaluation only pads (`padding.pad_to`).
+The order is that of DeepLab's released code (input_preprocess.py): random scale, pad below and to
+the right with the mean colour and void, random crop, flip. PSPNet's rotation and blur follow the
+scale; colour changes come last, before the padding. Evaluation only pads (`padding.pad_to`).
 
-`scaling` says where the pixels of a scaled image lie, and why a crop can be cut first.
+`scaling` explains where the pixels of a scaled image lie, and why a crop can be cut first.
 """
 
 import dataclasses
@@ -33,7 +32,7 @@ __all__ = ["Draw", "Transform"]
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """What chance has decided for one example."""
+    """The random parameters of one view."""
 
     scale: Fraction
     top: int  # of the crop, in pixels of the scaled image
@@ -45,7 +44,7 @@ class Draw:
     blurred: bool = False
     distortion: Distortion | None = None
     towards: tuple[float, float] | None = None  # chance for `crops.pixel_of_a_class`
-    others: tuple[tuple[int, int], ...] = ()  # top and left of crops that may take its place
+    others: tuple[tuple[int, int], ...] = ()  # top and left of alternative crops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,11 +55,11 @@ class Transform:
       crop_size: (height, width) of the result.
       augment: what varies, and by how much.
       mean: RGB that pads the image, rounded to whole numbers.
-      boundary: w0 of the weight map that comes with each view; 0: none does.
+      boundary: w0 of the weight map of each view; 0: no map.
       boundary_sigma: see `boundaries.boundary_weights`.
 
     Raises:
-      ValueError: a setting is out of bounds; all that are, together.
+      ValueError: settings are out of bounds; all of them are listed.
     """
 
     crop_size: tuple[int, int]
@@ -89,7 +88,7 @@ class Transform:
         return red, green, blue
 
     def scale_of(self, scale: Fraction, height: int, width: int) -> Fraction:
-        """A scale of an image after `short_side` or `long_side`, as one of the image itself."""
+        """The total scale of an image, including `short_side` or `long_side`."""
         if self.augment.long_side:
             base = Fraction(self.augment.long_side, int(max(height, width)))
         elif self.augment.short_side:
@@ -100,10 +99,10 @@ class Transform:
         return max((scale * base).limit_denominator(MAX_DENOMINATOR), smallest)
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Draw:
-        """Decides for an example of this size.
+        """Draws the parameters for an example of this size.
 
-        What came later is drawn last, and only where it is on: a run without it sees the same views
-        as before, and turning one thing on moves nothing else.
+        Newer options are drawn last, and only if they are on, so that a run without them sees the
+        same views, and turning one option on does not change the others.
         """
         augment = self.augment
         choice, vertical, horizontal, mirror = rng.random(4)
@@ -163,7 +162,7 @@ class Transform:
         return self.crop_then_scale(draw, image, label)
 
     def placed(self, draw: Draw, label: np.ndarray) -> Draw:
-        """The draw with its crop where `class_crops` and `class_limit` want it."""
+        """The draw with its crop placed according to `class_crops` and `class_limit`."""
         pixel = crops.pixel_of_a_class(label, draw.towards) if draw.towards else None
         if pixel:
             top, left = crops.centred_on(
@@ -215,9 +214,10 @@ class Transform:
     def deformed(
         self, draw: Draw, image: np.ndarray, label: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The view of any draw, each pixel looked up by itself; without angle and displacements it
-        is that of `crop_then_scale`. Colours are changed first, which leaves the padding alone;
-        jitter takes the mean grey of the whole image.
+        """The view of any draw, looking up each pixel separately.
+
+        Without angle and displacements it equals that of `crop_then_scale`. Colours are changed
+        first, so that the padding is not affected; jitter uses the mean grey of the whole image.
         """
         image = self._coloured(draw, image)
         margin = BLUR_RADIUS if draw.blurred else 0
@@ -231,13 +231,13 @@ class Transform:
     def crop_then_scale(
         self, draw: Draw, image: np.ndarray, label: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """`scale_then_crop`, resizing no more than the crop shows."""
+        """Equal to `scale_then_crop`, but resizes only what the crop shows."""
         scale, (height, width) = draw.scale, label.shape
         rows = min(self.crop_size[0], scaled(height, scale) - draw.top)
         columns = min(self.crop_size[1], scaled(width, scale) - draw.left)
         margin = BLUR_RADIUS if draw.blurred else 0
         above, beside = min(margin, draw.top), min(margin, draw.left)
-        first, left = draw.top - above, draw.left - beside  # of what is resized
+        first, left = draw.top - above, draw.left - beside  # of the resized window
         last = min(scaled(height, scale), draw.top + rows + margin)
         right = min(scaled(width, scale), draw.left + columns + margin)
         first_row, last_row = window_of(first, last - first, scale, height)

@@ -1,4 +1,4 @@
-"""U-Net's weight map: background that separates two nearby objects weighs more."""
+"""U-Net's weight map: background between two nearby objects gets a larger weight."""
 
 import math
 
@@ -8,7 +8,7 @@ import numpy as np
 from jaxseg.ignore import IGNORE
 
 BACKGROUND = 0  # the train id between objects
-_REACH = 6  # deviations, beyond which exp(-d^2 / 2) is below 2e-8
+_REACH = 6  # standard deviations, beyond which exp(-d^2 / 2) is below 2e-8
 
 
 def boundary_weights(label: np.ndarray, *, weight: float, sigma: float) -> np.ndarray:
@@ -16,11 +16,12 @@ def boundary_weights(label: np.ndarray, *, weight: float, sigma: float) -> np.nd
 
     d1 and d2 are the distances to the nearest and to the second nearest object: Ronneberger et al.,
     U-Net (arXiv 1505.04597), equation 2, with w0 = 10 and sigma about 5 pixels. An object is a
-    connected piece of a class other than BACKGROUND, pixels touching at corners included. The
-    equation's class weight is the loss's own (`config.Loss.class_weights`).
+    connected component (including diagonal neighbours) of a class other than BACKGROUND. The class
+    weight of the equation is that of the loss (`config.Loss.class_weights`).
 
-    Unsure: the paper states the map for all pixels; inside an object d1 would be its distance to
-    the object's own border. Here, as its purpose is the separating background, that is 0.
+    Unsure: the paper states the map for all pixels, so that inside an object d1 would be the
+      distance to the object's own border. Here the map is 0 there, since its purpose is the
+      separating background.
 
     Args:
       label: uint8 [H, W] train ids, IGNORE where void.
@@ -46,7 +47,7 @@ def boundary_weights(label: np.ndarray, *, weight: float, sigma: float) -> np.nd
             )
             outside = (pieces[around] != piece).astype(np.uint8)
             distance = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-            # Its last bit depends on where in memory the map lies; its square is a whole number.
+            # Its last bit depends on the memory alignment of the map; its square is an integer.
             distance = np.sqrt(np.rint(distance**2))
             first = nearest[around]
             second[around] = np.minimum(second[around], np.maximum(first, distance))

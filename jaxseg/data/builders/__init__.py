@@ -1,7 +1,7 @@
 """One file per data set: where its published files are and what their ids mean."""
 
-# The names that can be prepared and the version that this code writes and reads. A version grows
-# when the same published files would give other examples.
+# The names that can be prepared, and the version that this code writes and reads. A version is
+# increased when the same published files would give different examples.
 VERSIONS = {
     "shapes": "1.0.0",
     "ade20k": "1.0.0",
@@ -19,5 +19,5 @@ VERSIONS = {
     "voc2011": "1.0.0",
     "voc2012": "1.0.0",
 }
-# What may follow a name after a slash; shapes and folder take any name of your own.
+# What may follow a name after a slash; shapes and folder accept any name.
 VARIANTS = {"cityscapes": ("coarse",), "coco_stuff": ("10k",), "pascal_context": ("60",)}

@@ -3,8 +3,8 @@
 20,210 images for training, 2,000 for validation; 150 classes. Masks hold 0 for everything else,
 which is void, and 1 to 150.
 
-Counts, ids and names: github.com/CSAILVision/sceneparsing, README and objectInfo150.txt, of which
-a name is the first word for the class; a copy beside the images is compared with it. Colours: that
+Counts, ids and names: github.com/CSAILVision/sceneparsing, README and objectInfo150.txt, where the
+name is the first word for the class; a copy next to the images is compared with it. Colours: that
 repository's color150.mat, as open-mmlab/mmsegmentation quotes it. Licence: listed as BSD-3-Clause;
 the images keep their owners' rights (terms on the homepage). Size: about 1 GB; prepared as much
 again.
@@ -63,7 +63,7 @@ LABELS = LabelSpec(
 
 
 def _check_names(table: pathlib.Path) -> None:
-    """Holds the published table, a header and a row of words a class, against LABELS."""
+    """Compares the published table, a header and a row of words per class, with LABELS."""
     rows = [line.split("\t") for _, line in text_file.lines(table)[1:]]
     if not all(row[0].isdigit() for row in rows):
         raise ValueError(f"{table} is not the published table: each row begins with an id")

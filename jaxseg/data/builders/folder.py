@@ -4,8 +4,8 @@ Pairs: see `matching`; suffixes of names (`_leftImg8bit`, `_gtFine_labelIds`) ca
 Classes: see `class_file`.
 
 Splits: folders train, val, test (or training, validation, valid, testing) anywhere in the paths,
-lists of names, or the CSV column `split`; else a share is drawn for val, the same whatever the
-order of the files. docs/own_images.md shows each layout with its command.
+lists of names, or the CSV column `split`; otherwise a share is drawn for val, which does not depend
+on the order of the files. docs/own_images.md shows each layout with its command.
 """
 
 import dataclasses
@@ -29,16 +29,16 @@ class FolderConfig(tfds.core.BuilderConfig):
     images: str = ""
     masks: str = ""
     classes: str = ""
-    table: str = ""  # CSV with the columns image, mask and perhaps split
-    lists: str = ""  # a folder of train.txt, val.txt, test.txt: names of images, one a line
+    table: str = ""  # CSV with the columns image, mask and, optionally, split
+    lists: str = ""  # a folder of train.txt, val.txt, test.txt: image names, one per line
     image_suffix: str = ""  # at the end of image names, before the dot
     mask_suffix: str = ""
-    val_share: float = 0.1  # drawn where the paths tell no splits
+    val_share: float = 0.1  # drawn if the paths name no splits
     seed: int = 0
 
 
 def _drawn(found: Sequence[pairs.Pair], share: float, seed: int) -> dict[str, list[pairs.Pair]]:
-    """A share for val by a hash of the names: adding files moves almost none of the others."""
+    """Draws a share for val by a hash of the names, so that adding files moves almost no others."""
     order = sorted(found, key=lambda pair: hashlib.sha256(f"{seed}/{pair.name}".encode()).digest())
     chosen = {pair.name for pair in order[: round(share * len(found))]}
     return {
@@ -48,7 +48,7 @@ def _drawn(found: Sequence[pairs.Pair], share: float, seed: int) -> dict[str, li
 
 
 def any_id() -> LabelSpec:
-    """Every id up to 253 as a class of its own, 254 and 255 as void: to look at unknown data."""
+    """Every id up to 253 as a separate class, 254 and 255 as void: to inspect unknown data."""
     ids = range(MAX_CLASSES)
     return LabelSpec(
         names=tuple(f"id {k}" for k in ids),
@@ -62,22 +62,22 @@ def find(config: FolderConfig, *, need_classes: bool = True) -> pairs.Published:
 
     Args:
       config: where the files are.
-      need_classes: False: without a class file, every id is a class.
+      need_classes: if False and there is no class file, every id is a class.
 
     Raises:
-      FileNotFoundError: a folder or file that is not there.
-      ValueError: a classes file or table that is wrong, files of which some tell a split.
+      FileNotFoundError: a folder or file does not exist.
+      ValueError: the class file or the table is invalid, or only some of the files have a split.
     """
     named = config.classes or not need_classes
     if not named or not (config.table or (config.images and config.masks)):
         raise ValueError(
             "your own data set needs --images=FOLDER --masks=FOLDER (or --table=CSV) and "
-            "--classes=FILE, one class a line: NAME, or ID NAME, or NAME RED GREEN BLUE"
+            "--classes=FILE, one class per line: NAME, or ID NAME, or NAME RED GREEN BLUE"
         )
     if config.table and config.lists:
         raise ValueError("--table and --lists both give the splits: leave one out")
     if not 0 <= config.val_share < 1:
-        raise ValueError(f"--val_share={config.val_share}: a share from 0 to 1 (without 1)")
+        raise ValueError(f"--val_share={config.val_share}: must be at least 0 and below 1")
     classes = read_classes(pathlib.Path(config.classes).expanduser()) if config.classes else None
     if config.table:
         own = pair_table.in_table(config.table, config.images, config.masks)
@@ -97,7 +97,7 @@ def find(config: FolderConfig, *, need_classes: bool = True) -> pairs.Published:
 
 
 def _divided(own: own_files.Own, config: FolderConfig) -> dict[str, list[pairs.Pair]]:
-    """The pairs of each split; a share is drawn for val where nothing but train is named."""
+    """The pairs of each split; a share is drawn for val if only train is named."""
     named = {split for _, split in own.pairs}
     found = [pair for pair, _ in own.pairs]
     if named in ({""}, {"train"}):
@@ -109,7 +109,8 @@ def _divided(own: own_files.Own, config: FolderConfig) -> dict[str, list[pairs.P
         return drawn
     if lost := [pair.name for pair, split in own.pairs if not split]:
         raise ValueError(
-            f"{len(lost)} of {len(found)} files are in no split, train, val or test: {lost[0]} ..."
+            f"{len(lost)} of {len(found)} files are not in a split train, val or test: {lost[0]} "
+            "..."
         )
     by_split: dict[str, list[pairs.Pair]] = {"train": [], "val": [], "test": []}
     for pair, split in own.pairs:

@@ -1,9 +1,9 @@
 """ISBI 2012 EM: neurons of a fly's nerve cord, 30 slices of 512 x 512 with labels (1505.04597).
 
-Either the two volumes as published, or one file a slice. Labels are 0 on membranes and 255 in
-cells. The challenge keeps the labels of its 30 test slices, so the last four slices at hand are
-`val`, those before them `train`, and all of them `trainval`, on which U-Net was trained. They are
-slices of one block: neighbours of 50 nm.
+The files are either the two published volumes, or one file per slice. Labels are 0 on membranes and
+255 in cells. The labels of the challenge's 30 test slices are not public, so the last four slices
+are `val`, the others `train`, and all of them `trainval`, on which U-Net was trained. They are
+adjacent slices of one block, 50 nm apart.
 
 Volumes and terms: the challenge's page as quoted in MindSpore's U-Net notes. Licence: free for
 making and testing non-commercial segmentation software; publications cite Cardona et al., PLoS
@@ -20,7 +20,7 @@ from jaxseg.data.readers import mask_file
 
 LAYOUT = "train-volume.tif, train-labels.tif; or image/NN.png, label/NN.png"
 OFFICIAL = {"trainval": 30}
-LAST = 4  # slices in val
+LAST = 4  # number of slices in val
 LABELS = LabelSpec(
     names=("membrane", "cell"),
     palette=((0, 0, 0), (255, 255, 255)),
@@ -34,7 +34,7 @@ def _slices(folder: pathlib.Path) -> list[pairs.Pair]:
         return pairs.beside(folder / "image", folder / "label", ".png", ".png")
     count = max(
         mask_file.pages(volume), mask_file.pages(labels), 1
-    )  # `check` names what one of them lacks
+    )  # `check` names what is missing
     return [pairs.Pair(f"{i:02d}", volume, labels, page=i) for i in range(count)]
 
 
@@ -42,8 +42,8 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
     """The slices under `manual_dir` or its folder isbi_em.
 
     Raises:
-      FileNotFoundError: none there.
-      ValueError: too few to keep some for val.
+      FileNotFoundError: there are none.
+      ValueError: there are too few for val.
     """
     for folder in (manual_dir, manual_dir / "isbi_em"):
         if slices := _slices(folder):

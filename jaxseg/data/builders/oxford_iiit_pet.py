@@ -1,18 +1,18 @@
-"""Oxford-IIIT Pet (Parkhi et al., CVPR 2012): cats and dogs, the pet before its background.
+"""Oxford-IIIT Pet (Parkhi et al., CVPR 2012): cats and dogs, segmented from the background.
 
 3,680 images for training, 3,669 for testing, as TFDS splits and names them (trainval.txt is
 "train"). Trimaps hold 1 for the pet, 2 for the background and 3 for "not classified", the band
-along the outline, which is void. That band is a third class where TFDS's set is used with the ids
-less one.
+along the outline, which is void. The band is often used as a third class, with TFDS's ids minus
+one.
 
 Departure: TFDS's own builder of this name needs TensorFlow to write its records and to read them,
-and rewrites twelve images; this one, a builder of TFDS too, reads the published archives, where
-one has unpacked them or where TFDS has: `manual_dir` may be its data folder. Of images that are GIF
-or BMP files by content, the pixels are kept.
+and rewrites twelve images; this builder reads the published archives, unpacked by the user or by
+TFDS: `manual_dir` may be the data folder of TFDS. Images that are GIF or BMP files by content keep
+their pixels.
 
 Layout, splits and trimaps: the archive's annotations/README and TFDS's builder. Colours: there are
-no official ones. Licence: CC BY-SA 4.0, says the homepage; images belong to their owners. Size: 0.8
-GB; prepared 0.8 GB (estimates).
+no official ones. Licence: CC BY-SA 4.0 according to the homepage; images belong to their owners.
+Size: 0.8 GB; prepared 0.8 GB (estimates).
 """
 
 import pathlib
@@ -38,7 +38,7 @@ LABELS = LabelSpec(
 
 
 def _annotations(manual_dir: pathlib.Path) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
-    """Folders of images and of annotations that lie together, or that TFDS has unpacked apart."""
+    """Folders of images and annotations that lie together, or that TFDS has unpacked separately."""
     for folder in (manual_dir, manual_dir / "oxford_iiit_pet"):
         yield folder / "images", folder / "annotations"
     for folder in (manual_dir, manual_dir / "downloads"):

@@ -1,8 +1,8 @@
 """PASCAL-Context (Mottaghi et al., CVPR 2014): VOC 2010 with 59 classes of the whole scene.
 
 4,998 images for training, 5,105 for validation. Labels are the published .mat files with the ids of
-all 459 classes. `pascal_context` has the 59 classes, everything else is void, as EncNet counts;
-`pascal_context/60` has everything else as its first class, background, as DeepLab and FCN count.
+all 459 classes. In `pascal_context`, with 59 classes, everything else is void, as in EncNet; in
+`pascal_context/60`, everything else is the first class, background, as in DeepLab and FCN.
 
 Names, their order and ids: github.com/shelhamer/fcn.berkeleyvision.org, data/pascal-context; the
 names table, cloth and bedclothes of the long list are diningtable, clothes and bedcloth of the

@@ -1,4 +1,4 @@
-"""The TFDS builder of any set of published files; what differs from set to set is data."""
+"""The TFDS builder for all published data sets, which differ only in their description."""
 
 import dataclasses
 import pathlib
@@ -19,8 +19,8 @@ class PublishedSet:
 
     Attributes:
       kind: its name.
-      variants: what may follow the name after a slash, "" for the name alone -> what finds the
-        files of it under the folder that the user names, and what their ids mean.
+      variants: what may follow the name after a slash ("": nothing) -> the function that finds its
+        files under the user's folder, and the meaning of their ids.
       layout: of the files, for messages.
       homepage: its address.
     """
@@ -31,7 +31,7 @@ class PublishedSet:
     homepage: str
 
     def find(self, variant: str, manual_dir: pathlib.Path) -> pairs.Published:
-        """The published files; `FileNotFoundError` where there are none."""
+        """The published files; raises FileNotFoundError if there are none."""
         finder, _ = self.variants[variant]
         return finder(manual_dir)
 

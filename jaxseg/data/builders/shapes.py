@@ -1,12 +1,12 @@
-"""Shapes: a procedural data set that asks for what segmentation papers are about.
+"""Shapes: a procedural data set that tests what segmentation papers are about.
 
-- Receptive field: a disc is a `captive` inside a frame and a `disc` outside; nothing else tells
-  them apart, and the frame is up to half its side (55 of 128 pixels) away.
+- Receptive field: a disc is a `captive` inside a frame and a `disc` outside. Nothing else
+  distinguishes them, and the frame is up to half its side (55 of 128 pixels) away.
 - Resolution: radii from 3.5 to 42 pixels, frames of 3 pixels, crosses of 3 pixel strokes.
 - Loss: `cross` is rare and small (about 1 pixel in 400), background is most of each image.
 - Void: a border of one pixel around every object, as in PASCAL VOC.
 
-Colours are random and textures noisy, so that only shape and context decide. Example i of a split
+Colours are random and textures noisy, so that only shape and context matter. Example i of a split
 is a pure function of (seed, split, i).
 """
 
@@ -41,11 +41,11 @@ SPLITS = ("train", "val")
 Draw = Callable[[int, str, int, int], tuple[np.ndarray, np.ndarray]]
 RADII = (3.5, 42.0)  # of discs, squares and triangles, at 128 pixels
 _SUBPIXEL = 4  # bits of fraction in OpenCV's drawing coordinates
-_CONTRAST = 70.0  # least distance in RGB between an object and what it lies on
+_CONTRAST = 70.0  # minimal distance in RGB between an object and its background
 
 
 class Canvas:
-    """An image in the making: colours, labels and which pixels are taken."""
+    """An unfinished image: colours, labels and occupied pixels."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self.rng = rng
@@ -56,7 +56,7 @@ class Canvas:
         self.image += rng.uniform(50, 205, 3).astype(np.float32)
 
     def _texture(self, shape: tuple[int, int], spreads: dict[int, float]) -> np.ndarray:
-        """Noise of so many cells a side and deviation around 0, float32 [height, width, 3]."""
+        """Noise of so many cells per side (-> its deviation), float32 [height, width, 3]."""
         texture = np.zeros((*shape, 3), np.float32)
         for cells, spread in spreads.items():
             noise = self.rng.standard_normal((cells, cells, 3), np.float32) * np.float32(spread)
@@ -64,7 +64,7 @@ class Canvas:
         return texture
 
     def colour(self, mask: np.ndarray) -> np.ndarray:
-        """A random colour that can be told from what is now under `mask`."""
+        """A random colour that differs clearly from the pixels under `mask`."""
         under = np.array(cv2.mean(self.image, mask)[:3])
         while True:
             colour = self.rng.uniform(10, 245, 3).astype(np.float32)
@@ -84,12 +84,12 @@ class Canvas:
         Args:
           mask: uint8 [size, size], 0 or 1.
           train_id: of the object.
-          void: with a border of one pixel of void, which may not touch another one's either;
-            without, one pixel of background stays between two objects.
+          void: add a border of one void pixel, which must not touch that of another object;
+            otherwise, one pixel of background stays between two objects.
           colour: float32 [3]; None: a random one.
 
         Returns:
-          Whether there was room for it.
+          Whether there was space for it.
         """
         border = cv2.dilate(mask, np.ones((3, 3), np.uint8))
         clear = cv2.dilate(border, np.ones((3, 3), np.uint8)) if void else border
@@ -108,7 +108,7 @@ class Canvas:
         return True
 
     def finished(self) -> tuple[np.ndarray, np.ndarray]:
-        """The example with the noise of a camera: image uint8 [size, size, 3] and label."""
+        """The example with camera noise: image uint8 [size, size, 3] and label."""
         image = cv2.GaussianBlur(self.image, (3, 3), 0.5)
         image = image + np.float32(7) * self.rng.standard_normal(image.shape, np.float32)
         return np.clip(np.rint(image), 0, 255).astype(np.uint8), self.label
@@ -127,7 +127,7 @@ class Canvas:
         return self.polygon(corners)
 
     def regular(self, x: float, y: float, radius: float, corners: int) -> np.ndarray:
-        """The mask of a square (4) or triangle (3) in any direction."""
+        """The mask of a square (4) or triangle (3) with a random orientation."""
         start = self.rng.uniform(0, 2 * np.pi)
         angles = start + 2 * np.pi * np.arange(corners) / corners
         return self.polygon(np.stack([np.cos(angles), np.sin(angles)], -1) * radius + (x, y))
@@ -143,14 +143,14 @@ class Canvas:
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """Where a frame stands: its centre, half sides and direction."""
+    """The position of a frame: its centre, half sides and orientation."""
 
     centre: np.ndarray
     half: np.ndarray
     turn: np.ndarray  # [2, 2], rotation
 
     def corners(self) -> np.ndarray:
-        """Of the middle of the walls, [4, 2] as (x, y), one after the other around."""
+        """The corners of the centre line of the walls, [4, 2] as (x, y), in circular order."""
         signs = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
         return self.centre + (signs * self.half) @ self.turn.T
 
@@ -176,7 +176,7 @@ def _add_frame(canvas: Canvas) -> Frame | None:
 
 
 def _add_disc(canvas: Canvas, frame: Frame | None, inside: bool) -> None:
-    """A disc wholly inside the frame or wholly outside, of the same sizes on both sides."""
+    """Adds a disc entirely inside or outside the frame, with the same sizes on both sides."""
     rng, unit = canvas.rng, canvas.unit
     for _ in range(12):
         radius = float(np.exp(rng.uniform(np.log(RADII[0]), np.log(14.0)))) * unit
@@ -222,7 +222,7 @@ def draw_example(seed: int, split: str, index: int, size: int) -> tuple[np.ndarr
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     canvas = Canvas(rng, size)
     frame = _add_frame(canvas) if rng.random() < 0.75 else None
-    if frame is None:  # only where no frame has to be kept free is there room for the largest
+    if frame is None:  # the largest fit only if there is no frame to keep free
         _add_any(canvas, int(rng.choice([DISC, SQUARE, TRIANGLE])), (14.0, RADII[1]), 0.3)
     else:
         for _ in range(rng.integers(1, 4)):
@@ -238,7 +238,7 @@ def draw_example(seed: int, split: str, index: int, size: int) -> tuple[np.ndarr
 
 @dataclasses.dataclass(eq=False)
 class ShapesConfig(tfds.core.BuilderConfig):
-    """How many examples, how large, from which seed, and how one is drawn.
+    """The number and size of examples, the seed, and how an example is drawn.
 
     Attributes:
       draw: `draw_example`, or that of a variant (jaxseg/data/builders/shapes_variants.py).

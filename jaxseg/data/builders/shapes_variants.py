@@ -1,26 +1,28 @@
-"""Variants of the drawn set, each with a single cause that a paper's table is about.
+"""Variants of Shapes, each of which tests a single effect that a paper's table is about.
 
     python -m jaxseg.data.prepare --name=shapes/thin
 
-The classes are those of `shapes`; those that a variant does not draw are absent from it. Lengths
-below are pixels of the 64 x 64 images that a variant has by default. As in `shapes`, colours are
-random, textures noisy, and an example is a pure function of (variant, seed, split, index).
+The classes are those of `shapes`, some of which do not occur in a variant. Lengths below are in
+pixels of the default 64 x 64 images. As in `shapes`, colours are random, textures noisy, and an
+example is a pure function of (variant, seed, split, index).
 
-- thin: strokes 1.5 to 2.5 wide and objects of radius 2.5 to 5. What an output stride of 8 and more
-  loses. No void beside them, so that one pixel too wide counts.
+- thin: strokes 1.5 to 2.5 wide and objects of radius 2.5 to 5. An output stride of 8 or more loses
+  them. There is no void around them, so that an error of one pixel counts.
 - far: discs are `captive` inside a frame and `disc` outside it, their centres 12 to 28 from the
   nearest wall on both sides, their radius 3 to 5. An output at a disc's centre that sees at most 23
-  pixels, 11 to each side, sees no wall; one at its rim 7 from the wall may see that, but which side
-  of a wall it is on only a corner or a second wall tells. Without, one disc in two is right.
-- scene: all discs of an image are `captive` where a frame stands anywhere in it, around no disc,
-  their centres at least 16 from it; else a filled square stands in its place and all are `disc`.
-  What sees at most 31 pixels at the centre (19 at the rim) tells one disc in two; frames and discs
-  may be in opposite corners, which asks for context from the whole image.
+  pixels, 11 to each side, sees no wall; one at its rim, 7 from the wall, may see it, but only a
+  corner or a second wall shows on which side of a wall it is. Without that, half of the discs are
+  classified correctly.
+- scene: all discs of an image are `captive` if there is a frame anywhere in it, which surrounds no
+  disc and is at least 16 from their centres; otherwise there is a filled square in its place and
+  all are `disc`. A network that sees at most 31 pixels at the centre (19 at the rim) classifies
+  half of the discs correctly; frames and discs may be in opposite corners, which requires context
+  from the whole image.
 - rare: large discs and squares on a background that is most of the image; `cross` is about 1 pixel
-  in 1500 and stands in one image of 9, `triangle` about 1 in 300. Imbalance.
-- cells: 8 to 20 discs of one class and colour in a crowd, 1 to 3 of background between neighbours.
-  What U-Net's weight map is for (jaxseg/data/augment/weight_map.py): no void, so that every
-  gap counts.
+  in 1500 and occurs in one image of 9, `triangle` about 1 in 300. This tests class imbalance.
+- cells: 8 to 20 crowded discs of one class and colour, with 1 to 3 of background between
+  neighbours. This tests U-Net's weight map (jaxseg/data/augment/weight_map.py). There is no void,
+  so that every gap counts.
 """
 
 import dataclasses
@@ -31,10 +33,10 @@ from jaxseg.data.builders import shapes
 from jaxseg.data.builders.shapes import CAPTIVE, CROSS, DISC, FRAME, SQUARE, TRIANGLE, Canvas, Frame
 
 SIDE = 64  # pixels for which the lengths are stated
-WALL = (12.0, 28.0)  # far: from a disc's centre to the nearest pixel of the frame
-APART = 16.0  # scene: at least, from a disc's centre to the frame or to the square in its place
-CELLS = (8, 20)  # how many are aimed at; the last may find no room
-GAPS = (1.0, 3.0)  # cells: between one and the neighbour that it is put beside
+WALL = (12.0, 28.0)  # far: distance from a disc's centre to the frame
+APART = 16.0  # scene: minimal distance from a disc's centre to the frame or square
+CELLS = (8, 20)  # intended number; the last ones may not fit
+GAPS = (1.0, 3.0)  # cells: gap between a cell and the neighbour next to which it is placed
 _TRIES = 40
 
 
@@ -48,7 +50,7 @@ def _frame(centre: np.ndarray, half: np.ndarray, turn: float) -> Frame:
 
 
 def _walls(canvas: Canvas, frame: Frame, width: float) -> np.ndarray:
-    """The mask of a frame whose strokes are so wide."""
+    """The mask of a frame with strokes of `width`."""
     corners = frame.corners()
     mask = np.zeros_like(canvas.label)
     for k in range(4):
@@ -57,7 +59,7 @@ def _walls(canvas: Canvas, frame: Frame, width: float) -> np.ndarray:
 
 
 def _cross(canvas: Canvas, arm: float, width: float) -> np.ndarray:
-    """The mask of a cross anywhere in the image, whole."""
+    """The mask of a complete cross at a random position."""
     centre = canvas.rng.uniform(arm, canvas.size - arm, 2)
     angle = canvas.rng.uniform(0, np.pi)
     mask = np.zeros_like(canvas.label)
@@ -68,7 +70,7 @@ def _cross(canvas: Canvas, arm: float, width: float) -> np.ndarray:
 
 
 def _solid(canvas: Canvas, kind: int, radius: float) -> np.ndarray:
-    """The mask of a disc, square or triangle about as large as a disc of `radius`, whole."""
+    """The mask of a complete disc, square or triangle, about as large as a disc of `radius`."""
     x, y = canvas.rng.uniform(1.2 * radius, canvas.size - 1.2 * radius, 2)
     if kind == DISC:
         return canvas.disc(x, y, radius)
@@ -76,13 +78,13 @@ def _solid(canvas: Canvas, kind: int, radius: float) -> np.ndarray:
 
 
 def _distance(mask: np.ndarray, x: float, y: float) -> float:
-    """From a point to the nearest pixel of `mask`; infinity where that is empty."""
+    """The distance from a point to the nearest pixel of `mask`; infinity if that is empty."""
     pixels = np.argwhere(mask)
     return float(np.hypot(pixels[:, 0] - y, pixels[:, 1] - x).min(initial=np.inf))
 
 
 def _thin(canvas: Canvas, kind: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mask of a thin or small object, and all that it encloses."""
+    """The mask of a thin or small object, and the mask of everything that it encloses."""
     rng, unit = canvas.rng, _unit(canvas)
     width = rng.uniform(1.5, 2.5) * unit
     if kind == FRAME:
@@ -113,7 +115,7 @@ def draw_thin(seed: int, split: str, index: int, size: int) -> tuple[np.ndarray,
 
 
 def _far_frame(canvas: Canvas) -> tuple[Frame, np.ndarray]:
-    """A frame that may be cut off, two corners of it in the image, and its mask."""
+    """A frame with at least two corners in the image, and its mask."""
     rng, unit = canvas.rng, _unit(canvas)
     while True:
         half = rng.uniform(16, 24, 2) * unit
@@ -127,7 +129,9 @@ def draw_far(seed: int, split: str, index: int, size: int) -> tuple[np.ndarray, 
     """See `shapes.draw_example`; one frame, and discs far from its walls on both sides."""
     canvas = _canvas("far", seed, split, index, size)
     rng, unit = canvas.rng, _unit(canvas)
-    inside = bool(rng.random() < 0.5)  # the first disc: at places and sizes of one distribution
+    inside = bool(
+        rng.random() < 0.5
+    )  # the first disc, with the same distribution of position and size
     placed = False
     while not placed:
         first = rng.uniform(6 * unit, size - 6 * unit, 2)
@@ -147,14 +151,14 @@ def draw_far(seed: int, split: str, index: int, size: int) -> tuple[np.ndarray, 
 
 
 def draw_scene(seed: int, split: str, index: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """See `shapes.draw_example`; one frame or none decides what all discs are."""
+    """See `shapes.draw_example`; the presence of a frame decides the class of all discs."""
     canvas = _canvas("scene", seed, split, index, size)
     rng, unit = canvas.rng, _unit(canvas)
     captives = bool(rng.random() < 0.5)
     half = rng.uniform(5, 8, 2) * unit
     frame = _frame(rng.uniform(half, size - half), half, rng.uniform(0, np.pi / 2))
     walls = _walls(canvas, frame, rng.uniform(1.6, 2.2) * unit)
-    # Of the same size, so that neither the number of objects nor their outlines tell.
+    # It has the same size, so that neither the number of objects nor their outlines are a clue.
     decisive = walls if captives else canvas.polygon(frame.corners())
     canvas.place(decisive, FRAME if captives else SQUARE)
     wanted = rng.integers(2, 5)
@@ -192,7 +196,7 @@ def draw_rare(seed: int, split: str, index: int, size: int) -> tuple[np.ndarray,
 
 
 def draw_cells(seed: int, split: str, index: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """See `shapes.draw_example`; a crowd of discs of one colour, thin gaps between them."""
+    """See `shapes.draw_example`; crowded discs of one colour with thin gaps between them."""
     canvas = _canvas("cells", seed, split, index, size)
     rng, unit = canvas.rng, _unit(canvas)
     radii = rng.uniform(4, 8.5, rng.integers(CELLS[0], CELLS[1] + 1)) * unit
@@ -201,7 +205,7 @@ def draw_cells(seed: int, split: str, index: int, size: int) -> tuple[np.ndarray
     cells: list[tuple[np.ndarray, float]] = []
     for radius in radii:
         for _ in range(_TRIES):
-            if cells:  # put beside one that is there
+            if cells:  # place it next to an existing one
                 beside, other = cells[rng.integers(len(cells))]
                 turn = rng.uniform(0, 2 * np.pi)
                 reach = radius + other + rng.uniform(*GAPS) * unit
@@ -217,7 +221,7 @@ def draw_cells(seed: int, split: str, index: int, size: int) -> tuple[np.ndarray
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """How an example is drawn, and how many there are by default."""
+    """How an example is drawn, and the default number of examples."""
 
     draw: shapes.Draw
     size: int = SIDE

@@ -1,14 +1,15 @@
 """SUN RGB-D (Song et al., CVPR 2015): indoor scenes, 37 classes; the colour images only.
 
-5,285 images for training and 5,050 for testing, as Ankur Handa took them out of the MATLAB files.
-Labels are numbered through, the test images first: image 1 for training has label 5051. Masks hold
-0 for what has no label, which is void, and 1 to 37.
+5,285 images for training and 5,050 for testing, as Ankur Handa extracted them from the MATLAB
+files. Labels are numbered consecutively, the test images first: the first training image has label
+5051. Masks hold 0 for unlabelled pixels, which are void, and 1 to 37.
 
 Layout, counts and numbering: github.com/ankurhanda/sunrgbd-meta-data, README. Names: the toolbox's
 seg37list.mat. Colours: PASCAL VOC's, there are no official ones. Licence: terms on the homepage.
 Size: about 2 GB; prepared as much again (estimates).
 
-Unsure: that images are named img-000001.jpg in both archives is from notes on them, not seen.
+Unsure: the names img-000001.jpg in both archives are from notes about them; the archives were not
+  seen.
 """
 
 import pathlib
@@ -25,7 +26,7 @@ LAYOUT = (
     "sunrgbd_train_test_labels/img-NNNNNN.png (test 1 to 5050, train 5051 to 10335)"
 )
 OFFICIAL = {"train": 5285, "test": 5050}
-OFFSETS = {"train": 5050, "test": 0}  # number of a label less that of its image
+OFFSETS = {"train": 5050, "test": 0}  # number of a label minus that of its image
 NAMES = (
     "wall floor cabinet bed chair sofa table door window bookshelf picture counter blinds desk "
     "shelves curtain dresser pillow mirror floor_mat clothes ceiling books fridge tv paper towel "
@@ -39,7 +40,7 @@ LABELS = LabelSpec(
 
 
 def _numbered(folder: pathlib.Path, suffix: str) -> dict[int, pathlib.Path]:
-    """Number -> file; the case of the suffix does not matter."""
+    """Number -> file, ignoring the case of the suffix."""
     paths = walk.below(folder).checked() if folder.is_dir() else []
     return {
         int(path.stem.removeprefix("img-")): path
@@ -49,7 +50,7 @@ def _numbered(folder: pathlib.Path, suffix: str) -> dict[int, pathlib.Path]:
 
 
 def _pairs(folder: pathlib.Path, split: str) -> list[pairs.Pair]:
-    """The images of a split; one that has only a label is kept, so that it is named as missing."""
+    """The images of a split, including those with only a label, so that they are reported."""
     images, labels = folder / f"SUNRGBD-{split}_images", folder / "sunrgbd_train_test_labels"
     offset, count = OFFSETS[split], OFFICIAL[split]
     masks = {n - offset: path for n, path in _numbered(labels, ".png").items()}

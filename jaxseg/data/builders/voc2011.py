@@ -1,7 +1,7 @@
 """VOC 2011 as FCN is trained and evaluated on it (Long et al., arXiv 1411.4038, section 4.3).
 
-`train` is the 8,498 images that SBD has for training, with SBD's labels; `val` is seg11valid: of
-the challenge's validation images the 736 that are not among them.
+`train` is the 8,498 training images of SBD, with SBD's labels; `val` is seg11valid: the 736
+validation images of the challenge that are not among them.
 
 Source of the rule: github.com/shelhamer/fcn.berkeleyvision.org, data/pascal. Licence: images by
 Flickr's terms; SBD: publications cite the paper. Size: 3.3 GB; prepared 1 GB (estimates).

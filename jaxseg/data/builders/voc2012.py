@@ -1,14 +1,15 @@
 """PASCAL VOC 2012 with the SBD labels that DeepLab trains on (Hariharan et al., ICCV 2011).
 
 `train` and `val` are the challenge's own (SegmentationClass, palette PNGs with a void border of
-255); `trainaug` is the 10,582 images of SegmentationClassAug, with no image of `val` in it. Where
-that folder is not there but SBD's own archive is, trainaug is put together from it: the challenge's
-labels of `train`, SBD's of its other images, none of `val`. A list of as many other images is told.
+255); `trainaug` is the 10,582 images of SegmentationClassAug, with no image of `val` in it. If that
+folder is missing but SBD's archive is there, trainaug is assembled from it: the challenge's labels
+for `train`, SBD's for its other images, and none of `val`. A list with the same number of different
+images is reported.
 
-The digest of the list is of voc12/train_aug.txt of IRN's code, sorted; code derived from CIRKD
-states the same SHA-256 of its own dataset/list/voc/train_aug.txt.
+The digest of the list is that of voc12/train_aug.txt of IRN's code, sorted; code derived from CIRKD
+states the same SHA-256 for its dataset/list/voc/train_aug.txt.
 
-Licence: images by Flickr's terms; SBD: publications cite the paper. Size: 2 GB, of SBD 1.6 GB;
+Licence: images by Flickr's terms; SBD: publications cite the paper. Size: 2 GB, SBD 1.6 GB;
 prepared 1.6 GB (estimates).
 """
 
@@ -45,13 +46,13 @@ LABELS = LabelSpec(
 
 
 def sbd_folder(*roots: pathlib.Path) -> pathlib.Path | None:
-    """SBD's folder of lists, images and labels, as its archive unpacks in one of the folders."""
+    """SBD's folder of lists, images and labels, as unpacked from its archive in one of `roots`."""
     folders = (root / "benchmark_RELEASE" / "dataset" for root in roots)
     return next((folder for folder in folders if (folder / "cls").is_dir()), None)
 
 
 def _from_sbd(folder: pathlib.Path, sbd: pathlib.Path) -> list[pairs.Pair]:
-    """trainaug by the challenge's labels where it has some, else by SBD's."""
+    """trainaug with the challenge's labels, if available, else with SBD's."""
     lists = folder / "ImageSets" / "Segmentation"
     own, val = (set(text_file.names(lists / f"{split}.txt")) for split in ("train", "val"))
     more = {name for split in ("train", "val") for name in text_file.names(sbd / f"{split}.txt")}

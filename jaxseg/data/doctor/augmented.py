@@ -16,14 +16,14 @@ _PATH = re.compile(r"^data\.(augment\.|normalisation\.)?")  # of a field, in a m
 
 
 def transform_of(settings: Sequence[str], crop_size: tuple[int, int]) -> Transform:
-    """The transform with FIELD=VALUE settings, as ["rotation=10", "scale_range=0.5,2"].
+    """The transform with FIELD=VALUE settings, such as ["rotation=10", "scale_range=0.5,2"].
 
     Args:
-      settings: fields of `Augment`, as data.augment has them; or crop_size or mean.
-      crop_size: where none of them sets it.
+      settings: fields of `Augment`, or crop_size or mean.
+      crop_size: the default, if none of them sets it.
 
     Raises:
-      ValueError: no such field, or a value that it cannot have; the setting is named.
+      ValueError: names the setting with an unknown field or an invalid value.
     """
     plain = Transform(crop_size)
     of_transform: dict[str, Any] = {"crop_size": plain.crop_size, "mean": plain.mean}
@@ -49,33 +49,33 @@ def transform_of(settings: Sequence[str], crop_size: tuple[int, int]) -> Transfo
 
 
 def _value(text: str, like: Any) -> Any:
-    """The text as a value of the kind of `like`."""
+    """The text as a value of the type of `like`."""
     if isinstance(like, tuple):
         parts = text.split(",")
         if len(parts) != len(like):
-            raise ValueError(f"{len(like)} values with commas between are wanted")
+            raise ValueError(f"it must be {len(like)} values separated by commas")
         return tuple(_value(part, one) for part, one in zip(parts, like, strict=True))
     if isinstance(like, str):
         return text
     if isinstance(like, bool):
         if text not in ("True", "False", "true", "false"):
-            raise ValueError("True or False is wanted")
+            raise ValueError("it must be True or False")
         return text in ("True", "true")
     try:
         return type(like)(text)
     except ValueError:
-        raise ValueError(f"{_kind(like)} is wanted") from None
+        raise ValueError(f"it must be {_kind(like)}") from None
 
 
 def _kind(like: float) -> str:
-    """The kind of a number in words."""
+    """The type of a number in words."""
     return "a whole number" if isinstance(like, int) else "a number"
 
 
 def view(
     transform: Transform, image: np.ndarray, label: np.ndarray, index: int, number: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """View `number` of example `index`: the same at every call, whatever else is drawn.
+    """View `number` of example `index`, which does not depend on other calls.
 
     Args:
       transform: of the view.

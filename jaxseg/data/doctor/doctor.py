@@ -5,7 +5,7 @@
     python -m jaxseg.data.doctor --name=folder/mine --images=IMAGES --masks=MASKS [--classes=FILE]
     python -m jaxseg.data.doctor --name=camvid --augment=rotation=10 --augment=scale_range=0.5,2
 
-Exit status: 0 nothing wrong, 1 something is wrong (all of it is said), 2 a wrong flag.
+Exit status: 0 no problems, 1 problems (all of which are listed), 2 wrong flag.
 """
 
 import concurrent.futures
@@ -32,21 +32,21 @@ from jaxseg.ignore import IGNORE
 from jaxseg.percent import percent
 from jaxseg.progress import over
 
-_SPLITS = flags.DEFINE_list("split", [], "Splits to look at; all of them without.")
-_PICTURE = flags.DEFINE_string("picture", "", "PNG to write; NAME.png without, none: no picture.")
+_SPLITS = flags.DEFINE_list("split", [], "Splits to inspect; default: all.")
+_PICTURE = flags.DEFINE_string("picture", "", "PNG to write; default: NAME.png; none: no picture.")
 _PREVIEW = flags.DEFINE_integer("preview", 12, "Examples shown in the picture.", 0)
 _VIEWS = flags.DEFINE_integer("views", 3, "Augmented views of each of them.", 0)
 _AUGMENT = flags.DEFINE_multi_string(
-    "augment", [], "FIELD=VALUE of the views, a field of data.augment such as rotation=10."
+    "augment", [], "FIELD=VALUE for the views, a field of data.augment such as rotation=10."
 )
-_MUCH_VOID = 0.5  # share that is doubted
-_SHOWN = 12  # names listed for one problem
+_MUCH_VOID = 0.5  # share that is suspicious
+_SHOWN = 12  # names listed per problem
 
 
 def _prepared(name: str, data_dir: pathlib.Path) -> tuple[dict[str, survey.Looked], LabelSpec]:
     folder = sources.prepared_folder(name, data_dir)
     if not sources.is_prepared(folder):
-        sources.open_split(name, "train", data_dir)  # says how to prepare it
+        sources.open_split(name, "train", data_dir)  # its error says how to prepare it
     looked = {}
     for split in sources.splits(folder):
         opened = sources.Source(name, split, folder)
@@ -108,7 +108,7 @@ def _surveys(looked: Mapping[str, survey.Looked], labels: LabelSpec) -> dict[str
 
 
 def _named(labels: LabelSpec) -> bool:
-    """Whether there are classes, not only ids."""
+    """Whether the classes have names, rather than ids only."""
     return labels != folders.any_id()
 
 
@@ -118,7 +118,7 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _kinds(found: survey.Survey) -> str:
-    """Each way of coding ids with its number of masks; all but the most frequent with names."""
+    """Each encoding of ids and its number of masks, with names except for the most frequent."""
     (usual, count), *others = found.kinds().most_common()
     named = [
         f"{kind} ({n}: {_names([f.name for f in found.findings if f.kind == kind])})"
@@ -130,7 +130,7 @@ def _kinds(found: survey.Survey) -> str:
 def problems(
     surveys: Mapping[str, survey.Survey], published: pairs.Published | None = None
 ) -> list[str]:
-    """All that would spoil training or evaluation, and the remedy, a line each."""
+    """Everything that would spoil training or evaluation, and the remedy, one line each."""
     lines = list(published.problems) if published else []
     for split, found in surveys.items():
         lines += [f"{split}: {finding.problem}" for finding in found.findings if finding.problem]
@@ -140,7 +140,7 @@ def problems(
                 f"{len(names)} masks): {_names(names)}"
             )
         if len(found.kinds().keys() - {"MATLAB", "drawn"}) > 1:  # these cannot be misread
-            lines.append(f"{split}: masks code their ids in several ways: {_kinds(found)}")
+            lines.append(f"{split}: masks encode their ids in several ways: {_kinds(found)}")
     for group in survey.duplicates(surveys):
         apart = [f.split for f in group if f.split != "trainval"]  # the union of two others
         roles = {"train" if split.startswith("train") else split for split in apart}
@@ -154,7 +154,7 @@ def problems(
 
 
 def _table(rows: Sequence[Sequence[str]], heads: Sequence[str], first: Sequence[str]) -> str:
-    """An indented text table; `first` aligns its first columns, numbers are flush right."""
+    """An indented text table; `first` aligns its first columns, and numbers are right-aligned."""
     align = [*first, *["right"] * (len(rows[0]) - len(first))] if rows else None
     table = tabulate.tabulate(rows, heads, "plain", colalign=align, disable_numparse=True)
     return textwrap.indent(table, "  ")
@@ -171,7 +171,7 @@ def _split_text(split: str, found: survey.Survey) -> Iterator[str]:
     mean, deviation = found.mean_and_deviation()
     yield "  mean           " + ", ".join(f"{value:.2f}" for value in mean) + "  (RGB, 0 to 255)"
     yield "  deviation      " + ", ".join(f"{value:.2f}" for value in deviation)
-    doubt = "; so much is seldom meant" if found.void_share() > _MUCH_VOID else ""
+    doubt = "; so much is probably a mistake" if found.void_share() > _MUCH_VOID else ""
     yield f"  void           {percent(found.void_share())} % of the pixels{doubt}"
     names, pixels = found.raw_images(), found.raw_pixels()
     total = max(1, sum(pixels.values()))
@@ -191,7 +191,7 @@ def _split_text(split: str, found: survey.Survey) -> Iterator[str]:
 
 
 def _suggestions(found: survey.Survey, sizes: Sequence[tuple[int, int]]) -> Iterator[str]:
-    """Flags of an experiment that suit the images; `found` is of the split to train on."""
+    """Flags of an experiment that suit the images; `found` is the survey of the training split."""
     if not sizes:
         return
     crop, size = survey.training_crop(sizes), survey.evaluation_size(sizes)
@@ -201,14 +201,14 @@ def _suggestions(found: survey.Survey, sizes: Sequence[tuple[int, int]]) -> Iter
         yield f"  --config.model.num_classes={found.labels.num_classes}"
     yield f"  --config.data.crop_size={crop[0]},{crop[1]}   # 32 k + 1 fits every output stride"
     yield f"  --config.eval.size={size[0]},{size[1]}   # holds every image"
-    yield f"  --config.data.normalisation.mean={mean}   # unless weights come with their own"
+    yield f"  --config.data.normalisation.mean={mean}   # unless pretrained weights need another"
     yield f"  --config.data.normalisation.std={deviation}"
 
 
 def text(
     name: str, surveys: Mapping[str, survey.Survey], published: pairs.Published | None = None
 ) -> str:
-    """The report: counts of each split, then what follows for training, then what is wrong."""
+    """The report: counts of each split, suggestions for training, and problems."""
     lines = [name]
     for split, found in surveys.items():
         lines += _split_text(split, found)
@@ -227,12 +227,12 @@ def text(
             lines.append(f"  --config.loss.class_weights={numbers}")
     lines += _suggestions(found, sizes)
     wrong = problems(surveys, published)
-    lines.append(f"\n{counted(len(wrong), 'problem')}:" if wrong else "\nNothing wrong was found.")
+    lines.append(f"\n{counted(len(wrong), 'problem')}:" if wrong else "\nNo problems were found.")
     return "\n".join(lines + [f"  {line}" for line in wrong])
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Reads, prints, draws."""
+    """Inspects the data set, prints the report and draws the picture."""
     name = flags.FLAGS.name
     if len(arguments) > 1 or not name:
         wrong = f"{arguments[1]!r} is not a flag" if len(arguments) > 1 else "--name is missing"
@@ -240,7 +240,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     logging.set_verbosity(logging.ERROR)
     try:
-        augmented.transform_of(_AUGMENT.value, (1, 1))  # refused before anything is read
+        augmented.transform_of(_AUGMENT.value, (1, 1))  # reports faults before anything is read
     except ValueError as error:
         print(f"jaxseg: {one_line(error)}", file=sys.stderr)
         return 2

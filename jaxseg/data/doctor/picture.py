@@ -15,8 +15,8 @@ from jaxseg.ignore import IGNORE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_HATCHES = ("", "//", "..")  # tell the splits apart where the colours tell the classes
-_LINEAR = 20  # largest ratio of shares that a linear axis shows
+_HATCHES = ("", "//", "..")  # distinguish the splits, since colours distinguish the classes
+_LINEAR = 20  # largest ratio of shares for a linear axis
 
 
 def draw(
@@ -29,16 +29,16 @@ def draw(
     transform: Transform,
     views: int,
 ) -> None:
-    """One PNG: bars of the class shares of each split, and examples with their labels over them.
+    """Draws a PNG: bars of the class shares of each split, and examples overlaid with their labels.
 
     Args:
       name: of the set.
       looked: its splits.
-      surveys: what was found in them.
+      surveys: of the splits.
       path: of the PNG.
-      preview: how many examples, of all splits together.
+      preview: number of examples, of all splits together.
       transform: of the views.
-      views: of each example, beside it.
+      views: number of views next to each example.
     """
     import matplotlib
 
@@ -78,7 +78,7 @@ def draw(
 def _chosen(
     looked: Mapping[str, survey.Looked], surveys: Mapping[str, survey.Survey], preview: int
 ) -> list[tuple[str, int]]:
-    """Split and index of the examples to draw, spread evenly; without those that are broken."""
+    """Split and index of the examples to draw, evenly spaced, without broken ones."""
     each = -(-preview // len(looked))
     return [
         (split, int(i))
@@ -89,7 +89,7 @@ def _chosen(
 
 
 def _draw_shares(axes: "Axes", surveys: Mapping[str, survey.Survey]) -> None:
-    """A bar for each class of each split; the axis is logarithmic where shares lie far apart."""
+    """Draws a bar per class and split; the axis is logarithmic if shares differ greatly."""
     from matplotlib.patches import Patch
     from matplotlib.ticker import LogFormatter
 
@@ -129,7 +129,7 @@ def _draw_shares(axes: "Axes", surveys: Mapping[str, survey.Survey]) -> None:
 
 
 def _train_ids(raw: np.ndarray, labels: LabelSpec) -> np.ndarray:
-    """Train ids of a mask; ids that no class has become void."""
+    """Train ids of a mask; unknown ids become void."""
     table = np.full(65536, IGNORE, np.uint8)
     for raw_id, train_id in labels.raw_to_train.items():
         table[raw_id] = train_id
@@ -137,6 +137,6 @@ def _train_ids(raw: np.ndarray, labels: LabelSpec) -> np.ndarray:
 
 
 def _overlay(image: np.ndarray, label: np.ndarray, labels: LabelSpec) -> np.ndarray:
-    """Image beside image with the classes over it."""
+    """The image next to the image overlaid with the classes."""
     mixed = (0.4 * image + 0.6 * labels.colour(label)).astype(np.uint8)
     return np.concatenate([image, mixed], axis=1)

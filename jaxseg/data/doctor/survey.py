@@ -1,4 +1,4 @@
-"""Counts what the images and masks of a split hold; independent of files and flags."""
+"""Statistics of the images and masks of a split, independent of files and flags."""
 
 import dataclasses
 import hashlib
@@ -18,18 +18,18 @@ _LARGEST_CROP = 769  # DeepLab v3's crop for Cityscapes; 513 for PASCAL VOC foll
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One example, counted.
+    """The counts of one example.
 
     Attributes:
       name: of the example.
-      split: where it stands.
-      kind: how the mask codes its ids; "" for prepared sets, where all are grey.
-      size: (height, width) of the image; (0, 0) where it cannot be read.
+      split: of the example.
+      kind: how the mask encodes its ids; "" for prepared sets, in which all are greyscale.
+      size: (height, width) of the image; (0, 0) if it cannot be read.
       counts: raw id -> pixels of the mask.
-      digest: of the decoded pixels: equal for equal images, whatever their files.
+      digest: of the decoded pixels, so that it is equal for equal images in different files.
       total: sum of each channel, uint8 units.
       squares: sum of the squares of each channel.
-      problem: what is wrong with the files, with their names; "" if nothing is.
+      problem: a fault of the files, with their names; "" if there is none.
     """
 
     name: str
@@ -61,7 +61,7 @@ def count(name: str, split: str, kind: str, image: np.ndarray, raw: np.ndarray) 
         ).digest(),
         total=tuple((mean * pixels).tolist()),
         squares=tuple(((deviation**2 + mean**2) * pixels).tolist()),
-        problem=f"{name}: the mask is {sizes[0]}, the image {sizes[1]}" if differ else "",
+        problem=f"{name}: the mask is {sizes[0]}, but the image {sizes[1]}" if differ else "",
     )
 
 
@@ -69,7 +69,7 @@ Example = tuple[np.ndarray, np.ndarray]  # image uint8 [H, W, 3], raw ids [H, W]
 
 
 class Looked:
-    """One split as the doctor reads it: how many examples, and each of them."""
+    """A split as the doctor reads it: the number of examples, and access to each."""
 
     def __init__(
         self,
@@ -86,8 +86,8 @@ class Survey:
     """The findings of one split.
 
     Attributes:
-      findings: one an example.
-      labels: what the raw ids mean.
+      findings: one per example.
+      labels: the meaning of the raw ids.
     """
 
     findings: Sequence[Finding]
@@ -109,12 +109,12 @@ class Survey:
         return names
 
     def unknown(self) -> dict[int, list[str]]:
-        """Raw ids that the LabelSpec does not hold -> names of the examples."""
+        """Raw ids that the LabelSpec does not define -> names of the examples."""
         known = self.labels.raw_to_train
         return {raw: names for raw, names in self.raw_images().items() if raw not in known}
 
     def class_pixels(self) -> np.ndarray:
-        """Pixels of each class, int64 [K]; void and unknown ids left out."""
+        """Pixels of each class, int64 [K], without void and unknown ids."""
         pixels, _ = self._per_class()
         return pixels
 
@@ -142,7 +142,7 @@ class Survey:
         return images
 
     def void_share(self) -> float:
-        """Share of the pixels that no class has: void and unknown ids."""
+        """Share of the pixels without a class: void and unknown ids."""
         total = sum(self.raw_pixels().values())
         return 1.0 - float(self.class_pixels().sum()) / total if total else math.nan
 
@@ -163,8 +163,8 @@ class Survey:
     def inverse_frequency_weights(self) -> np.ndarray:
         """float64 [K]: valid pixels / (classes that occur * its pixels); 1 for absent classes.
 
-        So every class that occurs has the same weight in the sum over all pixels, which stays what
-        it was without weights.
+        So every class that occurs has the same total weight, and the sum over all pixels is the
+        same as without weights.
         """
         pixels, _ = self._per_class()
         there = pixels > 0
@@ -173,7 +173,7 @@ class Survey:
         return weights
 
     def mean_and_deviation(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of each channel over all pixels, float64 [3], uint8 units; nan without images."""
+        """Mean and standard deviation per channel, float64 [3], uint8 units; nan without images."""
         pixels = sum(finding.size[0] * finding.size[1] for finding in self.findings)
         if not pixels:
             return np.full(3, math.nan), np.full(3, math.nan)
@@ -182,11 +182,11 @@ class Survey:
         return mean, np.sqrt(np.maximum(square - mean**2, 0))
 
     def sizes(self) -> Counter[tuple[int, int]]:
-        """(height, width) -> images."""
+        """(height, width) -> number of images."""
         return Counter(finding.size for finding in self.findings if finding.size != (0, 0))
 
     def kinds(self) -> Counter[str]:
-        """How masks code their ids -> masks."""
+        """Encoding of ids -> number of masks."""
         return Counter(finding.kind for finding in self.findings if finding.kind)
 
 
@@ -201,7 +201,7 @@ def duplicates(surveys: Mapping[str, Survey]) -> list[list[Finding]]:
 
 
 def evaluation_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The least (height, width) of the form 32 k + 1 that holds all images."""
+    """The smallest (height, width) of the form 32 k + 1 that fits all images."""
     height, width = (max(side) for side in zip(*sizes, strict=True))
     return (
         _STRIDE * math.ceil((height - 1) / _STRIDE) + 1,
@@ -210,6 +210,6 @@ def evaluation_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
 
 
 def training_crop(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The evaluation size, at most 769 a side: 513 x 513 for VOC, 769 x 769 for Cityscapes."""
+    """The evaluation size, at most 769 per side: 513 x 513 for VOC, 769 x 769 for Cityscapes."""
     height, width = evaluation_size(sizes)
     return min(height, _LARGEST_CROP), min(width, _LARGEST_CROP)

@@ -1,1 +1,1 @@
-"""Which mask belongs to which image in a user's own folders, tables and lists."""
+"""Matches masks with images in a user's own folders, tables and lists."""

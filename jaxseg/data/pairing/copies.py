@@ -6,16 +6,16 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 
 _SHOWN = 5  # images
-_HEAD = 4096  # bytes that tell most files of one size apart
+_HEAD = 4096  # bytes that suffice to distinguish most files of one size
 
 
 def role(split: str) -> str:
-    """The name "train" of every split to train on, of others their own."""
+    """The name "train" for every training split, and the own name of others."""
     return "train" if split.startswith("train") else split
 
 
 def _alike(groups: Iterable[dict[pathlib.Path, str]]) -> Iterator[dict[pathlib.Path, str]]:
-    """Parts of the groups, of several roles each, whose files begin with the same bytes."""
+    """Subgroups with several roles whose files begin with the same bytes."""
     for group in groups:
         by_head: dict[bytes, dict[pathlib.Path, str]] = {}
         for path, own in group.items() if len(set(group.values())) > 1 else ():
@@ -25,12 +25,12 @@ def _alike(groups: Iterable[dict[pathlib.Path, str]]) -> Iterator[dict[pathlib.P
 
 
 def across(images: Mapping[str, Iterable[pathlib.Path]]) -> str:
-    """One line on the copies, "" where there are none.
+    """A warning about the copies; "" if there are none.
 
-    Only files of one size are read, so that a set without copies costs next to nothing.
+    Only files of the same size are read, so that a set without copies costs almost nothing.
 
     Args:
-      images: the files of each split; `trainval`, the union of two others, is not looked at.
+      images: the files of each split; `trainval`, the union of two others, is ignored.
     """
     by_size: dict[int, dict[pathlib.Path, str]] = {}
     for split, paths in images.items():
@@ -53,6 +53,6 @@ def across(images: Mapping[str, Iterable[pathlib.Path]]) -> str:
         return ""
     more = f" and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
     return (
-        "WARNING: images stand in two splits, byte for byte, so that what is measured on one was "
-        f"learned from the other: {'; '.join(pairs[:_SHOWN])}{more}"
+        "WARNING: images are in two splits, byte for byte, so that the network is evaluated on "
+        f"images that it was trained on: {'; '.join(pairs[:_SHOWN])}{more}"
     )

@@ -1,4 +1,4 @@
-"""Decodes each pair of files once, to the end, and records what it holds in a journal."""
+"""Decodes each pair of files once, completely, and records its content in a journal."""
 
 import dataclasses
 import json
@@ -14,19 +14,19 @@ from jaxseg.data.pairing.pair import Pair
 from jaxseg.data.readers import image_file, mask_file, pixels
 
 _EXACT = 1 << 24  # pixels that OpenCV counts exactly: its counts are float32
-_READER = 2  # grows when the same file is read otherwise than before, or other facts are kept
+_READER = 2  # increased when files are read differently, or other facts are stored
 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What one pair of files holds.
+    """The content of one pair of files.
 
     Attributes:
       height: rows.
       width: columns.
-      kind: how the mask codes its ids, "grey 8 bit", "palette", "colours".
+      kind: how the mask encodes its ids, "grey 8 bit", "palette", "colours".
       counts: raw id -> pixels.
-      orientation: the EXIF tag by which the image is turned, 1 to 8; 1: it is not.
+      orientation: the EXIF tag by which the image is rotated, 1 to 8; 1: it is not.
     """
 
     height: int
@@ -37,10 +37,10 @@ class Facts:
 
 
 def inspect(pair: Pair, colours: mask_file.Colours | None = None) -> Facts:
-    """Decodes both files to the end.
+    """Decodes both files completely.
 
     Raises:
-      ValueError: what is wrong, with the file's name.
+      ValueError: describes the fault, with the file's name.
     """
     try:
         path = pair.image
@@ -54,8 +54,8 @@ def inspect(pair: Pair, colours: mask_file.Colours | None = None) -> Facts:
         raise ValueError(f"{pair.where(path)} {error}") from None
     if raw.shape != (height, width):
         raise ValueError(
-            f"{pair.where(pair.mask)} is {raw.shape[0]} x {raw.shape[1]}, "
-            f"its image is {height} x {width}{_turned(pair, picture.orientation)}"
+            f"{pair.where(pair.mask)} is {raw.shape[0]} x {raw.shape[1]}, but its image is "
+            f"{height} x {width}{_turned(pair, picture.orientation)}"
         )
     return Facts(height, width, kind, count_ids(raw), picture.orientation)
 
@@ -74,22 +74,22 @@ def count_ids(raw: np.ndarray) -> dict[int, int]:
 
 
 def _turned(pair: Pair, orientation: int) -> str:
-    """What EXIF tags have to do with two sizes that differ."""
+    """How EXIF tags may explain two sizes that differ."""
     parts = []
     if orientation != 1:
-        parts.append(f"the image is turned by its EXIF orientation {orientation}")
+        parts.append(f"the image is rotated by its EXIF orientation {orientation}")
     if pair.draw is None and (own := image_file.orientation(pair.mask)) != 1:
-        parts.append(f"the mask is turned by its EXIF orientation {own}")
+        parts.append(f"the mask is rotated by its EXIF orientation {own}")
     if not parts:
         return ""
     return (
-        f"; {' and '.join(parts)}, as viewers show it: draw the mask on what a viewer shows, or "
-        "save the file without the tag"
+        f"; {' and '.join(parts)}, as in image viewers: draw the mask on the image as a viewer "
+        "shows it, or save the file without the tag"
     )
 
 
 class Journal:
-    """What was found out about which files, so that an interrupted check can go on."""
+    """The facts about the files checked so far, so that an interrupted check can continue."""
 
     def __init__(self, path: pathlib.Path, colours: mask_file.Colours | None) -> None:
         coding = (_READER, colours)
@@ -101,14 +101,14 @@ class Journal:
                     entry = json.loads(line)
                     self._known[entry["stamp"]] = entry["facts"]
                 except (json.JSONDecodeError, KeyError, TypeError):
-                    continue  # the line that was being written when the process was stopped
+                    continue  # an incomplete line from when the process was stopped
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a")
         if path.stat().st_size:
             self._file.write("\n")
 
     def stamp(self, pair: Pair) -> str:
-        """Changes with either file."""
+        """A stamp that changes with either file."""
         parts = [str(self._coding), str(pair.page)]
         for path in (pair.image, pair.mask):
             stat = path.stat()
@@ -120,7 +120,7 @@ class Journal:
         try:
             stamp = self.stamp(pair)
         except OSError:
-            return inspect(pair, colours)  # says which is missing
+            return inspect(pair, colours)  # its error says which is missing
         if found := self._known.get(stamp):
             counts = {int(k): n for k, n in found["counts"].items()}
             return Facts(
@@ -128,7 +128,7 @@ class Journal:
             )
         facts = inspect(pair, colours)
         entry = {"stamp": stamp, "facts": dataclasses.asdict(facts)}
-        self._file.write(json.dumps(entry) + "\n")  # one call: threads do not mix their lines
+        self._file.write(json.dumps(entry) + "\n")  # one call, so that threads do not mix lines
         self._file.flush()
         return facts
 

@@ -1,4 +1,4 @@
-"""What the path of a file says: image or mask, its split, its name."""
+"""Interprets the path of a file: image or mask, split, name."""
 
 import pathlib
 import re
@@ -72,10 +72,11 @@ class File(NamedTuple):
     Attributes:
       path: the file.
       key: its path below its folder, without suffixes, in NFC: the name of the pair.
-      same: the key without folders that only say what they hold: equal for an image and its mask.
-      split: "train", "val", "test", or "" where no folder says one.
-      role: "image", "mask", or "" where no folder says one.
-      problem: what is wrong with its path; "".
+      same: the key without folders that only describe their contents: equal for an image and its
+        mask.
+      split: "train", "val", "test", or "" if no folder names one.
+      role: "image", "mask", or "" if no folder names one.
+      problem: a fault of its path, or "".
     """
 
     path: pathlib.Path
@@ -92,12 +93,12 @@ class File(NamedTuple):
 
 
 def file_of(path: pathlib.Path, root: pathlib.Path, suffix: str = "") -> File:
-    """What the path of a file says.
+    """Interprets the path of a file.
 
     Args:
       path: of the file, below `root`.
-      root: the folder that was given.
-      suffix: of its name before the dot, taken off.
+      root: the folder named by the user.
+      suffix: of its name before the dot, which is removed.
     """
     stem = walk.nfc(path.stem)
     name = stem.removesuffix(walk.nfc(suffix)) or stem
@@ -115,7 +116,7 @@ def file_of(path: pathlib.Path, root: pathlib.Path, suffix: str = "") -> File:
             roles.append(_WORDS[found["role"]])
     problem = ""
     if len(set(splits)) > 1:
-        problem = f"{path} lies in folders of several splits: {', '.join(splits)}"
+        problem = f"{path} is in folders of several splits: {', '.join(splits)}"
     return File(
         path,
         "/".join([*folders, name]),
@@ -127,12 +128,12 @@ def file_of(path: pathlib.Path, root: pathlib.Path, suffix: str = "") -> File:
 
 
 def apart(one: File, other: File) -> bool:
-    """Whether their folders name two splits."""
+    """Whether their folders name different splits."""
     return bool(one.split and other.split and one.split != other.split)
 
 
 def unclear_splits(files: Iterable[File]) -> list[str]:
-    """Folders that seem to name splits, two at least, in words that are not understood."""
+    """Folders, at least two, that seem to name splits in unknown words."""
     found: dict[str, str] = {}
     for file in files:
         for folder in file.key.split("/")[:-1] if not file.split else ():
@@ -145,11 +146,11 @@ def unclear_splits(files: Iterable[File]) -> list[str]:
 def divide(
     files: Sequence[File], images: set[pathlib.Path], masks: set[pathlib.Path]
 ) -> tuple[list[File], list[File], list[str]]:
-    """Images and masks among the files of one folder, which holds both.
+    """Separates images and masks among the files of a folder that holds both.
 
-    Folders that say what they hold decide (images, masks); of a tree where only one kind is named,
-    what lies elsewhere is the other. So does a folder of a.jpg and a.png where each JPEG file has
-    its PNG file and the other way round, for a JPEG file is never a mask.
+    Folders named after their contents (images, masks) decide; if only one kind is named in a tree,
+    files elsewhere are of the other kind. A folder of a.jpg and a.png can also be separated if each
+    JPEG file has a PNG file and vice versa, since a JPEG file is never a mask.
 
     Args:
       files: all of the folder.
@@ -157,7 +158,8 @@ def divide(
       masks: paths that can be masks, by their names; a path can be in both.
 
     Returns:
-      The images, the masks, and lines on what can be both; where there is such, none of them.
+      The images, the masks, and lines about files that could be both; in that case there are no
+      images and masks.
     """
     found: dict[str, list[File]] = {"image": [], "mask": [], "both": [], "neither": []}
     roles = {file.role for file in files} - {""}
@@ -174,8 +176,8 @@ def divide(
             shown = ", ".join(str(file.path) for file in both[:_SHOWN])
             more = f" and {len(both) - _SHOWN} more" if len(both) > _SHOWN else ""
             line = (
-                f"{shown}{more} can be an image as well as a mask: put them into folders images "
-                "and masks, or give the ending of the masks' names with --mask_suffix"
+                f"{shown}{more} could be an image or a mask: put them into folders named images "
+                "and masks, or give the suffix of the names of masks with --mask_suffix"
             )
             return (
                 [],
@@ -186,7 +188,7 @@ def divide(
 
 
 def missing_ending(images: Sequence[File], masks: Sequence[File]) -> list[str]:
-    """The flag that is missing where names without a partner differ in one ending."""
+    """Suggests a flag if names without a partner differ in one suffix."""
     for flag, short, long in (("mask", images, masks), ("image", masks, images)):
         names = {file.name for file in short}
         ends = {

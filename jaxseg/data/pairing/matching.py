@@ -1,9 +1,9 @@
 """Matches each image with its mask, by the paths of both.
 
 A mask belongs to the image with the same path below its folder, without the suffixes of names; or
-with the same path when folders that say only what they hold are taken out (images, labels,
-train_masks); or with the same name, where no other image and no other mask of that split has it.
-What no rule pairs is a problem; nothing is guessed. Unicode's two forms of a letter are one.
+with the same path after folders that only describe their contents (images, labels, train_masks) are
+removed; or with the same name, if no other image and no other mask of that split has it. Files that
+no rule pairs are reported; nothing is guessed. The two Unicode forms of a letter are equal.
 """
 
 import os
@@ -30,7 +30,7 @@ def _by(files: Sequence[File], key: Callable[[File], Hashable]) -> dict[Hashable
 
 
 def _once(files: Sequence[File], what: str) -> tuple[list[File], list[str]]:
-    """The files whose keys no other has, and a line for each key that several have."""
+    """The files with unique keys, and a line for each key that several files have."""
     groups = _by(files, lambda file: file.key)
     lines = [
         f"{' and '.join(str(file.path) for file in group)} have the same name: one {what} each"
@@ -48,8 +48,8 @@ def match(
     Args:
       images: each with its key.
       masks: each with its key.
-      image_root: where images were looked for, for messages.
-      mask_root: where masks were looked for.
+      image_root: the folder of images, for messages.
+      mask_root: the folder of masks, for messages.
 
     Returns:
       The pairs in the order of the images; problems: files without a partner or with several.
@@ -71,7 +71,7 @@ def match(
             mask_of[image.key], owner[same[0].key] = same[0], image
     told = {file.key for file in all_images} - {file.key for file in images}
     told_masks = {file.key for file in all_masks} - {file.key for file in masks}
-    told, told_masks = told | told_masks, told_masks | told  # its partner is not lost
+    told, told_masks = told | told_masks, told_masks | told  # the partner is reported already
     lines = _by_name(images, masks, mask_of, owner, told, told_masks)
     free = [image for image in images if image.key not in mask_of]
     spare = [mask for mask in masks if mask.key not in owner]
@@ -97,10 +97,9 @@ def _by_name(
     told: set[str],
     told_masks: set[str],
 ) -> list[str]:
-    """Pairs what is left where no other image and no other mask of the split has the name.
+    """Pairs the remaining files whose name is unique among images and masks of the split.
 
-    Returns:
-      Lines for the others; their keys are added to `told` and `told_masks`.
+    Returns: Lines for the others, whose keys are added to `told` and `told_masks`.
     """
     lines = []
     images_by, masks_by = (_by(files, lambda file: file.name) for files in (images, masks))
@@ -124,28 +123,29 @@ def _by_name(
         told.add(image.key)
         if len(usable) > 1:
             several = " and ".join(str(mask.path) for mask in usable)
-            lines.append(f"{image.key} has several masks of its name: {several}")
+            lines.append(f"{image.key} has several masks with its name: {several}")
         elif len(rivals) > 1:
             told.update(other.key for other in rivals)
             several = " and ".join(str(other.path) for other in rivals)
             lines.append(f"{several} would share the mask {usable[0].path}")
         else:
             lines.append(
-                f"{image.key} has no mask of its path; {usable[0].path} has its name, and so has "
+                f"{image.key} has no mask with its path; {usable[0].path} has its name, and so "
+                "does "
                 f"{next(mask.path for mask in near if mask.key in owner)}"
             )
     return lines
 
 
 def _near(image: File, masks: Sequence[File]) -> str:
-    """A mask whose path differs from the image's in letter case alone, for messages."""
+    """A mask whose path differs from the image's only in case, for messages."""
     folded = image.key.casefold()
     found = next((mask for mask in masks if mask.key.casefold() == folded), None)
-    return f"; {found.path} differs in letter case" if found else ""
+    return f"; {found.path} differs only in letter case" if found else ""
 
 
 def same_files(files: Iterable[File]) -> dict[str, list[pathlib.Path]]:
-    """Real path -> the paths that lead to it."""
+    """Real path -> the paths that resolve to it."""
     found: dict[str, list[pathlib.Path]] = {}
     folders: dict[str, str] = {}  # -> real path
     for file in files:

@@ -15,12 +15,12 @@ _SHOWN = 5  # names
 
 @dataclasses.dataclass
 class Own:
-    """What was found.
+    """The result of a search.
 
     Attributes:
-      pairs: each with its split, "" where nothing says one.
-      problems: a line each; nothing is prepared while there is one.
-      remarks: what is left out, a line each.
+      pairs: each with its split, or "" if none is named.
+      problems: a line each; nothing is prepared if there are any.
+      remarks: about files that are left out, a line each.
     """
 
     pairs: list[tuple[Pair, str]]
@@ -32,23 +32,23 @@ def root_of(folder: str, flag: str) -> pathlib.Path:
     """The folder that a flag names.
 
     Raises:
-      FileNotFoundError: it is not there.
+      FileNotFoundError: it does not exist.
     """
     root = pathlib.Path(folder).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(f"{root} is not a folder: --{flag} names one")
+        raise FileNotFoundError(f"{root} is not a folder: --{flag} must name one")
     return root
 
 
 def _check_suffix(suffix: str, flag: str) -> None:
     if "." in suffix or "/" in suffix:
         raise ValueError(
-            f"--{flag}={suffix}: it is the end of names before the dot, as in --{flag}=_mask"
+            f"--{flag}={suffix}: must be the end of names before the dot, as in --{flag}=_mask"
         )
 
 
 def _remark(root: pathlib.Path, left_out: Collection[walk.LeftOut], used: int) -> list[str]:
-    """How many files of a folder are used, and what is left out."""
+    """The number of files of a folder that are used, and what is left out."""
     if not left_out:
         return []
     count = used + sum(not left.folder for left in left_out)
@@ -64,7 +64,7 @@ def _ends(path: pathlib.Path, suffix: str) -> bool:
 
 
 def _not_used(found: walk.Found, used: Collection[pathlib.Path], why: str) -> list[walk.LeftOut]:
-    """What is left out of a search, with the files that are not used."""
+    """The files left out of a search, including those that are not used."""
     others = [walk.LeftOut(path, why) for path in found.files if path not in used]
     return sorted([*found.left_out, *others], key=lambda left: left.path)
 
@@ -81,7 +81,7 @@ def _one_kind(
     if not used and not _faults(left_out):
         ending = f" whose names end in {suffix}" if suffix else ""
         jpeg = any(path.suffix.lower() in (".jpg", ".jpeg") for path in found.files)
-        lossy = "; JPEG changes pixels, so that ids are lost" if kind == "mask" and jpeg else ""
+        lossy = "; JPEG changes pixels, so ids would be lost" if kind == "mask" and jpeg else ""
         others = f"; left out: {walk.text(left_out, root)}" if left_out else ""
         raise FileNotFoundError(
             f"{root} holds no {', '.join(suffixes)} files{ending}{others}{lossy}"
@@ -93,7 +93,7 @@ def _one_kind(
 def _both_kinds(
     root: pathlib.Path, image_suffix: str, mask_suffix: str
 ) -> tuple[list[layout.File], list[layout.File], list[str], list[str]]:
-    """Images and masks below one folder, problems and remarks."""
+    """The images and masks below one folder, problems and remarks."""
     found = walk.below(root)
     can_image, can_mask = set(), set()
     for path in found.files:
@@ -117,7 +117,7 @@ def _both_kinds(
         lacks = "images" if not images else "masks"
         raise FileNotFoundError(
             f"{root}, given as --images and as --masks, holds no {lacks}: name its folders images "
-            "and masks, or give the ending of the masks' names with --mask_suffix"
+            "and masks, or give the suffix of the names of masks with --mask_suffix"
         )
     left_out = _not_used(found, used, "is neither an image nor a mask by its name and folder")
     remarks = [] if problems else _remark(root, left_out, len(used))
@@ -127,18 +127,18 @@ def _both_kinds(
 def in_folders(
     images: str, masks: str, image_suffix: str, mask_suffix: str, lists: str = ""
 ) -> Own:
-    """The pairs below two folders, which may be the same or lie in each other.
+    """The pairs below two folders, which may be the same or nested.
 
     Args:
       images: the folder of images.
       masks: the folder of masks.
       image_suffix: end of the names of images, before the dot.
       mask_suffix: end of the names of masks.
-      lists: a folder of train.txt, val.txt, test.txt: names, one a line; "": all images are taken.
+      lists: a folder of train.txt, val.txt, test.txt: names, one per line; "": use all images.
 
     Raises:
-      FileNotFoundError: a folder is not there, or holds no such files.
-      ValueError: an ending of names that cannot be one; a list that cannot be read.
+      FileNotFoundError: a folder does not exist, or holds no such files.
+      ValueError: an invalid suffix; a list that cannot be read.
     """
     _check_suffix(image_suffix, "image_suffix")
     _check_suffix(mask_suffix, "mask_suffix")
@@ -185,18 +185,18 @@ def in_folders(
 
 
 def _check_splits(images: str, masks: str) -> None:
-    """Refuses two folders that lie in different splits, such as train/images and val/masks."""
+    """Raises if two folders are in different splits, such as train/images and val/masks."""
     top = pathlib.Path(os.path.commonpath([images, masks]))
     image, mask = (layout.file_of(pathlib.Path(root, "_"), top) for root in (images, masks))
     if layout.apart(image, mask):
         raise ValueError(
-            f"--images={images} is of the split {image.split}, --masks={masks} of {mask.split}: "
-            "name the folders of one split, or those that hold all"
+            f"--images={images} is in the split {image.split}, but --masks={masks} in "
+            f"{mask.split}: name folders of one split, or folders that contain all splits"
         )
 
 
 def _one_file_each(pairs: Sequence[tuple[layout.File, layout.File]]) -> list[str]:
-    """Lines for files that are reached by several paths, through links."""
+    """Lines for files with several paths, through links."""
     images = matching.same_files(image for image, _ in pairs)
     masks = matching.same_files(mask for _, mask in pairs)
     lines = [f"{images[real][0]} is both an image and a mask" for real in images if real in masks]
@@ -209,7 +209,7 @@ def _one_file_each(pairs: Sequence[tuple[layout.File, layout.File]]) -> list[str
 def _from_lists(
     folder: pathlib.Path, images: Sequence[layout.File]
 ) -> tuple[dict[str, str], list[str], list[str]]:
-    """Key of an image -> its split, problems, remarks, of the lists in a folder."""
+    """Image key -> split, problems and remarks, from the lists in a folder."""
     lists: dict[str, pathlib.Path] = {}
     problems, others = [], []
     for path in walk.below(folder).checked():
@@ -223,7 +223,7 @@ def _from_lists(
     if not lists:
         raise FileNotFoundError(
             f"{folder} holds no lists of names: train.txt, val.txt or test.txt"
-            + (f"; there are {', '.join(others[:_SHOWN])}" if others else "")
+            + (f"; it holds {', '.join(others[:_SHOWN])}" if others else "")
         )
     by_key = {image.key: image for image in images}
     by_name: dict[str, list[str]] = {}

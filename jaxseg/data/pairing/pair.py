@@ -14,11 +14,11 @@ class Pair:
     """An image and its mask.
 
     Attributes:
-      name: under which they are kept.
+      name: of the example.
       image: the file.
-      mask: the file; of a drawn mask, the file of the shapes.
+      mask: the file; for a drawn mask, the file of the shapes.
       page: of both files, from 0; None: each holds one image.
-      draw: gives the raw ids, uint8 [H, W], or raises a ValueError without the file's name; None:
+      draw: returns the raw ids, uint8 [H, W], or raises a ValueError without the file's name; None:
         they are read from `mask`.
     """
 
@@ -29,13 +29,13 @@ class Pair:
     draw: Callable[[], np.ndarray] | None = None
 
     def where(self, path: pathlib.Path) -> str:
-        """One of the files, for messages."""
+        """The name of one of the files, for messages."""
         if self.draw and path == self.mask and self.name not in str(path):
             return f"{path} {self.name}"  # a file with the shapes of many images
         return f"{path} page {self.page}" if self.page else str(path)
 
     def read_mask(self, colours: mask_file.Colours | None = None) -> tuple[np.ndarray, str]:
-        """As `mask_file.read_mask`, whether the mask is read or drawn."""
+        """Like `mask_file.read_mask`, for masks that are read and masks that are drawn."""
         if self.draw:
             return self.draw(), "drawn"
         return mask_file.read_mask(self.mask, colours, self.page)

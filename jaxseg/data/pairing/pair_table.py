@@ -25,11 +25,12 @@ def _rows(table: pathlib.Path) -> list[tuple[int, dict[str, str]]]:
             break
     else:
         raise ValueError(
-            f"{table} needs the columns image, mask (and perhaps split) in its first line; it is "
+            f"{table} needs the columns image, mask (and optionally split) in its first line; it "
+            "is "
             f"{first[:80]!r}"
         )
     if len(set(columns)) < len(columns):
-        raise ValueError(f"{table}: a column stands twice: {', '.join(columns)}")
+        raise ValueError(f"{table}: a column occurs twice: {', '.join(columns)}")
     reader = csv.reader(text.split("\n"), delimiter=separator, skipinitialspace=True, strict=True)
     found = []
     try:
@@ -41,7 +42,7 @@ def _rows(table: pathlib.Path) -> list[tuple[int, dict[str, str]]]:
                 cells.pop()
             if len(cells) != len(columns):
                 raise ValueError(
-                    f"{where}: {len(cells)} columns, the first line has {len(columns)}"
+                    f"{where}: {len(cells)} columns, but the first line has {len(columns)}"
                 )
             row = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
             found.append((reader.line_num, row))
@@ -51,10 +52,10 @@ def _rows(table: pathlib.Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def in_table(table: str, images: str, masks: str) -> Own:
-    """The pairs of a CSV file, their paths from its folder or from `images` and `masks`.
+    """The pairs of a CSV file, with paths relative to its folder or to `images` and `masks`.
 
     Raises:
-      FileNotFoundError: no such file.
+      FileNotFoundError: the file does not exist.
       ValueError: it is not a table, or a row is not a pair.
     """
     path = pathlib.Path(table).expanduser()

@@ -1,4 +1,4 @@
-"""Pairs of published files, an image and its mask each: checked, then handed to TFDS."""
+"""Checks pairs of published files, each an image and its mask, and passes them to TFDS."""
 
 import concurrent.futures
 import dataclasses
@@ -26,16 +26,16 @@ from jaxseg.progress import over
 __all__ = ["Facts", "Pair", "Published", "check", "examples", "inspect"]
 
 _T = TypeVar("_T")
-_SHOWN = 40  # problems listed
+_SHOWN = 40  # number of problems listed
 
 
 def beside(
     images: pathlib.Path, masks: pathlib.Path, image_suffix: str, mask_suffix: str
 ) -> list[Pair]:
-    """The files of two folders, by their paths below them without the suffixes.
+    """Pairs the files of two folders by their relative paths without suffixes.
 
-    A file without a partner is a pair too, so that `check` says what is missing; where one of the
-    folders is not there, there are no pairs.
+    A file without a partner is also returned as a pair, so that `check` reports what is missing; if
+    one of the folders does not exist, there are no pairs.
     """
     if not images.is_dir() or not masks.is_dir():
         return []
@@ -53,7 +53,7 @@ def beside(
 
 
 def _ending(root: pathlib.Path, suffix: str) -> dict[str, pathlib.Path]:
-    """Path below the folder without the suffix -> file; the case of its kind does not matter."""
+    """Relative path without the suffix -> file, ignoring the case of the file type."""
     end, dot, kind = suffix.rpartition(".")
     found: dict[str, pathlib.Path] = {}
     for path in walk.below(root).checked():
@@ -72,17 +72,17 @@ def nonempty(splits: Mapping[str, list[Pair]]) -> dict[str, list[Pair]]:
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A data set as it lies on the disk.
+    """A data set as published files on disk.
 
     Attributes:
-      splits: the pairs of each.
-      labels: what the raw ids mean.
-      colours: RGB -> raw id, where masks are coded by colour; else None.
-      official: the published number of examples of each split; empty: there is none.
-      lists: `mask_file.digest` of the published list of a split, where it is known.
-      remarks: lines that are said with the counts.
-      problems: what is wrong with the paths, a line each; nothing is prepared while there is one.
-      classes: the class file of your own data, which says what to change in it.
+      splits: the pairs of each split.
+      labels: the meaning of the raw ids.
+      colours: RGB -> raw id, if masks are encoded by colour; else None.
+      official: the published number of examples per split; empty if there is none.
+      lists: `mask_file.digest` of the published list of a split, if known.
+      remarks: lines printed with the counts.
+      problems: faults of the paths, a line each; nothing is prepared if there are any.
+      classes: the class file of your own data, which can suggest corrections.
     """
 
     splits: Mapping[str, Sequence[Pair]]
@@ -95,7 +95,7 @@ class Published:
     classes: Classes | None = None
 
     def counts(self) -> str:
-        """How many examples were found, of how many published; lines for what else differs."""
+        """The numbers of examples found and published, and lines about other differences."""
         parts = []
         for split in dict.fromkeys([*self.splits, *self.official]):
             found, official = len(self.splits.get(split, ())), self.official.get(split)
@@ -110,7 +110,8 @@ class Published:
             names = mask_file.digest(pair.name for pair in listed)
             if len(listed) == self.official.get(split) and names != published:
                 lines.append(
-                    f"WARNING: {split} has as many examples as published, but not the same: sha256 "
+                    f"WARNING: {split} has the published number of examples, but not the same "
+                    "ones: sha256 "
                     f"of the sorted names {names}, published {published}"
                 )
         return "\n".join(lines)
@@ -119,32 +120,33 @@ class Published:
 def doubled(splits: Mapping[str, Iterable[Pair]]) -> list[str]:
     """Images that are listed twice in a split, or both for training and for evaluation.
 
-    `trainval` is the union of two others by its name, and `train` a part of `trainaug`.
+    By definition, `trainval` is the union of two other splits, and `train` a part of `trainaug`.
     """
     problems = []
     role: dict[str, str] = {}  # image -> "train" or the name of another split
     for split, pairs in splits.items():
         own = copies.role(split)
         times = Counter(pair.where(pair.image) for pair in pairs)
-        problems += [f"{image} stands {n} times in {split}" for image, n in times.items() if n > 1]
+        problems += [f"{image} is {n} times in {split}" for image, n in times.items() if n > 1]
         for image in times if split != "trainval" else ():
             if (other := role.setdefault(image, own)) != own:
-                problems.append(f"{image} stands both in {other} and in {own}")
+                problems.append(f"{image} is both in {other} and in {own}")
     return problems
 
 
 def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, int]]:
-    """Decodes every file of every split and holds its ids against the LabelSpec.
+    """Decodes every file of every split and compares its ids with the LabelSpec.
 
     Args:
       published: the files.
-      journal: where findings are kept until the set is complete, to go on after an interruption.
+      journal: stores the findings until the set is complete, to continue after an interruption.
 
     Returns:
       The largest (height, width) of each split.
 
     Raises:
-      ValueError: what is wrong, a line each, with file names; of very much the first part.
+      ValueError: lists the problems, a line each, with file names; of very many, only the first
+        ones.
     """
     problems = list(published.problems)
     problems += [
@@ -174,7 +176,7 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
                 seen.update(facts.counts)
                 if unknown := {k: n for k, n in facts.counts.items() if k not in known}:
                     ids = ", ".join(f"{k} ({n} pixels)" for k, n in unknown.items())
-                    problems.append(f"{pair.where(pair.mask)} holds ids that no class has: {ids}")
+                    problems.append(f"{pair.where(pair.mask)} holds ids without a class: {ids}")
             largest[split] = (max(heights), max(widths))
     finally:
         pool.shutdown(cancel_futures=True)
@@ -185,7 +187,7 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
     for said in (copies.across(images), _turned(turned)):
         if said:
             print(said, file=sys.stderr)
-    if problems := list(dict.fromkeys(problems)):  # of an image in several splits once
+    if problems := list(dict.fromkeys(problems)):  # report an image in several splits once
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
         raise ValueError(
             f"{counted(len(problems), 'problem')}, nothing was prepared; fix the files (or the "
@@ -195,18 +197,18 @@ def check(published: Published, journal: pathlib.Path) -> dict[str, tuple[int, i
 
 
 def _turned(images: Set[str]) -> str:
-    """A line about images that their EXIF tags turn: masks of half turns and squares fit anyway."""
+    """A line about images rotated by EXIF tags; sizes do not reveal half turns and squares."""
     if not images:
         return ""
     are = "1 image is" if len(images) == 1 else f"{len(images)} images are"
     return (
-        f"{are} turned by the EXIF orientation, as viewers do ({min(images)}): masks are taken to "
-        "be drawn on what viewers show"
+        f"{are} rotated by the EXIF orientation, as in viewers ({min(images)}): masks are "
+        "assumed to be drawn on the image as viewers show it"
     )
 
 
 def examples(published: Published, split: str) -> Iterator[tuple[int, dict[str, object]]]:
-    """What TFDS writes: image bytes (`pixels.stored`), a grey PNG of raw ids, the name."""
+    """The examples for TFDS: image bytes (`pixels.stored`), a PNG of raw ids, the name."""
     wide = max(published.labels.raw_to_train) > 255
     for i, pair in enumerate(over(published.splits[split], f"writing {split}")):
         plain = published.colours is None and pair.draw is None
@@ -220,6 +222,6 @@ def examples(published: Published, split: str) -> Iterator[tuple[int, dict[str, 
 
 
 def generators(builder: tfds.core.DatasetBuilder, published: Published) -> dict[str, Iterator]:
-    """What a TFDS builder's `_split_generators` returns, when `check` has found nothing wrong."""
+    """The result for `_split_generators` of a TFDS builder, once `check` has found no problems."""
     records.set_largest(builder, check(published, records.journal(builder)))
     return {split: examples(published, split) for split in published.splits}

@@ -1,1 +1,1 @@
-"""From published files to a prepared set: `python -m jaxseg.data.prepare`."""
+"""Prepares a data set from published files: `python -m jaxseg.data.prepare`."""

@@ -1,4 +1,4 @@
-"""What is kept with a prepared set about its origin, and whether that has changed."""
+"""Records the origin of a prepared set, and detects whether it has changed."""
 
 import functools
 import json
@@ -14,7 +14,7 @@ from jaxseg.data.pairing import pairs
 from jaxseg.data.prepare import prepared_from
 from jaxseg.progress import Progress
 
-_SHOWN = 5  # changes named
+_SHOWN = 5  # number of changes named
 _NAMES = ("prepared set", "classes given now")
 
 
@@ -24,16 +24,16 @@ def note(
     published: pairs.Published | None,
     settings: Mapping[str, Any],
 ) -> None:
-    """Reads a set back that was just written, and keeps its fingerprint and its files with it.
+    """Reads a newly written set back, and stores its fingerprint and the list of its source files.
 
     Args:
       built: the folder of the set.
       name: of the set.
-      published: what it was prepared from; None of a drawn set.
-      settings: the flags that decide its examples beside the files.
+      published: the source files; None for a drawn set.
+      settings: the flags that determine its examples besides the files.
 
     Raises:
-      ValueError: it cannot be read back as it was written.
+      ValueError: what is read back is not what was written.
     """
     opened = {split: sources.Source(name, split, built) for split in sources.splits(built)}
     splits, kept = {}, prepared_from.Kept()
@@ -51,7 +51,7 @@ def note(
 def _keep(
     kept: prepared_from.Kept, listed: Sequence[pairs.Pair], index: int, image: bytes, digest: str
 ) -> None:
-    """Examples stand in the order of the list; a drawn set has none."""
+    """Stores digests; examples are in the order of the list, and a drawn set has no list."""
     if listed:
         kept.add(listed[index].image, image, digest)
 
@@ -62,21 +62,20 @@ def refuse_changes(
     published: pairs.Published | None,
     settings: Mapping[str, Any],
 ) -> str:
-    """Holds what is given against what a set was prepared from; see `changes`.
+    """Compares the given files and flags with those that a set was prepared from; see `changes`.
 
-    Returns:
-      A remark on what could not be compared; "" for none.
+    Returns: A remark on what could not be compared, or "".
 
     Raises:
-      ValueError: something has changed; the first of it is named.
+      ValueError: something has changed; the first changes are named.
     """
     changed, remark = changes(folder, name, published, settings)
     if changed:
         more = f"; and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         raise ValueError(
-            f"{folder} was prepared from something else than is given now: "
+            f"{folder} was prepared from different files or flags than those given now: "
             f"{'; '.join(changed[:_SHOWN])}{more}. --overwrite prepares it again; without the "
-            "flags of the files it is taken as it is"
+            "flags that name files, it is used as it is"
         )
     return remark
 
@@ -87,13 +86,13 @@ def changes(
     published: pairs.Published | None,
     settings: Mapping[str, Any],
 ) -> tuple[list[str], str]:
-    """What differs between what a set was prepared from and what is given now.
+    """The differences between the source of a prepared set and what is given now.
 
     Args:
       folder: of the prepared set.
       name: of the set.
-      published: the files that are given; None: of a drawn set.
-      settings: the flags that are given.
+      published: the given files; None for a drawn set.
+      settings: the given flags.
 
     Returns:
       A line for each difference, classes first, and a remark on what could not be compared.
@@ -104,10 +103,10 @@ def changes(
     if kept is None:
         if published is not None:
             found += _of_counts(opened.splits, published)
-        remark = "a version that kept no list of files prepared it: only "
+        remark = "it was prepared by a version that stored no list of files: only "
         return found, remark + ("classes and counts are compared" if published else "it is there")
     files = [] if published is None else prepared_from.file_changes(kept, published)
-    # Of a set with files the flags count by what they lead to.
+    # For a set from files, only the effect of the flags counts.
     if published is None or files:
         found += prepared_from.flag_changes(kept, settings)
     return found + files, ""

@@ -1,4 +1,4 @@
-"""The flags that name a data set and its published files, for the programs that read these."""
+"""The flags that name a data set and its published files, for programs that read them."""
 
 import pathlib
 
@@ -14,42 +14,42 @@ from jaxseg.data.prepare.published_sets import SETS
 NAME = flags.DEFINE_string(
     "name",
     None,
-    f"Of the set: {', '.join(builders.VERSIONS)}; as folder/NAME or shapes/NAME; variants drawn "
-    f"for one cause each: {', '.join(f'shapes/{name}' for name in VARIANTS)}.",
+    f"The data set: {', '.join(builders.VERSIONS)}; folder/NAME or shapes/NAME; variants that test "
+    f"one effect each: {', '.join(f'shapes/{name}' for name in VARIANTS)}.",
 )
-DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where prepared sets are kept.")
+DATA_DIR = flags.DEFINE_string("data_dir", "data", "The folder of prepared data sets.")
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Named sets: the published files.")
 _IMAGES = flags.DEFINE_string("images", "", "folder/NAME: the folder of images.")
 _MASKS = flags.DEFINE_string("masks", "", "folder/NAME: the folder of masks.")
-CLASSES = flags.DEFINE_string("classes", "", "folder/NAME: the file of classes, text or JSON.")
+CLASSES = flags.DEFINE_string("classes", "", "folder/NAME: the class file, text or JSON.")
 _TABLE = flags.DEFINE_string("table", "", "folder/NAME: CSV with columns image, mask, [split].")
 _LISTS = flags.DEFINE_string(
-    "lists", "", "folder/NAME: a folder of train.txt, val.txt, test.txt, names of images in them."
+    "lists", "", "folder/NAME: a folder of train.txt, val.txt, test.txt with names of images."
 )
-IMAGE_SUFFIX = flags.DEFINE_string("image_suffix", "", "folder/NAME: ending of image names.")
-MASK_SUFFIX = flags.DEFINE_string("mask_suffix", "", "folder/NAME: ending of mask names.")
-VAL_SHARE = flags.DEFINE_float("val_share", 0.1, "folder/NAME: of files that tell no split.")
-SEED = flags.DEFINE_integer("data_seed", 0, "shapes/NAME, folder/NAME: of what is drawn.", 0)
+IMAGE_SUFFIX = flags.DEFINE_string("image_suffix", "", "folder/NAME: suffix of image names.")
+MASK_SUFFIX = flags.DEFINE_string("mask_suffix", "", "folder/NAME: suffix of mask names.")
+VAL_SHARE = flags.DEFINE_float("val_share", 0.1, "folder/NAME: share for val if no split is named.")
+SEED = flags.DEFINE_integer("data_seed", 0, "shapes/NAME, folder/NAME: seed of random draws.", 0)
 
 
 def manual_dir(kind: str) -> pathlib.Path:
     """The folder of published files.
 
     Raises:
-      FileNotFoundError: not given, or not there.
+      FileNotFoundError: it is not given, or does not exist.
     """
     given = _MANUAL_DIR.value
     if not given or not pathlib.Path(given).expanduser().is_dir():
         what = f"--manual_dir={given} is not a folder" if given else "--manual_dir is missing"
         raise FileNotFoundError(
-            f"{kind}: {what}; it names the folder with the published files (nothing is "
+            f"{kind}: {what}; it must name the folder with the published files (nothing is "
             f"downloaded): {SETS[kind].layout}"
         )
     return pathlib.Path(given).expanduser()
 
 
 def folder_config(name: str) -> folders.FolderConfig:
-    """What the flags say of a set folder/NAME."""
+    """The config of a set folder/NAME, from the flags."""
     return folders.FolderConfig(
         name=name.partition("/")[2],
         images=_IMAGES.value,
@@ -74,11 +74,11 @@ def find(name: str, *, need_classes: bool = True) -> pairs.Published:
 
     Args:
       name: of the set.
-      need_classes: False: folder/NAME does without a file of classes.
+      need_classes: if False, folder/NAME does not need a class file.
 
     Raises:
-      FileNotFoundError: they are not there.
-      ValueError: they do not fit together.
+      FileNotFoundError: they do not exist.
+      ValueError: they are inconsistent.
     """
     kind = sources.check_name(name)
     if kind == "folder":

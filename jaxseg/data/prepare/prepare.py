@@ -7,12 +7,12 @@
     python -m jaxseg.data.prepare --name=cityscapes/coarse --manual_dir=CITYSCAPES
     python -m jaxseg.data.prepare --name=folder/mine --images=IMAGES --masks=MASKS --classes=FILE
 
-Nothing is ever downloaded. A set that is complete is left alone where classes, flags and files are
-those that it was prepared from; else what has changed is said, and --overwrite prepares it again.
-The set of before stays until the new one is complete. What was interrupted starts again, but files
+Nothing is ever downloaded. A complete set is left unchanged if classes, flags and files are those
+that it was prepared from; otherwise the changes are reported, and --overwrite prepares it again.
+The old set stays until the new one is complete. An interrupted preparation is restarted, but files
 that were already checked are not decoded again.
 
-Exit status: 0 done, 1 refused with what is wrong or has changed, 2 a wrong flag.
+Exit status: 0 success, 1 errors or changes, which are reported, 2 wrong flag.
 """
 
 import contextlib
@@ -46,22 +46,24 @@ from jaxseg.data.prepare.published_sets import SETS
 from jaxseg.errors import one_line
 
 _SIZE = flags.DEFINE_integer(
-    "shapes_size", None, "shapes/NAME: height and width; unless given 128, 64 of a variant.", 32
+    "shapes_size", None, "shapes/NAME: height and width; default: 128, 64 for variants.", 32
 )
 _TRAIN = flags.DEFINE_integer(
-    "shapes_train", None, "shapes/NAME: training examples; unless given 1600, 800 of a variant.", 1
+    "shapes_train", None, "shapes/NAME: training examples; default: 1600, 800 for variants.", 1
 )
 _VAL = flags.DEFINE_integer(
-    "shapes_val", None, "shapes/NAME: validation examples; unless given 200.", 1
+    "shapes_val", None, "shapes/NAME: validation examples; default: 200.", 1
 )
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Prepare again what is there.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Prepare an existing set again.")
 _EXPORT = flags.DEFINE_string("export", None, "Also write images as files to this folder.")
-_EXPORT_SPLIT = flags.DEFINE_string("export_split", "val", "--export: from this split.")
-_EXAMPLES = flags.DEFINE_integer("examples", 8, "--export: how many, evenly over the split.", 1)
+_EXPORT_SPLIT = flags.DEFINE_string("export_split", "val", "--export: the split.")
+_EXAMPLES = flags.DEFINE_integer(
+    "examples", 8, "--export: number of images, evenly spaced in the split.", 1
+)
 
 
 def shapes_config(own: str) -> shapes.ShapesConfig:
-    """A variant, or the default drawing under a name of your own; flags that are given win."""
+    """The config of a variant, or the default under your own name; flags have priority."""
     standard = VARIANTS.get(own, shapes.ShapesConfig(name=own))
     return shapes.ShapesConfig(
         name=own,
@@ -74,7 +76,7 @@ def shapes_config(own: str) -> shapes.ShapesConfig:
 
 
 def _settings(kind: str, own: str) -> dict[str, Any]:
-    """The flags beside published files that decide a set's examples."""
+    """The flags that determine the examples of a set, besides published files."""
     if kind == "shapes":
         config = shapes_config(own) if own else shapes.ShapesConfig(name="shapes")
         holders = (_SIZE, _TRAIN, _VAL, SEED)
@@ -92,10 +94,9 @@ def _settings(kind: str, own: str) -> dict[str, Any]:
 
 
 def _build(name: str, data_dir: pathlib.Path) -> tuple[pathlib.Path, pairs.Published | None]:
-    """Runs the TFDS builder; its progress bars go to stderr, TFDS's own remarks nowhere.
+    """Runs the TFDS builder, with its progress bars on stderr and without TFDS's messages.
 
-    Returns:
-      The folder of the set, whole, and the published files; None of a drawn set.
+    Returns: The folder of the complete set, and the published files (None for a drawn set).
     """
     kind, _, own = name.partition("/")
     builder: tfds.core.DatasetBuilder
@@ -130,7 +131,7 @@ def describe(folder: pathlib.Path, name: str) -> str:
     parts = []
     classes = 0
     for split in sources.splits(folder):
-        opened = sources.Source(name, split, folder)  # verifies the count
+        opened = sources.Source(name, split, folder)  # verifies the number of examples
         height, width = opened.largest
         parts.append(f"{split} {len(opened)} (up to {height} x {width})")
         classes = opened.labels.num_classes
@@ -138,13 +139,12 @@ def describe(folder: pathlib.Path, name: str) -> str:
 
 
 def _refuse_changes(name: str, folder: pathlib.Path) -> str:
-    """Holds what the flags give against what a complete set was prepared from.
+    """Compares the files and flags given with those that a complete set was prepared from.
 
-    Returns:
-      A remark on what could not be compared; "" for none.
+    Returns: A remark on what could not be compared, or "".
 
     Raises:
-      ValueError: something has changed; the first of it is named.
+      ValueError: something has changed; the first changes are named.
     """
     kind, _, own = name.partition("/")
     published, settings = None, _settings(kind, own)
@@ -161,17 +161,20 @@ def _refuse_changes(name: str, folder: pathlib.Path) -> str:
 
 
 def prepare(name: str, data_dir: pathlib.Path, *, overwrite: bool = False) -> pathlib.Path:
-    """Prepares the set and returns its folder; what is complete and unchanged is left alone.
+    """Prepares the set and returns its folder; a complete and unchanged set is left as it is.
 
     Raises:
-      ValueError: unknown set, files that are wrong, all of them named, or a set that was prepared
-        from something else.
-      FileNotFoundError: the published files are not where they are said to be.
+      ValueError: the set is unknown, files are wrong (all of them are named), or the set was
+        prepared from something else.
+      FileNotFoundError: the published files do not exist.
       BlockingIOError: another process prepares the set.
     """
     folder = sources.prepared_folder(name, data_dir)
     if not overwrite and sources.is_prepared(folder):
-        with contextlib.suppress(OSError), replace.lock(folder):  # of others', or read only
+        with (
+            contextlib.suppress(OSError),
+            replace.lock(folder),
+        ):  # it belongs to others, or is read-only
             replace.recover(folder, sources.is_prepared)
         remark = _refuse_changes(name, folder)
         print(f"Already prepared: {describe(folder, name)}{remark and f' ({remark})'}")
@@ -194,7 +197,7 @@ def prepare(name: str, data_dir: pathlib.Path, *, overwrite: bool = False) -> pa
 
 
 def export(folder: pathlib.Path, name: str, output: pathlib.Path) -> None:
-    """Writes the images of some examples as files, as published, to try prediction on."""
+    """Writes the images of some examples as files, to try prediction."""
     split = _EXPORT_SPLIT.value
     opened = sources.Source(name, split, folder)
     output.mkdir(parents=True, exist_ok=True)
@@ -208,7 +211,7 @@ def export(folder: pathlib.Path, name: str, output: pathlib.Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prepares; an error that the user can fix becomes one line."""
+    """Prepares a set; an error that the user can fix is printed as one line."""
     if len(arguments) > 1 or not NAME.value:
         wrong = f"{arguments[1]!r} is not a flag" if len(arguments) > 1 else "--name is missing"
         print(f"jaxseg: {wrong}; see --help", file=sys.stderr)

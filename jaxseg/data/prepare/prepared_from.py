@@ -1,9 +1,9 @@
-"""Which files a set was prepared from, and what has changed since.
+"""Records the files that a set was prepared from, and detects changes.
 
-Each set keeps in prepared_from.json the flags that it was prepared with and, of each of its files,
-the size, the time of the last change, and a digest. A file counts as the same where size and time
-are the same, or else where its bytes have the same digest; so a copy of the files in another place
-is the same set. The file of classes and the CSV file are not kept: what they say is.
+Each set stores in prepared_from.json the flags that it was prepared with and, for each of its
+files, the size, the modification time and a digest. A file counts as unchanged if size and time are
+the same or, failing that, if the digest of its bytes is; so a copy of the files in another place is
+the same set. For the class file and the CSV file, the content is stored instead.
 """
 
 import concurrent.futures
@@ -29,7 +29,7 @@ def _digest(path: pathlib.Path) -> str:
 
 
 class Kept:
-    """Digests of images that a prepared set keeps as they were published, so read back only once.
+    """Digests of images that a prepared set stores unchanged, so that they are read only once.
 
     Attributes:
       digests: by file.
@@ -39,11 +39,11 @@ class Kept:
         self.digests: dict[pathlib.Path, str] = {}
 
     def add(self, path: pathlib.Path, stored: bytes, digest: str) -> None:
-        """Takes the digest of what is stored for a file, if these are the file's bytes.
+        """Adds the digest of what is stored for a file, if these are the file's bytes.
 
         Args:
           path: the file.
-          stored: what the set holds.
+          stored: the bytes in the set.
           digest: `fingerprint.digest` of `stored`.
         """
         if path in self.digests or path.stat().st_size != len(stored):
@@ -64,12 +64,12 @@ def _coding(colours: mask_file.Colours | None) -> int:
 def record(
     published: pairs.Published | None, settings: Mapping[str, Any], kept: Kept | None = None
 ) -> dict[str, Any]:
-    """JSON values for `FILE`.
+    """The JSON values for `FILE`.
 
     Args:
-      published: the files; None of a drawn set.
+      published: the files; None for a drawn set.
       settings: the flags that the set was prepared with.
-      kept: digests that are known already; the others are made here.
+      kept: digests that are already known; the others are computed here.
     """
     values: dict[str, Any] = {"format": _FORMAT, "settings": dict(settings)}
     if published is None:
@@ -95,12 +95,12 @@ def record(
 
 
 def write(folder: pathlib.Path, values: Mapping[str, Any]) -> None:
-    """Keeps a `record` with a set that is being prepared."""
+    """Stores a `record` with a set that is being prepared."""
     whole_file.write_text(folder / FILE, json.dumps(values))
 
 
 def read(folder: pathlib.Path) -> dict[str, Any] | None:
-    """The `record` of a set; None of one that was prepared by an earlier version, or is damaged."""
+    """The `record` of a set; None if it was prepared by an earlier version, or is damaged."""
     try:
         values = json.loads((folder / FILE).read_text())
     except (OSError, ValueError):
@@ -110,7 +110,7 @@ def read(folder: pathlib.Path) -> dict[str, Any] | None:
 
 
 def flag_changes(kept: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """A line like "val_share was 0.1 and is 0.3" for each setting that was another."""
+    """A line such as "val_share was 0.1 and is 0.3" for each setting that has changed."""
     before = kept["settings"]
     return [
         f"{name} was {before[name]} and is {value}"
@@ -120,16 +120,16 @@ def flag_changes(kept: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def file_changes(kept: Mapping[str, Any], published: pairs.Published) -> list[str]:
-    """What has changed in files and lists since the preparation, a line each.
+    """The changes of files and lists since the preparation, a line each.
 
     Args:
-      kept: of `read`.
-      published: the files as they are now.
+      kept: from `read`.
+      published: the current files.
     """
     found = []
     try:
         if kept["colours"] != _coding(published.colours):
-            found.append("masks are read by other colours")
+            found.append("masks are read by different colours")
         splits = kept["splits"]
         for split in dict.fromkeys([*splits, *published.splits]):
             found += _of_split(split, splits.get(split, []), published.splits.get(split, []), kept)
@@ -142,7 +142,7 @@ def _of_split(
     split: str, before: Sequence[Any], now: Sequence[pairs.Pair], kept: Mapping[str, Any]
 ) -> Iterator[str]:
     old, new = {entry[0]: entry for entry in before}, {pair.name: pair for pair in now}
-    yield from (f"{name} was in {split} and is not" for name in old if name not in new)
+    yield from (f"{name} is no longer in {split}" for name in old if name not in new)
     yield from (f"{name} is new in {split}" for name in new if name not in old)
     if old.keys() == new.keys() and list(old) != list(new):
         yield f"{split} lists the same examples in another order"
@@ -159,8 +159,8 @@ def _of_file(path: pathlib.Path, before: Sequence[Any]) -> Iterator[str]:
     try:
         size, time = _stamp(path)
         if size != before[0]:
-            yield f"{path} has {size} bytes and had {before[0]}"
+            yield f"{path} has {size} bytes instead of {before[0]}"
         elif time != before[1] and _digest(path) != before[2]:
-            yield f"{path} has other bytes of the same number"
+            yield f"{path} has different bytes, but the same size"
     except OSError as error:
         yield f"{path} cannot be read: {(error.strerror or 'no reason given').lower()}"

@@ -1,4 +1,4 @@
-"""Every set that is prepared from published files, by name."""
+"""All sets that are prepared from published files, by name."""
 
 import importlib
 
@@ -17,7 +17,7 @@ SETS: dict[str, PublishedSet] = {
 
 
 def fixed_labels(name: str) -> LabelSpec | None:
-    """The classes of a set whose name alone decides them; None of your own sets, and unknown ones.
+    """The classes of a set if its name determines them; None for your own and unknown sets.
 
     Args:
       name: of the set: "voc2012", "cityscapes/coarse", "shapes/thin".

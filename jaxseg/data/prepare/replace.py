@@ -1,15 +1,15 @@
 """Replaces a prepared set so that a kill at any moment loses neither the old nor the new one.
 
-Beside DATA_DIR/NAME/VERSION lie, while one is prepared:
+While a set is prepared, there are these files next to DATA_DIR/NAME/VERSION:
 
-    .VERSION.lock        held by the process that prepares
+    .VERSION.lock        held by the preparing process
     .VERSION.preparing   what it writes, with the journal of the files that it has checked
-    .VERSION.ready       the new set, whole, from when it is whole until it has its place
-    .VERSION.old         the set of before, while the new one gets its place
-    .VERSION.delete      the set of before, while it is deleted
+    .VERSION.ready       the complete new set, until it is in its place
+    .VERSION.old         the old set, while the new one is moved to its place
+    .VERSION.delete      the old set, while it is deleted
 
-Each goes to the next by one renaming. So whatever is there after a kill tells what is to be done:
-`recover` gives a set that is ready its place, or brings back the old one, and deletes the rest.
+Each step is a single renaming, so the files after a kill show what remains to be done: `recover`
+moves a ready set to its place, or restores the old one, and deletes the rest.
 """
 
 import contextlib
@@ -25,7 +25,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 JOURNAL = "checked.jsonl"
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system mounted without them
+_NO_LOCKS = (
+    errno.ENOLCK,
+    errno.ENOSYS,
+    errno.EOPNOTSUPP,
+)  # from a file system mounted without locks
 _log = logging.getLogger(__name__)
 IsWhole = Callable[[pathlib.Path], bool]
 
@@ -35,7 +39,7 @@ def _beside(folder: pathlib.Path, what: str) -> pathlib.Path:
 
 
 def check_writable(data_dir: pathlib.Path) -> None:
-    """Makes the folder; of one that cannot be written to, TFDS would say that the disk is full."""
+    """Creates the folder; if it is not writable, TFDS would report a full disk."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=data_dir):
@@ -46,7 +50,7 @@ def check_writable(data_dir: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def saying_what_failed(name: str) -> Iterator[None]:
-    """Turns what the writer of records raises into one line: RuntimeErrors with many details."""
+    """Turns the RuntimeErrors of the record writer, which have many details, into one line."""
     try:
         yield
     except RuntimeError as error:
@@ -60,17 +64,17 @@ def saying_what_failed(name: str) -> Iterator[None]:
 
 
 def scratch(folder: pathlib.Path) -> pathlib.Path:
-    """Where a set is written before it is whole."""
+    """The folder in which a set is written until it is complete."""
     return _beside(folder, "preparing")
 
 
 @contextlib.contextmanager
 def lock(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps every other process from preparing this set; the kernel lets go when this one ends.
+    """Locks the set against other processes; the kernel releases the lock when this one ends.
 
     Raises:
-      BlockingIOError: another process prepares it; its text says which.
-      OSError: the place cannot be written to.
+      BlockingIOError: another process, which is named, is preparing it.
+      OSError: the folder is not writable.
     """
     path = _beside(folder, "lock")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,15 +93,15 @@ def lock(folder: pathlib.Path) -> Iterator[None]:
             if error.errno not in _NO_LOCKS:
                 file.close()
                 raise
-            _log.warning("%s cannot be locked: see to it that no other process prepares it", folder)
+            _log.warning("%s cannot be locked: make sure that no other process prepares it", folder)
             break
         with contextlib.suppress(FileNotFoundError):
             if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
                 break
-        file.close()  # the one before has deleted it between the two calls
+        file.close()  # another process has deleted it between the two calls
     with file:
         file.truncate(0)
-        with contextlib.suppress(OSError):  # of a full disk: the name is for messages only
+        with contextlib.suppress(OSError):  # from a full disk: the name is only for messages
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             file.flush()
         try:
@@ -107,38 +111,37 @@ def lock(folder: pathlib.Path) -> Iterator[None]:
 
 
 def recover(folder: pathlib.Path, is_whole: IsWhole) -> str:
-    """Ends what a killed preparation has begun, and deletes what it has left; needs `lock`.
+    """Completes or undoes a killed preparation, and deletes its leftovers; needs `lock`.
 
     Args:
       folder: DATA_DIR/NAME/VERSION.
       is_whole: whether a folder holds a complete set.
 
-    Returns:
-      What was done to the set itself, to be said; "" where nothing was to be done.
+    Returns: A message about what was done to the set; "" if nothing had to be done.
     """
     ready, old, delete = (_beside(folder, what) for what in ("ready", "old", "delete"))
     by_earlier_versions = folder.with_name(
         f"{folder.name}.before"
-    )  # of earlier versions of this code
+    )  # from earlier versions of this code
     said = ""
     if is_whole(ready):
         _place(folder)
-        said = f"a preparation that was stopped is finished: {folder}"
+        said = f"completed an interrupted preparation: {folder}"
     for kept in (old, by_earlier_versions):
         if is_whole(kept) and not is_whole(folder):
             shutil.rmtree(folder, ignore_errors=True)
             kept.rename(folder)
-            said = f"the set of before a preparation that was stopped is back: {folder}"
+            said = f"restored the set from before an interrupted preparation: {folder}"
     for path in (ready, old, by_earlier_versions, delete):
         _delete(path, delete)
     clear(folder)
-    for path in folder.parent.glob(f"incomplete.*_{folder.name}"):  # of TFDS, by earlier versions
+    for path in folder.parent.glob(f"incomplete.*_{folder.name}"):  # from TFDS in earlier versions
         shutil.rmtree(path, ignore_errors=True)
     return said
 
 
 def clear(folder: pathlib.Path, *, keep_journal: bool = True) -> None:
-    """Deletes what an unfinished preparation has written, but for its journal."""
+    """Deletes what an unfinished preparation has written, except its journal."""
     place = scratch(folder)
     journals = list(place.rglob(JOURNAL)) if keep_journal else []
     for path in place.iterdir() if place.is_dir() else ():
@@ -153,15 +156,15 @@ def clear(folder: pathlib.Path, *, keep_journal: bool = True) -> None:
 
 
 def put(folder: pathlib.Path, built: pathlib.Path, is_whole: IsWhole) -> None:
-    """Gives a set that was written whole into `scratch` its place; needs `lock`.
+    """Moves a complete set from `scratch` to its place; needs `lock`.
 
     Args:
-      folder: where it belongs; a set that is there is deleted when the new one has its place.
+      folder: its place; an existing set is deleted once the new one is in place.
       built: where it was written.
       is_whole: see `recover`.
 
     Raises:
-      OSError: a renaming failed; the set of before is there as it was.
+      OSError: a renaming failed; the old set is unchanged.
     """
     built.rename(_beside(folder, "ready"))
     try:
@@ -176,7 +179,7 @@ def put(folder: pathlib.Path, built: pathlib.Path, is_whole: IsWhole) -> None:
 
 
 def _place(folder: pathlib.Path) -> None:
-    """The two renamings; between them the set of before lies aside, and both are whole."""
+    """Does the two renamings; between them, the old set is set aside, and both are complete."""
     if folder.exists():
         old = _beside(folder, "old")
         _delete(old, _beside(folder, "delete"))
@@ -185,7 +188,7 @@ def _place(folder: pathlib.Path) -> None:
 
 
 def _delete(path: pathlib.Path, under: pathlib.Path) -> None:
-    """Deletes a set under a name from which nothing is ever brought back."""
+    """Deletes a set under a name from which nothing is ever restored."""
     if path.exists():
         if path != under:
             shutil.rmtree(under, ignore_errors=True)

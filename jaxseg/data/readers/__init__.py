@@ -1,1 +1,1 @@
-"""One reader per kind of file: images, masks, lists and files of classes."""
+"""Readers of images, masks, lists and class files."""

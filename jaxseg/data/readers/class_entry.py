@@ -8,7 +8,8 @@ Colour = tuple[int, int, int]
 
 VOID = ("void", "ignore", "unlabeled", "unlabelled", "__ignore__")
 FORMS = (
-    "accepted are, one class a line: NAME; ID NAME; ID: NAME; NAME: ID; each with a colour as RED "
+    "accepted are, one class per line: NAME; ID NAME; ID: NAME; NAME: ID; each with a colour as "
+    "RED "
     "GREEN BLUE or #RRGGBB after the name; RED GREEN BLUE NAME; a table with a header (name,r,g,b "
     'or id,name); CVAT\'s labelmap; names with numbers or commas in "quotes" (docs/own_images.md)'
 )
@@ -23,9 +24,9 @@ class Entry:
     Attributes:
       where: the file and the line.
       name: of the class.
-      raw: its id in the masks; None: the file gives none.
-      colour: RGB; None: the file gives none.
-      void: kept out of loss and metrics.
+      raw: its id in the masks; None if the file gives none.
+      colour: RGB; None if the file gives none.
+      void: whether it is excluded from loss and metrics.
     """
 
     where: str
@@ -36,7 +37,7 @@ class Entry:
 
     @property
     def bare(self) -> bool:
-        """Void without an id or a colour."""
+        """Whether it is void without an id or a colour."""
         return self.void and self.raw is None and self.colour is None
 
 
@@ -47,10 +48,10 @@ def entry(
     colour: Colour | None = None,
     void: bool | None = None,
 ) -> Entry:
-    """An Entry whose values were checked; the name in NFC, with single blanks.
+    """An Entry with checked values; the name is in NFC, with single spaces.
 
     Raises:
-      ValueError: an empty name, one with control characters, or an id that no mask can hold.
+      ValueError: the name is empty or has control characters, or no mask can hold the id.
     """
     check_characters(where, name)
     plain = unicodedata.normalize("NFC", " ".join(name.split()))
@@ -62,7 +63,7 @@ def entry(
 
 
 def check_characters(where: str, text: str) -> None:
-    """Refuses control characters, line separators and byte-order marks; a tab is none of them."""
+    """Raises on control characters (except tabs), line separators and byte-order marks."""
     for c in text:
         if c != "\t" and (unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c == "\ufeff"):
             raise ValueError(f"{where}: {text!r} holds the control character {c!r}; remove it")

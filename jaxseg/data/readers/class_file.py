@@ -1,9 +1,10 @@
 """Class files: the names, raw ids and colours of your own data set.
 
-Text, one class a line, in the order of the train ids, in one of the forms of `class_text`; JSON or
-YAML as `class_json` says. Without ids, the first class has id 0. `void`, `ignore` and `unlabeled`
-are kept out of loss and metrics. Where each class has a colour and none has an id, masks are read
-by colour, else by number. What is not understood is refused with its line.
+A class file is text with one class per line, in the order of the train ids, in one of the forms of
+`class_text`; or JSON or YAML in the forms of `class_json`. Without ids, the first class has id 0.
+`void`, `ignore` and `unlabeled` are excluded from loss and metrics. If each class has a colour and
+none has an id, masks are read by colour, else by value. Anything that is not understood is an error
+that names the line.
 """
 
 import dataclasses
@@ -23,15 +24,15 @@ _ENDLESS = re.compile(r"[0-9]{100,}")  # ids have at most 5 digits
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-    """What a file of classes says.
+    """The content of a class file.
 
     Attributes:
       path: the file.
       labels: names, palette and raw ids.
-      colours: RGB -> raw id where masks are read by colour; else None.
-      with_ids: the file gives raw ids, they are not counted from 0.
-      bare_void: the ids of the lines of void that give neither an id nor a colour; masks that hold
-        the void of most data sets, 255, mean that.
+      colours: RGB -> raw id if masks are read by colour; else None.
+      with_ids: whether the file gives raw ids, instead of counting them from 0.
+      bare_void: the ids of void lines without an id or a colour; 255 in masks, the void of most
+        data sets, has the same meaning.
     """
 
     path: pathlib.Path
@@ -47,7 +48,7 @@ class Classes:
             ids.setdefault(train, []).append(raw)
         listed = [
             f"{ids[k][0]} {name}" for k, name in enumerate(self.labels.names[:_SHOWN])
-        ]  # a class has one id here
+        ]  # each class has one id here
         more = self.labels.num_classes - len(listed)
         void = ", ".join(map(str, ids.get(IGNORE, ()))) or "none"
         return (
@@ -58,24 +59,24 @@ class Classes:
         )
 
     def doubts(self, seen: Collection[int], problems: Collection[str] = ()) -> list[str]:
-        """What is wrong with these classes for some masks, a line each with the way out.
+        """Suggested corrections of these classes for some masks, a line each.
 
         Args:
-          seen: raw ids in them.
-          problems: what was found wrong with the files.
+          seen: raw ids in the masks.
+          problems: found in the files.
         """
         if self.colours is not None:
             if not any(mask_file.UNKNOWN_COLOURS in line for line in problems):
                 return []
             return [
-                f"{self.path}: add a line for each colour of the masks, as in `NAME RED GREEN BLUE`"
-                " or `void RED GREEN BLUE`"
+                f"{self.path}: add a line for each colour of the masks, such as `NAME RED GREEN "
+                "BLUE` or `void RED GREEN BLUE`"
             ]
         held = [raw for raw in self.bare_void if raw in seen]
         if held and IGNORE in seen:
             return [
-                f"{self.path}: the line of void stands for id {held[0]} by its place and for 255, "
-                "and the masks hold both: give each line its id"
+                f"{self.path}: the line of void stands for id {held[0]} by its position and for "
+                "255, and the masks hold both: give each line its id"
             ]
         unknown = sorted(set(seen) - self.labels.raw_to_train.keys())
         if not unknown:
@@ -84,10 +85,10 @@ class Classes:
         lines = []
         if IGNORE in unknown:
             names = [*self.labels.names, "NAME", "NAME"]
-            lines.append(f"{self.path}: where 255 is void, add the line {void}")
+            lines.append(f"{self.path}: if 255 is void, add the line {void}")
             if set(seen) == {0, IGNORE}:
                 lines[0] += (
-                    f"; where the masks mark one class by 255, its lines are `0 {names[0]}` and "
+                    f"; if the masks mark one class by 255, its lines are `0 {names[0]}` and "
                     f"`255 {names[1]}`"
                 )
         if others := [raw for raw in unknown if raw != IGNORE]:
@@ -108,7 +109,7 @@ class Classes:
 
 
 def _refuse_endless_numbers(text: str, path: pathlib.Path) -> None:
-    """Python itself refuses to read numbers of thousands of digits, and names no file."""
+    """Raises on endless numbers, since Python's own error names no file."""
     if found := _ENDLESS.search(text):
         line = text.count("\n", 0, found.start()) + 1
         raise ValueError(f"{path} line {line}: a number of {len(found[0])} digits; {FORMS}")
@@ -116,7 +117,9 @@ def _refuse_endless_numbers(text: str, path: pathlib.Path) -> None:
 
 def _entries(path: pathlib.Path) -> list[Entry]:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file: --classes names one, a class a line")
+        raise FileNotFoundError(
+            f"{path}: no such file: --classes must name a file with one class per line"
+        )
     text = text_file.read(path)
     _refuse_endless_numbers(text, path)
     suffix = path.suffix.lower()
@@ -125,24 +128,24 @@ def _entries(path: pathlib.Path) -> list[Entry]:
     if suffix in (".yaml", ".yml"):
         return class_json.yaml_entries(text, str(path))
     if text.lstrip()[:1] in ("[", "{"):
-        raise ValueError(f"{path} line 1: JSON belongs into a file named *.json; {FORMS}")
+        raise ValueError(f"{path} line 1: JSON must be in a file named *.json; {FORMS}")
     return class_text.entries(text, str(path))
 
 
 def _ids(entries: Sequence[Entry]) -> list[int | None]:
-    """The raw id of each entry; None: void that gives none, beside classes that do."""
+    """The raw id of each entry; None for void without an id if classes have ids."""
     if not any(one.raw is not None for one in entries):
         first = entries[0].name == "__ignore__" and entries[0].bare  # labelme's -1
         counted: list[int | None] = list(range(len(entries) - first))
         return [IGNORE, *counted] if first else counted
     lost = next((one for one in entries if one.raw is None and not one.bare), None)
     if lost:
-        raise ValueError(f"{lost.where}: {lost.name!r} has no id, others have")
+        raise ValueError(f"{lost.where}: {lost.name!r} has no id, but others have one")
     return [one.raw for one in entries]
 
 
 def _check_twice(entries: Sequence[Entry], ids: Sequence[int | None], by_colour: bool) -> None:
-    """Refuses names, ids and, where they are read, colours that stand twice."""
+    """Raises on duplicate names, ids and, if they are read, colours."""
     known: dict[object, str] = {}
     for one, raw in zip(entries, ids, strict=True):
         keys = [] if one.void else [("the name", one.name)]
@@ -155,11 +158,11 @@ def _check_twice(entries: Sequence[Entry], ids: Sequence[int | None], by_colour:
 
 
 def read_classes(path: pathlib.Path) -> Classes:
-    """What a file of classes says.
+    """Reads a class file.
 
     Raises:
-      FileNotFoundError: no such file.
-      ValueError: what is wrong in it, with the line and the accepted forms.
+      FileNotFoundError: the file does not exist.
+      ValueError: describes the fault, with the line and the accepted forms.
     """
     entries = _entries(path)
     if not entries:
@@ -170,8 +173,8 @@ def read_classes(path: pathlib.Path) -> Classes:
     plain = next((one for one in entries if not one.colour), None)
     if coloured and plain and not with_ids:
         raise ValueError(
-            f"{plain.where}: {plain.name!r} has no colour, {coloured[0].name!r} has: give all of "
-            "them a colour, or all an id"
+            f"{plain.where}: {plain.name!r} has no colour, but {coloured[0].name!r} has one: give "
+            "all of them a colour, or all an id"
         )
     by_colour = bool(coloured) and not with_ids
     _check_twice(entries, ids, by_colour)

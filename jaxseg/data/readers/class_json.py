@@ -15,12 +15,12 @@ _FORMS = (
 )
 _YAML_FORMS = "accepted is YOLO's names: [road, car], or names: with a line `0: road` for each"
 _KEYS = {"name", "id", "color", "colour", "ignore"}
-_COCO_KEYS = {"supercategory", "isthing", "keypoints", "skeleton"}  # say nothing about masks
+_COCO_KEYS = {"supercategory", "isthing", "keypoints", "skeleton"}  # irrelevant to masks
 _DECODER = json.JSONDecoder(object_pairs_hook=lambda pairs: _Pairs(pairs))
 
 
 class _Pairs(list):
-    """The members of a JSON object, in their order: keys that stand twice are not lost."""
+    """The members of a JSON object, in order, including duplicate keys."""
 
 
 def _line(text: str, at: int) -> int:
@@ -28,13 +28,13 @@ def _line(text: str, at: int) -> int:
 
 
 def _blank(text: str, at: int) -> int:
-    """The next place that is not blank."""
+    """The next position that is not blank."""
     found = re.compile(r"[ \t\n\r]*").match(text, at)
     return found.end() if found else at
 
 
 def _items(text: str, at: int, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Where, key and value of each member of the list or object at a place of a valid text."""
+    """Location, key and value of each member of the list or object at a position of the text."""
     is_object, at = text[at] == "{", _blank(text, at + 1)
     while text[at] not in "]}":
         where, key = f"{path} line {_line(text, at)}", None
@@ -64,7 +64,7 @@ def _listed(where: str, value: Any, known: set[str]) -> Entry:
         return entry(where, value)
     members = dict(value) if isinstance(value, _Pairs) else {}
     if not isinstance(members.get("name"), str) or len(members) < len(value):
-        raise ValueError(f"{where}: {_shown(value)}: a class is a name, or an object; {_FORMS}")
+        raise ValueError(f"{where}: {_shown(value)}: a class must be a name or an object; {_FORMS}")
     if strange := sorted(members.keys() - known):
         raise ValueError(f"{where}: {_shown(strange[0])} is not known; {_FORMS}")
     raw, ignore = members.get("id"), members.get("ignore")
@@ -100,7 +100,7 @@ def json_entries(text: str, path: str) -> list[Entry]:
     """The classes of a JSON text.
 
     Raises:
-      ValueError: it is not JSON, or holds something else, with the file, the line and the forms.
+      ValueError: it is not JSON, or not a list of classes; names the file, the line and the forms.
     """
     try:
         whole = _DECODER.decode(text)
@@ -110,7 +110,7 @@ def json_entries(text: str, path: str) -> list[Entry]:
     if isinstance(whole, _Pairs):
         keys = [key for key, _ in whole]
         if twice := sorted({key for key in keys if keys.count(key) > 1}):
-            raise ValueError(f"{path}: {_shown(twice[0])} stands twice")
+            raise ValueError(f"{path}: {_shown(twice[0])} occurs twice")
         if "categories" not in keys:
             return [_member(w, key, value) for w, key, (_, value) in _items(text, start, path)]
         start = next(at for _, key, (at, _) in _items(text, start, path) if key == "categories")
@@ -124,9 +124,9 @@ def json_entries(text: str, path: str) -> list[Entry]:
 
 
 def yaml_entries(text: str, path: str) -> list[Entry]:
-    """The classes under `names` of a YAML file, as YOLO's data sets have it.
+    """The classes under `names` of a YAML file, as in YOLO's data sets.
 
-    Names are taken as they are written: `no` is a name, not a truth value.
+    Names are taken literally: `no` is a name, not a boolean.
 
     Raises:
       ValueError: it is not YAML, or holds something else.
@@ -144,7 +144,7 @@ def yaml_entries(text: str, path: str) -> list[Entry]:
         raise refuse(root, "no key `names`")
     keys = [key.value for key, _ in root.value]
     if keys.count("names") != 1:
-        raise refuse(root, "the key `names` does not stand there once")
+        raise refuse(root, "the key `names` does not occur exactly once")
     names = dict(zip(keys, (value for _, value in root.value), strict=True))["names"]
     if isinstance(names, yaml.SequenceNode):
         listed = [(None, value) for value in names.value]

@@ -1,7 +1,7 @@
 """Class files as text: lines of names, ids and colours in the forms that tools write.
 
-Each line has to be understood as a whole. What could be read in two ways is refused: a number that
-may belong to the name, several names in a line, a header with unknown columns.
+Each line must be understood completely. Ambiguous lines are errors: a number that may belong to the
+name, several names in a line, a header with unknown columns.
 """
 
 import csv
@@ -20,7 +20,7 @@ from jaxseg.data.readers.class_entry import (
     rgb,
 )
 
-_COLUMNS = {  # as they are written in headers -> what they hold
+_COLUMNS = {  # name in a header -> content
     **dict.fromkeys(
         (
             "name",
@@ -63,14 +63,14 @@ _COLUMNS = {  # as they are written in headers -> what they hold
 }
 _CVAT = re.compile(r"([^:]+):(\d+),(\d+),(\d+):[^:]*:[^:]*")  # label:color_rgb:parts:actions
 _TOKEN = re.compile(
-    r"""(?P<gap>[\s,;:]*)                    # what stands before it
+    r"""(?P<gap>[\s,;:]*)                    # separators before it
         (?: "(?P<double>(?:[^"]|"")*)"(?=[\s,;:]|$)
           | '(?P<single>[^']*)'(?=[\s,;:]|$)
           | (?P<bare>[^\s,;:]+) )""",
     re.VERBOSE,
 )
 _NUMBERISH = re.compile(r"\W*\d+([.,]\d+)*\W*")  # 1.  -1  0.5  (3)  and digits of other scripts
-_ODD = re.compile(r"[=<>{}\[\]|\\#]")  # of other formats: no name has them without quotes
+_ODD = re.compile(r"[=<>{}\[\]|\\#]")  # from other formats; in names they must be quoted
 _COMMENT = re.compile(r"#(\s|$)")
 _LIKE_COLOUR = re.compile(r"#([0-9a-fA-F]{6}|(?=[a-fA-F]*\d)[0-9a-fA-F]{3,8})([\s,;:]|$)")
 
@@ -78,11 +78,11 @@ _LIKE_COLOUR = re.compile(r"#([0-9a-fA-F]{6}|(?=[a-fA-F]*\d)[0-9a-fA-F]{3,8})([\
 class _Token(NamedTuple):
     kind: str  # N number, H #RRGGBB, W word, Q quoted
     text: str
-    gap: str  # the separators before it, without blanks
+    gap: str  # the separators before it, without spaces
 
 
 def _tokens(text: str, where: str) -> Iterator[_Token]:
-    """The words of a line up to a comment, with what separates them."""
+    """The words of a line up to a comment, with their separators."""
     at = 0
     while at < len(text):
         found = _TOKEN.match(text, at)
@@ -101,12 +101,12 @@ def _tokens(text: str, where: str) -> Iterator[_Token]:
             return  # a comment
         elif bare.startswith("#"):
             raise ValueError(
-                f"{where}: {bare!r} is neither a colour (#RRGGBB) nor a comment (a blank after #)"
+                f"{where}: {bare!r} is neither a colour (#RRGGBB) nor a comment (a space after #)"
             )
         elif number(bare) is not None:
             yield _Token("N", bare, gap)
         elif '"' in bare:
-            raise ValueError(f"{where}: {text!r}: a quotation mark without its partner; {FORMS}")
+            raise ValueError(f"{where}: {text!r}: an unmatched quotation mark; {FORMS}")
         elif _NUMBERISH.fullmatch(bare) or _ODD.search(bare):
             raise ValueError(f"{where}: {bare!r} in {text!r} is not understood; {FORMS}")
         else:
@@ -114,7 +114,7 @@ def _tokens(text: str, where: str) -> Iterator[_Token]:
 
 
 def _words(tokens: Sequence[_Token], where: str) -> list[_Token]:
-    """The tokens, words that blanks alone separate joined to one."""
+    """The tokens, joining words that are only separated by spaces."""
     joined: list[_Token] = []
     for token in tokens:
         last = joined[-1] if joined else None
@@ -130,12 +130,12 @@ def _words(tokens: Sequence[_Token], where: str) -> list[_Token]:
 
 
 def _line(text: str, where: str) -> Entry | None:
-    """A line without a header; None: it holds no class."""
+    """The class in a line without a header; None if it holds none."""
     if text.startswith("#"):
         if _LIKE_COLOUR.match(text):
             raise ValueError(
-                f"{where}: {text!r} begins as a colour does: write NAME #RRGGBB, or a blank after "
-                "the # of a comment"
+                f"{where}: {text!r} begins like a colour: write NAME #RRGGBB, or a space after the "
+                "# of a comment"
             )
         return None
     if cvat := _CVAT.fullmatch(text):
@@ -173,10 +173,10 @@ def _refuse(where: str, text: str) -> NoReturn:
 
 
 def _header(text: str, where: str) -> tuple[list[str], str] | None:
-    """The columns of a header and what separates them; None: the line is not a header.
+    """The columns of a header and their separator; None if the line is not a header.
 
     Raises:
-      ValueError: some of its columns are known and some are not, or one stands twice.
+      ValueError: only some of its columns are known, or one occurs twice.
     """
     separator = next((each for each in "\t;," if each in text), "")
     fields = [field.strip().lower() for field in (text.split(separator or None))]
@@ -187,7 +187,7 @@ def _header(text: str, where: str) -> tuple[list[str], str] | None:
         fields = [text.strip().lower()]
     known = [_COLUMNS.get(field, "") for field in fields]
     if len(fields) == 1 and ('"' in text or known != ["name"]):
-        return None  # a class, even where its name is "red" or "value"
+        return None  # a class, even if its name is "red" or "value"
     if len(known) - known.count("") < min(2, len(known)):
         return None
     if not separator and ("" in known or "name" not in known):
@@ -197,14 +197,14 @@ def _header(text: str, where: str) -> tuple[list[str], str] | None:
         raise ValueError(
             f"{where}: the header {text!r} "
             + (
-                f"has columns that are not known: {', '.join(wrong)}"
+                f"has unknown columns: {', '.join(wrong)}"
                 if wrong
                 else "needs a name, and each column once"
             )
             + "; known are name, id, r, g, b and color; remove the others"
         )
     if (channels := set(known) & {"r", "g", "b"}) and (len(channels) < 3 or "colour" in known):
-        raise ValueError(f"{where}: the header {text!r}: a colour is r, g and b, or one color")
+        raise ValueError(f"{where}: the header {text!r}: a colour must be r, g and b, or one color")
     return known, separator
 
 
@@ -222,10 +222,12 @@ def _row(text: str, where: str, columns: Sequence[str], separator: str) -> Entry
     while len(cells) > len(columns) and not cells[-1]:
         cells.pop()
     if len(cells) != len(columns):
-        raise ValueError(f"{where}: {text!r} has {len(cells)} columns, its header {len(columns)}")
+        raise ValueError(
+            f"{where}: {text!r} has {len(cells)} columns, but its header has {len(columns)}"
+        )
     row = dict(zip(columns, cells, strict=True))
     if text.startswith("#") and columns[0] == "name":
-        raise ValueError(f"{where}: {text!r}: a blank after the # makes it a comment")
+        raise ValueError(f"{where}: {text!r}: a space after the # makes it a comment")
     raw = number(row["id"]) if row.get("id") else None
     if row.get("id") and raw is None:
         raise ValueError(f"{where}: the id {row['id']!r} is not a whole number from 0 to 65535")
@@ -253,11 +255,11 @@ def entries(text: str, path: str) -> list[Entry]:
     """The classes of a text.
 
     Args:
-      text: the file's, as `text_file.read` gives it.
+      text: of the file, from `text_file.read`.
       path: the file, for messages.
 
     Raises:
-      ValueError: a line that is not understood, with the file, the line and the accepted forms.
+      ValueError: a line is not understood; names the file, the line and the accepted forms.
     """
     found: list[Entry] = []
     columns: Sequence[str] = ()
@@ -271,7 +273,7 @@ def entries(text: str, path: str) -> list[Entry]:
             continue
         header = _header(line, where)
         if header and (found or columns):
-            raise ValueError(f"{where}: {line!r} is a header, which only the first line can be")
+            raise ValueError(f"{where}: {line!r} is a header, which must be the first line")
         if header:
             columns, separator = header
         elif columns:

@@ -1,17 +1,17 @@
 """Draws the regions of COCO's annotations as masks, pixel for pixel as COCO's own tools do.
 
-Source: github.com/cocodataset/cocoapi, common/maskApi.c; pycocotools is the judge in the tests.
+Source: github.com/cocodataset/cocoapi, common/maskApi.c; the tests compare with pycocotools.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-_SCALE = 5  # outlines are followed on a grid that is so much finer
+_SCALE = 5  # outlines are traced on a grid finer by this factor
 
 
 def _outline(polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points of the fine grid along the closed outline, each edge with both its ends.
+    """Points of the fine grid along the closed outline, including both ends of each edge.
 
     Args:
       polygon: corners (x, y) in pixels, float64 [N, 2].
@@ -49,7 +49,7 @@ def fill_polygon(polygon: Sequence[float] | np.ndarray, height: int, width: int)
       bool [H, W].
 
     Raises:
-      ValueError: not two numbers for each corner.
+      ValueError: there are not two numbers per corner.
     """
     corners = np.asarray(polygon, np.float64)
     if corners.ndim != 1 or not len(corners) or len(corners) % 2 or not np.isfinite(corners).all():
@@ -59,7 +59,7 @@ def fill_polygon(polygon: Sequence[float] | np.ndarray, height: int, width: int)
     left = np.where(x[1:] < x[:-1], x[1:], x[1:] - 1)
     column = (left + 0.5) / _SCALE - 0.5
     crossing = (x[1:] != x[:-1]) & (column == np.floor(column))
-    crossing &= (column >= 0) & (column <= width - 1)  # the outline passes the middle of a column
+    crossing &= (column >= 0) & (column <= width - 1)  # the outline crosses the centre of a column
     row = (np.minimum(y[1:], y[:-1]) + 0.5) / _SCALE - 0.5
     row = np.ceil(np.clip(row, 0, height)).astype(np.int64)[crossing]
     column = column.astype(np.int64)[crossing]
@@ -74,10 +74,10 @@ def fill_polygon(polygon: Sequence[float] | np.ndarray, height: int, width: int)
 
 
 def fill_runs(counts: Sequence[int], height: int, width: int) -> np.ndarray:
-    """The pixels of run lengths, which begin outside and go down the columns.
+    """The pixels of run lengths, which start outside and run down the columns.
 
     Args:
-      counts: of pixels outside, inside, outside ...
+      counts: numbers of pixels outside, inside, outside ...
       height: of the image.
       width: of the image.
 
@@ -85,7 +85,7 @@ def fill_runs(counts: Sequence[int], height: int, width: int) -> np.ndarray:
       bool [H, W].
 
     Raises:
-      ValueError: they are not numbers, or not those of the image's pixels.
+      ValueError: they are not numbers, or do not add up to the image's pixels.
     """
     if not isinstance(counts, list):
         raise ValueError("runs that are compressed to text, which COCO's instances never are")

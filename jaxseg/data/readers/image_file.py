@@ -1,8 +1,8 @@
-"""Decodes published image files to the numbers that they hold, upright, or says why it cannot.
+"""Decodes image files to the values that they hold, upright, or raises with the reason.
 
-One function opens every file of images and masks, whoever asks: preparation, training, evaluation
-or prediction. `pixels` makes RGB of the numbers, `files` ids. docs/images_and_masks.md has the
-rules in a table.
+One function opens all image and mask files, for preparation, training, evaluation and prediction.
+`pixels` converts the values to RGB, `mask_file` to ids. docs/images_and_masks.md has a table of the
+rules.
 """
 
 import contextlib
@@ -22,18 +22,14 @@ from jaxseg.data.readers.image_limit import limit
 from jaxseg.data.readers.image_samples import Samples, Source, Unusable
 from jaxseg.errors import counted
 
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")  # JPEG: also the MPO that phones write
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")  # JPEG: including the MPO files of phones
 _MAGIC = (b"\xff\xd8", b"\x89PNG", b"II*\0", b"MM\0*", b"GIF8", b"RIFF")
 
-warnings.filterwarnings("ignore", module=r"PIL\.")  # its remarks on odd tags and large sizes
+warnings.filterwarnings("ignore", module=r"PIL\.")  # warnings about odd tags and large sizes
 
 
 def check_size(height: int, width: int) -> None:
-    """Refuses an image whose decoding could exhaust the memory.
-
-    Raises:
-      Unusable: it has more pixels than are allowed.
-    """
+    """Raises Unusable if the image has so many pixels that decoding it could exhaust the memory."""
     if limit() and height * width > limit():
         raise Unusable(
             f"has {width} x {height} pixels, more than --max_image_pixels={limit()} allows; if you "
@@ -42,9 +38,9 @@ def check_size(height: int, width: int) -> None:
 
 
 def turn(values: np.ndarray, orientation: int) -> np.ndarray:
-    """Stored rows and columns [H, W, ...] as a viewer shows them that follows the EXIF tag.
+    """Rotates stored rows and columns [H, W, ...] as the EXIF tag says.
 
-    Numbers that the standard does not define leave the image as it is, as viewers do.
+    Values that the standard does not define leave the image unchanged, as in viewers.
     """
     transposed = values.swapaxes(0, 1)
     upright = {
@@ -61,7 +57,7 @@ def turn(values: np.ndarray, orientation: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def _opened(source: Source) -> Iterator[Image.Image]:
-    """The file, its header read.
+    """Opens a file and reads its header.
 
     Raises:
       Unusable: the reason why it cannot be opened.
@@ -71,7 +67,7 @@ def _opened(source: Source) -> Iterator[Image.Image]:
             yield image
         return
     try:
-        # A file that Pillow opens by its name it may map into memory, and then forgets to turn.
+        # Pillow may memory-map a file that it opens by name, and then forgets to rotate it.
         file = source.open("rb")
     except (FileNotFoundError, IsADirectoryError):
         raise Unusable("is missing") from None
@@ -82,29 +78,31 @@ def _opened(source: Source) -> Iterator[Image.Image]:
 
 
 def _header(file: BinaryIO) -> Image.Image:
-    Image.MAX_IMAGE_PIXELS = limit() or None  # Pillow refuses twice as many, `check_size` the rest
+    Image.MAX_IMAGE_PIXELS = (
+        limit() or None
+    )  # Pillow refuses more than twice as many, `check_size` the rest
     try:
         return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
         if found := tiff_tags.described(file):
             raise Unusable(
-                f"{found}, which is not read: save it as grey or RGB of 8 or 16 bits"
+                f"{found}, which is not supported: save it as greyscale or RGB of 8 or 16 bits"
             ) from None
         file.seek(0)
         if file.read(4).startswith(_MAGIC):
             raise Unusable("is truncated or damaged: its header cannot be read") from None
-        raise Unusable(f"is not an image of a known kind ({', '.join(FORMATS)})") from None
+        raise Unusable(f"is not an image in a supported format ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
         raise Unusable(
             f"has more than twice the pixels that --max_image_pixels={limit()} allows; if you "
             "trust the file, raise that (0: no limit)"
         ) from None
-    except Exception as error:  # of damaged files, whatever the decoder stumbles over
+    except Exception as error:  # the decoder may raise anything for damaged files
         raise Unusable(f"is truncated or damaged: {error}") from None
 
 
 def _pages(image: Image.Image) -> Iterator[int]:
-    """The frames that are images themselves: no thumbnails, no second views of a phone."""
+    """The frames that are images: no thumbnails, no secondary views of a phone."""
     if image.format == "MPO":
         yield 0
         return
@@ -117,18 +115,18 @@ def _pages(image: Image.Image) -> Iterator[int]:
 
 
 def _seek(image: Image.Image, page: int | None) -> int:
-    """Goes to a page and returns its frame.
+    """Seeks a page and returns its frame.
 
     Raises:
-      Unusable: there is no such page, or none is named and there are several.
+      Unusable: there is no such page, or no page is named and there are several.
     """
     frames = list(itertools.islice(_pages(image), None if page is None else page + 1))
     if page is None and len(frames) > 1:
         tiff = image.format == "TIFF"
         what = f"holds {len(frames)} pages" if tiff else f"is an animation of {len(frames)} frames"
         raise Unusable(
-            f"{what}, and an example is one image: save each {'page' if tiff else 'frame'} that is "
-            "meant as a file of its own"
+            f"{what}, but an example is one image: save each {'page' if tiff else 'frame'} that "
+            "you need as a separate file"
         )
     if (page or 0) >= len(frames):
         raise Unusable(f"is missing: the file holds {counted(len(frames), 'page')}")
@@ -137,25 +135,25 @@ def _seek(image: Image.Image, page: int | None) -> int:
 
 
 def pages(path: pathlib.Path) -> int:
-    """How many images a file holds; 0: it cannot be opened."""
+    """The number of images in a file; 0 if it cannot be opened."""
     try:
         with _opened(path) as image:
             return len(list(_pages(image)))
-    except Exception:  # of damaged files, whatever the decoder stumbles over
+    except Exception:  # the decoder may raise anything for damaged files
         return 0
 
 
 def _tag(image: Image.Image) -> int:
-    """The orientation; 1 where there is none or it is not one of the standard's."""
+    """The orientation; 1 if there is none or the standard does not define it."""
     try:
         found = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # of damaged tags, whatever the parser stumbles over
+    except Exception:  # the parser may raise anything for damaged tags
         return 1
     return int(found) if found in range(1, 9) else 1
 
 
 def orientation(source: Source) -> int:
-    """The EXIF orientation by which an image is turned, 1 to 8; 1 also for what cannot be read."""
+    """The EXIF orientation by which an image is rotated, 1 to 8; 1 also for unreadable files."""
     try:
         with _opened(source) as image:
             return _tag(image)
@@ -164,21 +162,21 @@ def orientation(source: Source) -> int:
 
 
 def check_whole(data: bytes) -> None:
-    """Decodes an image to its last row in a decoder that notices where the file ends too early.
+    """Decodes an image completely with a decoder that detects truncated files.
 
     Raises:
-      Unusable: it does, or the image is too large.
+      Unusable: the file is truncated, or the image is too large.
     """
     with _opened(data) as image:
         check_size(image.height, image.width)
         try:
             image.load()
-        except Exception as error:  # of damaged files, whatever the decoder stumbles over
+        except Exception as error:  # the decoder may raise anything for damaged files
             raise Unusable(f"is truncated or damaged: {error}") from None
 
 
 def read(source: Source, page: int | None = None) -> Samples:
-    """The numbers of an image, or of a page of it.
+    """The values of an image, or of one of its pages.
 
     Args:
       source: the file, or its bytes.
@@ -191,14 +189,14 @@ def read(source: Source, page: int | None = None) -> Samples:
         try:
             frame = _seek(image, page)
             check_size(image.height, image.width)
-            tag = _tag(image) if image.format == "TIFF" else 0  # decoding it deletes its tag
+            tag = _tag(image) if image.format == "TIFF" else 0  # decoding deletes the tag
             samples = image_samples.samples(image, source, frame)
-            tag = tag or _tag(image)  # which decodes a PNG, so that comes after
+            tag = tag or _tag(image)  # this decodes a PNG, so it must come after
         except Unusable:
             raise
-        except Exception as error:  # of damaged files, whatever the decoder stumbles over
+        except Exception as error:  # the decoder may raise anything for damaged files
             raise Unusable(f"is truncated or damaged: {error}") from None
-    if tag > 1 and samples.format != "TIFF":  # TIFF files were turned by their decoder
+    if tag > 1 and samples.format != "TIFF":  # TIFF files were rotated by their decoder
         alpha = None if samples.alpha is None else turn(samples.alpha, tag)
         samples = dataclasses.replace(samples, values=turn(samples.values, tag), alpha=alpha)
     return dataclasses.replace(samples, orientation=tag)

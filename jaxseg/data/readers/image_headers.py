@@ -1,9 +1,8 @@
-"""What the first bytes of a JPEG or PNG file tell without decoding it.
+"""Reads the headers of JPEG and PNG files without decoding them.
 
-An image is *plain* where OpenCV's decoder gives the pixels that `pixels` defines: a JPEG of 8 bits
-in one or three channels, or a PNG of 8 bits, grey or RGB, without transparency, animation or an
-orientation. Such files are decoded by OpenCV, in training as in prediction; all others by
-`image_file`.
+An image is *plain* if OpenCV decodes it to the pixels that `pixels` defines: an 8-bit JPEG with one
+or three channels, or an 8-bit greyscale or RGB PNG without transparency, animation or orientation.
+Such files are decoded by OpenCV, both in training and in prediction; all others by `image_file`.
 """
 
 import re
@@ -14,7 +13,7 @@ from typing import NamedTuple
 PNG = b"\x89PNG\r\n\x1a\n"
 _STANDALONE = frozenset([0x01, *range(0xD0, 0xD8)])  # JPEG markers without a length
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 ... SOF15
-# An EXIF orientation of one number that is not 1, in either order of bytes.
+# An EXIF orientation with a single value other than 1, in either byte order.
 _TURNED = re.compile(
     rb"\x12\x01[\x01\x03\x04]\x00\x01\x00\x00\x00(?!\x01\x00)"
     rb"|\x01\x12\x00[\x01\x03\x04]\x00\x00\x00\x01(?!\x00\x01|\x00\x00\x00\x01|\x01)"
@@ -29,7 +28,7 @@ class Plain(NamedTuple):
     Attributes:
       height: as stored, in rows.
       width: as stored, in columns.
-      tagged: it seems to have an orientation (JPEG only), which remains to be read.
+      tagged: whether it seems to have an orientation (JPEG only), which must still be read.
     """
 
     height: int
@@ -38,12 +37,12 @@ class Plain(NamedTuple):
 
 
 def png_header(data: bytes) -> tuple[int, int] | None:
-    """(bits a channel, colour type: 0 for grey) of a PNG file, None for any other."""
+    """(bits per channel, colour type: 0 for greyscale) of a PNG file; None for other files."""
     return (data[24], data[25]) if data.startswith(PNG) and len(data) > 25 else None
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """(type, first bytes) of each chunk of a PNG file, IDAT left out, to IEND or the end."""
+    """(type, first bytes) of each chunk of a PNG file except IDAT, up to IEND or the end."""
     at = len(PNG)
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -84,7 +83,7 @@ def _plain_jpeg(data: bytes) -> Plain | None:
             else:
                 tagged |= b"tiff:Orientation" in part
         elif marker in _FRAMES and length >= 8:
-            if at + 10 > len(data):  # cut off within the sizes
+            if at + 10 > len(data):  # truncated within the sizes
                 return None
             bits, height, width, channels = struct.unpack_from(">BHHB", data, at + 4)
             if bits != 8 or channels not in (1, 3) or not height:
@@ -95,7 +94,7 @@ def _plain_jpeg(data: bytes) -> Plain | None:
 
 
 def plain(data: bytes) -> Plain | None:
-    """The size of a plain image; None: it is not one, or not whole."""
+    """The size of a plain image; None if it is not plain, or truncated."""
     if data.startswith(b"\xff\xd8"):
         found = _plain_jpeg(data)
     elif data.startswith(PNG):

@@ -1,4 +1,4 @@
-"""The sample values of an opened image, whatever its mode and depth, never narrowed."""
+"""The sample values of an opened image at full depth, for all modes."""
 
 import dataclasses
 import pathlib
@@ -14,24 +14,24 @@ Source = bytes | pathlib.Path
 
 
 class Unusable(ValueError):
-    """Why a file cannot be used, without its name."""
+    """The reason why a file cannot be used, without its name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """The numbers of an image, upright.
+    """The values of an image, upright.
 
     Attributes:
       format: "PNG", "JPEG" ...
-      values: grey numbers or palette indices [H, W], or RGB [H, W, 3]; uint8, uint16 or int32.
-      white: the number that stands for white; 0: the file defines none.
-      alpha: opacity of each pixel from 0 to `white`, [H, W]; None: there is no such channel.
-      palette: RGBA of each index, uint8 [N, 4]; None: the values are not indices.
-      key: the value, of one or three numbers, that is transparent; None: none is.
-      converted: the colours that the file holds in place of RGB, such as "CMYK"; "" for none.
-      lossy: the compression that may have changed the numbers; "" for none.
-      zero_is_white: the file's zeros are white; `values` are turned round, so that 0 is black.
-      orientation: the EXIF tag by which the image was turned, 1 to 8; 1: it was upright.
+      values: grey values or palette indices [H, W], or RGB [H, W, 3]; uint8, uint16 or int32.
+      white: the value of white; 0 if the file defines none.
+      alpha: opacity of each pixel from 0 to `white`, [H, W]; None without such a channel.
+      palette: RGBA of each index, uint8 [N, 4]; None if the values are not indices.
+      key: the transparent value, of one or three numbers; None if there is none.
+      converted: the colour space of the file if it is not RGB, such as "CMYK"; else "".
+      lossy: the compression that may have changed the values; "" for none.
+      zero_is_white: whether 0 is white in the file; `values` are inverted, so that 0 is black.
+      orientation: the EXIF tag by which the image was rotated, 1 to 8; 1: it was upright.
     """
 
     format: str
@@ -68,7 +68,7 @@ def _key(image: Image.Image) -> tuple[int, ...] | None:
 
 
 def _grey(image: Image.Image, bits: int, inverted: bool) -> Samples:
-    """Grey of 1 to 8 bits, which Pillow spreads over 0 to 255, or turns round."""
+    """Greyscale of 1 to 8 bits, which Pillow scales to 0 to 255, or inverts."""
     values = np.asarray(image).astype(np.uint8)
     if image.mode == "L" and bits < 8:
         values //= np.uint8(255 // (2**bits - 1))
@@ -76,7 +76,7 @@ def _grey(image: Image.Image, bits: int, inverted: bool) -> Samples:
 
 
 def _wide_grey(image: Image.Image, bits: int, inverted: bool) -> Samples:
-    """Grey of 12 or 16 bits."""
+    """Greyscale of 12 or 16 bits."""
     values = np.asarray(image).astype(np.uint16)
     if inverted:
         values = np.uint16(2**bits - 1) - values
@@ -84,7 +84,7 @@ def _wide_grey(image: Image.Image, bits: int, inverted: bool) -> Samples:
 
 
 def _wide_colour(source: Source, page: int) -> Samples:
-    """RGB of 16 bits a channel, of which Pillow keeps 8: OpenCV reads it."""
+    """RGB of 16 bits per channel, read by OpenCV, since Pillow keeps only 8."""
     data = source if isinstance(source, bytes) else source.read_bytes()
     buffer = np.frombuffer(data, np.uint8)
     if page:
@@ -104,7 +104,7 @@ def _indices(image: Image.Image) -> Samples:
 
 
 def _numbers(image: Image.Image) -> Samples:
-    """32 bits, or 16 with a sign."""
+    """Values of 32 bits, or signed values of 16 bits."""
     return Samples("", np.asarray(image).astype(np.int32), white=0)
 
 
@@ -130,15 +130,15 @@ _BY_MODE: Mapping[str, Callable[[Image.Image], Samples]] = {
     **dict.fromkeys(("CMYK", "YCbCr"), _converted),
 }
 _REFUSED = {
-    "F": "holds floating-point numbers, of which it is not defined what is white (or which class "
-    "is meant): save it with 8 or 16 bits",
+    "F": "holds floating-point numbers, for which white (or the class) is not defined: "
+    "save it with 8 or 16 bits",
     "LAB": "has CIELAB colours: save it as RGB",
     "PA": "has a palette and an alpha channel: save it as RGB with alpha",
 }
 
 
 def _check(image: Image.Image) -> None:
-    """Refuses what Pillow reads in one way of several, before it is decoded.
+    """Raises on ambiguous files, of which Pillow would choose one interpretation.
 
     Raises:
       Unusable: the reason.
@@ -149,11 +149,11 @@ def _check(image: Image.Image) -> None:
         raise Unusable(reason)
     tile = image.tile[0] if isinstance(image, ImageFile.ImageFile) and image.tile else None
     if image.format == "GIF" and tile and tile[1] != (0, 0, *image.size):
-        raise Unusable("is a GIF whose frame covers a part of its canvas: save it as PNG")
+        raise Unusable("is a GIF whose frame covers only part of its canvas: save it as PNG")
     if image.mode == "CMYK" and image.format in ("JPEG", "MPO") and "adobe" not in image.info:
         raise Unusable(
-            "is a CMYK JPEG that does not say whether 0 is no ink or all of it (it lacks Adobe's "
-            "marker): save it as RGB"
+            "is a CMYK JPEG that does not say whether 0 means no ink or full ink (it lacks "
+            "Adobe's marker): save it as RGB"
         )
     if image.format == "BMP" and tile and isinstance(tile[3], tuple) and tile[3][0] == "BGRX":
         assert isinstance(image, ImageFile.ImageFile)
@@ -162,20 +162,20 @@ def _check(image: Image.Image) -> None:
         reserved = image.fp.read(4 * image.width * image.height)[3::4]
         if reserved.strip(reserved[:1]):
             raise Unusable(
-                "is a BMP of four bytes a pixel, of which the fourth, an alpha channel to some "
-                "programs, is reserved: save it as PNG"
+                "is a BMP with four bytes per pixel, the fourth of which is reserved, but an "
+                "alpha channel to some programs: save it as PNG"
             )
     if image.mode in _REFUSED:
         raise Unusable(_REFUSED[image.mode])
 
 
 def samples(image: Image.Image, source: Source, page: int) -> Samples:
-    """The numbers of the page to which an image was set, as its decoder turns them.
+    """The values of the current page of an image, as rotated by its decoder.
 
     Args:
       image: opened, not yet decoded.
       source: from which it was opened.
-      page: where in the file the image stands, for a second decoder.
+      page: index of the image in the file, for a second decoder.
 
     Raises:
       Unusable: the reason.
@@ -193,7 +193,7 @@ def samples(image: Image.Image, source: Source, page: int) -> Samples:
         wide = bits == 16 and tiff_tags.channels(tags) > 1
     elif image.format in ("JPEG", "MPO", "WEBP"):
         lossy = str(image.format)
-    image.load()  # also where another decoder reads the numbers: it notices a file that is cut
+    image.load()  # also if another decoder reads the values, since this detects truncated files
     if wide:
         found = _wide_colour(source, page)
     elif image.mode in ("1", "L"):
@@ -203,5 +203,5 @@ def samples(image: Image.Image, source: Source, page: int) -> Samples:
     elif image.mode in _BY_MODE:
         found = _BY_MODE[image.mode](image)
     else:
-        raise Unusable(f"has pixels of the kind {image.mode}: save it as grey or RGB")
+        raise Unusable(f"has pixels of mode {image.mode}: save it as greyscale or RGB")
     return dataclasses.replace(found, format=str(image.format), lossy=lossy)

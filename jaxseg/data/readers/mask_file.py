@@ -1,10 +1,11 @@
-"""Reads mask files as they are published: the ids that they hold, or why these cannot be told.
+"""Reads the ids in published mask files, or raises with the reason why they are unclear.
 
-A mask file holds raw ids: as grey values or as palette indices; or, where the classes are given by
-colour, as colours. They are read with all their bits, and turned by an EXIF orientation as images
-are. What leaves open which class is meant is refused: lossy formats, alpha channels, animations.
-Errors are reasons without the file's name, which the caller puts before them.
-docs/images_and_masks.md has the rules in a table.
+A mask file holds raw ids, as grey values or as palette indices, or colours, if the classes are
+defined by colours.
+
+They are read at full depth, and rotated by an EXIF orientation like images. Ambiguous files are
+refused: lossy formats, alpha channels, animations. Errors are reasons without the file's name, to
+which the caller adds it. docs/images_and_masks.md has a table of the rules.
 """
 
 import hashlib
@@ -20,12 +21,12 @@ from jaxseg.data.readers.image_samples import Samples
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 Colours = Mapping[tuple[int, int, int], int]  # RGB -> raw id
-UNKNOWN_COLOURS = "holds colours that no class has"  # begins the reason of such a mask
+UNKNOWN_COLOURS = "holds colours that no class has"  # the beginning of the error of such a mask
 pages = image_file.pages
 
 
 def digest(names: Iterable[str]) -> str:
-    """SHA-256 of names, sorted, one a line: as `sort LIST.txt | sha256sum` of a list of them."""
+    """SHA-256 of sorted names, one per line, like `sort LIST.txt | sha256sum`."""
     return hashlib.sha256("".join(f"{name}\n" for name in sorted(names)).encode()).hexdigest()
 
 
@@ -34,7 +35,7 @@ def _codes(rgb: np.ndarray) -> np.ndarray:
 
 
 def _listed(codes: np.ndarray, most: int = 8) -> str:
-    """Colours and their numbers of pixels, the most frequent first."""
+    """Colours and their pixel counts, the most frequent first."""
     found, counts = np.unique(codes, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:most]
     names = [
@@ -62,7 +63,7 @@ def _from_mat(path: pathlib.Path) -> np.ndarray:
         content = scipy.io.loadmat(path)
     except NotImplementedError:
         raise ValueError("is a MATLAB file of version 7.3: save it as version 7") from None
-    except Exception as error:  # of damaged files, whatever the parser stumbles over
+    except Exception as error:  # the parser may raise anything for damaged files
         raise ValueError(f"is not a MATLAB file, or damaged: {error}") from None
     try:
         if "GTcls" in content:
@@ -70,9 +71,11 @@ def _from_mat(path: pathlib.Path) -> np.ndarray:
         else:
             ids = content["LabelMap"] if "LabelMap" in content else content["S"]
     except (KeyError, IndexError, ValueError):
-        raise ValueError("holds none of LabelMap, GTcls.Segmentation and S") from None
+        raise ValueError("holds neither LabelMap nor GTcls.Segmentation nor S") from None
     if "S" in content and np.size(content.get("names", ())) == 172:
-        raise ValueError("is of version 1.0 of COCO-Stuff, whose ids are others: take version 1.1")
+        raise ValueError(
+            "is from version 1.0 of COCO-Stuff, which has different ids: use version 1.1"
+        )
     ids = np.asarray(ids)
     if ids.ndim != 2 or not ids.size or ids.dtype.kind not in "biuf":
         raise ValueError("does not hold a map of ids from 0 to 65535")
@@ -82,7 +85,7 @@ def _from_mat(path: pathlib.Path) -> np.ndarray:
 
 
 def _check_mask(samples: Samples) -> None:
-    """Refuses what leaves open which id a pixel has.
+    """Raises if the id of a pixel is ambiguous.
 
     Raises:
       ValueError: the reason.
@@ -94,11 +97,11 @@ def _check_mask(samples: Samples) -> None:
             "PNG, TIFF, BMP or GIF"
         )
     if samples.converted:
-        raise ValueError(f"has {samples.converted} colours: save it as grey ids or as RGB")
+        raise ValueError(f"has {samples.converted} colours: save it as greyscale ids or as RGB")
     if samples.zero_is_white:
         raise ValueError(
-            "is a TIFF whose zeros are white (photometric interpretation 0), so that some programs "
-            "read other ids than others: save it with zeros that are black"
+            "is a TIFF in which 0 is white (photometric interpretation 0), so that programs read "
+            "different ids: save it so that 0 is black"
         )
     if samples.alpha is None:
         return
@@ -108,12 +111,12 @@ def _check_mask(samples: Samples) -> None:
     flat = samples.values.reshape(samples.alpha.size, -1)
     if (flat == flat[:1]).all():
         raise ValueError(
-            "has its shape in the alpha channel, all its colours are alike: save the alpha channel "
-            "as a grey file and give the ids that it holds"
+            "has its shape in the alpha channel, and a uniform colour: save the alpha channel as "
+            "a greyscale file, and name the ids that it holds"
         )
     raise ValueError(
-        f"is transparent in {clear} pixels, whose class is not said: save it without an alpha "
-        "channel, in the colour or id of a class there"
+        f"is transparent in {clear} pixels, whose class is unknown: save it without an alpha "
+        "channel, with the colour or id of a class there"
     )
 
 
@@ -121,25 +124,27 @@ def _eight_bit_rgb(samples: Samples) -> np.ndarray:
     """The colours of a mask, uint8 [H, W, 3].
 
     Raises:
-      ValueError: they have no equal of 8 bits, or differ in transparency alone.
+      ValueError: they have no 8-bit equivalent, or differ only in transparency.
     """
     values = samples.values
     if samples.palette is not None:
         used = np.unique(values)
         if used.max(initial=0) >= len(samples.palette):
             raise ValueError(
-                f"holds the palette index {used.max()}, its palette has {len(samples.palette)} "
+                f"holds the palette index {used.max()}, but its palette has {len(samples.palette)} "
                 "colours: save it as RGB"
             )
         entries = np.unique(samples.palette[used], axis=0)
         if len(np.unique(entries[:, :3], axis=0)) < len(entries):
             raise ValueError(
-                "has palette entries of one colour that differ in transparency alone: give the "
-                "transparent one the colour of a class"
+                "has palette entries of the same colour that differ only in transparency: give "
+                "the transparent entry the colour of a class"
             )
         return samples.palette[values][..., :3]
     if samples.white == 0 or (255 * values.astype(np.int64) % samples.white).any():
-        raise ValueError("has colours of more than 8 bits, which no class has: save it with 8 bits")
+        raise ValueError(
+            "has colours with more than 8 bits, which no class has: save it with 8 bits"
+        )
     scaled = (255 * values.astype(np.int64) // samples.white).astype(np.uint8)
     return scaled if scaled.ndim == 3 else np.repeat(scaled[..., None], 3, axis=2)
 
@@ -152,7 +157,7 @@ def _from_numbers(samples: Samples) -> tuple[np.ndarray, str]:
         if not (values == values[..., :1]).all():
             colours = _scaled_for_message(samples)
             raise ValueError(
-                "is coded by colours: give each class its colour (NAME RED GREEN BLUE); it holds "
+                "is encoded by colours: give each class its colour (NAME RED GREEN BLUE); it holds "
                 + _listed(_codes(colours))
             )
         return np.ascontiguousarray(values[..., 0]), "grey as RGB"
@@ -170,15 +175,14 @@ def _scaled_for_message(samples: Samples) -> np.ndarray:
 def read_mask(
     path: pathlib.Path, colours: Colours | None = None, page: int | None = None
 ) -> tuple[np.ndarray, str]:
-    """Raw ids of a mask file and how it codes them.
+    """Reads the raw ids of a mask file and how it encodes them.
 
     Args:
-      path: the file; a name that ends in .mat: MATLAB's, of PASCAL-Context, SBD, COCO-Stuff.
-      colours: RGB -> raw id: the mask is read by its colours; None: by its numbers.
+      path: the file; .mat for MATLAB files of PASCAL-Context, SBD and COCO-Stuff.
+      colours: RGB -> raw id, to read the mask by colours; None: by values.
       page: of the file, from 0; None: it must hold one.
 
-    Returns:
-      uint8 or uint16 [H, W], and the kind: "grey 8 bit", "palette", "colours" ...
+    Returns: uint8 or uint16 [H, W], and the encoding: "grey 8 bit", "palette", "colours" ...
 
     Raises:
       ValueError: the reason why it cannot be used, without the file's name.

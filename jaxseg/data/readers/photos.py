@@ -11,19 +11,19 @@ import numpy as np
 from jaxseg.data.readers import mask_file, pixels, walk
 
 SUFFIXES = mask_file.IMAGE_SUFFIXES
-OUTPUTS = ("labels", "overlays", "probabilities")  # folders that predictions are written to
+OUTPUTS = ("labels", "overlays", "probabilities")  # folders of predictions
 
 
 class Photo(NamedTuple):
-    """A file to predict and the name of what is written for it, without a suffix."""
+    """A file to predict and the name of its outputs, without a suffix."""
 
     file: pathlib.Path
     name: str
-    renamed: bool = False  # the plain name is another file's too
+    renamed: bool = False  # another file has the same plain name
 
 
 def read(path: pathlib.Path) -> np.ndarray:
-    """One image, uint8 RGB [H, W, 3], as training would read it: see `jaxseg.data.readers.pixels`.
+    """Reads an image, uint8 RGB [H, W, 3], as in training: see `jaxseg.data.readers.pixels`.
 
     Raises:
       ValueError: the reason why it cannot be read, without the file's name.
@@ -35,29 +35,29 @@ def read(path: pathlib.Path) -> np.ndarray:
 
 
 class Found(NamedTuple):
-    """The files to predict, and what a folder holds besides, with the reasons."""
+    """The files to predict, and the files left out, with the reasons."""
 
     photos: list[Photo]
     left_out: list[walk.LeftOut]
 
 
 def find(inputs: Sequence[str | pathlib.Path], *, without: pathlib.Path | None = None) -> Found:
-    """The image files among `inputs`, folders searched in depth, sorted; each with its own name.
+    """The image files in `inputs`, searching folders recursively; sorted, with unique names.
 
-    A file given by itself keeps its name, one found in a folder its path inside that folder. Where
-    two would share a name (a.jpg and a.png are both "a"), their suffixes stay ("a.jpg", "a.png");
-    where that is not enough, a number is added. Links are followed; see `walk.below` for what is
-    never an image.
+    A file given directly keeps its name; one found in a folder has its relative path as its name.
+    If two would share a name (a.jpg and a.png are both "a"), their suffixes are kept ("a.jpg",
+    "a.png"); if that is not enough, a number is added. Links are followed; see `walk.below` for
+    what is never an image.
 
     Args:
-      inputs: files, taken whatever their suffix, or folders, searched for the suffixes above.
-      without: the output: a folder that is not searched when it lies inside an input.
+      inputs: files, with any suffix, or folders, which are searched for the suffixes above.
+      without: the output folder, which is not searched if it is inside an input.
 
     Raises:
       FileNotFoundError: an input does not exist.
       ValueError: there is no image in any of them.
     """
-    found: dict[pathlib.Path, pathlib.PurePath] = {}  # file -> its path inside its input
+    found: dict[pathlib.Path, pathlib.PurePath] = {}  # file -> its relative path
     left_out: list[walk.LeftOut] = []
     for given in map(pathlib.Path, inputs):
         if given.is_dir():
@@ -81,21 +81,21 @@ def find(inputs: Sequence[str | pathlib.Path], *, without: pathlib.Path | None =
 
 
 def _names_an_image(path: pathlib.Path) -> bool:
-    """Whether it is a link that leads nowhere, of which reading says so."""
+    """Whether it is a broken link with an image's suffix, which reading will report."""
     return path.is_symlink() and not path.exists() and path.suffix.lower() in SUFFIXES
 
 
 def _outputs(given: pathlib.Path, output: pathlib.Path | None) -> dict[str, str]:
-    """Real paths of folders below `given` that are written to -> why they are not searched."""
+    """Real paths of output folders below `given` -> why they are not searched."""
     if output is None:
         return {}
-    inside = given.resolve().is_relative_to(output.resolve())  # the photos lie in the output
+    inside = given.resolve().is_relative_to(output.resolve())  # the photos are inside the output
     folders = [output / part for part in OUTPUTS] if inside else [output]
     return dict.fromkeys(map(os.path.realpath, folders), "is the output of this command")
 
 
 def _named(found: dict[pathlib.Path, pathlib.PurePath]) -> list[Photo]:
-    """A name of its own for each file; case and Unicode form do not tell two names apart."""
+    """A unique name for each file, ignoring case and Unicode form."""
     plain = [relative.with_suffix("").as_posix() for relative in found.values()]
     times = Counter(walk.nfc(name).casefold() for name in plain)
     taken = {name for name, count in times.items() if count == 1}

@@ -1,20 +1,21 @@
-"""The one image reader: preparation, training, evaluation and prediction see the same pixels.
+"""The image reader: preparation, training, evaluation and prediction see the same pixels.
 
-The rules, each stated once:
+The rules are:
 
 - Decoder: OpenCV for plain files (`image_headers`) and for colours of 16 bits, Pillow for all
-  others. The same bytes are decoded by the same decoder, whoever asks.
-- Orientation: the image is turned as its EXIF tag says; undefined numbers leave it as it is.
-- Depth: a number v, of which `white` is the largest, becomes round(255 v / white). White is
-  2**bits - 1, so 65535 for 16 bits; of 1, 2, 4 and 8 bits nothing is rounded.
-- Alpha: an opacity a of 0 to 255 lays a colour c on white, (a c + 255 (255 - a) + 127) // 255, both
-  brought to 8 bits before. Transparent palette entries and colours (tRNS) are laid on it too.
-- Grey is repeated. CMYK and YCCK become RGB by (255 - C)(255 - K) / 255, as Pillow rounds it.
-- Colour profiles (ICC, gAMA, cICP) are not applied: the numbers are those of the file.
-- One file is one image: of phones' MPO the first; animations, and TIFF files of several pages where
-  nobody says which page is meant, are refused.
+  others. The same bytes are always decoded by the same decoder.
+- Orientation: the image is rotated as its EXIF tag says; undefined values are ignored.
+- Depth: a value v becomes round(255 v / white), where white is the largest value, 2**bits - 1:
+  65535 for 16 bits. For 1, 2, 4 and 8 bits nothing is rounded.
+- Alpha: a colour c with opacity a, 0 to 255, is composited on white: (a c + 255 (255 - a) + 127) //
+  255, after both are converted to 8 bits. So are transparent palette entries and colours (tRNS).
+- Grey is repeated for red, green and blue. CMYK and YCCK become RGB by (255 - C)(255 - K) / 255, as
+  Pillow rounds it.
+- Colour profiles (ICC, gAMA, cICP) are not applied.
+- One file is one image: the first of a phone's MPO file.
 
-What preparation stores (`stored`) decodes to exactly what `read_image` gives for the original file.
+Animations, and TIFF files of several pages without a page number, are refused. What preparation
+stores (`stored`) decodes to exactly what `read_image` returns for the original file.
 """
 
 import pathlib
@@ -26,7 +27,7 @@ import numpy as np
 from jaxseg.data.readers import image_file, image_headers
 from jaxseg.data.readers.image_samples import Samples, Unusable
 
-GROUND = 255  # grey value of the ground under transparent parts: white
+GROUND = 255  # grey value behind transparent parts: white
 _FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION  # `image_file.turn` follows the tag
 
 
@@ -35,7 +36,7 @@ class Picture(NamedTuple):
 
     Attributes:
       pixels: RGB, uint8 [H, W, 3].
-      orientation: the EXIF tag by which it was turned, 1 to 8; 1: it was upright.
+      orientation: the EXIF tag by which it was rotated, 1 to 8; 1: it was upright.
     """
 
     pixels: np.ndarray
@@ -43,7 +44,7 @@ class Picture(NamedTuple):
 
 
 def _scaled(values: np.ndarray, white: int) -> np.ndarray:
-    """0 ... white -> 0 ... 255, the nearest; `white` is odd, so that no two are equally near."""
+    """0 ... white -> 0 ... 255, rounded to nearest; there are no ties, since `white` is odd."""
     if white == 255:
         return values
     wide = values.astype(np.uint32)
@@ -51,7 +52,7 @@ def _scaled(values: np.ndarray, white: int) -> np.ndarray:
 
 
 def rgb(samples: Samples) -> np.ndarray:
-    """What the numbers of an image look like, uint8 [H, W, 3].
+    """The colours of the values of an image, uint8 [H, W, 3].
 
     Raises:
       Unusable: the reason.
@@ -59,14 +60,14 @@ def rgb(samples: Samples) -> np.ndarray:
     values = samples.values
     if samples.white == 0:
         raise Unusable(
-            "has numbers of 32 bits, or with a sign, of which it is not defined what is white: "
-            "save it with 8 or 16 bits"
+            "has 32-bit or signed numbers, for which white is not defined: save it with 8 or 16 "
+            "bits"
         )
     alpha = samples.alpha
     if samples.palette is not None:
         if values.max(initial=0) >= len(samples.palette):
             raise Unusable(
-                f"holds the palette index {values.max()}, its palette has "
+                f"holds the palette index {values.max()}, but its palette has "
                 f"{len(samples.palette)} colours: save it as RGB"
             )
         coloured = samples.palette[values]  # [H, W, 4]
@@ -93,9 +94,9 @@ def _plain(data: bytes, found: image_headers.Plain) -> Picture:
 
 
 def decode(data: bytes) -> np.ndarray:
-    """The bytes of an image file -> RGB uint8 [H, W, 3], by the rules above.
+    """Decodes the bytes of an image file to RGB uint8 [H, W, 3], by the rules above.
 
-    A file that ends too early is not noticed in every case: `read` notices.
+    A truncated file is not always detected; `read` always detects it.
 
     Raises:
       Unusable: the reason, a ValueError.
@@ -105,7 +106,7 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def _bytes(path: pathlib.Path) -> bytes:
-    """The content of a file that may be plain; nothing of any other.
+    """The content of a file that may be plain; b"" for any other file.
 
     Raises:
       Unusable: the file does not exist or cannot be read.
@@ -124,7 +125,7 @@ def _bytes(path: pathlib.Path) -> bytes:
 
 
 def read(path: pathlib.Path, page: int | None = None) -> Picture:
-    """An image file, decoded to its last row, by the rules above.
+    """Decodes an image file completely, by the rules above.
 
     Args:
       path: the file.
@@ -149,10 +150,10 @@ def read_image(path: pathlib.Path, page: int | None = None) -> np.ndarray:
 
 
 def stored(path: pathlib.Path, page: int | None = None) -> bytes:
-    """What is kept of an image: a plain file as published, of any other a PNG of its pixels.
+    """The stored form of an image: a plain file unchanged; for any other, a PNG of its pixels.
 
     Raises:
-      Unusable: as `read`; of a plain file only where it is missing.
+      Unusable: like `read`; for a plain file only if it is missing.
     """
     data = _bytes(path)
     if not page and image_headers.plain(data) is not None:

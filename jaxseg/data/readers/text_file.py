@@ -1,4 +1,4 @@
-"""Reads text files that people and their tools write: lists of names, tables, class files."""
+"""Reads text files written by people and tools: lists of names, tables, class files."""
 
 import codecs
 import pathlib
@@ -15,8 +15,8 @@ _MARKS = (  # UTF-32's begins as UTF-16's
 def read(path: pathlib.Path) -> str:
     r"""The text of a file, without its byte-order mark, with "\n" as the only line end.
 
-    It is read as UTF-8, or as UTF-16 or UTF-32 where it begins with their mark, as files do that
-    Windows calls Unicode.
+    It is read as UTF-8, or as UTF-16 or UTF-32 if it begins with their mark, as "Unicode" files on
+    Windows do.
 
     Raises:
       OSError: the file cannot be read.
@@ -37,11 +37,11 @@ def read(path: pathlib.Path) -> str:
 
 
 def lines(path: pathlib.Path) -> list[tuple[int, str]]:
-    """The lines that are not blank, with their numbers from 1, without blanks around them."""
+    """The stripped, non-blank lines with their numbers, from 1."""
     numbered = enumerate(read(path).split("\n"), 1)
     return [(number, line.strip()) for number, line in numbered if line.strip()]
 
 
 def names(path: pathlib.Path) -> list[str]:
-    """The words of a file, one or more a line: the lists of published data sets."""
+    """The words of a file, one or more per line, as in lists of published data sets."""
     return read(path).split()

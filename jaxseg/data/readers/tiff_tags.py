@@ -1,6 +1,6 @@
-"""What the tags of a TIFF file say about its numbers, or why these cannot be interpreted.
+"""Interprets the tags of a TIFF file, or explains why its values cannot be interpreted.
 
-Numbers and names: TIFF 6.0 (Adobe, 1992), sections 8, 18, 19 and 20.
+Numbers and names are those of TIFF 6.0 (Adobe, 1992), sections 8, 18, 19 and 20.
 """
 
 from collections.abc import Mapping
@@ -32,27 +32,27 @@ def is_part(tags: Tags) -> bool:
 
 
 def bits(tags: Tags) -> int:
-    """Bits of a channel; of channels that differ, the most."""
+    """Bits per channel; the maximum if channels differ."""
     return max(tags.get(_BITS, (1,)))
 
 
 def channels(tags: Tags) -> int:
-    """Numbers of a pixel."""
+    """Number of values per pixel."""
     return int(tags.get(_SAMPLES, 1))
 
 
 def zero_is_white(tags: Tags) -> bool:
-    """Whether grey numbers grow darker."""
+    """Whether larger grey values are darker."""
     return tags.get(_PHOTOMETRIC, 0) == 0
 
 
 def premultiplied(tags: Tags) -> bool:
-    """Whether colours are kept multiplied by their alpha."""
+    """Whether colours are stored multiplied by their alpha."""
     return tags.get(_EXTRA, ()) == (1,)
 
 
 def lossy(tags: Tags) -> str:
-    """The name of a compression that changes numbers; "" if none does."""
+    """The name of a lossy compression; "" if there is none."""
     return LOSSY.get(tags.get(_COMPRESSION, 1), "")
 
 
@@ -63,34 +63,34 @@ def unusable(tags: Tags) -> str:
     if count > colours and not (count == colours + 1 and len(extra) == 1 and extra[0] in _ALPHA):
         few = "grey" if colours == 1 else "red, green, blue" if colours == 3 else "ink"
         return (
-            f"has {count} channels, of which only {colours} ({few}) are known: save the channels "
-            "that are meant (or mark the last as alpha)"
+            f"has {count} channels, of which only {colours} ({few}) are known: save only the "
+            "channels that you need (or mark the last as alpha)"
         )
     if bits(tags) == 8 and 2 in tags.get(_FORMAT, (1,)):
-        return "has signed numbers of 8 bits: save them without a sign"
+        return "has signed 8-bit numbers: save them as unsigned numbers"
     if kind == 5 and (bits(tags) > 8 or count > 4):
-        return f"is CMYK of {count} channels of {bits(tags)} bits: save it as RGB"
+        return f"is CMYK with {count} channels of {bits(tags)} bits: save it as RGB"
     if count > colours > 1 and bits(tags) > 8 and premultiplied(tags):
-        return "has colours of 16 bits that are multiplied by their alpha: save it without that"
+        return "has 16-bit colours with premultiplied alpha: save it with straight alpha"
     planar = tags.get(_PLANAR, 1) == 2 and count > 1
     if planar and (bits(tags) > 8 or colours == 1):
         return (
-            f"has its {count} channels of {bits(tags)} bits one after the other (planar "
-            "configuration 2), which is not read: save them pixel by pixel, or as PNG"
+            f"has {count} separate channels of {bits(tags)} bits (planar configuration 2), "
+            "which is not supported: save them interleaved, or as PNG"
         )
     if count == 2 and bits(tags) > 8:
-        return "has grey and alpha of 16 bits, which is not read from TIFF: save it as PNG"
+        return "has 16-bit grey and alpha, which is not supported in TIFF: save it as PNG"
     if (
         kind == 6
         and tags.get(_COMPRESSION, 1) == 1
         and tuple(tags.get(_SUBSAMPLING, (2, 2))) != ((1, 1))
     ):
-        return "is YCbCr with fewer colours than pixels, uncompressed: save it as RGB"
+        return "is uncompressed YCbCr with chroma subsampling: save it as RGB"
     return ""
 
 
 def described(file: BinaryIO) -> str:
-    """The pixels of a TIFF file that Pillow does not know, in words; "" for what is not a TIFF."""
+    """Describes the pixels of a TIFF file that Pillow does not support; "" for other files."""
     try:
         file.seek(0)
         start = file.read(8)

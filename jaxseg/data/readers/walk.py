@@ -1,4 +1,4 @@
-"""Lists the files below a folder: what counts as data, and what is left out and why."""
+"""Lists the files below a folder: those that count as data, and those left out, with reasons."""
 
 import os
 import pathlib
@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-_OF_SYSTEMS = {  # made by file managers and systems, some with copies of images in them
+_OF_SYSTEMS = {  # created by file managers and systems, some containing copies of images
     "__macosx",
     "thumbs.db",
     "desktop.ini",
@@ -16,17 +16,17 @@ _OF_SYSTEMS = {  # made by file managers and systems, some with copies of images
     "lost+found",
 }
 NOTHING: Mapping[str, str] = {}
-_SHOWN = 5  # names for one reason
+_SHOWN = 5  # number of names per reason
 
 
 class LeftOut(NamedTuple):
     """A file or folder that is not used.
 
     Attributes:
-      path: of it, below the folder that was searched.
-      reason: why.
-      fault: data may be lost by it: a link that leads nowhere, a name that cannot be written.
-      folder: it is a folder, and what it holds was not looked at.
+      path: below the searched folder.
+      reason: why it is left out.
+      fault: whether data may be lost: a broken link, or a name that cannot be written.
+      folder: whether it is a folder, whose content was not searched.
     """
 
     path: pathlib.Path
@@ -36,7 +36,7 @@ class LeftOut(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The files below a folder in the order of their paths, and what is left out."""
+    """The files below a folder, sorted by path, and what is left out."""
 
     files: list[pathlib.Path]
     left_out: list[LeftOut]
@@ -45,7 +45,7 @@ class Found(NamedTuple):
         """The files.
 
         Raises:
-          ValueError: data may be lost among what is left out; all of it is named.
+          ValueError: lists what is left out if data may be lost.
         """
         if faults := [shown(each) for each in self.left_out if each.fault]:
             raise ValueError("; ".join(faults[:_SHOWN]) + _more(faults))
@@ -53,24 +53,24 @@ class Found(NamedTuple):
 
 
 def shown(left: LeftOut) -> str:
-    """A file or folder with the reason why it is left out, whatever characters its name has."""
+    """A file or folder that is left out and the reason, as printable text."""
     return f"{printable(left.path)} {left.reason}"
 
 
 def printable(path: pathlib.Path) -> str:
-    """The path as text that every terminal and file takes."""
+    """The path as text that is safe for every terminal and file."""
     return str(path).encode(errors="backslashreplace").decode()
 
 
 def below(folder: pathlib.Path, *, without: Mapping[str, str] = NOTHING) -> Found:
-    """Searches a folder in depth; links to files and folders are followed.
+    """Searches a folder recursively, following links to files and folders.
 
-    Names that begin with a dot and those that systems make (__MACOSX, Thumbs.db) are left out; so
-    is a link to a folder in which it lies itself.
+    Names that begin with a dot and those created by systems (__MACOSX, Thumbs.db) are left out, and
+    so is a link to a folder that contains it.
 
     Args:
-      folder: to search; its own name is not looked at.
-      without: real paths of folders that are not searched -> why; "" is not said.
+      folder: to search; its own name is not checked.
+      without: real paths of folders to skip -> the reason; "" is not reported.
 
     Raises:
       OSError: a folder cannot be listed.
@@ -83,7 +83,7 @@ def below(folder: pathlib.Path, *, without: Mapping[str, str] = NOTHING) -> Foun
 def _search(
     folder: pathlib.Path, above: tuple[str, ...], without: Mapping[str, str], found: Found
 ) -> None:
-    """Adds what a folder holds; `above` are the real paths of it and of those that hold it."""
+    """Adds the content of a folder; `above` are the real paths of it and its parents."""
     with os.scandir(folder) as listed:
         entries = sorted(listed, key=lambda entry: entry.name)
     for entry in entries:
@@ -102,7 +102,7 @@ def _search(
             if without[real]:
                 found.left_out.append(LeftOut(path, without[real], folder=True))
         elif is_folder and real in above:
-            reason = f"is a link to {real}, in which it lies itself"
+            reason = f"is a link to {real}, which contains it"
             found.left_out.append(LeftOut(path, reason, folder=True))
         elif is_folder:
             _search(path, (*above, real), without, found)
@@ -118,7 +118,7 @@ def _search(
 def _never_data(name: str) -> str:
     if name.startswith("."):
         return "has a name that begins with a dot"
-    return "is made by the system" if name.lower() in _OF_SYSTEMS else ""
+    return "is created by the system" if name.lower() in _OF_SYSTEMS else ""
 
 
 def _writable(name: str) -> bool:
@@ -130,14 +130,14 @@ def _writable(name: str) -> bool:
 
 
 def nfc(name: str) -> str:
-    """The name in Unicode's composed form: macOS writes the letter e with an accent as two."""
+    """The name in Unicode's composed form: macOS writes an accented letter as two characters."""
     return unicodedata.normalize("NFC", name)
 
 
 def existing(folder: pathlib.Path, name: str) -> pathlib.Path:
-    r"""The file that a list names, whatever the Unicode form of its name, and with / for \.
+    r"""The file that a list names, in any Unicode form, and with / or \.
 
-    Where there is none, the name as it stands.
+    If there is none, the name is returned unchanged.
     """
     slashed = name.replace("\\", "/")
     for text in (name, slashed):
@@ -148,11 +148,11 @@ def existing(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def text(left_out: Iterable[LeftOut], folder: pathlib.Path | None = None) -> str:
-    """What is left out, grouped by the reason; "" for nothing.
+    """Describes what is left out, grouped by reason; "" for nothing.
 
     Args:
       left_out: files and folders.
-      folder: their paths are said from here.
+      folder: to which the paths are made relative.
     """
     grouped: dict[str, list[str]] = {}
     for path, reason, _, is_folder in left_out:
@@ -175,12 +175,12 @@ def _plural(reason: str) -> str:
 
 
 def kinds(found: Found, suffixes: Collection[str], what: str) -> Found:
-    """The files of some kinds, whatever the case of their suffixes; the others are left out.
+    """The files with some suffixes, ignoring case; the others are left out.
 
     Args:
       found: the files.
       suffixes: in lower case, with the dot.
-      what: "an image", "a mask".
+      what: "an image" or "a mask".
     """
     files = [path for path in found.files if path.suffix.lower() in suffixes]
     others = [

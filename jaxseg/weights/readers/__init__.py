@@ -1,1 +1,1 @@
-"""One reader per format of weight files. None executes what a file brings."""
+"""One reader per format of weight files. None executes code from a file."""

@@ -1,7 +1,7 @@
 """Reads the blobs of a .caffemodel by name, without Caffe and without its .proto file.
 
-A .caffemodel is a `NetParameter` message of Protocol Buffers. The few fields that lead to weights
-are declared here, with the numbers that Caffe gave them; all others are skipped.
+A .caffemodel is a `NetParameter` message of Protocol Buffers. The few fields that contain weights
+are declared here, with Caffe's field numbers; all others are skipped.
 """
 
 import pathlib
@@ -19,10 +19,10 @@ _FIELD = descriptor_pb2.FieldDescriptorProto
 _TYPES = {"int": _FIELD.TYPE_INT64, "text": _FIELD.TYPE_STRING, "bytes": _FIELD.TYPE_BYTES}
 # The first byte of a file is the tag of its first field: a name, layers, inputs or layer.
 STARTS = (b"\x0a", b"\x12", b"\x1a", b"\x20", b"\xa2")
-_LEGACY = ("num", "channels", "height", "width")  # of a blob, before it had a shape
+_LEGACY = ("num", "channels", "height", "width")  # of a blob, in old files without a shape
 
-# Message -> field -> its number, its type or message, whether it repeats. Packed numbers have the
-# wire format of bytes; so declared, a hundred million of them are read without a loop over each.
+# Message -> field -> number, type or message, whether it repeats. Packed numbers have the wire
+# format of bytes; declared as bytes, a hundred million of them are read without a loop.
 _MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
     "BlobShape": {"dim": (1, "int", True)},
     "BlobProto": {
@@ -66,7 +66,9 @@ def _net_parameter() -> type[Any]:
                 added.type, added.type_name = _FIELD.TYPE_MESSAGE, f".caffe.{kind}"
             if name == "BlobShape":
                 added.options.packed = True
-    pool = descriptor_pool.DescriptorPool()  # its own, beside a real Caffe in the same process
+    pool = (
+        descriptor_pool.DescriptorPool()
+    )  # separate from that of a real Caffe in the same process
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("caffe.NetParameter"))
 
@@ -92,7 +94,7 @@ def _array(blob: Any, name: str) -> np.ndarray:
 
 
 def _layers(net: Any) -> Iterator[tuple[str, Sequence[str], Sequence[Any]]]:
-    """Name, the names that its blobs are shared by, and blobs of each layer that has any."""
+    """Name, names of shared blobs, and blobs of each layer that has blobs."""
     for layer in net.layers:
         if layer.blobs:
             yield layer.name, layer.param, layer.blobs
@@ -103,7 +105,7 @@ def _layers(net: Any) -> Iterator[tuple[str, Sequence[str], Sequence[Any]]]:
 
 def _blobs(net: Any) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
-    owners: dict[str, str] = {}  # shared name -> the blob that came first
+    owners: dict[str, str] = {}  # shared name -> the first blob
     for layer, shared, blobs in _layers(net):
         for index, blob in enumerate(blobs):
             name = f"{layer}/{index}"
@@ -122,15 +124,15 @@ def _blobs(net: Any) -> dict[str, np.ndarray]:
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """The blobs of a .caffemodel: "conv1_1/0" and "conv1_1/1" are conv1_1's weights and bias.
 
-    Shapes and layouts are the file's: convolutions [out, in, kh, kw], transposed ones [in, out, kh,
-    kw], both over BGR; blobs of files older than 2015 have four axes, (1, 1, 1, out) for a bias. Of
-    blobs that several layers share, the first layer's is returned.
+    Shapes and layouts are those of the file: convolutions [out, in, kh, kw], transposed ones [in,
+    out, kh, kw], both over BGR; blobs of files older than 2015 have four axes, (1, 1, 1, out) for a
+    bias. If several layers share a blob, that of the first layer is returned.
 
     Raises:
       FileNotFoundError: the file does not exist.
-      ValueError: another format, a truncated file, a blob whose size is not its shape's, layers of
-        the same name. A cut between two layers leaves a whole file with fewer of them; that is for
-        the name table to notice.
+      ValueError: the file has another format or is truncated, the size of a blob does not match its
+        shape, or layers have the same name. A file that is truncated between two layers is valid
+        but has fewer layers, which the name table will detect.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -142,5 +144,5 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{path}: {shown(str(error), 400)}") from error
     if not found:
-        raise ValueError(f"{path}: no Caffe model with weights")
+        raise ValueError(f"{path}: not a Caffe model with weights")
     return found

@@ -9,13 +9,13 @@ import numpy as np
 from jaxseg.weights.readers import sizes
 from jaxseg.weights.readers.pickle_machine import shown
 
-_FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32"}  # HDF5 loads others as plug-ins
+_FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32"}  # HDF5 would load others as plug-ins
 _DEEPEST = 64  # groups within groups
 
 
 def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    """The data sets of a file by name. Links to other names and to other files are not followed."""
-    seen: set[object] = set()  # a group may hold itself
+    """The data sets of a file by name, without following links to other names or files."""
+    seen: set[object] = set()  # a group may contain itself
     waiting: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
     while waiting:
         prefix, group, depth = waiting.pop()
@@ -39,13 +39,13 @@ def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
 
 
 def _array(name: str, node: h5py.Dataset, budget: sizes.Budget) -> np.ndarray | None:
-    """The values of a data set; None where they are not numbers."""
+    """The values of a data set; None if they are not numbers."""
     if node.is_virtual or node.external:
         raise ValueError(f"{shown(name)} points into another file, which is not followed")
     try:
         dtype = node.dtype
     except TypeError as error:
-        raise ValueError(f"{shown(name)} is of a type that NumPy does not have") from error
+        raise ValueError(f"{shown(name)} is of a type that NumPy does not support") from error
     if dtype.kind not in "fiu" or node.shape is None:
         return None
     creation = node.id.get_create_plist()
@@ -64,8 +64,8 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
     Raises:
       FileNotFoundError: the file does not exist.
-      ValueError: another format, a truncated file, an array whose values lie in another file or
-        that declares far more of them than the file can hold.
+      ValueError: the file has another format or is truncated, or an array is stored in another file
+        or declares far more values than the file can hold.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -80,6 +80,6 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
                     found[name] = array
     except ValueError as error:
         raise ValueError(f"{path}: {shown(str(error), 400)}") from error
-    except Exception as error:  # h5py passes on what HDF5 finds as nearly any type
+    except Exception as error:  # h5py raises nearly any type for errors of HDF5
         raise ValueError(f"{path}: truncated or not an HDF5 file: {shown(str(error))}") from error
     return dict(sorted(found.items()))

@@ -1,14 +1,13 @@
-"""Interprets what a pickle describes without executing any of it.
+"""Interprets the content of a pickle without executing it.
 
 A pickle is a program for a stack machine: it names functions, calls them, and changes what they
-return. The machine below runs the stack and nothing else. A name becomes `Named`, a call becomes
-`Call`, and what a pickle leaves is a description of numbers, strings, tuples, lists and these,
-which holds no function, no type and no array. Whoever reads a file format then makes of the
-description what that format knows, from values it has checked.
-
-The time and the memory are bounded by the number of opcodes. A description may share its parts: a
-tuple that holds the one before it twice, a hundred times over, is a hundred small tuples. So it is
-never hashed, compared or printed as a whole.
+return. The machine below only operates the stack. A name becomes `Named`, a call becomes `Call`,
+and the result is a description made of numbers, strings, tuples, lists and these two, without any
+function, type or array. The reader of a file format then converts the description to what that
+format contains, from values that it has checked. Time and memory are bounded by the number of
+opcodes. A description may share its parts: a hundred nested tuples, each of which contains the
+previous one twice, are a hundred small tuples. Therefore it is never hashed, compared or printed as
+a whole.
 """
 
 import dataclasses
@@ -18,17 +17,17 @@ from collections.abc import Callable
 from typing import Any
 
 _MOST_OPCODES = 1_000_000  # a checkpoint of 2,000 tensors and their optimiser has about 200,000
-_MOST_BITS = 2048  # of a whole number; longer ones are slow to write out
+_MOST_BITS = 2048  # of an integer; longer ones are slow to print
 _SHOWN = 100  # characters of a name or value in a message
 
 
 class Refused(ValueError):
-    """The pickle is not one, or asks for what is not described here."""
+    """It is not a pickle, or it uses something that is not supported here."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Named:
-    """A global that the pickle asks for: a function or class that nobody has looked up."""
+    """A global that the pickle names: a function or class, which is not looked up."""
 
     module: str
     name: str
@@ -39,21 +38,21 @@ class Named:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Table:
-    """A dictionary: (key, value) pairs in the order in which they are set."""
+    """A dictionary, as (key, value) pairs in the order of assignment."""
 
     pairs: list[tuple[Any, Any]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Call:
-    """What a call would have returned.
+    """The result of a call, which is not executed.
 
     Attributes:
       function: nearly always a `Named`.
-      arguments: a tuple where the pickle is well-formed.
-      items: what is appended or added to the result.
-      pairs: what is set in it.
-      state: of the last BUILD, which would have changed it.
+      arguments: a tuple if the pickle is well-formed.
+      items: appended or added to the result.
+      pairs: set in the result.
+      state: of the last BUILD, which would have changed the result.
     """
 
     function: Any
@@ -65,13 +64,13 @@ class Call:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Persistent:
-    """What lies outside of the pickle, under an identifier."""
+    """An object outside of the pickle, with an identifier."""
 
     identifier: Any
 
 
 def shown(value: Any, longest: int = _SHOWN) -> str:
-    """A value for a message: one line, and never the inside of a description."""
+    """A value for a message: one line, without the content of a description."""
     if isinstance(value, str):
         text = value[: longest + 1].replace("\n", " ")
         text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -88,17 +87,17 @@ def shown(value: Any, longest: int = _SHOWN) -> str:
 
 
 class _Machine:
-    """The stack, the marks in it and the memo of one pickle."""
+    """The stack of one pickle, with its marks and memo."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.names: dict[str, Named] = {}  # all that were asked for, in order
+        self.names: dict[str, Named] = {}  # all names used, in order
 
     def pop(self) -> Any:
         if len(self.stack) <= (self.marks[-1] if self.marks else 0):
-            raise Refused("its stack runs empty")
+            raise Refused("its stack is empty")
         return self.stack.pop()
 
     def top(self) -> Any:
@@ -108,7 +107,7 @@ class _Machine:
 
     def pop_to_mark(self) -> list[Any]:
         if not self.marks:
-            raise Refused("it goes back to a mark that it has not set")
+            raise Refused("it refers to a mark that it has not set")
         start = self.marks.pop()
         values = self.stack[start:]
         del self.stack[start:]
@@ -119,7 +118,7 @@ class _Machine:
 
     def name(self, module: Any, name: Any) -> Named:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise Refused("it asks for a name that is not text")
+            raise Refused("it uses a name that is not text")
         return self.names.setdefault(f"{module} {name}", Named(module, name))
 
     def put(self, index: int) -> None:
@@ -152,7 +151,7 @@ class _Machine:
         target.state = state
 
     def call(self, count: int) -> None:
-        """REDUCE, NEWOBJ and NEWOBJ_EX: a function and `count` values that are given to it."""
+        """REDUCE, NEWOBJ and NEWOBJ_EX: a function and its `count` arguments."""
         given = [self.pop() for _ in range(count)][::-1]
         self.push(Call(self.pop(), given[0] if count == 1 else tuple(given)))
 
@@ -192,8 +191,8 @@ def _number(value: int) -> int:
 
 _Step = Callable[[_Machine, Any], object]
 
-# Opcodes that are not here, those of the extension registry and of out-of-band buffers, are
-# refused. Their arguments are parsed, and so bounded by the file, in pickletools.
+# Opcodes that are not listed, those of the extension registry and of out-of-band buffers, are
+# refused. Arguments are parsed, and so bounded by the file, in pickletools.
 _STEPS: dict[str, _Step] = {
     "PROTO": lambda m, a: None,
     "FRAME": lambda m, a: None,
@@ -257,12 +256,12 @@ _STEPS: dict[str, _Step] = {
 
 
 def describe(content: bytes) -> tuple[Any, list[Named]]:
-    """The description of what a pickle would have made, and all names that it asks for.
+    """The description of a pickle's content, and all names that it uses.
 
     Lists and sets are lists; a bytearray is bytes; a string of Python 2 is text in Latin-1.
 
     Raises:
-      Refused: it is not a pickle, is cut off, or is too long; the reason is named.
+      Refused: it is not a pickle, is truncated, or is too long.
     """
     machine = _Machine()
     try:
@@ -272,7 +271,9 @@ def describe(content: bytes) -> tuple[Any, list[Named]]:
             if opcode.name == "STOP":
                 return machine.pop(), list(machine.names.values())
             if opcode.name not in _STEPS:
-                raise Refused(f"its pickle has the opcode {opcode.name}, which is not read here")
+                raise Refused(
+                    f"its pickle has the opcode {opcode.name}, which is not supported here"
+                )
             _STEPS[opcode.name](machine, argument)
     except Refused:
         raise

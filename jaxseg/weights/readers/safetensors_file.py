@@ -20,6 +20,6 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"{path}: no such file")
     try:
         return safetensors.numpy.load_file(path)
-    except Exception as error:  # of the library, and of NumPy for a type that it does not have
+    except Exception as error:  # from the library, and from NumPy for unsupported types
         reason = f"{type(error).__name__}: {shown(str(error))}"
         raise ValueError(f"{path}: not a readable safetensors file: {reason}") from error

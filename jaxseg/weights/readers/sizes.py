@@ -1,18 +1,18 @@
-"""Limits what a weight file may unpack to: what it declares is not trusted."""
+"""Limits the memory to which a weight file may expand, since its declarations are not trusted."""
 
 import pathlib
 
 _TIMES = 16
 _SLACK = 64 << 20  # bytes
-MOST_DIMENSIONS = 32  # of an array; NumPy takes 64
+MOST_DIMENSIONS = 32  # of an array; NumPy allows 64
 LONGEST_NAME = 4096  # characters of an array's name
 
 
 class Budget:
-    """Bytes that the arrays of a file may still take: 16 times its size, and 64 MiB.
+    """The number of bytes left for the arrays of a file: initially 16 times its size plus 64 MiB.
 
-    Compressed arrays, and those that repeat what the file holds once, take more than the file; a
-    file that was made to fill the memory takes thousands of times as much.
+    Compressed arrays, and those that repeat data, take more memory than the file; a malicious file
+    takes thousands of times as much.
     """
 
     def __init__(self, *paths: pathlib.Path) -> None:
@@ -20,13 +20,14 @@ class Budget:
         self._left = _TIMES * self._size + _SLACK
 
     def take(self, size: int, what: str) -> None:
-        """Counts the bytes of an array before it is made.
+        """Counts the bytes of an array before it is created.
 
         Raises:
-          ValueError: a negative size, or more than is left.
+          ValueError: the size is negative, or larger than what is left.
         """
         self._left -= size
         if size < 0 or self._left < 0:
             raise ValueError(
-                f"{what} unfolds to {size:,} bytes, far more than this file of {self._size:,} holds"
+                f"{what} expands to {size:,} bytes, far more than this file of {self._size:,} "
+                "bytes can hold"
             )

@@ -4,12 +4,12 @@ A checkpoint "model.ckpt-30000" is several files. "model.ckpt-30000.index" is a 
 LevelDB's format: name of a variable -> its type, shape, and where its bytes lie in the shards
 "model.ckpt-30000.data-00000-of-00001". (".meta", the graph, is not needed.)
 
-    table   blocks, then a footer of 48 bytes: the place of the index block, and a magic number
-    block   entries, places of restart, 1 byte for the compression, 4 bytes of checksum
-    entry   bytes shared with the key before, further bytes of the key, bytes of the value
+    table   blocks, then a footer of 48 bytes: the position of the index block, and a magic number
+    block   entries, restart points, 1 byte for the compression, 4 bytes of checksum
+    entry   bytes shared with the previous key, further bytes of the key, bytes of the value
 
 Numbers are LEB128; values are protocol buffers (BundleHeaderProto, BundleEntryProto), of which a
-few fields are read. TensorFlow does not compress these tables; compressed ones are refused. Each
+few fields are read. TensorFlow does not compress these tables, so compressed ones are refused. Each
 checksum (CRC-32C) is verified.
 """
 
@@ -28,7 +28,7 @@ _MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 _FOOTER = 48
 _MASK = 0xA282EAD8  # of stored checksums
 _TRAILER = 5  # after each block
-_MOST_SHARDS = 100_000  # as many as five digits tell apart
+_MOST_SHARDS = 100_000  # shard numbers have five digits
 RESAVE = "save it again with tf.compat.v1.train.Saver().save(session, PREFIX)"
 # DataType of tensorflow/core/framework/types.proto; strings and resources are not weights.
 _TYPES = {
@@ -47,7 +47,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types of protocol buffe
 
 
 class _Place(NamedTuple):
-    """What the table says of one variable."""
+    """The entry of a variable in the table."""
 
     dtype: int
     shape: tuple[int, ...]
@@ -58,7 +58,7 @@ class _Place(NamedTuple):
 
 
 def prefix_of(path: str | pathlib.Path) -> pathlib.Path | None:
-    """The prefix of the checkpoint that a path names: itself, or one of its files; else None."""
+    """The prefix of the checkpoint that a path names, itself or one of its files; else None."""
     path = pathlib.Path(path)
     name = path.name
     for end in (".index", ".meta"):
@@ -72,14 +72,14 @@ def _index(prefix: pathlib.Path) -> pathlib.Path:
 
 
 def is_table(path: pathlib.Path) -> bool:
-    """Whether the file ends as LevelDB's tables do: also checkpoints of the older V1 format."""
+    """Whether the file ends like a LevelDB table, as also checkpoints of the older V1 format do."""
     with path.open("rb") as file:
         file.seek(-min(_FOOTER, path.stat().st_size), 2)
         return file.read().endswith(_MAGIC)
 
 
 def files_of(prefix: pathlib.Path) -> list[pathlib.Path]:
-    """The index and the shards that lie beside it."""
+    """The index and the shards next to it."""
     shards = sorted(prefix.parent.glob(f"{_escaped(prefix.name)}.data-*"))
     return [_index(prefix), *shards]
 
@@ -89,11 +89,11 @@ def _escaped(name: str) -> str:
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """A LEB128 number and the place after it."""
+    """A LEB128 number and the position after it."""
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:
-            raise ValueError("a number is cut off")
+            raise ValueError("a number is truncated")
         byte = data[at]
         value |= (byte & 0x7F) << shift
         at, shift = at + 1, shift + 7
@@ -115,20 +115,20 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         if wire == _BYTES:
             size, at = _varint(data, at)
         if size is None or at + size > len(data):
-            raise ValueError("an entry is cut off or of an unknown kind")
+            raise ValueError("an entry is truncated or of an unknown type")
         part = data[at : at + size]
         yield number, part if wire == _BYTES else int.from_bytes(part, "little")
         at += size
 
 
 def _intact(data: bytes, stored: int) -> bool:
-    """Whether bytes have the CRC-32C that TensorFlow and LevelDB stored, in their masked form."""
+    """Whether bytes have the CRC-32C that TensorFlow and LevelDB store in masked form."""
     rotated = (stored - _MASK) & 0xFFFFFFFF
     return google_crc32c.value(data) == (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
 
 
 def _block(table: memoryview, place: memoryview, what: str) -> memoryview:
-    """The contents of the block at a place (offset, size), its checksum verified."""
+    """The contents of the block at a position (offset, size), with its checksum verified."""
     offset, at = _varint(place, 0)
     size, _ = _varint(place, at)
     whole = table[offset : offset + size + _TRAILER]
@@ -153,7 +153,7 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         more, at = _varint(block, at)
         size, at = _varint(block, at)
         if shared > len(key) or at + more + size > end:
-            raise ValueError("an entry of a block is cut off")
+            raise ValueError("an entry of a block is truncated")
         if shared + more > sizes.LONGEST_NAME:
             raise ValueError(f"a name in its index has {shared + more} bytes")
         key = key[:shared] + bytes(block[at : at + more])
@@ -165,8 +165,8 @@ def _table(data: memoryview, budget: sizes.Budget) -> Iterator[tuple[bytes, memo
     """All (key, value) of a table, in order."""
     footer = data[-_FOOTER:]
     if len(footer) < _FOOTER or footer[-8:] != _MAGIC:
-        raise ValueError("truncated, or no index of a TensorFlow checkpoint")
-    _, at = _varint(footer, 0)  # of the metaindex block: its place is passed over
+        raise ValueError("truncated, or not an index of a TensorFlow checkpoint")
+    _, at = _varint(footer, 0)  # skip the position of the metaindex block
     _, at = _varint(footer, at)
     left = len(data)  # blocks do not overlap
     for _, place in _entries(_block(data, footer[at:], "the index block")):
@@ -181,18 +181,18 @@ def _table(data: memoryview, budget: sizes.Budget) -> Iterator[tuple[bytes, memo
 
 def _number(value: int | memoryview) -> int:
     if not isinstance(value, int):
-        raise ValueError("an entry has bytes in place of a number")
+        raise ValueError("an entry has bytes instead of a number")
     return value
 
 
 def _bytes(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
-        raise ValueError("an entry has a number in place of bytes")
+        raise ValueError("an entry has a number instead of bytes")
     return value
 
 
 def _place(name: str, value: memoryview) -> _Place:
-    """A BundleEntryProto."""
+    """Parses a BundleEntryProto."""
     numbers = {1: 0, 3: 0, 4: 0, 5: 0, 6: 0}  # dtype, shard, offset, size, checksum
     shape: list[int] = []
     for field, part in _fields(value):
@@ -211,23 +211,22 @@ def _place(name: str, value: memoryview) -> _Place:
 
 
 def _shards(header: memoryview) -> int:
-    """The number of shards, of a BundleHeaderProto."""
+    """The number of shards in a BundleHeaderProto."""
     fields = dict(_fields(header))
     if fields.get(2):
-        raise ValueError(f"its numbers are big-endian, which are not read here; {RESAVE}")
+        raise ValueError(f"its numbers are big-endian, which is not supported; {RESAVE}")
     return _number(fields.get(1, 1))
 
 
 def read(prefix: str | pathlib.Path) -> dict[str, np.ndarray]:
-    """The arrays of a checkpoint by name; strings and other values that are not numbers left out.
+    """The arrays of a checkpoint by name, without strings and other non-numeric values.
 
     Args:
-      prefix: "model.ckpt-30000", what the names of its files begin with.
+      prefix: "model.ckpt-30000", with which the names of its files begin.
 
     Raises:
-      FileNotFoundError: there is no index of this prefix, or a shard is missing.
-      ValueError: a file is truncated, damaged, of another format, or holds what is not read here;
-        the message names it.
+      FileNotFoundError: there is no index with this prefix, or a shard is missing.
+      ValueError: a file, which is named, is truncated, damaged or not supported.
     """
     prefix = pathlib.Path(prefix)
     index = _index(prefix)
@@ -236,7 +235,7 @@ def read(prefix: str | pathlib.Path) -> dict[str, np.ndarray]:
     try:
         entries = dict(_table(memoryview(index.read_bytes()), sizes.Budget(index)))
         if b"" not in entries:
-            raise ValueError("it has no header: no index of a TensorFlow checkpoint")
+            raise ValueError("it has no header: not an index of a TensorFlow checkpoint")
         shards = _shards(entries.pop(b""))
         places = {k.decode(): _place(k.decode(errors="replace"), v) for k, v in entries.items()}
     except (ValueError, UnicodeDecodeError) as error:
@@ -269,7 +268,7 @@ def _array(name: str, place: _Place, shard: np.ndarray) -> np.ndarray:
     if values.size != place.size:
         raise ValueError(f"truncated: {name} reaches past its end")
     if place.size != dtype.itemsize * int(np.prod(place.shape, dtype=object)):
-        raise ValueError(f"{name} has {place.size} bytes, its shape is {place.shape}")
+        raise ValueError(f"{name} has {place.size} bytes, but its shape is {place.shape}")
     values = np.array(values)
     if not _intact(values.tobytes(), place.checksum):
         raise ValueError(f"{name} is damaged: its checksum differs")

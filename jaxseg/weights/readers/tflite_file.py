@@ -13,14 +13,15 @@ _IDENTIFIER = b"TFL3"
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """The constant float tensors of a .tflite file by name: weights and folded biases.
 
-    Layouts are TensorFlow Lite's: convolution [out, height, width, in], depthwise
-    [1, height, width, channels]. Activations have no data and integer constants (sizes of a resize,
+    Layouts are those of TensorFlow Lite: convolution [out, height, width, in], depthwise [1,
+    height, width, channels]. Activations have no data and integer constants (sizes of a resize,
     axes) are part of the graph; neither is returned.
 
     Raises:
       FileNotFoundError: the file does not exist.
       ImportError: the package `tflite` is missing.
-      ValueError: another format, a truncated file, more than one graph, a quantised model.
+      ValueError: the file has another format, is truncated, has more than one graph, or is
+        quantised.
     """
     path = pathlib.Path(path)
     try:
@@ -35,12 +36,12 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         return _float_constants(model, tflite.TensorType, sizes.Budget(path))
     except _Refused as error:
         raise ValueError(f"{path}: {shown(str(error), 400)}") from None
-    except Exception as error:  # flatbuffers follows whatever offsets the file has
+    except Exception as error:  # flatbuffers does not check offsets
         raise ValueError(f"{path}: truncated or damaged: {shown(str(error), 200)}") from error
 
 
 class _Refused(ValueError):
-    """The file is whole but not of the kind that is read here."""
+    """The file is valid but not supported."""
 
 
 def _float_constants(model, types, budget: sizes.Budget) -> dict[str, np.ndarray]:

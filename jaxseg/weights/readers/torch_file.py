@@ -1,10 +1,10 @@
 """Reads the tensors of a .pth file (torch.save's zip format, since 1.6), without torch.
 
-A .pth file is a zip archive of a pickle and of the storages that it refers to. The pickle is read
-as a description (`pickle_machine`), which is searched here for a dictionary of tensors; each tensor
-is then made from its storage, with offset, shape and strides checked against what is there. Nothing
-that the file names is looked up, called or changed. Other objects, such as the settings that a
-trainer saves beside the weights, are left out.
+A .pth file is a zip archive with a pickle and the storages that it refers to. The pickle is read as
+a description (`pickle_machine`), in which a dictionary of tensors is searched; each tensor is then
+built from its storage, after checking offset, shape and strides against its size. Nothing that the
+file names is looked up, called or changed. Other objects, such as settings that a trainer saves
+with the weights, are left out.
 """
 
 import logging
@@ -44,7 +44,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _calls(value: Any, *functions: str) -> bool:
-    """Whether a value is described as what one of these functions returns."""
+    """Whether a value is described as the result of one of these functions."""
     return (
         isinstance(value, Call)
         and isinstance(value.function, Named)
@@ -53,12 +53,12 @@ def _calls(value: Any, *functions: str) -> bool:
 
 
 def _first(call: Call) -> Any:
-    """The first value that a call is given; None without one."""
+    """The first argument of a call; None if there is none."""
     return call.arguments[0] if isinstance(call.arguments, tuple) and call.arguments else None
 
 
 def _counts(value: Any, what: str) -> tuple[int, ...]:
-    """A shape or strides: a tuple, or a torch.Size of one."""
+    """A shape or strides: a tuple, or a torch.Size made from one."""
     if _calls(value, "torch.Size"):
         value = _first(value)
     if not isinstance(value, tuple) or len(value) > sizes.MOST_DIMENSIONS:
@@ -73,8 +73,8 @@ class _Storages:
 
     def __init__(self, archive: zipfile.ZipFile, folder: str, path: pathlib.Path) -> None:
         self._archive, self._folder = archive, folder
-        self._left = path.stat().st_size  # entries that overlap could hold more than their file
-        self._budget = sizes.Budget(path)  # for tensors that repeat values
+        self._left = path.stat().st_size  # overlapping entries could hold more than their file
+        self._budget = sizes.Budget(path)  # tensors may repeat values
         self._entries = {info.filename: info for info in archive.infolist()}
         if len(self._entries) != len(archive.infolist()):
             raise Refused("two parts of the archive have the same name")
@@ -83,7 +83,7 @@ class _Storages:
         self._swap = f"{folder}byteorder" in self._entries and self.part("byteorder") == b"big"
 
     def part(self, name: str) -> bytes:
-        """A stored part of the archive, its checksum verified."""
+        """A stored part of the archive, with its checksum verified."""
         info = self._entries.get(f"{self._folder}{name}")
         if info is None:
             raise Refused(f"it has no part {shown(name)}, which its pickle refers to")
@@ -95,7 +95,7 @@ class _Storages:
         return self._archive.read(info)
 
     def _array(self, stored: Any) -> np.ndarray:
-        """What ("storage", type, key, device, count) refers to, as a flat array."""
+        """The storage of ("storage", type, key, device, count), as a flat array."""
         identifier = stored.identifier if isinstance(stored, Persistent) else None
         if not isinstance(identifier, tuple) or len(identifier) != 5 or identifier[0] != "storage":
             raise Refused("a tensor is built from something that is not a storage")
@@ -103,7 +103,7 @@ class _Storages:
         if not (isinstance(kind, Named) and isinstance(key, str) and _is_count(count)):
             raise Refused(f"storage {shown(key)} is not described as one")
         if kind.module != "torch" or kind.name not in _STORAGES:
-            raise Refused(f"storage {shown(key)} is of {kind}, which is not read here")
+            raise Refused(f"storage {shown(key)} is of type {kind}, which is not supported")
         dtype = _STORAGES[kind.name]
         if key not in self._read:
             self._read[key] = self.part(f"data/{key}")
@@ -127,7 +127,7 @@ class _Storages:
         return values
 
     def tensor(self, call: Call) -> np.ndarray:
-        """The strided view of a storage that `_rebuild_tensor_v2` would return, read-only."""
+        """The strided, read-only view of a storage that `_rebuild_tensor_v2` would return."""
         if not isinstance(call.arguments, tuple) or len(call.arguments) < 4:
             raise Refused("a tensor is built from too few values")
         stored, offset, shape, strides = call.arguments[:4]
@@ -165,7 +165,7 @@ def _pairs_of(value: Any) -> list[tuple[Any, Any]] | None:
 
 
 def _tensor_of(value: Any) -> Call | None:
-    """The call that rebuilds a tensor: the value, or what it is a parameter of."""
+    """The call that rebuilds a tensor or the tensor of a parameter; else None."""
     for _ in range(4):
         if not _calls(value, *_PARAMETERS):
             break
@@ -174,7 +174,7 @@ def _tensor_of(value: Any) -> Call | None:
 
 
 def _tensors_of(pairs: list[tuple[Any, Any]]) -> dict[str, Call]:
-    """The tensors among the values of a dictionary, by name; of a key set twice the last."""
+    """The tensors among the values of a dictionary, by name; for duplicate keys, the last."""
     last = {str(key): value for key, value in pairs if isinstance(key, str | int)}
     return {name: call for name, value in last.items() if (call := _tensor_of(value))}
 
@@ -184,9 +184,9 @@ def _keys(pairs: list[tuple[Any, Any]]) -> str:
 
 
 def _state_dict(tree: Any, unknown: list[Named], inside: str) -> list[tuple[Any, Any]]:
-    """The one dictionary of tensors in what was saved: itself or under one of its keys."""
+    """The only dictionary of tensors in the saved object: itself or under one of its keys."""
     pairs = _pairs_of(tree)
-    asks = f"it asks for {unknown[0]}, which is not part of a tensor; {_RESAVE}" if unknown else ""
+    asks = f"it uses {unknown[0]}, which is not part of a tensor; {_RESAVE}" if unknown else ""
     if pairs is None:
         raise Refused(asks or f"it holds {shown(tree)}, not a dictionary of tensors")
     if inside:
@@ -209,12 +209,14 @@ def _state_dict(tree: Any, unknown: list[Named], inside: str) -> list[tuple[Any,
 
 
 def _refuse_other_tensors(pairs: list[tuple[Any, Any]]) -> None:
-    """Refuses what is a tensor of a kind that is not read, in place of leaving it out."""
+    """Raises on tensors of unsupported types, instead of leaving them out."""
     for key, value in pairs:
         function = value.function if isinstance(value, Call) else None
         rebuilt = isinstance(function, Named) and function.name.startswith("_rebuild")
         if rebuilt and _tensor_of(value) is None:
-            raise Refused(f"{shown(key)} is made by {function}, which is not read; {_RESAVE}")
+            raise Refused(
+                f"{shown(key)} is created by {function}, which is not supported; {_RESAVE}"
+            )
 
 
 def _kind_of_non_zip(path: pathlib.Path) -> str:
@@ -223,7 +225,7 @@ def _kind_of_non_zip(path: pathlib.Path) -> str:
     if start[:2] == b"PK":
         return "it is a zip file without its end: the file is truncated, copy it again"
     if start[:1] == b"\x80":
-        return f"it has the format of torch before 1.6, which is not read here; {_RESAVE}"
+        return f"it has the format of torch before 1.6, which is not supported; {_RESAVE}"
     return "it is not a file of torch.save"
 
 
@@ -231,16 +233,15 @@ def read(path: str | pathlib.Path, *, inside: str = "") -> dict[str, np.ndarray]
     """The tensors of a .pth file by name, as read-only arrays.
 
     Args:
-      path: of a zip-format file: a state_dict, or a dictionary that holds one.
-      inside: the key that holds the state_dict, where several could.
+      path: of a zip-format file with a state_dict, or a dictionary that contains one.
+      inside: the key of the state_dict, if there are several.
 
-    Returns:
-      name -> array; views that share a storage share memory; other values are left out.
+    Returns: name -> array; views of the same storage share memory; other values are left out.
 
     Raises:
       FileNotFoundError: the file does not exist.
-      ValueError: not this format, truncated, damaged (by its checksum), or without a dictionary of
-        tensors that can be read; the message names file and reason.
+      ValueError: it has another format, is truncated or damaged (by its checksum), or has no
+        dictionary of tensors that can be read; the message names the file and the reason.
     """
     path = pathlib.Path(path)
     with path.open("rb") as file:
@@ -266,12 +267,12 @@ def _read(path: pathlib.Path, file: BinaryIO, inside: str) -> dict[str, np.ndarr
         damaged = "CRC" in str(error)
         reason = "a part of it is damaged (checksum)" if damaged else _kind_of_non_zip(path)
         raise ValueError(f"{path}: {reason}") from None
-    except Exception as error:  # a damaged archive makes zipfile raise nearly any type
+    except Exception as error:  # zipfile raises nearly any type for a damaged archive
         reason = f"{type(error).__name__}: {shown(str(error))}"
         raise ValueError(f"{path}: it cannot be read: {reason}") from error
     if unknown:
         _log.warning(
-            "%s: objects beside its tensors were left out, and nothing of them was executed: %s",
+            "%s: objects other than tensors were left out, and none of their code was executed: %s",
             path,
             ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else ""),
         )

@@ -1,1 +1,1 @@
-"""One table of names per source of published weights."""
+"""One name table per source of published weights."""

@@ -1,7 +1,8 @@
 """Layouts of Caffe, and name tables of its ImageNet networks: VGG-16, CaffeNet and ResNet.
 
-Caffe's pixels are BGR from 0 to 255 less a mean colour, never divided; a table turns the input
-channels of the first kernels to RGB and says mean and deviation (1) in its `normalisation`.
+Caffe's pixels are BGR from 0 to 255 minus a mean colour, never divided; a table reverses the input
+channels of the first kernels to RGB and states mean and standard deviation (1) in its
+`normalisation`.
 
 Blobs of a layer are numbered. Convolution: kernel [out, in, kh, kw], bias. Deconvolution: kernel
 [in, out, kh, kw], not flipped, bias. InnerProduct: [out, in], the input in order (channel,
@@ -17,7 +18,7 @@ import numpy as np
 from jaxseg.pixels import Normalisation
 from jaxseg.weights.match import Entry, Table
 
-# FCN's and DeepLab's mean, which is ImageNet's as Caffe's VGG has it: B, G, R = 104.00699,
+# The mean of FCN and DeepLab, which is that of ImageNet in Caffe's VGG: B, G, R = 104.00699,
 # 116.66877, 122.67892. Rounded differently in some releases; see `match.MEAN_TOLERANCE`.
 IMAGENET_PIXELS = Normalisation((122.67892, 116.66877, 104.00699), (1.0, 1.0, 1.0))
 _RESNET_UNIT = re.compile(r"res(\d)([a-z])(\d*)_branch(1|2[abc])")
@@ -30,7 +31,7 @@ def kernel(array: np.ndarray) -> np.ndarray:
 
 
 def pixel_kernel(array: np.ndarray) -> np.ndarray:
-    """The same of a kernel that pixels enter, whose input channels turn from BGR to RGB."""
+    """The same for a kernel applied to pixels, with input channels reversed from BGR to RGB."""
     if array.shape[1] != 3:
         raise ValueError(f"pixels have 3 channels, not {array.shape[1]}")
     return kernel(array)[:, :, ::-1]
@@ -42,14 +43,14 @@ def transposed_kernel(array: np.ndarray) -> np.ndarray:
 
 
 def vector(array: np.ndarray) -> np.ndarray:
-    """[n], or [1, .. n .. 1] of older files, -> [n]."""
+    """[n], or [1, .. n .. 1] in older files, -> [n]."""
     if array.size != max(array.shape, default=1):
-        raise ValueError("a vector has one axis longer than 1")
+        raise ValueError("a vector must have one axis longer than 1")
     return array.reshape(-1)
 
 
 def fully_connected(kernel_size: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Of a layer that covers kernel_size^2 pixels: from InnerProduct, or from a convolution."""
+    """The layout of a layer that covers kernel_size^2 pixels, an InnerProduct or a convolution."""
 
     def transform(array: np.ndarray) -> np.ndarray:
         if array.ndim == 2 or array.shape[:2] == (1, 1):
@@ -61,7 +62,7 @@ def fully_connected(kernel_size: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def is_bilinear(array: np.ndarray) -> bool:
-    """Whether a deconvolution [C, C, k, k], or [C, 1, k, k] by groups, only interpolates."""
+    """Whether a deconvolution [C, C, k, k], or grouped [C, 1, k, k], only interpolates."""
     size = array.shape[-1]
     factor = (size + 1) // 2
     centre = factor - 1 if size % 2 else factor - 0.5
@@ -78,7 +79,7 @@ def conv(
     *,
     bias: bool = True,
 ) -> list[Entry]:
-    """A convolution, or what `layout` makes one, at the path `target`."""
+    """A convolution, or what `layout` converts to one, at the path `target`."""
     entries = [Entry(f"{layer}/0", f"params/{target}/kernel", layout)]
     return entries + ([Entry(f"{layer}/1", f"params/{target}/bias", vector)] if bias else [])
 
@@ -94,7 +95,7 @@ def batch_norm(layer: str, scale_layer: str, target: str) -> list[Entry]:
 
 
 def layers_of(names: Collection[str]) -> list[str]:
-    """The layers of the file in its order: of "fc6/0" and "fc6/1" it is "fc6"."""
+    """The layers of the file in order: "fc6/0" and "fc6/1" belong to "fc6"."""
     return list(dict.fromkeys(name.rpartition("/")[0] for name in names))
 
 
@@ -111,8 +112,8 @@ def vgg_trunk(names: Collection[str], into: str = "backbone/") -> list[Entry]:
 def vgg(names: Collection[str]) -> Table:
     """VGG-16 (or 19) trained on ImageNet, for a `VGG` by itself; fc8 is left out.
 
-    fc6 and fc7, inner products or convolutions, are for a `FullyConvolutional`, where there is one.
-    Norms, where the `VGG` has them, start as the identity: the file's network has none.
+    fc6 and fc7, inner products or convolutions, are for a `FullyConvolutional`, if there is one. If
+    the `VGG` has norms, they start as the identity, since the file's network has none.
 
     Args:
       names: of the blobs in the file.
@@ -137,7 +138,7 @@ def vgg(names: Collection[str]) -> Table:
 
 
 def alexnet_trunk(names: Collection[str], into: str = "backbone/") -> list[Entry]:
-    """conv1 .. conv5 of CaffeNet, for an `AlexNet` at the path `into`; groups as they are."""
+    """conv1 .. conv5 of CaffeNet, for an `AlexNet` at the path `into`; groups are unchanged."""
     entries: list[Entry] = []
     for layer in layers_of(names):
         if re.fullmatch("conv[1-5]", layer):
@@ -150,7 +151,7 @@ def alexnet(names: Collection[str]) -> Table:
     """Caffe's reference network trained on ImageNet, for an `AlexNet` by itself; fc8 is left out.
 
     fc6 and fc7 as in `vgg`, the kernel of fc6 being 6. Unsure: the release subtracts a mean image
-    that comes in a file of its own (imagenet_mean.binaryproto); the colour here is FCN-AlexNet's.
+    from a separate file (imagenet_mean.binaryproto); the colour here is that of FCN-AlexNet.
 
     Args:
       names: of the blobs in the file.
@@ -195,10 +196,9 @@ def resnet_trunk(names: Collection[str], into: str = "backbone/") -> list[Entry]
 def resnet(names: Collection[str]) -> Table:
     """He et al.'s ResNets trained on ImageNet, for a `ResNet` by itself; fc1000 is left out.
 
-    For `ResNet(stride_at="first_1x1")`, whose max pooling follows Caffe's ceil rule, as DeepLab v2
-    has it. Unsure: the release subtracts a mean image that comes in a file of its own
-    (ResNet_mean.binaryproto); the colour here is the one that DeepLab v2 trains with from these
-    weights.
+    For `ResNet(stride_at="first_1x1")`, whose max pooling follows Caffe's ceil rule, as in DeepLab
+    v2. Unsure: the release subtracts a mean image from a separate file (ResNet_mean.binaryproto);
+    the colour here is that with which DeepLab v2 is trained from these weights.
 
     Args:
       names: of the blobs in the file.

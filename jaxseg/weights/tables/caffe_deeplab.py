@@ -1,7 +1,7 @@
 """Name tables of the released DeepLab v1 and v2, Caffe models.
 
-The last layers bear the name of the data set: fc8_voc12. The names are those of re-uploads of the
-authors' configurations and of what reads the released files (TheLegendAli/DeepLab-Context,
+The last layers are named after the data set: fc8_voc12. The names are from re-uploads of the
+authors' configurations and from code that reads the released files (TheLegendAli/DeepLab-Context,
 zbxzc35/deeplab_v2_python, isht7/pytorch-deeplab-resnet).
 """
 
@@ -26,9 +26,9 @@ _DIRECT = {"conv": "conv1", "fc": "conv2", "ms": "classifier"}
 def deeplab_v1(names: Collection[str]) -> Table:
     """The table for `DeepLabV1`: LargeFOV, 4x4 and 7x7, with direct paths (MSc) or without.
 
-    All have the same names. Set the model to the file's: kernel and rate of fc6, its features,
-    average_pool and the backbone's poolings; rates and poolings are not parameters, so nothing
-    would notice.
+    All have the same names. Set the fields of the model to those of the file: kernel and rate of
+    fc6, its features, average_pool and the backbone's poolings. Rates and poolings are not
+    parameters, so a mismatch would not be detected.
 
     Args:
       names: of the blobs in the file.
@@ -46,7 +46,7 @@ def deeplab_v1(names: Collection[str]) -> Table:
 def deeplab_v2_vgg(names: Collection[str]) -> Table:
     """The table for `DeepLabV2` on VGG-16, ASPP-L or ASPP-S.
 
-    A LargeFOV of v2 has the names of v1's: see `deeplab_v1`.
+    LargeFOV of v2 has the same names as in v1: see `deeplab_v1`.
 
     Args:
       names: of the blobs in the file.
@@ -63,9 +63,9 @@ def deeplab_v2_vgg(names: Collection[str]) -> Table:
 def deeplab_v2_resnet(names: Collection[str]) -> Table:
     """The table for `DeepLabV2` on its ResNet-101, of one scale or three.
 
-    Branches are fc1_voc12_c0 .. c3. The scales 0.5 and 0.75 share all weights with the first; the
-    copies that a file holds of them, which end in _res05 and _res075, are left out. Unsure: that
-    the single branch of LargeFOV is called fc1_voc12.
+    Branches are fc1_voc12_c0 .. c3. The scales 0.5 and 0.75 share all weights with the first; their
+    copies in a file, which end in _res05 and _res075, are left out. Unsure: whether the single
+    branch of LargeFOV is called fc1_voc12.
 
     Args:
       names: of the blobs in the file.

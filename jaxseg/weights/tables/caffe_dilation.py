@@ -1,7 +1,7 @@
 """Name table of the released dilated networks (fyu/dilation), Caffe models.
 
-The layers of the VOC release are called fc-final and ct_conv1_1, those of the others, and of what
-the authors' train.py writes, final and ctx_conv1_1.
+The layers of the VOC release are called fc-final and ct_conv1_1; those of the others, and of files
+written by the authors' train.py, are called final and ctx_conv1_1.
 """
 
 import re
@@ -23,7 +23,7 @@ _UPSAMPLE = "ctx_upsample/0"
 
 
 def _data_set(layers: Collection[str]) -> str | None:
-    """The data set that the file was trained on; a front end of another name tells nothing."""
+    """The data set that the file was trained on; None for a front end with other names."""
     if "fc-final" in layers:
         return "voc"
     if "ctx_conv7_1" in layers:
@@ -36,9 +36,9 @@ def _data_set(layers: Collection[str]) -> str | None:
 def dilation(names: Collection[str]) -> Table:
     """The table for `Dilation`: the front end, and context modules of any number of layers.
 
-    Each data set has its own mean; which it is, the layers tell: VOC by its names, KITTI, CamVid
-    and Cityscapes by 7, 8 and 10 layers of context. Without them nothing tells, and the pixels are
-    left to the caller.
+    Each data set has its own mean, which is identified by the layers: VOC by its names; KITTI,
+    CamVid and Cityscapes by 7, 8 and 10 context layers. Without them, the data set is unknown, and
+    the normalisation is left to the caller.
 
     Args:
       names: of the blobs in the file.

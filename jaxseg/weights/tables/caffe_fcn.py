@@ -15,7 +15,7 @@ from jaxseg.weights.tables.caffe import (
     vgg_trunk,
 )
 
-# Deconvolutions: of 32s; of 16s and 8s; of 16s; of 8s.
+# Deconvolutions of 32s; of 16s and 8s; of 16s; of 8s.
 _UPSCORES = ("upscore", "upscore2", "upscore_pool4", "upscore16", "upscore8")
 _SCALES = {"scale_pool4": 0.01, "scale_pool3": 0.0001}  # of the network trained at once
 
@@ -27,11 +27,11 @@ def _is_all(value: float, array: np.ndarray) -> bool:
 def fcn(names: Collection[str]) -> Table:
     """The table for `FCN(classes, VGG(image_padding=100))` of any stride, and for FCN-AlexNet.
 
-    Set `stride` to the file's (8 where it has upscore8, 16 with upscore16, else 32), and `at_once`
-    where it has scale_pool4: the factors are not parameters, so nothing would notice. The
-    deconvolutions of the releases are fixed and bilinear, which is compared with what the file
-    holds; a network with learned ones takes them. Unsure: the mean is that of the VOC releases;
-    those for other data sets have the same names and may subtract another.
+    Set `stride` to that of the file (8 if it has upscore8, 16 with upscore16, else 32), and
+    `at_once` if it has scale_pool4: the factors are not parameters, so a mismatch would not be
+    detected. The deconvolutions of the releases are fixed and bilinear, which is verified on the
+    file; a network with learned deconvolutions loads them. Unsure: the mean is that of the VOC
+    releases; those for other data sets have the same names and may subtract another mean.
 
     Args:
       names: of the blobs in the file.

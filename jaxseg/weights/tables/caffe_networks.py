@@ -1,4 +1,4 @@
-"""Recognises which of the papers' Caffe networks a file holds, by the names of its layers."""
+"""Recognises the network of a Caffe file by the names of its layers."""
 
 import re
 from collections.abc import Callable, Collection
@@ -11,8 +11,8 @@ from jaxseg.weights.tables.caffe_fcn import fcn
 from jaxseg.weights.tables.caffe_pspnet import pspnet
 from jaxseg.weights.tables.caffe_segnet import deconvnet, segnet, segnet_basic
 
-# A layer that only this network and those before it in the list have: what builds on another
-# network comes before it.
+# A layer that only this network and earlier ones in the list have: a network that builds on another
+# comes before it.
 _KNOWN_BY: tuple[tuple[str, Callable[[Collection[str]], Table]], ...] = (
     ("conv5_3_pool1_conv", pspnet),
     ("conv1_1_D", segnet),
@@ -30,7 +30,7 @@ _KNOWN_BY: tuple[tuple[str, Callable[[Collection[str]], Table]], ...] = (
 
 
 def table_of(names: Collection[str]) -> Table | None:
-    """The name table for a file of these blobs; None: they are of no network that is known here."""
+    """The name table for a file with these blobs; None if the network is unknown."""
     layers = layers_of(names)
     for pattern, table in _KNOWN_BY:
         if any(re.fullmatch(pattern, layer) for layer in layers):

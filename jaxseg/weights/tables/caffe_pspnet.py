@@ -23,7 +23,7 @@ _NORM = (
 
 
 def _head_kernel(levels: int):
-    """Turns the pyramid's levels round: the file concatenates (x, 6, 3, 2, 1), we the ascending."""
+    """Reverses the pyramid's levels: the file concatenates (x, 6, 3, 2, 1), ours are ascending."""
 
     def transform(array: np.ndarray) -> np.ndarray:
         features, *pools = np.split(
@@ -45,11 +45,11 @@ def pspnet(names: Collection[str]) -> Table:
     """The table for `PSPNet(..., pspnet_backbone(50 or 101))`.
 
     VOC 2012 and Cityscapes were trained with the stride on conv3_1_3x3, which is the field's
-    default; the prototxt of ADE20K has it on conv3_1_1x1_reduce: set stride_at="first_1x1" there.
+    default; the prototxt of ADE20K has it on conv3_1_1x1_reduce: set stride_at="first_1x1" for it.
 
-    The deploy files have no auxiliary head: where the .caffemodel has none either, set
-    aux_features=0. Unsure: its names, conv4_24 (conv4_7 in ResNet-50) and conv6_1, are those that a
-    converter of the released files looks for (meetps/pytorch-semseg), not seen in a prototxt.
+    The deploy files have no auxiliary head: if the .caffemodel has none either, set aux_features=0.
+    Unsure: the names of the head, conv4_24 (conv4_7 in ResNet-50) and conv6_1, are those in a
+      converter of the released files (meetps/pytorch-semseg); they were not seen in a prototxt.
 
     Args:
       names: of the blobs in the file; its bins and depth are taken from them.

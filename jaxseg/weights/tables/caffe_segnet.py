@@ -25,12 +25,11 @@ EPSILON = 1e-9  # of the authors' BN layer, and of the models here
 def _folded_norm(layer: str, target: str) -> list[Entry]:
     """The authors' BN layer at the path `target`: a factor and a shift.
 
-    In the released weights both have the statistics folded in, and in float32 a norm of mean 0 and
-    variance 1 - `EPSILON` adds nothing to them: see `_NO_STATISTICS`. A snapshot of a training has
-    the same names but takes the statistics of each batch; the authors' scripts fold it.
-
-    For training the folded norms say nothing about the features: as "batch" they would divide by
-    the true deviations of a batch and forget the weights. Fine-tune with norm.kind "frozen".
+    In the released weights, the statistics are folded into both, and in float32 a norm with mean 0
+    and variance 1 - `EPSILON` does not change them: see `_NO_STATISTICS`. A training snapshot has
+    the same names but uses the statistics of each batch; the authors' scripts fold them. The folded
+    norms do not describe the features: in training with norm.kind "batch", they would divide by the
+    true deviations of a batch, which makes the weights useless. Fine-tune with norm.kind "frozen".
     """
     return [
         Entry(f"{layer}/0", f"params/{target}/scale", vector),
@@ -42,7 +41,7 @@ _NO_STATISTICS = {"batch_stats/*norm*/mean": 0.0, "batch_stats/*norm*/var": 1.0 
 
 
 def segnet(names: Collection[str]) -> Table:
-    """The table for `SegNet(classes)`, and for Bayesian SegNet's the same with dropout.
+    """The table for `SegNet(classes)`, and for Bayesian SegNet, which is the same with dropout.
 
     Args:
       names: of the blobs in the file.
@@ -69,10 +68,10 @@ def segnet(names: Collection[str]) -> Table:
 
 
 def segnet_basic(names: Collection[str]) -> Table:
-    """The table for `SegNetBasic(classes)`, and for Bayesian SegNet-Basic's.
+    """The table for `SegNetBasic(classes)`, and for Bayesian SegNet-Basic.
 
-    Its first layer normalises the pixels by their own squares, so they can have no deviation but
-    the release's, which is 1.
+    Its first layer normalises the pixels by their own squares, so the standard deviation must be
+    that of the release, 1.
 
     Args:
       names: of the blobs in the file.

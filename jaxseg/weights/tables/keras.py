@@ -1,4 +1,4 @@
-"""Name table of Keras applications' MobileNetV2, any width, alone or nested in another model."""
+"""Name table of MobileNetV2 in Keras applications, of any width, alone or in another model."""
 
 from collections.abc import Collection
 
@@ -7,7 +7,7 @@ import numpy as np
 from jaxseg.pixels import Normalisation
 from jaxseg.weights.match import Entry, Table
 
-# What stands on the features and has no place in a feature extractor: the 1280 convolution, the
+# Layers after the features, which are not part of an extractor: the 1280 convolution, the
 # classifier of ImageNet, and the two dense layers of a Teachable Machine model.
 _HEAD = ("*Conv_1/*", "*Conv_1_bn/*", "*predictions/*", "*dense_Dense?/*")
 
@@ -22,9 +22,9 @@ def mobilenet_v2(names: Collection[str], *, into: str = "backbone/") -> Table:
     """The table for `backbones.mobilenet_v2.MobileNetV2(width, divisible_by=8)`.
 
     Args:
-      names: of the arrays in the file, as `h5_file.read` gives them; only their last two parts
-        ("bn_Conv1/gamma:0") are looked at, so the nesting of models does not matter.
-      into: where the extractor stands in the tree: "backbone/" in a model, "" by itself.
+      names: of the arrays in the file, from `h5_file.read`; only their last two parts
+        ("bn_Conv1/gamma:0") are used, so the nesting of models does not matter.
+      into: the path of the extractor in the tree: "backbone/" in a model, "" by itself.
 
     Raises:
       ValueError: two arrays of the file end in the same two parts.
@@ -33,7 +33,7 @@ def mobilenet_v2(names: Collection[str], *, into: str = "backbone/") -> Table:
     for name in names:
         last = "/".join(name.split("/")[-2:])
         if last in full:
-            raise ValueError(f"{full[last]} and {name} are the same layer twice")
+            raise ValueError(f"{full[last]} and {name} are the same layer")
         full[last] = name
 
     entries: list[Entry] = []

@@ -2,13 +2,13 @@
 
 Networks on ResNet ("beta", with a stem of three 3x3 convolutions, and plain), Xception 41, 65, 71
 and MobileNetV2, with and without ASPP and decoder; and their backbones trained on ImageNet. A table
-is made from the names in the file, so its depth, rates and decoder are the file's; whether they are
-the model's too is for the strict engine of `match.py` to say.
+is made from the names in the file, so its depth, rates and decoder are those of the file; the
+strict engine of `match.py` checks that the model has the same.
 
-Kernels of tf-slim are [kh, kw, in, out] as ours, depthwise ones [kh, kw, C, 1]. Momentum, other
+Kernels of tf-slim are [kh, kw, in, out] like ours, depthwise ones [kh, kw, C, 1]. Momentum, other
 slots of optimisers, moving averages of weights and the step are left out.
 
-The network must be the file's in what no tensor shows: output stride and rates are free, but
+Fields that no tensor shows must be set as in the file: output stride and rates are free, but
 `stride_at` is "last_3x3", the low-level skips "stage1_residual", "entry2_pointwise2" (Xception-71:
 "entry3_pointwise2") and "layer_4_depthwise", norm.epsilon 1e-5 (Xception and MobileNetV2: 1e-3).
 """
@@ -21,12 +21,12 @@ import numpy as np
 from jaxseg.pixels import Normalisation
 from jaxseg.weights.match import Entry, Table, unchanged
 
-# Of optimisers (two of RMSProp and Adam), of averaged weights, and the step.
+# Slots of optimisers (two for RMSProp and Adam), averaged weights, and the step.
 _SLOTS = (
     *("*/Momentum", "*/RMSProp", "*/RMSProp_1", "*/Adam", "*/Adam_1", "*/ExponentialMovingAverage"),
     *("global_step", "beta1_power", "beta2_power"),
 )
-# ImageNet's classifier, and MobileNetV2's last convolution before it, which DeepLab leaves out.
+# The ImageNet classifier, and the last convolution of MobileNetV2 before it, which DeepLab omits.
 _CLASSIFIER = (
     "resnet_v1_*/logits/*",
     "xception_*/logits/*",
@@ -40,7 +40,7 @@ _NORM = {
     "moving_variance": ("batch_stats", "var"),
 }
 _PIXELS = Normalisation((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))  # -1 to 1
-# Plain ResNets subtract ImageNet's mean as slim has it, and do not divide.
+# Plain ResNets subtract slim's ImageNet mean, and do not divide.
 _MEAN_PIXELS = Normalisation((123.15, 115.90, 103.06), (1.0, 1.0, 1.0))
 _XCEPTION_UNIT = re.compile(r"(entry|middle|exit)_flow/block(\d+)/unit_(\d+)/xception_module/(.+)")
 _RESNET_UNIT = re.compile(r"block(\d)/unit_(\d+)/bottleneck_v1/(conv[123]|shortcut)")
@@ -61,7 +61,7 @@ def _depthwise(kernel: np.ndarray) -> np.ndarray:
 
 
 def _projection(branches: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Turns the input channels: the file concatenates (pooled, 1x1, rates), ours is pooled last."""
+    """Reorders the input channels: the file has (pooled, 1x1, rates); ours are pooled last."""
 
     def transform(kernel: np.ndarray) -> np.ndarray:
         pooled, *others = np.split(kernel, branches, axis=2)
@@ -122,7 +122,7 @@ def _head_layer(name: str) -> str | None:
 
 
 def _layer(name: str) -> str | None:
-    """The path of the file's layer `name`; None: it is none of these networks'."""
+    """The path of the file's layer `name`; None if it is not part of these networks."""
     if not (found := _backbone(f"{name}/")):
         return _head_layer(name)
     rest = name[found.end() :]

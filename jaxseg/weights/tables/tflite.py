@@ -1,12 +1,13 @@
 """Name table of Google's DeepLab v3 MobileNetV2 as converted to TensorFlow Lite (float).
 
-The converter folds each batch norm into its convolution: kernel K' = K s / sqrt(v + e) and bias
-b' = b - m s / sqrt(v + e). What s, m, v and b were is lost, so they become a batch norm that only
+The converter folds each batch norm into its convolution: kernel K' = K s / sqrt(v + e) and bias b'
+= b - m s / sqrt(v + e). The original s, m, v and b are lost, so they become a batch norm that only
 shifts: scale 1, mean 0, bias b', and variance 1 - e. In float32 (1 - e) + e is exactly 1 for the
-epsilons of this network (a test), so the function is the file's, up to the rounding of sums.
+epsilons of this network (a test), so the function is that of the file, up to the rounding of sums.
 
-For training this batch norm says nothing about the features: as "batch" it would divide by the true
-deviations of a batch and forget the weights. Fine-tune with norm.kind "frozen".
+This batch norm does not describe the features: in training with norm.kind "batch", it would divide
+by the true deviations of a batch, which makes the weights useless. Fine-tune with norm.kind
+"frozen".
 """
 
 import numpy as np
@@ -14,8 +15,8 @@ import numpy as np
 from jaxseg.pixels import Normalisation
 from jaxseg.weights.match import Entry, Table
 
-BACKBONE_EPSILON = 1e-3  # the released code's, and MobileNetV2's default here
-HEAD_EPSILON = 1e-5  # likewise, of ASPP and the projection
+BACKBONE_EPSILON = 1e-3  # as in the released code, and the default of MobileNetV2 here
+HEAD_EPSILON = 1e-5  # likewise, for ASPP and the projection
 _PIXELS = Normalisation((127.5, 127.5, 127.5), (127.5, 127.5, 127.5))  # -1 to 1
 
 
@@ -28,7 +29,7 @@ def _depthwise(kernel: np.ndarray) -> np.ndarray:
 
 
 def _projection(kernel: np.ndarray) -> np.ndarray:
-    """Turns the input channels too: the file concatenates (pooled, 1x1), ours is (1x1, pooled)."""
+    """Also reorders the input channels: the file has (pooled, 1x1), ours are (1x1, pooled)."""
     pooled, conv1x1 = np.split(_conv(kernel), 2, axis=2)  # [1, 1, 256, 256] each
     return np.concatenate([conv1x1, pooled], axis=2)
 

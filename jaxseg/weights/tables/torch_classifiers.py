@@ -1,9 +1,9 @@
 """Name tables of torchvision's VGG (with and without batch norm) and AlexNet, trained on ImageNet.
 
-Both number the layers of their `features`, activations and poolings included, so a convolution is
-known by its place: the fourth of VGG-16 is features.7 without and features.10 with batch norm. Of
-the `classifier` the first two layers become fc6 and fc7 of a `FullyConvolutional`, where the model
-has one; the last, of 1000 classes, is left out.
+Both number the layers of their `features`, including activations and poolings, so a convolution is
+identified by its position: the fourth of VGG-16 is features.7 without and features.10 with batch
+norm. The first two layers of the `classifier` become fc6 and fc7 of a `FullyConvolutional`, if the
+model has one; the last, of 1000 classes, is left out.
 """
 
 import re
@@ -42,14 +42,14 @@ def _has_norm(names: Collection[str], layer: int) -> bool:
 
 
 def _layers(names: Collection[str]) -> list[int]:
-    """The numbers of the layers of `features` that have a kernel, without norms."""
+    """The numbers of the layers of `features` with a kernel, without norms."""
     found = {int(m[1]) for n in names if (m := re.fullmatch(r"features\.(\d+)\.weight", n))}
     return sorted(layer for layer in found if not _has_norm(names, layer))
 
 
 def _fully_connected(kernel_size: int) -> Callable[[np.ndarray], np.ndarray]:
     def transform(array: np.ndarray) -> np.ndarray:
-        """[out, in], the input in order (channel, row, column), -> [k, k, in / k^2, out]."""
+        """[out, in], with inputs in order (channel, row, column), -> [k, k, in / k^2, out]."""
         outputs, inputs = array.shape
         shape = (outputs, inputs // kernel_size**2, kernel_size, kernel_size)
         return kernel(array.reshape(shape))
@@ -67,7 +67,7 @@ def _conv(
 
 
 def _fully_convolutional(fc6: str, fc7: str, kernel_size: int) -> list[Entry]:
-    """Entries of the layers of these names; fc6 covers a map of kernel_size^2 pixels."""
+    """The entries of the layers with these names; fc6 covers a map of kernel_size^2 pixels."""
     return [
         *_conv(f"classifier.{fc6}", "fc6", _fully_connected(kernel_size)),
         *_conv(f"classifier.{fc7}", "fc7", _fully_connected(1)),
@@ -77,7 +77,7 @@ def _fully_convolutional(fc6: str, fc7: str, kernel_size: int) -> list[Entry]:
 def vgg(names: Collection[str]) -> Table:
     """torchvision's `vgg11` .. `vgg19` and `vgg11_bn` .. `vgg19_bn` for a `VGG` by itself.
 
-    Norms, where the `VGG` has them and the file has none, start as the identity.
+    If the `VGG` has norms but the file has none, they start as the identity.
 
     Args:
       names: of the tensors in the file.
@@ -86,7 +86,7 @@ def vgg(names: Collection[str]) -> Table:
     normalised = _has_norm(names, 1)
     stage, unit, last = 1, 0, 0
     for layer in _layers(names):
-        # A convolution, its norm, ReLU: over a larger step there is a pooling.
+        # A convolution, its norm and ReLU; a larger step means a pooling.
         pooled = layer - last > (3 if normalised else 2)
         stage, unit, last = (stage + 1, 1, layer) if pooled else (stage, unit + 1, layer)
         entries += _conv(f"features.{layer}", f"conv{stage}_{unit}")

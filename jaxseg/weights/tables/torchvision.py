@@ -1,8 +1,8 @@
 """Name tables of torchvision's ResNets and DeepLab v3, and of segmentation_models_pytorch's two.
 
-A table is made from the names in the file, module by module. Depth and the number of rates are the
-file's; whether they are the model's too is for the strict engine of `match.py` to say. Kernels of
-torch are [out, in, kh, kw], depthwise ones [C, 1, kh, kw]: one transposition serves both.
+A table is made from the names in the file, module by module. Depth and number of rates are those of
+the file; the strict engine of `match.py` checks that the model has the same. Kernels of torch are
+[out, in, kh, kw], depthwise ones [C, 1, kh, kw]: the same transposition serves both.
 """
 
 import re
@@ -20,7 +20,7 @@ NORM = {
     "running_mean": ("batch_stats", "mean"),
     "running_var": ("batch_stats", "var"),
 }
-# ImageNet's, of torchvision and smp; torchvision writes them for pixels of 0 to 1.
+# Those of ImageNet, in torchvision and smp; torchvision states them for pixels from 0 to 1.
 IMAGENET_PIXELS = Normalisation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 _CONV = {"weight": ("params", "kernel"), "bias": ("params", "bias")}
 _UNIT = {"downsample.0": "shortcut/conv", "downsample.1": "shortcut/norm"} | {
@@ -36,7 +36,7 @@ def kernel(array: np.ndarray) -> np.ndarray:
 
 
 def _resnet_module(name: str) -> str | None:
-    """The path for layer3.0.bn2 is stage3_unit1/conv2/norm; None: no part of the extractor."""
+    """The path, such as stage3_unit1/conv2/norm for layer3.0.bn2; None outside the extractor."""
     if unit := re.fullmatch(r"layer(\d)\.(\d+)\.(.+)", name):
         stage, index, part = unit.groups()
         return f"stage{stage}_unit{int(index) + 1}/{_UNIT[part]}" if part in _UNIT else None
@@ -44,7 +44,7 @@ def _resnet_module(name: str) -> str | None:
 
 
 def _aspp_modules(names: Collection[str], source: str, separable: bool) -> dict[str, str]:
-    """Modules of an ASPP whose pooled branch is the last; `source` is its name and a dot."""
+    """The modules of an ASPP whose pooled branch is last; `source` is its name and a dot."""
     branches = {int(m[1]) for n in names if (m := re.match(rf"{re.escape(source)}convs\.(\d+)", n))}
     last = max(branches, default=0)
     modules = {
@@ -64,7 +64,7 @@ def _aspp_modules(names: Collection[str], source: str, separable: bool) -> dict[
 
 
 def _separable_modules(source: str, target: str) -> dict[str, str]:
-    """smp's separable convolution and the norm that follows it in a Sequential."""
+    """smp's separable convolution and the following norm in a Sequential."""
     return {
         f"{source}0.0": f"{target}/depthwise",
         f"{source}0.1": f"{target}/pointwise",
@@ -75,7 +75,7 @@ def _separable_modules(source: str, target: str) -> dict[str, str]:
 def _table(
     names: Collection[str], module_of: Callable[[str], str | None], ignored: tuple[str, ...] = ()
 ) -> Table:
-    """An entry for each tensor whose module has a place; the others are left for the engine."""
+    """An entry for each tensor of a known module; the engine reports the others."""
     entries = []
     for name in names:
         module, _, tensor = name.rpartition(".")
@@ -103,7 +103,7 @@ def resnet(names: Collection[str]) -> Table:
 
 
 def _on_resnet(names: Collection[str], backbone: str, head: Mapping[str, str]) -> Table:
-    """A model's table: its ResNet under the name `backbone`, its other modules as `head` says."""
+    """The table of a model, with its ResNet at `backbone` and its other modules in `head`."""
 
     def module_of(name: str) -> str | None:
         if name.startswith(backbone):
@@ -147,7 +147,7 @@ def smp_deeplab_v3(names: Collection[str]) -> Table:
     """smp's `DeepLabV3` on a ResNet for `models.compat.smp_deeplab_v3`.
 
     Args:
-      names: of the tensors in the file, of a version of smp that names its decoder.aspp.
+      names: of the tensors in the file, from a version of smp with the name decoder.aspp.
     """
     head = _aspp_modules(names, "decoder.aspp.", separable=False) | {
         "decoder.conv": "extra_conv1/conv",

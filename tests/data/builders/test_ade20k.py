@@ -71,5 +71,5 @@ def test_every_fault_is_named(command, root, tmp_path):
     assert "3 problems, nothing was prepared" in err
     assert f"{mask} is missing" in err
     assert f"{image} is truncated" in err
-    assert f"{other} holds ids that no class has: 151" in err
+    assert f"{other} holds ids without a class: 151" in err
     assert not source.is_prepared(source.prepared_folder("ade20k", tmp_path / "d"))

@@ -111,8 +111,8 @@ def test_every_fault_is_named(command, root, tmp_path):
     assert "4 problems, nothing was prepared" in err
     assert f"{mask} is missing" in err
     assert f"{other} is missing" in err
-    assert f"{small} is 5 x 5, its image is 24 x 32" in err
-    assert f"{strange} holds ids that no class has: 34 (768 pixels)" in err
+    assert f"{small} is 5 x 5, but its image is 24 x 32" in err
+    assert f"{strange} holds ids without a class: 34 (768 pixels)" in err
     assert not source.is_prepared(source.prepared_folder("cityscapes", tmp_path / "d"))
 
 
@@ -175,7 +175,7 @@ def test_faults_of_polygons_are_named(command, root, tmp_path):
     assert "5 problems, nothing was prepared" in err
     assert "city0_000000_000019_gtFine_polygons.json holds the label 'tree', which is none" in err
     assert "city0_000002_000019_gtFine_polygons.json is not JSON or is damaged" in err
-    assert "city1_000001_000019_gtFine_polygons.json is 9 x 9, its image is 24 x 32" in err
+    assert "city1_000001_000019_gtFine_polygons.json is 9 x 9, but its image is 24 x 32" in err
     assert "valcity0_000000_000019_gtFine_polygons.json is not a file of polygons" in err
     assert "valcity1_000001_000019_gtFine_polygons.json is not a file of polygons" in err
     assert not source.is_prepared(source.prepared_folder("cityscapes", tmp_path / "d"))

@@ -56,7 +56,7 @@ def test_every_fault_is_named(command, root):
     status, _, err = run(command, root)
     assert status == 1
     assert "2 problems, nothing was prepared" in err
-    assert "000000000009.png holds ids that no class has: 11 (768 pixels)" in err
+    assert "000000000009.png holds ids without a class: 11 (768 pixels)" in err
     assert "000000000010.png is missing" in err
     assert not source.is_prepared(source.prepared_folder("coco_stuff", root / "d"))
 
@@ -95,7 +95,7 @@ def test_every_fault_of_10k_is_named(command, root_10k):
     status, _, err = run(command, root_10k, "coco_stuff/10k")
     assert status == 1
     assert "3 problems, nothing was prepared" in err
-    assert "7.mat is of version 1.0 of COCO-Stuff" in err
-    assert "8.mat holds ids that no class has: 12 (768 pixels)" in err
-    assert "9.mat is 5 x 5, its image is 24 x 32" in err
+    assert "7.mat is from version 1.0 of COCO-Stuff" in err
+    assert "8.mat holds ids without a class: 12 (768 pixels)" in err
+    assert "9.mat is 5 x 5, but its image is 24 x 32" in err
     assert not source.is_prepared(source.prepared_folder("coco_stuff/10k", root_10k / "d"))

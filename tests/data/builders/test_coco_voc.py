@@ -119,7 +119,7 @@ def test_every_fault_is_named(command, root):
     assert status == 1
     assert "4 problems, nothing was prepared" in err
     assert "000000000009.jpg is missing" in err
-    assert "instances_train2017.json 000000000012 is 40 x 60, its image is 9 x 9" in err
+    assert "instances_train2017.json 000000000012 is 40 x 60, but its image is 9 x 9" in err
     assert f"{listed} 000000000007 runs of 80 pixels in an image of 40 x 60" in err
     assert f"{listed} 000000000008 a polygon of 3 numbers" in err
     arguments = [f"--manual_dir={root}", "--picture=none"]

@@ -132,7 +132,7 @@ def test_what_is_missing_is_said(tmp_path, config):
 def test_some_files_in_a_split_and_some_not(tmp_path, config):
     for name in ("train/a", "b", "val/c"):
         save_pair(tmp_path / f"images/{name}.png", tmp_path / f"masks/{name}.png", 0)
-    with pytest.raises(ValueError, match=r"1 of 3 files are in no split.*: b"):
+    with pytest.raises(ValueError, match=r"1 of 3 files are not in a split.*: b"):
         folder.find(config)
 
 

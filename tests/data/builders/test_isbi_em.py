@@ -77,7 +77,7 @@ def test_faults_of_volumes_are_named_with_their_pages(command, volumes, tmp_path
     assert status == 1
     assert "train-labels.tif page 5 is missing: the file holds 5 pages" in err
     assert "2 problems" in err  # trainval, which holds them too, says nothing new
-    assert "train-labels.tif page 1 holds ids that no class has: 7 (1 pixels)" in err
+    assert "train-labels.tif page 1 holds ids without a class: 7 (1 pixels)" in err
     (tmp_path / "train-labels.tif").unlink()
     status, _, err = run(command, tmp_path, tmp_path / "d")
     assert status == 1
@@ -98,7 +98,7 @@ def test_faults_of_files_are_named(command, volumes, tmp_path):
     status, _, err = run(command, tmp_path, tmp_path / "d")
     assert status == 1
     assert "03.png is missing" in err
-    assert "00.png is 5 x 5, its image is 20 x 24" in err
+    assert "00.png is 5 x 5, but its image is 20 x 24" in err
     for i in (0, 1):
         (tmp_path / "image" / f"0{i}.png").unlink()
         (tmp_path / "label" / f"0{i}.png").unlink()

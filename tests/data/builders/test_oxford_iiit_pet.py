@@ -73,7 +73,7 @@ def test_every_fault_is_named(command, tmp_path):
     assert status == 1
     assert "4 problems, nothing was prepared" in err
     assert "beagle_1.jpg is not an image" in err
-    assert "beagle_1.jpg stands both in train and in test" in err
+    assert "beagle_1.jpg is both in train and in test" in err
     assert "Abyssinian_202.png is missing" in err
-    assert "Abyssinian_100.png holds ids that no class has: 0 (768 pixels)" in err
+    assert "Abyssinian_100.png holds ids without a class: 0 (768 pixels)" in err
     assert not source.is_prepared(source.prepared_folder("oxford_iiit_pet", tmp_path / "d"))

@@ -74,9 +74,9 @@ def test_every_fault_is_named(command, root):
     assert "3 problems, nothing was prepared" in err
     assert "2008_000008.mat is missing" in err
     assert "2008_000015.mat is not a MATLAB file, or damaged" in err
-    assert "2008_000002.mat holds none of LabelMap, GTcls.Segmentation and S" in err
+    assert "2008_000002.mat holds neither LabelMap nor GTcls.Segmentation nor S" in err
     scipy.io.savemat(labels / "2008_000002.mat", {"LabelMap": IDS + 2})
-    assert "2008_000002.mat holds ids that no class has: 460 (1 pixels)" in run(command, root)[2]
+    assert "2008_000002.mat holds ids without a class: 460 (1 pixels)" in run(command, root)[2]
     scipy.io.savemat(labels / "2008_000002.mat", {"LabelMap": IDS.astype(int) - 2})
     assert "2008_000002.mat holds numbers that are not ids" in run(command, root)[2]
     assert not source.is_prepared(source.prepared_folder("pascal_context", root / "d"))

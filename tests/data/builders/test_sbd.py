@@ -86,8 +86,8 @@ def test_faults_are_named(command, root):
     assert status == 1
     assert "3 problems, nothing was prepared" in err
     assert "e.mat is missing" in err
-    assert "b.mat holds ids that no class has: 21 (768 pixels)" in err
-    assert "c.mat holds none of LabelMap, GTcls.Segmentation and S" in err
+    assert "b.mat holds ids without a class: 21 (768 pixels)" in err
+    assert "c.mat holds neither LabelMap nor GTcls.Segmentation nor S" in err
     (cls.parent / "train.txt").unlink()
     status, _, err = run(command, root, "voc2011")
     assert status == 1
@@ -99,7 +99,7 @@ def test_another_list_of_the_published_length_is_told(root, monkeypatch):
     monkeypatch.setitem(voc2012.OFFICIAL, "trainaug", 4)
     monkeypatch.setitem(voc2012.LISTS, "trainaug", mask_file.digest(["a", "b", "e", "x"]))
     published = voc2012.find(root)
-    assert "WARNING: trainaug has as many examples as published, but not" in published.counts()
+    assert "WARNING: trainaug has the published number of examples, but not" in published.counts()
     monkeypatch.setitem(voc2012.LISTS, "trainaug", mask_file.digest(["e", "a", "b", "f"]))
     assert "WARNING" not in published.counts()
 

@@ -57,5 +57,5 @@ def test_every_fault_is_named(command, root):
     assert "3 problems, nothing was prepared" in err
     assert "SUNRGBD-train_images/img-000001.jpg is missing" in err
     assert "img-005052.png is missing" in err
-    assert "img-000001.png is 5 x 5, its image is 24 x 32" in err
+    assert "img-000001.png is 5 x 5, but its image is 24 x 32" in err
     assert not source.is_prepared(source.prepared_folder("sun_rgbd", root / "d"))

@@ -78,7 +78,7 @@ def test_ids_outside_the_classes_are_named_with_their_files(examine, own):
     assert problems == [
         "train: id 7 is in no class (5 pixels of 2 masks): train/1, train/3",
         "val: id 254 is in no class (1 pixels of 1 masks): val/6",
-        f"{own}/classes.txt: no class has the ids 7, 254: add a line for each, as in `7 NAME` or "
+        f"{own}/classes.txt: no class has the ids 7, 254: add a line for each, such as `7 NAME` or "
         "`7 void`",
     ]
     assert re.search(r"^ +7 +UNKNOWN ", text, re.MULTILINE)
@@ -89,7 +89,7 @@ def test_a_missing_void_is_proposed(examine, own):
     change(mask_of(own, "train", 0), lambda ids: ids[0].fill(255))
     assert examine()[2] == [
         "train: id 255 is in no class (32 pixels of 1 masks): train/0",
-        f"{own}/classes.txt: where 255 is void, add the line `255 void`",
+        f"{own}/classes.txt: if 255 is void, add the line `255 void`",
     ]
 
 
@@ -116,7 +116,7 @@ def test_palette_among_grey(examine, own):
     assert Image.open(path).mode == "P"
     status, _, problems = examine()
     assert problems == [
-        "train: masks code their ids in several ways: grey 8 bit (4), palette (1: train/2)"
+        "train: masks encode their ids in several ways: grey 8 bit (4), palette (1: train/2)"
     ]
     assert status == 1
 
@@ -131,7 +131,9 @@ def test_files_that_cannot_be_read(examine, own):
     assert len(problems) == 3
     assert problems[0] == f"val/7 has no mask below {own}/masks: {image_of(own, 'val', 7)}"
     assert problems[1].startswith(f"train: {path} is truncated")
-    assert problems[2].startswith(f"train: {mask_of(own, 'train', 1)} is not an image of a known")
+    assert problems[2].startswith(
+        f"train: {mask_of(own, 'train', 1)} is not an image in a supported"
+    )
 
 
 def test_duplicates_are_found_across_splits_whatever_their_bytes(examine, own):
@@ -263,8 +265,8 @@ def test_views_are_those_of_the_transform():
         ("rotation", "--augment=rotation: a number is wanted"),
         ("rotation=ten", "a number is wanted"),
         ("class_limit_draws=1.5", "a whole number is wanted"),
-        ("flip=perhaps", "True or False is wanted"),
-        ("scale_range=1", "2 values with commas between are wanted"),
+        ("flip=perhaps", "it must be True or False"),
+        ("scale_range=1", "it must be 2 values separated by commas"),
         ("crop_size=10,x", "a whole number is wanted"),
         ("rotation=400", "jaxseg: --augment=rotation=400.0 must be at least 0 and below 360"),
         ("border=edge", "border='edge' must be one of mean, zero, mirror"),

@@ -181,7 +181,7 @@ def test_tables(tmp_path, separator, encoding):
         ("image,mask,split\na.jpg,b.png,dev\n", "line 2: .* train, val or test"),
         ("image,mask\n\na.jpg,\n", "line 3: needs an image"),
         ("image,mask\na.jpg,b.png,c\n", "line 2: 3 columns"),
-        ("image,mask,mask\na.jpg,b.png,c.png\n", "a column stands twice"),
+        ("image,mask,mask\na.jpg,b.png,c.png\n", "a column occurs twice"),
         ('image,mask\n"a.jpg,b.png\n', r"t\.csv line"),
     ],
 )
@@ -244,7 +244,7 @@ NEVER = {  # files, what is given, words of the message
             "masks/val/1.png",
         ],
         {},
-        ["val/b/1 has several masks of its name: masks/val/1.png and masks/val/c/1.png"],
+        ["val/b/1 has several masks with its name: masks/val/1.png and masks/val/c/1.png"],
     ),
     "two images, one mask": (
         ["images/train/1.jpg", "images/val/1.jpg", "masks/1.png"],
@@ -254,7 +254,7 @@ NEVER = {  # files, what is given, words of the message
     "one image, two masks": (
         ["images/1.jpg", "masks/a/1.png", "masks/b/1.png"],
         {},
-        ["1 has several masks of its name: masks/a/1.png and masks/b/1.png"],
+        ["1 has several masks with its name: masks/a/1.png and masks/b/1.png"],
     ),
     "two kinds of an image": (
         ["images/1.jpg", "images/1.png", "masks/1.png"],
@@ -274,7 +274,10 @@ NEVER = {  # files, what is given, words of the message
     "letter case": (
         ["images/IMG_1.jpg", "images/b.jpg", "masks/img_1.png", "masks/b.png"],
         {},
-        ["IMG_1 has no mask below masks: images/IMG_1.jpg; masks/img_1.png differs in letter case"],
+        [
+            "IMG_1 has no mask below masks: images/IMG_1.jpg; masks/img_1.png differs only in "
+            "letter case"
+        ],
     ),
     "a missing ending": (
         ["a.jpg", "b.jpg", "a_mask.png", "b_mask.png"],
@@ -289,7 +292,7 @@ NEVER = {  # files, what is given, words of the message
     "one folder of both, unclear": (
         ["a.png", "b.png"],
         BOTH,
-        ["a.png, b.png can be an image as well as a mask: put them into folders images and masks"],
+        ["a.png, b.png could be an image or a mask: put them into folders named images and masks"],
     ),
     "a split without masks": (
         [
@@ -308,7 +311,7 @@ NEVER = {  # files, what is given, words of the message
     "two splits in one path": (
         ["images/train/val/a.jpg", "masks/train/val/a.png"],
         {},
-        ["lies in folders of several splits: train, val"],
+        ["is in folders of several splits: train, val"],
     ),
     "splits that are not understood": (
         ["images/train_a/1.jpg", "images/val_a/2.jpg", "masks/train_a/1.png", "masks/val_a/2.png"],
@@ -348,7 +351,7 @@ def test_names_that_are_never_data(tmp_path):
     for words in (
         "train/.ipynb_checkpoints/ have a name that begins with a dot",
         "notes.txt is not an image by its suffix",
-        "__MACOSX/ are made by the system",
+        "__MACOSX/ are created by the system",
         "masks: 3 of 6 files are used",
     ):
         assert words in said
@@ -388,7 +391,7 @@ def test_copies_across_splits_are_said(tmp_path, capsys):
     (tmp_path / "images/val/2.jpg").write_bytes((tmp_path / "images/train/1.jpg").read_bytes())
     pairs.check(found(tmp_path), tmp_path / "journal")
     said = capsys.readouterr().err
-    assert "WARNING: images stand in two splits, byte for byte" in said
+    assert "WARNING: images are in two splits, byte for byte" in said
     assert f"train {tmp_path}/images/train/1.jpg is val {tmp_path}/images/val/2.jpg" in said
     assert "3.jpg" not in said
     several = {
@@ -418,11 +421,11 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch
         (
             "ground\nvessel\n",
             (0, 255),
-            "add the line `void`; where the masks mark one class by "
+            "add the line `void`; if the masks mark one class by "
             "255, its lines are `0 ground` and `255 vessel`",
         ),
-        ("a\nb\n", (0, 1, 255), "where 255 is void, add the line `void`"),
-        ("0 a\n1 b\n", (0, 1, 255), "where 255 is void, add the line `255 void`"),
+        ("a\nb\n", (0, 1, 255), "if 255 is void, add the line `void`"),
+        ("0 a\n1 b\n", (0, 1, 255), "if 255 is void, add the line `255 void`"),
     ],
 )
 def test_ids_that_no_class_has_name_the_line_to_add(tmp_path, classes, ids, line):
@@ -447,7 +450,7 @@ def test_ids_that_no_class_has_name_the_line_to_add(tmp_path, classes, ids, line
 
 def test_folders_of_two_splits_are_not_paired(tmp_path):
     draw(tmp_path, "s/train/images/1.png", "s/val/labels/1.png", "s/train/labels/1.png")
-    with pytest.raises(ValueError, match=r"train/images is of the split train, .* of val: name"):
+    with pytest.raises(ValueError, match=r"train/images is in the split train, .* in val: name"):
         found(tmp_path, "s/train/images", "s/val/labels")
     assert paired(found(tmp_path, "s/train/images", "s/train/labels"), tmp_path)["train"]
 
@@ -460,7 +463,7 @@ def test_what_is_given_together_or_not_there(tmp_path):
         found(tmp_path)
     with pytest.raises(ValueError, match=r"mask_suffix=_mask\.png: .*before the dot"):
         found(tmp_path, mask_suffix="_mask.png")
-    with pytest.raises(FileNotFoundError, match="nowhere is not a folder: --masks names one"):
+    with pytest.raises(FileNotFoundError, match="nowhere is not a folder: --masks must name one"):
         found(tmp_path, masks="nowhere")
     draw(tmp_path, "masks/a.png")
     with pytest.raises(FileNotFoundError, match="holds no lists of names"):

@@ -115,10 +115,10 @@ def test_every_fault_is_named_and_nothing_is_written(command, camvid_dir, tmp_pa
         "6 problems, nothing was prepared",
         "train0.png is truncated",
         "train1.png is missing",
-        "train2.png is 5 x 5, its image is 24 x 32",
-        "train3.png holds ids that no class has: 77 (1 pixels)",
-        "val0.png stands 2 times in val",
-        "train3.png stands both in train and in val",
+        "train2.png is 5 x 5, but its image is 24 x 32",
+        "train3.png holds ids without a class: 77 (1 pixels)",
+        "val0.png is 2 times in val",
+        "train3.png is both in train and in val",
     ):
         assert part in err
     with pytest.raises(FileNotFoundError, match="not prepared"):
@@ -286,7 +286,7 @@ def test_doctor_needs_no_classes(command, own):
     arguments = [flag for flag in own if not flag.startswith("--classes")]
     status, out, _ = command(doctor.main, *arguments, "--picture=none")
     assert status == 1
-    assert "is coded by colours" in out
+    assert "is encoded by colours" in out
     assert "9,0,0 (" in out
 
 

@@ -101,7 +101,7 @@ def other_size(root):
         (add_void, ("id 255 of the masks is unknown in the prepared set and void",)),
         (add_pair, ("new is new in",)),
         (drop_pair, ("3 was in", "and is not")),
-        (repaint, ("masks/2.png has other bytes of the same number",)),
+        (repaint, ("masks/2.png has different bytes, but the same size",)),
         (other_size, ("images/2.png has", "bytes and had")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -213,10 +213,10 @@ def test_the_next_start_says_what_it_brought_back(command, own, tmp_path):
     (folder.parent / f".{VERSION}.preparing" / "folder").mkdir(parents=True)
     status, out, _ = command(prepare.main, *own)
     assert status == 0
-    assert f"the set of before a preparation that was stopped is back: {folder}" in out
+    assert f"restored the set from before an interrupted preparation: {folder}" in out
     assert entries(tmp_path) == [VERSION]
     folder.rename(folder.with_name(f".{VERSION}.ready"))
-    assert "a preparation that was stopped is finished" in command(prepare.main, *own)[1]
+    assert "completed an interrupted preparation" in command(prepare.main, *own)[1]
 
 
 def test_a_preparation_that_goes_on_is_left_alone(command, own, tmp_path):

@@ -177,8 +177,8 @@ def test_a_turned_image_and_a_mask_drawn_on_what_is_stored_say_why_they_differ(t
     pair = pairs.Pair("a", tmp_path / "a.png", tmp_path / "m.png")
     with pytest.raises(
         ValueError,
-        match=r"m\.png is 21 x 13, its image is 13 x 21; the image is "
-        "turned by its EXIF orientation 6.*without the tag",
+        match=r"m\.png is 21 x 13, but its image is 13 x 21; the image is "
+        "rotated by its EXIF orientation 6.*without the tag",
     ):
         pairs.inspect(pair)
     Image.fromarray(IDS).save(tmp_path / "m.png")
@@ -196,7 +196,7 @@ def test_images_that_a_tag_turns_are_mentioned(tmp_path, capsys):
     pair = pairs.Pair("a", tmp_path / "a.png", tmp_path / "m.png")
     published = pairs.Published({"train": [pair]}, prepare.folders.any_id())
     pairs.check(published, tmp_path / "j" / "checked.jsonl")
-    assert "1 image is turned by the EXIF orientation" in capsys.readouterr().err
+    assert "1 image is rotated by the EXIF orientation" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp"])

@@ -96,7 +96,7 @@ def test_masks_by_colour(tmp_path):
     Image.fromarray(rgb).save(path)
     with pytest.raises(ValueError, match=r"no class has: 9,9,9 \(1 pixels\)"):
         mask_file.read_mask(path, COLOURS)
-    with pytest.raises(ValueError, match=r"coded by colours.*128,0,0 \(2 pixels\)"):
+    with pytest.raises(ValueError, match=r"encoded by colours.*128,0,0 \(2 pixels\)"):
         mask_file.read_mask(path)
 
 
@@ -154,7 +154,7 @@ def test_the_digest_of_a_list_does_not_depend_on_its_order():
 def test_sizes_must_agree(tmp_path):
     Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
     Image.fromarray(IDS).save(tmp_path / "b.png")
-    with pytest.raises(ValueError, match=r"b\.png is 2 x 4, its image is 3 x 4"):
+    with pytest.raises(ValueError, match=r"b\.png is 2 x 4, but its image is 3 x 4"):
         pairs.inspect(pairs.Pair("a", tmp_path / "a.png", tmp_path / "b.png"))
 
 
@@ -195,6 +195,6 @@ def test_trainval_may_hold_what_is_in_val(tmp_path):
     both = [pairs.Pair(str(k), tmp_path / "a.tif", tmp_path / "b.tif", page=k) for k in range(3)]
     assert not pairs.doubled({"train": both[:2], "val": both[2:], "trainval": both})
     assert pairs.doubled({"train": both, "val": both[2:]}) == [
-        f"{tmp_path / 'a.tif'} page 2 stands both in train and in val"
+        f"{tmp_path / 'a.tif'} page 2 is both in train and in val"
     ]
     assert len(pairs.doubled({"trainval": [*both, both[0]]})) == 1

@@ -160,7 +160,7 @@ def test_eight_of_twelve_files_and_what_the_other_four_are(tmp_path):
     for words in (
         "._0.jpg, .ipynb_checkpoints/ have a name that begins with a dot",
         "notes.txt is not an image by its suffix",
-        "__MACOSX/ are made by the system",
+        "__MACOSX/ are created by the system",
     ):
         assert words in said
 
@@ -175,7 +175,7 @@ def test_linked_folders_are_searched_and_circles_are_noticed(tmp_path):
     found, left_out = photos.find([tmp_path / "photos"])
     assert [photo.name for photo in found] == ["b", "gone", "link/a"]
     said = walk.text(left_out, tmp_path / "photos")
-    assert f"again/ is a link to {tmp_path}/photos, in which it lies itself" in said
+    assert f"again/ is a link to {tmp_path}/photos, which contains it" in said
     assert "lost is a link to nowhere, which is missing" in said
     assert [left.path.name for left in left_out if left.fault] == ["lost", "self"]
     with pytest.raises(ValueError, match="missing"):

@@ -52,13 +52,13 @@ def _h5(path, make):
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda f: f.create_dataset("w", (1 << 50,), "<f4", chunks=(1024,)), "w unfolds to"),
-        (lambda f: f.create_dataset("w", (1 << 31, 1 << 31), "<f4", chunks=(8, 8)), "w unfolds to"),
+        (lambda f: f.create_dataset("w", (1 << 50,), "<f4", chunks=(1024,)), "w expands to"),
+        (lambda f: f.create_dataset("w", (1 << 31, 1 << 31), "<f4", chunks=(8, 8)), "w expands to"),
         (
             lambda f: f.create_dataset(
                 "w", data=np.zeros(1 << 25, "<f4"), compression=9, chunks=(1 << 24,)
             ),
-            "w unfolds to 134,217,728 bytes",
+            "w expands to 134,217,728 bytes",
         ),
         (
             lambda f: f.create_dataset("w", data=np.zeros(64, "<f4"), compression="lzf"),
@@ -69,7 +69,7 @@ def _h5(path, make):
             "w points into another file",
         ),
         (lambda f: f.create_group("/".join("g" * 70)), "nested more than 64 deep"),
-        (lambda f: f.create_dataset("x\ny", (1 << 50,), "<f4", chunks=(8,)), "x y unfolds to"),
+        (lambda f: f.create_dataset("x\ny", (1 << 50,), "<f4", chunks=(8,)), "x y expands to"),
     ],
 )
 def test_h5(tmp_path, refused, make, says):
@@ -164,7 +164,7 @@ def _tf(prefix, entries):
     [
         ((0, (1 << 64) - 1), 0, "model.ckpt.data-00000-of-00001: "),
         (((1 << 64) - 1, 4), 1 << 20, "w has 1048576 bytes"),
-        ((1 << 40,), 1 << 42, "unfolds to"),
+        ((1 << 40,), 1 << 42, "expands to"),
         ((1,) * 40, 4, "w has more than 32 dimensions"),
     ],
 )
@@ -185,7 +185,7 @@ def test_tf_variables_that_share_the_same_bytes(tmp_path, refused, monkeypatch):
             for i in range(200)
         ],
     )
-    refused(tf_checkpoint_file.read, prefix, "unfolds to")
+    refused(tf_checkpoint_file.read, prefix, "expands to")
 
 
 def test_a_tf_variable_with_a_name_of_a_megabyte(tmp_path, refused):
@@ -199,7 +199,7 @@ def test_what_a_file_may_unfold_to(tmp_path):
     budget = sizes.Budget(tmp_path / "a")
     budget.take(64 << 20, "w")
     budget.take(16 << 20, "v")
-    with pytest.raises(ValueError, match="u unfolds to 1 bytes, far more than this file of 1,048"):
+    with pytest.raises(ValueError, match="u expands to 1 bytes, far more than this file of 1,048"):
         budget.take(1, "u")
 
 
@@ -236,7 +236,7 @@ def test_tflite_tensors_that_share_one_large_buffer(tmp_path, monkeypatch):
     )
     kinds = types.SimpleNamespace(FLOAT32=0, FLOAT16=1, INT32=2, INT64=4)
     (tmp_path / "a").write_bytes(content.tobytes())
-    with pytest.raises(ValueError, match="unfolds to"):
+    with pytest.raises(ValueError, match="expands to"):
         tflite_file._float_constants(model, kinds, sizes.Budget(tmp_path / "a"))
 
 

@@ -101,11 +101,13 @@ def test_an_absent_one_and_other_files_of_its_name(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"model\.ckpt: no such file"):
         load.read(tmp_path / "model.ckpt")
     (tmp_path / "model.ckpt").write_bytes(tf_bundle.table([(b"a", b"b")]))
-    with pytest.raises(ValueError, match=r"model\.ckpt: a TensorFlow checkpoint, and no \.index"):
+    with pytest.raises(
+        ValueError, match=r"model\.ckpt: a TensorFlow checkpoint without its \.index"
+    ):
         load.read(tmp_path / "model.ckpt")
     (tmp_path / "model.ckpt.index").write_bytes(
         b"hello, this is text, long enough for a footer" * 3
     )
-    _refused(tmp_path / "model.ckpt", "no index of a TensorFlow checkpoint")
+    _refused(tmp_path / "model.ckpt", "not an index of a TensorFlow checkpoint")
     (tmp_path / "model.ckpt.index").write_bytes(tf_bundle.table([(b"a", b"b")]))
     _refused(tmp_path / "model.ckpt", "it has no header")

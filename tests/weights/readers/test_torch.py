@@ -93,7 +93,7 @@ def test_code_is_refused_by_name_and_never_runs(path, protocol, tmp_path):
     )
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", call + pickle.dumps({"w": 1}, protocol))
-    with pytest.raises(ValueError, match=r"model\.pth: it asks for posix\.system"):
+    with pytest.raises(ValueError, match=r"model\.pth: it uses posix\.system"):
         torch_file.read(path)
     assert not trace.exists()
 
@@ -111,7 +111,7 @@ def test_code_is_refused_by_name_and_never_runs(path, protocol, tmp_path):
 )
 def test_any_other_class_is_refused_with_its_name(path, module, name):
     pickles.write(path, pickles.dict_({"w": pickles.global_(module, name)}), {})
-    with pytest.raises(ValueError, match=f"asks for {module}.{name}".replace(".", r"\.")):
+    with pytest.raises(ValueError, match=f"uses {module}.{name}".replace(".", r"\.")):
         torch_file.read(path)
 
 

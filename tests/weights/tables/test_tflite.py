@@ -97,7 +97,7 @@ def test_it_runs_at_another_size_and_stride_with_sane_scores(variables):
 
 def test_files_are_told_by_their_content(tmp_path):
     (tmp_path / "notes.pth").write_text("some text, long enough")
-    with pytest.raises(ValueError, match=r"notes\.pth: no weight file of a known kind"):
+    with pytest.raises(ValueError, match=r"notes\.pth: not a weight file in a supported format"):
         load.read(tmp_path / "notes.pth")
     with pytest.raises(FileNotFoundError, match="gone"):
         load.read(tmp_path / "gone")
