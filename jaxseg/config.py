@@ -44,8 +44,8 @@ class Data:
     """The source of the images and their processing before they reach the network."""
 
     name: str = "shapes"  # a builder of jaxseg/data/builders; "folder/NAME" for your own
-    data_dir: str = "data"  # prepared sets (array_record), as written by jaxseg.data.prepare
-    manual_dir: str = ""  # published files, for the sets that are prepared from them
+    data_dir: str = "data"  # prepared data sets, written by jaxseg.data.prepare
+    manual_dir: str = ""  # published files to prepare a data set from
     train_split: str = "train"  # of the data set: what is trained on
     eval_split: str = "val"  # of the data set: what is evaluated
     batch_size: int = 16  # global, over all devices and processes
@@ -71,10 +71,12 @@ class Loss:
     focal: float = 0.0  # weight of the focal loss
     dice: float = 0.0  # weight of the soft Dice loss
     lovasz: float = 0.0  # weight of the Lovasz-softmax loss
-    coarse: float = 0.0  # of the cross-entropies summed over all coarse_logits of the model
-    aux_weight: float = 0.4  # of the cross-entropy on aux_logits, for models that have them
-    presence: float = 0.2  # of the SE-loss on presence_logits, for models that have them
-    class_weights: tuple[float, ...] = ()  # of cross-entropy and focal, one per class; empty: all 1
+    coarse: float = 0.0  # weight of the cross-entropies summed over the model's coarse_logits
+    aux_weight: float = 0.4  # weight of the cross-entropy on aux_logits, if the model has them
+    presence: float = 0.2  # weight of the SE-loss on presence_logits, if the model has them
+    class_weights: tuple[
+        float, ...
+    ] = ()  # for cross-entropy and focal, one per class; empty: all 1
     label_smoothing: float = 0.0  # of cross-entropy
     hardest: float = 1.0  # share of the pixels, the hardest, that cross-entropy counts
     boundary: float = 0.0  # w0 of U-Net's weight map, added to the class weights; 0: no map
@@ -96,7 +98,7 @@ class Optim:
     schedule: str = "poly"  # poly, step or constant
     power: float = 0.9  # of poly: (1 - step / steps) ** power
     end_learning_rate: float = 0.0  # of poly: the rate after the last step
-    decay_steps: tuple[int, ...] = ()  # of step: where the rate is multiplied by decay_factor
+    decay_steps: tuple[int, ...] = ()  # of step: steps at which decay_factor multiplies the rate
     decay_factor: float = 0.1  # of step: what the rate is multiplied by at each of decay_steps
     warmup_steps: int = 0  # in which the rate rises to learning_rate; 0: no warm-up
     momentum: float = 0.9  # of sgd; b1 of adamw
@@ -118,8 +120,8 @@ class Train:
     log_every: int = 50  # steps between two lines of the log
     eval_every: int = 1_000  # 0: only at the end
     checkpoint_every: int = 1_000  # steps between two checkpoints; the last step has one too
-    keep: int = 3  # checkpoints kept
-    accumulate: int = 1  # micro-batches a step
+    keep: int = 3  # number of checkpoints kept
+    accumulate: int = 1  # micro-batches per step
     ema_decay: float = 0.0  # 0: no average of the parameters is kept
     init_from: str = ""  # a run, a converted file or a weight file; see jaxseg/training/start.py
     init_partial: bool = False  # load the parameters shared with a related model only
@@ -140,19 +142,21 @@ class Eval:
     # at which the network sees each image; what is averaged: fusion
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False  # each view is predicted mirrored as well
-    rotations: int = 1  # views rotated by multiples of 360 / rotations degrees
-    # What is averaged over views: "probabilities"; "logits": the softmax of the logits' sum of a
-    # view and its mirror image (PSPNet); "exp": exp of that sum (EncNet). "max": the highest logits
-    # of all views instead (DeepLab v2).
+    rotations: int = 1  # number of views, rotated by multiples of 360 / rotations degrees
+    # How views are combined. "probabilities": their mean; "logits": the mean of the softmax of the
+    # summed logits of a view and its mirror image (PSPNet); "exp": the mean of exp of that sum
+    # (EncNet); "max": the highest logits of all views (DeepLab v2).
     fusion: str = "probabilities"
     long_side: int = 0  # images are resized to this long side times the scale; 0: off
     short_side: int = 0  # images with a smaller short side are enlarged to this
     sliding: bool = False  # crops of crop_size instead of whole images
     crop_size: tuple[int, int] = (513, 513)  # (height, width) of the crops of sliding
-    stride: float = 2 / 3  # of the sliding window, as a share of what is kept of a crop
-    margin: int = 0  # pixels around each crop, or image, that are seen and not kept
-    border: str = "mean"  # beyond the image: the mean colour, or "mirror"
-    crf: str = ""  # none; a name of postprocess.crf.PARAMETERS, or "w1,alpha,beta,w2,gamma,steps"
+    stride: float = 2 / 3  # of the sliding window, as a share of the kept part of a crop
+    margin: int = 0  # pixels around each crop or image that are seen but not kept
+    border: str = "mean"  # padding beyond the image: the mean colour, or "mirror"
+    crf: str = (
+        ""  # "": none; a name in postprocess.crf.PARAMETERS, or "w1,alpha,beta,w2,gamma,steps"
+    )
     crf_filter: str = "lattice"  # or "exact", for small images
     crf_normalization: str = "per_pixel"  # DeepLab's; "symmetric" (pydensecrf's) or "none"
     boundary: bool = False  # also compute the trimap curve, boundary IoU and boundary F

@@ -14,7 +14,7 @@ Color = tuple[float, float, float]  # one number for each of R, G, B
 class Normalisation:
     """(RGB - mean) / std, in the units of the pixels, 0 to 255."""
 
-    mean: Color = (127.5, 127.5, 127.5)  # of uint8 RGB; also the pad value
+    mean: Color = (127.5, 127.5, 127.5)  # of uint8 RGB; also the padding value
     std: Color = (127.5, 127.5, 127.5)  # what the difference is divided by, channel by channel
 
 

@@ -73,7 +73,7 @@ def _module_path(scope: str) -> str:
 
 
 def _path(operand: Any, scope: str) -> str:
-    """The module that owns a kernel; of any other operand, where the operation stands."""
+    """The module that owns a kernel; for any other operand, the scope of the operation."""
     if isinstance(operand, Weight):
         return "/".join(min(operand.leaves).split("/")[1:-1])
     return _module_path(scope)

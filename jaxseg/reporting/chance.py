@@ -176,5 +176,5 @@ def _paired(one: PerImage, two: PerImage) -> tuple[Interval | None, str]:
         return None, "one image gives no interval"
     counts = one.class_counts(), two.class_counts()
     if (counts[0][1] != counts[1][1]).any():
-        return None, "another truth of the same images, so no difference is taken"
+        return None, "the labels of the images differ, so no difference is computed"
     return image_intervals.paired_difference(*counts, level=LEVEL), ""

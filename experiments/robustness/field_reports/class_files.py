@@ -273,7 +273,7 @@ _NOT_UNDERSTOOD = (  # what is given, as it ended before, the file, words of the
         "the last won",
         "classes.json",
         '[{"name": "road",\n "name": "car"}]',
-        ("line 1", "a class is a name"),
+        ("line 1", "a class must be a name"),
     ),
     (
         "a duplicate id in YAML",

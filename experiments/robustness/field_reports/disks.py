@@ -84,7 +84,10 @@ def _not_now(folder: pathlib.Path, number: int) -> Seen:
 
     with mock.patch.object(checkpoint_reading, "metadata", refuse):
         seen = situation.refusal(
-            lambda: _restored(kept), "cannot be read for now", os.strerror(number).lower(), "again"
+            lambda: _restored(kept),
+            "cannot be read at the moment",
+            os.strerror(number).lower(),
+            "again",
         )
     situation.check(_restored(kept) == (2, True), "step 2 is not used afterwards")
     return seen

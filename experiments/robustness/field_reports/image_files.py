@@ -137,16 +137,16 @@ SITUATIONS = (
     _of_mask("m_colour_clear_ground.png", "A colour mask with a transparent ground", "all class 1"),
     _of_mask(
         "m_colour_palette_alike.png",
-        "A palette mask with entries that differ in transparency alone",
+        "A palette mask with entries that differ only in transparency",
         "all class 1",
     ),
     _of_mask(
-        "m_colour_rgb16_more.png", "Colours of 16 bits that have no equal of 8", "cut to 8 bits"
+        "m_colour_rgb16_more.png", "16-bit colours without an 8-bit equivalent", "cut to 8 bits"
     ),
     _of_mask("m_tiff4.tif", "Grey ids 0 to 3 of 4 bits (TIFF)", "0, 17, 34, 51"),
     _of_mask("m_tiff2.tif", "Grey ids 0 to 3 of 2 bits (TIFF)", "0, 85, 170, 255"),
     _of_mask("m_png4.png", "Grey ids 0 to 3 of 4 bits (PNG)", "right"),
-    _of_mask("m_tiff8_white0.tif", "A TIFF mask whose zeros are white", "255 less the ids"),
+    _of_mask("m_tiff8_white0.tif", "A TIFF mask in which 0 is white", "255 less the ids"),
     _of_mask("m_tiff_jpeg.tif", "A TIFF mask with JPEG compression", "ids 1 to 3 of 0 to 3"),
     _of_mask(
         "m_tiff_turned6.tif",
@@ -188,7 +188,7 @@ SITUATIONS = (
     _of_image(
         "E",
         "tiff_grey16_white0.tif",
-        "A 16-bit TIFF whose zeros are white",
+        "A 16-bit TIFF in which 0 is white",
         "refused in training, a negative in prediction",
     ),
     _of_image(

@@ -61,7 +61,7 @@ _LINES = (
         "a\nb\n",
         "a\nb\nvoid\n",
         (0, 1, 255),
-        ("where 255 is void, add the line `void`",),
+        ("if 255 is void, add the line `void`",),
     ),
     (
         "VOC's 255 in masks, names with ids",

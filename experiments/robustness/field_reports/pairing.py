@@ -259,7 +259,7 @@ _PAIRED: tuple[_Row, ...] = (
         "test_linked_folders_are_followed",
     ),
     (
-        "a link to a folder in which it lies",
+        "a link to a folder that contains it",
         "right",
         (("train", "images/train/1.jpg", "masks/train/1.png"),),
         {},
@@ -339,7 +339,7 @@ _REFUSED: tuple[_Row, ...] = (
         "train's images got val's masks, exit 0",
         ("train/images/1.png", "val/labels/1.png"),
         {"images": "train/images", "masks": "val/labels"},
-        ("is of the split train",),
+        ("is in the split train",),
         None,
         "test_folders_of_two_splits_are_not_paired",
     ),

@@ -5,7 +5,7 @@
     python -m jaxseg.data.doctor --name=folder/mine --images=IMAGES --masks=MASKS [--classes=FILE]
     python -m jaxseg.data.doctor --name=camvid --augment=rotation=10 --augment=scale_range=0.5,2
 
-Exit status: 0 no problems, 1 problems (all of which are listed), 2 wrong flag.
+Exit status: 0 without problems, 1 with problems (all are listed), 2 for a wrong flag.
 """
 
 import concurrent.futures
