@@ -1,4 +1,4 @@
-"""Feature extractors with an output stride that one field decides."""
+"""Feature extractors whose output stride is set by one field."""
 
 from jaxseg.backbones.alexnet import AlexNet
 from jaxseg.backbones.mobilenet_v2 import MobileNetV2

@@ -1,11 +1,11 @@
-"""AlexNet (Krizhevsky et al., 2012): CaffeNet's form, which FCN-AlexNet uses, and torchvision's.
+"""AlexNet (Krizhevsky et al., 2012) in the variants of CaffeNet, for FCN-AlexNet, and torchvision.
 
-Five convolutions; a pooling of 3 x 3 with stride 2 after the first, second and last:
+Five convolutions, with a 3 x 3 pooling of stride 2 after the first, second and last:
 
     AlexNet(image_padding=100)       # FCN: Caffe's reference network, groups and LRN, ceil pooling
     AlexNet(variant="torchvision")   # "One weird trick" (arXiv 1404.5997): neither, floor pooling
 
-Departure: as in `vgg.py`, the windows of a pooling whose stride is left out are not spread.
+Departure: as in `vgg.py`, the windows of a pooling whose stride is omitted are not dilated.
 """
 
 import dataclasses
@@ -22,18 +22,18 @@ from jaxseg.types import Array
 
 NOMINAL_STRIDE = 32
 POOL = 3  # window of each pooling
-POOLED = (1, 2, 5)  # the convolutions before a pooling
+POOLED = (1, 2, 5)  # the convolutions that are followed by a pooling
 KERNELS = (11, 5, 3, 3, 3)
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """What differs between the two releases."""
+    """The differences between the two releases."""
 
     features: tuple[int, ...]  # of conv1 .. conv5
     groups: tuple[int, ...]
     normalises: bool  # local response normalisation after the first two poolings
-    ceil: bool  # poolings count a last window that only begins on the map
+    ceil: bool  # poolings include a last window that only starts on the map
 
 
 VARIANTS = {
@@ -43,16 +43,16 @@ VARIANTS = {
 
 
 class AlexNet(nn.Module):
-    """The feature extractor up to pool5; every field is a keyword.
+    """The feature extractor up to pool5.
 
-    CaffeNet pools before it normalises, AlexNet's paper the other way round. Kernels start from He
-    et al.'s normal with fan_in, biases at 0.
+    CaffeNet pools before it normalises; AlexNet's paper does the reverse. Kernels are initialised
+    from He et al.'s normal distribution with fan_in, biases with 0.
     """
 
     variant: str = "caffenet"  # or "torchvision"
     output_stride: int = 32  # 4, 8, 16, 32
-    width: int = 64  # of 64: the share of the published features, in even numbers
-    image_padding: int = 2  # zeros around the image; 2 in torchvision's, 100 in FCN
+    width: int = 64  # width / 64 of the published features, rounded to even numbers
+    image_padding: int = 2  # zeros around the image; 2 in torchvision, 100 in FCN
     compute: Compute = Compute()
 
     @property
@@ -62,16 +62,16 @@ class AlexNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
-        """End points of images [B, H, W, 3], normalised.
+        """Returns the end points of images [B, H, W, 3], normalised.
 
         Returns:
-          "conv1" .. "conv5", after ReLU; "pool1", "pool2", "pool5", the first two after LRN;
-          "features", the last.
+          "conv1" .. "conv5", after ReLU; "pool1", "pool2", "pool5", the first two after LRN if the
+          variant has it; "features", the last one.
 
         Raises:
-          ValueError: a field has a value that no AlexNet has; the padded image is too small.
+          ValueError: a field has an invalid value; the padded image is too small.
         """
-        del train  # nothing here works in another way
+        del train  # no layer behaves differently in training
         self._check()
         variant = VARIANTS[self.variant]
         law = AtrousLaw(self.output_stride)
@@ -100,7 +100,7 @@ class AlexNet(nn.Module):
         return ends | {"features": x}
 
     def grids(self) -> dict[str, Grid]:
-        """Where in the image the pixels of each pooling and of "features" lie, on both axes."""
+        """Returns the grids of each pooling and of "features" in the image, equal on both axes."""
         self._check()
         law, grid = AtrousLaw(self.output_stride), Grid()
         ends: dict[str, Grid] = {}

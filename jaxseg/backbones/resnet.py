@@ -1,20 +1,21 @@
 """ResNet (He et al., arXiv 1512.03385) at any output stride, as DeepLab v3 uses it.
 
-Stages 1 to 4 are the papers' conv2_x to conv5_x, and DeepLab's block1 to block4. Strides and rates
+Stages 1 to 4 are conv2_x to conv5_x of the paper and block1 to block4 of DeepLab. Strides and rates
 follow `layers/atrous.py`, convolution by convolution, so parameters do not depend on the output
-stride. Where a stage's stride lies is a field, because codebases differ and the rates follow:
+stride. The placement of a stage's stride is a field, since codebases differ and it affects the
+rates:
 
-    stride_at      the convolution that strides              rates of stage 4 at output stride 16
+    stride_at      the convolution with the stride           rates of stage 4 at output stride 16
     "first_3x3"    3x3 of the first unit (torchvision)       1, 2, 2
     "first_1x1"    1x1 of the first unit (He et al.)         2, 2, 2
-    "last_3x3"     3x3 of the stage before's last unit       2, 2, 2
+    "last_3x3"     3x3 of the previous stage's last unit     2, 2, 2
                    (the DeepLab papers and their code)
 
-Only the last two make (2, 4, 8) of multi-grid (1, 2, 4), as DeepLab v3 section 3.3 has it.
+Only the last two turn multi-grid (1, 2, 4) into rates (2, 4, 8), as in DeepLab v3, section 3.3.
 
-Departure: max pooling pads one pixel on each side, as torch does; TensorFlow's 'SAME' pads after
-the last pixel on even sizes only, where the theorem of `layers/atrous.py` would fail. They agree
-on maps of odd size, such as crops of 16 k + 1 pixels give.
+Departure: max pooling pads one pixel on each side, as in PyTorch; on even sizes TensorFlow's 'SAME'
+pads only after the last pixel, for which the theorem of `layers/atrous.py` fails. They agree on
+maps of odd size, such as those of crops of 16 k + 1 pixels.
 """
 
 import functools
@@ -30,7 +31,7 @@ from jaxseg.layers.norm import Norm
 from jaxseg.layers.pool import max_pool
 from jaxseg.types import Array
 
-# He et al., Table 1: units of each stage; 18 and 34 are made of basic units.
+# He et al., Table 1: units of each stage; depths 18 and 34 use basic units.
 UNITS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -41,22 +42,22 @@ UNITS = {
 BASIC = (18, 34)
 STEMS = ("7x7", "3x3x3")
 STRIDES_AT = ("first_3x3", "first_1x1", "last_3x3")
-STEM_STRIDE = 4  # of the first convolution and the max pooling, which are never made atrous
+STEM_STRIDE = 4  # of the first convolution and the max pooling, which always keep their strides
 
 
 class Unit(NamedTuple):
-    """What the output stride makes of one residual unit, before its arrays are known."""
+    """The configuration of one residual unit at the output stride."""
 
-    stage: int  # 1 ..
-    number: int  # 1 .. in its stage
+    stage: int  # counted from 1
+    number: int  # in its stage, counted from 1
     features: int  # of the inner convolutions
     strides: tuple[int, int]  # of its first and second convolution
-    rates: tuple[int, int]  # likewise; a 1x1 convolution takes no notice of its rate
-    end_point: bool  # the last one of the stage at that stage's nominal stride
+    rates: tuple[int, int]  # likewise; a 1x1 convolution ignores its rate
+    end_point: bool  # whether it is the last unit at the nominal stride of its stage
 
 
 class BasicUnit(nn.Module):
-    """Two 3x3 convolutions beside the shortcut (He et al., Figure 5, left)."""
+    """Two 3x3 convolutions and a shortcut (He et al., Figure 5, left)."""
 
     features: int  # channels that it gives
     strides: tuple[int, int]  # of its two convolutions
@@ -65,7 +66,7 @@ class BasicUnit(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
-        """[B, H, W, C] -> the sum and its residual branch, both [B, H/s, W/s, features]."""
+        """Returns the output and the residual branch, both [B, H/s, W/s, features]."""
         (stride1, stride2), (rate1, rate2) = self.strides, self.rates
         block = self.conv_norm
         y = block(self.features, 3, stride1, rate1, name="conv1")(x, train=train)
@@ -74,7 +75,7 @@ class BasicUnit(nn.Module):
 
 
 class BottleneckUnit(nn.Module):
-    """1x1, 3x3 and a 1x1 convolution to 4 features beside the shortcut (Figure 5, right)."""
+    """A 1x1, a 3x3 and a widening 1x1 convolution and a shortcut (Figure 5, right)."""
 
     features: int  # channels of the first two convolutions; the third has four times as many
     strides: tuple[int, int]  # of the first two convolutions
@@ -83,7 +84,7 @@ class BottleneckUnit(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
-        """[B, H, W, C] -> the sum and its residual branch, both [B, H/s, W/s, 4 features]."""
+        """Returns the output and the residual branch, both [B, H/s, W/s, 4 features]."""
         stride1, stride2 = self.strides
         block = self.conv_norm
         y = block(self.features, 1, stride1, name="conv1")(x, train=train)
@@ -95,9 +96,10 @@ class BottleneckUnit(nn.Module):
 def _shortcut(
     x: Array, y: Array, stride: int, block: Callable[..., ConvNorm], *, train: bool
 ) -> Array:
-    """x on y's grid and channels: a 1x1 convolution where channels change, else sub-sampling.
+    """Matches x to y: by a 1x1 convolution if the channels change, else by subsampling.
 
-    Sub-sampling (tf-slim's) needs no parameters, so an atrous unit and a striding one agree.
+    Subsampling (as in tf-slim) has no parameters, so a unit has the same ones with and without its
+    stride.
     """
     if x.shape[-1] != y.shape[-1]:
         features = y.shape[-1]
@@ -106,43 +108,46 @@ def _shortcut(
 
 
 class ResNet(nn.Module):
-    """The feature extractor; every field is a keyword.
+    """The feature extractor.
 
-    Kernels start as in torchvision: He et al.'s normal with fan_out, no zero-initialised scales.
+    Kernels are initialised as in torchvision: from He et al.'s normal distribution with fan_out,
+    without zero-initialised scales.
     """
 
     depth: int = 50  # 18, 34, 50, 101, 152
-    stage_units: tuple[int, ...] = ()  # of small versions: in place of the depth's; any number
+    stage_units: tuple[int, ...] = ()  # for small versions: replaces the depth's; any length
     output_stride: int = 16  # 4 .. 32, and twice that for each extra block or stage
     stem: str = "7x7"  # or "3x3x3": 64, 64, 128 channels, DeepLab's "beta" (also named stem C or D)
     stride_at: str = "first_3x3"  # or "first_1x1", "last_3x3"; see above
     ceil_pooling: bool = False  # of the stem by Caffe's rule: 160 pixels give 81, not 80
-    # Departure from the law, for PSPNet and smp: the unit whose stride is left out takes the new
-    # rate at once. Their trained weights expect it; the theorem does not hold with it.
+    # Departure from the law, for PSPNet and smp: the unit that loses its stride already uses the
+    # new rate. Their trained weights require it; the theorem does not hold with it.
     dilate_first: bool = False
-    # DeepLab v3, 3.2.1: factors on the last stage (4, if stage_units has no other) and its copies.
+    # DeepLab v3, 3.2.1: factors on the rates of the last stage (usually 4) and its copies.
     multi_grid: tuple[int, ...] = (1, 1, 1)
-    extra_blocks: int = 0  # copies of the last stage: 3 is DeepLab v3's cascade up to block7
-    width: int = 64  # features of stage 1; the papers' is 64
+    extra_blocks: int = 0  # copies of the last stage; 3 for DeepLab v3's cascade up to block7
+    width: int = 64  # features of stage 1; 64 in the papers
     norm: Norm = Norm()
     compute: Compute = Compute()
-    remat: bool = False  # keep each unit's input only, compute the rest again for the gradient
+    remat: bool = False  # store only the input of each unit and recompute the rest for gradients
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
-        """End points of images [B, H, W, 3], any H and W; a map of stride s is [ceil(H/s), ...].
+        """Returns the end points of images [B, H, W, 3], any H and W.
 
-        With `ceil_pooling`, of n pixels the stem's pooling leaves n // 2 + 1.
+        A map of stride s has ceil(H / s) rows; with `ceil_pooling`, the stem's pooling of n pixels
+        gives n // 2 + 1.
 
         Returns:
-          "stem" (stride 2, before pooling); "stage1" .. "stage4" (and on with extra blocks), the
-          last map of each stage before it strides: nominal strides 4, 8, 16, 32 wherever the stride
-          lies; "stage1_residual" .., the same unit's branch before the addition and ReLU, which the
-          released DeepLab v3+ takes as its low-level skip; "features", the last map
-          [B, H/output_stride, W/output_stride, 32 width] (8 width for depths 18 and 34).
+          "stem" (stride 2, before pooling); "stage1" .. "stage4" (and more with extra blocks), the
+          last map of each stage before the next stride: nominal strides 4, 8, 16, 32 for any
+          `stride_at`; "stage1_residual" .., the residual branch of the same unit before the
+          addition and ReLU, which the released DeepLab v3+ uses as its low-level skip; "features",
+          the last map [B, H/output_stride, W/output_stride, 32 width] (8 width for depths 18 and
+          34).
 
         Raises:
-          ValueError: a field has a value that no ResNet here has.
+          ValueError: a field has an invalid value.
         """
         units = list(self.units())
         block = functools.partial(ConvNorm, norm=self.norm, compute=self.compute)
@@ -172,10 +177,10 @@ class ResNet(nn.Module):
         return ends | {"features": x}
 
     def units(self) -> Iterator[Unit]:
-        """Strides and rates of all residual units.
+        """Yields the configuration of each residual unit.
 
         Raises:
-          ValueError: as `__call__`.
+          ValueError: a field has an invalid value.
         """
         self._check()
         own = self._own_counts()
@@ -200,11 +205,11 @@ class ResNet(nn.Module):
                 )
 
     def _own_counts(self) -> tuple[int, ...]:
-        """Units of each stage, without extra blocks."""
+        """Returns the number of units of each stage, without extra blocks."""
         return self.stage_units or UNITS[self.depth]
 
     def _nominal_strides(self, stage: int, number: int, counts: tuple[int, ...]) -> tuple[int, int]:
-        """Strides of a unit's first and second convolution in the network as it was designed."""
+        """Returns the nominal strides of a unit's first and second convolution."""
         if self.stride_at == "last_3x3":
             return (1, 2) if stage < len(counts) and number == counts[stage - 1] else (1, 1)
         if stage == 1 or number > 1:
@@ -223,7 +228,9 @@ class ResNet(nn.Module):
                 names = ", ".join(map(str, known))
                 raise ValueError(f"ResNet {field} is {value!r}: it must be one of {names}")
         if self.depth in BASIC and self.stride_at == "first_1x1":
-            raise ValueError(f"ResNet-{self.depth} has no 1x1 convolution to put the stride at")
+            raise ValueError(
+                f"stride_at is 'first_1x1': ResNet-{self.depth} has no 1x1 convolutions"
+            )
         own = self._own_counts()
         if min(own) < 1:
             raise ValueError(f"stage_units is {own}: a stage has at least one unit")
@@ -242,5 +249,5 @@ class ResNet(nn.Module):
 
 
 def _run(module: nn.Module, x: Array, *, train: bool) -> tuple[Array, Array]:
-    """A unit as a function of itself: so linen's remat keeps the names of its parameters."""
+    """Calls a unit that is passed as an argument: linen's remat then keeps its parameter names."""
     return module(x, train=train)

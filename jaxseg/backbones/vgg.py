@@ -1,19 +1,19 @@
-"""VGG (Simonyan and Zisserman, arXiv 1409.1556, Table 1) as the papers from FCN to ParseNet use it.
+"""VGG (Simonyan and Zisserman, arXiv 1409.1556, Table 1) as used from FCN to ParseNet.
 
 Thirteen 3x3 convolutions (VGG-16) with a pooling after each of five stages, then the classifier's
-first two layers, fc6 and fc7, as convolutions. What the papers change are fields:
+first two layers, fc6 and fc7, as convolutions. The changes made by the papers are fields:
 
-    VGG(image_padding=100)                          FCN: a border from which every score is cropped
-    VGG(norm=Norm(), places=True)                   SegNet, DeconvNet: where each maximum lay
+    VGG(image_padding=100)                          FCN: a border that is cropped from the scores
+    VGG(norm=Norm(), places=True)                   SegNet, DeconvNet: pooling indices
     VGG(output_stride=8, pool_windows=(3,) * 5, pool_paddings=(1,) * 5)        DeepLab v1 LargeFOV
     VGG(output_stride=8, padding=False, atrous_pools=False)            Yu and Koltun's front end
 
-Strides and rates follow `layers/atrous.py`: at output stride 8 the poolings 4 and 5 do not stride,
-stage 5 has rate 2 and fc6 rate 4 times what the paper adds.
+Strides and rates follow `layers/atrous.py`: at output stride 8, poolings 4 and 5 have stride 1,
+stage 5 has rate 2, and fc6 has rate 4 times the factor of the paper.
 
-Departure: the windows of a pooling whose stride is left out are not spread by the rate, as in the
-papers that use one, so the theorem of `layers/atrous.py` holds up to the first such pooling only.
-Without them (`atrous_pools=False`) there is nothing to hold it against.
+Departure: as in the papers, the windows of a pooling whose stride is omitted are not dilated, so
+the theorem of `layers/atrous.py` holds only up to the first such pooling. It does not apply to
+networks without these poolings (`atrous_pools=False`).
 """
 
 import flax.linen as nn
@@ -38,24 +38,25 @@ NOMINAL_STRIDE = 32
 
 
 class VGG(nn.Module):
-    """The feature extractor up to pool5; every field is a keyword.
+    """The feature extractor up to pool5.
 
-    Kernels start from He et al.'s normal with fan_in, biases at 0: training from nothing needs it
-    (VGG's own start, a deviation of 0.01, does not train 16 layers at once). Convolutions have a
-    bias beside a norm too, as in torchvision's VGG-16-BN and in SegNet's released prototxt.
+    Kernels are initialised from He et al.'s normal distribution with fan_in, biases with 0.
+    Training from scratch needs this: VGG's own initialisation, a standard deviation of 0.01, does
+    not train 16 layers at once. Convolutions have a bias even if a norm follows, as in
+    torchvision's VGG-16-BN and in SegNet's released prototxt.
     """
 
     depth: int = 16  # 11, 13, 16, 19
     output_stride: int = 32  # 1, 2, 4 .. 32
-    width: int = 64  # features of stage 1; the paper's is 64
+    width: int = 64  # features of stage 1; 64 in the paper
     image_padding: int = 1  # zeros around the image, before conv1_1; 100 in FCN
-    padding: bool = True  # False: no convolution pads, conv1_1 neither
+    padding: bool = True  # False: no convolution is padded, including conv1_1
     pool_windows: tuple[int, ...] = (2, 2, 2, 2, 2)  # of the five poolings
     pool_paddings: tuple[int, ...] = (0, 0, 0, 0, 0)  # zeros around the input of each pooling
-    atrous_pools: bool = True  # False: poolings whose stride is left out are left out themselves
-    places: bool = False  # keep where each maximum lay; for windows of 2 without padding
+    atrous_pools: bool = True  # False: omit poolings whose stride is omitted
+    places: bool = False  # return pooling indices; needs windows of 2 without padding
     use_bias: bool = True  # of convolutions
-    dropout: float = 0.0  # of the outputs of the poolings 3, 4 and 5: Bayesian SegNet
+    dropout: float = 0.0  # after poolings 3, 4 and 5, as in Bayesian SegNet
     norm: Norm = Norm("none")  # "batch": after each convolution
     compute: Compute = Compute()
 
@@ -66,19 +67,19 @@ class VGG(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
-        """End points of images [B, H, W, 3], normalised, any H and W.
+        """Returns the end points of images [B, H, W, 3], normalised, any H and W.
 
-        Poolings follow Caffe's ceil rule, so a map of stride s has ceil(H / s) rows where windows
-        of 2 are not padded.
+        Poolings follow Caffe's ceil rule, so a map of stride s has ceil(H / s) rows if poolings
+        have unpadded windows of 2.
 
         Returns:
           "conv1" .. "conv5", the last map of each stage before its pooling; "pool1" .. "pool5"
           after it; with `places` uint8 "places1" .. "places5" (see `layers/unpool.py`); "features",
-          the last pooling's [B, H/32, W/32, 512].
+          equal to "pool5" [B, H/32, W/32, 512].
 
         Raises:
-          ValueError: a field has a value that no VGG here has; without padding, the image is too
-            small.
+          ValueError: a field has an invalid value; the image is too small for a network without
+            padding.
         """
         self._check()
         law, pool = AtrousLaw(self.output_stride), self.compute.of("pool")
@@ -113,7 +114,7 @@ class VGG(nn.Module):
         return ends | {"features": x}
 
     def grids(self) -> dict[str, Grid]:
-        """Where in the image the pixels of "pool1" .. "pool5" and "features" lie, on both axes."""
+        """Returns the grids of "pool1" .. "pool5" and "features", equal on both axes."""
         self._check()
         law, grid = AtrousLaw(self.output_stride), Grid()
         ends: dict[str, Grid] = {}
@@ -129,7 +130,7 @@ class VGG(nn.Module):
         return ends | {"features": grid}
 
     def _padding(self, stage: int, unit: int, rate: int) -> int:
-        """Zeros around the input of a convolution."""
+        """Returns the padding of a convolution."""
         if not self.padding:
             return 0
         return self.image_padding if (stage, unit) == (1, 1) else rate
@@ -145,26 +146,26 @@ class VGG(nn.Module):
             if len(getattr(self, name)) != len(CHANNELS):
                 raise ValueError(f"{name} is {getattr(self, name)}: VGG has {len(CHANNELS)} of it")
         if self.places and (self.output_stride < NOMINAL_STRIDE or set(self.pool_windows) != {2}):
-            raise ValueError("places are kept by poolings of window and stride 2 only")
+            raise ValueError("places needs poolings of window and stride 2 in every stage")
 
 
 class FullyConvolutional(nn.Module):
-    """fc6 and fc7 of VGG as convolutions, ReLU and dropout after each (FCN, section 3.1).
+    """VGG's fc6 and fc7 as convolutions, each followed by ReLU and dropout (FCN, section 3.1).
 
-    The papers' rows: kernel 7 of 4096 features (FCN; at rate 4 in Yu and Koltun), kernel 4 and
-    rates 4 or 8, kernel 3 with 1024 features and rate 12, LargeFOV (DeepLab v2, Table 1).
+    Kernel 7 and 4096 features in FCN, with rate 4 in Yu and Koltun; in DeepLab v2, Table 1, kernel
+    4 with rates 4 or 8, and kernel 3 with 1024 features and rate 12 (LargeFOV).
     """
 
     features: int = 4096  # of fc6 and fc7
     kernel_size: int = 7  # of fc6
-    rate: int = 1  # of the map as it is
+    rate: int = 1  # on this map
     padding: int | None = None  # zeros on each side; None: rate (kernel - 1) / 2
     dropout: float = 0.5  # after fc6 and fc7
     compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
-        """[B, h, w, C] -> [B, h, w, features], smaller with less padding."""
+        """Returns [B, h, w, features] with the default padding, a smaller map with less."""
         conv6 = Conv(
             self.features,
             self.kernel_size,

@@ -1,20 +1,20 @@
 """Modified aligned Xception (DeepLab v3+, arXiv 1802.02611, section 3.2 and Figure 4).
 
-Flows of modules, each of three separable convolutions beside a skip; the third one strides where
-Xception had max pooling, so any output stride follows from `layers/atrous.py`. The depths name
-their layers: 41, 65 and 71.
+Three flows of modules, each with three separable convolutions and a skip. The third convolution has
+a stride where Xception had max pooling, so `layers/atrous.py` applies to any output stride. The
+depths 41, 65 and 71 count the layers.
 
-Where ReLU stands is the released code's, which its weights need: before each separable convolution
-and nowhere inside of it, but in the last module after both of its halves instead. (Figure 4 has
-batch norm and ReLU after each depthwise convolution; the code outside of the last module has batch
-norm alone.) DeepLab v3+ takes its low-level skip after the second separable convolution of a module
-that strides, before ReLU and before the addition:
+ReLUs are placed as in the released code, as its weights require: before each separable convolution
+and not inside it, except in the last module, where they follow both of its halves. (Figure 4 has
+batch norm and ReLU after each depthwise convolution; the code has only batch norm outside the last
+module.) DeepLab v3+ takes its low-level skip after the second separable convolution of a module
+with a stride, before ReLU and before the addition:
 
     depth     stride 4             stride 8             stride 16
     41, 65    "entry2_pointwise2"  "entry3_pointwise2"  "exit1_pointwise2"
     71        "entry3_pointwise2"  "entry5_pointwise2"  "exit1_pointwise2"
 
-Departure: the classifier of ImageNet and the dropout before it are left out.
+Departure: the ImageNet classifier and the dropout before it are omitted.
 """
 
 import functools
@@ -39,29 +39,29 @@ ENTRY = {
 }
 MIDDLE = {41: 8, 65: 16, 71: 16}  # modules of the middle flow
 MIDDLE_FEATURES = 728
-EXIT = ((728, 1024, 1024), (1536, 1536, 2048))  # the first strides, the last sees the multi-grid
+EXIT = ((728, 1024, 1024), (1536, 1536, 2048))  # the first has a stride, the last the multi-grid
 NORM = Norm(epsilon=1e-3, decay=0.9997, groups=8)
-INIT = nn.initializers.truncated_normal(0.09)  # the released code's; the paper is silent
+INIT = nn.initializers.truncated_normal(0.09)  # as released; not stated in the paper
 SKIPS = ("conv", "sum", "none")
 STRIDES = (1, 2, 4, 8, 16, 32)
-_DIVISIBLE_BY = 8  # scaled channels
+_DIVISIBLE_BY = 8  # divisor of scaled channels
 
 
 class Plan(NamedTuple):
-    """What depth and output stride make of one module, before its arrays are known."""
+    """The configuration of one module at a depth and output stride."""
 
     name: str  # "entry1" .., "middle1" .., "exit1", "exit2"
     features: tuple[int, int, int]  # of its three separable convolutions
-    stride: int  # of the third one, and of the skip
+    stride: int  # of the third one and of the skip
     rates: tuple[int, int, int]
     skip: str  # "conv", "sum" or "none"
     activate_inside: bool  # ReLU after both halves of a separable convolution, else before it
 
 
 class XceptionModule(nn.Module):
-    """Three separable convolutions beside a skip (Figure 4).
+    """Three separable convolutions and a skip (Figure 4).
 
-    The skip is a 1x1 convolution with norm ("conv"), the input ("sum") or not there ("none").
+    The skip is a 1x1 convolution with norm ("conv"), the identity ("sum") or absent ("none").
     """
 
     features: tuple[int, int, int]  # channels of the three separable convolutions
@@ -75,13 +75,11 @@ class XceptionModule(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
-        """Both the module's output and what its third convolution reads, before ReLU.
-
-        Args:
-          x: [B, H, W, C].
+        """Applies the module to x [B, H, W, C].
 
         Returns:
-          [B, H/s, W/s, features[2]] and [B, H, W, features[1]].
+          Its output [B, H/s, W/s, features[2]], and the output of its second convolution
+          [B, H, W, features[1]].
 
         Raises:
           ValueError: `skip` is unknown.
@@ -113,31 +111,33 @@ class XceptionModule(nn.Module):
 
 
 class Xception(nn.Module):
-    """The feature extractor; every field is a keyword. Parameters do not depend on output stride.
+    """The feature extractor. Parameters do not depend on the output stride.
 
-    All kernels start from the released code's truncated normal of deviation 0.09.
+    All kernels are initialised from the released code's truncated normal distribution with a
+    standard deviation of 0.09.
     """
 
     depth: int = 65  # 41, 65 or 71
     output_stride: int = 16  # 1, 2, 4 .. 32
     multi_grid: tuple[int, ...] = (1, 1, 1)  # factors on the rates of the last module
-    width: float = 1.0  # multiplies all channels; the paper's is 1
-    middle_modules: int = 0  # 0: 8 of them at depth 41, else 16; fewer for small versions
+    width: float = 1.0  # multiplies all channels; 1 in the paper
+    middle_modules: int = 0  # 0: 8 at depth 41, else 16; fewer for small versions
     norm: Norm = NORM
     compute: Compute = Compute()
-    remat: bool = False  # keep each module's input only, compute the rest again for the gradient
+    remat: bool = False  # store only the input of each module and recompute the rest for gradients
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> dict[str, Array]:
-        """End points of images [B, H, W, 3], normalised to -1..1 for the published weights.
+        """Returns the end points of images [B, H, W, 3], scaled to -1..1 for the published weights.
 
         Returns:
-          "stem" (stride 2); each module's output, "entry1" .. "middle1" .. "exit2"; of modules that
-          stride also "entry2_pointwise2" .., what strides, as the low-level skips of DeepLab v3+;
-          "features", the last map [B, H/output_stride, W/output_stride, 2048 width].
+          "stem" (stride 2); the output of each module, "entry1" .. "middle1" .. "exit2"; for
+          modules with a "conv" skip also "entry2_pointwise2" .., the input of their third
+          convolution, as low-level skips for DeepLab v3+; "features", the last map
+          [B, H/output_stride, W/output_stride, 2048 width].
 
         Raises:
-          ValueError: a field has a value that no Xception here has.
+          ValueError: a field has an invalid value.
         """
         plans = list(self.modules())
         block = functools.partial(ConvNorm, kernel_init=INIT, norm=self.norm, compute=self.compute)
@@ -164,10 +164,10 @@ class Xception(nn.Module):
         return ends | {"features": x}
 
     def modules(self) -> Iterator[Plan]:
-        """Channels, stride and rates of all modules.
+        """Yields the configuration of each module.
 
         Raises:
-          ValueError: as `__call__`.
+          ValueError: a field has an invalid value.
         """
         self._check()
         flows = [
@@ -183,7 +183,7 @@ class Xception(nn.Module):
         law.step(2)  # the stem's
         for name, features, nominal, skip in flows:
             last = name == "exit2"
-            rate = law.rate  # of all three: only the third one strides
+            rate = law.rate  # of all three, since only the third one has a stride
             grid = self.multi_grid if last else (1, 1, 1)
             stride, _ = law.step(nominal)
             first, second, third = map(self._scaled, features)
@@ -191,7 +191,7 @@ class Xception(nn.Module):
             yield Plan(name, (first, second, third), stride, rates, skip, last)
 
     def _scaled(self, channels: int) -> int:
-        """The nearest multiple of 8, at least 8."""
+        """Scales channels by the width and rounds them to a multiple of 8, at least 8."""
         return _DIVISIBLE_BY * max(1, round(channels * self.width / _DIVISIBLE_BY))
 
     def _check(self) -> None:
@@ -210,5 +210,5 @@ class Xception(nn.Module):
 
 
 def _run(module: nn.Module, x: Array, *, train: bool) -> tuple[Array, Array]:
-    """A module as a function of itself: so linen's remat keeps the names of its parameters."""
+    """Calls a module passed as an argument: linen's remat then keeps its parameter names."""
     return module(x, train=train)

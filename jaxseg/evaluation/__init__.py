@@ -1,1 +1,1 @@
-"""From predictions and labels to the counts of a whole split and their record."""
+"""Evaluation of a whole split: from predictions and labels to counts and their record."""

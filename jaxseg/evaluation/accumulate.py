@@ -1,4 +1,4 @@
-"""Sums up an evaluation: confusion matrices counted on the device, added in int64 on the host."""
+"""Accumulates an evaluation: confusion matrices from the device, added in int64 on the host."""
 
 import collections
 import functools
@@ -21,8 +21,8 @@ from jaxseg.runtime.mesh import replicated
 from jaxseg.types import Array
 from jaxseg.workdir import per_image
 
-_AHEAD = 2  # batches given to the device before the oldest one's counts are waited for
-_NAMED = 5  # images named in an error
+_AHEAD = 2  # batches dispatched to the device before waiting for the counts of the oldest
+_NAMED = 5  # most images named in an error
 
 
 @functools.partial(jax.jit, static_argnames=("num_classes", "mesh"))
@@ -36,9 +36,9 @@ def _count(
     num_classes: int,
     mesh: Mesh | None,
 ) -> tuple[Array, Array, Array, Array | None]:
-    """One confusion matrix per image, int32 [B, K, K], held by every process when done.
+    """Computes a confusion matrix per image, int32 [B, K, K], replicated to every process.
 
-    What else is known of each image, [B], is handed on in the same way.
+    The other arrays [B] are replicated with it.
     """
 
     def of_image(label: Array, prediction: Array) -> Array:
@@ -51,12 +51,12 @@ def _count(
 
 
 class Totals:
-    """All that is added up over the batches of a split.
+    """Accumulates the results of the batches of a split.
 
     Args:
       num_classes: K.
-      protocol: says whether boundaries and probabilities are judged too.
-      mesh: that the batches lie on; None: on one device.
+      protocol: selects the metrics of boundaries and probabilities.
+      mesh: over which the batches are sharded; None means one device.
     """
 
     def __init__(self, num_classes: int, protocol: config.Eval, mesh: Mesh | None) -> None:
@@ -70,11 +70,11 @@ class Totals:
 
     @property
     def is_broken(self) -> bool:
-        """Whether scores were not finite; every process has read the same counts."""
+        """Whether any scores were not finite; the same on every process."""
         return bool(self._tally.broken)
 
     def add(self, found: Predicted) -> int:
-        """Counts one batch; returns how many images of earlier ones are counted by now."""
+        """Counts one batch; returns the number of images whose counts have arrived meanwhile."""
         known = found.label, found.classes, found.finite, found.index, found.losses
         self._pending.append(self._count(*known))
         if self._calibration and found.probabilities is not None:
@@ -84,7 +84,7 @@ class Totals:
         return self._take(_AHEAD)
 
     def finish(self) -> int:
-        """Waits for the last batches; returns how many images were in them."""
+        """Waits for the last batches; returns their number of images."""
         return self._take(0)
 
     def _take(self, left: int) -> int:
@@ -96,15 +96,15 @@ class Totals:
     def evaluation(
         self, source: loader.Source, seconds: float, frames: Mapping[tuple[int, int], int]
     ) -> Evaluation:
-        """What came of the split.
+        """Returns the evaluation of the split.
 
         Args:
-          source: names the images and the classes.
-          seconds: that it took.
-          frames: of the images -> how many have each.
+          source: the split, with the names of images and classes.
+          seconds: the duration.
+          frames: frame -> number of images.
 
         Raises:
-          ValueError: scores that are not finite; the images are named.
+          ValueError: scores are not finite; the message names the images.
         """
         self._tally.refuse_broken(source)
         images, counts = self._tally.of_images(source)
@@ -121,7 +121,7 @@ class Totals:
 
 
 class _Tally:
-    """The sums on the host: int64, because int32 ends before the pixels of a large set."""
+    """The sums on the host, in int64, because a large set has more pixels than fit int32."""
 
     def __init__(self, num_classes: int) -> None:
         self.confusion = np.zeros((num_classes, num_classes), np.int64)
@@ -131,7 +131,7 @@ class _Tally:
         self.losses: dict[int, float] = {}  # index -> sum over the valid pixels
 
     def add(self, counts: Array, finite: Array, index: Array, losses: Array | None = None) -> int:
-        """Takes one batch of `_count`; how many images were in it, fillers aside."""
+        """Adds one batch of `_count`; returns its number of images, without fillers."""
         before = len(self.images)
         batch = zip(*map(np.asarray, (counts, finite, index)), strict=True)
         for confusion, is_finite, i in batch:
@@ -148,14 +148,14 @@ class _Tally:
         return len(self.images) - before
 
     def mean_loss(self) -> float | None:
-        """Over the valid pixels of all images; nan where there are none, None without losses."""
+        """The mean loss of all valid pixels; nan if there are none, None without losses."""
         if not self.losses:
             return None
         pixels = int(self.confusion.sum())
         return math.fsum(self.losses.values()) / pixels if pixels else math.nan
 
     def of_images(self, source: loader.Source) -> tuple[list[dict[str, Any]], per_image.PerImage]:
-        """What is told of each image, and its counts, both in the order of the split."""
+        """Returns the metrics and the counts of each image, both in the order of the split."""
         images: list[dict[str, Any]] = [
             {"index": i, "name": name_of(source, i), "miou": miou, "pixel_accuracy": accuracy}
             for i, (miou, accuracy) in sorted(self.images.items())
@@ -165,7 +165,7 @@ class _Tally:
         return images, per_image.gather(names, len(self.confusion), kept)
 
     def refuse_broken(self, source: loader.Source) -> None:
-        """Stops an evaluation in which any score was not finite."""
+        """Raises a ValueError if any score was not finite."""
         if not self.broken:
             return
         names = [name_of(source, i) for i in sorted(self.broken)[:_NAMED]]
@@ -177,6 +177,6 @@ class _Tally:
 
 
 def name_of(source: loader.Source, index: int) -> str:
-    """The name of an example, without decoding its image where the source can."""
+    """Returns the name of an example, without decoding its image if the source allows it."""
     read = source.encoded if isinstance(source, loader.Source) else source.__getitem__
     return read(index)["name"]

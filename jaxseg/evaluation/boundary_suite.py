@@ -4,7 +4,7 @@
     suite.add(labels, predictions, index, sizes)  # of each batch, on the device
     record["boundary"] = suite.to_json(names)
 
-See `jaxseg.metrics.boundary` for what is counted. The numbers do not depend on the batch size, on
+See `jaxseg.metrics.boundary` for the definitions. The results do not depend on the batch size, on
 the padding or on the order of the images.
 """
 
@@ -31,11 +31,11 @@ from jaxseg.runtime.mesh import replicated
 from jaxseg.types import Array
 
 WIDTHS = (1, 2, 3, 5, 8, 12, 16, 20, 30, 40)  # pixels, of the trimap curve
-RATIO = 0.02  # of boundary IoU: its authors'
+RATIO = 0.02  # of boundary IoU, as in its paper
 TOLERANCES = (0.0025, 0.005, 0.0075, 0.01)  # of the diagonal; SegNet's is 0.0075
 PERCENTILE = 95.0
 
-_AHEAD = 2  # batches given to the device before the oldest one's counts are waited for
+_AHEAD = 2  # batches dispatched to the device before waiting for the counts of the oldest
 
 
 @functools.partial(jax.jit, static_argnames=("num_classes", "distances", "mesh"))
@@ -49,7 +49,7 @@ def _count(
     distances: bool,
     mesh: Mesh | None,
 ) -> dict[str, Array]:
-    """The counts of one batch and its index, held by every process when done."""
+    """Computes the counts of one batch, replicated with its index to every process."""
     given = (labels, predictions, num_classes)
     counts = {
         "void": trimap_confusions(*given, WIDTHS, around="void", sizes=sizes),
@@ -66,13 +66,13 @@ def _count(
 
 
 class Suite:
-    """The sums on the host, in int64, at first of no image.
+    """Accumulates the boundary metrics of batches, in int64 on the host.
 
     Args:
       num_classes: K.
-      distances: the 95th percentile of the Hausdorff distance too. Slow: exact distances over the
-        whole image, one class after the other.
-      mesh: of `mesh.make_mesh`, if the batches lie on one.
+      distances: whether to compute the 95th percentile of the Hausdorff distance too. This is slow:
+        exact distances over the whole image, one class after the other.
+      mesh: from `mesh.make_mesh`, if batches are sharded over one.
     """
 
     def __init__(self, num_classes: int, distances: bool = False, mesh: Mesh | None = None) -> None:
@@ -90,13 +90,13 @@ class Suite:
         self._pending: collections.deque[dict[str, Array]] = collections.deque()
 
     def add(self, labels: Array, predictions: Array, index: Array, sizes: Array) -> None:
-        """Counts one batch; returns before the device is done with it.
+        """Counts one batch; returns before the device has finished.
 
         Args:
-          labels: [B, H, W] train ids; what is not in 0..K-1 is void.
+          labels: [B, H, W] train ids; values outside 0..K-1 are void.
           predictions: [B, H, W] train ids.
-          index: [B] of the images; -1 for a filler, whose size is 0.
-          sizes: [B, 2] heights and widths of the images in their frame.
+          index: [B], of the images in the split; -1 for a filler, whose size is 0.
+          sizes: [B, 2], heights and widths of the images without padding.
         """
         self._pending.append(self._count(labels, predictions, index, sizes))
         if len(self._pending) > _AHEAD:
@@ -112,20 +112,21 @@ class Suite:
                 kept.update({int(i): values[b] for b, i in index if i >= 0})
 
     def to_json(self, names: Sequence[str]) -> dict[str, Any]:
-        """The numbers as JSON values, classes by name; null stands for 0 / 0.
+        """Returns the metrics as JSON values, with classes by name and null for 0 / 0.
 
         Returns:
-          "images".
+          "images", their number.
           "trimap": "widths" in pixels; "void" and "classes", the curve around each: "miou" and
-            "pixels" of each width; "around", the one that fits the data set: "void" if more pixels
-            touch void than another class, as where void outlines every object (VOC).
+            "pixels" of each width; "around", the one that suits the data set: "void" if more pixels
+            touch void than another class, as when void outlines every object (VOC).
           "boundary_iou": "ratio" to the diagonal, "mean", "classes".
-          "boundary_f": "tolerances" in shares of the diagonal; "mean" of each, over the classes of
-            an image and then over images; "classes", each over the images with it. Means nothing
-            where "around" is "void": see `boundary_metrics.boundary_f_counts`.
-          "hausdorff_95" if asked for, in pixels: "classes", the mean over images that have the
-            class in truth and prediction; "images", how many these are, and "one_sided", how many
-            have it in one of them alone, where the distance is infinite; "mean" over the classes.
+          "boundary_f": "tolerances" as shares of the diagonal; "mean" of each, over the classes of
+            an image and then over images; "classes", each over the images with it. It is
+            meaningless if "around" is "void": see `jaxseg.metrics.boundary.boundary_f_counts`.
+          "hausdorff_95", if it was requested, in pixels: "classes", the mean over images that have
+            the class in truth and prediction; "images", their number; "one_sided", the number of
+            images with the class in only one of the two, where the distance is infinite; "mean"
+            over the classes.
         """
         while self._pending:
             self._take(self._pending.popleft())
@@ -181,7 +182,7 @@ def _distances(kept: dict[int, np.ndarray], names: Sequence[str]) -> dict[str, A
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean of each column of [N, K] over what is not nan, [K]; nan where nothing is."""
+    """Mean of each column of [N, K], ignoring nan; nan if all values are."""
     defined = ~np.isnan(values)
     number = defined.sum(axis=0)
     total = np.where(defined, values, 0).sum(axis=0)

@@ -13,7 +13,7 @@ from jaxseg.types import Array
 
 @functools.partial(jax.jit, static_argnames="mesh")
 def _histograms(scores: Array, labels: Array, *, mesh: Mesh | None) -> list[Array]:
-    """Of the confidence and, of two classes, of class 1: int32 [2, bins], held by every process."""
+    """Computes the histogram of confidence and, for two classes, of class 1, int32 [2, bins]."""
     found = [probability.confidence_histogram(scores, labels)]
     if scores.shape[-1] == 2:
         found.append(probability.score_histogram(scores[..., 1], labels, scores[..., 0]))
@@ -23,7 +23,7 @@ def _histograms(scores: Array, labels: Array, *, mesh: Mesh | None) -> list[Arra
 
 
 class Calibration:
-    """The sums of histograms of probabilities, in int64."""
+    """Accumulates histograms of probabilities, in int64 on the host."""
 
     def __init__(self, mesh: Mesh | None) -> None:
         self._mesh = mesh
@@ -36,7 +36,7 @@ class Calibration:
         self._sums = [a + b for a, b in zip(before, found, strict=True)]
 
     def numbers(self) -> dict[str, float]:
-        """By name: calibration_error and, of two classes, roc_auc; nan where nothing is counted."""
+        """Returns calibration_error and, for two classes, roc_auc; nan if no pixel is counted."""
         confidence, *of_class = self._sums
         found = {"calibration_error": probability.calibration_error(confidence)}
         return found | ({"roc_auc": probability.roc_auc(of_class[0])} if of_class else {})

@@ -18,7 +18,7 @@ from jaxseg.inference.predictor import framing_of, make_predictor
 from jaxseg.types import Variables
 from jaxseg.workdir import eval_folder
 
-_PICTURES = 4  # of each, the best and the worst
+_PICTURES = 4  # of the best images, and of the worst
 
 
 def write(
@@ -31,9 +31,9 @@ def write(
     """Predicts the best and the worst images again, one by one, and writes their pictures.
 
     Args:
-      folder: RUN/eval/TAG, which holds nothing else; pictures of before are removed.
-      evaluation: tells which images these are.
-      experiment: its model, protocol and framing.
+      folder: RUN/eval/TAG, which is only for pictures; existing ones are removed.
+      evaluation: ranks the images.
+      experiment: provides model, protocol and framing.
       variables: {"params", "batch_stats"}.
       source: the split that was evaluated.
     """
@@ -57,7 +57,7 @@ def write(
 def best_and_worst(
     images: Sequence[Mapping[str, Any]], count: int
 ) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
-    """("best" or "worst", place from 1, image) of at most `count` each; no image stands twice."""
+    """Yields ("best" or "worst", rank from 1, image) for up to `count` each, no image twice."""
     ranked = sorted(
         (image for image in images if not math.isnan(image["miou"])),
         key=lambda image: (-image["miou"], image["index"]),
@@ -75,10 +75,10 @@ def write_picture(
     prediction: np.ndarray,
     labels: LabelSpec,
 ) -> None:
-    """`overlay.compared` as a PNG.
+    """Writes `overlay.compared` as a PNG.
 
     Args:
-      path: to write to.
+      path: of the PNG.
       image: uint8 [H, W, 3].
       truth: train ids, uint8 [H, W].
       prediction: train ids, uint8 [H, W].

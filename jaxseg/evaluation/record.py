@@ -20,17 +20,18 @@ _PER_CLASS = ("iou", "dice", "precision", "recall")
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What came of one evaluation."""
+    """The result of an evaluation."""
 
-    confusion: np.ndarray  # int64 [K, K]: rows truth, columns prediction
-    # "index", "name", "miou", "pixel_accuracy" (nan: all is void)
+    confusion: np.ndarray  # int64 [K, K]: truth in rows, prediction in columns
+    # "index", "name", "miou" and "pixel_accuracy" (nan if all pixels are void)
     images: list[dict[str, Any]]
     seconds: float
     per_image: PerImage | None = None  # confusion matrices, in the order of the images
-    boundary: dict[str, Any] | None = None  # of `boundary_suite`, where it was asked for
+    boundary: dict[str, Any] | None = None  # from `boundary_suite`, if requested
     probabilities: Mapping[str, float] = dataclasses.field(default_factory=dict)  # by name
-    frames: Mapping[tuple[int, int], int] = dataclasses.field(default_factory=dict)  # -> images
-    loss: float | None = None  # mean over the valid pixels, where it was asked for
+    # frame -> number of images
+    frames: Mapping[tuple[int, int], int] = dataclasses.field(default_factory=dict)
+    loss: float | None = None  # mean over the valid pixels, if requested
 
 
 def _number(value: float) -> float | None:
@@ -38,9 +39,9 @@ def _number(value: float) -> float | None:
 
 
 def to_json(evaluation: Evaluation, labels: LabelSpec) -> dict[str, Any]:
-    """The numbers of an evaluation as JSON values, classes by name; null stands for 0 / 0.
+    """Returns the metrics of an evaluation as JSON values, with classes by name and null for 0 / 0.
 
-    "miou_interval" is [low, high] over resampled images, null with fewer than two images.
+    "miou_interval" is [low, high] over resampled images, or null with fewer than two images.
     """
     summary = summarize(evaluation.confusion)
     metrics: dict[str, Any] = {name: _number(getattr(summary, name)) for name in MEANS}
@@ -79,14 +80,14 @@ def write(
     labels: LabelSpec,
     about: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Writes TAG.json and TAG.npz, and makes the folder of the pictures.
+    """Writes TAG.json and TAG.npz, and creates the folder for pictures.
 
     Args:
       folder: RUN/eval.
-      tag: of `eval_folder.tag`.
-      evaluation: what was found.
+      tag: from `eval_folder.tag`.
+      evaluation: the result.
       labels: the classes.
-      about: what else the record says: of which weights, which data, where.
+      about: further entries of the record, such as weights, data and environment.
 
     Returns:
       The record.

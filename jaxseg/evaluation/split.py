@@ -1,8 +1,8 @@
-"""Evaluates a split by a protocol: one confusion matrix, and the numbers of each image.
+"""Evaluates a split with a protocol: one confusion matrix, and the metrics of each image.
 
-The way is reader, loader, network, sums: images come in batches of one frame, the network finds a
-class for each pixel on the devices, and only counts [B, K, K] come back from there. Scores of a
-whole set are never held: see `jaxseg.inference.views` for the bound, which is that of one batch.
+Images are loaded in batches padded to one frame, the network predicts a class for each pixel on the
+devices, and only counts [B, K, K] are transferred back. Scores are never stored for more than one
+batch; see `jaxseg.inference.views` for the memory required.
 """
 
 import time
@@ -37,33 +37,34 @@ def evaluate(
     progress: bool = True,
     loss: config.Loss | None = None,
 ) -> Evaluation:
-    """Predicts every image of a split and counts its valid pixels against the truth.
+    """Predicts every image of a split and compares its valid pixels with the truth.
 
-    Each image is padded to its own frame (`data.frames`), and those of one frame make batches. So
-    the counts of an image do not depend on the other images of the split, on the batch size, on
-    devices, on processes or on the filling up of a last batch; they are those of what `predict`
-    writes. With several processes every one of them returns the whole result.
+    Each image is padded to its own frame (`data.frames`), and images with the same frame form
+    batches. So the counts of an image do not depend on the other images of the split, on the batch
+    size, on devices, on processes or on the padding of the last batch, and they equal those of the
+    predictions that `predict` writes. With several processes, each returns the whole result.
 
     Args:
-      model: gives "logits" [B, H, W, K].
+      model: returns "logits" [B, H, W, K].
       variables: {"params", "batch_stats"}.
       source: the split; see `loader.open_split`.
-      protocol: of the evaluation; its batch size is rounded up to what the mesh can share out.
-      normalisation: of the pixels; its mean is also the colour that images are filled up with.
+      protocol: of the evaluation; its batch size is rounded up to a multiple that the mesh allows.
+      normalisation: of the pixels; images are padded with its mean.
       crop: (height, width) of the crops that the model was trained on.
-      threads: that read images, in this process.
-      mesh: of `mesh.make_mesh`; None: this process does all of it, on one device.
-      progress: show a bar with rate and remaining time.
-      loss: whose cross-entropy, the mean over the valid pixels, is wanted as well.
+      threads: number of threads that read images in this process.
+      mesh: from `mesh.make_mesh`; None means this process alone, on one device.
+      progress: whether to show a progress bar.
+      loss: if given, the mean of its cross-entropy over the valid pixels is computed as well.
 
     Raises:
-      ValueError: scores that are not finite (the images are named), a class count that is not the
-        data set's, a protocol without meaning, an empty split, a CRF on several processes.
+      ValueError: scores are not finite (the message names the images), the number of classes
+        differs from the data set's, the protocol is invalid, the split is empty, or several
+        processes would run a CRF.
     """
     started = time.monotonic()
     total = min(len(source), protocol.examples or len(source))
     if total == 0:
-        raise ValueError("the split to evaluate holds no image")
+        raise ValueError("the split to evaluate has no images")
     mirrored.check(source.labels.names, "eval.flip", protocol.flip)
     groups = frames.groups(
         source,

@@ -1,4 +1,4 @@
-"""Runs the batches of a split through the network; what is found stays on the devices."""
+"""Runs the batches of a split through the network; the results stay on the devices."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -17,14 +17,14 @@ from jaxseg.types import Array, Variables
 
 @dataclasses.dataclass(frozen=True)
 class Predicted:
-    """What is known of a batch."""
+    """The labels of a batch and its predictions."""
 
     label: Array  # uint8 [B, H, W], the truth
-    index: Array  # int32 [B], of each image in its split; -1: filler
-    size: Array  # int32 [B, 2], height and width of each image in its frame
-    classes: Array  # int32 [B, H, W], the most probable
-    finite: Array  # bool [B], whether all scores of the image are
-    losses: Array | None = None  # float32 [B], sums over its valid pixels
+    index: Array  # int32 [B], of each image in its split; -1 for a filler
+    size: Array  # int32 [B, 2], height and width of each image without padding
+    classes: Array  # int32 [B, H, W], the most probable class
+    finite: Array  # bool [B], whether all scores of the image are finite
+    losses: Array | None = None  # float32 [B], sums over the valid pixels
     probabilities: Array | None = None  # float32 [B, H, W, K]
 
 
@@ -37,18 +37,18 @@ def make_batch_predictor(
     loss: config.Loss | None = None,
     mesh: Mesh | None = None,
 ) -> Callable[[Variables, Mapping[str, np.ndarray]], Predicted]:
-    """The function from variables and a batch of `loader.eval_batches` to what is found of it.
+    """Makes the function from variables and a batch of `loader.eval_batches` to its predictions.
 
     Args:
-      model: gives "logits" [B, H, W, K].
-      protocol: of the evaluation; `calibration` asks for the probabilities too.
+      model: returns "logits" [B, H, W, K].
+      protocol: of the evaluation; with `calibration` probabilities are returned too.
       normalisation: of the pixels.
       num_classes: K of the data set.
-      loss: whose cross-entropy is wanted too.
-      mesh: of `make_mesh`, over which batches are spread; None: one device.
+      loss: if given, its cross-entropy is computed too.
+      mesh: from `make_mesh`, over which batches are sharded; None means one device.
 
     Raises:
-      ValueError: a field of the protocol has a value without meaning.
+      ValueError: a field of the protocol has an invalid value.
     """
     judged = None if loss is None else PixelLoss.of(loss)
     find = make_finder(model, protocol, normalisation, num_classes, judged)
@@ -62,7 +62,7 @@ def make_batch_predictor(
 
 
 def _on_devices(batch: Mapping[str, np.ndarray], mesh: Mesh | None) -> dict[str, Array]:
-    """image [B, H, W, 3] and label [B, H, W] uint8, index [B] and size [B, 2] int32."""
+    """Moves image and label (uint8), index [B] and size [B, 2] (int32) to the devices."""
     maps = {name: np.asarray(batch[name]) for name in ("image", "label")}
     numbers = {
         "index": np.asarray(batch["index"], np.int32),

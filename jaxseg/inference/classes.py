@@ -11,11 +11,11 @@ from jaxseg.types import Array
 
 
 def check_classes(found: int, num_classes: int) -> None:
-    """Refuses another number of classes than the data set's, with a ValueError."""
+    """Raises a ValueError unless the model has as many classes as the data set."""
     if found != num_classes:
         raise ValueError(
             f"the model predicts {found} classes, the data set has {num_classes}: "
-            "set model.num_classes, or take the weights that belong to the data set"
+            "set model.num_classes, or use weights for this data set"
         )
 
 
@@ -23,7 +23,7 @@ def check_classes(found: int, num_classes: int) -> None:
 def classes_of_scores(
     scores: Float[Array, "b h w k"], num_classes: int
 ) -> tuple[Int32[Array, "b h w"], Bool[Array, " b"]]:
-    """The best class of each pixel, and whether all scores of an image are finite."""
+    """Returns the best class of each pixel, and whether all scores of each image are finite."""
     check_classes(scores.shape[-1], num_classes)
     best = row_bands.best_classes(row_bands.of_map(scores), scores.shape)
     return best, jnp.all(jnp.isfinite(scores), axis=(1, 2, 3))

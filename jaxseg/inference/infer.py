@@ -1,10 +1,10 @@
 """From a batch of uint8 images to class probabilities or class ids, by the papers' protocols.
 
-Whole image, several scales, left-right flip, rotations, another output stride, windows and tiles, a
-CRF at the end: each is a field of `config.Eval`, and all combine; `jaxseg.inference.protocols` has
-the papers' sets of fields. As in DeepLab (arXiv 1706.05587, section 4; TensorFlow's
-research/deeplab), what is averaged over scales and flips are softmax probabilities, not logits,
-unless `eval.fusion` says otherwise. See `jaxseg.inference.views` for the memory.
+Whole images, several scales, left-right flip, rotations, another output stride, windows and tiles,
+and a final CRF are fields of `config.Eval`, which can be combined; `jaxseg.inference.protocols` has
+the values that the papers use. As in DeepLab (arXiv 1706.05587, section 4; TensorFlow's
+research/deeplab), softmax probabilities rather than logits are averaged over scales and flips,
+unless `eval.fusion` says otherwise. See `jaxseg.inference.views` for the memory required.
 """
 
 import functools
@@ -30,20 +30,20 @@ from jaxseg.types import Array, ArrayLike, Variables
 def make_probabilities(
     model: nn.Module, protocol: config.Eval, normalisation: Normalisation
 ) -> Callable[..., Array]:
-    """The function (variables, images, sizes=None) -> probabilities of this protocol.
+    """Makes the function (variables, images, sizes=None) -> probabilities of a protocol.
 
     Args:
-      model: gives "logits" [B, H, W, K].
-      protocol: all fields but size, use_ema and examples are read.
+      model: returns "logits" [B, H, W, K].
+      protocol: of which all fields except size, use_ema and examples are used.
       normalisation: of the pixels.
 
     Returns:
-      A function of variables, images uint8 [B, H, W, 3], filled up with the mean colour, and their
-      sizes int32 [B, 2] (None: all fill the frame), that gives float32 [B, H, W, K], compiled once
-      for each frame and scale. What it gives beyond an image has no meaning.
+      A function of variables, images uint8 [B, H, W, 3], padded with the mean colour, and their
+      sizes int32 [B, 2] (None if they are not padded), that returns float32 [B, H, W, K]. It is
+      compiled once for each frame and scale. Values outside an image are undefined.
 
     Raises:
-      ValueError: a field of the protocol has a value without meaning.
+      ValueError: a field of the protocol has an invalid value.
     """
     check_protocol(protocol)
     views = Views.of(model, protocol, normalisation)
@@ -82,13 +82,13 @@ def make_probabilities(
 
 @jax.jit
 def _normalised(scores: Array) -> Array:
-    """Positive scores [..., K] as probabilities; where all of them underflow they stay 0."""
+    """Normalises positive scores [..., K] to probabilities; if all underflow, they stay 0."""
     total = jnp.sum(scores, axis=-1, keepdims=True)
     return scores / jnp.maximum(total, jnp.finfo(scores.dtype).tiny)
 
 
 def _refined(probabilities: Array, images: Array, sizes: Array, protocol: config.Eval) -> Array:
-    """Probabilities [B, H, W, K] after the CRF; of scores that are not finite, NaN."""
+    """Applies the CRF, if any, to probabilities [B, H, W, K]; nonfinite ones give NaN."""
     parameters = crf_parameters.read(protocol.crf)
     if parameters is None:
         return probabilities
@@ -110,11 +110,11 @@ def _refined(probabilities: Array, images: Array, sizes: Array, protocol: config
 def _classes_of_one_view(
     variables: Variables, images: Array, sizes: Array, *, views: Views, num_classes: int
 ) -> tuple[Array, Array]:
-    """As above, of the logits of the whole image."""
+    """Returns classes and finiteness from the logits of whole images."""
     x, convention = views.scores(variables, views.prepared(images, sizes))
     check_classes(x.shape[-1], num_classes)
     height, width = images.shape[1:3]
-    rows = row_bands.enlarged(x, (height, width), convention)
+    rows = row_bands.resized(x, (height, width), convention)
     best = row_bands.best_classes(rows, (len(images), height, width, num_classes))
     return best, jnp.all(jnp.isfinite(x), axis=(1, 2, 3))
 
@@ -122,15 +122,15 @@ def _classes_of_one_view(
 def make_predictions(
     model: nn.Module, protocol: config.Eval, normalisation: Normalisation, num_classes: int
 ) -> Callable[..., tuple[Array, Array]]:
-    """As `make_probabilities`, but to the most probable class; one view needs no softmax for that.
+    """Like `make_probabilities`, for the most probable class; a single view needs no softmax.
 
     Returns:
-      A function of variables, images uint8 [B, H, W, 3] and sizes int32 [B, 2] or None that gives
-      class ids int32 [B, H, W] and bool [B]: whether the image's scores were all finite.
+      A function of variables, images uint8 [B, H, W, 3] and sizes int32 [B, 2] or None that returns
+      class ids int32 [B, H, W] and bool [B], whether all scores of the image are finite. It raises
+      a ValueError if the model does not predict `num_classes` classes.
 
     Raises:
-      ValueError: a field of the protocol has a value without meaning; by the function: the model
-        predicts another number of classes.
+      ValueError: a field of the protocol has an invalid value.
     """
     check_protocol(protocol)
     views = Views.of(model, protocol, normalisation)

@@ -1,7 +1,7 @@
-"""Predictions together with their loss on the truth, in one pass of the network.
+"""Predictions together with their loss, in one pass of the network.
 
-The loss during training is that of augmented crops; its counterpart here is that of whole images
-of the evaluation split, so that the two show when a network begins to overfit.
+The training loss is computed on augmented crops, this one on whole images of the evaluation split;
+comparing the two shows when a network begins to overfit.
 """
 
 import dataclasses
@@ -30,18 +30,18 @@ Found = tuple[Array, Array, Array | None, Array | None]
 
 @dataclasses.dataclass(frozen=True)
 class PixelLoss:
-    """The cross-entropy of a pixel, as an experiment's training has it; hashable."""
+    """The cross-entropy of a pixel, with the options of an experiment's training; hashable."""
 
     class_weights: tuple[float, ...]
     label_smoothing: float
 
     @classmethod
     def of(cls, loss: config.Loss) -> "PixelLoss":
-        """What an experiment says of the cross-entropy of one pixel."""
+        """Extracts the per-pixel options from the loss of an experiment."""
         return cls(tuple(loss.class_weights), loss.label_smoothing)
 
     def each(self, logits: Array, labels: Array) -> Array:
-        """Of each pixel, float32 [B, h, W] for logits [B, h, W, K]; 0 where void."""
+        """Returns the loss of each pixel, float32 [B, h, W]; 0 where void."""
         return cross_entropy(
             logits,
             labels,
@@ -91,19 +91,19 @@ def make_judge(
     num_classes: int,
     loss: PixelLoss,
 ) -> Judge:
-    """As `make_predictions`, with the sum of the loss over the valid pixels of each image.
+    """Like `make_predictions`, with the sum of the loss over the valid pixels of each image.
 
     Args:
-      model: gives "logits" [B, H, W, K].
-      protocol: of several views, the loss is that of the probabilities that they make together.
+      model: returns "logits" [B, H, W, K].
+      protocol: with several views, the loss is that of their combined probabilities.
       normalisation: of the pixels.
       num_classes: of the data set.
       loss: of a pixel.
 
     Returns:
       A function of variables, images uint8 [B, H, W, 3], sizes int32 [B, 2] and labels [B, H, W],
-      IGNORE beyond the image, that gives class ids int32 [B, H, W], bool [B]: whether the scores
-      were all finite, and the sums, float32 [B].
+      IGNORE outside the image, that returns class ids int32 [B, H, W], bool [B], whether all scores
+      of the image are finite, and the sums float32 [B].
     """
     views = Views.of(model, protocol, normalisation)
     if has_one_view(protocol, views):
@@ -126,7 +126,7 @@ def make_judge(
 def judge_scores(
     scores: Array, labels: Array, *, num_classes: int, loss: PixelLoss
 ) -> tuple[Array, Array, Array]:
-    """Of probabilities [B, H, W, K] what `make_judge` says."""
+    """Returns the three results of `make_judge` for probabilities [B, H, W, K]."""
     check_classes(scores.shape[-1], num_classes)
 
     def each(band: Array, index: Array) -> Array:
@@ -148,12 +148,12 @@ def _judge_view(
     num_classes: int,
     loss: PixelLoss,
 ) -> tuple[Array, Array, Array]:
-    """The same of the logits of the whole image."""
+    """Returns the three results of `make_judge` from the logits of whole images."""
     x, convention = views.scores(variables, views.prepared(images, sizes_of(images, sizes)))
     check_classes(x.shape[-1], num_classes)
     height, width = images.shape[1:3]
     best, sums = row_bands.best_and_sums(
-        row_bands.enlarged(x, (height, width), convention),
+        row_bands.resized(x, (height, width), convention),
         (len(images), height, width, num_classes),
         lambda band, index: loss.each(band, jnp.take(labels, index, axis=1)),
     )

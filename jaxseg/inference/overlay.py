@@ -1,7 +1,7 @@
-"""Pictures of labels: an overlay on the image, a legend, images side by side. Host only, NumPy.
+"""Pictures of labels in NumPy: an overlay on the image, a legend, images side by side.
 
-A class whose colour is black (the background of PASCAL VOC) and void pixels leave the image as it
-is, so that what an overlay colours is what the network found.
+A class whose colour is black (the background of PASCAL VOC) and void pixels leave the image
+unchanged, so that only objects are coloured.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from jaxseg.types import IGNORE
 _MARGIN = 6  # pixels around and between the parts of a picture
 _INK = (33, 33, 33)
 _PAPER = (255, 255, 255)
-# Dark, middle and (void) light, so that they differ for those who see fewer colours, too.
+# Dark, medium and (void) light, so that they differ for people with colour blindness too.
 ERRORS = LabelSpec(("right", "wrong"), ((10, 48, 104), (235, 125, 30)), {0: 0, 1: 1, 255: IGNORE})
 
 
@@ -26,12 +26,12 @@ def _font(height: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _text_height(width: int) -> int:
-    """Letters of 14 pixels, smaller under narrow pictures, larger under wide ones."""
+    """Returns the text height for a picture width: 1/32 of it, from 10 to 28 pixels."""
     return int(np.clip(width // 32, 10, 28))
 
 
 def _borders(label: np.ndarray) -> np.ndarray:
-    """Pixels whose right or lower neighbour has another label, bool [H, W]."""
+    """Marks pixels whose right or lower neighbour has another label, bool [H, W]."""
     border = np.zeros(label.shape, bool)
     border[:, :-1] |= label[:, :-1] != label[:, 1:]
     border[:-1] |= label[:-1] != label[1:]
@@ -45,19 +45,19 @@ def overlay(
     *,
     alpha: float = 0.55,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The image with each class in its colour over it and the borders of regions drawn.
+    """Blends the colour of each class into the image and draws the borders of regions.
 
     Args:
       image: RGB.
       label: train ids.
-      spec: gives the colours.
-      alpha: share of the class colour, 0 to 1.
+      spec: the colours of the classes.
+      alpha: opacity of the colours, 0 to 1.
 
     Raises:
       ValueError: image and label differ in size.
     """
     if image.shape[:2] != label.shape:
-        raise ValueError(f"an image of {image.shape[:2]} cannot carry a label of {label.shape}")
+        raise ValueError(f"image {image.shape[:2]} and label {label.shape} differ in size")
     colour = np.asarray(spec.colour(label))  # [H, W, 3]
     drawn = (label != IGNORE) & colour.any(-1)
     share = np.where(drawn, np.where(_borders(label), 1.0, alpha), 0.0)[..., None]
@@ -72,13 +72,13 @@ def legend(
     width: int,
     text_height: int | None = None,
 ) -> UInt8[np.ndarray, "rows {width} 3"]:
-    """The classes present in `label`, largest first: colour, name and share of the pixels.
+    """Draws a legend of the classes present, largest first: colour, name and share of the pixels.
 
     Args:
-      label: train ids, of one map or of several together.
-      spec: gives names and colours.
+      label: train ids of one map, or of several together.
+      spec: the names and colours of the classes.
       width: of the result, in pixels; entries wrap.
-      text_height: of the letters, in pixels; None: from the width.
+      text_height: in pixels; None derives it from the width.
     """
     height = text_height or _text_height(width)
     font, row = _font(height), height + _MARGIN
@@ -107,7 +107,7 @@ def legend(
 def overlay_with_legend(
     image: UInt8[np.ndarray, "h w 3"], label: Integer[np.ndarray, "h w"], spec: LabelSpec
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    """`overlay` with `legend` under it; at least 160 pixels wide."""
+    """Returns `overlay` above `legend`, at least 160 pixels wide."""
     drawn = overlay(image, label, spec)
     width = max(drawn.shape[1], 160)
     sheet = np.full((drawn.shape[0], width, 3), 255, np.uint8)
@@ -118,20 +118,20 @@ def overlay_with_legend(
 def strip(
     images: Sequence[UInt8[np.ndarray, "_ _ 3"]], titles: Sequence[str]
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Images side by side, each under its title.
+    """Places images side by side, each under its title.
 
     Args:
-      images: RGB; lower ones are centred.
-      titles: one a picture; a title that is wider than its image is cut.
+      images: RGB; shorter ones are centred vertically.
+      titles: one per image; a title wider than its image is truncated.
 
     Returns:
-      As high as the highest image and a line of text.
+      A picture as high as the tallest image plus a line of text.
 
     Raises:
-      ValueError: not one title for each image, or no image.
+      ValueError: there is no image, or the number of titles differs.
     """
     if not images or len(images) != len(titles):
-        raise ValueError(f"{len(images)} images cannot stand under {len(titles)} titles")
+        raise ValueError(f"{len(images)} images and {len(titles)} titles: one title per image")
     height = _text_height(max(image.shape[1] for image in images))
     font, top = _font(height), height + 2 * _MARGIN
     tallest = max(image.shape[0] for image in images)
@@ -150,7 +150,7 @@ def strip(
 
 
 def errors(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Ids of `ERRORS`, uint8 [H, W]: which pixels are right, wrong, and void in the truth.
+    """Returns ids of `ERRORS`, uint8 [H, W]: pixels that are right, wrong, or void in the truth.
 
     Args:
       truth: train ids, uint8 [H, W].
@@ -166,13 +166,13 @@ def compared(
     spec: LabelSpec,
     title: str = "image",
 ) -> np.ndarray:
-    """Image and truth above prediction and errors, each under its title, with their legends.
+    """Draws image and truth above prediction and errors, with titles and legends.
 
     Args:
       image: uint8 [H, W, 3].
       truth: train ids, uint8 [H, W].
       prediction: train ids, uint8 [H, W].
-      spec: gives names and colours.
+      spec: the names and colours of the classes.
       title: of the image.
 
     Returns:

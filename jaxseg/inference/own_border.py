@@ -1,9 +1,10 @@
-"""Networks that mirror an image's borders themselves, under a protocol that mirrors them too.
+"""Networks that mirror an image's borders themselves, in protocols that mirror them too.
 
-U-Net and Dilation take a border off an image and continue it, mirrored, by that much before. A
-window of a protocol with a margin brings its surroundings along; mirrored once more it is nearly
-twice as large, and its poolings lie elsewhere than those of the whole image: with U-Net's 92 pixels
-12 of 16 pixels off. So such a window goes through the same network without its own mirror.
+U-Net and Dilation lose a border of the image, and first pad the image by it with mirrored pixels.
+A window of a protocol with a margin already includes its surroundings; if it were padded again, it
+would be nearly twice as large, and its poolings would not be aligned with those of the whole image:
+with U-Net's 92 pixels they would be off by 12 of 16 pixels. Therefore such windows are passed
+through the same network without its mirror padding.
 """
 
 import flax.linen as nn
@@ -12,17 +13,17 @@ from jaxseg.config import Eval
 
 
 def width(model: nn.Module) -> int:
-    """Pixels by which the network continues an image on each side; 0 for one that does not."""
+    """Returns the pixels by which the network mirror-pads an image on each side, or 0."""
     if not getattr(model, "mirror", False):
         return 0
     return int(getattr(model, "border", 0))
 
 
 def within(model: nn.Module, protocol: Eval) -> nn.Module:
-    """The network for what a protocol shows it: without its own mirror where there is a margin.
+    """Returns the network for a protocol: without mirror padding if the protocol has a margin.
 
     Raises:
-      ValueError: the margin is not what the network takes off, or there are no windows.
+      ValueError: the margin is not the border that the network loses, or there are no windows.
     """
     own, kind = width(model), type(model).__name__
     if not protocol.margin or not own:
@@ -35,7 +36,7 @@ def within(model: nn.Module, protocol: Eval) -> nn.Module:
     if protocol.margin != own:
         crop = ",".join(str(side - 2 * (protocol.margin - own)) for side in protocol.crop_size)
         raise ValueError(
-            f"eval.margin={protocol.margin}: {kind} takes {own} pixels off each side: set "
+            f"eval.margin={protocol.margin}: {kind} loses {own} pixels on each side: set "
             f"--config.eval.margin={own} --config.eval.crop_size={crop}, or "
             "--config.eval.margin=0, with which it mirrors them itself"
         )

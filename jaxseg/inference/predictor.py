@@ -1,4 +1,4 @@
-"""Predicts one image at a time in its own frame: what prediction writes and what pictures show."""
+"""Predicts one image at a time, padded to its frame, for written predictions and for pictures."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ _Predict = Callable[[Variables, np.ndarray], tuple[np.ndarray, np.ndarray | None
 
 
 def framing_of(experiment: config.Experiment) -> Framing:
-    """The frames that an experiment gives its images wherever they are predicted."""
+    """Returns the framing that an experiment uses for prediction."""
     return Framing(experiment.eval.size, experiment.data.crop_size)
 
 
@@ -34,23 +34,23 @@ def make_predictor(
     *,
     with_probabilities: bool = False,
 ) -> _Predict:
-    """The function (variables, image) -> (ids, probabilities or None).
+    """Makes the function (variables, image) -> (ids, probabilities or None).
 
     The ids are those that `split.evaluate` counts for the same pixels.
 
     Args:
-      model: gives "logits" [B, H, W, K].
-      labels: name the K classes.
+      model: returns "logits" [B, H, W, K].
+      labels: the K classes.
       protocol: output stride, scales, flip, windows and so on.
-      normalisation: of the pixels; its mean is also the colour that an image is padded with.
-      framing: of images.
-      with_probabilities: give them as well.
+      normalisation: of the pixels; images are padded with its mean.
+      framing: the sizes to which images are padded.
+      with_probabilities: whether to return probabilities as well.
 
     Returns:
-      A function of variables and an image uint8 [H, W, 3] that gives uint8 [H, W] and float32
-      [H, W, K] or None. It raises MemoryError for an image that is too large for the device,
-      RuntimeError for one on which the device fails otherwise, and ValueError for a model that does
-      not fit the labels or whose scores are not finite.
+      A function of variables and an image uint8 [H, W, 3] that returns ids uint8 [H, W] and
+      probabilities float32 [H, W, K] or None. It raises MemoryError if the image is too large for
+      the device, RuntimeError if the device fails in another way, and ValueError if the model does
+      not match the labels or its scores are not finite.
     """
     mirrored.check(labels.names, "eval.flip", protocol.flip)
     probabilities_of = make_probabilities(model, protocol, normalisation)
@@ -89,7 +89,7 @@ def make_predictor(
 
 
 def _failure(error: BaseException, height: int, width: int) -> MemoryError | RuntimeError:
-    """What a device or an allocator said of an image, in words for its user."""
+    """Converts an error of a device or an allocator into one with a message for the user."""
     said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
     if no_memory(error):
         return MemoryError(

@@ -1,8 +1,8 @@
 """Processes scores at the image's size one band of rows at a time.
 
-A map of scores enlarged to the image is the largest array of an evaluation: 1024 x 2048 pixels of
-150 classes take 1.3 GB, of which only the best class is wanted. Here a band is enlarged, used and
-dropped: memory does not grow with the image, and on a CPU a band stays in its cache.
+A map of scores upsampled to the image is the largest array of an evaluation: 1024 x 2048 pixels
+with 150 classes take 1.3 GB, of which only the best class is needed. Here each band is upsampled,
+used and discarded: memory does not grow with the image, and on a CPU a band fits into its cache.
 """
 
 from collections.abc import Callable
@@ -17,26 +17,26 @@ from jaxseg.layers.fast.forms import on_cpu, use_fast
 from jaxseg.sampling import sample_positions
 from jaxseg.types import Array
 
-Rows = Callable[[Array], Array]  # numbers of rows int32 [R] -> scores [B, R, W, K] of these rows
+Rows = Callable[[Array], Array]  # row indices int32 [R] -> scores [B, R, W, K] of these rows
 
-_GROUP = 32  # classes in one step of a loop, of more than twice as many
-_NUMBERS = {"cpu": 1 << 19, "other": 1 << 26}  # of a band, in float32: 2 and 256 MB
+_GROUP = 32  # classes in one step of a loop, which is used for at least twice as many
+_NUMBERS = {"cpu": 1 << 19, "other": 1 << 26}  # float32 values of a band: 2 and 256 MB
 
 
-def enlarged(
+def resized(
     x: Float32[Array, "b h w k"],
     size: tuple[int, int],
     convention: str,
     *,
     mirrored: Bool[Array, ""] | bool = False,
 ) -> Rows:
-    """The rows of `resize_bilinear(x, size, convention=convention)`, mirrored left to right if so.
+    """Returns the rows of `resize_bilinear(x, size, convention=convention)`.
 
     Args:
       x: the map.
       size: (height, width) of the result.
-      convention: of `jaxseg.sampling`.
-      mirrored: the last column first.
+      convention: see `jaxseg.sampling`.
+      mirrored: whether to flip the result left to right.
     """
     rows, columns = (
         sample_positions(n, m, convention) for n, m in zip(x.shape[1:3], size, strict=True)
@@ -57,19 +57,19 @@ def enlarged(
 
 
 def _between(x: Array, low: Array, share: Array, axis: int) -> Array:
-    """x at low + share along an axis."""
+    """Interpolates x at low + share along an axis."""
     high = jnp.minimum(low + 1, x.shape[axis] - 1)
     before, after = (jnp.take(x, index, axis=axis) for index in (low, high))
     return before + (after - before) * share
 
 
 def of_map(x: Float[Array, "b h w k"]) -> Rows:
-    """The rows of a map."""
+    """Returns the rows of a map."""
     return lambda index: jnp.take(x, index, axis=1)
 
 
 def bands(height: int, row: int) -> tuple[int, int]:
-    """(how many bands, rows of each) for rows of so many numbers; the last may overlap."""
+    """Returns the number of bands and their rows, for `row` values a row; the last may overlap."""
     most = _NUMBERS["cpu" if jax.default_backend() == "cpu" else "other"]
     count = min(height, -(-height * row // most))
     tall = -(-height // count)
@@ -77,12 +77,12 @@ def bands(height: int, row: int) -> tuple[int, int]:
 
 
 def first_best(scores: Float[Array, "*n k"], *, form: str = "auto") -> Int32[Array, "*n"]:
-    """The class of the greatest score, of equal ones the first.
+    """Returns the class with the largest score, the first one in case of ties.
 
     Args:
-      scores: none of them NaN.
-      form: "plain" (`jnp.argmax`), "fast" (class after class is compared with the best so far; a
-        fifth of the time on CPU, where XLA's argmax goes number by number), or "auto".
+      scores: without NaN.
+      form: "plain" (`jnp.argmax`), "fast" (compares each class with the best so far; a fifth of the
+        time on CPU, where XLA's argmax is not vectorised), or "auto".
     """
     if not use_fast(form, on_cpu()):
         return jnp.argmax(scores, axis=-1).astype(jnp.int32)
@@ -107,11 +107,11 @@ def first_best(scores: Float[Array, "*n k"], *, form: str = "auto") -> Int32[Arr
 def best_classes(
     rows: Rows, shape: tuple[int, ...]
 ) -> Int32[Array, "{shape[0]} {shape[1]} {shape[2]}"]:
-    """The class of the greatest score of each pixel.
+    """Returns the class with the largest score of each pixel.
 
     Args:
       rows: the scores.
-      shape: (B, H, W, K) of all of them.
+      shape: (B, H, W, K) of the whole map of scores.
     """
     b, height, width, classes = shape
     count, tall = bands(height, b * width * classes)
@@ -129,12 +129,12 @@ def best_classes(
 def best_and_sums(
     rows: Rows, shape: tuple[int, ...], each: Callable[[Array, Array], Array]
 ) -> tuple[Int32[Array, "b h w"], Float[Array, " b"]]:
-    """`best_classes`, and the sums over each image of a number of each pixel.
+    """Returns `best_classes`, and a per-pixel quantity summed over each image.
 
     Args:
       rows: the scores.
-      shape: (B, H, W, K) of all of them.
-      each: (scores [B, R, W, K], numbers of their rows int32 [R]) -> [B, R, W].
+      shape: (B, H, W, K) of the whole map of scores.
+      each: (scores [B, R, W, K], row indices int32 [R]) -> the quantity [B, R, W].
     """
     b, height, width, classes = shape
     count, tall = bands(height, b * width * classes)
@@ -144,7 +144,7 @@ def best_and_sums(
         start = jnp.minimum(i * tall, height - tall)
         index = start + jnp.arange(tall)
         scores = rows(index)
-        new = (index >= i * tall)[:, None]  # the last band may overlap the one before
+        new = (index >= i * tall)[:, None]  # the last band may overlap the previous one
         sums += jnp.sum(jnp.where(new, each(scores, index), 0), axis=(1, 2))
         return lax.dynamic_update_slice(best, first_best(scores), (0, start, 0)), sums
 
@@ -155,9 +155,9 @@ def best_and_sums(
 def joined(
     total: Float[Array, "b h w k"], rows: Rows, join: Callable[[Array, Array], Array]
 ) -> Float[Array, "b h w k"]:
-    """join(total, all rows), band by band.
+    """Computes join(total, all rows) band by band.
 
-    Each row is joined once: bands that overlap leave what the one before has done.
+    Each row is joined once: a band skips the rows that it shares with the previous one.
     """
     b, height, width, classes = total.shape
     count, tall = bands(height, b * width * classes)

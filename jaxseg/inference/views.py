@@ -1,9 +1,9 @@
 """One view of a batch: scaled, flipped or rotated; the whole image or sliding windows.
 
-Memory: of a batch [B, H, W] one float32 map [B, H, W, K] stands between the views, the sum so far;
-of one view alone, none. What is added to it or chosen from it is made a band of rows at a time
-(`row_bands`), from the scores at the network's own resolution. Views run one after the other, so
-their number costs time only. Windows need a second such map, at the view's scale.
+Memory: for a batch [B, H, W], one float32 map [B, H, W, K], the sum so far, is kept between views;
+a single view needs none. Everything added to it or selected from it is computed one band of rows at
+a time (`row_bands`), from scores at the network's resolution. Views run one after the other, so
+their number only costs time. Windows need a second such map, at the scale of the view.
 """
 
 import dataclasses
@@ -23,22 +23,22 @@ from jaxseg.layers.resize import resize_bilinear
 from jaxseg.pixels import Normalisation, normalise
 from jaxseg.types import Array, ArrayLike, Outputs, Variables
 
-# DeepLab resizes images and logits so; a side s k + 1 keeps its grid at the scales it divides.
+# As DeepLab resizes images and logits; a side s k + 1 keeps its grid at the scales it divides.
 _CONVENTION = "align_corners"
 
-# Taken off the logits before exp, in which it is a common factor: float32 ends at exp(88).
+# Subtracted from logits before exp, as a common factor: float32 overflows at exp(88).
 _SHIFT = 60.0
 
 
 def at_output_stride(model: nn.Module, output_stride: int) -> nn.Module:
-    """The same network with denser or coarser features; its parameters stay as they are.
+    """Returns the network at another output stride, with the same parameters.
 
     Args:
-      model: has a field `backbone` with a field `output_stride`, unless 0 is asked for.
-      output_stride: a power of two; 0 leaves the model as it is.
+      model: with a field `backbone` that has a field `output_stride`, unless `output_stride` is 0.
+      output_stride: a power of two; 0 leaves the model unchanged.
 
     Raises:
-      ValueError: the model has no such field, or the value is not a stride.
+      ValueError: the model has no such field, or the value is not a power of two.
     """
     if output_stride == 0:
         return model
@@ -55,7 +55,7 @@ def at_output_stride(model: nn.Module, output_stride: int) -> nn.Module:
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """What is fixed when a view is compiled; hashable, so equal protocols share the program."""
+    """The static options of views; hashable, so that equal protocols share compiled programs."""
 
     model: nn.Module
     normalisation: Normalisation
@@ -66,11 +66,11 @@ class Views:
     crop: tuple[int, int] | None  # of the sliding window
     share: float
     margin: int
-    mirror: bool  # beyond the image
+    mirror: bool  # pad images by reflection
 
     @classmethod
     def of(cls, model: nn.Module, protocol: config.Eval, normalisation: Normalisation) -> Self:
-        """What a protocol says of its views."""
+        """Extracts the options of a protocol's views."""
         return cls(
             model=own_border.within(at_output_stride(model, protocol.output_stride), protocol),
             normalisation=normalisation,
@@ -86,23 +86,23 @@ class Views:
 
     @property
     def windowed(self) -> bool:
-        """Whether the network sees parts of the image, or more than the image."""
+        """Whether the network processes windows, or the image with a margin."""
         return self.crop is not None or self.margin > 0
 
     @property
     def resized(self) -> bool:
-        """Whether each image has a size of its own in a view, else the frame is scaled."""
+        """Whether images are resized individually in a view, else the frame is scaled."""
         return bool(self.long_side or self.short_side)
 
     @property
     def flips_inside(self) -> bool:
-        """Whether a view holds its own mirror image, else that is a view of its own."""
+        """Whether a view includes its mirror image, which is otherwise a separate view."""
         return self.flip and (self.windowed or self.fusion in ("logits", "exp"))
 
     def prepared(
         self, images: UInt8[Array, "b h w 3"], sizes: Int32[Array, "b 2"]
     ) -> Float32[Array, "b h w 3"]:
-        """Images, filled up with the mean colour, as the network sees them."""
+        """Normalises images padded with the mean colour, and pads by reflection if `mirror`."""
         images = normalise(images, self.normalisation)
         if not self.mirror:
             return images
@@ -112,18 +112,18 @@ class Views:
     def scores(
         self, variables: Variables, images: Float32[Array, "b h w 3"]
     ) -> tuple[Float32[Array, "b y x k"], str]:
-        """The network's last map and how logits are its enlargement.
+        """Returns the network's last map, and the convention by which it is upsampled to logits.
 
         Raises:
-          ValueError: logits of another size than the image's: the network cuts borders off.
+          ValueError: the logits do not have the size of the image, because the network crops it.
         """
         outputs = cast(Outputs, self.model.apply(variables, images, train=False))
         (given, found) = images.shape[1:3], outputs["logits"].shape[1:3]
         if found != given:
             raise ValueError(
                 f"{type(self.model).__name__} gives {found[0]} x {found[1]} scores for "
-                f"{given[0]} x {given[1]} pixels, having no padding: set eval.margin to what it "
-                "cuts off on each side"
+                f"{given[0]} x {given[1]} pixels, having no padding: set eval.margin to the "
+                "border that it loses on each side"
             )
         convention = getattr(self.model, "resize_convention", None)
         if convention and "coarse_logits" in outputs:
@@ -137,18 +137,18 @@ class Views:
         size: tuple[int, int],
         mirrored: Bool[Array, ""] | bool,
     ) -> Rows:
-        """Scores of a view at `size`: logits for "max", exponentials for "exp", probabilities."""
+        """Scores of a view at `size`: logits ("max"), exponentials ("exp") or probabilities."""
         view = jnp.where(mirrored, view[:, :, ::-1], view)
         x, convention = self.scores(variables, view)
-        rows = row_bands.enlarged(x, size, convention, mirrored=mirrored)
+        rows = row_bands.resized(x, size, convention, mirrored=mirrored)
         if self.flips_inside:
             y, convention = self.scores(variables, view[:, :, ::-1])
-            other = row_bands.enlarged(y, size, convention, mirrored=True)
+            other = row_bands.resized(y, size, convention, mirrored=True)
             return lambda index: self._fused(rows(index) + other(index))
         return lambda index: self._fused(rows(index))
 
     def _fused(self, logits: Array) -> Array:
-        """What is averaged over windows and views, of logits [..., K] (for "max": the highest)."""
+        """Maps logits [..., K] to what is averaged over views (or for "max" maximised)."""
         if self.fusion == "max":
             return logits
         if self.fusion == "exp":
@@ -158,7 +158,7 @@ class Views:
     def of_window(
         self, variables: Variables, part: Float32[Array, "b h w 3"]
     ) -> Float32[Array, "b y x k"]:
-        """Probabilities (or, for "exp", exponentials) of windows."""
+        """Returns the probabilities of windows, or for "exp" their exponentials."""
 
         def logits(part: Array) -> Array:
             outputs = cast(Outputs, self.model.apply(variables, part, train=False))
@@ -179,7 +179,7 @@ class Views:
         mirrored: Bool[Array, ""] | bool,
         scale: float,
     ) -> Rows:
-        """Scores of normalised images seen at one scale, at their own size."""
+        """Returns the scores of normalised images at one scale, resized to the images."""
         size = (x.shape[1], x.shape[2])
         if self.long_side:
             side = round(self.long_side * scale)
@@ -211,17 +211,17 @@ class Views:
         if self.resized:
             y = windows.resampled(y, new, sizes, size)
             return row_bands.of_map(y)
-        return row_bands.enlarged(y, size, _CONVENTION)
+        return row_bands.resized(y, size, _CONVENTION)
 
 
 def has_one_view(protocol: config.Eval, views: Views) -> bool:
-    """Whether the network sees each image once, whole and as it is, and nothing follows."""
+    """Returns whether each image is processed once, whole and unscaled, without a CRF."""
     plain = tuple(protocol.scales) == (1.0,) and not (protocol.flip or protocol.crf)
     return plain and protocol.rotations == 1 and not (views.windowed or views.resized)
 
 
 def sizes_of(images: ArrayLike, sizes: ArrayLike | None) -> Array:
-    """int32 [B, 2]: as given, or that each image fills its frame."""
+    """Returns sizes int32 [B, 2]: as given, or those of unpadded images."""
     if sizes is not None:
         return jnp.asarray(sizes, jnp.int32)
     return jnp.tile(jnp.array(images.shape[1:3], jnp.int32), (images.shape[0], 1))
@@ -244,18 +244,18 @@ def with_view(
     scale: float,
     rotated: bool,
 ) -> Float32[Array, "b h w k"]:
-    """The sum (or, for the fusion "max", the highest logits) with one view more.
+    """Adds one view to the sum of scores (or, for the fusion "max", to the maximum of logits).
 
     Args:
-      total: without it; None: this is the first.
+      total: the sum of the previous views; None for the first view.
       variables: of the network.
-      images: filled up with the mean colour.
+      images: padded with the mean colour.
       sizes: of the images.
-      mirrored: whether the view is, left to right.
-      degrees: by which it is rotated, where it is `rotated`.
+      mirrored: whether the view is flipped left to right.
+      degrees: the angle of rotation, if `rotated`.
       views: of the protocol.
       scale: of the view.
-      rotated: whether it is.
+      rotated: whether the view is rotated.
     """
     size = (images.shape[1], images.shape[2])
     x = views.prepared(images, sizes)

@@ -1,8 +1,8 @@
-"""Images of several sizes in one frame: mirrored borders, windows, common long sides, rotations.
+"""Operations on images padded to one frame: mirror padding, windows, resizing, rotations.
 
-An image lies in the upper left of its frame; its own height and width are in `sizes`, int32 [B, 2].
-All that is done here depends on the image and its size, not on the frame, so a number does not
-depend on what other images a set holds. Loops over windows are compiled once a frame.
+An image is in the upper left of its frame; its height and width without padding are in `sizes`,
+int32 [B, 2]. Results depend on the image and its size but not on the frame, so they do not depend
+on the other images of a set. Loops over windows are compiled once per frame.
 """
 
 import math
@@ -19,21 +19,22 @@ _ROUNDING = 1e-6  # keeps 0.7 * 10 from being taken as 6.999...
 
 
 def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """(height, width) of an image at `scale`: floor((n - 1) scale + 1), as DeepLab has it."""
+    """Returns (height, width) of an image at `scale`: floor((n - 1) scale + 1), as in DeepLab."""
     height, width = (math.floor((n - 1) * scale + 1 + _ROUNDING) for n in size)
     return height, width
 
 
 def scaled_sizes(sizes: Int32[Array, "b 2"], scale: float) -> Int32[Array, "b 2"]:
-    """`scaled_size` of each image by whole numbers: scales of up to three digits."""
+    """`scaled_size` of each image by integer arithmetic, for scales with up to three decimals."""
     thousandths = round(1000 * scale)
     return sizes if scale == 1 else (sizes - 1) * thousandths // 1000 + 1
 
 
 def window_starts(length: int, crop: int, share: float) -> tuple[int, ...]:
-    """Where the crops along one axis begin; the last one ends where the image does.
+    """Returns the starts of the crops along one axis; the last crop ends at the image's border.
 
-    PSPNet's evaluation: steps of ceil(share * crop). One crop where the image is not longer.
+    As in PSPNet's evaluation, steps are ceil(share * crop). There is one crop if the image is not
+    longer than a crop.
     """
     if length <= crop:
         return (0,)
@@ -43,7 +44,7 @@ def window_starts(length: int, crop: int, share: float) -> tuple[int, ...]:
 
 
 def _starts(lengths: Array, longest: int, crop: int, share: float) -> tuple[Array, Array, int]:
-    """`window_starts` of each image: starts and whether there is such a window, [n, B]; and n."""
+    """`window_starts` of each image: starts [n, B], whether each window exists [n, B], and n."""
     count = len(window_starts(longest, crop, share))
     step = math.ceil(share * crop - _ROUNDING)
     room = jnp.maximum(lengths - crop, 0)
@@ -52,9 +53,9 @@ def _starts(lengths: Array, longest: int, crop: int, share: float) -> tuple[Arra
 
 
 def _reflected(index: Array, lengths: Array) -> Array:
-    """Places of an axis, mirrored at the first and the last pixel: [..., n] in 0 .. length - 1.
+    """Reflects indices at the first and last pixel of an axis, to 0 .. length - 1.
 
-    The border pixel is not repeated; as `layers.mirror`, for lengths that are not known before.
+    The border pixel is not repeated. It equals `layers.mirror`, for lengths that are traced.
     """
     last = jnp.maximum(lengths - 1, 0)
     place = index % jnp.maximum(2 * last, 1)
@@ -67,13 +68,13 @@ def mirrored_beyond(
     rows: tuple[int, int],
     columns: tuple[int, int],
 ) -> Shaped[Array, "b {rows[1]-rows[0]} {columns[1]-columns[0]} c"]:
-    """Each image continued by mirroring it.
+    """Pads each image by reflection.
 
     Args:
       images: in their frame.
       sizes: of the images.
-      rows: the first row of the result and the one after its last, counted from the image's first.
-      columns: likewise.
+      rows: (start, end) of the rows of the result, relative to the first row of the image.
+      columns: (start, end) of the columns.
     """
 
     def of_one(image: Array, size: Array) -> Array:
@@ -96,22 +97,22 @@ def slide(
     margin: int = 0,
     mirror: bool = False,
 ) -> Float32[Array, "b h w k"]:
-    """The mean of what all windows that cover a pixel give it.
+    """Averages the scores of all windows that cover a pixel.
 
-    Overlapping windows are PSPNet's, tiles with a margin U-Net's and Dilation's. No window reaches
-    beyond its image, unless that is smaller than a window.
+    PSPNet uses overlapping windows; U-Net and Dilation use tiles with a margin. Apart from its
+    margin, no window extends beyond its image, unless the image is smaller than a window.
 
     Args:
-      apply: [B, h, w, 3] -> [B, h, w, K] of one window, or of what is kept of it.
-      images: normalised, the mean colour being 0.
+      apply: [B, h, w, 3] -> scores [B, h, w, K] of a window, or of its part without the margin.
+      images: normalised, so that the mean colour is 0.
       sizes: of the images.
-      crop: (h, w).
-      share: the step from window to window, as a share of the part that is kept.
-      margin: pixels on each side of a window that it sees and does not keep.
-      mirror: what lies beyond an image is the image mirrored, else its mean colour.
+      crop: (h, w) of a window.
+      share: the step between windows, as a share of the window without its margin.
+      margin: pixels on each side of a window whose scores are discarded.
+      mirror: whether to pad images by reflection, else by the mean colour.
 
     Raises:
-      ValueError: a window's scores are neither of its size nor of what is kept of it.
+      ValueError: scores have neither the size of a window nor that of its part without the margin.
     """
     b, h, w, channels = images.shape
     kept = (crop[0] - 2 * margin, crop[1] - 2 * margin)
@@ -136,12 +137,12 @@ def slide(
         row, column = i // columns, i % columns
         top, left = tops[row], lefts[column]
         part = apply(jax.vmap(cut)(images, top, left))  # [B, h, w, K]
-        if part.shape[1:3] == crop:  # else a network without padding, as U-Net's, has cut it
+        if part.shape[1:3] == crop:  # else a network without padding, such as U-Net, cropped it
             part = part[:, margin : crop[0] - margin, margin : crop[1] - margin]
         if part.shape[1:3] != kept:
             raise ValueError(
                 f"a window of {crop[0]} x {crop[1]} has {part.shape[1]} x {part.shape[2]} scores: "
-                f"eval.margin={margin} is not what the network cuts off on each side"
+                f"eval.margin={margin} is not the border that the network loses on each side"
             )
         part = jnp.where((there[row] & here[column])[:, None, None, None], part, 0)
         return jax.vmap(paste)(total, part, top, left)
@@ -157,35 +158,35 @@ def slide(
 
 
 def _covers(starts: Array, there: Array, length: int, crop: int) -> Array:
-    """How many windows cover each place of an axis: float32 [B, length]."""
+    """Counts the windows that cover each pixel of an axis, float32 [B, length]."""
     place = jnp.arange(length)
     inside = (place >= starts[..., None]) & (place < starts[..., None] + crop)
     return jnp.sum(inside & there[..., None], axis=0).astype(jnp.float32)
 
 
 def with_long_side(sizes: Int32[Array, "b 2"], side: int) -> Int32[Array, "b 2"]:
-    """(height, width) of each image whose longer side is brought to `side`, rounded."""
+    """Returns (height, width) of each image resized to a longer side of `side`, rounded."""
     longest = jnp.maximum(jnp.max(sizes, axis=1, keepdims=True), 1)
     return jnp.maximum((2 * sizes * side + longest) // (2 * longest), 1)
 
 
-SHORT_SIDE_ASPECT = 2  # of a canvas: the longest side that enlarging to a short side leads to
+SHORT_SIDE_ASPECT = 2  # largest longer side, relative to `least`, that upscaling leads to
 
 
 def with_short_side(sizes: Int32[Array, "b 2"], least: int, scale: float) -> Int32[Array, "b 2"]:
-    """(height, width) of each image at a scale, enlarged first where a side is below `least`.
+    """Returns (height, width) of each image at a scale, first upscaled if a side is below `least`.
 
-    Departure: no side grows beyond SHORT_SIDE_ASPECT times `least` in that, so that a canvas for it
-    depends on the frame alone; an image of a larger aspect is enlarged less.
+    Departure: upscaling does not increase a side beyond SHORT_SIDE_ASPECT times `least`, so that
+    the canvas depends only on the frame; an image with a larger aspect ratio is upscaled less.
 
     Args:
       sizes: of the images.
-      least: of the shorter side, before the scale.
+      least: the minimum of the shorter side, before scaling.
       scale: of the view.
     """
     short, long = jnp.min(sizes, axis=1, keepdims=True), jnp.max(sizes, axis=1, keepdims=True)
     most = SHORT_SIDE_ASPECT * least
-    by_long = least * long > most * short  # the long side is what ends at its bound
+    by_long = least * long > most * short  # the longer side reaches its limit first
     new, old = jnp.where(by_long, most, least), jnp.maximum(jnp.where(by_long, long, short), 1)
     new = jnp.maximum(new, old)  # never smaller
     wanted = sizes * (new / old) * scale
@@ -193,7 +194,7 @@ def with_short_side(sizes: Int32[Array, "b 2"], least: int, scale: float) -> Int
 
 
 def short_side_canvas(frame: tuple[int, int], least: int, scale: float) -> tuple[int, int]:
-    """(height, width) that holds `with_short_side` of every image in a frame."""
+    """Returns a canvas (height, width) for `with_short_side` of every image in a frame."""
     height, width = (
         math.ceil(max(side, SHORT_SIDE_ASPECT * least) * scale + 0.5) for side in frame
     )
@@ -206,13 +207,13 @@ def resampled(
     to: Int32[Array, "b 2"],
     frame: tuple[int, int],
 ) -> Float32[Array, "b {frame[0]} {frame[1]} c"]:
-    """Each image resized bilinearly, pixels' outer edges on each other.
+    """Resizes each image bilinearly in the half-pixel convention, with outer edges aligned.
 
     Args:
       x: images in their frame.
-      sizes: of the images in it.
+      sizes: of the images.
       to: sizes of the results.
-      frame: (height, width) that holds all of them; beyond an image is 0.
+      frame: (height, width) of the result, which is 0 outside an image.
     """
 
     def of_one(image: Array, size: Array, new: Array) -> Array:
@@ -237,14 +238,14 @@ def rotated(
     degrees: Num[Array, ""] | float,
     frame: tuple[int, int],
 ) -> Float32[Array, "b {frame[0]} {frame[1]} c"]:
-    """Each image rotated counter-clockwise about its centre, which is put on the frame's centre.
+    """Rotates each image counter-clockwise about its centre, which becomes the frame's centre.
 
-    What the frame shows beyond the image is the image mirrored; between pixels it is bilinear.
+    Images are padded by reflection and interpolated bilinearly.
 
     Args:
       x: images in their frame.
-      sizes: of the images in it.
-      degrees: of the rotation.
+      sizes: of the images.
+      degrees: the angle.
       frame: (height, width) of the result.
     """
     down, right = _from(frame[0], frame[0]), _from(frame[1], frame[1])
@@ -264,13 +265,13 @@ def rotated_back(
     degrees: Num[Array, ""] | float,
     frame: tuple[int, int],
 ) -> Float32[Array, "b {frame[0]} {frame[1]} c"]:
-    """The inverse of `rotated`: maps of rotated images in the images' own frame.
+    """The inverse of `rotated`, for the network's output on rotated images.
 
     Args:
-      x: what a network gave the result of `rotated`.
-      sizes: of the images.
-      degrees: by which they were rotated.
-      frame: (height, width) that the images lie in.
+      x: maps of the rotated images.
+      sizes: of the images before rotation.
+      degrees: the angle by which they were rotated.
+      frame: (height, width) of the images before rotation.
     """
     height, width = x.shape[1:3]
     cosine, sine = jnp.cos(jnp.deg2rad(degrees)), jnp.sin(jnp.deg2rad(degrees))
@@ -285,12 +286,12 @@ def rotated_back(
 
 
 def _from(count: int, length: Array | int) -> Array:
-    """So many places of an axis, counted from the centre of the first `length`."""
+    """Returns `count` positions along an axis, relative to the centre of the first `length`."""
     return jnp.arange(count) - (length - 1) / 2
 
 
 def _bilinear(image: Array, rows: Array, columns: Array, size: Array) -> Array:
-    """An image [H, W, C] at places [h, w], mirrored beyond its size."""
+    """Interpolates an image [H, W, C] at positions [h, w], with reflection at its borders."""
     top, left = jnp.floor(rows), jnp.floor(columns)
     down, right = (rows - top)[..., None], (columns - left)[..., None]
     above, below = (_reflected(top.astype(jnp.int32) + step, size[0]) for step in (0, 1))

@@ -1,7 +1,7 @@
-"""Losses: pure and masked; those of a pixel leave the mean to the caller.
+"""Losses: pure functions with a validity mask; per-pixel losses leave the mean to the caller.
 
-Void pixels take no part: whatever their logits hold, NaN included, they add 0 to the value and 0
-to the gradient. A valid label that names no class gives NaN, which stops training.
+Void pixels are ignored: whatever their logits, including NaN, they contribute 0 to the value and to
+the gradient. A valid label outside 0..K-1 gives NaN, which stops training.
 """
 
 from jaxseg.losses.cross_entropy import cross_entropy, focal

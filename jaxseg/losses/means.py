@@ -1,4 +1,4 @@
-"""Reduces per-pixel losses to one number: the mean over the valid pixels, or the hardest ones."""
+"""Reductions of per-pixel losses: the mean over all valid pixels, or over the hardest ones."""
 
 import math
 
@@ -16,17 +16,17 @@ def masked_mean(
     valid: Bool[ArrayLike, "b h w"],
     weights: Num[ArrayLike, "b h w"] | None = None,
 ) -> Float[Array, ""]:
-    """The mean over valid pixels of all images together; 0 when there are none.
+    """The mean over the valid pixels of all images together, 0 if there are none.
 
-    sum(per_pixel) / max(number of valid pixels, 1). A loss with class weights is divided by the
-    number of pixels as well, as the official DeepLab code and SegNet's do: the mean then does not
-    depend on how a batch is split. With `weights` (say, class_weights[labels]) the divisor is their
-    sum over valid pixels instead, which is torch's convention.
+    It is sum(per_pixel) / max(number of valid pixels, 1). A loss with class weights is also divided
+    by the number of pixels, as in the official code of DeepLab and SegNet, so the mean does not
+    depend on how a batch is split. With `weights` (such as class_weights[labels]) the divisor is
+    their sum over valid pixels instead, which is PyTorch's convention.
 
     Args:
       per_pixel: the losses.
       valid: which of them count.
-      weights: not negative.
+      weights: not negative; their sum replaces the number of pixels in the divisor.
 
     Examples:
       >>> losses = np.array([[[1.0, 2.0, 50.0]]])
@@ -42,7 +42,7 @@ def masked_mean(
 
 
 def _pixels_of(inputs: int, outputs: int) -> np.ndarray:
-    """The labels of an axis that a map's pixels take; see `subsampled`."""
+    """Returns the label indices for the pixels of a map along one axis; see `subsampled`."""
     strides = (1 << power for power in range(inputs.bit_length()))
     whole = [s for s in strides if s * (outputs - 1) <= inputs <= s * outputs]
     if whole:
@@ -53,12 +53,12 @@ def _pixels_of(inputs: int, outputs: int) -> np.ndarray:
 def subsampled(
     labels: Integer[ArrayLike, "b h w"], size: tuple[int, int]
 ) -> Integer[Array, "b {size[0]} {size[1]}"]:
-    """The labels under the pixels of a smaller map: the nearest id, never one between two.
+    """Subsamples labels to a smaller map by the nearest pixel, without mixing ids.
 
-    Of a map whose stride is a power of two every 8th label, say, from the first on (past the last
-    row the last): what DeepLab v1, v2 and Yu and Koltun train with. Other maps have their corners
-    on the labels' corners. Unsure: how the released DeepLab v2 rounds for its scale 0.75 (31 rows
-    of 321), which neither the paper nor its prototxt files state.
+    For a map whose stride s is a power of two, these are every s-th label from the first one on
+    (and the last label beyond the last row), as DeepLab v1, v2 and Yu and Koltun use in training.
+    For other maps, corners are aligned. Unsure: how the released DeepLab v2 rounds for its scale
+    0.75 (31 rows of 321), which neither the paper nor its prototxt files state.
 
     Args:
       labels: ids of any integer type.
@@ -76,7 +76,7 @@ def subsampled(
 
 
 def valid_pixels(valid: Bool[ArrayLike, "..."]) -> Int32[Array, ""]:
-    """How many pixels are valid: exact up to 2^31 pixels a batch.
+    """Counts the valid pixels, exactly for less than 2^31 pixels per batch.
 
     Examples:
       >>> int(valid_pixels(np.array([[[0, 3, 255]]]) != 255))
@@ -86,18 +86,19 @@ def valid_pixels(valid: Bool[ArrayLike, "..."]) -> Int32[Array, ""]:
 
 
 def hardest_mean(per_pixel: Float[ArrayLike, "b h w"], share: float) -> Float[Array, ""]:
-    """The mean over the pixels with the highest losses of the batch ("OHEM", top-k).
+    """The mean over the pixels with the highest losses of the batch (OHEM, top-k).
 
-    The k = share * B H W highest losses, void pixels counted in k, divided by how many of these are
-    not 0: the rule of the released DeepLab code (train_utils.py, top_k_percent_pixels), whose idea
-    is that of Shrivastava et al. (arXiv 1604.03540). Its annealing of the share is not built.
+    The sum of the k = share * B H W highest losses (where k includes void pixels) is divided by the
+    number of nonzero ones among them. This is the rule of the released DeepLab code
+    (train_utils.py, top_k_percent_pixels), after the idea of Shrivastava et al. (arXiv 1604.03540).
+    Its annealing of the share is not implemented.
 
     Args:
       per_pixel: losses, not negative, 0 where void.
-      share: above 0 up to 1.
+      share: greater than 0, at most 1.
 
     Returns:
-      0 where every loss is.
+      The mean, 0 if every loss is 0.
 
     Examples:
       >>> float(hardest_mean(np.array([[[1.0, 2.0, 3.0, 6.0]]]), share=0.5))

@@ -1,4 +1,4 @@
-"""Losses on the overlap of whole masks: soft Dice and Lovasz-softmax."""
+"""Losses on the overlap of masks: soft Dice and Lovasz-softmax."""
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +10,17 @@ from jaxseg.types import Array, ArrayLike
 def _by_group(
     logits: ArrayLike, labels: ArrayLike, valid: ArrayLike, per_image: bool
 ) -> tuple[Array, Array, Array]:
-    """Probabilities [G, P, K], truth bool [G, P, K], validity [G, P]; a group: an image or all.
+    """Returns probabilities [G, P, K], truth bool [G, P, K] and validity [G, P].
 
-    Void pixels have probability and truth 0; a label outside 0..K-1 makes its pixel NaN.
+    A group is one image, or the whole batch. Void pixels have probability and truth 0; a valid
+    label outside 0..K-1 makes the probabilities of its pixel NaN.
     """
     logits, valid = jnp.asarray(logits), jnp.asarray(valid)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     labels = jnp.where(valid, jnp.asarray(labels).astype(jnp.int32), 0)
     classes = logits.shape[-1]
     groups = logits.shape[0] if per_image else 1
-    # The inner `where` keeps a void pixel's NaN out of the gradient of softmax.
+    # The inner `where` keeps NaN from void pixels out of the gradient of softmax.
     probabilities = jax.nn.softmax(jnp.where(valid[..., None], logits, 0), axis=-1)
     known = (labels >= 0) & (labels < classes)
     probabilities = jnp.where(known[..., None], probabilities, jnp.nan)
@@ -33,7 +34,7 @@ def _by_group(
 
 
 def _mean_where(values: Array, there: Array) -> Array:
-    """The mean of [G, K] over the classes that are there, then over the groups that have any."""
+    """The mean of [G, K] over the classes present, then over the groups with a class present."""
     counts = jnp.sum(there, axis=1)  # [G]
     means = jnp.sum(jnp.where(there, values, 0), axis=1) / jnp.maximum(counts, 1)
     return jnp.sum(means) / jnp.maximum(jnp.sum(counts > 0), 1)
@@ -46,16 +47,16 @@ def dice_coefficient(
     axis: int | tuple[int, ...],
     squared: bool,
 ) -> Float[Array, "..."]:
-    """Soft Dice coefficient, 1 for equal masks: 2 sum(p t) / (sum(p) + sum(t)) over `axis`.
+    """The soft Dice coefficient 2 sum(p t) / (sum(p) + sum(t)), summed over `axis`.
 
-    With `squared` the sums of the denominator are of squares, 2 sum(p t) / (sum(p^2) + sum(t^2)):
-    Milletari et al., "V-Net" (arXiv 1606.04797), section 3. Where both masks are empty it is 1.
+    With `squared` the denominator has squares, 2 sum(p t) / (sum(p^2) + sum(t^2)), as in Milletari
+    et al., "V-Net" (arXiv 1606.04797), section 3. It is 1 if both masks are empty.
 
     Args:
       probabilities: 0 where void.
       truth: 0 or 1; 0 where void.
-      axis: to sum over.
-      squared: the form of the denominator.
+      axis: axes to sum over.
+      squared: whether to square in the denominator.
 
     Examples:
       >>> probabilities, truth = np.array([0.5, 0.5, 0.0]), np.array([1, 0, 0])
@@ -79,22 +80,22 @@ def soft_dice(
     per_class: bool = True,
     per_image: bool = False,
 ) -> Float[Array, ""]:
-    """1 - `dice_coefficient` of softmax probabilities, the mean over the classes in the truth.
+    """The mean of 1 - `dice_coefficient` of softmax probabilities over the classes in the truth.
 
-    A class without a valid pixel has no overlap to gain and takes no part, as in
-    segmentation_models_pytorch, which yet divides by the number of all classes. Without `per_class`
-    there is one coefficient, of the masks of all classes together: then large classes decide.
+    A class without a valid pixel is ignored, as in segmentation_models_pytorch, which however
+    divides by the number of all classes. Without `per_class` there is a single coefficient of the
+    masks of all classes together, which large classes dominate.
 
     Args:
       logits: of each class.
-      labels: train ids.
-      valid: only here must labels be 0..K-1; one outside gives NaN.
+      labels: train ids, in 0..K-1 where valid; otherwise the loss is NaN.
+      valid: which pixels count.
       squared: see `dice_coefficient`.
-      per_class: one coefficient for each class, else one for all together.
+      per_class: one coefficient per class, else one for all classes together.
       per_image: coefficients of each image, else of the batch.
 
     Returns:
-      0 where no pixel is valid.
+      The loss, 0 if no pixel is valid.
 
     Examples:
       >>> labels = np.array([[[0, 1, 255]]])
@@ -102,7 +103,7 @@ def soft_dice(
       0.5
     """
     probabilities, truth, _ = _by_group(logits, labels, valid, per_image)
-    if not per_class:  # as if the pixels of all classes were one mask
+    if not per_class:  # treat the masks of all classes as a single one
         probabilities, truth = (x.reshape(len(x), -1, 1) for x in (probabilities, truth))
     dice = dice_coefficient(probabilities, truth, axis=1, squared=squared)  # [G, K]
     return _mean_where(1 - dice, jnp.any(truth, axis=1))
@@ -110,15 +111,17 @@ def soft_dice(
 
 def _lovasz_of_class(probability: Array, truth: Array, valid: Array) -> Array:
     """The Lovasz extension of 1 - IoU at the errors of one class; all arguments [P]."""
-    errors = jnp.where(valid, jnp.abs(truth - probability), -1)  # void pixels come last
+    errors = jnp.where(valid, jnp.abs(truth - probability), -1)  # void pixels last
     order = jnp.argsort(jax.lax.stop_gradient(-errors))
     errors, hits = errors[order], truth[order].astype(jnp.int32)
-    # Counted in whole numbers: as floats, sums of more than 2^24 pixels would stand still.
+    # Counted as integers: float32 sums would stop growing at 2^24 pixels.
     total = jnp.sum(hits, dtype=jnp.int32)
     seen = jnp.cumsum(hits, dtype=jnp.int32)
     union = total + jnp.cumsum(1 - hits, dtype=jnp.int32)
     left = (total - seen).astype(errors.dtype)
-    loss = 1 - left / jnp.maximum(union, 1).astype(errors.dtype)  # the pixels up to here are wrong
+    loss = 1 - left / jnp.maximum(union, 1).astype(
+        errors.dtype
+    )  # if the pixels up to here are wrong
     step = jnp.diff(loss, prepend=jnp.zeros(1, errors.dtype))
     return jnp.sum(jnp.where(valid[order], errors * step, 0))
 
@@ -130,21 +133,21 @@ def lovasz_softmax(
     *,
     per_image: bool = False,
 ) -> Float[Array, ""]:
-    """Lovasz-softmax, a convex surrogate of 1 - mIoU: the mean over the classes in the truth.
+    """The Lovasz-softmax loss, a convex surrogate of 1 - mIoU, over the classes in the truth.
 
     For class c with errors m = |[y = c] - p_c| in descending order m_1 >= m_2 ...:
-        sum_i m_i * (J(i) - J(i - 1)),  J(i) = 1 - IoU if just the first i pixels are wrong
-    Berman et al., "The Lovasz-softmax loss" (arXiv 1705.08790), equations 9 and 11, with the
-    classes present, as its released code has it by default.
+        sum_i m_i * (J(i) - J(i - 1)),  J(i) = 1 - IoU if exactly the first i pixels are wrong
+    See Berman et al., "The Lovasz-softmax loss" (arXiv 1705.08790), equations 9 and 11, averaged
+    over the classes present, as in its released code by default.
 
     Args:
       logits: of each class.
-      labels: train ids.
-      valid: only here must labels be 0..K-1; one outside gives NaN.
-      per_image: the mean of each image's loss, else one for the pixels of the whole batch.
+      labels: train ids, in 0..K-1 where valid; otherwise the loss is NaN.
+      valid: which pixels count.
+      per_image: the mean of the losses of the images, else one loss for the whole batch.
 
     Returns:
-      0 where no pixel is valid.
+      The loss, 0 if no pixel is valid.
 
     Examples:
       >>> labels = np.array([[[0, 1, 255]]])

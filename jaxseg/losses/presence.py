@@ -1,4 +1,4 @@
-"""EncNet's SE-loss: which classes occur in an image."""
+"""EncNet's SE-loss, on the presence of classes in an image."""
 
 import jax.numpy as jnp
 import optax
@@ -10,7 +10,7 @@ from jaxseg.types import Array, ArrayLike
 def presence(
     labels: Integer[ArrayLike, "b h w"], valid: Bool[ArrayLike, "b h w"], num_classes: int
 ) -> Bool[Array, "b {num_classes}"]:
-    """Whether each class has a valid pixel in each image.
+    """Returns whether each class has a valid pixel in each image.
 
     Examples:
       >>> labels = np.array([[[0, 2, 255]]])
@@ -28,18 +28,18 @@ def presence_loss(
     labels: Integer[ArrayLike, "b h w"],
     valid: Bool[ArrayLike, "b h w"],
 ) -> Float[Array, ""]:
-    """Binary cross-entropy of a class's presence: the mean over classes and images.
+    """The mean binary cross-entropy of the presence of each class, over classes and images.
 
-    The semantic encoding (SE) loss of Zhang et al., EncNet (arXiv 1803.08904), section 3.1: it
-    weighs large and small objects alike. An image without valid pixels takes no part.
+    This is the semantic encoding (SE) loss of Zhang et al., EncNet (arXiv 1803.08904), section 3.1,
+    which weights large and small objects equally. An image without valid pixels is ignored.
 
     Args:
-      logits: one score of presence for each class.
+      logits: presence logit of each class.
       labels: train ids.
       valid: which pixels count.
 
     Returns:
-      0 where no pixel is valid.
+      The loss, 0 if no pixel is valid.
 
     Examples:
       >>> labels = np.array([[[0, 2, 255]]])

@@ -1,4 +1,4 @@
-"""The loss of a model's outputs: a weighted sum of the terms that an experiment asks for."""
+"""The loss of a model's outputs: a weighted sum of the terms that an experiment selects."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ _COARSE = "coarse_logits"
 
 
 def coarse_names(outputs: Iterable[str]) -> list[str]:
-    """The outputs that `Loss.coarse` sums over: all that begin with "coarse_logits", sorted.
+    """Returns the outputs for `Loss.coarse`: all that begin with "coarse_logits", sorted.
 
     Examples:
       >>> coarse_names({"logits": None, "coarse_logits_scale50": None, "coarse_logits": None})
@@ -28,39 +28,36 @@ def coarse_names(outputs: Iterable[str]) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """Labels [B, H, W] of a part of a batch, those of the whole batch, and the experiment's loss.
+    """A part of a batch, which computes its contribution to the terms of the whole batch."""
 
-    Each term is the share that the part has in the term of the whole batch.
-    """
-
-    labels: Array
-    whole: Array
+    labels: Array  # of the part, [B, H, W]
+    whole: Array  # of the whole batch
     loss: config.Loss
 
     def on(self, logits: Array) -> "_Part":
-        """The same part on the map of these logits."""
+        """Subsamples the labels to the map of these logits."""
         size = logits.shape[1], logits.shape[2]
         return _Part(subsampled(self.labels, size), subsampled(self.whole, size), self.loss)
 
     def share(self, term: Array) -> Array:
-        """A term of the part that is not a sum over pixels, times its share of the valid pixels."""
+        """Weights a term that is not a sum over pixels by the part's share of the valid pixels."""
         here, all_of_them = (valid_pixels(y != IGNORE) for y in (self.labels, self.whole))
         return term * (here / jnp.maximum(all_of_them, 1)).astype(term.dtype)
 
     def of_pixels(self, each: Array) -> Array:
-        """The sum of [B, H, W], divided as `Loss.reduction` says by what the whole batch has."""
+        """Reduces [B, H, W]: its sum, divided by the whole batch's images or valid pixels."""
         total = jnp.sum(jnp.where(self.labels != IGNORE, each, 0))
         if self.loss.reduction == "images":
             return total / self.whole.shape[0]
         return total / jnp.maximum(valid_pixels(self.whole != IGNORE), 1).astype(each.dtype)
 
     def class_weights(self) -> Array | None:
-        """[K], or None where all are 1."""
+        """Returns the class weights [K], or None if all are 1."""
         weights = self.loss.class_weights
         return jnp.asarray(weights, jnp.float32) if weights else None
 
     def cross_entropy(self, logits: Array, extra: Array | None = None) -> Array:
-        """Of one map of logits, with all that the experiment says of cross-entropy."""
+        """The cross-entropy of one map of logits, with all options of the experiment."""
         valid = self.labels != IGNORE
         smoothing = self.loss.label_smoothing
         each = cross_entropy(
@@ -77,14 +74,14 @@ class _Part:
         return self.of_pixels(each)
 
     def coarse(self, outputs: Outputs) -> Array:
-        """The sum of the cross-entropies of all coarse maps, each on its own size."""
+        """The sum of the cross-entropies of all coarse maps, each at its own size."""
         maps = (outputs[name] for name in coarse_names(outputs))
         losses = [self.on(logits).cross_entropy(logits) for logits in maps]
         return jnp.sum(jnp.stack(losses))
 
 
 def _terms(part: _Part, outputs: Outputs, extra_weights: Array | None) -> dict[str, Array]:
-    """Each term that has a weight and an output, not multiplied by its weight."""
+    """Returns each term that has a weight and an output, without the weight applied."""
     loss, labels, valid = part.loss, part.labels, part.labels != IGNORE
     logits = outputs["logits"]
     terms: dict[str, Array] = {}
@@ -123,29 +120,30 @@ def segmentation(
     extra_weights: Float[ArrayLike, "b h w"] | None = None,
     whole: Integer[ArrayLike, "n h w"] | None = None,
 ) -> dict[str, Float[Array, ""]]:
-    """The loss of a model's outputs and its terms, each unweighted; a term of weight 0 is left out.
+    """The loss of a model's outputs and its unweighted terms, without those of weight 0.
 
-    The auxiliary head's term is its cross-entropy (PSPNet, section 3.3). Coarse logits lie on maps
-    of their own size; their term is the sum of the cross-entropies over all of them, each with the
-    labels subsampled to its map (DeepLab v1 and v2: one map of stride 8; with v2's inputs of three
-    scales, four maps). Weight decay is the optimiser's.
+    The term of the auxiliary head is its cross-entropy (PSPNet, section 3.3). Coarse logits have
+    the sizes of their own maps; their term is the sum of the cross-entropies of all of them, each
+    with the labels subsampled to its map (in DeepLab v1 and v2 one map of stride 8; with v2's
+    inputs at three scales, four maps). Weight decay belongs to the optimiser.
 
-    For a part of a batch, `whole` makes each term the part's share, so that the shares of all parts
-    sum to the term of the whole batch. For sums over pixels that is exact. The others (Dice,
-    Lovasz, the hardest pixels, presence) are those of the part times its share of valid pixels.
+    For a part of a batch, `whole` makes each term the part's contribution, so that those of all
+    parts sum to the term of the whole batch. This is exact for sums over pixels. The other terms
+    (Dice, Lovasz, the hardest pixels, presence) are computed on the part and weighted by its share
+    of the valid pixels.
 
     Args:
-      outputs: "logits" and perhaps "aux_logits" [B, H, W, K], "presence_logits" [B, K], and
-        "coarse_logits", with or without more to the name, [B, h, w, K].
+      outputs: "logits" and optionally "aux_logits" [B, H, W, K], "presence_logits" [B, K], and
+        outputs whose names begin with "coarse_logits", [B, h, w, K].
       labels: train ids, IGNORE where void.
-      loss: the weights of the terms and what they need.
+      loss: the weights and options of the terms.
       extra_weights: added to the class weight of each pixel in the main cross-entropy (U-Net,
         equation 2).
-      whole: the labels of the batch of which this is a part; `labels` without.
+      whole: the labels of the whole batch if this is a part of it; by default `labels`.
 
     Returns:
-      "loss", and of "cross_entropy", "focal", "dice", "lovasz", "coarse", "aux",
-      "presence" those that have a weight and an output.
+      "loss", and those of "cross_entropy", "focal", "dice", "lovasz", "coarse", "aux" and
+      "presence" that have a weight and an output.
 
     Examples:
       >>> outputs = {"logits": jnp.zeros((1, 1, 2, 2))}

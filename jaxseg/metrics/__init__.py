@@ -1,4 +1,4 @@
-"""Metrics: pure functions of counts. The confusion matrix of a whole set comes first."""
+"""Metrics: pure functions of labels, predictions and counts."""
 
 from jaxseg.metrics.confusion import (
     Summary,

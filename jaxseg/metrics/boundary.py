@@ -1,15 +1,15 @@
 """Boundary metrics that are counted: trimap mIoU, boundary IoU, boundary F-score.
 
-All count on the device under `jax.jit` and take maps of train ids [B, H, W]. Counts are integers
-that add up over batches; the numbers come from their sums on the host.
+All functions count on the device under `jax.jit` and take maps of train ids [B, H, W]. Counts are
+integers that can be added over batches; the metrics are computed from their sums on the host.
 
-Void: a pixel whose label or prediction is not in 0..K-1 is not counted, makes no boundary, and
-what is predicted there changes nothing. So regions that only void parts have no boundary between
-them: where void outlines every object, as in VOC, use the trimap around "void" or boundary IoU,
-whose band reaches over it.
+Void: a pixel whose label or prediction is not in 0..K-1 is not counted and makes no boundary, and
+its prediction has no effect. So there is no boundary between regions that are separated by void:
+where void outlines every object, as in VOC, use the trimap around "void", or boundary IoU, whose
+band extends across it.
 
-Frames: images that were padded to one frame give their own heights and widths as `sizes` [B, 2];
-then their numbers do not depend on the padding. None: each image fills its frame.
+Padding: for images that were padded to one size, `sizes` [B, 2] are their heights and widths;
+the results then do not depend on the padding. None means that no image was padded.
 """
 
 import math
@@ -34,7 +34,7 @@ from jaxseg.metrics.boundary_maps import (
 )
 from jaxseg.types import Array, ArrayLike
 
-_TIE = 1 + 1e-6  # so that float32 does not lose a squared distance that equals the tolerance's
+_TIE = 1 + 1e-6  # so that rounding does not exclude a distance equal to the tolerance
 
 
 def trimap_confusions(
@@ -52,23 +52,25 @@ def trimap_confusions(
     The curve over widths is `metrics.mean_iou(*metrics.class_counts(sums))` (Kohli et al., 2009;
     Kraehenbuehl and Koltun, 2011; the figures of DeepLab v1, v2 and v3+).
 
-    Unsure: no paper states the shape that dilates; a disk here, a square with "chessboard".
+    Unsure: no paper states the shape of the dilation; here it is a disk, or with "chessboard" a
+    square.
 
     Args:
       labels: train ids.
       predictions: train ids.
       num_classes: K.
-      widths: of the band on either side, in pixels, ascending from 1 up.
-      around: "void" (the band that dilation of the void label adds, as DeepLab v3+ does) or
-        "classes" (width 1 is every pixel beside one of another class).
+      widths: of the band on either side, in pixels, ascending from 1.
+      around: "void" (the band added by dilation of the void label, as in DeepLab v3+) or "classes"
+        (width 1 is every pixel adjacent to one of another class).
       metric: of the width; see `squared_distances`.
-      sizes: see the head of this file.
+      sizes: see the docstring of this module.
 
     Returns:
-      One for each width; each band holds the narrower ones.
+      One matrix per width; each band includes the narrower ones.
 
     Raises:
-      ValueError: wrong shapes; widths that are not ascending whole numbers; an unknown word.
+      ValueError: the shapes do not match; `widths` are not ascending integers; `around` or `metric`
+        is unknown.
 
     Examples:
       >>> labels = np.array([[[0, 0, 0, 1, 1, 1]]])
@@ -79,13 +81,13 @@ def trimap_confusions(
     truth = id_maps(labels, labels, num_classes, sizes)[0]
     check_ascending("widths", widths)
     if any(width != int(width) for width in widths):
-        raise ValueError(f"widths {tuple(widths)}: whole numbers of pixels")
+        raise ValueError(f"widths {tuple(widths)}: must be whole numbers of pixels")
     if around == "void":
         seeds, limits = truth == VOID, [int(width) for width in widths]
     elif around == "classes":
         seeds, limits = edges(truth, frame=False), [int(width) - 1 for width in widths]
     else:
-        raise ValueError(f"around {around!r}: void or classes")
+        raise ValueError(f"around {around!r}: must be void or classes")
     distances = squared_distances(seeds, reach=limits[-1], metric=metric)
     ring = first_within(distances, [limit**2 for limit in limits])
 
@@ -104,23 +106,23 @@ def boundary_iou_counts(
     distance: int | None = None,
     sizes: Integer[ArrayLike, "b 2"] | None = None,
 ) -> Int32[Array, "3 {num_classes}"]:
-    """Pixels of each class in the inner boundaries of both maps, of the truth, of the prediction.
+    """Counts pixels of each class in the inner boundaries of both maps, the truth, the prediction.
 
-    Boundary IoU is `metrics.class_iou(*sums)`: the IoU of what an erosion by d pixels takes away
-    from the masks (Cheng et al., Boundary IoU, arXiv 2103.16562). As in the authors' code d is
-    round(ratio * diagonal) and at least 1, the erosion d times by 3x3, and a mask that the image
-    cuts off has a boundary there.
+    Boundary IoU is `metrics.class_iou(*sums)`, the IoU of the parts of the masks removed by an
+    erosion by d pixels (Cheng et al., Boundary IoU, arXiv 2103.16562). As in the authors' code, d
+    is round(ratio * diagonal) and at least 1, erosion is applied d times with a 3x3 square, and a
+    mask that is cut off by the image has a boundary there.
 
     Args:
       labels: train ids.
       predictions: train ids.
       num_classes: K.
       ratio: of d to the diagonal of the image.
-      distance: d in pixels, instead of the ratio.
-      sizes: see the head of this file.
+      distance: d in pixels, instead of `ratio`.
+      sizes: see the docstring of this module.
 
     Raises:
-      ValueError: wrong shapes; a ratio or distance that is not positive.
+      ValueError: the shapes do not match; `ratio` or `distance` is not positive.
 
     Examples:
       >>> labels = np.zeros((1, 8, 8), int) + (np.arange(8) > 3)
@@ -137,7 +139,7 @@ def boundary_iou_counts(
         steps = jnp.maximum(1, jnp.round(ratio * diagonals))
     boundary = near_another(maps, num_classes, steps.astype(jnp.int32))
     truth, predicted = jnp.where(boundary, maps, num_classes)
-    # Off the boundary is class K, so that one matrix holds all three counts.
+    # Pixels off the boundary are class K, so that one matrix contains all three counts.
     counts = confusion_matrix(truth, predicted, num_classes + 1)
     rows, columns = counts.sum(axis=1), counts.sum(axis=0)
     return jnp.stack([jnp.diagonal(counts), rows, columns])[:, :num_classes]
@@ -152,14 +154,14 @@ def boundary_f_counts(
     unit: str = "diagonal",
     sizes: Integer[ArrayLike, "b 2"] | None = None,
 ) -> Int32[Array, "b {len(tolerances)} 4 {num_classes}"]:
-    """Boundary pixels of each class, and how many have one of the other map's near them.
+    """Counts the boundary pixels of each class, and those near a boundary pixel of the other map.
 
-    `f_scores` makes the F-score of Csurka et al. (BMVC 2013) from it. SegNet (arXiv 1511.00561)
-    takes 0.75 % of the diagonal as the tolerance. A class's boundary pixels are its pixels with a
-    4-neighbour of another class; the edge of the image makes none, nor does void, so that the truth
-    of VOC has next to none and its scores mean nothing.
+    `f_scores` computes the F-score of Csurka et al. (BMVC 2013) from the counts. The tolerance of
+    SegNet (arXiv 1511.00561) is 0.75 % of the diagonal. The boundary pixels of a class are its
+    pixels with a 4-neighbour of another class. Neither the edge of the image nor void makes a
+    boundary, so VOC's truth has hardly any and its scores are meaningless.
 
-    Unsure: whether SegNet's boundaries hold the edge of the image and the border of void.
+    Unsure: whether SegNet's boundaries include the edge of the image and the border of void.
 
     Args:
       labels: train ids.
@@ -167,14 +169,15 @@ def boundary_f_counts(
       num_classes: K.
       tolerances: the largest Euclidean distance of a match, ascending.
       unit: of the tolerances: "diagonal" of the image, or "pixel".
-      sizes: see the head of this file.
+      sizes: see the docstring of this module.
 
     Returns:
-      For each image and tolerance: matched pixels of the truth, all of the truth, matched ones of
+      For each image and tolerance: matched pixels of the truth, all of the truth, matched pixels of
       the prediction, all of the prediction.
 
     Raises:
-      ValueError: wrong shapes; tolerances that do not ascend from above 0; an unknown unit.
+      ValueError: the shapes do not match; `tolerances` are not positive and ascending; `unit` is
+        unknown.
 
     Examples:
       >>> labels = np.zeros((1, 8, 8), int) + (np.arange(8) > 3)
@@ -185,7 +188,7 @@ def boundary_f_counts(
     maps = id_maps(labels, predictions, num_classes, sizes)  # [2, B, H, W]
     check_ascending("tolerances", tolerances)
     if unit not in ("diagonal", "pixel"):
-        raise ValueError(f"unit {unit!r}: diagonal or pixel")
+        raise ValueError(f"unit {unit!r}: must be diagonal or pixel")
     _, batch, height, width = maps.shape
     longest = tolerances[-1] * (math.hypot(height, width) if unit == "diagonal" else 1)
     squares = jnp.square(jnp.asarray(tolerances, jnp.float32))[:, None, None, None]
@@ -211,8 +214,8 @@ def f_scores(counts: Num[ArrayLike, "*n 4 k"]) -> Float64[np.ndarray, "*n k"]:
     """F = 2 P R / (P + R) of each class from the counts of `boundary_f_counts`.
 
     Returns:
-      0 where only one of truth and prediction has a boundary of the class, nan
-      where neither has.
+      The scores; 0 if only one of truth and prediction has a boundary of the class, nan if neither
+      has one.
 
     Examples:
       >>> counts = np.array([[6, 0], [8, 0], [3, 0], [4, 0]])
@@ -232,8 +235,8 @@ def f_scores(counts: Num[ArrayLike, "*n 4 k"]) -> Float64[np.ndarray, "*n k"]:
 def mean_f_score(counts: Num[ArrayLike, "n 4 k"]) -> float:
     """SegNet's BF: the mean over the classes of an image, then over images.
 
-    Unsure: whether SegNet's mean holds classes that are only predicted; here it does, as 0. Images
-    without any boundary are left out.
+    Images without any boundary are left out. Unsure: whether SegNet's mean includes classes that
+    are only predicted; here they count as 0.
 
     Examples:
       >>> counts = np.array([[[6, 8], [8, 8], [3, 8], [4, 8]]])

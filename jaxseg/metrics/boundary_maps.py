@@ -1,4 +1,4 @@
-"""What the boundary metrics are built from: maps that tell void from frame, edges, distances."""
+"""Building blocks of the boundary metrics: id maps with void and padding, edges, distances."""
 
 import itertools
 import math
@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float32, Int32, Integer, Num
 
 from jaxseg.types import Array, ArrayLike
 
-FAR = 1 << 29  # the squared distance that stands for "none"; above any within _LONGEST pixels
-VOID, OUTSIDE = -1, -2  # ids of what is not counted and of what is beyond the image
-_LONGEST = 1 << 14  # rows or columns of an image, so that squares fit in int32
+FAR = 1 << 29  # the squared distance that means "none"; above any within _LONGEST pixels
+VOID, OUTSIDE = -1, -2  # ids of pixels that are not counted and of those outside the image
+_LONGEST = 1 << 14  # most rows or columns of an image, so that squares fit in int32
 
 
 def id_maps(
@@ -23,17 +23,17 @@ def id_maps(
     num_classes: int,
     sizes: Integer[ArrayLike, "b 2"] | None,
 ) -> Int32[Array, "2 b h w"]:
-    """Truth and prediction: ids in 0..K-1, both VOID where either is not one.
+    """Stacks truth and prediction: ids in 0..K-1, both VOID where either is another value.
 
     Args:
       labels: train ids.
       predictions: train ids.
       num_classes: K.
-      sizes: heights and widths of the images in their frames; both OUTSIDE beyond them.
-        None: no image was padded.
+      sizes: heights and widths of the images before padding; both maps are OUTSIDE beyond them.
+        None means that no image was padded.
 
     Raises:
-      ValueError: shapes that are not these.
+      ValueError: the shapes do not match.
     """
     shape = np.shape(labels)
     if shape != np.shape(predictions) or len(shape) != 3:
@@ -46,7 +46,7 @@ def id_maps(
     if sizes is None:
         return maps
     if np.shape(sizes) != (shape[0], 2):
-        raise ValueError(f"sizes {list(np.shape(sizes))}: a height and a width an image, [B, 2]")
+        raise ValueError(f"sizes {list(np.shape(sizes))}: must be [B, 2], height and width")
     heights, widths = jnp.asarray(sizes).T[:, :, None, None]
     inside = (jnp.arange(shape[1])[:, None] < heights) & (jnp.arange(shape[2]) < widths)
     return jnp.where(inside, maps, OUTSIDE)
@@ -55,18 +55,18 @@ def id_maps(
 def squared_diagonals(
     shape: Sequence[int], sizes: Integer[ArrayLike, "b 2"] | None
 ) -> Float32[Array, " {shape[0]}"]:
-    """height^2 + width^2 of each image of a batch of that shape, [B, H, W], in pixels."""
+    """height^2 + width^2 of each image, in pixels, for a batch of shape [B, H, W]."""
     if sizes is None:
         return jnp.full(shape[0], float(shape[1] ** 2 + shape[2] ** 2))
     return jnp.square(jnp.asarray(sizes, jnp.float32)).sum(axis=1)
 
 
 def edges(ids: Integer[Array, "*n h w"], *, frame: bool) -> Bool[Array, "*n h w"]:
-    """Where a pixel with an id has a 4-neighbour with another one.
+    """Marks pixels that have a 4-neighbour with another id.
 
     Args:
-      ids: of `id_maps`. VOID does not count as another id.
-      frame: whether a neighbour beyond the image is one.
+      ids: from `id_maps`. VOID does not count as another id.
+      frame: whether a neighbour outside the image counts as another id.
     """
     height, width = ids.shape[-2:]
     around = [(0, 0)] * (ids.ndim - 2) + [(1, 1), (1, 1)]
@@ -83,24 +83,24 @@ def edges(ids: Integer[Array, "*n h w"], *, frame: bool) -> Bool[Array, "*n h w"
 def near_another(
     maps: Int32[Array, "2 b h w"], num_classes: int, distance: Int32[Array, " b"]
 ) -> Bool[Array, "2 b h w"]:
-    """Pixels with an id that have another one, or the frame's end, within a chessboard distance.
+    """Marks pixels with another id, or the image border, within a chessboard distance.
 
-    They are those whose id is not both the least and the greatest of the square about them. The
-    square grows by s on each side as its three copies s apart are merged, for s up to the square's
-    own width: radius 40 takes the four steps 1, 3, 9, 27, where one pixel a step takes 40.
+    These are the pixels whose id is not both the minimum and the maximum of the square around them.
+    Merging three copies of a square that are s apart extends it by s on each side, for s up to its
+    width: radius 40 takes the four steps 1, 3, 9 and 27 instead of 40 steps of one pixel.
 
     Args:
-      maps: of `id_maps`.
+      maps: from `id_maps`.
       num_classes: K.
-      distance: of each image.
+      distance: of each image, in pixels.
     """
     *_, height, width = maps.shape
-    below = -num_classes - 2  # less than every id and every negative id
+    below = -num_classes - 2  # less than every id and every negated id
     outside = maps == OUTSIDE
     least = jnp.where(outside, below, jnp.where(maps >= 0, maps, num_classes))
     least_negative = jnp.where(outside, below, jnp.where(maps >= 0, -maps, 1))
     powers = [3**i for i in range(10) if 3**i <= max(height, width)]
-    # Up while the next power fits, then what is left to the distance in digits of base 3.
+    # Ascending powers while they fit, then the rest of the distance in base 3.
     steps = jnp.asarray(powers + sorted(powers * 2, reverse=True), jnp.int32)
     rim = powers[-1]
 
@@ -140,26 +140,29 @@ def squared_distances(
 ) -> Int32[Array, "b h w"]:
     """Exact squared distance of each pixel to the nearest seed of its image.
 
-    In two passes: the distance within the column, then the least of g(x + i)^2 + i^2 over columns
-    (Saito and Toriwaki, 1994). The second stops once i exceeds every distance found, so it costs
-    as many steps as the largest distance asked for, not as the width.
+    It takes two passes: the distance within the column, then the minimum of g(x + i)^2 + i^2 over
+    columns (Saito and Toriwaki, 1994). The second stops once i exceeds every distance found, so the
+    number of steps is the largest queried distance rather than the width.
 
     Args:
-      seeds: to which distances are taken.
-      reach: in pixels; greater distances become FAR, and cost nothing.
-      queried: where distances matter; elsewhere they may be too large.
-      metric: "euclidean", or "chessboard" (as squares grow by dilation with 3x3).
+      seeds: the pixels to which distances are measured.
+      reach: in pixels; larger distances become FAR and are not computed.
+      queried: where distances are needed; elsewhere they may be too large.
+      metric: "euclidean" or "chessboard" (the distance of dilation by 3x3 squares).
 
     Returns:
-      FAR where there is none.
+      The squared distances in pixels, FAR where there is no seed.
 
     Raises:
-      ValueError: not [B, H, W]; more than 16384 rows or columns; an unknown metric.
+      ValueError: `seeds` is not [B, H, W] or has more than 16384 rows or columns; `metric` is
+        unknown.
     """
     if np.ndim(seeds) != 3 or max(np.shape(seeds)[1:]) > _LONGEST:
-        raise ValueError(f"seeds {list(np.shape(seeds))}: [B, H, W], no side above {_LONGEST}")
+        raise ValueError(
+            f"seeds {list(np.shape(seeds))}: must be [B, H, W] with sides up to {_LONGEST}"
+        )
     if metric not in ("euclidean", "chessboard"):
-        raise ValueError(f"metric {metric!r}: euclidean or chessboard")
+        raise ValueError(f"metric {metric!r}: must be euclidean or chessboard")
     seeds = jnp.asarray(seeds, bool)
     _, height, width = seeds.shape
     last = width - 1 if reach is None else min(reach, width - 1)
@@ -169,7 +172,7 @@ def squared_distances(
     column = jnp.minimum(rows - above, below - rows)
     column = jnp.where(column < _LONGEST, column**2, FAR)
     padded = jnp.pad(column, ((0, 0), (0, 0), (last, last)), constant_values=FAR)
-    asked = seeds.any(axis=(1, 2), keepdims=True)  # an image without a seed would never stop
+    asked = seeds.any(axis=(1, 2), keepdims=True)  # without a seed the loop would not end
     asked = asked if queried is None else asked & jnp.asarray(queried, bool)
 
     def unfinished(state: tuple[Array, Array]) -> Array:
@@ -194,16 +197,16 @@ def squared_distances_in_class(
 ) -> Int32[Array, "n b h w"]:
     """Squared Euclidean distance of each pixel to the nearest one with its id in the other map.
 
-    All classes at once, by the offsets within the limit: for short distances, where one transform a
-    class would cost more.
+    It tries all offsets within the limit for all classes at once. This is for short distances, for
+    which one distance transform per class would cost more.
 
     Args:
-      own: ids, VOID where nothing is asked.
-      other: ids, VOID where there is nothing to find.
-      limit: the largest squared distance that matters.
+      own: ids, VOID where no distance is needed.
+      other: ids, VOID where there is no target.
+      limit: the largest squared distance of interest.
 
     Returns:
-      FAR where there is none within the limit.
+      The squared distances in pixels, FAR where they exceed the limit.
     """
     reach = math.isqrt(limit)
     inside = [
@@ -212,7 +215,9 @@ def squared_distances_in_class(
         for x in range(-reach, reach + 1)
         if y * y + x * x <= limit
     ]
-    offsets = jnp.asarray(sorted(inside, reverse=True), jnp.int32)  # the nearest is written last
+    offsets = jnp.asarray(
+        sorted(inside, reverse=True), jnp.int32
+    )  # the nearest one is written last
     rim = (reach, reach)
     padded = jnp.pad(other, ((0, 0), (0, 0), rim, rim), constant_values=VOID)
 
@@ -228,21 +233,21 @@ def squared_distances_in_class(
 def percentile_of_roots(
     squares: Int32[Array, "b h w"], part: int | Int32[Array, ""]
 ) -> Float32[Array, " b"]:
-    """Percentile of the distances whose squares these are, interpolated as numpy.percentile does.
+    """Percentile of distances given by their squares, interpolated as in numpy.percentile.
 
-    Its two neighbours in rank are found by halving the range of squares, which is exact as these
-    are whole numbers, and quicker than sorting a map of which few pixels count.
+    The two adjacent ranks are found by bisection of the squares, which is exact because these are
+    integers, and faster than sorting a map in which few pixels count.
 
     Args:
-      squares: negative ones do not count.
+      squares: squared distances; negative values do not count.
       part: the percentile, in hundredths of a percent.
 
     Returns:
-      For each image; without meaning where nothing counts.
+      The percentile of each image; undefined if no pixel counts.
     """
     counted = squares >= 0
-    gaps = counted.sum(axis=(1, 2), dtype=jnp.int32) - 1  # between the first rank and the last
-    whole, rest = gaps // 10_000, gaps % 10_000  # in parts, as their product may not fit in int32
+    gaps = counted.sum(axis=(1, 2), dtype=jnp.int32) - 1  # from the first rank to the last
+    whole, rest = gaps // 10_000, gaps % 10_000  # the full product may overflow int32
     rank = whole * part + rest * part // 10_000
     beyond = (rest * part % 10_000) / 10_000
 
@@ -266,7 +271,7 @@ def percentile_of_roots(
 def first_within(
     squares: Int32[Array, "*shape"], limits: Sequence[Num[ArrayLike, "..."] | int]
 ) -> Int32[Array, "*shape"]:
-    """How many of the ascending limits each squared distance exceeds: its ring."""
+    """Counts how many of the ascending limits each squared distance exceeds: its ring."""
     rings = jnp.zeros(squares.shape, jnp.int32)
     for limit in limits:
         rings += squares > limit
@@ -274,7 +279,7 @@ def first_within(
 
 
 def check_ascending(name: str, values: Sequence[float]) -> None:
-    """Refuses, with a ValueError, anything but one or more positive numbers in rising order."""
+    """Raises a ValueError unless `values` are one or more positive numbers in ascending order."""
     rising = all(low < high for low, high in itertools.pairwise(values))
     if not values or not rising or not all(isinstance(v, numbers.Real) and v > 0 for v in values):
-        raise ValueError(f"{name} {tuple(values)}: positive numbers, ascending")
+        raise ValueError(f"{name} {tuple(values)}: must be positive numbers in ascending order")

@@ -1,8 +1,8 @@
-"""One confusion matrix over the whole set, and every number that follows from it.
+"""The confusion matrix of a whole set, and the metrics derived from it.
 
-Counting is exact integer arithmetic, so the result does not depend on how the set was split into
-batches, over devices or over processes. Batches are counted in int32 on the device and summed in
-int64 on the host: int32 ends at 2.1e9 pixels, fewer than Cityscapes has.
+Counts are exact integers, so the result does not depend on how the set was split into batches, over
+devices or over processes. Batches are counted in int32 on the device and summed in int64 on the
+host: int32 ends at 2.1e9 pixels, fewer than Cityscapes has.
 """
 
 import dataclasses
@@ -14,9 +14,9 @@ from jaxtyping import Float64, Int32, Int64, Integer, Num
 
 from jaxseg.types import Array, ArrayLike
 
-# Columns of an image that one matrix product counts: bounds the one-hot maps held at a time.
+# Columns of an image that one matrix product counts: limits the memory of one-hot maps.
 _COLUMNS = 64
-_OTHER_RULES = ("truth", "zero", "one")  # of `mean_iou`, beside its first
+_OTHER_RULES = ("truth", "zero", "one")  # of `mean_iou`, besides its default
 
 
 def confusion_matrix(
@@ -32,15 +32,15 @@ def confusion_matrix(
       labels: train ids; a pixel whose label is not in 0..K-1 is not counted.
       predictions: train ids; one outside 0..K-1 is not counted either.
       num_classes: K.
-      form: "bincount" (100 times the quicker on CPU; a scatter, slow on TPU, and under sharding it
-        gathers the whole label map), "matmul" (product of one-hot maps, which stays sharded), or
-        "auto": bincount for a single CPU device, else matmul. Both are exact.
+      form: "bincount" (100 times faster on CPU; a scatter, slow on TPU, which gathers sharded label
+        maps), "matmul" (product of one-hot maps, which stays sharded), or "auto": bincount for a
+        single CPU device, else matmul. Both are exact.
 
     Returns:
-      Rows are the truth, columns the prediction.
+      The matrix, with the truth in rows and the prediction in columns.
 
     Raises:
-      ValueError: shapes that differ or are not [B, H, W]; an unknown form.
+      ValueError: the shapes differ or are not [B, H, W]; `form` is unknown.
 
     Examples:
       >>> labels = np.array([[[0, 0, 1, 255]]])
@@ -61,20 +61,20 @@ def confusion_matrix(
     counted = (labels >= 0) & (labels < num_classes)
     counted &= (predictions >= 0) & (predictions < num_classes)
     if form == "bincount":
-        spare = num_classes * num_classes  # the bin of what is not counted
+        spare = num_classes * num_classes  # the bin of pixels that are not counted
         cell = jnp.where(counted, labels * num_classes + predictions, spare)
         counts = jnp.bincount(cell.ravel(), length=spare + 1)[:spare]
         return counts.reshape(num_classes, num_classes).astype(jnp.int32)
     if form == "matmul":
         return _count_by_matmul(jnp.where(counted, labels, -1), predictions, num_classes)
-    raise ValueError(f"form {form!r}: auto, bincount or matmul")
+    raise ValueError(f"form {form!r}: must be auto, bincount or matmul")
 
 
 def _count_by_matmul(labels: Array, predictions: Array, num_classes: int) -> Array:
-    """Sums over bands of columns (the one axis that is never sharded) of onehot^T onehot.
+    """Sums onehot^T onehot over bands of columns, the one axis that is never sharded.
 
-    bfloat16 holds 0 and 1 exactly and the products are summed in float32, which is exact up to
-    2^24 pixels: an image's band must be less than 2^24 / 64 = 262,144 rows high.
+    bfloat16 represents 0 and 1 exactly, and the products are accumulated in float32, which is exact
+    up to 2^24 pixels: the band of an image must have less than 2^24 / 64 = 262,144 rows.
     """
     b, h, w = labels.shape
     bands = -(-w // _COLUMNS)
@@ -95,12 +95,12 @@ def _count_by_matmul(labels: Array, predictions: Array, num_classes: int) -> Arr
 def class_counts(
     confusion: Num[ArrayLike, "*n k k"],
 ) -> tuple[Int64[np.ndarray, "*n k"], Int64[np.ndarray, "*n k"], Int64[np.ndarray, "*n k"]]:
-    """(hits, truth, predicted) of each class of confusion matrices.
+    """Returns (hits, truth, predicted) of each class of confusion matrices.
 
-    They add up over images and batches, as the matrices do.
+    They can be added over images and batches, like the matrices.
 
     Raises:
-      ValueError: no square matrix.
+      ValueError: the matrices are not square.
 
     Examples:
       >>> hits, truth, predicted = class_counts(np.array([[6, 2], [1, 3]]))
@@ -135,22 +135,23 @@ def mean_iou(
     *,
     absent: str = "skip",
 ) -> Float64[np.ndarray, "*n"] | np.float64:
-    """Mean over the classes of hits / (truth + predicted - hits), under any rule of the field.
+    """Mean over the classes of hits / (truth + predicted - hits), with a rule for absent classes.
 
     Args:
-      hits: pixels of each class that are predicted as it.
+      hits: correctly predicted pixels of each class.
       truth: pixels of each class.
       predicted: pixels predicted as each class.
-      absent: what a class is worth that has no pixel in truth and prediction, whose IoU is 0 / 0:
-        "skip" (left out: FCN's score.py, VOC's and Cityscapes' evaluation), "zero" (a mean over all
-        K, scikit-learn's zero_division=0) or "one" (zero_division=1). "truth" leaves out every
-        class that the truth lacks, also those that are predicted, which are 0 by the other rules.
+      absent: the value of a class without a pixel in truth and prediction, whose IoU is 0 / 0:
+        "skip" (left out, as in FCN's score.py and the evaluation of VOC and Cityscapes), "zero" (a
+        mean over all K, scikit-learn's zero_division=0) or "one" (zero_division=1). "truth" leaves
+        out every class that the truth lacks, including predicted ones, which the other rules count
+        as 0.
 
     Returns:
-      nan where no class is left.
+      The mean, or nan if no class remains.
 
     Raises:
-      ValueError: an unknown rule.
+      ValueError: `absent` is unknown.
 
     Examples:
       >>> counts = class_counts(np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]]))
@@ -163,14 +164,14 @@ def mean_iou(
         return _ratio(np.where(counted, iou, 0).sum(axis=-1), counted.sum(axis=-1))
     if absent in ("zero", "one"):
         return np.nan_to_num(iou, nan=float(absent == "one")).mean(axis=-1)
-    raise ValueError(f"absent {absent!r}: skip, truth, zero or one")
+    raise ValueError(f"absent {absent!r}: must be skip, truth, zero or one")
 
 
 def image_numbers(confusion: ArrayLike) -> tuple[float, float]:
-    """(mIoU, pixel accuracy) of one image, of its confusion matrix [K, K]; nan where all is void.
+    """Returns (mIoU, pixel accuracy) of an image from its confusion matrix; nan if all is void.
 
-    The mean is over the classes of the image's truth: most classes of a set are not in it, and one
-    that is only predicted would count as much as those that are.
+    The mean is over the classes of the image's truth: most classes of a set are not in it, and a
+    class that is only predicted would count as much as those in the truth.
 
     Examples:
       >>> image_numbers(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]]))
@@ -183,19 +184,19 @@ def image_numbers(confusion: ArrayLike) -> tuple[float, float]:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """The numbers of one confusion matrix; nan stands for 0 / 0.
+    """The metrics of one confusion matrix; nan where they are 0 / 0.
 
-    With n[i, j] pixels of class i predicted as j, t[i] = sum_j n[i, j], p[j] = sum_i n[i, j] and
-    N pixels (Long et al., FCN, 2015, section 5): pixel accuracy sum_i n[i, i] / N; mean accuracy
-    the mean of n[i, i] / t[i]; IoU n[i, i] / (t[i] + p[i] - n[i, i]) and its mean, and its mean
-    weighted by t. Dice, the F1 of pixels, is 2 n[i, i] / (t[i] + p[i]). Kappa is
-    (a - e) / (1 - e) with a the pixel accuracy and e = sum_i t[i] p[i] / N^2, the accuracy of
-    chance (Cohen, 1960).
+    With n[i, j] pixels of class i predicted as j, t[i] = sum_j n[i, j], p[j] = sum_i n[i, j] and N
+    pixels (Long et al., FCN, 2015, section 5), pixel accuracy is sum_i n[i, i] / N, mean accuracy
+    the mean of n[i, i] / t[i], and IoU n[i, i] / (t[i] + p[i] - n[i, i]), of which there are a mean
+    and a mean weighted by t. Dice, the F1 of pixels, is 2 n[i, i] / (t[i] + p[i]). Kappa is
+    (a - e) / (1 - e) with the pixel accuracy a and e = sum_i t[i] p[i] / N^2, the accuracy expected
+    by chance (Cohen, 1960).
 
-    Means leave out the classes whose value is nan. So a class without a pixel in truth and
-    prediction does not count in mIoU, and one that is predicted but not in the truth counts there
-    as 0, as in VOC's, Cityscapes' and TensorFlow's evaluation. The other rules for such classes
-    stand beside it: see `mean_iou`.
+    Means leave out classes whose value is nan. So a class without a pixel in truth and prediction
+    does not count in mIoU, and a class that is predicted but not in the truth counts as 0, as in
+    the evaluation of VOC, Cityscapes and TensorFlow. Means by the other rules for such classes are
+    given too: see `mean_iou`.
     """
 
     pixel_accuracy: float
@@ -219,7 +220,7 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _wide(counts: ArrayLike) -> np.ndarray:
-    """Whole numbers as int64, in which sums of int32 counts do not overflow; floats as they are."""
+    """Converts integers to int64, so that sums of int32 counts do not overflow; keeps floats."""
     array = np.asarray(counts)
     return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.int64)
 
@@ -230,10 +231,10 @@ def _mean(values: np.ndarray) -> float:
 
 
 def summarize(confusion: Num[ArrayLike, "k k"]) -> Summary:
-    """Every number of a confusion matrix: rows truth, columns prediction.
+    """Computes all metrics of a confusion matrix (truth in rows, prediction in columns).
 
     Raises:
-      ValueError: not one square matrix.
+      ValueError: `confusion` is not a single square matrix.
 
     Examples:
       >>> found = summarize(np.array([[6, 2], [1, 3]]))

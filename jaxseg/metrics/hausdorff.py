@@ -26,26 +26,26 @@ def hausdorff(
     pooled: bool = False,
     sizes: Integer[ArrayLike, "b 2"] | None = None,
 ) -> Float32[Array, "b {num_classes}"]:
-    """Symmetric Hausdorff distance in pixels of each class in each image, or its percentile.
+    """Symmetric Hausdorff distance of each class in each image, in pixels, or its percentile.
 
-    From each surface pixel of the one map the distance to the nearest of the other: the larger of
-    the two directions' percentiles (Huttenlocher et al., 1993), or with `pooled` the percentile of
-    all distances together, as medpy takes it. Surface pixels have a 4-neighbour of another class
-    or at the edge of the image none.
+    Distances are measured from each surface pixel of one map to the nearest one of the other. The
+    result is the larger of the percentiles of the two directions (Huttenlocher et al., 1993), or
+    with `pooled` the percentile of all distances together, as in medpy. Surface pixels are those
+    with a 4-neighbour of another class or outside the image.
 
     Args:
       labels: train ids.
       predictions: train ids.
       num_classes: K.
-      percentile: 95 is customary; 100 is the distance itself.
-      pooled: one percentile over both directions.
-      sizes: see the head of `jaxseg.metrics.boundary`.
+      percentile: 95 is customary; 100 gives the Hausdorff distance itself.
+      pooled: whether to take one percentile over both directions.
+      sizes: see the docstring of `jaxseg.metrics.boundary`.
 
     Returns:
-      inf where only one of the two has the class, nan where neither has.
+      The distances; inf if only one of the two maps has the class, nan if neither has it.
 
     Raises:
-      ValueError: wrong shapes; a percentile outside 0..100 or finer than 0.01.
+      ValueError: the shapes do not match; `percentile` is outside 0..100 or not a multiple of 0.01.
 
     Examples:
       >>> labels = np.zeros((1, 8, 8), int) + (np.arange(8) > 3)
@@ -54,7 +54,7 @@ def hausdorff(
     """
     part = round(percentile * 100)
     if not 0 <= percentile <= 100 or abs(part - percentile * 100) > 1e-6:
-        raise ValueError(f"percentile {percentile}: 0 to 100, in steps of 0.01")
+        raise ValueError(f"percentile {percentile}: must be 0 to 100, in steps of 0.01")
     maps = id_maps(labels, predictions, num_classes, sizes)  # [2, B, H, W]
     truth, predicted = jnp.where(edges(maps, frame=True), maps, VOID)
 

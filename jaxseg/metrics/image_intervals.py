@@ -9,11 +9,11 @@ from jaxseg.metrics import class_counts, mean_iou
 from jaxseg.metrics.intervals import Interval, check_level
 
 _OfClasses = Num[np.ndarray, "n k"]
-# Of each of N images, see `bootstrap_miou`.
+# The counts of each of N images; see `bootstrap_miou`.
 Counts = Num[np.ndarray, "n k k"] | tuple[_OfClasses, _OfClasses, _OfClasses]
 
-_DRAWS = 4_000_000  # counts of images held at a time
-_EXACT = 2**53  # whole numbers below it are exact in float64, and so are their sums
+_DRAWS = 4_000_000  # image weights in memory at a time
+_EXACT = 2**53  # integers below it, and sums below it, are exact in float64
 
 
 def bootstrap_miou(
@@ -24,26 +24,27 @@ def bootstrap_miou(
     seed: int = 0,
     absent: str = "skip",
 ) -> Interval:
-    """mIoU of a set and its percentile interval over resampled images.
+    """mIoU of a set with its percentile interval over resampled images.
 
-    Each resample draws N of the N images with replacement, adds up their matrices and takes the
-    mIoU of the sum, as the set's own number is taken (Efron and Tibshirani, An Introduction to the
-    Bootstrap, 1993, section 13.3). Images are resampled, not pixels: those of one image are alike.
-    So are frames of one video, which this takes for independent: their interval is too narrow.
-    A class of the set's truth that no drawn image shows is, in that resample, a class without a
-    pixel in either map: what is predicted as it elsewhere would count as an IoU of 0, by chance of
-    the draw. Resamples without a valid pixel have no mIoU and are left out.
+    Each resample draws N of the N images with replacement, adds their confusion matrices and
+    computes the mIoU of the sum, like the mIoU of the set (Efron and Tibshirani, An Introduction to
+    the Bootstrap, 1993, section 13.3). Images are resampled rather than pixels, since the pixels of
+    an image are correlated. So are the frames of a video, which are treated as independent here:
+    their interval is too narrow. If a class of the set's truth is in no image of a resample, it
+    counts as absent from both maps there; otherwise, depending on the draw, predictions of it in
+    other images would count as an IoU of 0. Resamples without a valid pixel have no mIoU and are
+    left out.
 
     Args:
-      confusions: integers [N, K, K], one confusion matrix an image, of N >= 2 images; or what is
-        taken from them, the tuple (hits, truth, predicted) of `metrics.class_counts`, each [N, K].
-      level: probability that the interval is to hold.
-      resamples: how many.
+      confusions: integers [N, K, K], one confusion matrix per image, for N >= 2 images; or the
+        tuple (hits, truth, predicted) of `metrics.class_counts`, each [N, K].
+      level: the confidence level.
+      resamples: the number of resamples.
       seed: of the draws.
-      absent: the rule for absent classes, of `metrics.mean_iou`.
+      absent: the rule for absent classes; see `metrics.mean_iou`.
 
     Raises:
-      ValueError: confusions that are not counts or have another shape; a level outside (0, 1).
+      ValueError: `confusions` are not counts or have another shape; `level` is outside (0, 1).
 
     Examples:
       >>> images = np.random.default_rng(0).integers(1, 50, (20, 2, 2))
@@ -68,20 +69,20 @@ def paired_difference(
 ) -> Interval:
     """mIoU of `second` minus that of `first`, both on the same images in the same order.
 
-    Every resample takes the same images of both, so what is hard about an image cancels out: two
-    runs can differ for certain although their own intervals overlap.
+    Every resample uses the same images of both, so the difficulty of an image cancels out: two runs
+    can differ significantly although their separate intervals overlap.
 
     Args:
       first: integers [N, K, K]; see `bootstrap_miou`.
-      second: integers [N, K, K], row n of the image of `first`'s row n.
-      level: probability that the interval is to hold.
-      resamples: how many.
+      second: integers [N, K, K], with the same image as `first` in each row.
+      level: the confidence level.
+      resamples: the number of resamples.
       seed: of the draws.
-      absent: the rule for absent classes, of `metrics.mean_iou`.
+      absent: the rule for absent classes; see `metrics.mean_iou`.
 
     Raises:
-      ValueError: as `bootstrap_miou`; images that are not the same: their true pixels of each
-        class differ, and the first such row is named.
+      ValueError: as for `bootstrap_miou`; the images are not the same, because the pixels of a
+        class in the truth differ, with the first such row.
 
     Examples:
       >>> first = np.tile([[5, 5], [5, 5]], (20, 1, 1))
@@ -103,21 +104,21 @@ def paired_mean_difference(
     seed: int = 0,
     absent: str = "skip",
 ) -> Interval:
-    """Mean mIoU of the runs of `second` minus that of `first`, by the same resampled images of all.
+    """Mean mIoU of the runs of `second` minus that of `first`, with resamples shared by all runs.
 
-    For two recipes that were trained from several seeds each. As in `paired_difference` the
-    interval is over images alone, the trained networks being what they are.
+    It compares two recipes that were trained with several seeds each. As in `paired_difference`,
+    the interval is over images only, for fixed weights.
 
     Args:
       first: integers [N, K, K] of each run; see `bootstrap_miou`.
-      second: integers [N, K, K] of each run, row n of the image of `first`'s rows n.
-      level: probability that the interval is to hold.
-      resamples: how many.
+      second: integers [N, K, K] of each run, with the same image as `first` in each row.
+      level: the confidence level.
+      resamples: the number of resamples.
       seed: of the draws.
-      absent: the rule for absent classes, of `metrics.mean_iou`.
+      absent: the rule for absent classes; see `metrics.mean_iou`.
 
     Raises:
-      ValueError: as `paired_difference`; no run on either side.
+      ValueError: as for `paired_difference`; one side has no run.
 
     Examples:
       >>> first, second = (np.tile([[n, 9 - n], [9 - n, n]], (20, 1, 1)) for n in (5, 6))
@@ -126,7 +127,7 @@ def paired_mean_difference(
       0.115
     """
     if not first or not second:
-        raise ValueError("a difference of means needs a run on both sides")
+        raise ValueError("a difference of means needs at least one run on both sides")
     runs = [_parts(counts) for counts in (*first, *second)]
     for run in runs[1:]:
         _check_same_images(runs[0], run)
@@ -136,7 +137,7 @@ def paired_mean_difference(
 
 
 def _difference_of_means(values: np.ndarray, first: Sequence[Counts]) -> np.ndarray:
-    """[runs, ...] -> [...]: the mean of those after `first`'s minus the mean of `first`'s."""
+    """Returns the mean over the runs after those of `first`, minus the mean over `first`."""
     return values[len(first) :].mean(axis=0) - values[: len(first)].mean(axis=0)
 
 
@@ -144,35 +145,37 @@ def _check_same_images(one: np.ndarray, other: np.ndarray) -> None:
     images, classes = one.shape[0], one.shape[2]
     if one.shape != other.shape:
         raise ValueError(
-            f"confusions of the same images: {images} of {classes} classes against "
-            f"{other.shape[0]} of {other.shape[2]}"
+            f"confusions must be of the same images: {images} images with {classes} classes "
+            f"against {other.shape[0]} with {other.shape[2]}"
         )
     truths = one[:, 1] != other[:, 1]
     if truths.any():
         raise ValueError(
-            f"confusions of the same images: the truth of row {int(truths.any(axis=1).argmax())} "
-            "has other pixels in the one than in the other"
+            "confusions must be of the same images: the pixels of the truth differ in row "
+            f"{int(truths.any(axis=1).argmax())}"
         )
 
 
 def _parts(confusions: Counts) -> np.ndarray:
-    """Hits, truth and predicted of each image, float64 [N, 3, K]: all that mIoU is made of."""
+    """Returns hits, truth and predicted of each image, which determine mIoU, float64 [N, 3, K]."""
     whole = isinstance(confusions, np.ndarray)
     counts = confusions if isinstance(confusions, np.ndarray) else np.stack(confusions, axis=1)
     square = counts.ndim == 3 and counts.shape[1] == (counts.shape[2] if whole else 3)
     if not square or len(counts) < 2:
-        wanted = "[N, K, K], one matrix for each of" if whole else "3 times [N, K], of"
-        raise ValueError(f"confusions {list(counts.shape)}: {wanted} two images or more")
+        wanted = "[N, K, K], one matrix per image" if whole else "3 times [N, K]"
+        raise ValueError(
+            f"confusions {list(counts.shape)}: must be {wanted}, for at least two images"
+        )
     if not np.issubdtype(counts.dtype, np.integer) or counts.min(initial=0) < 0:
-        raise ValueError(f"confusions of {counts.dtype}: counts are integers, none below 0")
+        raise ValueError(f"confusions of {counts.dtype}: must be integers that are not negative")
     parts = np.stack(class_counts(counts), axis=1) if whole else counts
     if len(parts) * int(parts.max(initial=0)) >= _EXACT:
-        raise ValueError("confusions: more pixels than float64 adds up exactly (2^53)")
+        raise ValueError("confusions: more pixels than float64 can add exactly (2^53)")
     return parts.astype(np.float64)
 
 
 def _miou(parts: np.ndarray, absent: str) -> np.ndarray:
-    """[..., 3, K] -> [...]."""
+    """Returns the mIoU of counts [..., 3, K]."""
     hits, truth, predicted = np.moveaxis(parts, -2, 0)
     return np.asarray(mean_iou(hits, truth, predicted, absent=absent))
 
@@ -180,11 +183,11 @@ def _miou(parts: np.ndarray, absent: str) -> np.ndarray:
 def _resampled(runs: list[np.ndarray], resamples: int, seed: int, absent: str) -> np.ndarray:
     """mIoU of each run [N, 3, K] on the same resamples, float64 [runs, resamples].
 
-    With how often each image is drawn (a multinomial distribution) the sums of all resamples are
-    one product of matrices, [R, N] @ [N, 3 K]; in whole numbers, hence exact.
+    With the number of draws of each image (multinomially distributed) as weights, the sums of all
+    resamples are one matrix product, [R, N] @ [N, 3 K], which is exact for integers.
     """
     if resamples < 1:
-        raise ValueError(f"resamples {resamples}: one or more")
+        raise ValueError(f"resamples {resamples}: must be at least 1")
     rng = np.random.default_rng(seed)
     images = len(runs[0])
     wholes = [run[:, 1].sum(axis=0) > 0 for run in runs]
@@ -206,7 +209,7 @@ def _resampled(runs: list[np.ndarray], resamples: int, seed: int, absent: str) -
 
 
 def _without_missed(parts: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Resamples [R, 3, K] without the classes that are in the set's truth and not in their own."""
+    """Zeroes, in resamples [R, 3, K], the classes of the set's truth that a resample lacks."""
     missed = found & (parts[:, 1] == 0)
     return np.where(missed[:, None], 0, parts)
 

@@ -1,8 +1,8 @@
-"""Confidence intervals of a number: over the images of the set, and over training seeds.
+"""Confidence intervals of a metric, over the images of the set and over training seeds.
 
-The two say different things and are never merged. The interval over images tells how the number
-would move had other images of the same kind been taken, the trained weights being what they are;
-that over seeds tells how it moves when the training is repeated, the images being what they are.
+The two have different meanings and are never merged. The interval over images estimates how the
+metric would vary with other images of the same kind, for fixed weights; the interval over seeds
+estimates how it varies between training runs, for fixed images.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A number and where it lies with probability `level`; nan where it is not defined."""
+    """An estimate and its confidence interval at a confidence level; nan where undefined."""
 
     estimate: float
     low: float
@@ -19,7 +19,7 @@ class Interval:
 
 
 def distinguishable(difference: Interval) -> bool:
-    """Whether the interval of a difference leaves out zero; False where it is not defined.
+    """Returns whether the interval of a difference excludes zero; False if it is undefined.
 
     Examples:
       >>> distinguishable(Interval(estimate=0.02, low=0.01, high=0.03, level=0.95))
@@ -29,10 +29,10 @@ def distinguishable(difference: Interval) -> bool:
 
 
 def verdict(difference: Interval) -> str:
-    """Which of two is better, for a table: "first", "second" or "not distinguishable".
+    """Returns which of two is better: "first", "second" or "not distinguishable".
 
     Args:
-      difference: of second minus first, higher being better.
+      difference: second minus first, where higher is better.
 
     Examples:
       >>> verdict(Interval(estimate=0.02, low=-0.01, high=0.05, level=0.95))
@@ -50,4 +50,4 @@ def check_level(level: float) -> None:
       >>> check_level(0.95)
     """
     if not 0 < level < 1:
-        raise ValueError(f"level {level}: a probability between 0 and 1, such as 0.95")
+        raise ValueError(f"level {level}: must be between 0 and 1, such as 0.95")

@@ -1,9 +1,9 @@
-"""Metrics of probabilities: area under the ROC curve, calibration error; streaming, void left out.
+"""Metrics of probabilities: area under the ROC curve and calibration error, ignoring void.
 
-Each comes from a histogram of fixed size, whose integers add up over batches, devices and
-processes. The area needs the order of the scores, and confident networks put nearly all of them
-next to 0 and 1: its bins are as narrow as the scores there are dense (`score_histogram`). The
-calibration error needs their sum: its bins are of equal width (`confidence_histogram`).
+Each is computed from a histogram of fixed size, whose integer counts can be added over batches,
+devices and processes. The area needs the order of the scores, nearly all of which are close to 0 or
+1 for confident networks, so its bins are narrow there (`score_histogram`). The calibration error
+needs sums of scores, so its bins have equal width (`confidence_histogram`).
 """
 
 import jax
@@ -14,20 +14,20 @@ from jaxtyping import Float, Int32, Integer, Num, Shaped
 from jaxseg.types import Array, ArrayLike
 
 _EVEN = 61440  # bins of equal width: 15 times 4096
-# A float32 of at least 0 grows with its bits, read as an integer. Bins of a score in 0..0.5 are
-# these bits without the last few: 13 bits of the fraction from 2^-48 up, 10 below.
+# Nonnegative float32 numbers are ordered like their bits, read as integers. The bin of a score in
+# 0..0.5 is these bits without the last few: 13 bits of the fraction remain from 2^-48 up, 10 below.
 _FINE_SHIFT, _COARSE_SHIFT = 10, 13
 _TURN = int(np.float32(2.0**-48).view(np.int32))
 _COARSE = _TURN >> _COARSE_SHIFT
 _LAST = int(np.float32(0.5).view(np.int32))
 _HALF = _COARSE + ((_LAST - _TURN) >> _FINE_SHIFT) + 1
-_ORDERED = 2 * _HALF  # 810,498 bins of 0..1
+_ORDERED = 2 * _HALF  # 810,498 bins in 0..1
 
 
 def _place(tail: Array) -> Array:
-    """The bin in 0 .. _HALF - 1 of a float32 that is clipped to 0..0.5; growing with it.
+    """Returns the bin in 0 .. _HALF - 1 of a float32 clipped to 0..0.5, in ascending order.
 
-    Clipped are the bits: arithmetic would make 0 of what is below 2^-126.
+    The bits are clipped, since arithmetic would flush numbers below 2^-126 to 0.
     """
     bits = jnp.clip(jax.lax.bitcast_convert_type(tail, jnp.int32), 0, _LAST)
     fine = _COARSE + ((bits - _TURN) >> _FINE_SHIFT)
@@ -35,7 +35,7 @@ def _place(tail: Array) -> Array:
 
 
 def _counted(place: Array, outcomes: ArrayLike, bins: int) -> Array:
-    """int32 [2, bins] of places and outcomes [B, H, W]."""
+    """Counts bins by outcome, int32 [2, bins], from places and outcomes [B, H, W]."""
     outcomes = jnp.asarray(outcomes).astype(jnp.int32)
     counted = (outcomes == 0) | (outcomes == 1)
     cell = jnp.where(counted, outcomes * bins + place, 2 * bins)
@@ -47,23 +47,23 @@ def score_histogram(
     outcomes: Shaped[ArrayLike, "b h w"],
     complements: Float[ArrayLike, "b h w"] | None = None,
 ) -> Int32[Array, "2 bins"]:
-    """Counts pixels by score, apart for both outcomes, in bins that are narrow beside 0 and 1.
+    """Counts pixels by score, separately for both outcomes, in bins that are narrow near 0 and 1.
 
-    Scores of one bin differ by at most 1 part in 1024 of their distance to the nearer of 0 and 1,
-    1 in 8192 where that is above 2^-48, and so by less than 2^-14. From 1 - 2^-11 up each float32
-    has a bin of its own. Below 1.2e-41, where XLA's own softmax gives 0, all share one.
+    Scores in one bin differ by at most 1/1024 of their distance to the nearer of 0 and 1, or 1/8192
+    if that is above 2^-48, and so by less than 2^-14. From 1 - 2^-11 up, each float32 has its own
+    bin. Scores below 1.2e-41, where XLA's softmax gives 0, share one bin.
 
     Args:
       scores: in 0..1.
-      outcomes: 1, 0, and anything else where the pixel is void.
-      complements: 1 - scores, where it is known more exactly than from float32 scores,
-        as the other of two probabilities: it orders scores that float32 rounds to 1.
+      outcomes: 1 or 0; other values where the pixel is void.
+      complements: 1 - scores, if it is known more accurately than from float32 scores, such as the
+        probability of the other of two classes: it orders scores that float32 rounds to 1.
 
     Returns:
       Counts of outcome 0 and of outcome 1.
 
     Raises:
-      ValueError: shapes that differ or are not [B, H, W].
+      ValueError: the shapes differ or are not [B, H, W].
 
     Examples:
       >>> scores, outcomes = np.array([[[0.9, 0.8, 0.1]]]), np.array([[[1, 0, 0]]])
@@ -77,7 +77,7 @@ def score_histogram(
     p = jnp.asarray(scores, jnp.float32)
     q = 1 - p if complements is None else jnp.asarray(complements, jnp.float32)
     if p.shape != q.shape:
-        raise ValueError(f"complements {q.shape} of scores {p.shape}")
+        raise ValueError(f"complements {q.shape} and scores {p.shape} must have one shape")
     low = p <= 0.5
     tail = _place(jnp.where(low, p, q))
     return _counted(jnp.where(low, tail, _ORDERED - 1 - tail), outcomes, _ORDERED)
@@ -89,18 +89,19 @@ def confidence_histogram(
     *,
     bins: int = _EVEN,
 ) -> Int32[Array, "2 {bins}"]:
-    """Counts pixels by their greatest probability, apart for whether its class is right.
+    """Counts pixels by their largest probability, separately for wrong and right predictions.
 
     Args:
       probabilities: of each class.
       labels: train ids; a pixel whose label is not in 0..K-1 is not counted.
-      bins: of equal width; bin i holds i / bins < probability <= (i + 1) / bins, the first also 0.
+      bins: number of bins of equal width; bin i has i / bins < probability <= (i + 1) / bins, and
+        the first one also 0.
 
     Returns:
       Counts of wrong and of right pixels.
 
     Raises:
-      ValueError: shapes that do not fit; no bin.
+      ValueError: the shapes do not match, or `bins` is less than 1.
 
     Examples:
       >>> probabilities = np.array([[[[0.9, 0.1], [0.4, 0.6]]]])
@@ -114,7 +115,7 @@ def confidence_histogram(
             f"{np.shape(labels)} [B, H, W]"
         )
     if bins < 1:
-        raise ValueError(f"bins {bins}: one or more")
+        raise ValueError(f"bins {bins}: must be at least 1")
     probabilities, labels = jnp.asarray(probabilities), jnp.asarray(labels).astype(jnp.int32)
     valid = (labels >= 0) & (labels < probabilities.shape[-1])
     right = (probabilities.argmax(axis=-1) == labels).astype(jnp.int32)
@@ -131,16 +132,19 @@ def _counts(histogram: ArrayLike) -> np.ndarray:
 
 
 def roc_auc(histogram: Num[ArrayLike, "2 bins"]) -> float:
-    """Area under the ROC curve: how often a pixel of outcome 1 scores above one of outcome 0.
+    """Area under the ROC curve: the probability that outcome 1 scores above outcome 0.
 
-    Equal scores, here those of one bin, count one half (Mann and Whitney; Fawcett, 2006). DRIVE's
-    number for vessels, within the field of view alone. nan where an outcome has no pixel.
+    Equal scores, here those in one bin, count one half (Mann and Whitney; Fawcett, 2006). This is
+    the metric of DRIVE for vessels, restricted to the field of view.
 
     Args:
-      histogram: summed `score_histogram`, or any other whose bins are in order.
+      histogram: summed `score_histogram`, or any other with bins in ascending order.
+
+    Returns:
+      The area, or nan if an outcome has no pixel.
 
     Raises:
-      ValueError: not a histogram [2, bins].
+      ValueError: `histogram` is not [2, bins].
 
     Examples:
       >>> scores, outcomes = np.array([[[0.9, 0.8, 0.1, 0.2]]]), np.array([[[1, 0, 0, 1]]])
@@ -154,7 +158,7 @@ def roc_auc(histogram: Num[ArrayLike, "2 bins"]) -> float:
 
 
 def _middles(bins: int) -> np.ndarray:
-    """The score in the middle of each bin, float64 [bins]."""
+    """Returns the score at the centre of each bin, float64 [bins]."""
     if bins != _ORDERED:
         return (np.arange(bins) + 0.5) / bins
     coarse = np.arange(_COARSE, dtype=np.int32) << _COARSE_SHIFT
@@ -165,21 +169,21 @@ def _middles(bins: int) -> np.ndarray:
 
 
 def calibration_error(histogram: Num[ArrayLike, "2 fine"], *, bins: int = 15) -> float:
-    """Expected calibration error: sum over bins of n / N |share that is right - mean confidence|.
+    """Expected calibration error: the sum over bins of n / N |accuracy - mean confidence|.
 
-    Guo et al., On Calibration of Modern Neural Networks (arXiv 1706.04599), equation 3. A score
-    stands for the middle of its fine bin, so the error of the result is at most half a fine bin:
+    See Guo et al., On Calibration of Modern Neural Networks (arXiv 1706.04599), equation 3. Each
+    score is rounded to the centre of its fine bin, so the result is accurate to half a fine bin:
     8.2e-6 by default.
 
     Args:
       histogram: summed `confidence_histogram` or `score_histogram`.
-      bins: of equal width; the paper takes 15.
+      bins: number of bins of equal width; 15 in the paper.
 
     Returns:
-      In 0..1; nan where nothing is counted.
+      The error in 0..1, or nan if no pixel is counted.
 
     Raises:
-      ValueError: no histogram; a number of bins that does not divide that of the fine ones.
+      ValueError: `histogram` is not [2, fine], or `bins` does not divide the number of fine bins.
 
     Examples:
       >>> probabilities = np.array([[[[0.9, 0.1], [0.1, 0.9]]]])
@@ -190,7 +194,7 @@ def calibration_error(histogram: Num[ArrayLike, "2 fine"], *, bins: int = 15) ->
     counts = _counts(histogram)
     fine = counts.shape[1]
     if bins < 1 or (fine % bins and fine != _ORDERED):
-        raise ValueError(f"bins {bins}: a divisor of the histogram's {fine}")
+        raise ValueError(f"bins {bins}: must be a divisor of the histogram's {fine} bins")
     pixels, middles = counts.sum(axis=0), _middles(fine)
     place = np.minimum((middles * bins).astype(np.int64), bins - 1)
     gaps = np.bincount(place, weights=counts[1] - pixels * middles, minlength=bins)

@@ -1,13 +1,14 @@
-"""Errors of the ISBI 2012 challenge of neurons in EM: pixel error and Rand error, in NumPy.
+"""Pixel error and Rand error of the ISBI 2012 challenge on neurons in EM, in NumPy.
 
 Scores are probabilities that a pixel is inside a cell, not on a membrane. The cells of a score map
-are the connected pieces above a threshold; an error is the least over thresholds, which are the
-same for all slices (http://brainiac2.mit.edu/isbi_challenge/evaluation: "1 - the maximal F-score").
+are its connected components above a threshold; an error is the minimum over thresholds, which are
+shared by all slices (http://brainiac2.mit.edu/isbi_challenge/evaluation: "1 - the maximal
+F-score").
 
-The third, the warping error, is in `warping_error`. The challenge gave up all three later, for
-scores that thin the borders first.
+The third error, the warping error, is in `warping_error`. The challenge later replaced all three by
+scores that first thin the borders.
 
-Departure: those later scores are not here.
+Departure: those later scores are not implemented.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ THRESHOLDS = tuple(np.arange(1, 20) / 20)
 
 
 def cells(inside: Bool[np.ndarray, "h w"]) -> Integer[np.ndarray, "h w"]:
-    """Numbers from 1 of the pieces of `inside` that touch at sides; 0 elsewhere.
+    """Numbers the 4-connected components of `inside` from 1; 0 elsewhere.
 
     Examples:
       >>> print(cells(np.array([[True, True, False, True]])))
@@ -32,29 +33,31 @@ def cells(inside: Bool[np.ndarray, "h w"]) -> Integer[np.ndarray, "h w"]:
 def rand_counts(
     truth: Shaped[np.ndarray, "h w"], segments: Shaped[np.ndarray, "h w"]
 ) -> Int64[np.ndarray, "3"]:
-    """Ordered pairs of pixels that are in one segment: of both, of the truth, of the segmentation.
+    """Counts ordered pairs of pixels in one segment: of both maps, the truth, the segmentation.
 
-    Restricted to the truth's foreground. A pixel with itself is a pair. Pixels that the
-    segmentation leaves out are segments of their own, as in SNEMI3D's adapted Rand error.
+    Counts are restricted to the truth's foreground. A pixel forms a pair with itself. Each pixel
+    without a segment counts as a separate segment, as in SNEMI3D's adapted Rand error.
 
-    Unsure: whether the challenge's own program treats left-out pixels so.
+    Unsure: whether the challenge's program treats pixels without a segment in this way.
 
     Args:
-      truth: ids; 0 is what is not counted (membrane, void).
-      segments: ids; 0 is what belongs to no segment.
+      truth: ids; 0 where a pixel is not counted (membrane, void).
+      segments: ids; 0 where a pixel belongs to no segment.
 
     Returns:
-      Adds up over slices.
+      The three counts, which can be added over slices.
 
     Raises:
-      ValueError: shapes that differ.
+      ValueError: the shapes differ.
 
     Examples:
       >>> print(rand_counts(np.array([[1, 1, 2, 2]]), np.array([[1, 1, 1, 1]])))
       [ 8  8 16]
     """
     if np.shape(truth) != np.shape(segments):
-        raise ValueError(f"truth {np.shape(truth)} and segments {np.shape(segments)} must be alike")
+        raise ValueError(
+            f"truth {np.shape(truth)} and segments {np.shape(segments)} must have one shape"
+        )
     counted = np.asarray(truth) != 0
     own = np.unique(np.asarray(truth)[counted], return_inverse=True)[1]
     names, other = np.unique(np.asarray(segments)[counted], return_inverse=True)
@@ -71,10 +74,10 @@ def _squares(ids: np.ndarray) -> int:
 
 
 def rand_f_score(counts: Shaped[np.ndarray, "3"]) -> float:
-    """2 P R / (P + R) of `rand_counts`, P and R being the shares of pairs that the other has too.
+    """2 P R / (P + R) of `rand_counts`, where P and R are the shares of pairs found in both maps.
 
-    That is 2 * both / (truth + segmentation): V of Arganda-Carreras et al. (2015) with alpha 1/2,
-    where they weigh the two shares alike; nan where the truth has no foreground.
+    It equals 2 * both / (truth + segmentation), V of Arganda-Carreras et al. (2015) with alpha 1/2,
+    which weights both shares equally. It is nan if the truth has no foreground.
 
     Examples:
       >>> round(rand_f_score(np.array([8, 8, 16])), 3)
@@ -94,14 +97,14 @@ def rand_errors(
 
     Args:
       scores: probability of being inside a cell.
-      truth: 1 inside a cell, 0 on a membrane, anything else where void.
-      thresholds: a pixel is inside above it.
+      truth: 1 inside a cell, 0 on a membrane, other values where void.
+      thresholds: pixels with scores above it are inside.
 
     Returns:
-      nan where the truth has no foreground.
+      The error at each threshold, nan if the truth has no foreground.
 
     Raises:
-      ValueError: shapes that differ or are not [N, H, W].
+      ValueError: the shapes differ or are not [N, H, W].
 
     Examples:
       >>> truth, scores = np.array([[[1, 0, 1]]]), np.array([[[0.9, 0.6, 0.9]]])
@@ -125,7 +128,7 @@ def rand_error(
     *,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> float:
-    """The least of `rand_errors`, which has the arguments.
+    """The minimum of `rand_errors` over the thresholds; see there for the arguments.
 
     Examples:
       >>> rand_error(np.array([[[0.9, 0.6, 0.9]]]), np.array([[[1, 0, 1]]]))
@@ -140,16 +143,16 @@ def pixel_errors(
     *,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> Float64[np.ndarray, " {len(thresholds)}"]:
-    """1 - the F-score of the pixels inside cells at each threshold; arguments as of `rand_errors`.
+    """1 - the F-score of the pixels inside cells at each threshold; see `rand_errors`.
 
-    Unsure: the challenge names the mean squared difference of labels as well, and not which of the
-    two its table holds. `squared_error` is that one.
+    Unsure: the challenge also mentions the mean squared difference of labels (`squared_error`), and
+    does not say which of the two its table contains.
 
     Returns:
-      nan where the truth has no foreground.
+      The error at each threshold, nan if the truth has no foreground.
 
     Raises:
-      ValueError: shapes that differ or are not [N, H, W].
+      ValueError: the shapes differ or are not [N, H, W].
 
     Examples:
       >>> truth, scores = np.array([[[1, 0, 1]]]), np.array([[[0.9, 0.6, 0.9]]])
@@ -171,7 +174,7 @@ def pixel_error(
     *,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> float:
-    """The least of `pixel_errors`, which has the arguments.
+    """The minimum of `pixel_errors` over the thresholds; see `rand_errors` for the arguments.
 
     Examples:
       >>> pixel_error(np.array([[[0.9, 0.6, 0.9]]]), np.array([[[1, 0, 1]]]))
@@ -181,10 +184,10 @@ def pixel_error(
 
 
 def squared_error(scores: Float[np.ndarray, "n h w"], truth: Shaped[np.ndarray, "n h w"]) -> float:
-    """Mean of (score - truth)^2 over the valid pixels; nan where there is none.
+    """Mean of (score - truth)^2 over the valid pixels; nan if there are none.
 
     Raises:
-      ValueError: shapes that differ or are not [N, H, W].
+      ValueError: the shapes differ or are not [N, H, W].
 
     Examples:
       >>> squared_error(np.array([[[0.5, 0.5]]]), np.array([[[1, 255]]]))

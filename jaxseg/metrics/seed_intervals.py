@@ -9,10 +9,12 @@ from jaxseg.metrics.intervals import Interval, check_level
 
 
 def seed_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
-    """Mean over seeds and its t-interval: mean +- t(n - 1) s / sqrt(n), s^2 over n - 1 (Student).
+    """Mean over seeds and its Student t-interval: mean +- t(n - 1) s / sqrt(n).
+
+    Here s^2 is the unbiased variance, divided by n - 1.
 
     Raises:
-      ValueError: fewer than two values, which have no spread; a level outside (0, 1).
+      ValueError: there are fewer than two values; `level` is outside (0, 1).
 
     Examples:
       >>> found = seed_interval([0.70, 0.72, 0.74])
@@ -27,12 +29,12 @@ def seed_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
 def seed_difference(
     first: Sequence[float], second: Sequence[float], *, level: float = 0.95
 ) -> Interval:
-    """Mean of `second` minus that of `first` over seeds, by Welch's t-interval (Welch, 1947).
+    """Mean of `second` minus that of `first` over seeds, with Welch's t-interval (Welch, 1947).
 
-    The seeds of the two are not paired and their spreads may differ.
+    Seeds are not paired, and the two variances may differ.
 
     Raises:
-      ValueError: fewer than two values in either; a level outside (0, 1).
+      ValueError: either has fewer than two values; `level` is outside (0, 1).
 
     Examples:
       >>> found = seed_difference([0.70, 0.72, 0.74], [0.75, 0.77, 0.79])
@@ -51,7 +53,7 @@ def seed_difference(
 def _numbers(values: Sequence[float]) -> np.ndarray:
     numbers = np.asarray(values, np.float64)
     if numbers.ndim != 1 or numbers.size < 2:
-        raise ValueError(f"an interval over seeds needs two values or more, not {numbers.size}")
+        raise ValueError(f"an interval over seeds needs at least two values, not {numbers.size}")
     return numbers
 
 

@@ -1,12 +1,12 @@
-"""The warping error of the ISBI 2012 challenge of neurons in EM; NumPy and SciPy.
+"""The warping error of the ISBI 2012 challenge on neurons in EM, with NumPy and SciPy.
 
 Jain et al., Boundary Learning by Optimization with Topological Constraints (CVPR 2010): the truth
-is warped towards the prediction, by flips of single pixels that change no topology. Pixels that
-differ after it are the error: a border that is thicker, or moved by its own width, costs nothing; a
-cell that is split, or two that are merged, do. Cells are connected at sides, the membranes between
-them at corners too; beyond the image is membrane, as in the challenge's program, Fiji's
-trainableSegmentation.metrics.WarpingError. From there also come the order of flips, the kinds of
-error and the thresholds.
+is warped towards the prediction by flipping single pixels without changing the topology. Pixels
+that still differ are the error: a border that is thicker, or shifted by its width, costs nothing,
+while a cell that is split, or two that are merged, do. Cells are 4-connected and the membranes
+between them 8-connected; outside the image is membrane, as in the challenge's program, Fiji's
+trainableSegmentation.metrics.WarpingError. The order of flips, the kinds of errors and the
+thresholds are also taken from there.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ _KINDS = ("split", "merger", "other")
 
 
 def _simple_points() -> np.ndarray:
-    """Which of the 256 surroundings, bit i being neighbour i of `_AROUND`, make a simple point.
+    """Marks which of the 256 neighbourhoods make a simple point; bit i is neighbour i of `_AROUND`.
 
-    It is one where the number of neighbours at sides less that of the pairs of them with the corner
-    between is 1 (Yokoi et al., 1975, for 4-connected figures): then a flip neither joins nor parts
-    cells, nor makes or fills a hole.
+    A point is simple if the number of its side neighbours, minus the number of pairs of them that
+    are joined by a corner neighbour, is 1 (Yokoi et al., 1975, for 4-connectivity): then flipping
+    it neither joins nor separates cells, and neither makes nor fills a hole.
     """
     bits = (np.arange(256)[:, None] >> np.arange(8)) & 1  # [256, 8]
     sides = bits[:, ::2]
@@ -43,19 +43,19 @@ def warp(
     *,
     movable: Bool[np.ndarray, "h w"] | None = None,
 ) -> Bool[np.ndarray, "h w"]:
-    """The truth, with all pixels flipped to the prediction that change no topology by it.
+    """Flips pixels of the truth to the prediction as long as this does not change the topology.
 
-    The surest are tried first, again and again until no flip is left. That is greedy: another order
-    may leave fewer differences.
+    Pixels are tried in order of certainty, repeatedly until no flip is possible. This is greedy:
+    another order may leave fewer differences.
 
     Args:
       truth: whether a pixel is inside a cell.
       inside: the prediction.
-      certainty: the order: the largest first, equal ones by rows. None: all equal.
-      movable: the mask of Jain et al.; None: every pixel, as in the challenge.
+      certainty: the order of flips, largest first and ties in row order. None means all equal.
+      movable: the mask of Jain et al.; None means every pixel, as in the challenge.
 
     Raises:
-      ValueError: shapes that differ or are not [H, W].
+      ValueError: the shapes differ or are not [H, W].
 
     Examples:
       >>> truth, inside = np.array([[1, 1, 0, 1]], bool), np.array([[1, 1, 1, 1]], bool)
@@ -64,7 +64,7 @@ def warp(
     """
     parts = [part for part in (truth, inside, certainty, movable) if part is not None]
     if np.ndim(truth) != 2 or any(np.shape(part) != np.shape(truth) for part in parts):
-        raise ValueError(f"maps {[np.shape(part) for part in parts]} must all be one [H, W]")
+        raise ValueError(f"maps {[np.shape(part) for part in parts]} must have one shape [H, W]")
     framed = np.pad(np.asarray(truth, bool), 1)
     pitch = framed.shape[1]
     around = np.zeros(framed.shape, np.uint8)  # the bits of each pixel's neighbours
@@ -79,7 +79,7 @@ def warp(
         rows, columns = rows[order], columns[order]
     left = ((rows + 1) * pitch + columns + 1).tolist()
     codes, values = around.ravel().tolist(), framed.ravel().tolist()
-    # A pixel is to its neighbour i what that one's neighbour i + 4 is to it.
+    # A pixel is neighbour i + 4 (mod 8) of its neighbour i.
     changes = [(y * pitch + x, 1 << (bit + 4) % 8) for bit, (y, x) in enumerate(_AROUND)]
     flipped = True
     while flipped:
@@ -98,21 +98,21 @@ def warp(
 def kinds_of_errors(
     warped: Shaped[np.ndarray, "h w"], inside: Shaped[np.ndarray, "h w"], *, radius: int = 20
 ) -> Int64[np.ndarray, "3"]:
-    """How many pixels that differ after `warp` split a cell, merge two, or do something else.
+    """Counts the pixels that differ after `warp` and split a cell, merge two, or do neither.
 
-    A missing pixel splits where it parts its cell; an added one merges where it touches two. Others
-    make or fill a hole, begin a cell or end one.
+    A missing pixel is a split if it separates its cell; an added pixel is a merger if it touches
+    two cells. Other pixels make or fill a hole, or make or remove a cell.
 
     Args:
-      warped: of `warp`.
+      warped: from `warp`.
       inside: the prediction.
-      radius: in pixels, of the square in which parts of a cell must stay connected.
+      radius: in pixels, of the square within which the parts of a cell must be connected.
 
     Returns:
-      Pixels of splits, of mergers, of others; adds up over slices.
+      Pixels of splits, of mergers and of others, which can be added over slices.
 
     Raises:
-      ValueError: shapes that differ or are not [H, W].
+      ValueError: the shapes differ or are not [H, W].
 
     Examples:
       >>> warped, inside = (np.pad([[1, 1, gap, 1]], 1) > 0 for gap in (0, 1))
@@ -120,7 +120,7 @@ def kinds_of_errors(
       [0 1 0]
     """
     if np.ndim(warped) != 2 or np.shape(warped) != np.shape(inside):
-        raise ValueError(f"maps {[np.shape(warped), np.shape(inside)]} must both be one [H, W]")
+        raise ValueError(f"maps {[np.shape(warped), np.shape(inside)]} must have one shape [H, W]")
     names = ndimage.label(warped)[0]
     counts = dict.fromkeys(_KINDS, 0)
     for y, x in np.argwhere(np.asarray(warped, bool) != np.asarray(inside, bool)).tolist():
@@ -139,7 +139,7 @@ def kinds_of_errors(
 
 
 def _ids_about(names: np.ndarray, y: int, x: int) -> set[int]:
-    """The ids of the eight neighbours of a pixel, as far as they are in the image."""
+    """Returns the ids of those of a pixel's eight neighbours that are in the image."""
     about = names[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].ravel().tolist()
     about.remove(names[y, x])
     return set(about)
@@ -153,28 +153,29 @@ def warping_errors(
     reach: float | None = None,
     radius: int = 20,
 ) -> Float64[np.ndarray, "{len(thresholds)} 2"]:
-    """Shares of pixels that differ after the warping, at each threshold.
+    """Shares of the pixels that differ after the warping, at each threshold.
 
-    Void is membrane that is neither flipped nor counted. Where nothing is inside, nothing is split
-    or merged: look at the threshold, and at the paper's error, before taking the challenge's.
+    Void counts as membrane that is neither flipped nor counted. If no pixel is predicted inside, no
+    cell is split or merged: check the threshold, and the paper's error, before using the
+    challenge's.
 
-    Unsure: whether the challenge's table was made with a square of radius 20 for splits, as its
-    script has, or with the whole image; and with which thresholds.
+    Unsure: whether the challenge's table used a square of radius 20 for splits, as in its script,
+    or the whole image, and which thresholds it used.
 
     Args:
       scores: probability of being inside a cell.
-      truth: 1 inside a cell, 0 on a membrane, anything else where void.
-      thresholds: a pixel is inside above it.
-      reach: how far in pixels from the truth's borders flips may be; None: anywhere, as in the
-        challenge.
-      radius: of `kinds_of_errors`.
+      truth: 1 inside a cell, 0 on a membrane, other values where void.
+      thresholds: pixels with scores above it are inside.
+      reach: the largest distance of flips from the truth's borders in pixels; None means anywhere,
+        as in the challenge.
+      radius: see `kinds_of_errors`.
 
     Returns:
-      Of splits and mergers alone, which is the challenge's, and of all pixels that
-      differ, which is the paper's; nan where nothing is counted.
+      For each threshold, the share of splits and mergers (the error of the challenge) and of all
+      pixels that differ (the error of the paper); nan if no pixel is counted.
 
     Raises:
-      ValueError: shapes that differ or are not [N, H, W].
+      ValueError: the shapes differ or are not [N, H, W].
 
     Examples:
       >>> truth, scores = (np.pad([[0.9, 0.9, gap, 0.9]], 1)[None] for gap in (0.0, 0.6))
@@ -201,7 +202,7 @@ def warping_errors(
 
 
 def near_borders(cells: Bool[np.ndarray, "h w"], reach: float | None) -> Bool[np.ndarray, "h w"]:
-    """Pixels at most `reach` away from one of the other kind; None: every pixel.
+    """Marks pixels within `reach` of a pixel of the other kind; all pixels if it is None.
 
     Examples:
       >>> print(near_borders(np.array([[True, True, True, False]]), reach=1.0))
@@ -221,12 +222,12 @@ def warping_error(
     *,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> float:
-    """The challenge's: the least share of pixels that split or merge cells over thresholds.
+    """The challenge's error: the minimum over thresholds of the share of splits and mergers.
 
-    Arguments as of `warping_errors`.
+    See `warping_errors` for the arguments.
 
     Raises:
-      ValueError: shapes that differ or are not [N, H, W].
+      ValueError: the shapes differ or are not [N, H, W].
 
     Examples:
       >>> warping_error(np.array([[[0.9, 0.9, 0.6, 0.9]]]), np.array([[[1, 1, 0, 1]]]))

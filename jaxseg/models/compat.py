@@ -1,7 +1,7 @@
-"""Networks of other libraries, where they differ from the papers', as configured models.
+"""Constructors for the networks of other libraries where they differ from the papers.
 
-Each equals the library's network in parameters and values, so its trained weights load (see
-`jaxseg/weights`):
+Each equals the library's network in parameters and values, so that its trained weights can be
+loaded (see `jaxseg/weights`):
 
     torchvision_deeplab_v3(50, 21)    # torchvision.models.segmentation.deeplabv3_resnet50
     smp_deeplab_v3_plus(34, 21)       # segmentation_models_pytorch.DeepLabV3Plus("resnet34")
@@ -19,8 +19,8 @@ from jaxseg.models.dilated_fcn import DilatedFCN
 def torchvision_fcn(depth: int, num_classes: int, aux: bool = True) -> DilatedFCN:
     """torchvision's `fcn_resnet50` and `fcn_resnet101` (models/segmentation).
 
-    Stem 7x7, output stride 8 with the first unit of a stage at the rate before it, half-pixel
-    upsampling. Its recipe weighs the auxiliary loss by 0.5.
+    It has a 7x7 stem, output stride 8 with the first unit of a stage at the rate of the previous
+    stage, and half-pixel upsampling. Its recipe weights the auxiliary loss by 0.5.
     """
     return DilatedFCN(
         num_classes,
@@ -33,8 +33,9 @@ def torchvision_fcn(depth: int, num_classes: int, aux: bool = True) -> DilatedFC
 def torchvision_deeplab_v3(depth: int, num_classes: int, aux: bool = True) -> DeepLabV3:
     """torchvision's `deeplabv3_resnet50` and `deeplabv3_resnet101` (models/segmentation).
 
-    Output stride 8; one more 3x3 convolution; dropout 0.5; an FCN head of 1/4 of stage 3's channels
-    (its loss weighs 0.5 in torchvision's recipe); half-pixel upsampling; no multi-grid.
+    It has output stride 8, one more 3x3 convolution, dropout 0.5, an FCN head with 1/4 of stage 3's
+    channels (its loss has a weight of 0.5 in torchvision's recipe), half-pixel upsampling and no
+    multi-grid.
     """
     return DeepLabV3(
         num_classes,
@@ -50,10 +51,10 @@ def torchvision_deeplab_v3(depth: int, num_classes: int, aux: bool = True) -> De
 def smp_deeplab_v3(
     depth: int, num_classes: int, output_stride: int = 8, rates: tuple[int, ...] = (12, 24, 36)
 ) -> DeepLabV3:
-    """segmentation_models_pytorch's `DeepLabV3` on its ResNets; `rates` are those it computes with.
+    """segmentation_models_pytorch's `DeepLabV3` on its ResNets; `rates` are used unscaled.
 
-    It rewrites every convolution of an atrous stage (`dilate_first`), keeps rates (12, 24, 36) at
-    output stride 16 as well, and has one more 3x3 convolution.
+    It dilates every convolution of an atrous stage (`dilate_first`), keeps the rates (12, 24, 36)
+    at output stride 16 as well, and has one more 3x3 convolution.
     """
     return DeepLabV3(
         num_classes,
@@ -68,11 +69,11 @@ def smp_deeplab_v3(
 def smp_deeplab_v3_plus(
     depth: int, num_classes: int, output_stride: int = 16, rates: tuple[int, ...] = (12, 24, 36)
 ) -> DeepLabV3Plus:
-    """segmentation_models_pytorch's `DeepLabV3Plus` on its ResNets; `rates` are those it uses.
+    """segmentation_models_pytorch's `DeepLabV3Plus` on its ResNets; `rates` are used unscaled.
 
-    It rewrites every convolution of an atrous stage (`dilate_first`), keeps rates (12, 24, 36) at
-    any output stride, and builds ASPP, one more 3x3 convolution and a decoder of a single one from
-    separable convolutions without a norm inside.
+    It dilates every convolution of an atrous stage (`dilate_first`) and keeps the rates
+    (12, 24, 36) at any output stride. ASPP, one more 3x3 convolution and the single convolution of
+    the decoder are separable, without a norm between depthwise and pointwise convolution.
     """
     return DeepLabV3Plus(
         num_classes,

@@ -1,10 +1,10 @@
 """DeconvNet: "Learning deconvolution network for semantic segmentation" (Noh et al., ICCV 2015).
 
-VGG-16 down to one pixel of 4096 features, and a network that mirrors it back up: unpooling by the
-places of the maxima, then transposed convolutions (arXiv 1505.04366, section 3, Figure 2):
+VGG-16 down to one pixel of 4096 features, and a mirrored network that upsamples again by unpooling
+to the positions of the maxima and transposed convolutions (arXiv 1505.04366, section 3, Figure 2):
 
     DeconvNet(21)                       # 251,805,653 parameters
-    DeconvNet(11, fc_features=1024)     # in the benchmark of SegNet's paper
+    DeconvNet(11, fc_features=1024)     # as benchmarked in SegNet's paper
     DeconvNet(7, width=8, fc_features=64, fc_kernel=4)      # for images of 128 x 128
 """
 
@@ -22,35 +22,35 @@ from jaxseg.layers.norm import CAFFE_NORM, Norm, NormLayer
 from jaxseg.layers.upsample import Upsample
 from jaxseg.types import Array, Outputs
 
-_start = nn.initializers.normal(0.01)  # of the decoder and the scores, as released
+_start = nn.initializers.normal(0.01)  # of the decoder and the classifier, as released
 
 
 class DeconvNet(nn.Module):
-    """Figure 2, as the released prototxt has it; the encoder stands under "backbone".
+    """Figure 2, as in the released prototxt; the encoder is named "backbone".
 
-    The paper's input is 224 x 224, so that fc6 sees all of it once. On larger images fc6 gives a
-    map, fc6-deconv adds up to the size of pool5, and the sizes of the unpooled maps are those of
-    the encoder: the network is applied to every position at once.
+    The paper's input is 224 x 224, which fc6 covers in a single position. On larger images fc6
+    gives a map, fc6-deconv sums its contributions at the size of pool5, and the unpooled maps have
+    the sizes of the encoder's: the network is applied to every position at once.
 
-    Departure: images for which pool5 has fewer pixels than fc6's kernel are continued by zeros,
-    which is the mean colour, below and to the right.
-    Departure: running averages of the batch statistics, not those of one more pass over the
-    training set, which the release folds into scale and bias.
+    Departure: images for which pool5 is smaller than fc6's kernel are padded with zeros, the mean
+    colour, at the bottom and right.
+    Departure: batch statistics are running averages; the release computes them in an extra pass
+    over the training set and folds them into scale and bias.
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     depth: int = 16  # of the VGG
     width: int = 64  # features of stage 1
     fc_features: int = 4096  # of fc6 and fc7
     fc_kernel: int = 7  # of fc6 and its deconvolution: the side of pool5
     upsampling: str = "max_unpooling"  # or another kind of `layers/upsample.py`
-    decoder_relu: bool = True  # False: a departure for training from nothing
+    decoder_relu: bool = True  # False: a departure, for training from scratch
     norm: Norm = CAFFE_NORM
     compute: Compute = Compute()
 
     @property
     def smallest(self) -> int:
-        """The smallest side of an image on whose pool5 fc6 has a place; 193 in the paper."""
+        """The smallest side of an image for which fc6 fits on pool5; 193 in the paper."""
         return NOMINAL_STRIDE * (self.fc_kernel - 1) + 1
 
     @nn.compact
@@ -58,8 +58,8 @@ class DeconvNet(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K]; "features" [B, H, W, 64], what is classified; "fc7"
-          [B, H/32 - 6, W/32 - 6, 4096].
+          "logits", float32 [B, H, W, K]; "features" [B, H, W, 64], the input of the classifier;
+          "fc7" [B, H/32 - 6, W/32 - 6, 4096].
 
         Raises:
           ValueError: `depth` or `upsampling` is unknown.
@@ -85,7 +85,7 @@ class DeconvNet(nn.Module):
             x = upsample(x, ends[f"conv{stage}"].shape[1:3], ends.get(f"places{stage}"))
             units = UNITS[self.depth][stage - 1]
             for unit in range(1, units + 1):
-                source = max(1, stage - 1) if unit == units else stage  # whose width comes out
+                source = max(1, stage - 1) if unit == units else stage  # gives the output width
                 features = self.width * CHANNELS[source - 1]
                 same = functools.partial(deconv, padding=1)
                 x = delayer(x, same, features, 3, f"deconv{stage}_{unit}")  # [B, H/s, W/s, C]
@@ -114,7 +114,7 @@ class DeconvNet(nn.Module):
         activate: bool,
         train: bool,
     ) -> Array:
-        """A convolution of either kind, its norm, and ReLU if asked for."""
+        """Applies a convolution of either kind, its norm and, if `activate`, ReLU."""
         x = kind(features, kernel_size, name=name)(x)
         x = NormLayer(self.norm, self.compute.dtype, name=f"{name}_norm")(x, train=train)
         return nn.relu(x) if activate else x

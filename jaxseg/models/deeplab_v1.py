@@ -1,8 +1,8 @@
 """DeepLab v1: "Semantic image segmentation with deep convolutional nets and fully connected CRFs".
 
-VGG-16 at output stride 8 by atrous convolution, its fully connected layers as convolutions with
-fewer taps that lie further apart (Chen et al., arXiv 1412.7062, section 3). The rows of the table
-of fields of view, and the network with multi-scale features (section 4.3):
+VGG-16 at output stride 8 by atrous convolution, with its fully connected layers converted to
+convolutions with fewer, more widely spaced taps (Chen et al., arXiv 1412.7062, section 3). The rows
+of the table of fields of view, and the network with multi-scale features (section 4.3):
 
     DeepLabV1(21, large_fov_backbone())                                           # LargeFOV
     DeepLabV1(21, small_window_backbone(), 4, 4, 4096, average_pool=False)        # 4x4, rate 4
@@ -28,31 +28,31 @@ from jaxseg.layers.resize import resize_bilinear
 from jaxseg.types import Array, Outputs
 
 STATED_AT = 8  # the output stride at which DeepLab v1 and v2 state their rates
-DIRECT = ("data", "pool1", "pool2", "pool3", "pool4")  # what MSc classifies beside fc7
+DIRECT = ("data", "pool1", "pool2", "pool3", "pool4")  # the maps that MSc classifies besides fc7
 
-classifier_init = nn.initializers.normal(0.01)  # of the released configuration
+classifier_init = nn.initializers.normal(0.01)  # from the released configuration
 direct_init = nn.initializers.normal(0.001)
 last_direct_init = nn.initializers.normal(0.005)
 
 
 def large_fov_backbone() -> VGG:
-    """VGG-16 of LargeFOV and MSc: poolings of 3x3 with padding, so that 321 gives 161, 81, 41."""
+    """VGG-16 of LargeFOV and MSc: padded 3x3 poolings, so that 321 pixels give 161, 81 and 41."""
     return VGG(output_stride=8, pool_windows=(3,) * 5, pool_paddings=(1,) * 5)
 
 
 def small_window_backbone() -> VGG:
-    """VGG-16 of the first DeepLab (4x4, rate 4): poolings of 2x2; 306 gives 154, 78, 40, 39.
+    """VGG-16 of the first DeepLab (4x4, rate 4): 2x2 poolings; 306 pixels give 154, 78, 40 and 39.
 
-    Unsure: the same trunk for the rows "4x4, rate 8" and "7x7, rate 4", whose prototxt files were
-    not seen.
+    Unsure: whether the rows "4x4, rate 8" and "7x7, rate 4" use the same trunk; their prototxt
+    files were not available.
     """
     return VGG(output_stride=8, pool_windows=(2, 2, 2, 2, 3), pool_paddings=(1, 1, 1, 0, 1))
 
 
 class DirectPath(nn.Module):
-    """Scores from an early map: 3x3, 1x1 and the classifier (section 4.3)."""
+    """Class scores of an early map: 3x3 and 1x1 convolutions and a classifier (section 4.3)."""
 
-    num_classes: int  # classes that are scored
+    num_classes: int  # number of classes
     features: int = 128  # channels of its two convolutions
     dropout: float = 0.5  # after each of them
     second_init: nn.initializers.Initializer = direct_init  # of the 1x1 convolution's kernel
@@ -60,7 +60,7 @@ class DirectPath(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, stride: int, *, train: bool) -> Array:
-        """[B, h, w, C] -> float32 [B, h / stride, w / stride, K]."""
+        """Returns float32 class scores, [B, h / stride, w / stride, K]."""
         conv = functools.partial(Conv, self.features, use_bias=True, compute=self.compute)
         x = conv(3, stride, kernel_init=direct_init, name="conv1")(x)  # [B, h/s, w/s, 128]
         x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(x))
@@ -70,28 +70,30 @@ class DirectPath(nn.Module):
 
 
 class DeepLabV1(nn.Module):
-    """The network of section 3, with the direct paths of section 4.3 if they have features.
+    """The network of section 3, with the direct paths of section 4.3 if `msc_features` is positive.
 
-    The paper trains on the map of stride 8, with every 8th label: "coarse_logits". "logits" are its
-    enlargement with aligned corners, Caffe's "Interp" with zoom 8.
+    The paper trains on the map of stride 8, "coarse_logits", with every 8th label. "logits" are
+    this map upsampled with aligned corners, as by Caffe's "Interp" with zoom 8.
 
-    With direct paths the paper speaks of 5 * 128 channels beside fc7's before one classifier: the
-    same as a sum of six. As in the released files, scores of the training map come from paths that
-    stride, and logits from the same paths on every pixel of their maps, each upsampled by itself.
+    The paper describes direct paths as 5 * 128 channels concatenated with fc7 before one
+    classifier, which equals the sum of six classifiers. As in the released files, "coarse_logits"
+    come from paths with strides, and "logits" from the same paths on every pixel of their maps,
+    each upsampled separately.
 
-    Departure: an image has any size. One of 8 k + 1 pixels is the released code's, exactly; of
-    other sizes the corners of map and image are put on each other too, less than one step of the
-    map away from where its pixels lie. (The released 2x2 net cuts 7 and 8 pixels off instead.)
+    Departure: an image may have any size. With 8 k + 1 pixels the network is exactly that of the
+    released code; for other sizes the corners of map and image are aligned as well, by less than
+    one step of the map from the true positions. (The released 2x2 network crops 7 and 8 pixels
+    instead.)
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     backbone: nn.Module  # a `VGG`; holds the output stride
     kernel_size: int = 3  # of fc6
     rate: int = 12  # of fc6, stated at output stride 8, scaled to the actual
     head_features: int = 1024  # of fc6 and fc7
     average_pool: bool = True  # pool5a, 3x3 before fc6
     dropout: float = 0.5  # after fc6 and fc7, and in the direct paths
-    msc_features: int = 0  # of each direct path, 128 in the paper; 0: no MSc
+    msc_features: int = 0  # of each direct path, 128 in the paper; 0: no direct paths
     compute: Compute = Compute()
 
     @nn.compact
@@ -99,11 +101,11 @@ class DeepLabV1(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K]; "coarse_logits", those of the map, float32
-          [B, H/8, W/8, K]; "features", the backbone's.
+          "logits", float32 [B, H, W, K]; "coarse_logits", at the size of the map, float32
+          [B, H/8, W/8, K]; "features", the backbone's last map.
 
         Raises:
-          ValueError: at this output stride the rate is not a whole number.
+          ValueError: the rate is not an integer at this output stride.
         """
         ends = self.backbone(images, train=train)
         x = ends["features"]  # [B, H/8, W/8, 512]
@@ -130,7 +132,7 @@ class DeepLabV1(nn.Module):
     def _direct(
         self, maps: dict[str, Array], size: tuple[int, ...], *, train: bool
     ) -> tuple[Array, Array]:
-        """Summed scores of the direct paths on a map of `size`, and on the image."""
+        """Returns the summed scores of the direct paths on a map of `size` and on the image."""
         coarse, dense = [], []
         for number, name in enumerate(DIRECT):
             path = DirectPath(
@@ -142,7 +144,7 @@ class DeepLabV1(nn.Module):
                 name=f"direct_{name}",
             )
             stride = max(1, self.backbone.output_stride // 2**number)
-            # What is not used of the two, compilation leaves out.
+            # If only one of the two is used, XLA removes the other.
             coarse.append(self._resized(path(maps[name], stride, train=train), size))
             scores = path(maps[name], 1, train=train)  # [B, H/s, W/s, K]
             dense.append(self._resized(scores, maps["data"].shape[1:3]))

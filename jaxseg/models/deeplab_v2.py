@@ -1,9 +1,10 @@
 """DeepLab v2: "Semantic image segmentation with deep convolutional nets, atrous convolution, and
 fully connected CRFs" (Chen et al., arXiv 1606.00915).
 
-A map at output stride 8, classified at several rates at once, the scores summed: atrous spatial
-pyramid pooling (section 3.2, Figure 7). On VGG-16 each branch has fc6 and fc7 of its own, on
-ResNet-101 it is a single convolution; there the image is seen at three scales (section 4.1.2):
+A map at output stride 8 is classified at several rates in parallel and the scores are summed:
+atrous spatial pyramid pooling (section 3.2, Figure 7). On VGG-16 each branch has its own fc6 and
+fc7; on ResNet-101 it is a single convolution, and the network processes the image at three scales
+(section 4.1.2):
 
     DeepLabV2(21, large_fov_backbone(), ASPP_L, 1024)             # VGG-16; ASPP_S, (12,): LargeFOV
     DeepLabV2(21, deeplab_v2_resnet(101), ASPP_L, scales=MSC)     # 76.35 on VOC val
@@ -35,11 +36,12 @@ _MOST_PARTS = 16  # the largest denominator of a scale
 
 
 def deeplab_v2_resnet(depth: int, norm: Norm = Norm("frozen")) -> ResNet:
-    """The ResNet of the released Caffe network: 50, 101 or 152.
+    """The ResNet of the released Caffe network, with depth 50, 101 or 152.
 
-    The stride is on the 1x1, so by the law every 3x3 of res4 has rate 2 and of res5 rate 4; the
-    stem pools by Caffe's rule. The authors freeze norms completely: beside "frozen" that takes a
-    multiplier of 0 on their scales and biases in the experiment.
+    The stride is on the 1x1 convolution, so by the law of `layers/atrous.py` every 3x3 of res4 has
+    rate 2 and every one of res5 rate 4; the stem pools by Caffe's ceil rule. The authors freeze the
+    norms completely: besides "frozen", this needs a learning-rate multiplier of 0 on their scales
+    and biases in the experiment.
     """
     return ResNet(
         depth=depth,
@@ -51,26 +53,26 @@ def deeplab_v2_resnet(depth: int, norm: Norm = Norm("frozen")) -> ResNet:
 
 
 def scaled_side(side: int, scale: float) -> int:
-    """The released code's pixels of a side n at scale p / q: (n - 1) // q * p + 1.
+    """Returns a side of n pixels at scale p / q as in the released code: (n - 1) // q * p + 1.
 
-    321 gives 241 at 0.75 and 161 at 0.5; 513 gives 385 and 257.
+    For example, 321 gives 241 at 0.75 and 161 at 0.5; 513 gives 385 and 257.
     """
     part = Fraction(scale).limit_denominator(_MOST_PARTS)
     return (side - 1) // part.denominator * part.numerator + 1
 
 
 class SummedASPP(nn.Module):
-    """Scores of one map, the sum of those of branches at several rates (Figure 7b)."""
+    """Sums the class scores of parallel branches at several rates (Figure 7b)."""
 
-    num_classes: int  # classes that are scored
-    rates: tuple[int, ...]  # of the map as it is; none: one branch with a kernel of 1x1
-    features: int = 0  # of each branch's fc6 and fc7; 0: the branch is its classifier
+    num_classes: int  # number of classes
+    rates: tuple[int, ...]  # on this map; empty: a single branch with a 1x1 kernel
+    features: int = 0  # of fc6 and fc7 in each branch; 0: a branch is only its classifier
     dropout: float = 0.5  # after fc6 and fc7 of each branch
     compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
-        """[B, h, w, C] -> float32 [B, h, w, K]."""
+        """Returns the float32 class scores of a map, [B, h, w, K]."""
         classify = functools.partial(
             classifier, self.num_classes, self.compute, kernel_init=classifier_init
         )
@@ -93,16 +95,17 @@ class SummedASPP(nn.Module):
 
 
 class DeepLabV2(nn.Module):
-    """Sections 3.2 and 4.1; the backbone's output stride is the model's.
+    """The network of sections 3.2 and 4.1; its output stride is the backbone's.
 
-    With several `scales` one network with one set of parameters sees the image at each of them; its
-    scores are brought to the map of the first and the highest is taken, class by class.
+    With several `scales`, the network with one set of parameters is applied to the image at each of
+    them; the scores are resized to the map of the first scale, and the maximum is taken per class.
 
-    Departure: an image has any size. One of 8 k + 1 pixels is the released code's, exactly; at the
-    scales 0.75 and 0.5 as well, one of 32 k + 1. Else corners are put on corners.
+    Departure: an image may have any size. With 8 k + 1 pixels the network is exactly that of the
+    released code; with the scales 0.75 and 0.5 that needs 32 k + 1. Other sizes are resized with
+    aligned corners.
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     backbone: nn.Module  # a `VGG` or `ResNet`; holds the output stride
     atrous_rates: tuple[int, ...] = ASPP_L  # stated at output stride 8, scaled to the actual
     head_features: int = 0  # 1024 on VGG-16
@@ -116,16 +119,17 @@ class DeepLabV2(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K]; "coarse_logits", those of the map, float32
-          [B, H/8, W/8, K]; with several scales also those of each before they are joined,
-          "coarse_logits_scale75" and so on, on maps of their own size: the paper sums the losses of
-          all of them; "features", the backbone's at the first scale.
+          "logits", float32 [B, H, W, K]; "coarse_logits", at the size of the map, float32
+          [B, H/8, W/8, K]; with several scales also the scores of each before the maximum, at the
+          size of its map, "coarse_logits_scale75" and so on: the paper sums the losses of all of
+          them; "features", the backbone's last map at the first scale.
 
         Raises:
-          ValueError: at this output stride a rate is not a whole number; no scale, or one of 0.
+          ValueError: a rate is not an integer at this output stride; `scales` is empty or has a
+            value that is not positive.
         """
         if not self.scales or min(self.scales) <= 0:
-            raise ValueError(f"scales is {self.scales}: at least one is needed, each above 0")
+            raise ValueError(f"scales is {self.scales}: at least one positive scale is needed")
         height, width = images.shape[1:3]
         resize = functools.partial(
             resize_bilinear,

@@ -1,9 +1,9 @@
 """DeepLab v3: "Rethinking atrous convolution for semantic image segmentation" (arXiv 1706.05587).
 
-A backbone computed at some output stride by atrous convolution, then one of the paper's two heads:
-ASPP with image-level features (section 3.3, Figure 5), or the cascade (section 3.2, Figure 3): a
-backbone with extra blocks whose features are classified as they are. Table 5's best row, and the
-best of Table 3:
+A backbone at a chosen output stride by atrous convolution, followed by one of the paper's two
+heads: ASPP with image-level features (section 3.3, Figure 5), or the cascade (section 3.2,
+Figure 3), a backbone with extra blocks whose features are classified directly. The best row of
+Table 5, and the best of Table 3:
 
     DeepLabV3(21, ResNet(101, stem="3x3x3", stride_at="last_3x3", multi_grid=(1, 2, 4)))
     DeepLabV3(21, ResNet(101, stem="3x3x3", stride_at="last_3x3", multi_grid=(1, 2, 1),
@@ -25,22 +25,22 @@ from jaxseg.types import Array, Outputs
 
 
 class DeepLabV3(nn.Module):
-    """Figures 3 and 5; the backbone's output stride is the model's.
+    """The networks of Figures 3 and 5; the output stride is the backbone's.
 
     Departure: image-level features are the mean over the whole map. The released code averages over
-    a map of the training crop's size, which is the same for images of that size.
+    a window as large as the map of a training crop, which is equal for images of that size.
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     backbone: nn.Module  # of jaxseg.backbones; holds output stride, multi-grid, extra blocks
     aspp: bool = True  # False: the cascade, without dropout
     atrous_rates: tuple[int, ...] = (6, 12, 18)  # stated at output stride 16, scaled to the actual
     image_pooling: bool = True  # ASPP's branch that averages over the whole image
     aspp_features: int = 256  # channels of each branch of ASPP, and of their projection
     aspp_separable: bool = False  # ASPP's 3x3 convolutions are depthwise separable
-    extra_convs: int = 0  # 3x3 between ASPP and classifier: one in torchvision and smp
+    extra_convs: int = 0  # 3x3, between ASPP and classifier; one in torchvision and smp
     dropout: float = 0.1  # after ASPP's projection
-    aux_features: int = 0  # of an FCN head on stage 3 (torchvision's); 0: no head, as in the paper
+    aux_features: int = 0  # of torchvision's FCN head on stage 3; 0: no head, as in the paper
     aux_dropout: float = 0.1  # before the classifier of the auxiliary head
     # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
     resize_convention: str = "align_corners"
@@ -52,13 +52,13 @@ class DeepLabV3(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K], and "coarse_logits", which they upsample; with an auxiliary
-          head "aux_logits" like the former; "features", the backbone's, and "aspp", what is
-          classified.
+          "logits" and, with an auxiliary head, "aux_logits", float32 [B, H, W, K];
+          "coarse_logits", the logits before upsampling; "features", the backbone's last map;
+          "aspp", the input of the classifier.
 
         Raises:
-          ValueError: at this output stride a rate is not a whole number; an auxiliary head is asked
-            for on a backbone without a stage 3.
+          ValueError: a rate is not an integer at this output stride; `aux_features` is positive and
+            the backbone has no stage 3.
         """
         height, width = images.shape[1:3]
         upsample = functools.partial(

@@ -1,9 +1,9 @@
 """DeepLab v3+: "Encoder-decoder with atrous separable convolution" (arXiv 1802.02611).
 
-DeepLab v3 as the encoder and a small decoder (section 3.1, Figure 2): the encoder's output meets a
-map of stride 4 whose channels a 1x1 convolution has reduced, and two 3x3 convolutions sharpen the
-borders. The ResNet-101 of Table 3, the Xception-65 of Table 5 with separable convolutions ("SC"),
-and ADE20K's MobileNetV2 of the released models:
+DeepLab v3 as the encoder and a small decoder (section 3.1, Figure 2): the encoder's output is
+concatenated with a map of stride 4, whose channels a 1x1 convolution has reduced, and two 3x3
+convolutions refine the boundaries. The ResNet-101 of Table 3, the Xception-65 of Table 5 with
+separable convolutions ("SC"), and the released MobileNetV2 model for ADE20K:
 
     DeepLabV3Plus(21, ResNet(depth=101, stem="3x3x3", stride_at="last_3x3", multi_grid=(1, 2, 4)),
                   decoder=Decoder("stage1_residual"))
@@ -15,7 +15,7 @@ and ADE20K's MobileNetV2 of the released models:
 The decoders that the paper compares:
 
     Table 1, channels of Conv2              Decoder(low_level_features=8, 16, 32, 48, 64, convs=1)
-    Table 2, how many 3x3, of what width    Decoder(convs=1, 2, 3), Decoder(features=256, 128)
+    Table 2, number and width of the 3x3    Decoder(convs=1, 2, 3), Decoder(features=256, 128)
     Table 2, 1x1                            Decoder(convs=1, kernel_size=1)
     Table 2, Conv2 + Conv3                  Decoder(middle_levels=("stage2_residual",), convs=1)
     Tables 3 and 5 without decoder          DeepLabV3 on the same backbone
@@ -37,7 +37,7 @@ from jaxseg.layers.norm import Norm
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.types import Array, Outputs
 
-# Of separable convolutions outside of the backbone: depthwise and 1x1 kernels.
+# Initializers of the depthwise and 1x1 kernels of separable convolutions outside the backbone.
 SEPARABLE_INITS = {
     "he_normal": (he_normal_fan_in, he_normal_fan_out),
     "truncated_normal": (
@@ -49,45 +49,45 @@ SEPARABLE_INITS = {
 
 @dataclasses.dataclass(unsafe_hash=True)
 class Separable:
-    """Which convolutions outside of the backbone are separable, and how (section 3.1)."""
+    """Which convolutions outside the backbone are separable, and how (section 3.1)."""
 
-    aspp: bool = False  # the atrous ones
-    decoder: bool = False  # those of the decoder, and the extra ones
-    normalise_depthwise: bool = True  # smp: neither norm nor ReLU inside of them
+    aspp: bool = False  # the atrous convolutions
+    decoder: bool = False  # those of the decoder and the extra ones
+    normalise_depthwise: bool = True  # off in smp: neither norm nor ReLU between the two
     init: str = "he_normal"  # or the released code's "truncated_normal" of 0.33 and 0.06
 
 
 @dataclasses.dataclass(unsafe_hash=True)
 class Decoder:
-    """The decoder that Tables 1 and 2 vary.
+    """The decoder, whose fields Tables 1 and 2 vary.
 
-    The paper takes Conv2, "the last feature map of res2x before striding"; the released code takes
+    The paper uses Conv2, "the last feature map of res2x before striding"; the released code uses
     the residual branch of that unit ("stage1_residual"), most others its sum after ReLU ("stage1").
 
-    With `middle_levels` it works in steps, as the released code does for a list of decoder strides:
-    each level has a 1x1 convolution, a concatenation and 3x3 convolutions of its own, and what
-    comes out is upsampled to the next one. That the row Conv2 + Conv3 of Table 2 was such steps,
-    with one 3x3 convolution of 256 in each, is not certain: the table has only its name.
+    With `middle_levels` it decodes in steps, like the released code for a list of decoder strides:
+    each level has its own 1x1 convolution, concatenation and 3x3 convolutions, and its output is
+    upsampled to the next level. Unsure: whether the row Conv2 + Conv3 of Table 2 used such steps,
+    with one 3x3 convolution of 256 channels in each; the table only names it.
     """
 
     low_level: str = "stage1"  # an end point of the backbone
     middle_levels: tuple[str, ...] = ()  # end points decoded before `low_level`, coarsest first
-    low_level_features: int = 48  # Table 1; of each level
-    features: int = 256  # Table 2, as the next two; of each level
+    low_level_features: int = 48  # of each level; varied in Table 1
+    features: int = 256  # of each level; varied in Table 2, like the next two
     convs: int = 2  # convolutions after the concatenation
     kernel_size: int = 3  # of these convolutions
 
 
 class DeepLabV3Plus(nn.Module):
-    """Figure 2; the backbone's output stride is the encoder's."""
+    """The network of Figure 2; the encoder's output stride is the backbone's."""
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     backbone: nn.Module  # of jaxseg.backbones
     atrous_rates: tuple[int, ...] = (6, 12, 18)  # stated at output stride 16, scaled to the actual
     image_pooling: bool = True  # ASPP's branch that averages over the whole image
     aspp_features: int = 256  # channels of each branch of ASPP, and of their projection
     separable: Separable = Separable()
-    extra_convs: int = 0  # 3x3 between ASPP and decoder: one in smp
+    extra_convs: int = 0  # 3x3, between ASPP and decoder; one in smp
     dropout: float = 0.1  # after ASPP's projection
     decoder: Decoder = Decoder()
     # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
@@ -100,13 +100,14 @@ class DeepLabV3Plus(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K], and "coarse_logits" [B, H/4, W/4, K], which they upsample;
-          "features" of the backbone, "aspp" of the encoder and "decoder", what is classified.
+          "logits", float32 [B, H, W, K]; "coarse_logits" [B, H/4, W/4, K], the logits before
+          upsampling; "features", the backbone's last map; "aspp", the encoder's output; "decoder",
+          the input of the classifier.
 
         Raises:
           ValueError: the backbone lacks the decoder's `low_level` or one of its `middle_levels`,
-            these are not in the order of their sizes, `separable.init` is unknown, or a rate is not
-            a whole number at this output stride.
+            these are not ordered from coarse to fine, `separable.init` is unknown, or a rate is not
+            an integer at this output stride.
         """
         ends = self.backbone(images, train=train)
         levels = (*self.decoder.middle_levels, self.decoder.low_level)
@@ -147,7 +148,7 @@ class DeepLabV3Plus(nn.Module):
                 )
 
     def _encode(self, features: Array, *, train: bool) -> Array:
-        """DeepLab v3 up to its classifier: [B, h, w, C] -> [B, h, w, aspp_features]."""
+        """Applies DeepLab v3 up to its classifier; returns [B, h, w, aspp_features]."""
         x = self._separable(ASPP)(
             self.aspp_features,
             rates_at(self.atrous_rates, self.backbone.output_stride),
@@ -163,7 +164,7 @@ class DeepLabV3Plus(nn.Module):
         return x
 
     def _decode(self, x: Array, low: Array, prefix: str, *, train: bool) -> Array:
-        """x [B, h, w, C] and a level [B, H/s, W/s, c] -> [B, H/s, W/s, decoder.features]."""
+        """Decodes x [B, h, w, C] and a level [B, H/s, W/s, c] to [B, H/s, W/s, features]."""
         project = self._dense()(self.decoder.low_level_features, 1, name=f"{prefix}low_level_conv")
         low = project(low, train=train)  # [B, H/4, W/4, 48]
         x = self._upsample(x, low)  # [B, H/4, W/4, 256]
@@ -183,7 +184,7 @@ class DeepLabV3Plus(nn.Module):
         return resize_bilinear(x, (height, width), convention=convention, form=form)
 
     def _refine(self) -> Callable[..., nn.Module]:
-        """The convolutions of decoder and extra layers."""
+        """Returns the kind of convolution used by the decoder and the extra layers."""
         if not self.separable.decoder:
             return self._dense()
         return functools.partial(

@@ -1,11 +1,11 @@
 """The dilated FCN: a ResNet at output stride 8 whose map is classified directly.
 
-The baseline of EncNet's paper (Zhang et al., arXiv 1803.08904, section 4); torchvision's
+It is the baseline of EncNet's paper (Zhang et al., arXiv 1803.08904, section 4); torchvision's
 `fcn_resnet50` and `fcn_resnet101` are another instance (`compat.torchvision_fcn`):
 
     DilatedFCN(59, encnet_backbone(50))  # PASCAL Context: 41.0 mIoU, where EncNet has 49.2
 
-It is not the FCN of Long et al., which is in `fcn.py`.
+The FCN of Long et al. is in `fcn.py`.
 """
 
 import functools
@@ -20,17 +20,17 @@ from jaxseg.types import Array, Outputs
 
 
 class DilatedFCN(nn.Module):
-    """The FCN head on the backbone's map, whose output stride is the model's.
+    """The FCN head on a backbone; the output stride is the backbone's.
 
-    Whether the paper's own baseline had the auxiliary head is not stated there; EncNet's released
-    code and torchvision's networks have it.
+    The paper does not state whether its baseline had the auxiliary head; EncNet's released code and
+    torchvision's networks have it.
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     backbone: nn.Module  # `encnet.encnet_backbone`, or another with a "stage3"
     head_features: int = 512  # a quarter of the map's channels
     dropout: float = 0.1  # before the classifier
-    aux_features: int = 256  # likewise, of stage 3; 0: no auxiliary head
+    aux_features: int = 256  # a quarter of stage 3's channels; 0: no auxiliary head
     aux_dropout: float = 0.1  # before the classifier of the auxiliary head
     # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
     resize_convention: str = "align_corners"
@@ -43,10 +43,11 @@ class DilatedFCN(nn.Module):
 
         Returns:
           "logits" and, with an auxiliary head, "aux_logits", float32 [B, H, W, K];
-          "coarse_logits" [B, H/8, W/8, K], which the former upsample; "features", the backbone's.
+          "coarse_logits" [B, H/8, W/8, K], the logits before upsampling; "features", the backbone's
+          last map.
 
         Raises:
-          ValueError: an auxiliary head is asked for on a backbone without a stage 3.
+          ValueError: `aux_features` is positive and the backbone has no stage 3.
         """
         height, width = images.shape[1:3]
         head = functools.partial(FCNHead, self.num_classes, norm=self.norm, compute=self.compute)

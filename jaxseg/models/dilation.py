@@ -1,7 +1,7 @@
 """Dilated convolutions: "Multi-scale context aggregation by dilated convolutions" (Yu and Koltun).
 
 A front end, VGG-16 without its last two poolings and without any padding, and a context module of
-ever larger rates on the map of its scores (arXiv 1511.07122, sections 3 and 4, Table 1):
+increasing rates on its map of scores (arXiv 1511.07122, sections 3 and 4, Table 1):
 
     Dilation(21, front_end_backbone())                                    # the front end
     Dilation(21, front_end_backbone(), CONTEXT_8)                         # with the Basic module
@@ -23,11 +23,11 @@ from jaxseg.layers.resize import resize_bilinear
 from jaxseg.layers.upsample import Upsample
 from jaxseg.types import Array, Outputs
 
-# Rates of the 3x3 convolutions, stated at output stride 8; the names count the 1x1 after them too.
+# Rates of the 3x3 convolutions, stated at output stride 8; the names also count the final 1x1.
 CONTEXT_7 = (1, 1, 2, 4, 8, 1)  # KITTI
 CONTEXT_8 = (1, 1, 2, 4, 8, 16, 1)  # Table 1
 CONTEXT_10 = (1, 1, 2, 4, 8, 16, 32, 64, 1)  # Cityscapes
-LARGE = (2, 2, 4, 8, 16, 32, 32)  # features of each as multiples of the classes; Basic has 1
+LARGE = (2, 2, 4, 8, 16, 32, 32)  # features as multiples of the number of classes; 1 in Basic
 STATED_AT = 8
 UPSAMPLINGS = ("probabilities", "deconvolution")
 STARTS = ("identity", "random")
@@ -36,17 +36,18 @@ final_init = nn.initializers.normal(0.001)  # of the front end's last layer
 
 
 def front_end_backbone() -> VGG:
-    """VGG-16 at output stride 8 without padding, poolings 4 and 5; conv5 has rate 2 (section 4)."""
+    """VGG-16 at output stride 8, unpadded, without pools 4 and 5; conv5 has rate 2 (section 4)."""
     return VGG(output_stride=8, padding=False, atrous_pools=False)
 
 
 def identity_init(classes: int, noise: float = 0.01) -> nn.initializers.Initializer:
-    """A kernel that hands each class on (equations 4 and 5; the released filler).
+    """Returns an initializer that passes each class on (equations 4 and 5; the released filler).
 
-    At the centre C / c_out from input a to output b where floor(a C / c_in) = floor(b C / c_out):
-    channels belong to the class of their group, and the output is the mean over it. All else is
-    normal with deviation `noise`, which the paper wants far below C / c_out; the released code has
-    it in the Basic module too, where equation 4 has zeros.
+    The centre weight from input a to output b is C / c_out if floor(a C / c_in) =
+    floor(b C / c_out): channels are grouped by class, and the output is the mean over its group.
+    All other weights are normal with standard deviation `noise`, which according to the paper
+    should be far below C / c_out; the released code has it in the Basic module too, where equation
+    4 has zeros.
     """
 
     def init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
@@ -62,26 +63,26 @@ def identity_init(classes: int, noise: float = 0.01) -> nn.initializers.Initiali
 
 
 class ContextModule(nn.Module):
-    """Table 1: 3x3 convolutions with ReLU, then a 1x1, on a map of scores.
+    """Table 1: 3x3 convolutions with ReLU and a final 1x1 convolution on a map of scores.
 
-    What the identity starts as, without noise, is not quite the identity: the first ReLU takes
-    negative scores to 0, and max(score, 0) goes through all layers after it as it is.
+    Even without noise, the initial function is not quite the identity: the first ReLU sets negative
+    scores to 0, and the other layers pass max(score, 0) on unchanged.
     """
 
-    num_classes: int  # classes that are scored
-    rates: tuple[int, ...]  # of the map as it is
-    widths: tuple[int, ...] = ()  # as multiples of the classes; (): all 1, Basic
-    pad_first: bool = False  # all zeros around the first layer; else each pads by its rate
+    num_classes: int  # number of classes
+    rates: tuple[int, ...]  # on this map
+    widths: tuple[int, ...] = ()  # as multiples of the number of classes; (): all 1, Basic
+    pad_first: bool = False  # pad by the sum of all rates once; else each layer by its rate
     start: str = "identity"  # or "random", with which the paper could not train it
     noise: float = 0.01  # deviation of the noise around the identity, or of the random start
     compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """[B, h, w, K] -> float32 [B, h, w, K].
+        """Returns refined float32 scores [B, h, w, K].
 
         Raises:
-          ValueError: another number of widths than of rates; an unknown start.
+          ValueError: `widths` and `rates` differ in length, or `start` is unknown.
         """
         widths = self.widths or (1,) * len(self.rates)
         if len(widths) != len(self.rates):
@@ -115,23 +116,24 @@ class ContextModule(nn.Module):
 class Dilation(nn.Module):
     """Front end and context module, for images of any size.
 
-    No convolution of the front end pads, so an image loses 186 pixels on each side, and the paper
-    continues it by so many, mirrored. With `mirror` off the logits are those of the inner pixels.
+    No convolution of the front end pads, so an image loses 186 pixels on each side, by which the
+    paper pads it with mirrored pixels. With `mirror` off, there are logits for the inner pixels
+    only.
 
-    The paper trains on the map of stride 8, with every 8th label: "coarse_logits". For the image it
-    interpolates probabilities, not scores ("probabilities": pixel p lies at p / 8 of the map; the
-    logits are their logarithms, of which softmax gives the probabilities again), or for Cityscapes
-    scores in the network, by a fixed bilinear transposed convolution ("deconvolution"). What fc6
-    sees of the image is centred on 8 i + 3.5: the second has it so, the first is half a step off,
-    as is every 8th label.
+    The paper trains on the map of stride 8, "coarse_logits", with every 8th label. For the image it
+    interpolates probabilities, not scores ("probabilities": pixel p is at p / 8 of the map; the
+    logits are their logarithms, whose softmax is the probabilities), or for Cityscapes scores, in
+    the network, by a fixed bilinear transposed convolution ("deconvolution"). The window of fc6 is
+    centred on pixel 8 i + 3.5: "deconvolution" respects this, while "probabilities" is off by half
+    a step, like every 8th label.
 
-    Departure: an image of any size is continued below and to the right to a multiple of 8. The last
-    7 rows and columns take the map's last ones, where the released code reads one more. A VGG that
-    pads is taken too, for a fraction of the cost on small images: fc6 pads as well then, and the
-    margin is 0. The paper's front end is what does not.
+    Departure: an image of any size is padded at the bottom and right to a multiple of 8. The last 7
+    rows and columns use the last ones of the map, where the released code reads one more. A VGG
+    with padding is accepted too, and costs much less on small images: then fc6 pads as well and the
+    margin is 0. The paper's front end does not pad.
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     backbone: nn.Module  # `front_end_backbone()`; holds the output stride
     context_rates: tuple[int, ...] = ()  # stated at output stride 8, scaled; (): the front end
     # channels of the context module's layers, in multiples of the classes; (): all 1
@@ -150,19 +152,19 @@ class Dilation(nn.Module):
 
     @property
     def margin(self) -> int:
-        """Pixels on each side that the front end takes from an image: 186 for VGG-16."""
+        """The number of pixels that an image loses on each side: 186 for VGG-16."""
         step, rate = self.backbone.output_stride, self.backbone.head_rate
         grid = self.backbone.grids()["features"].after(7, rate=rate, padding=self._padding)
         return int(grid.start) - (step - 1) // 2
 
     @property
     def border(self) -> int:
-        """As `margin`, by the name that U-Net has for it."""
+        """An alias of `margin`, named as in `UNet`."""
         return self.margin
 
     @property
     def _padding(self) -> int:
-        """Of fc6."""
+        """The padding of fc6."""
         return 3 * self.backbone.head_rate if getattr(self.backbone, "padding", False) else 0
 
     @nn.compact
@@ -170,12 +172,13 @@ class Dilation(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K], without `mirror` [B, H - 372, W - 372, K];
-          "coarse_logits", those of the map, float32 [B, H/8, W/8, K]; "features", the backbone's.
+          "logits", float32 [B, H, W, K], without `mirror` [B, H - 372, W - 372, K];
+          "coarse_logits", at the size of the map, float32 [B, H/8, W/8, K]; "features", the
+          backbone's last map.
 
         Raises:
-          ValueError: `upsampling` is unknown; at this output stride a rate is not a whole number;
-            without `mirror`, a side that leaves no multiple of 8.
+          ValueError: `upsampling` is unknown; a rate is not an integer at this output stride;
+            `mirror` is off and a side without its margins is not a positive multiple of 8.
         """
         if self.upsampling not in UPSAMPLINGS:
             known = ", ".join(UPSAMPLINGS)
@@ -183,13 +186,13 @@ class Dilation(nn.Module):
         step = self.backbone.output_stride
         height, width = images.shape[1:3]
         if self.mirror:
-            images = self._continued(images)  # [B, H + 372, W + 372, 3]
+            images = self._mirror_padded(images)  # [B, H + 372, W + 372, 3]
         else:
             height, width = (n - 2 * self.margin for n in (height, width))
             if min(height, width) < 1 or height % step or width % step:
                 raise ValueError(
-                    f"images of {images.shape[1]} x {images.shape[2]} less {self.margin} pixels on "
-                    f"each side leave no multiple of {step}: take others, or mirror"
+                    f"images of {images.shape[1]} x {images.shape[2]} minus {self.margin} pixels "
+                    f"on each side are not a multiple of {step}: use other sizes, or turn mirror on"
                 )
         features = self.backbone(images, train=train)["features"]  # [B, H/8 + 24, W/8 + 24, 512]
         x = FullyConvolutional(
@@ -215,17 +218,17 @@ class Dilation(nn.Module):
                 self.compute,
                 name="context",
             )(coarse)
-        logits = self._enlarged(coarse, (height, width))  # [B, H, W, K]
+        logits = self._upsampled(coarse, (height, width))  # [B, H, W, K]
         return {"features": features, "coarse_logits": coarse, "logits": logits}
 
-    def _continued(self, images: Array) -> Array:
-        """Mirrored by the margin, and below and to the right up to a multiple of the stride."""
+    def _mirror_padded(self, images: Array) -> Array:
+        """Pads images by reflection with the margin and to a multiple of the stride."""
         margin, step = self.margin, self.backbone.output_stride
         rows, columns = ((margin, margin + -side % step) for side in images.shape[1:3])
         return mirrored(images, rows, columns)
 
-    def _enlarged(self, scores: Array, size: tuple[int, int]) -> Array:
-        """[B, h, w, K] -> [B, *size, K]."""
+    def _upsampled(self, scores: Array, size: tuple[int, int]) -> Array:
+        """Upsamples scores [B, h, w, K] to [B, *size, K]."""
         step = self.backbone.output_stride
         if self.upsampling == "deconvolution":
             upsample = Upsample(

@@ -1,8 +1,8 @@
 """EncNet: "Context encoding for semantic segmentation" (Zhang et al., arXiv 1803.08904).
 
-A ResNet at output stride 8, whose map is encoded as one vector: residuals to learned codewords,
-aggregated over the whole image. The vector scales the channels of the map and tells which classes
-the image holds (section 3.1, Figure 3):
+A ResNet at output stride 8, whose map is encoded as a single vector: residuals to learned
+codewords, aggregated over the whole image. The vector scales the channels of the map and predicts
+which classes are present in the image (section 3.1, Figure 3):
 
     EncNet(59, encnet_backbone(101))  # PASCAL Context: 51.7 mIoU
 """
@@ -29,25 +29,27 @@ LATERAL_STAGES = ("stage2", "stage3")
 
 
 def encnet_backbone(depth: int, norm: Norm = Norm()) -> ResNet:
-    """The ResNet of the authors' code (zhanghang1989/PyTorch-Encoding): 50 or 101.
+    """The ResNet of the authors' code (zhanghang1989/PyTorch-Encoding), with depth 50 or 101.
 
-    Stem of three 3x3 convolutions, stride on the 3x3, output stride 8; the first unit of stage 3
-    keeps rate 1 and that of stage 4 rate 2, as the law of `layers/atrous.py` has it.
+    It has a stem of three 3x3 convolutions, strides on the 3x3 convolutions and output stride 8;
+    the first unit of stage 3 keeps rate 1 and that of stage 4 rate 2, by the law of
+    `layers/atrous.py`.
     """
     return ResNet(depth=depth, output_stride=8, stem="3x3x3", stride_at="first_3x3", norm=norm)
 
 
 def encode(x: Array, codewords: Array, smoothing: Array, *, form: str = "auto") -> Array:
-    """The Encoding Layer (section 3.1): residuals to codewords, summed by soft assignment.
+    """The Encoding Layer (section 3.1): residuals to codewords, summed with soft assignment.
 
         r_ik = x_i - d_k;   a_ik = softmax over k of s_k |r_ik|^2;   e_k = sum over i of a_ik r_ik
 
-    s is negative where near codewords are to be preferred: the released code's sign; the paper
-    writes exp(-s |r|^2).
+    A negative s prefers near codewords. This is the sign of the released code; the paper writes
+    exp(-s |r|^2).
 
-    The plain form is the above, with all residuals [B, N, K, D] in memory: 0.24 GB an image for a
-    map of 60 x 60. The fast form never has them, for |x - d|^2 = |x|^2 - 2 x.d + |d|^2 and
-    e_k = sum of a_ik x_i - d_k sum of a_ik are matrix products.
+    The plain form follows the equations, with all residuals [B, N, K, D] in memory: 0.24 GB per
+    image for a map of 60 x 60. The fast form does not store them, since
+    |x - d|^2 = |x|^2 - 2 x.d + |d|^2 and e_k = sum of a_ik x_i - d_k sum of a_ik are computed by
+    matrix products.
 
     Args:
       x: [B, N, D] descriptors, in any order.
@@ -56,7 +58,7 @@ def encode(x: Array, codewords: Array, smoothing: Array, *, form: str = "auto") 
       form: "auto" (the fast one), "plain" or "fast"; both give the same numbers.
 
     Returns:
-      [B, K, D], float32 at least: distances are differences of large sums.
+      [B, K, D] in at least float32, since distances are differences of large sums.
     """
     x, codewords, smoothing = (a.astype(accumulator(x)) for a in (x, codewords, smoothing))
     if not use_fast(form, auto=True):
@@ -73,34 +75,34 @@ def encode(x: Array, codewords: Array, smoothing: Array, *, form: str = "auto") 
 
 
 def _codewords_init(key: Array, shape: tuple[int, int], dtype: str) -> Array:
-    """Uniform within 1 / sqrt(K D) of 0."""
+    """Draws from a uniform distribution on [-1 / sqrt(K D), 1 / sqrt(K D)]."""
     bound = (shape[0] * shape[1]) ** -0.5
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
 def _smoothing_init(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
-    """Uniform in -1 .. 0."""
+    """Draws from a uniform distribution on [-1, 0]."""
     return jax.random.uniform(key, shape, dtype, -1, 0)
 
 
 class ContextEncoding(nn.Module):
-    """The Context Encoding Module (section 3.1): a map and the vector that sums it up.
+    """The Context Encoding Module (section 3.1): encodes a map and scales its channels.
 
-    The normalisation of encodings has one scale and shift for each codeword, and statistics over
+    The normalisation of encodings has one scale and shift per codeword, and its statistics are over
     images and channels: C values even for a single image.
     """
 
     codewords: int = 32  # learned vectors that features are compared with
-    # Departure: the paper sums over codewords, which is `codewords` times as much; its code means.
-    aggregation: str = "mean"  # or "sum"
-    # Departure: x + x * gate, as in the code; the paper has x * gate.
+    # Departure: the paper sums over codewords, its code takes the mean.
+    aggregation: str = "mean"  # or "sum", `codewords` times as much
+    # Departure: x + x * gate, as in the released code; the paper has x * gate.
     residual_gate: bool = True
     norm: Norm = Norm()
     compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
-        """[B, h, w, C] -> the map with channels scaled, likewise, and its encoding [B, C].
+        """Returns the map with scaled channels [B, h, w, C] and its encoding [B, C].
 
         Raises:
           ValueError: `aggregation` is unknown.
@@ -128,19 +130,20 @@ class ContextEncoding(nn.Module):
 class EncNet(nn.Module):
     """Figure 3, with the auxiliary FCN head of the authors' code on stage 3.
 
-    Convolutions start from He et al.'s normal and fully connected layers from LeCun's, which the
-    paper does not state; codewords and smoothing factors start as in the authors' code.
+    The paper does not state the initialisation. Here convolutions use He et al.'s normal
+    distribution and fully connected layers LeCun's; codewords and smoothing factors are initialised
+    as in the authors' code.
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     backbone: nn.Module  # `encnet_backbone`, or another with a "stage3"
-    lateral: bool = False  # stages 2 and 3 beside the map: the code's networks for PASCAL and COCO
+    lateral: bool = False  # fuse stages 2 and 3, as the authors' code does for PASCAL and COCO
     head_features: int = 512  # channels of the map that is encoded and classified
     codewords: int = 32  # of the context encoding
     aggregation: str = "mean"  # "mean" or "sum" over the codewords
     residual_gate: bool = True  # the gated map is added to the map; else it takes its place
-    se_loss: bool = True  # "presence_logits", which the SE-loss trains
-    dropout: float = 0.1  # of single values
+    se_loss: bool = True  # return "presence_logits", for the SE-loss
+    dropout: float = 0.1  # of individual values, not of whole channels
     aux_features: int = 256  # 0: no auxiliary head
     aux_dropout: float = 0.1  # before the classifier of the auxiliary head
     # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
@@ -154,12 +157,13 @@ class EncNet(nn.Module):
 
         Returns:
           "logits" and, with an auxiliary head, "aux_logits", float32 [B, H, W, K];
-          "coarse_logits" [B, H/8, W/8, K], which the former upsample; with `se_loss`
-          "presence_logits", float32 [B, K]; "features", the backbone's, "encoding" [B, 512], and
-          "encoded", the map that is classified.
+          "coarse_logits" [B, H/8, W/8, K], the logits before upsampling; with `se_loss`
+          "presence_logits", float32 [B, K]; "features", the backbone's last map; "encoding"
+          [B, 512]; "encoded", the input of the classifier.
 
         Raises:
-          ValueError: `aggregation` is unknown; the backbone lacks a stage that is asked for.
+          ValueError: `aggregation` is unknown, or the backbone lacks a stage that `lateral` or
+            `aux_features` needs.
         """
         height, width = images.shape[1:3]
         block = functools.partial(ConvNorm, norm=self.norm, compute=self.compute)
@@ -208,7 +212,7 @@ class EncNet(nn.Module):
         return outputs
 
     def _with_stages(self, x: Array, ends: dict[str, Array], *, train: bool) -> Array:
-        """The map fused with stages 2 and 3, which have its size at output stride 8."""
+        """Fuses the map with stages 2 and 3, which have its size at output stride 8."""
         block = functools.partial(ConvNorm, norm=self.norm, compute=self.compute)
         height, width = x.shape[1:3]
         maps = [x]

@@ -4,16 +4,17 @@ A classifier whose layers are all convolutions; its coarse scores are upsampled 
 added to those of finer maps (arXiv 1411.4038, section 4, Figure 3; 1605.06211):
 
     FCN(21, VGG(image_padding=100), stride=32)    # FCN-32s: scores of fc7 alone
-    FCN(21, VGG(image_padding=100), stride=16)    # FCN-16s: and of pool4
-    FCN(21, VGG(image_padding=100))               # FCN-8s: and of pool3
+    FCN(21, VGG(image_padding=100), stride=16)    # FCN-16s: also of pool4
+    FCN(21, VGG(image_padding=100))               # FCN-8s: also of pool3
     FCN(21, VGG(image_padding=100), at_once=True)             # FCN-8s trained in one stage
-    FCN(21, VGG(image_padding=100), deconvolution="learned")  # of the first paper
+    FCN(21, VGG(image_padding=100), deconvolution="learned")  # as in the first paper
     FCN(21, AlexNet(image_padding=100), stride=32, fc6_kernel=6)  # FCN-AlexNet
 
-The stages 32s, 16s, 8s share the names of their parameters, so each starts from the one before. The
-border of 100 zeros leaves fc6 a pixel for any image. All crops follow from where the maps' pixels
-lie in the image (`layers/grid.py`); with the border they are the released networks' 19, 27 and 31
-(AlexNet 18) for the scores, 5 and 9 for the scores of pool4 and pool3.
+FCN-32s, 16s and 8s share the names of their parameters, so that each can be initialised from the
+one before. With a border of 100 zeros, fc6 has at least one output for any image. All crops follow
+from the positions of the maps' pixels in the image (`layers/grid.py`); with the border they are
+those of the released networks, 19, 27 and 31 (18 for AlexNet) for the final scores, and 5 and 9 for
+the scores of pool4 and pool3.
 """
 
 import flax.linen as nn
@@ -27,25 +28,25 @@ from jaxseg.layers.conv_transpose import bilinear_init, conv_transpose
 from jaxseg.layers.grid import Grid
 from jaxseg.types import Array, Outputs
 
-# Stride of the finest scores -> each finer map, and the enlargement that comes before its scores.
+# Stride of the finest scores -> each finer map, and the upsampling layer before its addition.
 SKIPS = {
     32: (),
     16: (("pool4", "upscore2"),),
     8: (("pool4", "upscore2"), ("pool3", "upscore_pool4")),
 }
 LAST = {32: "upscore", 16: "upscore16", 8: "upscore8"}
-AT_ONCE = {"pool4": 0.01, "pool3": 0.0001}  # before their scores (released voc-fcn8s-atonce)
-DECONVOLUTIONS = {  # whether the enlargements by 2 are learned, and the last one
-    "fixed": (False, False),  # all bilinear: the released networks
+AT_ONCE = {"pool4": 0.01, "pool3": 0.0001}  # factors of the maps (released voc-fcn8s-atonce)
+DECONVOLUTIONS = {  # whether the upsampling layers by 2, and the last one, are learned
+    "fixed": (False, False),  # all bilinear, as in the released networks
     "learned": (True, False),  # section 4.3 of the first paper
     "all_learned": (True, True),
 }
 
 
 class Upscore(nn.Module):
-    """Upsamples scores bilinearly: a deconvolution that is fixed, or that only starts so.
+    """Upsamples scores by a transposed convolution, fixed to be bilinear or only initialised so.
 
-    Learned, it has a kernel [size, size, K, K] and mixes classes. Beyond the map scores are 0.
+    If learned, it has a kernel [size, size, K, K] that mixes classes. Scores outside the map are 0.
     """
 
     size: int  # of the kernel
@@ -55,7 +56,7 @@ class Upscore(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """[B, h, w, K] -> [B, stride (h - 1) + size, w likewise, K]."""
+        """Upsamples [B, h, w, K] to [B, stride (h - 1) + size, stride (w - 1) + size, K]."""
         form = self.compute.of("transposed")
         if not self.learned:
             return bilinear_conv_transpose(x, size=self.size, stride=self.stride, form=form)
@@ -67,18 +68,18 @@ class Upscore(nn.Module):
 class FCN(nn.Module):
     """FCN-32s, 16s and 8s on VGG-16, and FCN-AlexNet.
 
-    Score layers start at zero, so before the first update every score is 0.
+    Score layers are initialised to zero, so before the first update every score is 0.
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
-    backbone: nn.Module  # `VGG` or `AlexNet`; its output stride is the model's coarsest
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
+    backbone: nn.Module  # `VGG` or `AlexNet`; its output stride is the coarsest of the model
     stride: int = 8  # of the finest scores: 32, 16 or 8
-    at_once: bool = False  # finer maps scaled down by fixed factors, to train all stages at once
-    deconvolution: str = "fixed"  # "learned": but for the last one; "all_learned"
+    at_once: bool = False  # scale finer maps down by fixed factors, to train all stages at once
+    deconvolution: str = "fixed"  # or "learned" (except the last one), "all_learned"
     head_features: int = 4096  # of fc6 and fc7
     fc6_kernel: int = 7  # 6 on AlexNet
     fc6_padding: int | None = 0  # None: half the kernel, for a backbone without the border
-    dropout: float = 0.5  # of single values, as Caffe has it
+    dropout: float = 0.5  # of individual values, as in Caffe
     compute: Compute = Compute()
 
     @nn.compact
@@ -86,12 +87,12 @@ class FCN(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K]; "features", the backbone's; "fc7", what is classified
-          first.
+          "logits", float32 [B, H, W, K]; "features", the backbone's last map; "fc7", the map that
+          gives the coarsest scores.
 
         Raises:
-          ValueError: a field has a value without meaning; the backbone lacks a map; the pixels of
-            two maps cannot come to lie on each other, or scores do not cover the image.
+          ValueError: a field has an invalid value; the backbone lacks a map; the pixels of two maps
+            cannot be aligned, or the scores do not cover the image.
         """
         self._check()
         ends = self.backbone(images, train=train)
@@ -115,16 +116,16 @@ class FCN(nn.Module):
         for skip, name in SKIPS[self.stride]:
             if skip not in ends:
                 raise ValueError(
-                    f"stride is {self.stride}: it takes the map {skip}, and "
+                    f"stride is {self.stride}: it needs the map {skip}, and "
                     f"{type(self.backbone).__name__} has none; its stride is 32"
                 )
-            score, grid = self._enlarge(score, grid, grids[skip], learned, name)
+            score, grid = self._upsample(score, grid, grids[skip], learned, name)
             finer = ends[skip] * AT_ONCE[skip] if self.at_once else ends[skip]
             finer = self._score(f"score_{skip}")(finer)  # [B, H/16, W/16, K], then [B, H/8, ..]
-            score, finer, grid = _laid_over(score, grid, finer, grids[skip])
+            score, finer, grid = _aligned(score, grid, finer, grids[skip])
             score = score + finer
-        score, grid = self._enlarge(score, grid, Grid(), last_learned, LAST[self.stride])
-        logits = _covering(score, grid, images.shape[1:3])  # [B, H, W, K]
+        score, grid = self._upsample(score, grid, Grid(), last_learned, LAST[self.stride])
+        logits = _cropped(score, grid, images.shape[1:3])  # [B, H, W, K]
         return {"logits": logits, "features": ends["features"], "fc7": fc7}
 
     def _check(self) -> None:
@@ -135,8 +136,8 @@ class FCN(nn.Module):
             raise ValueError(f"deconvolution is {self.deconvolution!r}: it is one of {names}")
         if not hasattr(self.backbone, "grids"):
             raise ValueError(
-                f"{type(self.backbone).__name__} does not tell where its pixels lie: FCN is for "
-                "VGG and AlexNet"
+                f"{type(self.backbone).__name__} has no method grids(), from which FCN computes "
+                "its crops: use VGG or AlexNet"
             )
         if self.deconvolution != "fixed" and self.backbone.head_rate > 1:
             raise ValueError(
@@ -148,13 +149,13 @@ class FCN(nn.Module):
         zeros = nn.initializers.zeros_init()  # section 4.3
         return classifier(self.num_classes, self.compute, kernel_init=zeros, name=name)
 
-    def _enlarge(
+    def _upsample(
         self, score: Array, grid: Grid, target: Grid, learned: bool, name: str
     ) -> tuple[Array, Grid]:
-        """Scores at the stride of `target`, and where they lie.
+        """Upsamples scores to the stride of `target`; returns them and their grid.
 
-        Of the two kernels that interpolate the one that puts pixels on pixels: as a rule 2 taps for
-        each output, on AlexNet 63 for 32.
+        Of the two kernel sizes that interpolate, it uses the one that aligns the pixels with those
+        of `target`: as a rule 2 * stride taps, on AlexNet 63 for stride 32.
         """
         by = int(grid.stride / target.stride)
         for size in (2 * by, 2 * by - 1):
@@ -163,15 +164,15 @@ class FCN(nn.Module):
                 layer = Upscore(size, by, learned, self.compute, name=name)
                 return layer(score), upsampled
         raise ValueError(
-            f"{name} cannot put its pixels on those of the map that it meets: the paddings or the "
-            "kernels of the backbone and of fc6 have no common middle"
+            f"{name} cannot align its pixels with those of the map that it is added to: change the "
+            "paddings or kernels of the backbone or of fc6"
         )
 
 
-def _laid_over(score: Array, grid: Grid, finer: Array, its: Grid) -> tuple[Array, Array, Grid]:
-    """The parts of two maps of one stride that lie on each other, and where they lie.
+def _aligned(score: Array, grid: Grid, finer: Array, its: Grid) -> tuple[Array, Array, Grid]:
+    """Crops two maps of the same stride to their overlap; returns them and its grid.
 
-    With FCN's border the score is the smaller one: the finer map is cropped at 5, then at 9.
+    With FCN's border the score map is the smaller one: the finer map is cropped at 5, then at 9.
     """
     first = int(grid.index_in(its))
     score, finer = (
@@ -182,14 +183,14 @@ def _laid_over(score: Array, grid: Grid, finer: Array, its: Grid) -> tuple[Array
     return score[:, :rows, :columns], finer[:, :rows, :columns], Grid(start, grid.stride)
 
 
-def _covering(score: Array, grid: Grid, size: tuple[int, ...]) -> Array:
-    """The scores of the pixels of an image of `size`; crops at 19, 27, 31 with FCN's border."""
+def _cropped(score: Array, grid: Grid, size: tuple[int, ...]) -> Array:
+    """Crops the scores to an image of `size`: at 19, 27 or 31 with FCN's border."""
     first = int(-grid.start)
     height, width = size
     if first < 0 or score.shape[1] < first + height or score.shape[2] < first + width:
         raise ValueError(
             f"scores begin at pixel {-first} and are {score.shape[1]} x {score.shape[2]}, the "
-            f"image {height} x {width}: image_padding 100 of the backbone, or fc6_padding None, "
-            "leaves none out"
+            f"image {height} x {width}: set the backbone's image_padding to 100 or fc6_padding to "
+            "None to cover it"
         )
     return score[:, first : first + height, first : first + width]

@@ -1,14 +1,14 @@
-"""The second naive way to segment: convolutions that never leave the resolution of the image.
+"""A full-resolution stack of convolutions, the second naive approach to segmentation.
 
-Two objections to it: every layer is computed at every pixel of the image, so that a deep stack
-cannot be wide; and each layer adds only two pixels to the receptive field.
-`--mode=summary` shows both:
+It has two disadvantages: every layer is computed at every pixel of the image, so a deep stack
+cannot be wide; and each layer adds only two pixels to the receptive field. `--mode=summary` shows
+both:
 
-    FullResolution(21, width=64, depth=13)   # as many layers as VGG-16, a 33rd of its parameters,
+    FullResolution(21, width=64, depth=13)   # as many layers as VGG-16, 1/33 of its parameters,
                                              # 1.5 times its multiply-adds; sees 27 pixels, not 212
 
-Departure: the textbook form has no padding, so that pixels stay where they are; with one pixel of
-zeros on each side they do, and the map keeps its size.
+Departure: the textbook form has no padding; here each layer pads with one pixel of zeros on each
+side, so that the map keeps its size.
 """
 
 import flax.linen as nn
@@ -21,11 +21,11 @@ from jaxseg.types import Array, Outputs
 
 
 class FullResolution(nn.Module):
-    """A stack of 3x3 convolutions with ReLU at stride 1, then the scores."""
+    """A stack of 3x3 convolutions with ReLU at stride 1, and a classifier."""
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     width: int = 64  # channels of each convolution
-    depth: int = 8  # 3x3 convolutions
+    depth: int = 8  # number of 3x3 convolutions
     norm: Norm = Norm()
     compute: Compute = Compute()
 
@@ -34,7 +34,7 @@ class FullResolution(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K]; "features" [B, H, W, width].
+          "logits", float32 [B, H, W, K]; "features" [B, H, W, width].
         """
         x = images.astype(self.compute.dtype)
         for number in range(1, self.depth + 1):

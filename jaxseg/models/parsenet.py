@@ -1,15 +1,15 @@
 """ParseNet: "Looking wider to see better" (Liu, Rabinovich and Berg, arXiv 1506.04579).
 
-Global context: the mean of the last map, copied to every pixel, beside the map itself. What is
-joined is first brought to one scale, by its length and a learned factor for each channel:
+Adds global context: the mean of the last map, copied to every pixel, is concatenated with the map.
+Both are first brought to the same scale by L2 normalisation with a learned factor per channel:
 
     parsenet_fcn(60)                                              # on FCN-32s: PASCAL Context
     parsenet_fcn(60, ("pool6", "fc7", "conv5", "conv4", "conv3"))
     parsenet_large_fov(21)                                        # on DeepLab LargeFOV: VOC 2012
 
 Unsure: no definition file of the network was found. Early and late fusion, the initial factor of
-10, and that every map is normalised were not checked against the paper; how it brings conv3 to
-conv5 and fc7 to one resolution is not known, nor whether its FCN pads the image by 100.
+10, and the normalisation of every map were not checked against the paper; how it resizes conv3 to
+conv5 and fc7 to a common resolution is not known, nor whether its FCN pads the image by 100.
 """
 
 import functools
@@ -33,19 +33,19 @@ FUSIONS = ("early", "late")
 
 
 class L2Norm(nn.Module):
-    """Each pixel's vector by its length, times a learned factor for each channel.
+    """Divides the vector of each pixel by its L2 norm and scales each channel by a learned factor.
 
-    y_c = scale_c x_c / sqrt(sum over c of x_c^2 + epsilon): "Normalize" of the authors' Caffe with
-    across_spatial and channel_shared off.
+    y_c = scale_c x_c / sqrt(sum over c of x_c^2 + epsilon), the layer "Normalize" of the authors'
+    Caffe with across_spatial and channel_shared off.
     """
 
-    start: float = 10.0  # of the factors; with 1 it does not train
+    start: float = 10.0  # initial value of the factors; with 1 it does not train
     epsilon: float = 1e-10  # added to the sum of squares
     dtype: str = "float32"  # of the output
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """[B, h, w, C] -> [B, h, w, C] in `dtype`, computed in float32 at least."""
+        """Normalises [B, h, w, C] and returns it in `dtype`; computes in at least float32."""
         scale = self.param("scale", nn.initializers.constant(self.start), (x.shape[-1],), "float32")
         wide = x.astype(accumulator(x))
         squares = jnp.sum(wide**2, axis=-1, keepdims=True)
@@ -53,18 +53,18 @@ class L2Norm(nn.Module):
 
 
 class JointClassifier(nn.Module):
-    """The 1x1 classifier of concatenated maps, whatever the resolution of each.
+    """The 1x1 classifier of concatenated maps, which may differ in resolution.
 
-    A 1x1 convolution and bilinear interpolation may change places, so each map is classified by its
-    part of the kernel before it is upsampled: 8192 channels never are.
+    A 1x1 convolution and bilinear interpolation commute, so each map is classified by its part of
+    the kernel before it is upsampled; the concatenated 8192 channels are never upsampled.
     """
 
-    num_classes: int  # classes that are scored
+    num_classes: int  # number of classes
     compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, maps: list[Array]) -> list[Array]:
-        """[B, h_i, w_i, C_i] each -> float32 [B, h_i, w_i, K] each, to be added up."""
+        """Returns float32 scores [B, h_i, w_i, K] for each map [B, h_i, w_i, C_i], to be summed."""
         ends = [0]
         for x in maps:
             ends.append(ends[-1] + x.shape[-1])
@@ -79,17 +79,17 @@ class JointClassifier(nn.Module):
 
 
 class ParseNet(nn.Module):
-    """The network on either base; the backbone's output stride is the model's.
+    """The network on either base; its output stride is the backbone's.
 
-    Early fusion concatenates the maps and classifies them once, late fusion classifies each and
-    adds the scores: both are linear, so they differ in biases, and in how the paper trains them.
+    Early fusion concatenates the maps and classifies them once; late fusion classifies each map and
+    adds the scores. Both are linear, so they differ only in biases and in how the paper trains
+    them.
 
-    Each score is upsampled to the image from where its map's pixels lie: with 2x2 poolings in the
-    middle of their squares ("half_pixel"), with padded ones of 3x3 on every s-th pixel
-    ("align_corners").
+    Scores are upsampled from the positions of their map's pixels: the centres of squares for 2x2
+    poolings ("half_pixel"), and every s-th pixel for padded 3x3 poolings ("align_corners").
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     backbone: nn.Module  # a `VGG`; holds the output stride
     maps: tuple[str, ...] = ("pool6", "fc7")  # of MAPS; "pool6" is the mean of fc7
     fusion: str = "early"  # or "late"
@@ -109,14 +109,14 @@ class ParseNet(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K]; "features", the backbone's; "fc7".
+          "logits", float32 [B, H, W, K]; "features", the backbone's last map; "fc7".
 
         Raises:
-          ValueError: an unknown map or fusion, or no map; at this output stride the rate is no
-            whole number.
+          ValueError: a map or the fusion is unknown, `maps` is empty, or the rate is not an integer
+            at this output stride.
         """
         if not self.maps or not set(self.maps) <= set(MAPS):
-            raise ValueError(f"maps is {self.maps}: some of {', '.join(MAPS)} are needed")
+            raise ValueError(f"maps is {self.maps}: choose at least one of {', '.join(MAPS)}")
         if self.fusion not in FUSIONS:
             raise ValueError(f"fusion is {self.fusion!r}: it must be one of {', '.join(FUSIONS)}")
         ends = self.backbone(images, train=train)
@@ -147,13 +147,13 @@ class ParseNet(nn.Module):
         scores = self._scores(joined)
         size = images.shape[1:3]
         logits = [
-            self._enlarged(each, self._stride(name), size)
+            self._upsampled(each, self._stride(name), size)
             for name, each in zip(self.maps, scores, strict=True)
         ]
         return outputs | {"logits": functools.reduce(jnp.add, logits)}  # [B, H, W, K]
 
     def _scores(self, maps: list[Array]) -> list[Array]:
-        """Of each map, float32 [B, h, w, K]."""
+        """Returns the scores of each map, float32 [B, h, w, K]."""
         if self.fusion == "early":
             return JointClassifier(self.num_classes, self.compute, name="classifier")(maps)
         classify = functools.partial(
@@ -164,14 +164,14 @@ class ParseNet(nn.Module):
         ]
 
     def _stride(self, name: str) -> int:
-        """Of a map; 0: it is the mean of the whole image."""
+        """Returns the stride of a map, or 0 for the mean of the whole image."""
         if name == "pool6":
             return 0
         whole = self.backbone.output_stride
         return whole if name == "fc7" else min(whole, 2 ** (int(name[-1]) - 1))
 
-    def _enlarged(self, x: Array, stride: int, size: tuple[int, ...]) -> Array:
-        """[B, h, w, K] -> [B, *size, K]."""
+    def _upsampled(self, x: Array, stride: int, size: tuple[int, ...]) -> Array:
+        """Upsamples scores [B, h, w, K] to [B, *size, K]."""
         if not stride:
             return jnp.broadcast_to(x, (x.shape[0], *size, x.shape[-1]))  # "unpooling"
         less = stride - 1 if self.resize_convention == "align_corners" else 0
@@ -180,22 +180,22 @@ class ParseNet(nn.Module):
         x = resize_bilinear(x, (rows, columns), convention=convention, form=form)
         x = x[:, : size[0], : size[1]]
         below, beside = size[0] - x.shape[1], size[1] - x.shape[2]
-        if below or beside:  # a grid that begins on the first pixel may end before the last one
+        if below or beside:  # a grid that starts at the first pixel may end before the last one
             x = jnp.pad(x, [(0, 0), (0, below), (0, beside), (0, 0)], mode="edge")
         return x
 
 
 def parsenet_fcn(num_classes: int, maps: tuple[str, ...] = ("pool6", "fc7")) -> ParseNet:
-    """On VGG-16 at output stride 32, as for PASCAL Context and SIFT Flow.
+    """ParseNet on VGG-16 at output stride 32, as for PASCAL Context and SIFT Flow.
 
-    Departure: fc6 pads by 3, and the image is not padded by 100 as in FCN, so that all maps lie on
-    the image.
+    Departure: fc6 pads by 3, and the image is not padded by 100 as in FCN, so that all maps are
+    aligned with the image.
     """
     return ParseNet(num_classes, VGG(atrous_pools=False), maps)
 
 
 def parsenet_large_fov(num_classes: int) -> ParseNet:
-    """On DeepLab's LargeFOV, as for VOC 2012; "ParseNet baseline" is LargeFOV itself."""
+    """ParseNet on DeepLab LargeFOV, as for VOC 2012; "ParseNet baseline" is LargeFOV itself."""
     return ParseNet(
         num_classes,
         large_fov_backbone(),

@@ -1,17 +1,18 @@
-"""The first naive way to segment: each pixel classified by a network that sees the patch around it.
+"""Patch classification, the first naive approach: a network classifies the patch around each pixel.
 
-The oldest use of a classifier for segmentation; the patches of neighbouring pixels overlap almost
-completely, and what they share is computed again for each. This file lets one measure the cost.
+This is the oldest way to use a classifier for segmentation. The patches of neighbouring pixels
+overlap almost completely, and what they share is recomputed for each. This file makes the cost
+measurable:
 
-    PatchClassifier(21, dense=False)   # as it stands there: H W patches an image
-    PatchClassifier(21)                # the same function, each shared value computed once
+    PatchClassifier(21, dense=False)   # patch by patch: H W patches per image
+    PatchClassifier(21)                # the same function, with each shared value computed once
 
 A pooling with stride 2 keeps every second pixel of a patch, and which ones depends on where the
-patch begins. At stride 1 it keeps all; a patch then finds its own pixels two apart, so from there
-on windows have their taps two apart, after the next pooling four. That is the atrous rate of
-`layers/atrous.py`, with poolings spread as well; DeepLab computes a VGG so (arXiv 1412.7062,
-section 3.1). No source gives the network itself: small, with odd windows, so that patches have a
-middle.
+patch starts. At stride 1 it keeps all of them; the pixels of a given patch are then two apart, so
+the taps of later windows must be two apart as well, and four after the next pooling. That is the
+atrous rate of `layers/atrous.py`, with dilated poolings too; DeepLab computes VGG in this way
+(arXiv 1412.7062, section 3.1). The network itself is not from a paper: it is small and has odd
+windows, so that patches have a central pixel.
 """
 
 import functools
@@ -31,11 +32,11 @@ _WINDOW = 3  # of every convolution and pooling; poolings have stride 2
 
 
 def patches_of(images: Array, side: int) -> Array:
-    """The patch around each pixel, zeros beyond the image: [B, H, W, C] -> [B H W, side, side, C].
+    """Returns the patch around each pixel, padded with zeros, [B * H * W, side, side, C].
 
     Args:
       images: [B, H, W, C].
-      side: of a patch, an odd number of pixels.
+      side: side of a patch in pixels, odd.
     """
     _, height, width, channels = images.shape
     around = (side // 2, side // 2)
@@ -46,12 +47,12 @@ def patches_of(images: Array, side: int) -> Array:
 
 
 class PatchNetwork(nn.Module):
-    """Convolution, ReLU and pooling in each stage, then a hidden layer and the scores; no padding.
+    """Stages of convolution, ReLU and pooling, a hidden layer and the classifier, without padding.
 
-    With `dense` it gives what it would give for every patch of the map.
+    With `dense`, it computes its output for every patch of the map.
     """
 
-    num_classes: int  # classes that are scored
+    num_classes: int  # number of classes
     width: int = 16  # channels of each stage
     stages: int = 3  # each a convolution, ReLU and pooling
     head_features: int = 64  # of the hidden layer
@@ -61,7 +62,7 @@ class PatchNetwork(nn.Module):
 
     @property
     def side(self) -> int:
-        """Pixels along a side of a patch: 45 for three stages."""
+        """The side of a patch in pixels: 45 for three stages."""
         side = _WINDOW  # of the hidden layer
         for _ in range(self.stages):
             side = 2 * (side - 1) + _WINDOW  # before the pooling
@@ -70,9 +71,10 @@ class PatchNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
-        """[B, h, w, 3] -> features and float32 scores, of one pixel for a single patch.
+        """Returns features and float32 class scores.
 
-        Dense: [B, h - side + 1, w - side + 1, K].
+        A single patch gives one pixel; with `dense`, [B, h, w, 3] gives
+        [B, h - side + 1, w - side + 1, K].
         """
         rate = 1
         x = x.astype(self.compute.dtype)
@@ -102,9 +104,9 @@ class PatchNetwork(nn.Module):
 
 
 def _spread_max_pool(x: Array, rate: int) -> Array:
-    """The maximum of windows whose pixels are `rate` apart: a window's rows, then its columns.
+    """Dilated max pooling, first along the rows of a window and then along its columns.
 
-    In the gradient one of equal maxima takes all.
+    The gradient goes to the first of several equal maxima.
     """
     for axis in (1, 2):
         left = x.shape[axis] - rate * (_WINDOW - 1)
@@ -115,17 +117,17 @@ def _spread_max_pool(x: Array, rate: int) -> Array:
 
 
 class PatchClassifier(nn.Module):
-    """A `PatchNetwork` on the patch around each pixel; beyond the image are zeros.
+    """Applies a `PatchNetwork` to the zero-padded patch around each pixel.
 
-    Both ways have the same parameters, and with running statistics the same logits. In training the
-    statistics of a batch norm differ: patches count a pixel as often as it occurs in them.
+    Both modes have the same parameters and, with running statistics, the same logits. In training
+    their batch norm statistics differ: patch by patch, a pixel counts once for each of its patches.
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     width: int = 16  # channels of each stage
     stages: int = 3  # each a convolution, ReLU and pooling
     head_features: int = 64  # of the hidden layer
-    dense: bool = True  # False: patch by patch, for small images: each is in memory side^2 times
+    dense: bool = True  # False: patch by patch, which takes side^2 times the image's memory
     norm: Norm = Norm("none")
     compute: Compute = Compute()
 
@@ -134,7 +136,7 @@ class PatchClassifier(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K]; "features" [B, H, W, head_features].
+          "logits", float32 [B, H, W, K]; "features" [B, H, W, head_features].
         """
         network = PatchNetwork(
             self.num_classes,

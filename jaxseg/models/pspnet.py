@@ -1,7 +1,7 @@
 """PSPNet: "Pyramid scene parsing network" (Zhao et al., arXiv 1612.01105).
 
-A ResNet at output stride 8, its map pooled to grids of several sizes (section 3.2, Figure 3), and
-an auxiliary classifier in the middle of the ResNet for training (section 3.3, Figure 4):
+A ResNet at output stride 8 whose map is pooled to grids of several sizes (section 3.2, Figure 3),
+with an auxiliary classifier on an inner stage for training (section 3.3, Figure 4):
 
     PSPNet(150, pspnet_backbone(50))  # ADE20K: the last row of Table 1, 41.68 mIoU
 """
@@ -24,11 +24,11 @@ POOLINGS = ("average", "max")
 
 
 def pspnet_backbone(depth: int, norm: Norm = Norm()) -> ResNet:
-    """The ResNet of the authors' code (hszhao/PSPNet and hszhao/semseg): 50, 101 or 152.
+    """The ResNet of the authors' code (hszhao/PSPNet and hszhao/semseg), depth 50, 101 or 152.
 
-    Stem of three 3x3 convolutions, stride on the 3x3, output stride 8 with rate 2 in every unit of
-    stage 3 and 4 in every one of stage 4, the first included. The running statistics keep 0.9 as in
-    semseg (0.95 in the Caffe code).
+    It has a stem of three 3x3 convolutions, strides on the 3x3 convolutions and output stride 8,
+    with rate 2 in every unit of stage 3 and 4 in every unit of stage 4, including the first. The
+    decay of the running statistics is 0.9 as in semseg (0.95 in the Caffe code).
     """
     return ResNet(
         depth=depth,
@@ -41,16 +41,16 @@ def pspnet_backbone(depth: int, norm: Norm = Norm()) -> ResNet:
 
 
 def _edges(size: int, bins: int) -> list[tuple[int, int]]:
-    """First and last + 1 pixel of each bin of an axis; bins overlap where they do not divide it."""
+    """Returns the start and end of each bin of an axis; bins overlap if they do not divide it."""
     return [(i * size // bins, -(-(i + 1) * size // bins)) for i in range(bins)]
 
 
 def pool_to_grid(x: Array, bins: int, pooling: str = "average") -> Array:
-    """The mean or maximum of bins x bins cells that cover the map.
+    """Pools a map to bins x bins cells.
 
-    Cell i of an axis of n pixels spans floor(i n / bins) up to ceil((i + 1) n / bins), as torch's
-    adaptive pooling has it. On maps that bins divide (60 x 60 of crops of 473, with 1, 2, 3 and 6)
-    that is the Caffe code's pooling of fixed windows.
+    Cell i of an axis of n pixels spans floor(i n / bins) up to ceil((i + 1) n / bins), as in
+    PyTorch's adaptive pooling. On maps divisible by the bins (60 x 60 from crops of 473, with 1, 2,
+    3 and 6) this equals the Caffe code's pooling with fixed windows.
 
     Args:
       x: [B, h, w, C].
@@ -58,15 +58,15 @@ def pool_to_grid(x: Array, bins: int, pooling: str = "average") -> Array:
       pooling: "average" or "max".
 
     Returns:
-      [B, bins, bins, C] in x's dtype; averages are summed in float32 at least.
+      [B, bins, bins, C] in x's dtype; averages are accumulated in at least float32.
 
     Raises:
-      ValueError: `pooling` is unknown, or there is no bin.
+      ValueError: `pooling` is unknown, or `bins` is less than 1.
     """
     if pooling not in POOLINGS:
         raise ValueError(f"pooling is {pooling!r}: it must be one of {', '.join(POOLINGS)}")
     if bins < 1:
-        raise ValueError(f"bins holds {bins}: a pyramid level needs at least one")
+        raise ValueError(f"bins contains {bins}: a pyramid level needs at least one bin")
     if pooling == "max":
         for axis in (1, 2):
             cells = [
@@ -85,15 +85,15 @@ def pool_to_grid(x: Array, bins: int, pooling: str = "average") -> Array:
 
 
 class PyramidPooling(nn.Module):
-    """The pyramid pooling module (section 3.2): the map beside its means over ever finer grids.
+    """The pyramid pooling module (section 3.2): a map, concatenated with its means over grids.
 
-    Departure: the module follows the size of the map. The paper's windows are fixed by the training
+    Departure: the cells adapt to the size of the map. The paper's windows are fixed by the training
     crop, so the authors test on sliding crops of that size, where both are the same.
     """
 
     bins: tuple[int, ...] = (1, 2, 3, 6)  # cells along a side of the grid of each level
     pooling: str = "average"  # or "max"; Table 1
-    reduce: bool = True  # each level to 1/N of the channels of the map by a 1x1 convolution
+    reduce: bool = True  # each of N levels to 1/N of the map's channels, by a 1x1 convolution
     # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
     resize_convention: str = "align_corners"
     norm: Norm = Norm()
@@ -101,9 +101,9 @@ class PyramidPooling(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
-        """[B, h, w, C] -> [B, h, w, 2 C], or (1 + levels) C without `reduce`.
+        """Returns the map with its levels, [B, h, w, 2 C], or (1 + levels) C without `reduce`.
 
-        In training with a single image the level of one bin has one value per channel; its batch
+        In training with a single image, the one-bin level has a single value per channel; its batch
         norm then uses its running statistics (see `NormLayer`).
         """
         height, width = x.shape[1:3]
@@ -130,14 +130,14 @@ class PyramidPooling(nn.Module):
 
 
 class PSPNet(nn.Module):
-    """Figure 3 with Figure 4's auxiliary head; the backbone's output stride is the model's.
+    """Figure 3 with the auxiliary head of Figure 4; the output stride is the backbone's.
 
-    Convolutions start from He et al.'s normal, as in the authors' code. How the classifiers start
-    is not stated in the paper: here with fan_in, since with fan_out 21 classes would start at a
-    deviation of 0.3.
+    Convolutions are initialised from He et al.'s normal distribution, as in the authors' code. The
+    paper does not state the initialisation of the classifiers: here it uses fan_in, since fan_out
+    with 21 classes would give a standard deviation of 0.3.
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     backbone: nn.Module  # `pspnet_backbone`, or another with a "stage3"
     # cells along a side of the grid of each level of the pyramid
     bins: tuple[int, ...] = (1, 2, 3, 6)
@@ -145,7 +145,7 @@ class PSPNet(nn.Module):
     # each level of the pyramid to 1/N of the map's channels, by a 1x1 convolution
     reduce: bool = True
     head_features: int = 512  # channels of the 3x3 convolution after the pyramid
-    dropout: float = 0.1  # of single values, as in the Caffe code; semseg drops channels
+    dropout: float = 0.1  # of individual values, as in the Caffe code; semseg drops channels
     aux_features: int = 256  # 0: no auxiliary head
     aux_dropout: float = 0.1  # before the classifier of the auxiliary head
     # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
@@ -159,12 +159,12 @@ class PSPNet(nn.Module):
 
         Returns:
           "logits" and, with an auxiliary head, "aux_logits", float32 [B, H, W, K];
-          "coarse_logits" [B, H/8, W/8, K], which the former upsample; "features", the
-          backbone's, and "pyramid", the map beside its levels.
+          "coarse_logits" [B, H/8, W/8, K], the logits before upsampling; "features", the
+          backbone's last map; "pyramid", this map concatenated with its levels.
 
         Raises:
-          ValueError: `bins` or `pooling` has a value without meaning; an auxiliary head is asked
-            for on a backbone without a stage 3.
+          ValueError: `bins` or `pooling` has an invalid value; `aux_features` is positive and the
+            backbone has no stage 3.
         """
         ends = self.backbone(images, train=train)
         features = ends["features"]  # [B, H/8, W/8, 2048]

@@ -20,30 +20,31 @@ from jaxseg.layers.pool import max_pool
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.types import Array, Outputs
 
-# Stages of the ResNet that each block takes, beside the result of the block before it. Unsure: the
-# variants with fewer blocks (section 4.3 and Figure 7). That one block takes all four maps is
-# certain; how two share them, and their channels, was not checked against the paper.
+# The ResNet stages that each block fuses, besides the output of the previous block. Unsure: the
+# variants with fewer blocks (section 4.3 and Figure 7). That a single block fuses all four maps is
+# certain; how two blocks share them, and their channels, was not checked against the paper.
 CASCADES = {4: ((4,), (3,), (2,), (1,)), 2: ((4, 3), (2, 1)), 1: ((4, 3, 2, 1),)}
 
 
 def refinenet_backbone(depth: int, norm: Norm = Norm()) -> ResNet:
-    """The plain ResNet at output stride 32: 50, 101 or 152; the authors train it with frozen norms.
+    """ResNet-50, 101 or 152 at output stride 32; the authors train it with frozen norms.
 
-    The stride is on the 3x3, as in torchvision's weights; where the authors' ResNet, imported from
-    Caffe, has it is not stated in the paper, and their model files were not seen.
+    The stride is on the 3x3 convolution, as in torchvision's weights. Where the authors' ResNet,
+    which was imported from Caffe, has it is not stated in the paper; their model files were not
+    available.
     """
     return ResNet(depth=depth, output_stride=32, stride_at="first_3x3", norm=norm)
 
 
 class ResidualConvUnit(nn.Module):
-    """RCU (Figure 3b): ReLU, 3x3, ReLU, 3x3, beside the identity; no norm, the second no bias."""
+    """RCU (Figure 3b): x + conv(ReLU(conv(ReLU(x)))), 3x3, no norm, only the first with a bias."""
 
     kernel_init: nn.initializers.Initializer  # of its convolutions
     compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """[B, h, w, C] -> [B, h, w, C]."""
+        """Refines a map [B, h, w, C] without changing its shape."""
         conv = functools.partial(
             Conv, x.shape[-1], 3, kernel_init=self.kernel_init, compute=self.compute
         )
@@ -61,7 +62,7 @@ class ChainedResidualPooling(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """[B, h, w, C] -> [B, h, w, C]."""
+        """Refines a map [B, h, w, C] without changing its shape."""
         total = stage = nn.relu(x)
         for number in range(1, self.stages + 1):
             conv = Conv(
@@ -80,28 +81,28 @@ class ChainedResidualPooling(nn.Module):
 
 
 class RefineNetBlock(nn.Module):
-    """Figure 3a: maps of any sizes, adapted, fused at the largest of them, pooled, put out."""
+    """Figure 3a: adapts maps of several sizes, fuses them at the largest, pools and refines."""
 
-    features: dict[int, int]  # of each stage's map after its reduction
+    features: dict[int, int]  # stage -> channels of its map after the reduction
     adapt_units: int  # residual units that adapt each map
     pooling_stages: int  # poolings in the chain
     pool_first: bool  # pools, then convolves; else the other way round
     output_units: int  # residual units at the end of the block
     resize_convention: str  # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
     path_init: nn.initializers.Initializer  # of reductions and fusions
-    residual_init: nn.initializers.Initializer  # of what is added to an identity
+    residual_init: nn.initializers.Initializer  # of residual branches
     compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, maps: dict[int, Array], refined: Array | None) -> Array:
-        """Refines what the block before gave with the maps of some stages.
+        """Refines the output of the previous block with the maps of some stages.
 
         Args:
-          maps: stage -> [B, h, w, C], each of its own size.
-          refined: [B, h, w, C], already adapted; None for the first block.
+          maps: stage -> [B, h, w, C]; sizes and channels may differ.
+          refined: [B, h, w, C], the output of the previous block; None for the first one.
 
         Returns:
-          [B, h, w, C] with the largest h and w and the smallest C of all paths.
+          [B, h, w, C] with the largest h and w and the smallest C of all inputs.
         """
         conv = functools.partial(Conv, kernel_init=self.path_init, compute=self.compute)
         unit = functools.partial(ResidualConvUnit, self.residual_init, self.compute)
@@ -118,7 +119,7 @@ class RefineNetBlock(nn.Module):
             paths = {name: conv(smallest, name=f"fuse{name}")(x) for name, x in paths.items()}
         height, width = (max(x.shape[axis] for x in paths.values()) for axis in (1, 2))
         x = functools.reduce(
-            operator.add, (self._enlarged(x, (height, width)) for x in paths.values())
+            operator.add, (self._upsampled(x, (height, width)) for x in paths.values())
         )  # [B, h, w, C]
         x = ChainedResidualPooling(
             self.pooling_stages,
@@ -131,7 +132,7 @@ class RefineNetBlock(nn.Module):
             x = unit(name=f"output_unit{number}")(x)
         return x
 
-    def _enlarged(self, x: Array, size: tuple[int, int]) -> Array:
+    def _upsampled(self, x: Array, size: tuple[int, int]) -> Array:
         if x.shape[1:3] == size:
             return x
         convention, form = self.resize_convention, self.compute.of("resize")
@@ -141,26 +142,26 @@ class RefineNetBlock(nn.Module):
 class RefineNet(nn.Module):
     """Figure 2c: the four-cascaded network, or its variants with fewer blocks.
 
-    Three residual units end each block, as in the released code. Unsure: as others quote section
-    3.2, the paper has one there, two that adapt the result to the next block, and two before the
-    classifier, which with four cascades is the same network.
+    Each block ends with three residual units, as in the released code. Unsure: as section 3.2 is
+    quoted elsewhere, the paper has one unit there, two that adapt the result to the next block, and
+    two before the classifier, which with four cascades is the same network.
 
-    Departure: maps are upsampled bilinearly, as in the PyTorch port of DrSleep; the original
-    resizes bicubically, with an approximate gradient. The variant with two images (section 4.3) is
-    not built.
+    Departure: maps are upsampled bilinearly, as in DrSleep's PyTorch port; the original resizes
+    bicubically, with an approximate gradient. The variant with two images (section 4.3) is not
+    implemented.
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     backbone: nn.Module  # `refinenet_backbone`, or another with "stage1" .. "stage4"
-    cascades: int = 4  # blocks: 4, 2, or 1, which fuses all four maps at once
-    head_features: int = 256  # of each path; that of stage 4 has twice as many
+    cascades: int = 4  # number of blocks: 4, 2, or 1, which fuses all four maps at once
+    head_features: int = 256  # of each path; the path of stage 4 has twice as many
     adapt_units: int = 2  # residual units that adapt each map
     pooling_stages: int = 4  # poolings in the chain of each block
     pool_first: bool = True  # as in the paper; most released models convolve, then pool
     output_units: int = 3  # residual units at the end of each block
     init_deviation: float = 0.01  # of kernels in the head
-    # Departure, if asked for: reductions, fusions and classifier from He et al.'s normal. Through
-    # heads much narrower than the paper's next to nothing would come with 0.01.
+    # Departure, optional: initialise reductions, fusions and classifier from He et al.'s normal
+    # distribution. With 0.01, heads much narrower than the paper's have almost zero output.
     scale_paths: bool = False
     dropout: float = 0.5  # before the reductions of stages 3 and 4, and before the classifier
     # "align_corners", "half_pixel" or "origin"; see jaxseg/sampling.py
@@ -172,9 +173,9 @@ class RefineNet(nn.Module):
         """Classifies each pixel of images [B, H, W, 3], normalised, any H and W.
 
         Returns:
-          "logits", float32 [B, H, W, K]; "coarse_logits" [B, H/4, W/4, K], which they upsample;
-          "features", the backbone's last map; "refined1" ..
-          "refined4" (or as many as there are cascades), what each block gives.
+          "logits", float32 [B, H, W, K]; "coarse_logits" [B, H/4, W/4, K], the same before
+          upsampling; "features", the backbone's last map; "refined1" .. "refined4" (or up to the
+          number of cascades), the output of each block.
 
         Raises:
           ValueError: `cascades` is not 1, 2 or 4; the backbone lacks a stage.
@@ -202,7 +203,7 @@ class RefineNet(nn.Module):
                 self.compute,
                 name=f"refine{number}",
             )({stage: drop(y) if stage > 2 else y for stage, y in maps.items()}, x)
-            # Of four: [B, H/32, W/32, 512], then [B, H/16, W/16, 256] up to [B, H/4, W/4, 256].
+            # With four: [B, H/32, W/32, 512], then [B, H/16, W/16, 256] up to [B, H/4, W/4, 256].
             outputs[f"refined{number}"] = x
         scores = classifier(self.num_classes, self.compute, kernel_size=3, kernel_init=path_init)
         x = scores(drop(x))  # [B, H/4, W/4, K]

@@ -1,10 +1,10 @@
 """SegNet: "A deep convolutional encoder-decoder architecture" (Badrinarayanan et al., 2017).
 
-VGG-16's convolutions, and a decoder that mirrors them: each pooling keeps where its maxima lay, and
-the decoder puts its values back there (arXiv 1511.00561, section 3, Figure 2):
+The convolutions of VGG-16 and a decoder that mirrors them: each pooling stores the positions of its
+maxima, and the decoder unpools its values to them (arXiv 1511.00561, section 3, Figure 2):
 
     SegNet(11)                        # the released network: 29,449,355 parameters
-    SegNet(11, dropout=0.5)           # Bayesian SegNet's; its mean over samples is not built
+    SegNet(11, dropout=0.5)           # Bayesian SegNet, without its mean over samples
     SegNet(11, upsampling="bilinear")
 
 SegNet-Basic and the decoders of Table 1 are in `segnet_basic.py`.
@@ -21,22 +21,22 @@ from jaxseg.types import Array, Outputs
 
 
 class SegNet(nn.Module):
-    """Figure 2, as the released segnet_train.prototxt has it.
+    """Figure 2, as in the released segnet_train.prototxt.
 
-    Decoder layers bear the prototxt's names. The encoder stands under "backbone", for weights of
-    VGG-16; they and all others start from He et al.'s normal.
+    Decoder layers have the names of the prototxt. The encoder is named "backbone", so that weights
+    of VGG-16 can be loaded; all kernels are initialised from He et al.'s normal distribution.
 
-    Departure: running averages of the batch statistics, not those of one more pass over the
-    training set after it, as the release computes them.
+    Departure: batch statistics are running averages; the release computes them in an extra pass
+    over the training set after training.
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     depth: int = 16  # of the VGG
     width: int = 64  # features of stage 1
     upsampling: str = "max_unpooling"  # or another kind of `layers/upsample.py`
-    use_bias: bool = True  # of convolutions; without, the counts of the paper's text
-    decoder_relu: bool = True  # in the release; the paper's text has none, on SegNet-Basic
-    # Bayesian SegNet: after the poolings 3, 4, 5, and after the decoder's stages 5, 4, 3.
+    use_bias: bool = True  # of convolutions; False gives the counts of the paper's text
+    decoder_relu: bool = True  # as released; the paper's text, on SegNet-Basic, has no ReLU
+    # For Bayesian SegNet: after poolings 3, 4 and 5, and after stages 5, 4 and 3 of the decoder.
     dropout: float = 0.0
     norm: Norm = CAFFE_NORM
     compute: Compute = Compute()
@@ -45,10 +45,10 @@ class SegNet(nn.Module):
     def __call__(self, images: Array, *, train: bool) -> Outputs:
         """Classifies each pixel of images [B, H, W, 3], any H and W.
 
-        The release takes values of 0..255 as they are, without a mean.
+        The release takes raw values of 0..255, without subtracting a mean.
 
         Returns:
-          "logits" float32 [B, H, W, K]; "features" [B, H, W, 64], what is classified.
+          "logits", float32 [B, H, W, K]; "features" [B, H, W, 64], the input of the classifier.
 
         Raises:
           ValueError: `depth` or `upsampling` is unknown.
@@ -70,8 +70,8 @@ class SegNet(nn.Module):
             x = upsample(x, ends[f"conv{stage}"].shape[1:3], ends.get(f"places{stage}"))
             for unit in range(UNITS[self.depth][stage - 1], 0, -1):
                 if (stage, unit) == (1, 1):
-                    break  # the classifier stands for conv1_1_D
-                source = max(1, stage - 1) if unit == 1 else stage  # whose width comes out
+                    break  # conv1_1_D is the classifier
+                source = max(1, stage - 1) if unit == 1 else stage  # gives the output width
                 features = self.width * CHANNELS[source - 1]
                 x = self._layer(x, features, f"{stage}_{unit}_D", train=train)  # [B, H/s, W/s, C]
             if stage >= 3:
@@ -87,7 +87,7 @@ class SegNet(nn.Module):
         return {"logits": classifier(x), "features": x}  # [B, H, W, K], [B, H, W, 64]
 
     def _layer(self, x: Array, features: int, name: str, *, train: bool) -> Array:
-        """A 3x3 convolution of the decoder, its norm, and ReLU."""
+        """Applies a 3x3 convolution of the decoder, its norm and, if `decoder_relu`, ReLU."""
         x = Conv(
             features,
             3,

@@ -1,7 +1,8 @@
-"""SegNet-Basic, and the decoders that Table 1 of SegNet's paper compares on its encoder.
+"""SegNet-Basic, and the decoders on its encoder that Table 1 of SegNet's paper compares.
 
-Badrinarayanan et al., arXiv 1511.00561, section 3.1 and Figure 3. Four stages of one 7x7
-convolution each. The rows of the table, whose networks have no biases, for CamVid's 11 classes:
+The encoder has four stages of one 7x7 convolution each (Badrinarayanan et al., arXiv 1511.00561,
+section 3.1 and Figure 3). The rows of the table, whose networks have no biases, for CamVid's 11
+classes:
 
     Bilinear-Interpolation                   bilinear_interpolation(11)
     SegNet-Basic                             SegNetBasic(11, use_bias=False)
@@ -12,11 +13,11 @@ convolution each. The rows of the table, whose networks have no biases, for CamV
     FCN-Basic-NoDimReduction                 fcn_basic(11, reduce=False)
     FCN-Basic-NoAddition-NoDimReduction      fcn_basic(11, encoder_addition=False, reduce=False)
 
-`SegNetBasic(11)` is the released network. The kinds of upsampling that the section mentions besides
-(replication, fixed indices) are `upsampling="nearest"` and "bed_of_nails".
+`SegNetBasic(11)` is the released network. The other kinds of upsampling that the section mentions,
+replication and fixed indices, are `upsampling="nearest"` and "bed_of_nails".
 
-Unsure: the table's sizes are those here to the nearest 25 thousand parameters (1,416,064 stands as
-1.425 M), but for the two rows without dimensionality reduction: 1.661 M here, 1.625 M there.
+Unsure: the counts here equal the table's to the nearest 25 thousand parameters (1,416,064 is given
+as 1.425 M), except for the two rows without dimensionality reduction: 1.661 M here, 1.625 M there.
 """
 
 import functools
@@ -35,40 +36,40 @@ DECODERS = ("conv", "depthwise", "none")
 
 
 class SegNetBasic(nn.Module):
-    """The encoder with one of the decoders; the released segnet_basic_train.prototxt by default.
+    """The encoder with one of the decoders; by default the released segnet_basic_train.prototxt.
 
-    The layers bear the prototxt's names. There is no ReLU in the decoder.
+    The layers have the names of the prototxt. The decoder has no ReLU.
 
-    Departure: running averages of the batch statistics, as in `SegNet`.
+    Departure: batch statistics are running averages, as in `SegNet`.
     """
 
-    num_classes: int  # classes that are scored; in an experiment 0 stands for those of the data set
+    num_classes: int  # number of classes; in an experiment 0 means that of the data set
     width: int = 64  # channels of each convolution
-    stages: int = 4  # poolings, and as many upsamplings
+    stages: int = 4  # number of poolings, and of upsamplings
     kernel_size: int = 7  # of each convolution
-    # LRN over 5 channels. It means something on values of 0..255 only; the paper's text has local
-    # contrast normalisation in its place.
+    # LRN over 5 channels. It has an effect only on values of 0..255; the paper's text has local
+    # contrast normalisation instead.
     input_norm: bool = True
     upsampling: str = "max_unpooling"  # or another kind of `layers/upsample.py`
     upsampling_kernel: int = 0  # of transposed convolutions; 0: FCN's 4; 8 in Table 1
-    decoder: str = "conv"  # after each upsampling; "depthwise" (the single channels), "none"
-    encoder_addition: bool = False  # each pooled map is added to the decoder's of its size
+    decoder: str = "conv"  # after each upsampling; or "depthwise" (single-channel), "none"
+    encoder_addition: bool = False  # add each pooled map to the decoder's map of the same size
     reduce: bool = False  # the encoder's maps to K channels, by 1x1 convolutions
     use_bias: bool = True  # of convolutions before a norm
-    dropout: float = 0.0  # Bayesian SegNet-Basic: on the two deepest stages, both ways
+    dropout: float = 0.0  # in the two deepest stages of encoder and decoder: Bayesian SegNet-Basic
     norm: Norm = CAFFE_NORM
-    compute: Compute = Compute()  # of features; reduced maps are float32, as logits
+    compute: Compute = Compute()  # of features; reduced maps are float32, like logits
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool) -> Outputs:
         """Classifies each pixel of images [B, H, W, 3], any H and W.
 
         Returns:
-          "logits" float32 [B, H, W, K]; "features", what is classified: [B, H, W, 64], with
-          `reduce` the encoder's [B, H/16, W/16, 64].
+          "logits", float32 [B, H, W, K]; "features", the input of the classifier [B, H, W, 64],
+          or with `reduce` the encoder's last map [B, H/16, W/16, 64].
 
         Raises:
-          ValueError: `upsampling` or `decoder` is unknown, or they do not go together.
+          ValueError: `upsampling` or `decoder` is unknown, or incompatible with `reduce`.
         """
         self._check()
         whole = self.compute.float32
@@ -111,7 +112,7 @@ class SegNetBasic(nn.Module):
         return {"logits": logits, "features": x}  # [B, H, W, K], [B, H, W, 64]
 
     def _densify(self, x: Array, stage: int, *, train: bool) -> Array:
-        """The decoder's filters, [B, H, W, C] -> the same shape."""
+        """Applies the decoder's filters, which keep the shape [B, H, W, C]."""
         if self.decoder == "none":
             return x
         name = f"conv_decode{stage}"
@@ -145,21 +146,22 @@ class SegNetBasic(nn.Module):
             raise ValueError(f"decoder is {self.decoder!r}: it must be one of {names}")
         if self.reduce and (self.upsampling == "max_unpooling" or self.decoder != "none"):
             raise ValueError(
-                f"reduce leaves {self.num_classes} channels, which have no places of maxima and "
-                "are upsampled alone: take another upsampling, and decoder='none'"
+                f"reduce leaves {self.num_classes} channels, which have no pooling indices and no "
+                "decoder filters: use another upsampling, and decoder='none'"
             )
 
 
 def fcn_basic(
     num_classes: int, *, encoder_addition: bool = True, reduce: bool = True
 ) -> SegNetBasic:
-    """FCN-Basic and its variants: learned transposed convolutions of 8 x 8, and nothing after them.
+    """FCN-Basic and its variants: upsampling by learned 8 x 8 transposed convolutions alone.
 
-    They start as bilinear interpolation, and are learned; the paper also speaks of fixed ones
+    They are initialised to bilinear interpolation; the paper also mentions fixed ones
     (`upsampling="transposed_fixed"`).
 
-    Departure: at stride 2 bilinear kernels of 8 taps would quadruple a map at each of four steps;
-    here their taps sum to 1 for each output. Unsure: whether a norm follows them; here none does.
+    Departure: at stride 2, bilinear kernels of 8 taps would quadruple the values at each of four
+    steps; here the taps of each output sum to 1. Unsure: whether a norm follows them; here none
+    does.
     """
     return SegNetBasic(
         num_classes,
@@ -175,8 +177,8 @@ def fcn_basic(
 def bilinear_interpolation(num_classes: int) -> SegNetBasic:
     """Bilinear-Interpolation: the encoder's last map, classified and upsampled four times by 2.
 
-    Unsure: whether the classes come before the upsampling; either way the network is the same but
-    for its cost, since a 1x1 convolution and an interpolation commute.
+    Unsure: whether the paper classifies before upsampling. Only the cost differs, since a 1x1
+    convolution and interpolation commute.
     """
     return SegNetBasic(
         num_classes, upsampling="bilinear", decoder="none", reduce=True, use_bias=False

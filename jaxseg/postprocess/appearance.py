@@ -1,4 +1,4 @@
-"""Features of the CRF's appearance kernel, for an image alone or in a larger frame."""
+"""Features of the CRF's appearance kernel, for an image with or without padding."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxseg.types import Array, ArrayLike
 def inside_frame(
     size: Integer[Array, "2"], height: int, width: int
 ) -> Bool[Array, "{height} {width} 1"]:
-    """Which pixels of a frame are those of an image of size (height, width)."""
+    """Marks the pixels of a padded frame that belong to an image of size (height, width)."""
     rows, columns = jnp.arange(height) < size[0], jnp.arange(width) < size[1]
     return (rows[:, None] & columns)[..., None]
 
@@ -22,17 +22,18 @@ def appearance_features(
     theta_beta: Num[ArrayLike, ""] | float,
     size: Integer[ArrayLike, "2"] | None = None,
 ) -> Float[Array, "h w 5"]:
-    """(x, y) / theta_alpha and (r, g, b) / theta_beta of each pixel, about the image's centre.
+    """Returns (x, y) / theta_alpha and (r, g, b) / theta_beta of each pixel, centred.
 
-    Positions are centred, colours less their mean, rounded to a whole one: its last digits depend
-    on the order of a sum, and an image is to have the same features in any frame.
+    Positions are relative to the image's centre, colours to their mean. The mean is rounded to an
+    integer, since its last digits depend on the order of summation and the features of an image
+    should not depend on its padding.
 
     Args:
       image: 0..255.
-      theta_alpha: pixels.
-      theta_beta: of colour.
-      size: (height, width) of the image in its frame; None is all of it. Pixels beyond get the
-        features of the first one.
+      theta_alpha: in pixels.
+      theta_beta: in units of colour, 0..255.
+      size: (height, width) of the image without padding; None means that there is none. Padding
+        gets the features of the first pixel.
     """
     image = jnp.asarray(image)
     image = image.astype(jnp.promote_types(image.dtype, jnp.float32))
@@ -43,6 +44,6 @@ def appearance_features(
     positions = (2 * jnp.stack([x, y], axis=-1) - (extent[::-1] - 1)).astype(image.dtype) / 2
     total = jnp.sum(jnp.where(inside, image, 0), axis=(0, 1))
     mean = jnp.round(total / (extent[0] * extent[1]).astype(image.dtype))
-    colours = image - jax.lax.stop_gradient(mean)  # moving all features changes no kernel
+    colours = image - jax.lax.stop_gradient(mean)  # a common shift does not affect the kernel
     features = jnp.concatenate([positions / theta_alpha, colours / theta_beta], axis=-1)
     return features if size is None else jnp.where(inside, features, features[0, 0])

@@ -5,11 +5,11 @@ potentials" (Kraehenbuehl and Koltun, arXiv 1210.5644), by mean field.
     k_1 = exp(-|p_i - p_j|^2 / (2 theta_alpha^2) - |I_i - I_j|^2 / (2 theta_beta^2))  appearance
     k_2 = exp(-|p_i - p_j|^2 / (2 theta_gamma^2))                                     smoothness
 
-`mean_field` is a pure function of arrays, to be used after a network or, with its gradients, as a
-layer of it: the iterations are unrolled.
+`mean_field` is a pure function of arrays, to be used after a network or, through its gradients, as
+a layer: the iterations are unrolled.
 
-Departure: a pixel's message to itself (j = i) is included, as in the authors' code and in all that
-was built on it; it adds w_m Q_i over the normalisation, which the published weights rely on.
+Departure: a pixel's message to itself (j = i) is included, as in the authors' code and everything
+built on it; it adds w_m Q_i divided by the normalisation, which the published weights rely on.
 """
 
 import functools
@@ -36,7 +36,7 @@ Filter = Callable[[Array], Array]  # values [H, W, C] -> K values
 
 
 def _normalised(total: Filter, inside: Array, how: str) -> Filter:
-    """The filter with its normalisation; D = K 1, where 1 is of the pixels inside."""
+    """Returns the normalised filter, with D = K 1, where 1 marks the pixels inside the image."""
     if how == "none":
         return total
     norm = jnp.where(inside > 0, total(inside), 1)  # [H, W, 1]
@@ -101,40 +101,41 @@ def mean_field(
     lattice_points: int | None = None,
     size: Integer[ArrayLike, "*b 2"] | tuple[int, int] | None = None,
 ) -> Float[Array, "*b h w k"]:
-    """Mean field of the fully connected CRF whose unary potentials are -log softmax(logits).
+    """Mean field inference in the fully connected CRF with unary potentials -log softmax(logits).
 
-    Q starts as softmax(logits); each iteration (the paper's algorithm 1, all pixels at once):
+    Q is initialised to softmax(logits). Each iteration (Algorithm 1 of the paper, with all pixels
+    updated in parallel) computes:
 
         Q~_m(i, l) = sum_j k_m(i, j) Q(j, l)                  message passing
         Q^(i, l) = sum_l' mu(l, l') sum_m w_m Q~_m(i, l')     compatibility transform
         Q(i, l) = softmax_l(logits(i, l) - Q^(i, l))          local update
 
-    Differentiable by reverse mode in logits, compatibility and the parameters, and with the exact
-    filter in the image.
+    It is differentiable by reverse mode in logits, compatibility and the parameters, and with the
+    exact filter also in the image.
 
     Args:
-      logits: of one image, or of a batch, whose images are done one after the other. DeepLab's CRF
-        takes them after the bilinear upsampling to the image's size.
-      image: RGB (any order of the channels gives the same), 0..255.
+      logits: of one image, or of a batch, whose images are processed one after the other. DeepLab's
+        CRF takes them after bilinear upsampling to the image's size.
+      image: RGB (the order of the channels has no effect), 0..255.
       parameters: one of `PARAMETERS`, or others.
-      compatibility: mu, for Q^(l) the row l; None is Potts, [l != l'].
+      compatibility: mu, with row l for Q^(l); None is the Potts model, [l != l'].
       normalization: of each kernel, with D = K 1: "per_pixel", K Q / D (DeepLab); "symmetric",
         D^-1/2 K D^-1/2 Q (pydensecrf's default); or "none" (the paper's equations).
       filter: of the appearance kernel: "exact", all pairs of pixels, in time proportional to
-        (H W)^2, or "lattice", the permutohedral lattice, an approximation in linear time, without
-        gradients to the image, theta_alpha and theta_beta. The smoothness kernel is exact in both.
-      lattice_points: most points of the lattice, where the image is traced: a Q of NaN tells that
-        there are more. None: as many as there are of an image that is not traced, rounded up so
-        that few programs are compiled, else 6 H W.
-      size: (height, width) of the image, where it is filled up below and to the right to a frame
-        that several share. What lies beyond takes no part, and Q there is
-        softmax(logits). One program then serves all images of a frame.
+        (H W)^2, or "lattice", the permutohedral lattice, an approximation in linear time without
+        gradients to the image, theta_alpha and theta_beta. The smoothness kernel is always exact.
+      lattice_points: the maximum number of lattice points; if there are more, Q is NaN. None means
+        the number of points of the image, rounded up so that few programs are compiled, or 6 H W if
+        the image is traced.
+      size: (height, width) of the image, if it is padded at the bottom and right. Padding is
+        ignored, and Q there is softmax(logits). One program then serves all images padded to the
+        same size.
 
     Returns:
-      Q, float32 at least; sums to 1 over the classes.
+      Q, in at least float32; it sums to 1 over the classes.
 
     Raises:
-      ValueError: a shape, a choice, the range of the image or a parameter is not as above.
+      ValueError: a shape, an option, the range of the image or a parameter is invalid.
     """
     logits, image = jnp.asarray(logits), jnp.asarray(image)
     _check(logits, image, normalization, filter)
@@ -169,7 +170,7 @@ def mean_field(
 
 
 def _radius(theta: Number, dtype: jnp.dtype) -> int | None:
-    """Of the smoothness kernel: cut where that saves time and theta needs no gradient."""
+    """Returns the radius of the smoothness kernel, if truncation saves time and is allowed."""
     if isinstance(theta, jax.core.Tracer) or dtype != jnp.float32:
         return None
     return rounding_radius(float(theta)) if jax.default_backend() == "cpu" else None
@@ -185,7 +186,7 @@ def _exact(
     image: Array,
     size: Array | None,
 ) -> Array:
-    """Mean field of one image, over all pairs of pixels."""
+    """Mean field of one image with the exact filter."""
     height, width, _ = logits.shape
     features = appearance_features(image, parameters.theta_alpha, parameters.theta_beta, size)
     features = features.reshape(height * width, -1)
@@ -207,7 +208,7 @@ def _approximate(
     image: Array,
     size: Array | None,
 ) -> Array:
-    """Mean field of one image, on a permutohedral lattice."""
+    """Mean field of one image with the permutohedral lattice."""
     height, width, _ = logits.shape
     alpha, beta = float(parameters.theta_alpha), float(parameters.theta_beta)
     features = appearance_features(image, alpha, beta, size).reshape(height * width, -1)
@@ -242,7 +243,7 @@ def _iterate(
     size: Array | None,
     appearance: Filter,
 ) -> Array:
-    """All iterations, with the filter of the appearance kernel."""
+    """Runs all iterations with a filter for the appearance kernel."""
     smoothness = functools.partial(
         separable_gaussian_sum, theta=parameters.theta_gamma, radius=radius
     )
@@ -255,7 +256,7 @@ def _iterate(
     ]
 
     def softmax(scores: Array) -> Array:
-        """Zero beyond the image, so that nothing comes from there."""
+        """Softmax that is zero outside the image, so that padding sends no messages."""
         q = jax.nn.softmax(scores)
         return q if size is None else jnp.where(inside, q, 0)
 
@@ -267,7 +268,7 @@ def _iterate(
         penalty = jnp.einsum("lm,hwm->hwl", compatibility, message, precision="highest")
         return softmax(logits - penalty), None
 
-    # The gradient keeps Q and the messages of each iteration, and makes the rest again.
+    # The gradient stores Q and the messages of each iteration, and recomputes the rest.
     keep = jax.checkpoint_policies.save_only_these_names("message")
     step = jax.checkpoint(step, policy=keep)
     q, _ = jax.lax.scan(step, softmax(logits), None, length=parameters.iterations)

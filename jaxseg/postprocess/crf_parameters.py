@@ -16,16 +16,16 @@ from jaxseg.types import Number
 )
 @dataclasses.dataclass(frozen=True)
 class CRFParameters:
-    """Weights and standard deviations of both kernels; arrays where they are learned.
+    """Weights and standard deviations of both kernels; arrays if they are learned.
 
-    As a pytree its leaves are all but `iterations`.
+    As a pytree, its leaves are all fields except `iterations`.
     """
 
-    w1: Number  # of the appearance kernel
-    theta_alpha: Number  # pixels
-    theta_beta: Number  # of colour, in units of 0..255
-    w2: Number  # of the smoothness kernel
-    theta_gamma: Number  # pixels
+    w1: Number  # weight of the appearance kernel
+    theta_alpha: Number  # in pixels
+    theta_beta: Number  # of colours in 0..255
+    w2: Number  # weight of the smoothness kernel
+    theta_gamma: Number  # in pixels
     iterations: int
 
 
@@ -46,10 +46,10 @@ PARAMETERS = {
 
 
 def read(text: str) -> CRFParameters | None:
-    """What `eval.crf` names; None where it is empty.
+    """Returns the parameters that `eval.crf` names, or None if it is empty.
 
     Raises:
-      ValueError: it is neither a name nor six numbers.
+      ValueError: `text` is neither a name nor six numbers.
     """
     if not text:
         return None

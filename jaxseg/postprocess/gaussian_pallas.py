@@ -1,15 +1,17 @@
 """`gaussian_sum` as GPU and TPU kernels, in which a tile of weights never leaves the registers.
 
-As in FlashAttention (arXiv 2205.14135), without its softmax: a block of rows stays, the columns
-pass by in blocks, exp(-|f_i - f_j|^2 / 2) is made by differences, multiplied with the values and
-dropped. XLA writes each tile of weights to memory and reads it again, which is most of its time.
+As in FlashAttention (arXiv 2205.14135), without its softmax: each block of rows loops over blocks
+of columns, and exp(-|f_i - f_j|^2 / 2) is computed from differences, multiplied by the values and
+discarded. XLA writes each tile of weights to memory and reads it again, which takes most of its
+time.
 
-Two kernels, because the two machines run a grid differently: on a GPU its programs run at the same
-time, so each loops over the columns itself (Triton); on a TPU they run one after the other, and
-those of one block of rows add to the same block of sums (Mosaic).
+There are two kernels, because grids run differently: the programs of a GPU grid run in parallel, so
+each loops over the columns itself (Triton); those of a TPU grid run sequentially, and those of one
+block of rows accumulate into the same block of sums (Mosaic).
 
-Unsure: they have run in Pallas's interpreter and are lowered for both machines in the tests, but
-have not run on a device yet. So `works` tries them there against the plain form before any use.
+Unsure: the kernels have been run in Pallas's interpreter, and the tests lower them for both
+platforms, but they have not been run on a device yet. Therefore `works` compares them with the
+plain form on the device before they are used.
 """
 
 import concurrent.futures
@@ -30,13 +32,13 @@ from jaxseg.types import Array
 KERNELS = {"gpu": "triton", "tpu": "mosaic"}  # by JAX's name of the backend
 _ROWS = {"triton": 128, "mosaic": 512}  # of a block
 _COLUMNS = {"triton": 64, "mosaic": 512}
-_LANES = 8  # that the features are filled up to, so that their blocks have sizes of powers of 2
-# Three products of 10 + 10 bits, which have float32's digits and run on a GPU's matrix units.
+_LANES = 8  # features are padded to this number, so that block sizes are powers of 2
+# Three products of 10 + 10 bits, which have float32 accuracy and run on a GPU's matrix units.
 _THREE = jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3
 
 
 def _tile(own: list[Array], other: list[Array], values: Array, precision: Any) -> Array:
-    """[P, C] of features in D columns [P, 1] and D rows [1, R], and values [R, C]."""
+    """Returns sums [P, C] for features in D columns [P, 1] and D rows [1, R], and values [R, C]."""
     squares = sum((a - b) ** 2 for a, b in zip(own, other, strict=True))
     return jnp.dot(jnp.exp(-squares / 2), values, precision=precision)
 
@@ -73,13 +75,13 @@ def kernel_sum(
     kernel: str,
     interpret: bool = False,
 ) -> Float32[Array, "n c"]:
-    """sum_j exp(-|f_i - f_j|^2 / 2) v_j, by one of the two kernels.
+    """Computes sum_j exp(-|f_i - f_j|^2 / 2) v_j with one of the two kernels.
 
     Args:
-      features: of at most 8 numbers each.
+      features: of each point, at most 8 numbers.
       values: of each point.
       kernel: "triton" or "mosaic".
-      interpret: by Pallas's interpreter, on any backend: slow, for tests.
+      interpret: whether to use Pallas's interpreter, which is slow and runs on any backend.
     """
     count, dimensions = features.shape
     classes = values.shape[1]
@@ -123,9 +125,9 @@ def kernel_sum(
 
 @functools.cache
 def works(dimensions: int, classes: int) -> str | None:
-    """The kernel of this backend, if it gives what NumPy does on a small problem; None if not.
+    """Returns the kernel of this backend if it agrees with NumPy on a small problem, else None.
 
-    It warns where a kernel fails, once for each shape; the sums are then XLA's.
+    If a kernel fails, it warns once per shape, and the sums are computed by XLA.
     """
     kernel = KERNELS.get(jax.default_backend())
     if kernel is None or dimensions > _LANES:
@@ -136,14 +138,14 @@ def works(dimensions: int, classes: int) -> str | None:
     weights = np.exp(-((features[:, None] - features) ** 2).sum(-1) / 2)
     run = functools.partial(kernel_sum, kernel=kernel)
     try:
-        # A thread of its own, as the caller may be within a trace, which is a thread's.
+        # In a separate thread, because the caller may be tracing, which is per thread.
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             sums = np.asarray(pool.submit(jax.jit(run), features, values).result())
         np.testing.assert_allclose(sums, weights @ values, rtol=1e-4)
-    except Exception as error:  # of whatever kind: there is another form
+    except Exception as error:  # of any kind, since there is another form
         first = str(error).strip().partition("\n")[0]
         warnings.warn(
-            f"the {kernel} kernel of the CRF's exact sum does not work here, XLA's tiles are used: "
+            f"the {kernel} kernel of the CRF's exact sum does not work here; using XLA's tiles: "
             f"{type(error).__name__}: {first}",
             stacklevel=2,
         )

@@ -1,10 +1,10 @@
 """Exact sums over all pixels, weighted by a Gaussian of the distance of their features.
 
-`gaussian_sum` takes any features: tiles of the N x N kernel are made, used and dropped, as in
-attention, so memory does not grow with N^2; nor does that of its gradients, which make the tiles
-again. On GPU and TPU a Pallas kernel does it, where it works (jaxseg.postprocess.gaussian_pallas).
-`separable_gaussian_sum` is for pixels' positions, where the kernel is a product of one of rows and
-one of columns.
+`gaussian_sum` takes any features: tiles of the N x N kernel are computed, used and discarded, as in
+attention, so memory does not grow with N^2. Neither does that of its gradients, which recompute the
+tiles. On GPU and TPU it uses a Pallas kernel if that works (jaxseg.postprocess.gaussian_pallas).
+`separable_gaussian_sum` is for the positions of pixels, for which the kernel is a product of a
+kernel over rows and one over columns.
 """
 
 import functools
@@ -19,13 +19,13 @@ from jaxseg.types import Array, ArrayLike, Number
 
 FORMS = ("auto", "tiles", "triton", "mosaic")
 
-# Rows and columns of a tile: 1 MB in float32, which stays in the cache of a CPU's core.
+# Rows and columns of a tile: 1 MB in float32, which fits into the cache of a CPU core.
 _TILE = 512
-_BAND = 32  # rows of a block of a banded kernel
+_BAND = 32  # rows per block of a banded kernel
 
 
 def _tiled(x: Array) -> Array:
-    """[N, C] -> [tiles, pixels of a tile, C], zeros after the last pixel."""
+    """Splits [N, C] into [tiles, pixels per tile, C], padded with zeros."""
     size = min(_TILE, x.shape[0])
     tiles = -(-x.shape[0] // size)
     x = jnp.pad(x, ((0, tiles * size - x.shape[0]), (0, 0)))
@@ -33,10 +33,10 @@ def _tiled(x: Array) -> Array:
 
 
 def _split(features: Array) -> tuple[Array, Array]:
-    """[N, D] -> coarse [N, D+2] and fine [N, 2D+2] factors of |f_i - f_j|^2, for `_kernel`.
+    """Splits features [N, D] into coarse [N, D+2] and fine [N, 2D+2] factors for `_kernel`.
 
-    With f = c + r, where c has so few digits that sums of its products are exact in float32 too:
-    f_i.f_j - |f_i|^2 / 2 - |f_j|^2 / 2 = (c_i.c_j - |c_i|^2 / 2 - |c_j|^2 / 2) + what r adds.
+    With f = c + r, where c has so few digits that sums of its products are exact even in float32,
+    f_i.f_j - |f_i|^2 / 2 - |f_j|^2 / 2 = (c_i.c_j - |c_i|^2 / 2 - |c_j|^2 / 2) + terms with r.
     """
     _, exponent = jnp.frexp(jnp.sqrt(jnp.max(jnp.sum(features**2, axis=1))))
     step = jnp.ldexp(jnp.ones((), features.dtype), exponent - 11)
@@ -52,15 +52,15 @@ def _split(features: Array) -> tuple[Array, Array]:
 
 
 def _kernel(rows: tuple[Array, ...], columns: tuple[Array, ...]) -> Array:
-    """exp(-|f_i - f_j|^2 / 2) of split features of P and of R pixels -> [P, R].
+    """Computes exp(-|f_i - f_j|^2 / 2) [P, R] from the split features of P and of R pixels.
 
-    By two products, which take half the time of differences on a CPU. One would lose the last three
-    digits of the kernel where features are of the order of 50.
+    It uses two products, which on a CPU take half the time of differences. A single product would
+    lose the last three digits of the kernel for features of the order of 50.
     """
     (coarse, fine), (coarse_, fine_) = rows, columns
     d = coarse.shape[1] - 2
     c, r = fine_[:, :d], fine_[:, d : 2 * d]
-    # The squares of the columns stand where rows have ones, and the other way round.
+    # The squares of the columns are multiplied by the ones of the rows, and vice versa.
     coarse_ = jnp.concatenate([c, coarse_[:, d + 1 :], coarse_[:, d : d + 1]], axis=1)
     fine_ = jnp.concatenate([r, c + r, fine_[:, 2 * d + 1 :], fine_[:, 2 * d : 2 * d + 1]], axis=1)
     product = functools.partial(jnp.dot, precision="highest")
@@ -72,7 +72,7 @@ def _over_tiles(
     rows: tuple[Array, ...],
     columns: tuple[Array, ...],
 ) -> Array:
-    """Sum over tiles of columns of of_tile(tile of rows, tile of columns), for all rows: [N, C]."""
+    """Sums of_tile(tile of rows, tile of columns) over the tiles of columns, for all rows."""
     tiles = tuple(_tiled(x) for x in columns)
 
     def for_rows(rows_tile: tuple[Array, ...]) -> Array:
@@ -96,7 +96,7 @@ def _tiled_sum(features: Array, values: Array) -> Array:
 
 
 def _kernel_of_backend(features: Array, values: Array) -> str | None:
-    """The Pallas kernel that works here for these shapes; never on a CPU."""
+    """Returns the Pallas kernel that works on this backend for these shapes; None on a CPU."""
     if jax.default_backend() == "cpu" or features.dtype != jnp.float32:
         return None
     try:
@@ -125,7 +125,7 @@ def _forward(features: Array, values: Array, form: str) -> tuple[Array, tuple[Ar
 
 
 def _backward(form: str, residuals: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
-    """The kernel is symmetric: dv = K g; df_i = sum_j k_ij (g_i.v_j + v_i.g_j) (f_j - f_i)."""
+    """With the symmetric kernel, dv = K g; df_i = sum_j k_ij (g_i.v_j + v_i.g_j) (f_j - f_i)."""
     features, values = residuals
     split = _split(features)
     pairs = jnp.concatenate([cotangent, values], axis=1)  # [N, 2C]
@@ -147,18 +147,18 @@ _gaussian_sum.defvjp(_forward, _backward)
 def gaussian_sum(
     features: Float[ArrayLike, "n d"], values: Num[ArrayLike, "n c"], form: str = "auto"
 ) -> Float[Array, "n c"]:
-    """sum_j exp(-|f_i - f_j|^2 / 2) v_j for each i, j = i included; no approximation.
+    """Computes sum_j exp(-|f_i - f_j|^2 / 2) v_j exactly for each i, including j = i.
 
-    The time is proportional to N^2, the memory to N. It has first reverse-mode derivatives.
+    Time is proportional to N^2, memory to N. It has first-order reverse-mode derivatives.
 
     Args:
-      features: in units of the kernel's standard deviation; best centred.
+      features: in units of the kernel's standard deviation, preferably centred.
       values: of each point.
-      form: "auto", the Pallas kernel of a GPU or TPU where it works and XLA's tiles elsewhere;
-        "tiles"; or one of the kernels, "triton" or "mosaic", for float32, which a CPU interprets.
+      form: "auto" (the Pallas kernel of a GPU or TPU if it works, else XLA's tiles), "tiles", or
+        one of the kernels, "triton" or "mosaic", for float32, which are interpreted on a CPU.
 
     Raises:
-      ValueError: no such form.
+      ValueError: `form` is unknown.
     """
     if form not in FORMS:
         raise ValueError(f"form: {form!r}; allowed: {', '.join(FORMS)}")
@@ -172,7 +172,7 @@ def _gaussian(distances: Array, theta: Number) -> Array:
 
 
 def _banded_along(values: Array, theta: Number, radius: int, axis: int) -> Array:
-    """The sum along one axis of [H, W, C], by blocks of rows of a kernel that is 0 elsewhere."""
+    """Sums along one axis of [H, W, C] with a banded kernel, in blocks of its rows."""
     length = values.shape[axis]
     blocks, window = -(-length // _BAND), _BAND + 2 * radius
     distances = jnp.arange(window) - radius - jnp.arange(_BAND)[:, None]
@@ -209,23 +209,23 @@ _banded.defvjp(_banded_forward, _banded_backward)
 
 
 def rounding_radius(theta: float) -> int:
-    """Pixels beyond which a Gaussian is below float32's rounding: exp(-6^2 / 2) = 1.5e-8."""
+    """Returns the pixels beyond which a Gaussian is below float32 rounding: exp(-18) = 1.5e-8."""
     return math.ceil(6 * theta)
 
 
 def separable_gaussian_sum(
     values: Num[ArrayLike, "h w c"], theta: Number, radius: int | None = None
 ) -> Float[Array, "h w c"]:
-    """sum_j exp(-|p_i - p_j|^2 / (2 theta^2)) v_j over the pixels of an image, j = i included.
+    """Computes sum_j exp(-|p_i - p_j|^2 / (2 theta^2)) v_j over an image, including j = i.
 
     Args:
       values: of each pixel.
       theta: the standard deviation in pixels.
-      radius: rows and columns further away than that count as nothing: a third of the time on a
-        CPU at `rounding_radius`, but theta gets no gradient. None: all pairs count.
+      radius: rows and columns further away are ignored. With `rounding_radius` this takes a third
+        of the time on a CPU, but theta gets no gradient. None means that all pairs count.
 
     Returns:
-      float32 at least.
+      The sums, in at least float32.
     """
     values = jnp.asarray(values)
     values = values.astype(jnp.promote_types(values.dtype, jnp.float32))

@@ -1,21 +1,21 @@
 """Sums weighted by a Gaussian of the distance of features, in time linear in their number: "Fast
 high-dimensional filtering using the permutohedral lattice" (Adams, Baek and Davis, 2010).
 
-Values are splatted on the corners of the simplex that a feature lies in, blurred along each of the
-D + 1 axes of the lattice with (1/2, 1, 1/2), and sliced: read back with the same barycentric
-weights. alpha = 1 / (1 + 2^-D) brings the blur's value at its centre to 1.
+Values are splatted onto the corners of the simplex that contains a feature, blurred along each of
+the D + 1 axes of the lattice with (1/2, 1, 1/2), and sliced, that is, interpolated with the same
+barycentric weights. The factor alpha = 1 / (1 + 2^-D) normalises the blur at its centre to 1.
 
-The lattice's points are sorted along each axis in turn, so that neighbours along it stand one after
-the other: a blur is then a shift, and one gather of rows goes from an axis's order to the next's.
-All shapes are static: `capacity` is the most points that there may be.
+The lattice's points are sorted along each axis in turn, so that neighbours along it are adjacent:
+a blur is then a shift, and one gather of rows goes from the order of an axis to that of the next.
+All shapes are static: `capacity` is the maximum number of points.
 
 It is an approximation, for three reasons:
-- Splat, blur and slice have the Gaussian's variance (1/8 + 3/4 + 1/8) on average only: for a
-  feature that is a lattice point splat and slice add none. Moving all features changes the result.
-- Where all points exist, a kernel's sum is alpha 2^(D+1) (3/2)^(D/2) / sqrt(D+1), of the Gaussian's
-  (2 pi)^(D/2) that is 0.88 at D = 2 and 0.71 at D = 5. Normalising takes this out.
-- Only points that some feature touches exist, so what the blur would carry over others is lost, the
-  more the thinner the features lie.
+- Splat, blur and slice have the Gaussian's variance (1/8 + 3/4 + 1/8) only on average: for a
+  feature on a lattice point, splat and slice add none. Shifting all features changes the result.
+- If all points exist, the sum of the kernel is alpha 2^(D+1) (3/2)^(D/2) / sqrt(D+1). Relative to
+  the Gaussian's (2 pi)^(D/2) that is 0.88 at D = 2 and 0.71 at D = 5. Normalisation removes this.
+- Only points that some feature touches exist, so the blur loses what it would carry across missing
+  ones; the sparser the features, the more.
 """
 
 import functools
@@ -30,19 +30,19 @@ from jaxtyping import Float
 
 from jaxseg.types import Array, ArrayLike
 
-_WORD = np.uint32(2**32 - 1)  # the largest number, which stands for no point
+_WORD = np.uint32(2**32 - 1)  # the largest number, which means that there is no point
 _LANES = 32  # channels of a vectorised loop
-_STEPS = 4  # to twice the capacity, of those to which a counted one is rounded up
+_STEPS = 4  # steps per doubling when a counted capacity is rounded up
 
 
 class Simplices(NamedTuple):
-    """Where N features lie; contributions are their corners, sorted by lattice point."""
+    """The simplices of N features; contributions are their corners, sorted by lattice point."""
 
     coordinates: Array  # int32 [N, D+1]: the corner of remainder 0, over D + 1
-    ranks: Array  # int32 [N, D+1]: of the differences to it, 0 the largest
+    ranks: Array  # int32 [N, D+1]: of the differences to it, 0 for the largest
     weights: Array  # [N, D+1]: barycentric, of the corner of each remainder
     sources: Array  # int32 [(D+1) N]: feature * (D+1) + remainder of each contribution
-    points: Array  # int32 [(D+1) N]: the lattice point of each, 0, 1, ...
+    points: Array  # int32 [(D+1) N]: the lattice point of each contribution, 0, 1, ...
     fits: Array  # bool []: all features are within the bounds
 
 
@@ -50,19 +50,19 @@ class Lattice(NamedTuple):
     """M lattice points in D + 1 orders, in each of which neighbours along an axis are adjacent."""
 
     weights: Array  # [N, D+1]
-    corners: Array  # int32 [N, D+1]: rows of the last order
-    features: Array  # int32 [(D+1) N]: of each contribution, which stand in the first order
+    corners: Array  # int32 [N, D+1]: rows in the last order
+    features: Array  # int32 [(D+1) N]: of each contribution; these are in the first order
     shares: Array  # [(D+1) N]: its barycentric weight
-    points: Array  # int32 [(D+1) N]: its row of the first order
+    points: Array  # int32 [(D+1) N]: its row in the first order
     forward: Array  # int32 [D, M]: from each order to the next
-    backward: Array  # int32 [D, M]: from each order but the first to the one before
+    backward: Array  # int32 [D, M]: from each order except the first to the previous one
     to_last: Array  # int32 [M]: from the first order to the last
-    adjacent: Array  # bool [D+1, M]: the next row of an order is the neighbour
-    fits: Array  # bool []: bounds and capacity were enough
+    adjacent: Array  # bool [D+1, M]: whether the next row of an order is the neighbour
+    fits: Array  # bool []: whether bounds and capacity were large enough
 
 
 def _embedding(dimensions: int) -> np.ndarray:
-    """[D+1, D]: features to the plane where coordinates add up to 0, scaled to the blur's width."""
+    """Returns the map [D+1, D] of features to the plane of sum 0, scaled to the blur's width."""
     matrix = np.zeros((dimensions + 1, dimensions))
     for i in range(dimensions):
         matrix[: i + 1, i] = 1
@@ -72,30 +72,30 @@ def _embedding(dimensions: int) -> np.ndarray:
 
 
 def _reach(bounds: tuple[float, ...]) -> list[int]:
-    """The largest |coordinate| over D + 1 of a lattice point, along each axis."""
+    """Returns the largest |coordinate| / (D + 1) of a lattice point, along each axis."""
     axes = len(bounds) + 1
     reach = np.abs(_embedding(len(bounds))) @ np.array(bounds)
     return [int(r / axes) + 3 for r in reach]
 
 
 def _radices(reach: Sequence[Any], axis: int) -> list[Any]:
-    """How many values each digit of `_words` has, of numbers or of arrays."""
+    """Returns the number of values of each digit of `_words`, as numbers or arrays."""
     first, *others = (a for a in range(len(reach)) if a != axis)
     sizes = [2 * (reach[a] + reach[first]) + 1 for a in others]
     return [*sizes, len(reach) * (2 * reach[first] + 1) + 1]
 
 
 def _breaks(reach: list[int]) -> tuple[int, ...]:
-    """For each axis, how many digits of `_words` the first word holds, the second having the rest.
+    """Returns how many digits of `_words` go into the first of the two words, for each axis.
 
-    It alone of the bounds is part of a program's shape, and hardly varies.
+    This is the only property of the bounds that a program depends on, and it hardly varies.
     """
     breaks = []
     for axis in range(len(reach)):
         sizes = _radices(reach, axis)
         rest = next(i for i in range(len(sizes) + 1) if math.prod(sizes[i:]) < int(_WORD))
         if math.prod(sizes[:rest]) >= int(_WORD):
-            raise ValueError(f"bounds: up to {max(reach)} lattice cells; 64 bits hold fewer")
+            raise ValueError(f"bounds: up to {max(reach)} lattice cells, too many for 64 bits")
         breaks.append(rest)
     return tuple(breaks)
 
@@ -103,10 +103,10 @@ def _breaks(reach: list[int]) -> tuple[int, ...]:
 def _words(
     q: list[Array], remainder: Array, axis: int, reach: Array, breaks: tuple[int, ...]
 ) -> tuple[Array, Array]:
-    """Two uint32 by which points sort along an axis: equal but for +1 in the second are neighbours.
+    """Returns two uint32 sort keys of points along an axis; neighbours differ by 1 in the second.
 
-    A step along the axis adds 1 to all other coordinates, so their differences name the line and
-    one of them the place on it. Coordinates are (D+1) q + remainder, the same remainder in all.
+    A step along the axis adds 1 to all other coordinates, so their differences identify the line
+    and one of them the position on it. Coordinates are (D+1) q + remainder, with one remainder.
     """
     first, *others = (a for a in range(len(q)) if a != axis)
     digits = [q[a] - q[first] + reach[a] + reach[first] for a in others]
@@ -119,7 +119,7 @@ def _words(
 
 
 def _corners(coordinates: Array, ranks: Array, remainder: ArrayLike) -> list[Array]:
-    """q of the corner of that remainder, one array for each axis."""
+    """Returns q of the corner with a remainder, one array per axis."""
     axes = coordinates.shape[-1]
     lower = ranks > axes - 1 - jnp.asarray(remainder)[..., None]
     return [(coordinates - lower)[..., a] for a in range(axes)]
@@ -133,7 +133,7 @@ def _embed(features: Array, bounds: Array, reach: Array, breaks: tuple[int, ...]
     elevated = jnp.dot(features, matrix.T, precision="highest") / axes  # [N, D+1]
     nearest = jnp.round(elevated)
     away = elevated - nearest
-    ahead = np.tri(axes, k=-1, dtype=bool)  # the earlier axis of two equal ones goes first
+    ahead = np.tri(axes, k=-1, dtype=bool)  # of two equal ones, the earlier axis comes first
     larger = (away[:, None] > away[:, :, None]) | ((away[:, None] == away[:, :, None]) & ahead)
     coordinates = nearest.astype(jnp.int32)
     ranks = jnp.sum(larger, axis=2, dtype=jnp.int32) + jnp.sum(coordinates, axis=1, keepdims=True)
@@ -197,7 +197,7 @@ def _connect(simplices: Simplices, reach: Array, breaks: tuple[int, ...], capaci
 
 
 def _rounded(points: int, count: int) -> int:
-    """A capacity for so many points of `count` features, one of few."""
+    """Rounds a number of points of `count` features up to one of few capacities."""
     steps = math.ceil(_STEPS * math.log2(points / count))
     return max(points, math.ceil(count * 2 ** (steps / _STEPS)))
 
@@ -205,20 +205,20 @@ def _rounded(points: int, count: int) -> int:
 def build_lattice(
     features: Float[ArrayLike, "n d"], bounds: tuple[float, ...], capacity: int | None = None
 ) -> Lattice:
-    """The lattice of some features, for `lattice_sum`.
+    """Builds the lattice of some features, for `lattice_sum`.
 
     Args:
       features: in units of the kernel's standard deviation.
-      bounds: the most that |features| may be, for each of D.
-      capacity: most points; None counts them, rounded up by less than a fifth so that features of
-        one shape need few programs, and where features are traced is (D+1) N, all that there can
-        be. The time of a sum grows with it.
+      bounds: upper bounds of |features|, one for each of the D dimensions.
+      capacity: the maximum number of points, to which the time of a sum is proportional. None
+        counts the points and rounds up by less than a fifth, so that features of one shape need few
+        programs; if the features are traced, it is (D+1) N, the largest possible number.
 
     Returns:
-      A pytree; where bounds or capacity were too small its sums are NaN.
+      A pytree; if bounds or capacity were too small, its sums are NaN.
 
     Raises:
-      ValueError: the bounds are too wide for the numbers that name lattice points.
+      ValueError: the bounds are too large for the keys of lattice points.
     """
     features = jnp.asarray(features)
     features = features.astype(jnp.promote_types(features.dtype, jnp.float32))
@@ -235,7 +235,7 @@ def build_lattice(
 
 
 def _blur(x: Array, adjacent: Array) -> Array:
-    """x + half of both neighbours, which stand before and after it: [M, C]."""
+    """Adds to each row of [M, C] half of its two neighbours, the rows before and after it."""
     half = adjacent.astype(x.dtype)[:, None] / 2
     around = jnp.pad(x, ((1, 1), (0, 0)))
     before = jnp.pad(half[:-1], ((1, 0), (0, 0)))
@@ -243,7 +243,7 @@ def _blur(x: Array, adjacent: Array) -> Array:
 
 
 def _lanes(channels: int) -> int:
-    """Columns that blurs take for so many: on a CPU two thirds of the time for 32 as for 21."""
+    """Returns the channels to blur: on a CPU, 32 take two thirds of the time of 21."""
     fill = -channels % _LANES if jax.default_backend() == "cpu" else 0
     return channels + fill if channels > fill else channels
 
@@ -255,7 +255,7 @@ def _sum(lattice: Lattice, values: Array, transposed: bool) -> Array:
     x = jax.ops.segment_sum(splatted, lattice.points, size, indices_are_sorted=True)  # [M, C]
     x = jnp.pad(x, ((0, 0), (0, _lanes(values.shape[1]) - values.shape[1])))
     axes = lattice.adjacent.shape[0]
-    if transposed:  # the blurs do not commute, points being missing
+    if transposed:  # blurs do not commute if points are missing
         x = _blur(gather(x, lattice.to_last), lattice.adjacent[-1])
         for axis in reversed(range(axes - 1)):
             x = _blur(gather(x, lattice.backward[axis]), lattice.adjacent[axis])
@@ -272,13 +272,14 @@ def _sum(lattice: Lattice, values: Array, transposed: bool) -> Array:
 
 @jax.custom_vjp
 def lattice_sum(lattice: Lattice, values: Float[Array, "n c"]) -> Float[Array, "n c"]:
-    """About sum_j exp(-|f_i - f_j|^2 / 2) v_j for each i, j = i included.
+    """Approximates sum_j exp(-|f_i - f_j|^2 / 2) v_j for each i, including j = i.
 
-    Differentiable by reverse mode in the values; to the features there is no gradient, it is 0.
+    It is differentiable in the values by reverse mode; the gradient with respect to the features is
+    0.
 
     Args:
       lattice: of the N features.
-      values: of each.
+      values: of each feature.
     """
     return _sum(lattice, values, transposed=False)
 

@@ -1,4 +1,4 @@
-"""AlexNet: counts and sizes of both releases, the networks written out, what is refused."""
+"""AlexNet: counts and sizes of both releases, a reimplementation, invalid fields."""
 
 import functools
 
@@ -19,7 +19,7 @@ def ends_of(model, size):
 
 
 def test_counts():
-    """Kernels see half of the channels where there are two groups; torchvision's features."""
+    """With two groups, kernels have half of the input channels; torchvision has fewer features."""
     caffenet = 11**2 * 3 * 96 + 96 + 5**2 * 48 * 256 + 256 + 9 * 256 * 384 + 384
     caffenet += 9 * 192 * 384 + 384 + 9 * 192 * 256 + 256
     assert count(shapes_of(AlexNet(), (65, 65))) == caffenet == 2_334_080
@@ -33,7 +33,7 @@ def test_counts():
         (AlexNet(variant="torchvision"), (224, 55, 27, 13, 6)),
         (AlexNet(variant="torchvision"), (63, 15, 7, 3, 1)),
         (AlexNet(image_padding=100), (500, 173, 86, 43, 21)),
-        (AlexNet(image_padding=100), (1, 48, 24, 12, 6)),  # ceil: 12 and not 11
+        (AlexNet(image_padding=100), (1, 48, 24, 12, 6)),  # rounded up: 12, not 11
     ],
 )
 def test_sizes(model, sizes):
@@ -44,7 +44,7 @@ def test_sizes(model, sizes):
 
 
 def test_rates_follow_the_output_stride():
-    """Of conv1 .. conv5: a pooling whose stride is left out doubles what follows."""
+    """Omitting the stride of a pooling doubles the rates of the convolutions after it."""
     rates = {}
     for stride in (32, 8, 4):
         layers = summary.summarize(AlexNet(output_stride=stride, width=4), (129, 129)).layers
@@ -66,7 +66,7 @@ def conv(x, parameters, stride, padding, groups):
 
 
 def max_pool(x, ceil):
-    """3 x 3 with stride 2, window by window."""
+    """Max pooling of 3 x 3 with stride 2, window by window."""
     batch, height, width, channels = x.shape
     rows, columns = ((n - 3 + ceil) // 2 + 1 for n in (height, width))
     y = np.zeros((batch, rows, columns, channels), np.float32)
@@ -76,15 +76,15 @@ def max_pool(x, ceil):
 
 
 def normalised(x):
-    """Over five neighbouring channels, with Caffe's constants."""
+    """Normalises over five neighbouring channels with Caffe's constants."""
     energy = np.pad(np.square(x), [(0, 0)] * 3 + [(2, 2)])
     total = sum(energy[..., n : n + x.shape[-1]] for n in range(5))
     return x / (1 + 1e-4 / 5 * total) ** 0.75
 
 
 @pytest.mark.parametrize("variant", ["caffenet", "torchvision"])
-def test_written_out_again(variant):
-    """Pooling comes before normalisation; values are large, so that the latter shows."""
+def test_matches_a_reimplementation(variant):
+    """Pooling precedes normalisation, which large values make noticeable."""
     caffe = variant == "caffenet"
     model = AlexNet(variant=variant, width=4, image_padding=7)
     x = 100 * images((77, 90))
@@ -111,6 +111,6 @@ def test_written_out_again(variant):
         ({"output_stride": 2}, "output_stride is 2: AlexNet has 4, 8, 16, 32"),
     ],
 )
-def test_what_has_no_meaning_is_refused(fields, says):
+def test_invalid_fields_are_refused(fields, says):
     with pytest.raises(ValueError, match=says):
         shapes_of(AlexNet(**fields), (65, 65))

@@ -14,7 +14,7 @@ from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import DepthwiseConv
 
 SMALL = {"width": 0.1, "divisible_by": 1}
-QUICK = {"xla_backend_optimization_level": 0}  # compiling takes far longer than running here
+QUICK = {"xla_backend_optimization_level": 0}  # compilation takes far longer than execution
 
 
 def _init(model, size=(33, 33)):
@@ -24,7 +24,7 @@ def _init(model, size=(33, 33)):
 
 
 def _random(model, seed=0):
-    """Variables of which none is the identity: features stay far from 0 through all layers."""
+    """Returns random variables for which features stay far from 0 through all layers."""
     return _drawn(_init(model), seed)
 
 
@@ -51,8 +51,8 @@ def _count(tree):
     ("width", "divisible_by", "parameters"),
     [
         (1.0, 8, 1_811_712),  # the released code's count, without the 1280 convolution
-        (0.5, 1, 477_088),  # 697,013 of the released model less its head of 219,925
-        (0.35, 8, 250_208),  # Keras: 396,128 trainable less 145,920 of the 1280 convolution
+        (0.5, 1, 477_088),  # 697,013 of the released model minus its head of 219,925
+        (0.35, 8, 250_208),  # Keras: 396,128 trainable minus 145,920 of the 1280 convolution
     ],
 )
 def test_parameter_counts_are_the_published_ones_at_every_output_stride(
@@ -75,7 +75,7 @@ def test_parameter_counts_are_the_published_ones_at_every_output_stride(
         (0.35, (16, 8, 8, 16, 24, 32, 56, 112)),
     ],
 )
-def test_scaled_channels_are_those_of_the_published_widths(width, channels):
+def test_scaled_channels_equal_the_published_ones(width, channels):
     bases = (32, *(base for _, base, _, _ in BLOCKS))
     assert tuple(scaled_channels(base * width, 8) for base in bases) == channels
 
@@ -138,7 +138,7 @@ def test_features_at_stride_8_subsampled_are_those_at_larger_strides(size, strid
 
 @pytest.mark.parametrize("size", [4, 5, 8, 9])
 @pytest.mark.parametrize(("stride", "rate"), [(2, 1), (1, 1), (1, 2)])
-def test_symmetric_padding_is_tensorflows_same_exactly_where_the_docstring_says(size, stride, rate):
+def test_symmetric_padding_equals_tensorflow_same_only_where_documented(size, stride, rate):
     rng = np.random.default_rng(size)
     x = rng.normal(size=(1, size, size, 2)).astype(np.float32)
     layer = DepthwiseConv(3, stride, rate)
@@ -159,7 +159,7 @@ def test_symmetric_padding_is_tensorflows_same_exactly_where_the_docstring_says(
 
 
 def _same_padded_oracle(variables, x, output_stride):
-    """The released code's graph at 'SAME' padding, written apart from the module."""
+    """The released graph with 'SAME' padding, implemented independently of the module."""
     params, stats = variables["params"], variables["batch_stats"]
 
     def norm(y, layer, *names):
@@ -198,7 +198,7 @@ def _same_padded_oracle(variables, x, output_stride):
     return y
 
 
-def test_at_sizes_k_s_plus_1_the_network_is_the_same_padded_one():
+def test_at_sizes_k_s_plus_1_the_network_equals_the_one_with_same_padding():
     output_stride = 8
     model = MobileNetV2(**SMALL, output_stride=output_stride)
     variables = _random(model, seed=3)
@@ -264,8 +264,8 @@ def test_the_residual_is_added_only_where_shape_and_nominal_stride_allow():
             residual[context.module.name] = context.module.residual
         return call(*arguments, **keywords)
 
-    # At width 0.35 layers 2 and 3 both have 8 channels, but layer 3 strides: never a residual,
-    # also at an output stride that leaves the stride out.
+    # At width 0.35, layers 2 and 3 both have 8 channels, but layer 3 has a stride: it never has a
+    # residual, even at an output stride that omits its stride.
     with nn.intercept_methods(record):
         _init(MobileNetV2(width=0.35, output_stride=2))
     expected = {4, 6, 7, 9, 10, 11, 13, 14, 16, 17}  # second and later units of each group

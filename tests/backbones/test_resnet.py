@@ -1,4 +1,4 @@
-"""ResNet: published counts, the table of rates, and the a trous identity it must give."""
+"""ResNet: published counts, the table of rates, and the a trous identity."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ STRIDES_AT = ("first_3x3", "first_1x1", "last_3x3")
 @pytest.mark.parametrize(
     ("depth", "stem", "parameters"),
     [
-        (18, "7x7", 11_689_512 - 513_000),  # torchvision's total without its fc
+        (18, "7x7", 11_689_512 - 513_000),  # torchvision's total minus its fc
         (34, "7x7", 21_797_672 - 513_000),
         (50, "7x7", 23_508_032),
         (101, "7x7", 42_500_160),
@@ -37,14 +37,14 @@ def test_an_extra_block_adds_no_projection(blocks):
 
 
 def _rates(**fields):
-    """Rates of the 3x3 convolutions of each stage of a bottleneck ResNet."""
+    """Returns the rates of the 3x3 convolutions of each stage of a bottleneck ResNet."""
     stages = {}
     for unit in ResNet(**fields).units():
         stages.setdefault(unit.stage, []).append(unit.rates[1])
     return [tuple(rates) for rates in stages.values()]
 
 
-# Section 0 of the facts, from tf-slim's stack_blocks_dense: rates of blocks 1 to 4.
+# Rates of blocks 1 to 4, from tf-slim's stack_blocks_dense.
 SLIM = {
     32: ((1,) * 3, (1,) * 4, (1,) * 6, (1, 2, 4)),
     16: ((1,) * 3, (1,) * 4, (1,) * 6, (2, 4, 8)),
@@ -61,7 +61,7 @@ def test_rates_of_the_deeplab_papers(output_stride):
 
 
 def test_rates_of_torchvision_and_of_pspnet():
-    """The first unit of an atrous stage has the stage before's rate, or with hszhao its own."""
+    """The first unit of an atrous stage has the previous stage's rate, or in hszhao's its own."""
     assert _rates(output_stride=8)[2:] == [(1, 2, 2, 2, 2, 2), (2, 4, 4)]
     assert _rates(output_stride=16)[2:] == [(1,) * 6, (1, 2, 2)]
     assert _rates(output_stride=8, dilate_first=True)[2:] == [(2,) * 6, (4, 4, 4)]
@@ -76,7 +76,7 @@ def test_rates_of_the_cascade():
     assert _rates(output_stride=256, **fields)[3:] == [(1, 2, 1)] * 4
 
 
-def test_both_convolutions_of_a_basic_unit_obey_the_law():
+def test_both_convolutions_of_a_basic_unit_follow_the_law():
     units = {(u.stage, u.number): u for u in ResNet(depth=18, output_stride=8).units()}
     assert (units[3, 1].strides, units[3, 1].rates) == ((1, 1), (1, 2))
     assert (units[3, 2].strides, units[3, 2].rates) == ((1, 1), (2, 2))
@@ -90,7 +90,7 @@ def _features(variables, images, **fields):
 
 
 def _difference(dense, strided, step):
-    """Of the last map, the dense one sub-sampled, relative to the largest value."""
+    """Compares the last map with the subsampled dense one, relative to the largest value."""
     dense, strided = np.asarray(dense["features"]), np.asarray(strided["features"])
     assert np.isfinite(strided).all()
     assert strided.std() > 1e-2 * np.abs(strided).max() > 0
@@ -99,7 +99,7 @@ def _difference(dense, strided, step):
 
 @pytest.fixture
 def small():
-    """Bottlenecks, two a stage: every kind of unit, at a quarter of ResNet-50's compile time."""
+    """Two bottlenecks per stage: every kind of unit, at a quarter of ResNet-50's compile time."""
     return {"depth": 50, "stage_units": (2, 2, 2, 2), "width": 4, "multi_grid": (1, 2)}
 
 
@@ -136,8 +136,8 @@ def test_dilate_first_breaks_the_identity(small):
     assert _difference(dense, strided, 2) > 0.05
 
 
-def test_fewer_stages_with_units_of_their_own():
-    """The last of them has the multi-grid, is copied, and its copies go on with the law."""
+def test_fewer_stages_with_custom_units():
+    """The last stage has the multi-grid; its copies follow the law."""
     fields = {"stage_units": (1, 3), "stride_at": "last_3x3", "multi_grid": (1, 2, 4)}
     assert _rates(output_stride=4, **fields) == [(1,), (2, 4, 8)]
     assert _rates(output_stride=4, extra_blocks=1, **fields)[2] == (4, 8, 16)
@@ -187,7 +187,7 @@ def test_end_points_of_any_size(stride_at, depth, channels):
 
 @pytest.mark.parametrize(("side", "sizes"), [(321, (81, 41)), (320, (81, 41)), (322, (81, 41))])
 def test_ceil_pooling_of_the_stem(small, side, sizes):
-    """Caffe's rule: n // 2 + 1, one more than torch's on maps of an even side."""
+    """Caffe's rule gives n // 2 + 1, one more than PyTorch's for even sides."""
     model = ResNet(**small, ceil_pooling=True, stride_at="first_1x1", output_stride=8)
     x = jnp.zeros((1, side, 33, 3))
     ends = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), x, train=False)[0])
@@ -196,7 +196,7 @@ def test_ceil_pooling_of_the_stem(small, side, sizes):
 
 
 def test_the_low_level_end_point_is_the_map_before_striding(small):
-    """In the DeepLab layout the last unit of stage 1 strides, so the one before it is taken."""
+    """In DeepLab's layout the last unit of stage 1 has a stride, so the one before it is used."""
     fields = small | {"stride_at": "last_3x3", "output_stride": 16}
     variables = random_variables(ResNet(**fields))
     images = _images((33, 33))
@@ -234,7 +234,7 @@ def test_remat_changes_neither_tree_nor_values():
         ({"depth": 20}, "depth is 20: it must be one of 18, 34, 50, 101, 152"),
         ({"stem": "5x5"}, "stem is '5x5': it must be one of 7x7, 3x3x3"),
         ({"stride_at": "last"}, "stride_at is 'last'"),
-        ({"depth": 18, "stride_at": "first_1x1"}, "ResNet-18 has no 1x1 convolution"),
+        ({"depth": 18, "stride_at": "first_1x1"}, "'first_1x1': ResNet-18 has no 1x1 convolutions"),
         ({"output_stride": 12}, "output_stride is 12: .* 4, 8, 16, 32"),
         ({"output_stride": 64}, "0 extra blocks has 4, 8, 16, 32"),
         ({"stage_units": (1, 1), "output_stride": 16}, "0 extra blocks has 4, 8$"),
@@ -247,6 +247,6 @@ def test_remat_changes_neither_tree_nor_values():
         ({"multi_grid": (1, 2)}, r"multi_grid is \(1, 2\): stage 4 of ResNet-50 has 3 units"),
     ],
 )
-def test_what_no_resnet_has_is_refused(fields, message):
+def test_invalid_fields_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         list(ResNet(**fields).units())

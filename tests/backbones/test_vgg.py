@@ -1,4 +1,4 @@
-"""VGG: counts of the papers, sizes and rates of each way to use it, and what is refused."""
+"""VGG: published counts, sizes and rates of each configuration, and invalid fields."""
 
 import functools
 
@@ -24,7 +24,7 @@ def ends_of(model, size):
 
 
 def test_published_counts():
-    """Facts 0.2: thirteen convolutions, fc6 of 7 x 7, fc7; 7.2: LargeFOV's two."""
+    """Counts thirteen convolutions, fc6 of 7 x 7 and fc7, and LargeFOV's fc6 and fc7."""
     assert count(shapes_of(VGG())) == 14_714_688
     assert count(shapes_of(VGG(norm=Norm()))) == 14_714_688 + 2 * 4224
 
@@ -39,11 +39,11 @@ def test_published_counts():
 
 @pytest.mark.parametrize(
     ("model", "sizes"),
-    [  # rows of image and pool1 .. pool5, from the facts
-        (VGG(image_padding=100), (500, 349, 175, 88, 44, 22)),  # FCN, 1.1
+    [  # rows of the image and of pool1 .. pool5, as released
+        (VGG(image_padding=100), (500, 349, 175, 88, 44, 22)),  # FCN
         (VGG(image_padding=100), (360, 279, 140, 70, 35, 18)),
-        (VGG(places=True), (360, 180, 90, 45, 23, 12)),  # SegNet, 3.1
-        (VGG(**LARGE_FOV), (321, 161, 81, 41, 41, 41)),  # DeepLab v1, 7.1
+        (VGG(places=True), (360, 180, 90, 45, 23, 12)),  # SegNet
+        (VGG(**LARGE_FOV), (321, 161, 81, 41, 41, 41)),  # DeepLab v1
         (VGG(**LARGE_FOV), (513, 257, 129, 65, 65, 65)),
     ],
 )
@@ -54,7 +54,7 @@ def test_published_sizes(model, sizes):
 
 
 def test_the_front_end_without_padding():
-    """Facts 4.1: (in - 372) / 8 pixels remain after fc6 of 7 x 7 at rate 4."""
+    """An input of n pixels leaves (n - 372) / 8 after fc6 of 7 x 7 at rate 4 (fyu/dilation)."""
     model = VGG(**FRONT_END)
     assert model.head_rate == 4
     for side, left in [(900, 66), (628, 32), (500, 16), (852, 60), (1396, 128)]:
@@ -73,7 +73,7 @@ def test_rates_follow_the_output_stride():
 
 
 def test_receptive_field_of_fc6():
-    """Facts 1.1: 404 pixels for FCN's VGG-16, from conv1_1 to the 7 x 7 of fc6."""
+    """404 pixels for FCN's VGG-16, from conv1_1 to the 7 x 7 of fc6."""
 
     class Front(nn.Module):
         @nn.compact
@@ -88,7 +88,7 @@ def test_receptive_field_of_fc6():
 
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_against_a_loop_over_layers(norm):
-    """Every convolution, bias, norm and pooling in NumPy's and lax's own terms."""
+    """Reimplements every convolution, bias, norm and pooling with NumPy and lax."""
     model = VGG(depth=11, width=2, norm=Norm(norm), places=True)
     x = images((37, 41))
     variables = random_variables(model)
@@ -122,9 +122,9 @@ def test_against_a_loop_over_layers(norm):
         ({"depth": 18}, "depth is 18: it must be one of 11, 13, 16, 19"),
         ({"output_stride": 64}, "output_stride is 64: VGG has 1, 2, 4, 8, 16, 32"),
         ({"pool_windows": (2, 2)}, "pool_windows is .2, 2.: VGG has 5"),
-        ({"places": True, "output_stride": 8}, "places are kept"),
+        ({"places": True, "output_stride": 8}, "places needs poolings of window and stride 2"),
     ],
 )
-def test_what_has_no_meaning_is_refused(fields, says):
+def test_invalid_fields_are_refused(fields, says):
     with pytest.raises(ValueError, match=says):
         shapes_of(VGG(**fields))

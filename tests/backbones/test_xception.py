@@ -1,4 +1,4 @@
-"""Xception: published counts and rates, the a trous identity, the released graph written out."""
+"""Xception: published counts and rates, the a trous identity, the released graph."""
 
 import functools
 
@@ -19,7 +19,7 @@ from jaxseg.layers.norm import Norm
 from tests.helpers.variables import count, random_variables, shapes_of
 from tests.models.networks import QUICK, images
 
-# One module in the middle and 8 channels almost everywhere: still every kind of module.
+# One middle module and 8 channels almost everywhere still give every kind of module.
 SMALL = {"width": 0.01, "middle_modules": 1}
 
 
@@ -32,14 +32,14 @@ def test_published_counts(depth, published):
 
 
 def _table(**fields):
-    """Stride and rates of each module."""
+    """Returns the stride and rates of each module."""
     return {plan.name: (plan.stride, plan.rates) for plan in Xception(**fields).modules()}
 
 
 @pytest.mark.parametrize("depth", [41, 65, 71])
 @pytest.mark.parametrize(
     ("output_stride", "before", "middle", "exit1", "exit2"),
-    [  # of the released code: the module before the middle flow, and what follows
+    [  # of the released code: the module before the middle flow, and those after it
         (32, (2, 1), 1, (2, 1), 1),
         (16, (2, 1), 1, (1, 1), 2),
         (8, (1, 1), 2, (1, 2), 4),
@@ -86,7 +86,7 @@ def test_end_points(depth, four, eight):
 
 
 @pytest.mark.parametrize("output_stride", [1, 2, 4, 8, 16, 32])
-def test_any_size_and_the_same_tree_at_any_output_stride(output_stride):
+def test_any_size_and_the_same_parameters_at_any_output_stride(output_stride):
     reference, other = (
         shapes_of(Xception(output_stride=s, **SMALL, compute=PLAIN)) for s in (16, output_stride)
     )
@@ -109,7 +109,7 @@ def _relative_difference(ours, same):
     ("depth", "size", "output_stride"), [(41, (65, 50), 4), (41, (64, 97), 16), (71, (66, 33), 8)]
 )
 def test_a_trous_identity(depth, size, output_stride):
-    """Features and low-level skips at a smaller stride, sub-sampled, are the nominal network's."""
+    """Subsampled features and low-level skips at a smaller stride equal the nominal network's."""
     model = Xception(depth=depth, multi_grid=(1, 2, 1), **SMALL, compute=PLAIN)
     variables = random_variables(model)
 
@@ -127,7 +127,7 @@ def test_a_trous_identity(depth, size, output_stride):
 
 
 def _released_code(variables, x, depth, output_stride, multi_grid):
-    """The graph of the released code, its bookkeeping block by block, written apart from ours."""
+    """The graph of the released code, block by block, implemented independently of the module."""
     params, stats = variables["params"], variables["batch_stats"]
 
     def leaf(tree, path):
@@ -180,7 +180,7 @@ def _released_code(variables, x, depth, output_stride, multi_grid):
 
 
 @pytest.mark.parametrize(("depth", "output_stride"), [(41, 16), (71, 8)])
-def test_the_released_code_written_out(depth, output_stride):
+def test_matches_a_reimplementation_of_the_released_code(depth, output_stride):
     fields = {"depth": depth, "output_stride": output_stride, "multi_grid": (1, 2, 4)}
     model = Xception(**fields, **SMALL, compute=PLAIN)
     variables = random_variables(model, seed=1)
@@ -197,7 +197,7 @@ def test_the_released_code_written_out(depth, output_stride):
     ("depth", "middle", "output_stride", "field"), [(41, 8, 8, 1147), (71, 1, 32, 547)]
 )
 def test_receptive_field(depth, middle, output_stride, field):
-    """The recurrence over nominal strides, whatever the output stride."""
+    """Follows the recurrence over nominal strides, for any output stride."""
     expected, stride = 1 + 2 * 1 + 2 * 2, 2  # the stem
     entry = (2, 2, 2) if depth == 41 else (2, 1, 2, 1, 2)
     for module_stride in (*entry, *[1] * middle, 2, 1):
@@ -213,10 +213,10 @@ def test_receptive_field(depth, middle, output_stride, field):
     ("skip", "stride", "inside"), [("conv", 2, False), ("sum", 1, False), ("none", 1, True)]
 )
 def test_a_module_in_training(skip, stride, inside):
-    """Every statistic moves; with frozen statistics every parameter gets a gradient.
+    """Every statistic is updated; with frozen statistics every parameter gets a gradient.
 
-    Else the bias of a norm between two linear convolutions gets none: the norm after them takes a
-    constant away.
+    Otherwise the bias of a norm between two linear convolutions gets none, since the norm after
+    them subtracts a constant.
     """
     batch, frozen = (
         XceptionModule(
@@ -249,7 +249,7 @@ def test_a_module_in_training(skip, stride, inside):
     assert all(jax.tree.leaves(moved))
 
 
-def test_kernels_start_as_in_the_released_code():
+def test_kernels_are_initialised_as_in_the_released_code():
     seen = set()
 
     def record(call, arguments, keywords, context):
@@ -261,7 +261,7 @@ def test_kernels_start_as_in_the_released_code():
         shapes_of(Xception(depth=41, **SMALL, compute=PLAIN))
     assert seen == {xception.INIT}
     drawn = xception.INIT(jax.random.key(0), (40_000,))
-    assert abs(float(drawn.std()) - 0.09 * 0.8796) < 1e-3  # of a normal cut at two deviations
+    assert abs(float(drawn.std()) - 0.09 * 0.8796) < 1e-3  # truncated at two deviations
     assert float(jnp.abs(drawn).max()) <= 0.18
 
 
@@ -289,7 +289,7 @@ def test_remat_changes_neither_tree_nor_values():
         ({"multi_grid": (1, 2)}, r"multi_grid is \(1, 2\): the last module .* has 3 convolutions"),
     ],
 )
-def test_what_no_xception_has_is_refused(fields, message):
+def test_invalid_fields_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         shapes_of(Xception(**fields))
 

@@ -1,4 +1,4 @@
-"""The boundary suite gives the metrics' own numbers, whatever the batches, padding and fillers."""
+"""The boundary suite equals the metrics, independently of batches, padding and fillers."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from tests.conftest import ROOT
 from tests.evaluation.test_evaluate import Pictures, run
 from tests.metrics.test_boundary import QUICK, K, blobs, compiled
 
-NAMES = ("sky", "road", "car", "unicorn")  # no map shows the last
+NAMES = ("sky", "road", "car", "unicorn")  # the last is in no map
 FRAME = (28, 34)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    """Compiling takes far longer than counting these maps."""
+    """Reduces optimisation, since compilation takes far longer than counting these maps."""
     patch = pytest.MonkeyPatch()
     count = boundary_suite._count.__wrapped__
     names = ("num_classes", "distances", "mesh")
@@ -37,14 +37,14 @@ def quick():
 
 
 def images(void=0.06):
-    """Five pairs of label and prediction of several sizes."""
+    """Returns five pairs of label and prediction of several sizes."""
     shapes = [(20, 26), (28, 30), (17, 34), (28, 34), (9, 11)]
     pairs = [blobs(i, (1, *shape), void) for i, shape in enumerate(shapes)]
     return [(labels[0], predictions[0]) for labels, predictions in pairs]
 
 
 def batches(pairs, size, frame=FRAME, order=None):
-    """(labels, predictions, index, sizes) filled up with empty images."""
+    """Yields (labels, predictions, index, sizes), padded with empty images."""
     order = list(range(len(pairs)) if order is None else order)
     for first in range(0, len(order), size):
         labels = np.full((size, *frame), IGNORE, np.uint8)
@@ -64,7 +64,7 @@ def suite_of(pairs, size, *, hausdorff=True, **options):
     return suite.to_json(NAMES)
 
 
-def test_numbers_are_the_metrics_own():
+def test_results_equal_the_metrics():
     pairs = images()
     found = suite_of(pairs, 2)
     labels, predictions, _, sizes = next(batches(pairs, 5))
@@ -110,7 +110,7 @@ def test_batches_order_frame_and_fillers_change_nothing():
         assert suite_of(pairs, **options) == one
 
 
-def test_void_that_outlines_every_object_is_what_the_trimap_is_around():
+def test_the_trimap_is_around_void_if_void_outlines_every_object():
     label = np.zeros((24, 30), np.uint8)
     label[6:18, 8:22] = 1
     outlined = label.copy()
@@ -125,7 +125,7 @@ def test_void_that_outlines_every_object_is_what_the_trimap_is_around():
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_suite_without_images_has_no_numbers():
+def test_a_suite_without_images_has_no_results():
     found = boundary_suite.Suite(K).to_json(NAMES)
     assert found["images"] == 0
     assert found["boundary_iou"]["mean"] is None
@@ -149,7 +149,7 @@ print(json.dumps(result.boundary))
 
 @pytest.mark.slow
 def test_evaluation_by_two_processes_gives_the_same():
-    """Images over processes, their rows over the two devices of each."""
+    """Images are sharded over processes, and their rows over the two devices of each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

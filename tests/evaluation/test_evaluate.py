@@ -1,4 +1,4 @@
-"""One confusion matrix, whatever the batches, devices and processes; pictures, table and JSON."""
+"""One confusion matrix for any batches, devices and processes; pictures, table and JSON."""
 
 import json
 import os
@@ -26,13 +26,13 @@ from tests.conftest import ROOT
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
 PIXELS = config.Normalisation(MEAN, STD)
-CROP = (7, 7)  # smaller than some of the images, so that they are given two frames and more
-NAMES = ("sky", "road", "car", "unicorn")  # no image shows a unicorn
+CROP = (7, 7)  # smaller than some of the images, so that there are several frames
+NAMES = ("sky", "road", "car", "unicorn")  # the last is in no image
 LABELS = LabelSpec(NAMES, voc_palette(4), {0: 0, 1: 1, 2: 2, 3: 3, 255: IGNORE})
 
 
 class Pictures:
-    """Images of several sizes in memory; the sizes are multiples of nothing."""
+    """Images of several sizes in memory, which are not multiples of a stride."""
 
     labels = LABELS
 
@@ -58,7 +58,7 @@ class Pictures:
 
 
 class Local(nn.Module):
-    """A 3 x 3 convolution, so that padding far away does not matter; counts its traces."""
+    """A 3 x 3 convolution, so that distant padding does not matter; counts its traces."""
 
     num_classes: int = 4
     traces = [0]
@@ -89,13 +89,13 @@ def run(source, protocol=None, *, variables=None, mesh=None, model=None, loss=No
 
 
 def oracle(source, count=None):
-    """Image by image in NumPy: the convolution, argmax, and counts with np.add.at."""
+    """Evaluates image by image in NumPy: convolution, argmax, and counts with np.add.at."""
     variables = start()["params"]["Conv_0"]
     total, images = np.zeros((4, 4), np.int64), []
     for i in range(count or len(source)):
         example = source[i]
         h, w = example["label"].shape
-        # The frame around an image is mean-coloured in whole uint8, which is 0 after normalising.
+        # Padding is the mean colour as uint8, which is 0 after normalisation.
         x = np.pad((example["image"] - MEAN) / STD, ((1, 1), (1, 1), (0, 0)))
         logits = sum(
             x[dy : dy + h, dx : dx + w] @ np.asarray(variables["kernel"][dy, dx], np.float64)
@@ -113,7 +113,7 @@ def oracle(source, count=None):
 
 
 @pytest.mark.newest
-def test_counts_are_those_of_numpy_image_by_image():
+def test_counts_equal_numpy_image_by_image():
     source = Pictures()
     found = run(source)
     confusion, images = oracle(source)
@@ -148,8 +148,8 @@ class TwoClasses(Pictures):
 
 
 @pytest.mark.parametrize("source", [Pictures(), TwoClasses()])
-def test_calibration_error_and_area_are_numpys_whatever_the_batch(source):
-    """Pixels of images in another frame, sorted into bins by their own scores."""
+def test_calibration_error_and_area_equal_numpy_for_any_batch(source):
+    """The reference has images in other frames, whose pixels are binned by their scores."""
     model = Local(source.labels.num_classes)
     variables = start(model)
     scores, truth = [], []
@@ -183,7 +183,7 @@ WEIGHTED = config.Loss(class_weights=(0.5, 2.0, 1.0, 3.0), label_smoothing=0.1)
 
 
 def losses_of(source, protocol, loss):
-    """The loss of each valid pixel in NumPy, float64, from the probabilities of each image."""
+    """Computes the loss of each valid pixel in float64 from the probabilities of each image."""
     predict = infer.make_probabilities(Local(), protocol, PIXELS)
     found = []
     for example in source.examples:
@@ -198,14 +198,14 @@ def losses_of(source, protocol, loss):
 
 
 @pytest.mark.parametrize("loss", [config.Loss(), WEIGHTED])
-def test_the_loss_is_the_mean_over_the_valid_pixels_of_the_split_whatever_the_batch(loss):
+def test_the_loss_is_the_mean_over_the_valid_pixels_of_the_split_for_any_batch(loss):
     source = Pictures()
     source.examples[2]["label"][:] = IGNORE
     expected = losses_of(source, config.Eval(), loss).mean()
     per_image = np.mean(
         [losses_of(Pictures(1, seed), config.Eval(), loss).mean() for seed in (0, 1)]
     )
-    assert abs(per_image - expected) > 1e-3  # the mean of images' means is another number
+    assert abs(per_image - expected) > 1e-3  # the mean over images differs
     for batch_size in (1, 3, 7):
         protocol = config.Eval(batch_size=batch_size, size=(12, 14) if batch_size == 7 else (0, 0))
         found = run(source, protocol, loss=loss)
@@ -214,7 +214,7 @@ def test_the_loss_is_the_mean_over_the_valid_pixels_of_the_split_whatever_the_ba
     assert run(source).loss is None
 
 
-def test_the_loss_of_several_views_is_that_of_their_probabilities():
+def test_the_loss_of_several_views_uses_their_mean_probabilities():
     source, flipped = Pictures(), config.Eval(batch_size=3, flip=True)
     expected = losses_of(source, flipped, WEIGHTED).mean()
     np.testing.assert_allclose(run(source, flipped, loss=WEIGHTED).loss, expected, rtol=2e-6)
@@ -222,14 +222,14 @@ def test_the_loss_of_several_views_is_that_of_their_probabilities():
     np.testing.assert_allclose(run(source, counted, loss=WEIGHTED).loss, expected, rtol=2e-6)
 
 
-def test_only_the_first_examples_are_read_when_asked():
+def test_only_the_first_examples_are_read_if_requested():
     source = Pictures()
     found = run(source, config.Eval(batch_size=2, examples=3))
     np.testing.assert_array_equal(found.confusion, oracle(source, 3)[0])
     assert [image["index"] for image in found.images] == [0, 1, 2]
 
 
-def test_a_second_evaluation_traces_nothing_again():
+def test_a_second_evaluation_does_not_retrace():
     source, traces = Pictures(), Local.traces
     run(source, config.Eval(batch_size=2, size=(12, 15)))
     before = traces[0]
@@ -239,7 +239,7 @@ def test_a_second_evaluation_traces_nothing_again():
     assert traces[0] == before
 
 
-def test_scores_of_the_whole_set_are_never_held():
+def test_scores_of_the_whole_set_are_never_in_memory():
     held = []
 
     class Watching(Pictures):
@@ -253,10 +253,10 @@ def test_scores_of_the_whole_set_are_never_held():
         held.clear()
         run(Watching(count), protocol)
         most[count] = max(held)
-    assert most[24] <= most[4] + 4 * 4 * 4 * 20  # the small counts of some batches
+    assert most[24] <= most[4] + 4 * 4 * 4 * 20  # the small counts of a few batches
 
 
-def test_an_image_that_is_void_altogether_has_no_number():
+def test_a_completely_void_image_has_no_metrics():
     source = Pictures(3)
     source.examples[1]["label"][:] = IGNORE
     found = run(source)
@@ -276,11 +276,11 @@ def test_nan_is_reported_with_the_names_of_the_images(flip):
 
 
 def test_an_empty_split_is_refused():
-    with pytest.raises(ValueError, match="holds no image"):
+    with pytest.raises(ValueError, match="has no images"):
         run(Pictures(0))
 
 
-def test_an_image_that_is_larger_than_the_frame_of_the_protocol_has_its_own():
+def test_an_image_larger_than_the_frame_of_the_protocol_has_its_own_frame():
     found = run(Pictures(), config.Eval(size=(8, 9), batch_size=3))
     np.testing.assert_array_equal(found.confusion, oracle(Pictures())[0])
     assert sum(found.frames.values()) == 7
@@ -308,7 +308,7 @@ print(json.dumps(told | {"confusion": result.confusion.tolist()}))
 
 
 def test_two_processes_of_two_devices_count_the_same():
-    """Images over processes, their rows over the devices of each; 7 images, batches of 4."""
+    """Images are sharded over processes, rows over devices; 7 images in batches of 4."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -333,8 +333,8 @@ def test_two_processes_of_two_devices_count_the_same():
         assert told["devices"] == 4
         assert told["confusion"] == here.confusion.tolist()
         assert told["images"] == here.images
-        # Equal to the bit as programs are compiled for use. As they are compiled for tests,
-        # without LLVM's optimisation, a pixel at the edge of a bin may round into the next.
+        # Bitwise equal with full optimisation. As compiled for tests, without LLVM's optimisation,
+        # a pixel at the edge of a bin may be rounded into the next one.
         calibration = here.probabilities["calibration_error"]
         assert told["calibration"] == pytest.approx(calibration, rel=1e-5)
         assert told["loss"] == pytest.approx(here.loss, rel=2e-6)
@@ -347,7 +347,7 @@ def test_a_mesh_of_one_device_counts_the_same():
 
 @pytest.fixture
 def run_folder(tmp_path, monkeypatch):
-    """A run folder with two checkpoints; the newer one has an average too."""
+    """A run folder with two checkpoints, of which the newer one also has averaged weights."""
     experiment = config.Experiment(
         model=Local(),
         data=config.Data(name="pictures", normalisation=PIXELS, threads=0),
@@ -388,7 +388,7 @@ def test_run_writes_numbers_and_pictures_of_the_newest_checkpoint(run_folder, ca
     assert record["metrics"]["miou_interval"] == [interval.low, interval.high]
     pictures = sorted(path.name for path in (folder / "eval" / "val_no-ema").iterdir())
     order = np.argsort([-miou for miou, _ in images])
-    assert len(pictures) == 7  # four best, three worst, none twice, nothing old
+    assert len(pictures) == 7  # four best, three worst, no duplicates, no old ones
     assert f"best_1_picture_{order[0]}.png" in pictures
     assert f"worst_1_picture_{order[-1]}.png" in pictures
     printed = capsys.readouterr().out
@@ -401,9 +401,9 @@ def test_run_writes_numbers_and_pictures_of_the_newest_checkpoint(run_folder, ca
     assert f"calibration error: {100 * error:.2f} %" in printed
 
 
-def test_run_takes_the_average_unless_told_otherwise(run_folder):
+def test_run_uses_averaged_weights_by_default(run_folder):
     experiment, folder = run_folder
     found = evaluate.run(experiment, folder, progress=False)
-    assert (found.confusion[:, 1:] == 0).all()  # averages are zero: all is class 0
+    assert (found.confusion[:, 1:] == 0).all()  # the averages are zero: all is class 0
     with pytest.raises(FileNotFoundError, match="no run has saved a checkpoint"):
         evaluate.run(experiment, folder / "nowhere", progress=False)

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: tags, the table, pictures."""
+"""The record of an evaluation: tags, the table, pictures."""
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,7 @@ from jaxseg.workdir import eval_folder
 LABELS = LabelSpec(("sky", "road", "car"), voc_palette(3), {0: 0, 1: 1, 2: 2, 255: 255})
 
 
-def test_tags_tell_protocols_apart():
+def test_tags_distinguish_protocols():
     several = [
         config.Eval(),
         config.Eval(output_stride=8),
@@ -29,10 +29,10 @@ def test_tags_tell_protocols_apart():
     assert len(set(tags)) == len(tags)
     assert tags[0] == "val"
     assert tags[3] == "val_ms0.5-1_flip"
-    assert eval_folder.tag("val", config.Eval(batch_size=3)) == "val"  # of no influence
+    assert eval_folder.tag("val", config.Eval(batch_size=3)) == "val"  # without influence
 
 
-def test_the_table_is_aligned_and_says_what_is_not_defined():
+def test_the_table_is_aligned_and_shows_what_is_undefined():
     confusion = np.array([[90, 10, 0], [0, 0, 0], [5, 0, 95]])
     lines = tables.evaluation(confusion, ("road", "a long name of a class", "car")).splitlines()
     assert [len(line) for line in lines[:5]] == [len(lines[0])] * 5
@@ -41,7 +41,7 @@ def test_the_table_is_aligned_and_says_what_is_not_defined():
     assert lines[-1] == "absent from the truth: a long name of a class"
 
 
-def test_the_table_shows_the_interval_beside_miou():
+def test_the_table_shows_the_interval_next_to_miou():
     confusion = np.array([[90, 10], [5, 95]])
     printed = tables.evaluation(confusion, ("a", "b"), (0.70123, 0.74449))
     assert " 86.04  [70.1, 74.4] (95 %, over images)\n" in printed
@@ -56,7 +56,7 @@ def test_the_table_shows_the_interval_beside_miou():
         assert abs(float(line.removeprefix(label)) - value) < 0.02
 
 
-def test_a_number_that_is_the_same_by_every_way_to_count_stands_once():
+def test_a_mean_that_is_the_same_by_every_rule_is_shown_once():
     same = "equal to mIoU here: mIoU of the truth's classes; mIoU, absent as 0; mIoU, absent as 1"
     printed = tables.evaluation(np.array([[90, 10], [5, 95]]), ("a", "b"))
     assert same in printed

@@ -1,4 +1,4 @@
-"""`evaluate` and the PNGs of `predict` give the same counts, image by image, in any company."""
+"""`evaluate` and the PNGs of `predict` give the same counts for each image in any batch."""
 
 import dataclasses
 import pathlib
@@ -23,7 +23,7 @@ LABELS = LabelSpec(NAMES, voc_palette(3), {0: 0, 1: 1, 2: 2, 255: IGNORE})
 
 
 class Stage(nn.Module):
-    """Features at an output stride, which protocols change; the parameters do not."""
+    """Features at an output stride, which protocols change; parameters do not depend on it."""
 
     output_stride: int = 8
 
@@ -36,7 +36,7 @@ class Stage(nn.Module):
 
 
 class Context(nn.Module):
-    """Every score depends on the mean over the whole frame, so a frame of another size shows."""
+    """Scores depend on the mean over the whole frame, so frames of different sizes differ."""
 
     num_classes: int = 3
     backbone: Stage = Stage()
@@ -51,7 +51,7 @@ class Context(nn.Module):
 
 
 class Files:
-    """Image files and their labels as a split; `largest` is theirs."""
+    """A split of image files and their labels."""
 
     labels = LABELS
 
@@ -67,7 +67,7 @@ class Files:
 
 
 def made(folder, sizes, seed):
-    """Files of the given sizes: patches of colour under noise."""
+    """Writes files of the given sizes: patches of colour with noise."""
     rng = np.random.default_rng(seed)
     examples = []
     folder.mkdir()
@@ -82,7 +82,7 @@ def made(folder, sizes, seed):
     return examples
 
 
-# Alone below the crop, beside larger ones, and one of another frame; all odd or of odd multiples.
+# Smaller than the crop, together with larger ones, and with one in another frame; irregular sizes.
 SETS = {
     "small": [(20, 31), (33, 41), (7, 40)],
     "mixed": [(33, 29), (35, 60), (201, 43), (34, 61), (161, 170)],
@@ -91,7 +91,7 @@ SETS = {
 
 
 def small(protocol):
-    """A paper's protocol with its pixels divided by 16, for images of these sizes."""
+    """Returns a paper's protocol with sizes divided by 16, for images of these sizes."""
     sizes = {
         name: tuple(-(-side // 16) for side in getattr(protocol, name))
         for name in ("size", "crop_size")
@@ -119,7 +119,7 @@ def evaluated(examples, protocol, variables):
 
 
 def counted(examples, protocol, variables, folder):
-    """int64 [N, 3, 3] from the PNGs that a prediction of the files leaves."""
+    """Counts int64 [N, 3, 3] from the PNGs that `predict` writes for the files."""
     output = folder.with_name(f"{folder.name}_out")
     done = image_files.predict_files(
         variables,
@@ -144,7 +144,7 @@ def counted(examples, protocol, variables, folder):
 def hold(folder: pathlib.Path, name: str, protocol: config.Eval) -> None:
     examples, variables = made(folder, SETS[name], seed=len(name)), start()
     whole = evaluated(examples, protocol, variables)
-    assert (whole.confusion.sum(axis=0) > 0).sum() >= 2  # a network that says more than one thing
+    assert (whole.confusion.sum(axis=0) > 0).sum() >= 2  # predicts more than one class
     counts = counted(examples, protocol, variables, folder)
     np.testing.assert_array_equal(whole.per_image.matrices(), counts)
     for chosen in ([0], [len(examples) - 1, 0]):  # any subset, in any order
@@ -157,7 +157,7 @@ def hold(folder: pathlib.Path, name: str, protocol: config.Eval) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_whole_images_count_the_same_whoever_asks(tmp_path, name):
+def test_whole_images_have_the_same_counts_in_evaluate_and_predict(tmp_path, name):
     hold(tmp_path / "images", name, config.Eval())
 
 
@@ -166,19 +166,19 @@ PAPERS = [name for name in protocols.PROTOCOLS if not protocols.PROTOCOLS[name].
 
 @pytest.mark.slow
 @pytest.mark.parametrize("paper", PAPERS)
-def test_every_protocol_counts_the_same_whoever_asks(tmp_path, paper):
+def test_every_protocol_has_the_same_counts_in_evaluate_and_predict(tmp_path, paper):
     name = list(SETS)[PAPERS.index(paper) % len(SETS)]
     hold(tmp_path / "images", name, small(protocols.PROTOCOLS[paper]))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("paper", ["deeplab_v1", "deeplab_v2"])
-def test_a_crf_counts_the_same_whoever_asks(tmp_path, paper):
+def test_a_crf_has_the_same_counts_in_evaluate_and_predict(tmp_path, paper):
     hold(tmp_path / "images", "small", small(protocols.PROTOCOLS[paper]))
 
 
-def test_these_numbers_would_differ_in_another_frame(tmp_path):
-    """The premise of the tests above: this network sees what an image is padded with."""
+def test_counts_would_differ_in_another_frame(tmp_path):
+    """Checks the premise of the tests above: the network's scores depend on the padding."""
     examples = made(tmp_path / "images", SETS["mixed"], seed=5)
     own = evaluated(examples, config.Eval(), start()).per_image.matrices()
     common = evaluated(examples, config.Eval(size=(201, 170)), start()).per_image.matrices()

@@ -70,10 +70,10 @@ SAID = {  # page -> its words -> the tests that hold them
     "docs/evaluation.md": {
         "defines each protocol as fields of `eval`": [
             "inference/test_protocols.py::test_every_protocol_has_values_that_go_together",
-            "inference/test_protocols.py::test_the_flag_takes_a_protocol",
+            "inference/test_protocols.py::test_the_flag_accepts_a_protocol",
         ],
         "does not depend on the batch size, on devices or processes, or on which other images": [
-            "evaluation/test_same_numbers.py::test_every_protocol_counts_the_same_whoever_asks",
+            "evaluation/test_same_numbers.py::test_every_protocol_has_the_same_counts_in_evaluate_and_predict",
             "evaluation/test_evaluate.py::test_two_processes_of_two_devices_count_the_same",
         ],
         "an evaluation needs less memory than a training step": [
@@ -93,7 +93,7 @@ SAID = {  # page -> its words -> the tests that hold them
             "reporting/test_chance.py::test_runs_that_cannot_be_told_apart_are_said_to_be",
         ],
         "the calibration error and, for two classes, the area under the ROC curve": [
-            "metrics/test_probability.py::test_auc_is_scikit_learns_whatever_the_scores",
+            "metrics/test_probability.py::test_auc_equals_scikit_learn_for_any_scores",
             "metrics/test_probability.py::test_calibration_error_of_confident_networks",
         ],
         "differentiable mean field, on a permutohedral lattice or by exact sums over all pairs": [
@@ -101,7 +101,7 @@ SAID = {  # page -> its words -> the tests that hold them
             "postprocess/test_crf.py::test_gradients_are_finite_differences",
         ],
         "`jaxseg predict` writes exactly the classes that `jaxseg evaluate` counts": [
-            "evaluation/test_same_numbers.py::test_whole_images_count_the_same_whoever_asks",
+            "evaluation/test_same_numbers.py::test_whole_images_have_the_same_counts_in_evaluate_and_predict",
         ],
     },
     "docs/receptive_field.md": {
@@ -142,7 +142,7 @@ SAID = {  # page -> its words -> the tests that hold them
             "layers/test_conv_transpose.py::test_both_forms_are_the_definition_in_value_and_gradient",
             "layers/test_pool.py::test_max_pool_and_its_gradient_with_many_ties",
             "layers/test_unpool.py::test_values_places_and_gradients_with_many_ties",
-            "layers/test_resize.py::test_bilinear_and_its_gradient_are_those_of_np_interp",
+            "layers/test_resize.py::test_bilinear_and_its_gradient_equal_np_interp",
             "models/test_encnet.py::test_both_forms_have_the_same_gradients",
             "metrics/test_confusion.py::test_equals_scikit_learn",
         ],

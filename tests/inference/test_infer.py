@@ -1,4 +1,4 @@
-"""The protocols against plain NumPy written from their definitions, and against symmetries."""
+"""The protocols against NumPy code written from their definitions, and against symmetries."""
 
 import dataclasses
 import math
@@ -17,7 +17,7 @@ PIXELS = config.Normalisation(MEAN, STD)
 
 
 class Context(nn.Module):
-    """Sees 5 x 5 pixels; what lies to the left counts more, so that mirroring matters."""
+    """A network with a 5 x 5 receptive field, asymmetric so that mirroring matters."""
 
     num_classes: int = 4
 
@@ -70,7 +70,7 @@ def softmax(logits):
 
 
 def resized(x, size):
-    """Align-corners interpolation by np.interp along rows, then along columns."""
+    """Interpolates with aligned corners by np.interp, along rows and then along columns."""
     for axis, n in zip((1, 2), size, strict=True):
         at = np.linspace(0, x.shape[axis] - 1, n) if n > 1 else np.zeros(1)
         x = np.apply_along_axis(lambda v, at=at: np.interp(at, np.arange(len(v)), v), axis, x)
@@ -124,7 +124,7 @@ def test_averaging_over_flips_commutes_with_flipping():
         (5, 4, 0.1, (0, 1)),
     ],
 )
-def test_windows_are_those_of_pspnet(length, crop, share, starts):
+def test_windows_equal_those_of_pspnet(length, crop, share, starts):
     assert windows.window_starts(length, crop, share) == starts
 
 
@@ -167,7 +167,7 @@ def test_sliding_changes_nothing_for_a_network_without_context():
     variables = start(model)
     for scales, flip in (((1.0,), False), ((0.75, 1.5), True)):
         whole = config.Eval(scales=scales, flip=flip)
-        # Logits and probabilities differ when interpolated, so scales other than 1 are near only.
+        # Interpolating logits differs from probabilities, so other scales are only approximate.
         near = 1e-6 if scales == (1.0,) else 0.15
         sliding = config.Eval(scales=scales, flip=flip, sliding=True, crop_size=(6, 5), stride=0.5)
         a, b = (
@@ -183,7 +183,7 @@ def test_scaled_sizes_keep_the_grid_of_deeplab():
     heights = [windows.scaled_size((513, 1), scale)[0] for scale in scales]
     assert heights == [257, 385, 513, 641, 769, 897]
     assert all(windows.scaled_size((513, 769), s)[1] == 768 * s + 1 for s in scales)
-    for tenth in range(1, 30):  # no size is lost to rounding of 0.1, 0.2, ...
+    for tenth in range(1, 30):  # sizes do not suffer from the rounding of 0.1, 0.2, ...
         assert windows.scaled_size((11, 1), tenth / 10) == (tenth + 1, 1)
 
 
@@ -200,12 +200,12 @@ def test_one_view_needs_no_softmax():
     np.testing.assert_array_equal(labels, expected)
 
 
-def test_scores_that_are_not_finite_are_told_per_image():
+def test_nonfinite_scores_are_reported_per_image():
     model, images = Pixelwise(), images_of(3, 4, 4)
     variables = start(model)
     std = (60.0, 50.0, 40.0)
     broken = jax.tree.map(lambda p: p.at[(0,) * p.ndim].set(jnp.inf), variables)
-    images[1] = np.round(MEAN)  # 0 * inf: only NaN tells here
+    images[1] = np.round(MEAN)  # 0 * inf: only NaN reveals it
     for protocol in (config.Eval(), config.Eval(flip=True)):
         predict = infer.make_predictions(model, protocol, config.Normalisation(MEAN, std), 3)
         assert not predict(broken, images)[1].any()
@@ -236,7 +236,7 @@ def test_output_stride_is_that_of_a_clone():
         ({"batch_size": 0}, "eval.batch_size"),
     ],
 )
-def test_a_protocol_without_meaning_is_refused(fields, words):
+def test_an_invalid_protocol_is_refused(fields, words):
     for make in (infer.make_probabilities, infer.make_predictions):
         classes = (3,) if make is infer.make_predictions else ()
         with pytest.raises(ValueError, match=words):

@@ -1,4 +1,4 @@
-"""Pictures of labels: colours where they belong, nothing changed where they do not."""
+"""Pictures of labels: pixels are coloured where they should be, and unchanged elsewhere."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def image():
     return np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
 
-def test_overlay_mixes_inside_draws_borders_and_leaves_black_and_void(image):
+def test_overlay_blends_inside_draws_borders_and_keeps_black_and_void(image):
     label = np.zeros((40, 60), np.uint8)
     label[10:30, 10:30] = 1
     label[:, 50:] = 255
@@ -34,11 +34,11 @@ def test_overlay_mixes_inside_draws_borders_and_leaves_black_and_void(image):
 @pytest.mark.usefixtures("unchecked")
 def test_a_label_of_another_size_is_refused(image):
     label = np.zeros((40, 60), np.uint8)
-    with pytest.raises(ValueError, match=r"\(40, 60\) cannot carry a label of \(40, 50\)"):
+    with pytest.raises(ValueError, match=r"image \(40, 60\) and label \(40, 50\) differ"):
         overlay.overlay(image, label[:, :50], SPEC)
 
 
-def test_the_legend_shows_the_colours_of_present_classes_only():
+def test_the_legend_shows_only_the_colours_of_classes_present():
     label = np.zeros((10, 10), np.uint8)
     label[:3] = 2
     legend = overlay.legend(label, SPEC, width=400)
@@ -51,30 +51,30 @@ def test_the_legend_shows_the_colours_of_present_classes_only():
     assert narrow.shape[0] > overlay.legend(label, SPEC, width=400, text_height=14).shape[0]
 
 
-def test_a_legend_lies_under_the_overlay_also_of_a_narrow_image(image):
+def test_the_legend_is_below_the_overlay_even_for_a_narrow_image(image):
     label = np.full((40, 60), 1, np.uint8)
     sheet = overlay.overlay_with_legend(image, label, SPEC)
     assert sheet.shape[0] > 40
     np.testing.assert_array_equal(sheet[:40, :60], overlay.overlay(image, label, SPEC))
 
 
-def test_a_strip_holds_every_image_unchanged(image):
+def test_a_strip_contains_every_image_unchanged(image):
     strip = overlay.strip([image, image[:20, :30]], ["image", "a title too long for its image"])
     top = strip.shape[0] - 40
     np.testing.assert_array_equal(strip[top:, :60], image)
     np.testing.assert_array_equal(strip[top + 10 : top + 30, -30:], image[:20, :30])
-    with pytest.raises(ValueError, match="2 images cannot stand under 1 titles"):
+    with pytest.raises(ValueError, match="2 images and 1 titles"):
         overlay.strip([image, image], ["one"])
 
 
-def test_the_map_of_errors_tells_right_wrong_and_void():
+def test_the_error_map_distinguishes_right_wrong_and_void():
     truth = np.array([[0, 1, 255, 2]], np.uint8)
     prediction = np.array([[0, 2, 1, 2]], np.uint8)
     np.testing.assert_array_equal(overlay.errors(truth, prediction), [[0, 1, 255, 0]])
 
 
 # Machado, Oliveira and Fernandes, "A physiologically-based model for simulation of color vision
-# deficiency" (2009), severity 1.0: linear RGB as it is seen without one kind of cone.
+# deficiency" (2009), severity 1.0: linear RGB as seen without one kind of cone.
 BLIND = {
     "none": np.eye(3),
     "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
@@ -95,7 +95,7 @@ def test_the_colours_of_errors_differ_in_brightness_for_everyone(kind):
     assert contrast[1] >= 1.5
 
 
-def test_a_comparison_holds_four_pictures_and_two_legends(image):
+def test_a_comparison_has_four_pictures_and_two_legends(image):
     truth, prediction = np.zeros((40, 60), np.uint8), np.zeros((40, 60), np.uint8)
     truth[:10], prediction[30:] = 255, 1
     sheet = overlay.compared(image, truth, prediction, SPEC)

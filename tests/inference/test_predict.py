@@ -1,4 +1,4 @@
-"""Prediction of files, with a model whose answer is known: the strongest of red, green and blue."""
+"""Prediction of files, with a model whose output is known: the strongest of red, green and blue."""
 
 import flax.linen as nn
 import jax
@@ -56,7 +56,7 @@ def _image(height, width, seed=0):
 
 
 @pytest.mark.newest
-def test_labels_overlays_and_probabilities_have_the_images_own_size_and_name(tmp_path):
+def test_labels_overlays_and_probabilities_have_the_size_and_name_of_the_image(tmp_path):
     sizes = {"small": (20, 31), "sub/wide": (25, 200), "tall": (150, 33)}
     for name, size in sizes.items():
         path = tmp_path / "in" / f"{name}.png"
@@ -74,7 +74,7 @@ def test_labels_overlays_and_probabilities_have_the_images_own_size_and_name(tmp
             np.asarray(label.convert("RGB")), np.asarray(SPEC.palette)[image.argmax(-1)]
         )
         overlay = Image.open(tmp_path / "out" / "overlays" / f"{name}.jpg")
-        assert overlay.height > size[0]  # the legend
+        assert overlay.height > size[0]  # includes the legend
         saved = np.load(tmp_path / "out" / "probabilities" / f"{name}.npz")
         assert saved["probabilities"].shape == (*size, 3)
         assert saved["probabilities"].dtype == np.float16
@@ -99,9 +99,9 @@ def test_labels_are_equal_with_and_without_probabilities_and_with_flip(tmp_path)
     assert not (tmp_path / "plain" / "probabilities").exists()
 
 
-def test_a_turned_photo_is_predicted_upright(tmp_path):
+def test_a_rotated_photo_is_predicted_upright(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # shown turned by 90 degrees clockwise
+    exif[0x0112] = 6  # shown rotated by 90 degrees clockwise
     stored = np.zeros((20, 30, 3), np.uint8)
     stored[:, :15, 0] = 255
     stored[:, 15:, 2] = 255
@@ -113,7 +113,7 @@ def test_a_turned_photo_is_predicted_upright(tmp_path):
     assert (label[16:] == 2).all()
 
 
-def test_broken_files_are_named_at_the_end_and_the_others_are_done(tmp_path, capsys):
+def test_broken_files_are_named_at_the_end_and_the_others_are_predicted(tmp_path, capsys):
     Image.fromarray(_image(20, 20)).save(tmp_path / "a.png")
     (tmp_path / "b.jpg").write_bytes(b"no image at all")
     (tmp_path / "notes.txt").touch()
@@ -133,7 +133,7 @@ def test_broken_files_are_named_at_the_end_and_the_others_are_done(tmp_path, cap
     assert predict.report(image_files.Predictions(("a",), (), {}, (lost,)), tmp_path) == 1
 
 
-def test_files_of_one_name_are_both_written_and_it_is_said(tmp_path, capsys):
+def test_files_of_the_same_name_are_both_written_and_reported(tmp_path, capsys):
     Image.fromarray(_image(20, 20)).save(tmp_path / "a.png")
     Image.fromarray(_image(24, 20)).save(tmp_path / "a.bmp")
     _run([tmp_path], tmp_path / "out")
@@ -142,7 +142,7 @@ def test_files_of_one_name_are_both_written_and_it_is_said(tmp_path, capsys):
     assert "another image has its name" in capsys.readouterr().out
 
 
-def test_scores_that_are_not_finite_stop_with_the_files_name(tmp_path):
+def test_nonfinite_scores_stop_with_the_name_of_the_file(tmp_path):
     Image.fromarray(_image(20, 20)).save(tmp_path / "a.png")
     for save in (False, True):
         with pytest.raises(ValueError, match=r"a\.png: the model's scores are not finite"):

@@ -1,4 +1,4 @@
-"""The papers' protocols by their names, and PSPNet's against NumPy written from its code."""
+"""The papers' protocols by name, and PSPNet's against NumPy code written after its release."""
 
 import dataclasses
 import math
@@ -23,7 +23,7 @@ SIZES = np.array([[13, 20], [21, 9]], np.int32)
 
 
 class Context(nn.Module):
-    """Sees 5 x 5 pixels; what lies to the left counts more, so that mirroring matters."""
+    """A network with a 5 x 5 receptive field, asymmetric so that mirroring matters."""
 
     num_classes: int = 4
 
@@ -54,7 +54,7 @@ def framed(images, frame):
 
 
 def small(protocol):
-    """The same protocol for small images: sides, crops and margins by a factor of 32."""
+    """The protocol for small images: sides, crops and margins are divided by 32."""
     return dataclasses.replace(
         protocol,
         size=(0, 0),
@@ -72,7 +72,7 @@ KINDS = ("deeplab_v2", "deeplab_v3_multi", "pspnet_multi", "pspnet_cityscapes", 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_each_kind_gives_probabilities_whatever_the_batch(network, name):
-    """And, where it is made for images of several sizes, whatever the frame."""
+    """Protocols for images of several sizes do not depend on the frame either."""
     model, variables = network
     protocol = small(protocols.PROTOCOLS[name])
     predict = infer.make_probabilities(model, protocol, PIXELS)
@@ -102,8 +102,8 @@ def _softmax(x):
     return raised / raised.sum(-1, keepdims=True)
 
 
-def test_pspnets_windows_are_those_of_its_code(network):
-    """Long side, crops filled up with the mean, logits of the mirror image added, counts."""
+def test_windows_of_pspnet_equal_those_of_its_code(network):
+    """Checks the long side, padding with the mean, summed logits of mirror images, and counts."""
     model, variables = network
     protocol = small(protocols.PROTOCOLS["pspnet_multi"])
 
@@ -139,22 +139,22 @@ def test_pspnets_windows_are_those_of_its_code(network):
         np.testing.assert_allclose(found[i, :h, :w], expected, atol=2e-4)
 
 
-def test_the_highest_logit_of_all_views_wins(network):
+def test_the_highest_logit_of_all_views_is_used(network):
     model, variables = network
     protocol = config.Eval(scales=(1.0, 0.5), flip=True, fusion="max")
     images = framed(pictures(), (25, 21))
     logits = []
     for flip in (1, -1):
         x = ((images - np.array(MEAN)) / STD).astype(np.float32)[:, :, ::flip]
-        for step in (1, 2):  # of scale 0.5 with corners on corners, every other pixel
+        for step in (1, 2):  # scale 0.5 with aligned corners takes every other pixel
             y = model.apply(variables, x[:, ::step, ::step], train=False)["logits"]
-            y = np.asarray(infer.row_bands.enlarged(y, (25, 21), "align_corners")(np.arange(25)))
+            y = np.asarray(infer.row_bands.resized(y, (25, 21), "align_corners")(np.arange(25)))
             logits.append(y[:, :, ::flip])
     found = infer.make_probabilities(model, protocol, PIXELS)(variables, images)
     np.testing.assert_allclose(found, _softmax(np.max(logits, axis=0)), atol=1e-4)
 
 
-def test_turns_leave_a_network_that_sees_single_pixels_as_it_is(network):
+def test_rotations_do_not_change_a_network_without_context(network):
     class Pixelwise(nn.Module):
         def __call__(self, images, *, train):
             return {"logits": images[..., :2]}
@@ -165,12 +165,12 @@ def test_turns_leave_a_network_that_sees_single_pixels_as_it_is(network):
         infer.make_probabilities(Pixelwise(), config.Eval(rotations=n), PIXELS)({}, image)
         for n in (1, 7)
     )
-    # Turned twice, corners are rounded off by interpolation alone.
+    # After two rotations, interpolation smooths the corners.
     np.testing.assert_allclose(turned, plain, atol=0.08)
     np.testing.assert_allclose(turned[:, 4:-4, 4:-4], plain[:, 4:-4, 4:-4], atol=0.02)
 
 
-def test_a_crf_sharpens_and_takes_numbers_or_a_name(network):
+def test_a_crf_sharpens_and_accepts_numbers_or_a_name(network):
     model, variables = network
     images = framed(pictures(), (24, 24))
     plain, named, numbers = (
@@ -192,21 +192,21 @@ def test_a_crf_sharpens_and_takes_numbers_or_a_name(network):
         ({"sliding": True, "crop_size": (8, 8), "margin": 4}, "eval.margin=4 leaves nothing"),
     ],
 )
-def test_what_does_not_go_together_is_refused(fields, words):
+def test_incompatible_fields_are_refused(fields, words):
     with pytest.raises(ValueError, match=words):
         infer.make_probabilities(Context(), config.Eval(**fields), PIXELS)
 
 
 class Valid(nn.Module):
-    """Cuts two pixels off on each side, as a network without padding."""
+    """A network without padding, which loses two pixels on each side."""
 
     @nn.compact
     def __call__(self, images, *, train):
         return {"logits": nn.Conv(3, (5, 5), padding="VALID")(images)}
 
 
-def test_a_network_that_cuts_borders_off_needs_the_margin_that_it_cuts():
-    """Else its scores would be stretched over the image."""
+def test_a_network_without_padding_needs_a_margin_of_its_border():
+    """Otherwise its scores would be stretched over the image."""
     model, image = Valid(), pictures()[0][None]
     variables = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), train=False)
     found = infer.make_probabilities(model, config.Eval(margin=2, border="mirror"), PIXELS)(
@@ -221,7 +221,7 @@ def test_a_network_that_cuts_borders_off_needs_the_margin_that_it_cuts():
             predict(variables, image)
 
 
-def test_a_name_replaces_what_a_paper_says_and_keeps_the_rest():
+def test_a_name_replaces_what_the_paper_specifies_and_keeps_the_rest():
     own = config.Eval(batch_size=3, examples=7, boundary=True, flip=False, scales=(2.0,))
     found = protocols.named("deeplab_v3_multi", own)
     assert (found.batch_size, found.examples, found.boundary) == (3, 7, True)
@@ -233,13 +233,13 @@ def test_a_name_replaces_what_a_paper_says_and_keeps_the_rest():
 
 
 def test_windows_of_pspnet_at_its_own_size():
-    """VOC's 512 with crops of 473: two windows along the long side, steps of 316."""
+    """VOC's 512 with crops of 473 gives two windows along the long side, in steps of 316."""
     protocol = protocols.PROTOCOLS["pspnet"]
     assert windows.window_starts(protocol.long_side, 473, protocol.stride) == (0, 39)
     assert math.ceil(473 * protocol.stride) == 316
 
 
-def test_the_flag_takes_a_protocol():
+def test_the_flag_accepts_a_protocol():
     command = [sys.executable, "-m", "jaxseg.main", "--config=experiments/quickstart.py"]
     command += ["--mode=evaluate", "--workdir=none", "--protocol=pspnett"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Windows, tiles, long sides and turns against NumPy and OpenCV, and whatever the frame."""
+"""Windows, tiles, long sides and rotations against NumPy and OpenCV, in different frames."""
 
 import functools
 
@@ -16,7 +16,7 @@ FRAME = (15, 18)
 
 
 def framed(images, frame=FRAME):
-    """Images of several sizes in the upper left of one frame of zeros, float32 [B, H, W, C]."""
+    """Puts images of several sizes in the upper left of a frame of zeros, float32 [B, H, W, C]."""
     x = np.zeros((len(images), *frame, images[0].shape[-1]), np.float32)
     for i, image in enumerate(images):
         x[i, : image.shape[0], : image.shape[1]] = image
@@ -33,7 +33,7 @@ def inside(x, i):
 
 
 def blurred(x):
-    """A network that sees two pixels around: weighted sums of 5 x 5, zeros beyond."""
+    """A network with a 5 x 5 receptive field: weighted sums with zero padding."""
     padded = np.pad if isinstance(x, np.ndarray) else jnp.pad
     p = padded(x, ((0, 0), (2, 2), (2, 2), (0, 0)))
     h, w = x.shape[1:3]
@@ -52,7 +52,7 @@ def test_sizes_of_images_scale_as_those_of_frames():
         np.testing.assert_array_equal(windows.scaled_sizes(jnp.asarray(sizes), scale), expected)
 
 
-def test_reflection_is_numpys():
+def test_reflection_equals_numpy():
     for length in (1, 2, 5):
         place = jnp.arange(-9, length + 9)
         expected = np.pad(np.arange(length), 9, mode="reflect" if length > 1 else "edge")
@@ -69,8 +69,8 @@ def test_windows_of_an_image_do_not_depend_on_its_frame(share):
         np.testing.assert_allclose(inside(together, i), alone[0], atol=1e-4)
 
 
-def test_tiles_with_a_margin_are_the_whole_image():
-    """The margin is all that the network sees: tiles leave no trace, mirrored borders included."""
+def test_tiles_with_a_margin_equal_the_whole_image():
+    """With the receptive field as margin, tiles make no difference, even with mirrored borders."""
     images = drawn()
     tiles = slid(framed(images), SIZES, crop=(9, 10), share=1.0, margin=2, mirror=True)
     for i, image in enumerate(images):
@@ -78,10 +78,10 @@ def test_tiles_with_a_margin_are_the_whole_image():
         expected = blurred(p[None])[0, 2:-2, 2:-2]
         np.testing.assert_allclose(inside(tiles, i), expected, atol=1e-4)
         without = blurred(image[None])[0]
-        assert np.abs(without - expected).max() > 0.1  # zeros beyond the border are not the same
+        assert np.abs(without - expected).max() > 0.1  # zero padding gives other values
 
 
-def test_a_network_without_padding_gives_what_is_kept():
+def test_a_network_without_padding_gives_windows_without_their_margin():
     def valid(x):
         return blurred(x)[:, 2:-2, 2:-2]
 
@@ -91,7 +91,7 @@ def test_a_network_without_padding_gives_what_is_kept():
     np.testing.assert_allclose(*tiles, atol=1e-5)
 
 
-def test_long_sides_are_resized_as_opencv_does_and_back():
+def test_long_sides_are_resized_as_in_opencv_and_back():
     images, sizes = drawn(), jnp.asarray(SIZES)
     new = windows.with_long_side(sizes, 12)
     assert new.tolist() == [[8, 12], [12, 8], [12, 9]]  # of 7.76, 8 and 8.57
@@ -107,7 +107,7 @@ def test_long_sides_are_resized_as_opencv_does_and_back():
         np.testing.assert_allclose(inside(back, i), again, atol=1e-4)
 
 
-def test_quarter_turns_are_numpys():
+def test_rotations_by_90_degrees_equal_numpy():
     image = np.random.default_rng(1).normal(size=(9, 6, 2)).astype(np.float32)
     size = jnp.array([[9, 6]])
     for quarter in range(4):
@@ -116,8 +116,8 @@ def test_quarter_turns_are_numpys():
         np.testing.assert_allclose(found[0], expected, atol=1e-4)
 
 
-def test_a_turn_is_undone():
-    """Of smooth images, since each of the two interpolates; whatever the frame."""
+def test_a_rotation_can_be_inverted():
+    """Images are smooth, since both rotations interpolate; the frame does not matter."""
     y, x = np.mgrid[:15, :18]
     images = [
         np.stack([np.sin(x / 6 + i), np.cos(y / 5)], -1)[: s[0], : s[1]].astype(np.float32)
@@ -131,6 +131,6 @@ def test_a_turn_is_undone():
         back = again(turned, degrees)
         for i, image in enumerate(images):
             difference = np.abs(inside(back, i) - image)
-            assert difference.max() < 0.1  # at mirrored borders, which have a bend
+            assert difference.max() < 0.1  # at mirrored borders, which are not smooth
             moved = np.abs(np.asarray(turned[i, : len(image), : image.shape[1]]) - image)
             assert moved.max() > 0.5

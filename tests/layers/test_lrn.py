@@ -27,7 +27,7 @@ def scales(x, size, alpha, k):
 
 
 @pytest.mark.parametrize(("size", "alpha", "beta", "k"), SETTINGS)
-def test_value_and_gradient_are_those_of_loops(size, alpha, beta, k):
+def test_value_and_gradient_equal_loops(size, alpha, beta, k):
     """dL/dx[c] = dy[c] s[c]^-beta - 2 beta alpha / n x[c] sum of dy[d] x[d] s[d]^(-beta - 1)."""
     rng = np.random.default_rng(0)
     x, dy = rng.normal(scale=3, size=(2, 2, 3, 2, 7))

@@ -43,7 +43,7 @@ def _map(size, seed=0, channels=2):
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 @pytest.mark.parametrize("form", ["plain", "fast"])
-def test_bilinear_and_its_gradient_are_those_of_np_interp(convention, form):
+def test_bilinear_and_its_gradient_equal_np_interp(convention, form):
     """In float64, so that a different formula would not pass."""
 
     @functools.partial(jax.jit, compiler_options=QUICK)
@@ -138,7 +138,7 @@ def test_positions_on_pixels_and_halfway_between_are_exact(convention):
 @pytest.mark.parametrize(
     ("size", "result"), [((4, 10), (95, 67)), ((2, 8), (49, 3)), ((7, 5), (5, 5)), ((3, 1), (1, 4))]
 )
-def test_nearest_takes_whole_pixels(convention, size, result):
+def test_nearest_selects_whole_pixels(convention, size, result):
     x = np.arange(np.prod(size), dtype=np.int32).reshape(1, *size, 1)
     rows, columns = (_nearest(*s, convention) for s in zip(size, result, strict=True))
     y = resize_nearest(jnp.asarray(x), result, convention=convention)

@@ -1,4 +1,4 @@
-"""Cross-entropy against float64 NumPy, optax and scikit-learn; void pixels against poison."""
+"""Cross-entropy against float64 NumPy, optax and scikit-learn; void pixels with extreme logits."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def batch():
 
 
 def oracle(logits, labels, weights, smoothing):
-    """Float64, one pixel at a time, from the definition -sum q log p."""
+    """Computes -sum q log p in float64, one pixel at a time."""
     out = np.zeros(labels.shape)
     for at in np.ndindex(labels.shape):
         if labels[at] == IGNORE:
@@ -37,7 +37,7 @@ def oracle(logits, labels, weights, smoothing):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weights", [None, (0.5, 1.0, 2.0, 0.0)])
-def test_value_is_the_definition(batch, weights, smoothing):
+def test_value_equals_the_definition(batch, weights, smoothing):
     logits, labels, valid = batch
     ours = losses.cross_entropy(
         logits, labels, valid, class_weights=weights, label_smoothing=smoothing
@@ -66,7 +66,7 @@ def test_value_and_gradient_equal_optax(batch, smoothing):
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf, 1e38])
-def test_void_pixels_leak_nothing(batch, poison):
+def test_void_pixels_have_no_effect(batch, poison):
     logits, labels, valid = batch
     poisoned = np.where(valid[..., None], logits, np.float32(poison))
 
@@ -126,8 +126,8 @@ def test_gradient_agrees_with_finite_differences():
             np.testing.assert_allclose(gradient[at], slope, atol=1e-8)
 
 
-def test_gradient_keeps_one_number_a_pixel():
-    """The point of the custom gradient: no second array of the size of the logits."""
+def test_gradient_stores_one_number_per_pixel():
+    """The custom gradient avoids a second array of the size of the logits."""
     shape = (1, 64, 64, 32)
     mean = lambda x, y, v: losses.masked_mean(losses.cross_entropy(x, y, v), v)
     arguments = [
@@ -139,10 +139,10 @@ def test_gradient_keeps_one_number_a_pixel():
     assert compiled.memory_analysis().temp_size_in_bytes < 0.25 * 4 * np.prod(shape)
 
 
-def test_masked_mean_with_weights_is_torchs_reduction(batch):
+def test_masked_mean_with_weights_equals_the_reduction_of_torch(batch):
     logits, labels, valid = batch
     weights = np.array([0.5, 1.0, 2.0, 4.0])
-    of_pixel = np.where(valid, weights[np.where(valid, labels, 0)], np.nan)  # void ones are unread
+    of_pixel = np.where(valid, weights[np.where(valid, labels, 0)], np.nan)  # void ones are unused
     loss = losses.cross_entropy(logits, labels, valid, class_weights=weights)
     ours = losses.masked_mean(loss, valid, of_pixel)
     plain = np.asarray(losses.cross_entropy(logits, labels, valid), np.float64)[valid]

@@ -20,7 +20,7 @@ def softmax(x):
 
 
 def groups(logits, labels, per_image):
-    """(probabilities [P, K], labels [P]) of the valid pixels, for each image or for all."""
+    """Yields (probabilities [P, K], labels [P]) of the valid pixels, per image or for all."""
     p = softmax(logits.astype(np.float64))
     parts = [[i] for i in range(len(labels))] if per_image else [range(len(labels))]
     for part in parts:
@@ -51,7 +51,7 @@ def dice(logits, labels, squared=False, per_image=False, per_class=True):
 
 
 def lovasz(logits, labels, per_image):
-    """From the definition: the gain of each pixel, in falling order of errors, in 1 - IoU."""
+    """Sums the increase of 1 - IoU by each pixel, in descending order of errors."""
     means = []
     for p, y in groups(logits, labels, per_image):
         of_classes = []
@@ -117,7 +117,7 @@ every_loss = pytest.mark.parametrize("name", CASES)
 
 @functools.cache
 def both(name):
-    """Value and gradient of (logits, labels, valid): one program of each case serves all tests."""
+    """Compiles value and gradient in (logits, labels, valid), once per case for all tests."""
     ours, _, options = CASES[name]
     run = jax.value_and_grad(lambda *arguments: ours(*arguments, **options))
     return jax.jit(run, compiler_options=QUICK)
@@ -137,7 +137,7 @@ def batch(request):
 
 
 @every_loss
-def test_value_is_the_definition(name, batch):
+def test_value_equals_the_definition(name, batch):
     logits, labels = batch
     _, oracle, options = CASES[name]
     value, _ = both(name)(logits, labels, labels != IGNORE)
@@ -146,7 +146,7 @@ def test_value_is_the_definition(name, batch):
 
 
 @every_loss
-def test_gradient_is_the_slope(name, batch):
+def test_gradient_agrees_with_finite_differences(name, batch):
     logits, labels = batch
     _, oracle, options = CASES[name]
     with jax.enable_x64(True):
@@ -158,7 +158,7 @@ def test_gradient_is_the_slope(name, batch):
 
 
 @every_loss
-def test_void_pixels_leak_nothing(name, batch):
+def test_void_pixels_have_no_effect(name, batch):
     logits, labels = batch
     valid = labels != IGNORE
     expected, clean = both(name)(logits, labels, valid)
@@ -192,15 +192,17 @@ def test_a_valid_label_outside_the_classes_is_nan(name):
 
 
 @every_loss
-def test_certain_and_right_has_a_finite_gradient(name):
-    """Logits so far apart that probabilities are exactly 0 and 1 in float32."""
+def test_certain_predictions_have_finite_gradients(name):
+    """Logits differ so much that probabilities are exactly 0 and 1 in float32."""
     labels = np.resize(np.arange(K, dtype=np.uint8), (B, H, W))
     logits = 1e4 * np.eye(K, dtype=np.float32)[labels]
     for flip in (1, -1):  # certain and wrong too
         value, gradient = both(name)(flip * logits, labels, np.ones_like(labels, bool))
         assert np.isfinite(value)
         assert np.isfinite(gradient).all()
-        assert value == 0 or flip == -1 or name == "cross_entropy"  # smoothed: never certain
+        assert (
+            value == 0 or flip == -1 or name == "cross_entropy"
+        )  # smoothed targets are never certain
 
 
 def test_focal_weights_multiply(batch):
@@ -211,7 +213,7 @@ def test_focal_weights_multiply(batch):
 
 
 def test_dice_of_the_worked_example():
-    """The 4 x 4 example of the project's notes on the Dice formula: |A and B| = 7.41."""
+    """A 4 x 4 example with an intersection of |A and B| = 7.41."""
     prediction = np.array(
         [
             [0.01, 0.03, 0.02, 0.02],
@@ -231,7 +233,7 @@ def test_dice_of_the_worked_example():
 
 
 def test_lovasz_of_a_hard_prediction_is_one_minus_iou():
-    """At the corners of the cube the extension is the set function itself."""
+    """At the corners of the unit cube, the Lovasz extension equals the set function."""
     rng = np.random.default_rng(2)
     labels, predicted = rng.integers(0, K, (2, 1, 8, 8))
     logits = 1e4 * np.eye(K, dtype=np.float32)[predicted]

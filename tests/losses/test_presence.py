@@ -21,13 +21,13 @@ def batch():
     return rng.normal(size=(3, K)).astype(np.float32), labels, labels != IGNORE
 
 
-def test_presence_is_what_a_loop_finds(batch):
+def test_presence_equals_a_loop(batch):
     _, labels, valid = batch
     expected = [[c in labels[i][valid[i]] for c in range(K)] for i in range(3)]
     np.testing.assert_array_equal(losses.presence(labels, valid, K), expected)
 
 
-def test_value_and_gradient_are_the_definition(batch):
+def test_value_and_gradient_equal_the_definition(batch):
     logits, labels, valid = batch
     target = np.asarray(losses.presence(labels, valid, K), np.float64)[::2]
     p = 1 / (1 + np.exp(-logits[::2].astype(np.float64)))

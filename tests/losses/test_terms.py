@@ -16,13 +16,13 @@ NAMES = {"aux_weight": "aux"}
 
 
 def segmentation(outputs, labels, loss, extra=None, whole=None):
-    """Compiled as one program: operation by operation it would take longer."""
+    """Compiles the loss as one program, which is faster than single operations."""
     run = jax.jit(functools.partial(losses.segmentation, loss=loss), compiler_options=tiny.QUICK)
     return run(outputs, labels, extra_weights=extra, whole=whole)
 
 
 def gradient_of(outputs, labels, loss, extra=None):
-    """Of the loss, by each output."""
+    """Returns the gradient of the loss with respect to each output."""
     value = lambda o: losses.segmentation(o, labels, loss, extra)["loss"]
     return jax.jit(jax.grad(value), compiler_options=tiny.QUICK)(outputs)
 
@@ -66,7 +66,7 @@ def test_a_term_of_weight_0_is_left_out(batch, term):
     assert used == output.get(term, {"logits"})
 
 
-def test_without_further_heads_there_is_cross_entropy_alone(batch):
+def test_without_other_heads_there_is_only_cross_entropy(batch):
     outputs, labels = batch
     found = segmentation({"logits": outputs["logits"]}, labels, config.Loss())
     assert set(found) == {"loss", "cross_entropy"}
@@ -115,15 +115,15 @@ def test_every_option_changes_its_term(batch, options, term):
 
 
 def per_pixel(logits, labels):
-    """-log p of the valid pixels, float64."""
+    """Returns -log p of the valid pixels in float64."""
     x = logits.astype(np.float64)[labels != IGNORE]
     p = np.exp(x - x.max(axis=-1, keepdims=True))
     p /= p.sum(axis=-1, keepdims=True)
     return -np.log(p[np.arange(len(p)), labels[labels != IGNORE]])
 
 
-def test_coarse_logits_meet_the_labels_of_their_own_map(batch):
-    """Maps of 3 x 4 and 2 x 2 on labels of 5 x 7: every 2nd, and every 4th."""
+def test_coarse_logits_use_labels_subsampled_to_their_map(batch):
+    """For maps of 3 x 4 and 2 x 2 and labels of 5 x 7, every 2nd and every 4th label."""
     outputs, labels = batch
     options = config.Loss(cross_entropy=0, aux_weight=0, presence=0, coarse=1.0)
     found = segmentation(outputs, labels, options)
@@ -142,7 +142,7 @@ def test_coarse_logits_meet_the_labels_of_their_own_map(batch):
     assert segmentation(outputs, np.full_like(labels, IGNORE), options)["loss"] == 0
 
 
-def test_labels_are_subsampled_by_whole_strides_or_corners_and_never_mixed():
+def test_labels_are_subsampled_by_integer_strides_or_aligned_corners_without_mixing():
     rng = np.random.default_rng(3)
     labels = rng.choice([0, 1, 7, IGNORE], (2, 321, 513)).astype(np.uint8)
     np.testing.assert_array_equal(losses.subsampled(labels, (41, 65)), labels[:, ::8, ::8])
@@ -152,7 +152,7 @@ def test_labels_are_subsampled_by_whole_strides_or_corners_and_never_mixed():
     np.testing.assert_array_equal(smaller, labels[:, rows][:, :, columns])
     assert smaller.dtype == labels.dtype
     np.testing.assert_array_equal(losses.subsampled(labels, (321, 513)), labels)
-    # No corners in common: 64 pixels of stride 8 on 512 labels, or 46 of Caffe's pools on 360.
+    # Corners are not aligned: 64 pixels of stride 8 for 512 labels, or 46 of Caffe's pools for 360.
     even = losses.subsampled(labels[:, :, :512], (41, 64))
     np.testing.assert_array_equal(even, labels[:, ::8, :512:8])
     pooled = losses.subsampled(labels[:, :, :360], (21, 46))
@@ -160,7 +160,7 @@ def test_labels_are_subsampled_by_whole_strides_or_corners_and_never_mixed():
 
 
 def test_sums_over_pixels_by_images_are_divided_by_their_number(batch):
-    """Void images count: Caffe divides by the size of the batch."""
+    """Void images count, since Caffe divides by the size of the batch."""
     outputs, labels = batch
     labels[1] = IGNORE
     weights = dict.fromkeys(("cross_entropy", "focal", "dice", "coarse", "aux_weight"), 1.0)
@@ -171,14 +171,14 @@ def test_sums_over_pixels_by_images_are_divided_by_their_number(batch):
     for name in ("cross_entropy", "focal", "aux"):
         pixels = (labels != IGNORE).sum()
         np.testing.assert_allclose(found[name], means[name] * pixels / 2, rtol=1e-6)
-    assert found["dice"] == means["dice"]  # no sum over pixels
+    assert found["dice"] == means["dice"]  # not a sum over pixels
     void = segmentation(outputs, np.full_like(labels, IGNORE), config.Loss(reduction="images"))
     assert void["loss"] == 0
 
 
 @pytest.mark.parametrize("reduction", ["pixels", "images"])
 def test_parts_sum_to_the_whole(batch, reduction):
-    """Terms that are sums over pixels exactly, however the void pixels are spread."""
+    """Terms that are sums over pixels do so exactly, for any distribution of void pixels."""
     outputs, labels = batch
     labels[1, :, 2:] = IGNORE
     weights = dict.fromkeys(("focal", "coarse", "cross_entropy"), 1.0) | {"presence": 0.0}

@@ -1,4 +1,4 @@
-"""Boundary metrics against their definitions in scipy and OpenCV; void, frames and batches."""
+"""Boundary metrics against SciPy and OpenCV; void, padding and batches."""
 
 import functools
 
@@ -12,7 +12,7 @@ from jaxseg import metrics
 from jaxseg.metrics import boundary, hausdorff
 from jaxseg.types import IGNORE
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling takes far longer than running here
+QUICK = {"xla_backend_optimization_level": 0}  # compilation takes far longer than execution
 K = 4
 CROSS = ndimage.generate_binary_structure(2, 1)
 SQUARE = np.ones((3, 3), bool)
@@ -20,7 +20,7 @@ SHAPES = [(2, 23, 31), (1, 1, 19), (1, 19, 1)]
 
 
 def blobs(seed, shape, void=0.06):
-    """Smooth regions with void, and predictions that err at their edges; class K-1 is absent."""
+    """Smooth regions with void, and predictions with errors at edges; class K-1 is absent."""
     rng = np.random.default_rng(seed)
     smooth = ndimage.gaussian_filter(rng.normal(size=(K - 1, *shape)), (0, 0, 2, 2))
     labels = smooth.argmax(axis=0).astype(np.uint8)
@@ -37,7 +37,7 @@ def compiled(function, num_classes=K, **options):
 
 
 def masks(ids, valid, k):
-    """(pixels of class k, pixels of another class), void in neither."""
+    """Returns the pixels of class k and those of other classes, without void."""
     return valid & (ids == k), valid & (ids != k)
 
 
@@ -81,7 +81,7 @@ def test_trimap_equals_scipy(shape, around, metric):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_trimap_around_void_is_its_dilation_without_it():
+def test_trimap_around_void_is_its_dilation_minus_void():
     labels, predictions = blobs(1, (1, 30, 30))
     void = labels[0] == IGNORE
     counts = compiled(boundary.trimap_confusions, widths=(3,), around="void", metric="chessboard")(
@@ -157,7 +157,7 @@ def test_boundary_f_equals_scipy(shape):
     np.testing.assert_array_equal(found(labels, predictions), expected)
 
 
-def test_boundary_f_tolerance_is_a_share_of_the_diagonal():
+def test_tolerance_of_boundary_f_is_a_share_of_the_diagonal():
     # Two straight edges, three columns apart, in images whose diagonal is 300, 400 and 500 pixels.
     labels = np.full((3, 300, 400), IGNORE, np.uint8)
     predictions = np.zeros(labels.shape, int)
@@ -213,7 +213,7 @@ def test_hausdorff_equals_scipy(pooled, percentile):
     np.testing.assert_allclose(found(labels, predictions), expected, rtol=1e-5)
 
 
-def test_hausdorff_equals_scipys_own_where_surfaces_are_single_pixels():
+def test_hausdorff_equals_scipy_if_surfaces_are_single_pixels():
     labels, predictions = np.zeros((2, 1, 20, 20), int)
     labels[0, 3, 4] = labels[0, 15, 2] = predictions[0, 9, 17] = 1
     found = compiled(hausdorff.hausdorff, num_classes=2, percentile=100)(labels, predictions)
@@ -231,14 +231,14 @@ PER_IMAGE = ("boundary f", "hausdorff")  # the others are sums over images
 
 
 @pytest.mark.parametrize("name", SUITE)
-def test_void_padding_and_batch_change_nothing(name):
-    """One shape of arguments throughout, so that each metric compiles twice."""
+def test_void_padding_and_batch_have_no_effect(name):
+    """Arguments keep their shapes, so that each metric compiles only twice."""
     count = SUITE[name]
     labels, predictions = blobs(7, (3, 20, 26), void=0.2)
     one = np.asarray(count(labels, predictions))
     assert np.count_nonzero(one == one), "something is counted"
 
-    # What is predicted in void, and which id stands for void.
+    # The prediction in void, and the id of void, do not matter.
     other = np.random.default_rng(0).integers(-1, 300, labels.shape)
     other = np.where(labels == IGNORE, other, predictions)
     np.testing.assert_array_equal(count(labels, other.astype(np.int32)), one)
@@ -246,11 +246,11 @@ def test_void_padding_and_batch_change_nothing(name):
         renamed = np.where(labels == IGNORE, void, labels).astype(np.uint8)
         np.testing.assert_array_equal(count(renamed, predictions), one)
 
-    # Nothing but void.
+    # Only void.
     nothing = np.asarray(count(np.full_like(labels, IGNORE), predictions))
     assert np.isnan(nothing).all() if name == "hausdorff" else not nothing.any()
 
-    # Filled up to a frame, with empty images for fillers: together and one by one.
+    # Padded to a frame, with empty images as fillers: together and one by one.
     frame = ((0, 0), (0, 5), (0, 3))
     labels = np.pad(labels, frame, constant_values=IGNORE)
     predictions = np.pad(predictions, frame, constant_values=1)
@@ -280,7 +280,7 @@ def test_a_perfect_prediction_is_perfect():
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_bad_input_is_one_line():
+def test_invalid_input_gives_a_one_line_message():
     ids = np.zeros((1, 4, 4), int)
     for call, message in [
         (lambda: boundary.trimap_confusions(ids, ids[:, 1:], K, (1,)), "must both be"),

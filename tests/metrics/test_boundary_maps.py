@@ -1,4 +1,4 @@
-"""Distances against scipy's transforms; edges against their definition, with void and frame."""
+"""Distances against SciPy's transforms; edges against their definition, with void and padding."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from scipy import ndimage
 from jaxseg.metrics import boundary_maps
 from jaxseg.metrics.boundary_maps import FAR, OUTSIDE, VOID
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling takes far longer than running here
+QUICK = {"xla_backend_optimization_level": 0}  # compilation takes far longer than execution
 
 
 def squares_by_scipy(seeds, metric):
@@ -31,21 +31,21 @@ def test_squared_distances_equal_scipy(metric, shape):
     )
     for density in (0, 0.005, 0.3):
         seeds = rng.random(shape) < density
-        seeds[0, 0, 0] = density > 0  # so that one image has a seed; others may have none
+        seeds[0, 0, 0] = density > 0  # one image has a seed; others may have none
         expected = np.stack([squares_by_scipy(image, metric) for image in seeds])
         np.testing.assert_array_equal(distances(seeds, metric=metric), expected)
         near = np.where(expected <= 25, expected, FAR)
         np.testing.assert_array_equal(distances(seeds, metric=metric, reach=5), near)
 
 
-def test_queried_pixels_are_exact_and_cost_only_their_own_distances():
+def test_queried_pixels_are_exact_and_cost_only_their_distances():
     seeds = np.zeros((1, 60, 60), bool)
     seeds[0, 30, 30] = True
     queried = np.zeros_like(seeds)
     queried[0, 32, 27] = True
     found = boundary_maps.squared_distances(seeds, queried=queried)
     assert found[0, 32, 27] == 13
-    assert found[0, 30, 0] > 900, "not asked, so the search was over before it got there"
+    assert found[0, 30, 0] > 900, "not queried, so the search ended before reaching it"
 
 
 def test_longest_distance_fits():
@@ -55,7 +55,7 @@ def test_longest_distance_fits():
     assert found[0, 1, -1] == (2**14 - 1) ** 2 + 1 < FAR
 
 
-def test_maps_tell_void_and_outside_apart():
+def test_maps_distinguish_void_and_outside():
     labels = np.array([[[0, 1, 255, 1], [0, 3, 0, 1]]], np.uint8)
     predictions = np.array([[[0, 1, 1, 9], [2, 0, 0, 1]]], np.int32)
     maps = boundary_maps.id_maps(labels, predictions, 3, np.array([[1, 4]]))
@@ -102,16 +102,19 @@ def test_percentile_of_roots_equals_numpy(shape):
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_bad_input_is_one_line():
+def test_invalid_input_gives_a_one_line_message():
     seeds = np.zeros((1, 2, 2), bool)
     for call, message in [
-        (lambda: boundary_maps.squared_distances(seeds[0]), r"seeds \[2, 2\]: \[B, H, W\]"),
+        (lambda: boundary_maps.squared_distances(seeds[0]), r"seeds \[2, 2\]: must be \[B, H, W\]"),
         (lambda: boundary_maps.squared_distances(np.zeros((1, 1, 2**14 + 1))), "16384"),
         (lambda: boundary_maps.squared_distances(seeds, metric="city"), "metric 'city'"),
         (lambda: boundary_maps.id_maps(seeds, seeds[:, 1:], 2, None), r"\(1, 2, 2\).*\(1, 1, 2\)"),
         (lambda: boundary_maps.id_maps(seeds, seeds, 2, np.ones((2, 2))), r"sizes \[2, 2\]"),
         (lambda: boundary_maps.check_ascending("widths", [1, 1]), r"widths \(1, 1\)"),
-        (lambda: boundary_maps.check_ascending("widths", [0, 1]), "positive numbers, ascending"),
+        (
+            lambda: boundary_maps.check_ascending("widths", [0, 1]),
+            "must be positive numbers in asc",
+        ),
         (lambda: boundary_maps.check_ascending("widths", []), "positive"),
         (lambda: boundary_maps.check_ascending("widths", ["3"]), "positive"),
     ]:

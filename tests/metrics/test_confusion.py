@@ -1,4 +1,4 @@
-"""The confusion matrix and its numbers against scikit-learn; nothing depends on the split."""
+"""The confusion matrix and its metrics against scikit-learn; independence of the batches."""
 
 import jax
 import numpy as np
@@ -9,7 +9,7 @@ from jaxseg import metrics
 from jaxseg.types import IGNORE
 
 FORMS = ["auto", "bincount", "matmul"]
-QUICK = {"xla_backend_optimization_level": 0}  # compiling takes far longer than running here
+QUICK = {"xla_backend_optimization_level": 0}  # compilation takes far longer than execution
 count = jax.jit(
     metrics.confusion_matrix, static_argnums=2, static_argnames="form", compiler_options=QUICK
 )
@@ -44,7 +44,7 @@ def test_labels_outside_the_classes_are_not_counted(form):
     np.testing.assert_array_equal(found, [[1, 0, 0], [0, 1, 0], [0, 1, 0]])
 
 
-def test_matmul_counts_exactly_beyond_what_bfloat16_and_float16_hold():
+def test_matmul_counts_exactly_beyond_the_range_of_bfloat16_and_float16():
     shape = (2, 300, 640)  # 384,000 pixels in one cell; bfloat16 counts to 256
     counts = count(np.ones(shape, np.uint8), np.ones(shape, np.uint8), 3, form="matmul")
     assert counts[1, 1] == np.prod(shape)
@@ -52,7 +52,7 @@ def test_matmul_counts_exactly_beyond_what_bfloat16_and_float16_hold():
 
 
 @pytest.mark.parametrize("form", FORMS[1:])
-def test_the_result_does_not_depend_on_the_split(form):
+def test_the_result_does_not_depend_on_the_batches(form):
     labels, predictions = random_maps(1, (6, 11, 17), 4)
     whole = np.asarray(count(labels, predictions, 4, form=form), np.int64)
     for parts in (2, 3, 6):
@@ -84,8 +84,8 @@ def test_summary_equals_scikit_learn():
     assert summary.absent == ()
 
 
-def test_absent_classes_are_named_and_do_not_dilute():
-    # class 1: predicted, not in the truth. class 3: in neither. class 2: missed altogether.
+def test_absent_classes_are_named_and_do_not_affect_means():
+    # Class 1 is predicted but not in the truth, class 3 is in neither, class 2 is never predicted.
     counts = np.array([[6, 2, 0, 0], [0, 0, 0, 0], [4, 0, 0, 0], [0, 0, 0, 0]])
     summary = metrics.summarize(counts)
     assert summary.absent == (1, 3)
@@ -102,7 +102,7 @@ def test_absent_classes_are_named_and_do_not_dilute():
 def test_rules_for_absent_classes_equal_scikit_learn():
     labels, predictions = random_maps(3, (2, 20, 20), 4)
     predictions[labels == 2] = 3
-    labels[labels == 2] = 5  # class 2 is now predicted at most, 4 in neither, 5 missed
+    labels[labels == 2] = 5  # class 2 is at most predicted, 4 in neither, 5 missed
     summary = metrics.summarize(count(labels, predictions, 6))
     valid = labels != IGNORE
     t, p = labels[valid], predictions[valid]
@@ -119,7 +119,7 @@ def test_rules_for_absent_classes_equal_scikit_learn():
     np.testing.assert_allclose(summary.kappa, judge.cohen_kappa_score(t, p, labels=classes))
 
 
-def test_mean_iou_takes_many_matrices_at_once_and_does_not_overflow():
+def test_mean_iou_accepts_many_matrices_and_does_not_overflow():
     counts = np.random.default_rng(4).integers(0, 9, (3, 2, 5, 5))
     counts[0, 0, 2] = counts[0, 0, :, 2] = 0
     for rule in ("skip", "truth", "zero", "one"):
@@ -139,11 +139,11 @@ def test_mean_iou_takes_many_matrices_at_once_and_does_not_overflow():
         ([[5, 0], [0, 5]], 1),
         ([[0, 5], [5, 0]], -1),
         ([[4, 4], [4, 4]], 0),
-        ([[9, 0], [0, 0]], np.nan),  # one class everywhere: chance is right as well
+        ([[9, 0], [0, 0]], np.nan),  # one class everywhere: chance agrees as well
         ([[2**40, 0], [0, 2**40]], 1),  # t p would not fit in int64
     ],
 )
-def test_kappa_where_it_is_known(confusion, kappa):
+def test_known_values_of_kappa(confusion, kappa):
     np.testing.assert_allclose(metrics.summarize(np.array(confusion)).kappa, kappa)
 
 
@@ -169,7 +169,7 @@ def test_wrong_shapes_are_refused():
         metrics.summarize(np.zeros((2, 3), int))
     with pytest.raises(ValueError, match=r"\[2, 3, 3\]"):
         metrics.summarize(np.zeros((2, 3, 3), int))
-    with pytest.raises(ValueError, match="absent 'none': skip, truth, zero or one"):
+    with pytest.raises(ValueError, match="absent 'none': must be skip, truth, zero or one"):
         metrics.mean_iou(np.ones(2), np.ones(2), np.ones(2), absent="none")
     with pytest.raises(ValueError, match="form 'fast'"):
         metrics.confusion_matrix(np.zeros((1, 2, 3)), np.zeros((1, 2, 3)), 2, form="fast")

@@ -1,4 +1,4 @@
-"""Intervals against plain loops and scipy, and their promise: how often they hold the truth."""
+"""Intervals against plain loops and SciPy, and their coverage of the true value."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def confusions(seed, images=12, classes=4, skill=0.6):
 
 
 def improved(counts, share, seed=0):
-    """The same truth with a share of the errors corrected."""
+    """Returns the same truth with a share of the errors corrected."""
     rng = np.random.default_rng(seed)
     off = counts * (1 - np.eye(counts.shape[1], dtype=int))
     fixed = rng.binomial(off, share)
@@ -73,7 +73,7 @@ def test_difference_is_paired():
     expected = np.quantile(loops[1] - loops[0], [0.025, 0.975])
     np.testing.assert_allclose([found.low, found.high], expected)
     own = [image_intervals.bootstrap_miou(counts, resamples=500) for counts in (first, second)]
-    assert own[0].high > own[1].low, "their own intervals overlap"
+    assert own[0].high > own[1].low, "their separate intervals overlap"
     assert intervals.verdict(found) == "second"
     back = image_intervals.paired_difference(second, first, resamples=500, seed=3)
     np.testing.assert_allclose([back.low, back.high], [-found.high, -found.low])
@@ -82,7 +82,7 @@ def test_difference_is_paired():
 
 @pytest.mark.parametrize("classes", [3, 4])
 @pytest.mark.usefixtures("unchecked")
-def test_class_counts_do_for_matrices(classes):
+def test_class_counts_can_replace_matrices(classes):
     first = confusions(2, classes=classes)
     second = improved(first, 0.15)
     one, two = (metrics.class_counts(counts) for counts in (first, second))
@@ -92,7 +92,7 @@ def test_class_counts_do_for_matrices(classes):
     assert image_intervals.paired_difference(
         one, two, resamples=50
     ) == image_intervals.paired_difference(first, second, resamples=50)
-    with pytest.raises(ValueError, match=r"\[1, 3, \d\]: 3 times \[N, K\]"):
+    with pytest.raises(ValueError, match=r"\[1, 3, \d\]: must be 3 times \[N, K\]"):
         image_intervals.bootstrap_miou(metrics.class_counts(first[:1]))
 
 
@@ -103,7 +103,7 @@ def test_a_run_against_itself_is_not_distinguishable():
     assert intervals.verdict(found) == "not distinguishable"
 
 
-def test_difference_of_means_takes_the_same_images_of_all_runs():
+def test_difference_of_means_uses_the_same_images_of_all_runs():
     first = [confusions(6, images=30), improved(confusions(6, images=30), 0.02)]
     second = [improved(confusions(6, images=30), share) for share in (0.1, 0.15, 0.2)]
     found = image_intervals.paired_mean_difference(first, second, resamples=400, seed=1)
@@ -112,13 +112,13 @@ def test_difference_of_means_takes_the_same_images_of_all_runs():
     np.testing.assert_allclose([found.low, found.high], np.quantile(differences, [0.025, 0.975]))
     alone = image_intervals.paired_difference(first[0], second[0], resamples=50)
     assert image_intervals.paired_mean_difference(first[:1], second[:1], resamples=50) == alone
-    with pytest.raises(ValueError, match="a run on both sides"):
+    with pytest.raises(ValueError, match="at least one run on both sides"):
         image_intervals.paired_mean_difference([], second)
-    with pytest.raises(ValueError, match="truth of row"):
+    with pytest.raises(ValueError, match="pixels of the truth differ in row"):
         image_intervals.paired_mean_difference(first, [second[0], second[1][::-1]])
 
 
-def test_seeded():
+def test_the_result_is_determined_by_the_seed():
     counts = confusions(4)
     one, same, other = (
         image_intervals.bootstrap_miou(counts, resamples=100, seed=seed) for seed in (0, 0, 1)
@@ -127,7 +127,7 @@ def test_seeded():
     assert one != other
 
 
-def test_bootstrap_interval_holds_the_truth_about_as_often_as_it_says():
+def test_bootstrap_interval_has_about_its_nominal_coverage():
     population = confusions(5, images=400)
     truth = metrics.summarize(population.sum(axis=0)).miou
     rng = np.random.default_rng(0)
@@ -139,7 +139,7 @@ def test_bootstrap_interval_holds_the_truth_about_as_often_as_it_says():
     assert 0.7 < held / 200 < 0.9
 
 
-def test_absent_classes_follow_the_rule():
+def test_the_rule_for_absent_classes_is_applied():
     counts = np.zeros((6, 3, 3), int)
     counts[:, 0, 0] = 4
     counts[0, 1, 1] = counts[0, 1, 0] = 2  # class 1 is in one image only, class 2 in none
@@ -149,8 +149,8 @@ def test_absent_classes_follow_the_rule():
     np.testing.assert_allclose(zero.estimate, skip.estimate * 2 / 3)
 
 
-def test_a_class_that_no_drawn_image_shows_is_no_error_of_the_draw():
-    """It is predicted in every image, and in the truth of one: else its IoU would fall to 0."""
+def test_a_class_missing_from_a_resample_does_not_count_as_an_error():
+    """It is predicted in every image, but in the truth of one: otherwise its IoU could be 0."""
     counts = np.zeros((30, 2, 2), int)
     counts[:, 0, 0], counts[:, 0, 1] = 1_000_000, 1
     counts[0, 1, 1] = 1_000_000
@@ -218,21 +218,21 @@ def test_verdict(low, high, expected):
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_bad_input_is_one_line():
+def test_invalid_input_gives_a_one_line_message():
     good = confusions(7)
     for bad, message in [
         (good[0], r"\[4, 4\].*\[N, K, K\]"),
-        (good[:1], r"\[1, 4, 4\].*two images or more"),
+        (good[:1], r"\[1, 4, 4\].*at least two images"),
         (good[:, :3], r"\[12, 3, 4\]"),
-        (good / 2, "float64: counts are integers"),
-        (good - 1, "none below 0"),
+        (good / 2, "float64: must be integers"),
+        (good - 1, "not negative"),
     ]:
         with pytest.raises(ValueError, match=message) as caught:
             image_intervals.bootstrap_miou(bad)
         assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match="12 of 4 classes against 11 of 4"):
+    with pytest.raises(ValueError, match="12 images with 4 classes against 11 with 4"):
         image_intervals.paired_difference(good, good[1:])
-    with pytest.raises(ValueError, match="truth of row 3 has other pixels"):
+    with pytest.raises(ValueError, match="truth differ in row 3"):
         image_intervals.paired_difference(good, np.concatenate([good[:3], good[3:][::-1]]))
     with pytest.raises(ValueError, match="level 95"):
         image_intervals.bootstrap_miou(good, level=95, resamples=2)
@@ -240,7 +240,7 @@ def test_bad_input_is_one_line():
         seed_intervals.seed_interval([0.1, 0.2], level=0)
     with pytest.raises(ValueError, match="resamples 0"):
         image_intervals.bootstrap_miou(good, resamples=0)
-    with pytest.raises(ValueError, match="two values or more, not 1"):
+    with pytest.raises(ValueError, match="at least two values, not 1"):
         seed_intervals.seed_interval([0.5])
     with pytest.raises(ValueError, match="absent 'no'"):
         image_intervals.bootstrap_miou(good, absent="no")

@@ -1,4 +1,4 @@
-"""Areas under the curve against scikit-learn, calibration error against its definition."""
+"""Area under the curve against scikit-learn, calibration error against its definition."""
 
 import jax
 import numpy as np
@@ -10,7 +10,7 @@ from sklearn import metrics as judge
 from jaxseg.metrics import probability
 from jaxseg.types import IGNORE
 
-QUICK = {"xla_backend_optimization_level": 0}  # compiling takes far longer than running here
+QUICK = {"xla_backend_optimization_level": 0}  # compilation takes far longer than execution
 count = jax.jit(probability.score_histogram, compiler_options=QUICK)
 confident = jax.jit(
     probability.confidence_histogram, static_argnames="bins", compiler_options=QUICK
@@ -20,11 +20,11 @@ SHAPE = (2, 100, 100)
 
 def sigmoid(z):
     p = np.exp(-np.logaddexp(0, -np.asarray(z, np.float64))).astype(np.float32)
-    return np.where(p < np.finfo(np.float32).tiny, 0, p)  # as XLA's softmax gives it
+    return np.where(p < np.finfo(np.float32).tiny, 0, p)  # as in XLA's softmax
 
 
 def scored(seed, *, scale=2.0, shift=0.0, positive=0.3, void=0.2):
-    """Log-odds of a normal distribution, one deviation apart; outcomes [2, 100, 100]."""
+    """Normally distributed log-odds with means one deviation apart; outcomes [2, 100, 100]."""
     rng = np.random.default_rng(seed)
     outcomes = (rng.random(SHAPE) < positive).astype(int)
     log_odds = shift + scale * (rng.normal(size=SHAPE) + outcomes)
@@ -39,7 +39,7 @@ def judged(outcomes, scores):
 
 @pytest.mark.parametrize("scale", [0.1, 1, 5, 20])
 @pytest.mark.parametrize("shift", [-30, -8, 0, 8, 15])
-def test_auc_of_saturated_scores_is_scikit_learns(scale, shift):
+def test_auc_of_saturated_scores_equals_scikit_learn(scale, shift):
     log_odds, outcomes = scored(0, scale=scale, shift=shift)
     scores = sigmoid(log_odds)
     found = probability.roc_auc(count(scores, outcomes))
@@ -55,8 +55,8 @@ def test_auc_of_saturated_scores_is_scikit_learns(scale, shift):
     digits=st.sampled_from([None, 1, 2, 4, 7]),
     half=st.booleans(),
 )
-def test_auc_is_scikit_learns_whatever_the_scores(seed, scale, shift, positive, digits, half):
-    """Also of many equal scores (rounded, float16) and of few positives."""
+def test_auc_equals_scikit_learn_for_any_scores(seed, scale, shift, positive, digits, half):
+    """This includes many equal scores (rounded, float16) and few positives."""
     log_odds, outcomes = scored(seed, scale=scale, shift=shift, positive=positive)
     outcomes[0, 0, :2] = 0, 1
     scores = sigmoid(log_odds)
@@ -79,8 +79,8 @@ def test_equal_scores_and_both_ends():
     assert places == sorted(set(places))
 
 
-def test_the_other_probability_orders_what_float32_rounds_to_1():
-    """The area is that of the logits: of class 0 with the outcomes swapped it is the same."""
+def test_the_other_probability_orders_scores_that_float32_rounds_to_1():
+    """The area is that of the logits, and the same for class 0 with swapped outcomes."""
     log_odds, outcomes = scored(2, scale=10, shift=25)
     p, q = sigmoid(log_odds), sigmoid(-log_odds)
     assert np.mean(p == 1) > 0.5
@@ -92,7 +92,7 @@ def test_the_other_probability_orders_what_float32_rounds_to_1():
     assert abs(probability.roc_auc(count(p, outcomes)) - exact) > 0.01
 
 
-def test_histogram_adds_up_and_leaves_void_out():
+def test_histograms_can_be_added_and_exclude_void():
     log_odds, outcomes = scored(3)
     scores = sigmoid(log_odds)
     whole = np.asarray(count(scores, outcomes))
@@ -130,7 +130,7 @@ def test_calibration_error_equals_its_definition(bins):
 
 @pytest.mark.parametrize("sure", [1e-3, 1e-5, 0])
 def test_calibration_error_of_confident_networks(sure):
-    """Nearly all confidences in the last bin: to less than 0.01 points, as of any others."""
+    """Nearly all confidences are in the last bin; the error is below 0.01 points all the same."""
     rng = np.random.default_rng(5)
     q = (sure * rng.random(SHAPE)).astype(np.float32)
     q[0, :2] = 0.5 * rng.random((2, 100))
@@ -167,7 +167,7 @@ def test_nothing_counted_is_nan():
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_bad_input_is_one_line():
+def test_invalid_input_gives_a_one_line_message():
     scores, both = np.zeros((1, 2, 2)), np.zeros((1, 2, 2, 2))
     for call, message in [
         (lambda: probability.score_histogram(scores, scores[0]), r"must both be \[B, H"),
@@ -175,7 +175,7 @@ def test_bad_input_is_one_line():
         (lambda: probability.confidence_histogram(scores, scores), r"\[B, H, W, K\]"),
         (lambda: probability.confidence_histogram(both, scores, bins=0), "bins 0"),
         (lambda: probability.roc_auc(np.zeros(3)), r"\[2, bins\], not \[3\]"),
-        (lambda: probability.calibration_error(np.zeros((2, 16))), "divisor of the"),
+        (lambda: probability.calibration_error(np.zeros((2, 16))), "must be a divisor of the"),
     ]:
         with pytest.raises(ValueError, match=message) as caught:
             call()

@@ -1,4 +1,4 @@
-"""Rand and pixel error against counting every pair, and where they are known."""
+"""Rand and pixel error against counting every pair, and known values."""
 
 import itertools
 
@@ -10,7 +10,7 @@ from jaxseg.metrics import rand_error
 
 
 def pairs_by_counting(truth, segments):
-    """Every ordered pair of foreground pixels; a pixel without a segment is with itself alone."""
+    """Counts ordered pairs of foreground pixels; one without a segment only pairs with itself."""
     pixels = [(t, s) for t, s in zip(truth.ravel(), segments.ravel(), strict=True) if t]
     counts = np.zeros(3, int)
     for (i, a), (j, b) in itertools.product(enumerate(pixels), repeat=2):
@@ -28,24 +28,24 @@ def test_rand_counts_equal_counting_every_pair():
         np.testing.assert_array_equal(found, pairs_by_counting(truth, segments))
 
 
-def test_rand_counts_equal_scikit_learn_where_nothing_is_left_out():
+def test_rand_counts_equal_scikit_learn_if_all_pixels_have_segments():
     truth, segments = np.random.default_rng(1).integers(1, 5, (2, 20, 20))
     both, own, other = rand_error.rand_counts(truth, segments)
     pairs = judge.cluster.pair_confusion_matrix(truth.ravel(), segments.ravel())
-    same = truth.size  # a pixel with itself is a pair here, and is none there
+    same = truth.size  # only here, a pixel forms a pair with itself
     assert both == pairs[1, 1] + same
     assert own == pairs[1].sum() + same
     assert other == pairs[:, 1].sum() + same
 
 
 def two_cells():
-    """Two cells with a membrane between, in one slice."""
+    """Two cells separated by a membrane, in one slice."""
     truth = np.ones((1, 6, 9), int)
     truth[:, :, 4] = 0
     return truth
 
 
-def test_errors_where_they_are_known():
+def test_known_values():
     truth = two_cells()
     right = np.where(truth == 1, 0.8, 0.1)
     assert rand_error.rand_error(right, truth) == 0
@@ -56,13 +56,13 @@ def test_errors_where_they_are_known():
     np.testing.assert_allclose(rand_error.rand_error(merged, truth), 1 - 2 / 3)
     np.testing.assert_allclose(rand_error.pixel_error(merged, truth), 1 - 96 / 97)
     split = right.copy()
-    split[0, :, 1] = 0.1  # 24 into 6, 6 that are left out, 12
+    split[0, :, 1] = 0.1  # 24 into 6, 6 without a segment, and 12
     joint = 24**2 + 6**2 + 6 + 12**2
     expected = 1 - 2 * joint / (joint + 2 * 24**2)
     np.testing.assert_allclose(rand_error.rand_error(split, truth), expected)
 
 
-def test_the_threshold_is_the_best_one_for_all_slices():
+def test_one_threshold_is_the_best_for_all_slices():
     truth = np.repeat(two_cells(), 2, axis=0)
     scores = np.where(truth == 1, 0.9, 0.7)
     assert rand_error.rand_error(scores, truth) == 0
@@ -72,7 +72,7 @@ def test_the_threshold_is_the_best_one_for_all_slices():
     assert rand_error.rand_error(scores[1:], truth[1:]) == 0
 
 
-def test_void_changes_nothing():
+def test_void_has_no_effect():
     truth = two_cells()
     truth[0, 2] = 255
     rng = np.random.default_rng(2)
@@ -90,7 +90,7 @@ def test_nothing_counted_is_nan():
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_bad_input_is_one_line():
+def test_invalid_input_gives_a_one_line_message():
     with pytest.raises(ValueError, match=r"\(2, 2\).*\(2, 3\)"):
         rand_error.rand_counts(np.zeros((2, 2), int), np.zeros((2, 3), int))
     for error in (rand_error.rand_error, rand_error.pixel_error, rand_error.squared_error):

@@ -1,4 +1,4 @@
-"""Warping: simple points by their definition, hand-made splits and mergers, topology is kept."""
+"""Warping: simple points by definition, constructed splits and mergers, preserved topology."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ SQUARE = np.ones((3, 3), bool)
 
 
 def touching(inside, structure):
-    """Number of pieces of a 3x3 patch without its middle that touch the middle."""
+    """Counts the components of a 3x3 patch without its centre that touch the centre."""
     ring = inside.copy()
     ring[1, 1] = False
     names = ndimage.label(ring, structure)[0]
@@ -19,11 +19,11 @@ def touching(inside, structure):
 
 
 def is_simple(patch):
-    """Bertrand and Malandain's: one piece of each kind about the pixel."""
+    """Bertrand and Malandain's criterion: one component of each kind around the pixel."""
     return touching(patch, SIDES) == 1 and touching(~patch, SQUARE) == 1
 
 
-def test_simple_points_are_those_of_the_definition():
+def test_simple_points_agree_with_the_definition():
     for code in range(256):
         patch = np.zeros((3, 3), bool)
         for bit, (y, x) in enumerate(warping_error._AROUND):
@@ -32,7 +32,7 @@ def test_simple_points_are_those_of_the_definition():
 
 
 def warped_plainly(truth, inside, certainty):
-    """By trying every pixel that differs, patch by patch."""
+    """Warps by trying every pixel that differs, patch by patch."""
     warped = np.pad(truth, 1)
     target = np.pad(inside, 1)
     order = np.argsort(-certainty.ravel(), kind="stable")
@@ -48,11 +48,11 @@ def warped_plainly(truth, inside, certainty):
 
 
 def pieces(inside):
-    """(cells, pieces of membrane with what is beyond the image)."""
+    """Counts (cells, components of membrane, including the outside of the image)."""
     return ndimage.label(inside, SIDES)[1], ndimage.label(~np.pad(inside, 1), SQUARE)[1]
 
 
-def test_warping_equals_a_plain_one_and_keeps_the_topology():
+def test_warping_equals_a_plain_one_and_preserves_the_topology():
     rng = np.random.default_rng(0)
     for share in (0.1, 0.3, 0.5):
         truth = ndimage.gaussian_filter(rng.normal(size=(14, 17)), 1) > 0
@@ -66,7 +66,7 @@ def test_warping_equals_a_plain_one_and_keeps_the_topology():
 
 
 def two_cells(at=6, width=2):
-    """Two cells in 12 x 14 pixels with a membrane between that begins at a column."""
+    """Two cells in 12 x 14 pixels, separated by a membrane that begins at a column."""
     truth = np.ones((12, 14), bool)
     truth[:, at : at + width] = False
     return truth
@@ -79,16 +79,16 @@ def errors(truth, inside):
 
 
 @pytest.mark.parametrize(("at", "width"), [(4, 2), (8, 2), (6, 1), (7, 1), (5, 4)])
-def test_a_border_moved_by_its_width_or_of_another_costs_nothing(at, width):
+def test_a_border_shifted_by_its_width_or_of_another_width_costs_nothing(at, width):
     assert errors(two_cells(), two_cells(at, width)) == [0, 0, 0]
 
 
-def test_a_border_moved_further_splits_and_merges():
-    # Column 5 is cell in both and would be a cell of its own: the rest goes but for one pixel.
+def test_a_border_shifted_further_splits_and_merges():
+    # Column 5 is cell in both and would become a separate cell: the rest shrinks to one pixel.
     assert errors(two_cells(), two_cells(at=3)) == [2, 12, 0]
 
 
-def test_cells_are_apart_at_corners():
+def test_cells_are_not_connected_at_corners():
     thin = ~np.eye(12, dtype=bool)
     thick = thin & ~np.eye(12, k=1, dtype=bool)
     assert errors(thin, thick) == errors(thick, thin) == [0, 0, 0]
@@ -100,17 +100,17 @@ def test_cells_are_apart_at_corners():
 def test_splits_mergers_holes_and_cells_by_hand():
     truth = two_cells()
     merged = truth.copy()
-    merged[4:7, 6:8] = True  # three rows of a border of two pixels, of which one can be taken
+    merged[4:7, 6:8] = True  # three rows of a two-pixel border, one pixel of which can be flipped
     assert errors(truth, merged) == [0, 3, 0]
     split = truth.copy()
-    split[5:7, :6] = False  # two rows through the left cell, but for what still joins its parts
+    split[5:7, :6] = False  # two rows through the left cell, except where its parts stay joined
     assert errors(truth, split) == [2, 0, 0]
     hole = truth.copy()
     hole[5, 10] = False
     assert errors(truth, hole) == errors(hole, truth) == [0, 0, 1]
     alone = truth & (np.arange(14) < 7)
     assert errors(truth, alone) == [0, 0, 1]  # a cell shrinks to its last pixel
-    assert errors(alone, truth) == [0, 0, 72]  # and none can begin
+    assert errors(alone, truth) == [0, 0, 72]  # and no cell can appear
     assert errors(truth, np.zeros_like(truth)) == [0, 0, 2]  # no cell at all: no split, no merger
 
 
@@ -155,7 +155,7 @@ def test_errors_are_shares_over_slices_at_the_best_threshold():
 
 
 @pytest.mark.filterwarnings("error")
-def test_nothing_counted_is_nan_and_one_kind_alone_has_no_border():
+def test_nothing_counted_is_nan_and_a_single_kind_has_no_border():
     void = np.full((1, 3, 3), 255)
     assert np.isnan(warping_error.warping_error(np.zeros(void.shape), void))
     assert not warping_error.near_borders(np.ones((3, 3), bool), 2).any()
@@ -163,12 +163,12 @@ def test_nothing_counted_is_nan_and_one_kind_alone_has_no_border():
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_bad_input_is_one_line():
+def test_invalid_input_gives_a_one_line_message():
     flat = np.zeros((2, 2), bool)
     for call, message in [
-        (lambda: warping_error.warp(flat, flat[:1]), r"\(2, 2\), \(1, 2\).*one \[H, W\]"),
-        (lambda: warping_error.warp(flat[0], flat[0]), r"one \[H, W\]"),
-        (lambda: warping_error.kinds_of_errors(flat, flat[:1]), r"one \[H, W\]"),
+        (lambda: warping_error.warp(flat, flat[:1]), r"\(2, 2\), \(1, 2\).*one shape \[H, W\]"),
+        (lambda: warping_error.warp(flat[0], flat[0]), r"one shape \[H, W\]"),
+        (lambda: warping_error.kinds_of_errors(flat, flat[:1]), r"one shape \[H, W\]"),
         (lambda: warping_error.warping_error(flat, flat), r"must both be \[N, H, W\]"),
     ]:
         with pytest.raises(ValueError, match=message) as caught:

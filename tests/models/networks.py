@@ -1,4 +1,4 @@
-"""Small networks and counts of large ones, shared by the tests of models."""
+"""Small networks, and parameter counts of large ones, shared by the tests of models."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ from jaxseg.layers.norm import Norm
 from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus
 from tests.helpers.variables import count, shapes_of
 
-# Compiling takes far longer than running here.
+# Compilation takes far longer than execution here.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 FEW_FEATURES = {
     "aspp_features": 8,
@@ -31,7 +31,7 @@ FEW_FEATURES = {
 
 
 def narrow(model):
-    """The model with few features everywhere; what is off stays off."""
+    """Returns the model with few features in every layer; a field that is 0 stays 0."""
     if not hasattr(model, "backbone"):
         return model.clone(width=4)
     fields = {name: value for name, value in FEW_FEATURES.items() if getattr(model, name, 0)}
@@ -47,7 +47,7 @@ def images(size, batch=1, seed=0):
 
 
 class EndPoints(nn.Module):
-    """Zeros in the shapes of a backbone's end points: a head is traced without its backbone."""
+    """Returns zeros in the shapes of a backbone's end points, to trace a head without it."""
 
     output_stride: int
     shapes: dict[str, tuple[int, ...]]
@@ -58,7 +58,7 @@ class EndPoints(nn.Module):
 
 @functools.cache
 def _traced(backbone):
-    """Its number of parameters, and its end points' shapes for an image of 33 x 33."""
+    """Returns the backbone's parameter count and end point shapes for an image of 33 x 33."""
     x = jnp.zeros((1, 33, 33, 3))
     ends, variables = jax.eval_shape(
         lambda: backbone.init_with_output(jax.random.key(0), x, train=False)
@@ -67,25 +67,25 @@ def _traced(backbone):
 
 
 def end_points(backbone):
-    """What stands for a backbone where only the head is looked at, for images of 33 x 33."""
+    """Returns a substitute for a backbone, to test a head alone on images of 33 x 33."""
     return EndPoints(backbone.output_stride, _traced(backbone.clone(compute=PLAIN))[1])
 
 
 def parameters(model):
-    """The number of the model's parameters, each backbone being traced once for all tests."""
+    """Returns the model's parameter count; each backbone is traced once for all tests."""
     number, _ = _traced(model.backbone.clone(compute=PLAIN))
     head = model.clone(backbone=end_points(model.backbone), compute=PLAIN)
     return number + count(shapes_of(head))
 
 
 class ThreeMaps(nn.Module):
-    """The smallest backbone that has what the heads ask for, to compile little beside them."""
+    """The smallest backbone with the maps that the heads need, to keep compilation short."""
 
     output_stride: int = 16
     head_rate = 1
 
     def grids(self):
-        """Where the maps' pixels lie in the image, for FCN."""
+        """Returns the grids of the maps in the image, for FCN."""
         strides = {"pool3": 8, "pool4": 16, "features": 16}
         return {name: Grid(stride=Fraction(stride)) for name, stride in strides.items()}
 
@@ -107,5 +107,5 @@ class ThreeMaps(nn.Module):
 
 
 def resnet(depth, stem="3x3x3", **fields):
-    """The DeepLab papers' backbone."""
+    """Returns the backbone of the DeepLab papers."""
     return ResNet(depth=depth, stem=stem, stride_at="last_3x3", **fields)

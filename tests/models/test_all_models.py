@@ -1,4 +1,4 @@
-"""What holds for every public model: shapes, types, trees, gradients. PUBLIC lists name them."""
+"""Properties of every public model in a PUBLIC list: shapes, dtypes, parameter trees, gradients."""
 
 import dataclasses
 import functools
@@ -29,7 +29,7 @@ K = 5
 
 
 def _declared():
-    """Every public class and function of jaxseg.models: PUBLIC of its test file."""
+    """Collects the PUBLIC lists of the test files of jaxseg.models."""
     found = {}
     for file in sorted(pathlib.Path(__file__).parent.glob("test_*.py")):
         if file.stem != "test_all_models":
@@ -45,7 +45,7 @@ SMALL = {
     for number, model in enumerate(made)
 }
 EACH = pytest.mark.parametrize("name", SMALL)
-# A program is compiled for each: the first of a model in the fast suite, the others in .ci/run.
+# A program is compiled for each; the fast suite has the first of each model, .ci/run the others.
 EACH_COMPILED = pytest.mark.parametrize(
     "name",
     [name if name.endswith("-0") else pytest.param(name, marks=pytest.mark.slow) for name in SMALL],
@@ -53,7 +53,7 @@ EACH_COMPILED = pytest.mark.parametrize(
 
 
 def _public(module):
-    """Classes of models and functions that make them; a module that gives no outputs is a part."""
+    """Returns the model classes and constructors of a module, without the modules they use."""
     for name, member in vars(module).items():
         if name.startswith("_") or getattr(member, "__module__", "") != module.__name__:
             continue
@@ -79,12 +79,12 @@ def test_no_public_model_is_left_out():
 
 
 def _is_head(output):
-    """Whether an output is at the size of the image; coarse logits are of their own size."""
+    """Returns whether an output has the size of the image, unlike coarse logits."""
     return output.endswith("logits") and not output.startswith("coarse_logits")
 
 
 def _pads(backbone):
-    """Whether a map of stride s may have another size than ceil(n / s), as Caffe's networks do."""
+    """Returns whether maps of stride s may differ from ceil(n / s) pixels, as in Caffe."""
     return (
         any(getattr(backbone, "pool_paddings", ()))
         or getattr(backbone, "image_padding", 1) > 1
@@ -99,13 +99,13 @@ def _without_norm(module):
 
 @functools.cache
 def _traced(name, size, **changes):
-    """Outputs and variables as shapes, for images of a size and other values of fields.
+    """Returns the shapes of outputs and variables for images of a size and changed fields.
 
-    Those that the backbone has are changed there too; the output stride is the backbone's alone.
+    Fields that the backbone also has are changed in both; only the backbone has an output stride.
     """
     model = SMALL[name]
     if _without_norm(model):
-        changes.pop("norm", None)  # a normalisation has parameters
+        changes.pop("norm", None)  # a norm would add parameters
     fields = {field: value for field, value in changes.items() if hasattr(model, field)}
     if hasattr(model, "backbone"):
         its = {field: value for field, value in changes.items() if hasattr(model.backbone, field)}
@@ -148,15 +148,15 @@ def test_logits_are_float32_at_the_size_of_any_image(name):
 
 
 @EACH
-def test_the_tree_does_not_depend_on_how_it_is_computed(name):
-    """Size, output stride, dtype, remat, form and frozen statistics are not parameters."""
+def test_the_parameter_tree_does_not_depend_on_how_it_is_computed(name):
+    """Size, output stride, dtype, remat, form and frozen statistics leave it unchanged."""
     _, reference = _traced(name, (50, 33))
     assert {leaf.dtype.name for leaf in jax.tree.leaves(reference)} == {"float32"}
     assert _traced(name, (1, 6), **ANOTHER_WAY)[1] == reference
 
 
 def _check_gradients(model):
-    """Finite and not zero for each parameter; returns old and new batch statistics."""
+    """Checks that gradients are finite and nonzero; returns old and new batch statistics."""
     variables = random_variables(model)
     x = images((33, 42), batch=2)
 
@@ -190,13 +190,13 @@ def _check_gradients(model):
 
 
 def _without_dropout(model):
-    """It hides no parameter, and its random numbers take seconds to compile."""
+    """Removes dropout, which affects no parameter and takes seconds to compile."""
     return config.with_fields(model, {"compute": PLAIN, "dropout": 0.0, "aux_dropout": 0.0})
 
 
 @EACH_COMPILED
 def test_every_parameter_of_a_head_gets_a_gradient(name):
-    """Statistics are frozen: half as much to compile."""
+    """Statistics are frozen, which halves the compilation time."""
     model = _without_dropout(SMALL[name])
     changes = {"skips": ("stage3", "stage1"), "atrous_rates": (2,), "fc6_padding": None}
     if isinstance(model, DeepLabV3Plus):
@@ -209,7 +209,7 @@ def test_every_parameter_of_a_head_gets_a_gradient(name):
 
 
 def test_a_training_step_reaches_every_parameter_and_statistic():
-    """Of a whole model with one basic unit in each stage."""
+    """The model is complete, with one basic unit per stage."""
     model = DeepLabV3(K, ResNet(depth=18, stage_units=(1, 1, 1, 1)), atrous_rates=(2,))
     old, new = _check_gradients(_without_dropout(narrow(model)))
     for (path, before), after in zip(

@@ -1,4 +1,4 @@
-"""U-Net on a backbone: smp's counts, every skip used, both ways to upsample, what is refused."""
+"""U-Net on a backbone: smp's counts, use of every skip, both forms, invalid fields."""
 
 import functools
 
@@ -26,20 +26,20 @@ SMALL = BackboneUNet(3, ThreeMaps(), ("stage3", "stage1"), (4, 4, 4, 4), compute
 @pytest.mark.parametrize(
     ("depth", "parameters"), [(18, 14_331_109), (34, 24_439_269), (50, 32_524_005)]
 )
-def test_counts_are_those_of_smp(depth, parameters):
+def test_counts_equal_smp(depth, parameters):
     assert count(shapes_of(smp_unet(depth, 21))) == parameters
 
 
 @pytest.mark.parametrize("size", [(32, 48), (37, 30)])
 def test_every_skip_is_used(size):
-    """Without the kernel that reads a skip the logits change; so do they without what came up."""
+    """Zeroing the part of a kernel for the skip, or for the upsampled map, changes the logits."""
     variables = random_variables(SMALL)
     run = jax.jit(functools.partial(SMALL.apply, train=False), compiler_options=QUICK)
     x = images(size)
     before = run(variables, x)["logits"]
     assert before.shape == (1, *size, 3)
     flat = traverse_util.flatten_dict(variables)
-    for step, below in ((1, 8), (2, 4)):  # channels of what comes up; the skip has the other 8
+    for step, below in ((1, 8), (2, 4)):  # channels of the upsampled map; the skip has the other 8
         path = ("params", f"up{step}_conv1", "kernel")
         assert flat[path].shape[2] == below + 8
         for half in (slice(0, below), slice(below, None)):
@@ -49,7 +49,7 @@ def test_every_skip_is_used(size):
             assert np.abs(run(changed, x)["logits"] - before).max() > 1e-3
 
 
-def test_both_forms_are_equal_where_sizes_double_and_where_not():
+def test_both_forms_are_equal_whether_or_not_sizes_double():
     variables = random_variables(SMALL)
     for size in ((16, 32), (19, 14)):
         plain, fast = (
@@ -65,11 +65,11 @@ def test_both_forms_are_equal_where_sizes_double_and_where_not():
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"skips": ("stage3", "pool1")}, "skips holds pool1: the backbone has stem, stage1"),
-        ({"step_features": (8, 8, 8, 8)}, "step_features has 4 steps: 4 skips"),
+        ({"skips": ("stage3", "pool1")}, "skips contains pool1: the backbone has stem, stage1"),
+        ({"step_features": (8, 8, 8, 8)}, "step_features has 4 steps: 4 skips need at least 5"),
     ],
 )
-def test_what_has_no_meaning_is_refused(fields, says):
+def test_invalid_fields_are_refused(fields, says):
     model = BackboneUNet(3, ResNet(depth=18, width=4, output_stride=32)).clone(**fields)
     with pytest.raises(ValueError, match=says):
         shapes_of(model)

@@ -1,4 +1,4 @@
-"""Constructors of other libraries' variants: what test_all_models.py makes of them."""
+"""Constructors of other libraries' variants, which test_all_models.py checks."""
 
 from jaxseg.models.compat import (
     smp_deeplab_v3,

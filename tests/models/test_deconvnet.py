@@ -1,4 +1,4 @@
-"""DeconvNet: published counts and sizes, every index used, small and large images."""
+"""DeconvNet: published counts and sizes, use of every index, small and large images."""
 
 import functools
 
@@ -37,7 +37,7 @@ def test_published_counts(model, published):
 
 
 def test_the_decoder_is_the_released_one():
-    """Facts 2.1: the outputs of each transposed convolution."""
+    """The released prototxt: the output channels of each transposed convolution."""
     flat = traverse_util.flatten_dict(shapes_of(DeconvNet(21))["params"], sep="/")
     outputs = {
         path.split("/")[0]: leaf.shape[-1]
@@ -67,9 +67,9 @@ def test_the_decoder_without_relu_has_values_of_both_signs():
 @pytest.mark.parametrize(
     ("size", "fc7", "maps"),
     [
-        ((224, 224), (1, 1), [14, 28, 56, 112, 224]),  # facts 2.1
-        ((360, 480), (6, 9), [23, 45, 90, 180, 360]),  # as SegNet's benchmark has it
-        ((50, 500), (1, 10), [13, 25, 49, 97, 193]),  # continued to 193 rows
+        ((224, 224), (1, 1), [14, 28, 56, 112, 224]),  # Figure 2
+        ((360, 480), (6, 9), [23, 45, 90, 180, 360]),  # as in SegNet's benchmark
+        ((50, 500), (1, 10), [13, 25, 49, 97, 193]),  # padded to 193 rows
     ],
 )
 def test_sizes(size, fc7, maps):
@@ -97,13 +97,13 @@ def test_sizes(size, fc7, maps):
 
 
 def test_receptive_field_of_fc6():
-    """404 pixels, as FCN's: at 224 x 224 each feature sees all of the image."""
+    """404 pixels as in FCN, so at 224 x 224 each feature sees the whole image."""
     layers = summary.summarize(DeconvNet(3, width=1, fc_features=2), (224, 224)).layers
     assert [layer.field for layer in layers if layer.path in ("fc6", "fc7")] == [404, 404]
 
 
 def test_every_index_is_used_and_so_is_fc7():
-    """With the values of one stage put in the first corner of their windows the logits change."""
+    """Unpooling the values of one stage to the first pixel of their windows changes the logits."""
     model = DeconvNet(
         3, depth=11, width=2, fc_features=4, fc_kernel=2, compute=Compute(form="fast")
     )
@@ -131,8 +131,8 @@ def test_every_index_is_used_and_so_is_fc7():
     assert np.abs(run(changed, 0) - before).max() > 1e-4
 
 
-def test_segnets_benchmark_of_it():
-    """Facts 3.3: fc6 and fc7 cut to 1024 features."""
+def test_configuration_of_the_segnet_benchmark():
+    """SegNet's paper, section 4: fc6 and fc7 have 1024 features."""
     built = camvid.get_config("full")
     assert built.model == DeconvNet(11, fc_features=1024)
     assert (built.data.crop_size, built.data.batch_size) == ((360, 480), 5)

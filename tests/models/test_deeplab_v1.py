@@ -1,4 +1,4 @@
-"""DeepLab v1: published counts, sizes and fields of view; the network in torch; MSc's two ways."""
+"""DeepLab v1: published counts, sizes and receptive fields; both forms of the direct paths."""
 
 import functools
 
@@ -29,7 +29,7 @@ PUBLIC = {  # each public name of the file, with models for test_all_models.py
 
 
 LARGE_FOV = DeepLabV1(21, large_fov_backbone())
-ROWS = {  # of the table of fields of view: 4096 features, no pool5a
+ROWS = {  # of the table of fields of view, with 4096 features and without pool5a
     "7x7, rate 4": DeepLabV1(21, small_window_backbone(), 7, 4, 4096, average_pool=False),
     "4x4, rate 4": DeepLabV1(21, small_window_backbone(), 4, 4, 4096, average_pool=False),
     "4x4, rate 8": DeepLabV1(21, small_window_backbone(), 4, 8, 4096, average_pool=False),
@@ -42,7 +42,7 @@ ROWS = {  # of the table of fields of view: 4096 features, no pool5a
 
 
 def small(model, **fields):
-    """Of few channels; the trunk is VGG-11."""
+    """Returns the model with few channels, on VGG-11."""
     backbone = model.backbone.clone(width=2, depth=11)
     return model.clone(num_classes=3, backbone=backbone, head_features=4, compute=PLAIN, **fields)
 
@@ -66,7 +66,7 @@ def test_published_counts(row, published):
 
 @pytest.mark.parametrize(("row", "field"), [("LargeFOV", 435), ("4x4, rate 4", 308)])
 def test_published_receptive_fields(row, field):
-    """Facts 7.2: what fc6 sees, poolings included; 224 and 128 in the paper are nominal."""
+    """The receptive field of fc6 including poolings; the paper's 224 and 128 are nominal."""
     model = ROWS[row].clone(head_features=1, backbone=ROWS[row].backbone.clone(width=1))
     layers = summary.summarize(model, (97, 97)).layers
     assert [layer.field for layer in layers if layer.path == "head/fc6"] == [field]
@@ -87,7 +87,7 @@ def test_published_sizes(row, side, rows):
 
 
 def test_the_rate_spans_the_same_part_of_the_image_at_every_output_stride():
-    """Rate 12 is the law's 4 times 3: 24 at output stride 4, 6 at 16."""
+    """Rate 12 is 3 times the law's 4, so it becomes 24 at output stride 4 and 6 at 16."""
     for output_stride, rate in ((4, 24), (8, 12), (16, 6), (32, 3)):
         model = small(LARGE_FOV)
         model = model.clone(backbone=model.backbone.clone(output_stride=output_stride))
@@ -96,7 +96,7 @@ def test_the_rate_spans_the_same_part_of_the_image_at_every_output_stride():
         assert [layer.rate for layer in layers if layer.path == "head/fc6"] == [rate]
 
 
-def test_a_rate_that_would_be_a_fraction_is_refused():
+def test_a_fractional_rate_is_refused():
     model = small(LARGE_FOV, rate=3)
     model = model.clone(backbone=model.backbone.clone(output_stride=16))
     with pytest.raises(ValueError, match=r"stated at output stride 8: .* 16 that is 1\.5"):
@@ -106,15 +106,15 @@ def test_a_rate_that_would_be_a_fraction_is_refused():
 
 
 def _changed(variables, *path):
-    """With zeros for one leaf."""
+    """Returns the variables with one leaf set to zero."""
     if len(path) == 1:
         return variables | {path[0]: jnp.zeros_like(variables[path[0]])}
     return variables | {path[0]: _changed(variables[path[0]], *path[1:])}
 
 
 def test_multi_scale_features_on_the_image_and_on_the_map():
-    """Every 8th of the logits, each direct path on all its pixels, is the score of the map, where
-    the paths stride: both ways are one network on images of 8 k + 1. And each path is used.
+    """On images of 8 k + 1 pixels, every 8th of the logits, whose direct paths are evaluated at all
+    pixels, equals "coarse_logits", whose paths have strides. Each path affects both.
     """
     model = small(LARGE_FOV, msc_features=3)
     x = images((33, 41))
@@ -124,15 +124,15 @@ def test_multi_scale_features_on_the_image_and_on_the_map():
     assert before["coarse_logits"].shape == (1, 5, 6, 3)
     np.testing.assert_allclose(before["logits"][:, ::8, ::8], before["coarse_logits"], atol=1e-4)
     coarse = jax.image.resize(before["coarse_logits"], before["logits"].shape, "linear")
-    assert np.abs(coarse - before["logits"]).max() > 0.1  # details that the map has not
+    assert np.abs(coarse - before["logits"]).max() > 0.1  # details that the coarse map lacks
     for name in DIRECT:
         without = run(_changed(variables, "params", f"direct_{name}", "classifier", "kernel"), x)
         for key in ("logits", "coarse_logits"):
             assert np.abs(without[key] - before[key]).max() > 1e-2
 
 
-def test_direct_paths_start_as_in_the_released_configuration():
-    """Deviations 0.001, 0.005 (that of pool4) and 0.01; biases at 0."""
+def test_direct_paths_are_initialised_as_in_the_released_configuration():
+    """Standard deviations are 0.001, 0.005 (for pool4) and 0.01; biases are 0."""
     path = DirectPath(3, 64, second_init=last_direct_init)
     init = jax.jit(functools.partial(path.init, stride=1, train=False), compiler_options=QUICK)
     params = init(jax.random.key(0), jnp.zeros((1, 1, 1, 16)))["params"]

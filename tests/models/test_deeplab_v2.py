@@ -1,4 +1,4 @@
-"""DeepLab v2: published counts and sizes, rates, branches, and the image at three scales."""
+"""DeepLab v2: published counts and sizes, rates, branches, and inputs at three scales."""
 
 import functools
 
@@ -39,7 +39,7 @@ RESNET = deeplab_v2_resnet(101)
 
 @pytest.fixture
 def small():
-    """On a ResNet of one bottleneck a stage."""
+    """The model on a ResNet with one bottleneck unit per stage."""
     backbone = deeplab_v2_resnet(50).clone(stage_units=(1, 1, 1, 1), width=2)
     return DeepLabV2(3, backbone, compute=PLAIN)
 
@@ -64,8 +64,8 @@ def test_published_counts(model, classes, published):
     assert found == published
 
 
-def test_the_recipe_trains_convolutions_only():
-    """Norms are frozen completely: 43,943,188 parameters of 44,048,532 learn."""
+def test_the_recipe_trains_only_convolutions():
+    """Norms are frozen completely: 43,943,188 of 44,048,532 parameters are trained."""
     experiment = resnet_voc.get_config()
     params = shapes_of(experiment.model.clone(scales=(1.0,)))["params"]
     factors = optim.learning_rate_factors(params, experiment.optim.multipliers)
@@ -75,7 +75,7 @@ def test_the_recipe_trains_convolutions_only():
 
 
 def test_the_released_resnet():
-    """Rate 2 in every 3x3 of res4 and 4 in every one of res5; the stride in the first 1x1."""
+    """Every 3x3 has rate 2 in res4 and 4 in res5; the stride is on the first 1x1."""
     stages = {}
     for unit in RESNET.units():
         stages.setdefault(unit.stage, []).append((unit.strides, unit.rates[1]))
@@ -129,8 +129,8 @@ class EighthOf(nn.Module):
         return {"features": nn.relu(Conv(2, 3, 8, compute=PLAIN, name="conv")(x))}
 
 
-def test_three_scales_are_one_network_seen_thrice():
-    """The maps are those of images resized by np.interp, the fused one is the highest of them."""
+def test_three_scales_apply_one_network_three_times():
+    """Maps equal those of images resized by np.interp; the fused map is their maximum."""
 
     def interpolated(x, size):
         for axis, outputs in zip((1, 2), size, strict=True):
@@ -160,7 +160,7 @@ def test_three_scales_are_one_network_seen_thrice():
     np.testing.assert_allclose(outputs["coarse_logits"], fused, atol=1e-4)
 
 
-def test_no_scale_or_one_of_zero_is_refused(small):
+def test_empty_and_zero_scales_are_refused(small):
     for scales in ((), (1.0, 0.0)):
-        with pytest.raises(ValueError, match="at least one is needed, each above 0"):
+        with pytest.raises(ValueError, match="at least one positive scale is needed"):
             shapes_of(small.clone(scales=scales))

@@ -1,4 +1,4 @@
-"""DeepLab v3: published counts, rates that follow the stride, its heads written out again."""
+"""DeepLab v3: published counts, rates at each output stride, reimplementations of its heads."""
 
 import functools
 
@@ -44,7 +44,7 @@ PUBLIC = {  # each public name of the file, with models for test_all_models.py
         (torchvision_deeplab_v3(101, 21, aux=False), 58_630_997),
         (torchvision_deeplab_v3(50, 21), 42_004_074),
         (torchvision_deeplab_v3(101, 21), 60_996_202),
-        # The released MobileNetV2 models: image pooling and 1x1, without atrous branches.
+        # The released MobileNetV2 models have image pooling and a 1x1, but no atrous branches.
         (DeepLabV3(21, MobileNetV2(), atrous_rates=()), 2_113_557),
         (DeepLabV3(19, MobileNetV2(), atrous_rates=()), 2_113_043),
         (DeepLabV3(21, MobileNetV2(width=0.5, divisible_by=1), atrous_rates=()), 697_013),
@@ -64,7 +64,7 @@ def test_published_counts(model, published):
 def test_published_counts_of_the_cascade_up_to_block_4_to_7(depth, published):
     for blocks, expected in enumerate(published):
         if depth == 101 and blocks in (1, 2):
-            continue  # each block adds what it adds to ResNet-50
+            continue  # each block adds as much as to ResNet-50
         backbone = resnet(depth, extra_blocks=blocks)
         assert parameters(DeepLabV3(21, backbone, aspp=False)) == expected
     assert set(np.diff(published)) == {13_387_776}
@@ -78,7 +78,7 @@ SMALL = DeepLabV3(5, resnet(18, width=4), aspp_features=8, atrous_rates=(2, 4), 
 
 
 def _rates(model):
-    """Those of ASPP as it runs."""
+    """Returns the rates of ASPP's convolutions when the model is called."""
     seen = []
 
     def record(call, arguments, keywords, context):
@@ -102,13 +102,13 @@ def test_rates_follow_the_stride_of_the_backbone(family, output_stride, rates):
 
 
 @pytest.mark.parametrize("output_stride", [8, 16])
-def test_rates_of_torchvision_and_smp_are_those_they_compute_with(output_stride):
+def test_rates_of_torchvision_and_smp_are_unscaled(output_stride):
     assert _rates(narrow(torchvision_deeplab_v3(18, 5))) == (12, 24, 36)
     model = smp_deeplab_v3(18, 5, output_stride=output_stride)
     assert _rates(narrow(model)) == (12, 24, 36)
 
 
-def test_a_stride_that_breaks_a_rate_is_refused():
+def test_a_fractional_rate_is_refused():
     with pytest.raises(ValueError, match=r"holds 3, .* at output stride 32 that is 1\.5"):
         shapes_of(at_output_stride(SMALL.clone(atrous_rates=(2, 3)), 32))
 
@@ -117,10 +117,10 @@ FEW = {"stage_units": (1, 1, 1, 2)}  # bottlenecks; two in the last stage, for a
 
 
 @pytest.mark.parametrize("aspp", [True, False])
-def test_trained_at_16_and_evaluated_at_8_by_one_field(aspp):
-    """Without image pooling, and at sizes 32 k + 1, logits of all strides agree where grids meet.
+def test_the_output_stride_can_be_changed_after_training(aspp):
+    """Without image pooling and at sizes 32 k + 1, logits agree where the grids coincide.
 
-    Upsampling by aligned corners goes through its inputs: at multiples of the stride, in pixels.
+    Upsampling with aligned corners reproduces its inputs at multiples of the stride.
     """
     backbone = resnet(50, "7x7", width=2, multi_grid=(1, 2), extra_blocks=0 if aspp else 1, **FEW)
     model = SMALL.clone(backbone=backbone.clone(compute=PLAIN), aspp=aspp, image_pooling=False)
@@ -144,7 +144,7 @@ def test_trained_at_16_and_evaluated_at_8_by_one_field(aspp):
 
 
 def _conv_norm(x, params, stats):
-    """Convolution of rate 1, batch norm with running statistics, ReLU."""
+    """Applies a convolution of rate 1, batch norm with running statistics and ReLU."""
     kernel = params["conv"]["kernel"]
     numbers = ("NHWC", "HWIO", "NHWC")
     y = lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
@@ -153,7 +153,7 @@ def _conv_norm(x, params, stats):
 
 
 def _classified(x, params, size):
-    """A 1x1 convolution, and np.interp along both axes with aligned corners."""
+    """Applies a 1x1 convolution, and np.interp along both axes with aligned corners."""
     y = np.asarray(x @ params["kernel"][0, 0] + params["bias"], np.float64)
     for axis, outputs in zip((1, 2), size, strict=True):
         inputs = y.shape[axis]
@@ -162,8 +162,8 @@ def _classified(x, params, size):
     return y
 
 
-def test_the_heads_written_out():
-    """The auxiliary one stands on stage 3, whatever the main one does with stage 4."""
+def test_heads_match_a_reimplementation():
+    """The auxiliary head uses stage 3, independently of the main head on stage 4."""
     backbone = ResNet(depth=50, width=2, compute=PLAIN, **FEW)
     model = SMALL.clone(backbone=backbone, aux_features=6, extra_convs=1)
     variables = random_variables(model)
@@ -205,7 +205,7 @@ def test_an_auxiliary_head_needs_a_stage_3():
 
 
 def test_an_output_stride_beyond_the_network_is_refused():
-    """Else rates would be scaled for a map coarser than the one there is."""
+    """Otherwise rates would be scaled for a coarser map than the network computes."""
     with pytest.raises(ValueError, match="output_stride is 64: the network ends at stride 32"):
         shapes_of(DeepLabV3(5, MobileNetV2(output_stride=64), atrous_rates=(8,)))
 
@@ -220,8 +220,8 @@ def test_the_cascade_has_no_aspp_and_no_dropout():
     assert sorted(outputs) == ["coarse_logits", "features", "logits"]
 
 
-def test_one_image_trains_and_leaves_the_pooled_statistics():
-    """At a single value per channel batch norm takes its running statistics (see `NormLayer`)."""
+def test_training_with_one_image_keeps_the_pooled_statistics():
+    """With a single value per channel, batch norm uses running statistics (see `NormLayer`)."""
     backbone = resnet(50, "7x7", width=2, compute=PLAIN, **FEW)
     model = SMALL.clone(atrous_rates=(), backbone=backbone, dropout=0.0)
     variables = random_variables(model)

@@ -1,4 +1,4 @@
-"""DeepLab v3+: published counts, its decoder written out again, a skip from any end point."""
+"""DeepLab v3+: published counts, a reimplementation of its decoder, skips from any end point."""
 
 import dataclasses
 import functools
@@ -59,10 +59,10 @@ RELEASED = Decoder("stage1_residual")
         (DeepLabV3Plus(21, resnet(101), separable=SEPARABLE), 45_812_037),
         (DeepLabV3Plus(19, resnet(101)), 59_468_085 - 514),
         (DeepLabV3Plus(151, resnet(101)), 59_468_085 + 33_410),
-        # The decoder alone: with and without it, on the same encoder (facts 1.2).
+        # With and without the decoder, on the same encoder.
         (DeepLabV3Plus(21, resnet(50), decoder=RELEASED), 39_172_309 + 1_303_648),
         (DeepLabV3Plus(21, resnet(50), separable=Separable(decoder=True)), 39_172_309 + 162_928),
-        # ADE20K's in the released model zoo.
+        # For ADE20K in the released model zoo.
         (
             DeepLabV3Plus(
                 151,
@@ -80,7 +80,7 @@ def test_published_counts(model, published):
 
 
 def xception(depth, classes=21, output_stride=16, decoder=True, separable=True):
-    """The rows of Table 5, and the same heads on the other depths."""
+    """Returns the networks of Table 5, and the same heads on other depths."""
     backbone = Xception(depth=depth, output_stride=output_stride)
     if not decoder:
         return DeepLabV3(classes, backbone)
@@ -90,7 +90,7 @@ def xception(depth, classes=21, output_stride=16, decoder=True, separable=True):
 
 
 class Maps(nn.Module):
-    """What a head on Xception reads, at the cost of one 1x1 convolution each."""
+    """The end points of Xception that a head uses, computed by one 1x1 convolution each."""
 
     output_stride: int
 
@@ -102,14 +102,14 @@ class Maps(nn.Module):
 
 @functools.cache
 def _with_middle(depth, output_stride, modules):
-    """Multiply-adds at 513 x 513 and parameters, with so many modules in the middle flow."""
+    """Returns multiply-adds at 513 x 513 and parameters for a number of middle modules."""
     model = Xception(depth=depth, output_stride=output_stride, middle_modules=modules)
     found = summary.summarize(model, (513, 513))
     return np.array([found.multiply_adds, found.parameters])
 
 
 def _cost(model):
-    """Multiply-adds at 513 x 513 and parameters; the modules of the middle flow are all alike."""
+    """Returns multiply-adds at 513 x 513 and parameters; modules of the middle flow are equal."""
     depth, output_stride = model.backbone.depth, model.backbone.output_stride
     one, two = (_with_middle(depth if depth == 71 else 41, output_stride, n) for n in (1, 2))
     backbone = one + (MIDDLE[depth] - 1) * (two - one)
@@ -144,7 +144,7 @@ def test_published_counts_on_xception_for_other_data_sets():
 
 
 def test_costs_at_the_size_of_cityscapes():
-    """The released models' are 418.64 and 21.27 billion by tfprof, other layers included."""
+    """For the released models, tfprof gives 418.64 and 21.27 billion, including other layers."""
     size = (1025, 2049)
     whole = summary.summarize(xception(65, classes=19), size)
     assert whole.parameters == 41_055_413 - 514
@@ -168,7 +168,7 @@ def test_costs_at_the_size_of_cityscapes():
     ],
 )
 def test_decoders_that_the_paper_compares(fields, convs, width, kernel, reduced, levels):
-    """Parameters as written out: of each level a projection, a first and further convolutions."""
+    """Counts the parameters of each level: a projection, a first and further convolutions."""
     model = DeepLabV3Plus(21, resnet(50), decoder=Decoder("stage1_residual", **fields))
     expected, comes_up = 0, 256  # ASPP's
     for channels in (512, 256)[-levels:]:
@@ -191,7 +191,7 @@ SMALL = DeepLabV3Plus(
 
 
 def small(**fields):
-    """The small network with other fields of its decoder."""
+    """Returns the small network with changed fields of its decoder."""
     return SMALL.clone(decoder=dataclasses.replace(SMALL.decoder, **fields))
 
 
@@ -221,13 +221,13 @@ def test_the_skip_comes_from_any_end_point(backbone, name):
     assert kernel.shape == (1, 1, channels, 3)
 
 
-def test_an_unknown_end_point_is_refused_with_those_there_are():
+def test_an_unknown_end_point_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"low_level is 'stage9': the backbone has stem, stage1"):
         shapes_of(small(low_level="stage9"))
 
 
 def _apply_and_keep(model, variables, x):
-    """The outputs and the backbone's end points."""
+    """Returns the outputs and the end points of the backbone."""
     ends = {}
 
     def keep(call, arguments, keywords, context):
@@ -253,7 +253,7 @@ def _norm_relu(y, params, stats):
 
 
 def _conv_norm(x, params, stats):
-    """Of a plain convolution, or of a separable one with a norm and ReLU after each half."""
+    """Applies a convolution, or a separable one, with a norm and ReLU after each (half)."""
     if "conv" in params:
         return _norm_relu(_convolve(x, params["conv"]["kernel"]), params["norm"], stats["norm"])
     for name, groups in (("depthwise", x.shape[-1]), ("pointwise", 1)):
@@ -263,7 +263,7 @@ def _conv_norm(x, params, stats):
 
 
 def _upsampled(x, size):
-    """np.interp along both axes, corners aligned."""
+    """Upsamples with np.interp along both axes and aligned corners."""
     for axis, outputs in zip((1, 2), size, strict=True):
         positions = np.linspace(0, x.shape[axis] - 1, outputs)
         x = np.apply_along_axis(
@@ -275,10 +275,10 @@ def _upsampled(x, size):
 @pytest.mark.parametrize(
     ("separable", "middle"), [(False, ()), (True, ()), (False, ("stage2_residual",))]
 )
-def test_figure_2_written_out(separable, middle):
-    """[encoder, low level], two convolutions, a classifier; interpolated with aligned corners.
+def test_matches_a_reimplementation_of_figure_2(separable, middle):
+    """Concatenates encoder and low level, applies two convolutions and a classifier, upsamples.
 
-    With a middle level first that one, then the low level with what came out.
+    A middle level is decoded first, and its output is then combined with the low level.
     """
     model = small(low_level="stage1_residual", middle_levels=middle)
     model = model.clone(separable=Separable(decoder=separable))
@@ -314,7 +314,7 @@ class Given(nn.Module):
 
 
 def test_every_level_is_used():
-    """Without what it reads of a level, or of what comes up, a decoder gives other logits."""
+    """Zeroing the weights for a level, or for the upsampled map, changes the logits."""
     ends = end_points(SMALL.backbone)
     rng = np.random.default_rng(0)
     drawn = {name: rng.normal(size=shape).astype(np.float32) for name, shape in ends.shapes.items()}
@@ -345,19 +345,19 @@ def test_every_level_is_used():
         ({"middle_levels": ("stage2", "stage3")}, "'stage3' is a smaller map than 'stage2'"),
     ],
 )
-def test_a_decoder_that_cannot_be_is_refused(fields, message):
+def test_an_invalid_decoder_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         shapes_of(small(**fields).clone(backbone=end_points(SMALL.backbone)))
 
 
-def test_an_unknown_start_of_separable_convolutions_is_refused():
+def test_an_unknown_init_of_separable_convolutions_is_refused():
     model = SMALL.clone(backbone=end_points(SMALL.backbone), separable=Separable(init="normal"))
     with pytest.raises(ValueError, match=r"separable.init is 'normal': .* he_normal, truncated_"):
         shapes_of(model)
 
 
-def test_separable_convolutions_start_as_in_the_released_code_on_request():
-    """Those of ASPP, extra layers and decoder; in the backbone they have their own."""
+def test_separable_convolutions_can_be_initialised_as_in_the_released_code():
+    """This affects ASPP, extra layers and decoder; the backbone has its own initializers."""
     seen = {}
 
     def record(call, arguments, keywords, context):
@@ -378,13 +378,13 @@ def test_separable_convolutions_start_as_in_the_released_code_on_request():
     assert set(seen.values()) == {inits}
     for init, deviation in zip(inits, (0.33, 0.06), strict=True):
         drawn = init(jax.random.key(0), (40_000,))
-        # Of a normal distribution cut at two deviations.
+        # Of a normal distribution truncated at two standard deviations.
         np.testing.assert_allclose(drawn.std(), 0.8796 * deviation, rtol=0.02)
         assert np.abs(drawn).max() <= 2 * deviation
 
 
-def test_the_encoder_trained_at_16_is_evaluated_at_8_by_one_field():
-    """The decoder sees more at 8, the encoder the same where the grids meet."""
+def test_the_output_stride_of_the_encoder_can_be_changed_after_training():
+    """At 8 the decoder gets a denser map; the encoder's outputs agree where the grids coincide."""
     model = SMALL.clone(image_pooling=False)
     variables = random_variables(model)
     x = images((49, 64))

@@ -1,4 +1,4 @@
-"""The dilated FCN: torchvision's counts, its rates, the head written out again."""
+"""The dilated FCN: torchvision's counts and rates, and a reimplementation of the head."""
 
 import functools
 
@@ -24,20 +24,20 @@ PUBLIC = {  # each public name of the file, with models for test_all_models.py
     ("depth", "aux", "published"),
     [(50, True, 35_322_218), (101, True, 54_314_346), (50, False, 32_957_013)],
 )
-def test_torchvisions_counts(depth, aux, published):
+def test_counts_equal_torchvision(depth, aux, published):
     assert parameters(torchvision_fcn(depth, 21, aux)) == published
 
 
 def test_the_baseline_is_encnet_without_its_module():
-    """The same backbone, 3x3 convolution, classifier and auxiliary head."""
+    """Both have the same backbone, 3x3 convolution, classifier and auxiliary head."""
     encnet = parameters(EncNet(59, encnet_backbone(50)))
     module = 512 * 512 + 2 * 512 + 32 * 512 + 32 + 2 * 32 + 512 * 512 + 512
     presence = 512 * 59 + 59
     assert parameters(DilatedFCN(59, encnet_backbone(50))) == encnet - module - presence
 
 
-def test_rates_are_torchvisions():
-    """The first unit of an atrous layer has the rate before it."""
+def test_rates_equal_torchvision():
+    """The first unit of an atrous stage has the rate of the previous stage."""
     rates = {
         stage: [
             unit.rates[1]
@@ -49,7 +49,7 @@ def test_rates_are_torchvisions():
     assert rates == {3: [1] + [2] * 5, 4: [2, 4, 4]}
 
 
-def test_the_head_written_out_again():
+def test_the_head_matches_a_reimplementation():
     x = images((6, 7))
     module = FCNHead(5, 4, compute=PLAIN)
     variables = random_variables(module, (6, 7))
@@ -73,7 +73,7 @@ def test_an_auxiliary_head_needs_a_stage_3():
     assert "aux_head" not in shapes_of(DilatedFCN(5, backbone, aux_features=0))["params"]
 
 
-def test_dropout_is_in_training_only():
+def test_dropout_is_applied_only_in_training():
     model = FCNHead(5, 64, dropout=0.5, compute=PLAIN)
     x = jnp.asarray(images((4, 4)))
     variables = random_variables(model, (4, 4))

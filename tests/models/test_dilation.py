@@ -1,4 +1,4 @@
-"""Dilated convolutions: published counts, sizes, fields; mirrored borders; the identity start."""
+"""Dilated convolutions: published counts, sizes and fields; mirror padding; identity init."""
 
 import functools
 
@@ -69,7 +69,7 @@ def test_the_released_networks_have_their_published_counts():
 
 
 def test_the_stages_of_the_recipes():
-    """Crops of whose 8th pixels the map's are; in the context stage nothing else learns."""
+    """Crops have 8 k + 1 pixels; the second stage trains only the context module."""
     stages = [dilation10_cityscapes.get_config(stage) for stage in dilation10_cityscapes.STAGES]
     stages += [camvid.get_config(stage) for stage in ("front_end", "joint")]
     for experiment in stages:
@@ -85,7 +85,7 @@ def test_the_stages_of_the_recipes():
 
 
 def test_published_sizes():
-    """Pixels with the mirrored border of 186 -> rows of the map."""
+    """Maps pixels, including the mirrored border of 186, to rows of the map."""
     model = FRONT_END.clone(mirror=False)
     assert model.margin == 186
     for side, rows in ((900, 66), (628, 32), (500, 16), (852, 60), (1396, 128)):
@@ -98,7 +98,7 @@ def test_published_sizes():
 
 
 def test_published_receptive_fields():
-    """The front end's 380 pixels; Table 1 in steps of its map of stride 8; layers of the map."""
+    """380 pixels for the front end; Table 1 in pixels of its map of stride 8."""
     model = FRONT_END.clone(
         backbone=FRONT_END.backbone.clone(width=1), head_features=1, context_rates=CONTEXT_8
     )
@@ -129,8 +129,8 @@ def variables():
     return random_variables(SMALL, (8, 8))
 
 
-def test_the_image_goes_on_mirrored(variables):
-    """As if NumPy had mirrored it; of any size, also one that is mirrored many times over."""
+def test_the_image_is_padded_by_reflection(variables):
+    """Padding equals NumPy's for any size, including images that are reflected several times."""
     model = SMALL.clone(context_rates=())
     x = images((13, 2))
     border = model.margin
@@ -163,8 +163,8 @@ def test_probabilities_are_interpolated_between_every_eighth_pixel(variables):
 
 
 @pytest.mark.parametrize(("widths", "pad_first"), [((), False), (LARGE[:4], True)])
-def test_without_noise_the_context_module_hands_positive_scores_on(widths, pad_first):
-    """max(score, 0): the first ReLU takes the others to 0. Without one layer nothing is left."""
+def test_without_noise_the_context_module_passes_positive_scores_on(widths, pad_first):
+    """The output is max(score, 0), because of the first ReLU, and 0 if any layer is zeroed."""
     scores = np.random.default_rng(0).normal(size=(1, 5, 6, 2)).astype(np.float32)
     module = ContextModule(2, CONTEXT_8[:4], widths, pad_first, noise=0.0, compute=PLAIN)
     variables = jax.jit(module.init, compiler_options=QUICK)(jax.random.key(0), scores)
@@ -175,7 +175,7 @@ def test_without_noise_the_context_module_hands_positive_scores_on(widths, pad_f
         assert not run({"params": without}, scores).any()
 
 
-def test_a_random_start_is_no_identity():
+def test_a_random_start_is_not_the_identity():
     scores = np.random.default_rng(0).normal(size=(1, 5, 6, 2)).astype(np.float32)
     module = ContextModule(2, (1, 2), start="random", compute=PLAIN)
     run = jax.jit(module.init_with_output, compiler_options=QUICK)
@@ -184,7 +184,7 @@ def test_a_random_start_is_no_identity():
 
 
 def test_the_identity_start_is_equation_5():
-    """2 classes from 4 channels to 8: 2 / 8 at the centre between channels of one class."""
+    """For 2 classes, 4 inputs and 8 outputs, centre weights within a class are 2 / 8."""
     start = jax.jit(identity_init(2, 0.01), static_argnums=1, compiler_options=QUICK)
     kernel = np.asarray(start(jax.random.key(0), (3, 3, 4, 8)))
     same = np.arange(4)[:, None] * 2 // 4 == np.arange(8) * 2 // 8
@@ -198,13 +198,13 @@ def test_the_identity_start_is_equation_5():
     ("model", "size", "says"),
     [
         (SMALL.clone(upsampling="bilinear"), (8, 8), "upsampling is 'bilinear'"),
-        (SMALL.clone(mirror=False), (318, 320), "less 155 pixels on each side leave no multiple"),
-        (SMALL.clone(mirror=False), (310, 318), "leave no multiple of 8"),
+        (SMALL.clone(mirror=False), (318, 320), "minus 155 pixels on each side are not a multiple"),
+        (SMALL.clone(mirror=False), (310, 318), "are not a multiple of 8"),
         (SMALL.clone(context_widths=(2,)), (8, 8), "1 context_widths for 7 context_rates"),
         (SMALL.clone(context_start="zero"), (8, 8), "context_start is 'zero'"),
         (SMALL.clone(backbone=SMALL.backbone.clone(output_stride=16)), (8, 8), "not a whole rate"),
     ],
 )
-def test_what_has_no_meaning_is_refused(model, size, says):
+def test_invalid_fields_and_sizes_are_refused(model, size, says):
     with pytest.raises(ValueError, match=says):
         shapes_of(model, size)

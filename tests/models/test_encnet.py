@@ -1,4 +1,4 @@
-"""EncNet: published counts, the Encoding Layer against loops, what the vector is used for."""
+"""EncNet: published counts, the Encoding Layer against loops, and the use of the encoding."""
 
 import functools
 
@@ -64,7 +64,7 @@ def _arguments(seed=0):
 
 
 @pytest.mark.parametrize("form", ["auto", "plain", "fast"])
-def test_the_encoding_layer_is_what_loops_give(form):
+def test_the_encoding_layer_equals_loops(form):
     arguments = _arguments()
     np.testing.assert_allclose(encode(*arguments, form=form), _looped(*arguments), atol=1e-5)
 
@@ -83,7 +83,7 @@ def test_both_forms_have_the_same_gradients():
         np.testing.assert_allclose(fast, plain, atol=1e-5)
 
 
-def test_the_fast_form_has_no_residual_of_each_pair():
+def test_the_fast_form_does_not_store_all_residuals():
     def largest(form):
         shapes = [(2, 50, 16), (8, 16), (8,)]
         program = jax.make_jaxpr(functools.partial(encode, form=form))(*map(jnp.zeros, shapes))
@@ -93,16 +93,16 @@ def test_the_fast_form_has_no_residual_of_each_pair():
     assert largest("fast") == 2 * 50 * 16
 
 
-def test_half_precision_is_encoded_in_full():
+def test_half_precision_is_encoded_in_float32():
     x, codewords, smoothing = _arguments()
-    x = x.astype(jnp.bfloat16) + jnp.bfloat16(100)  # distances of 10^4, known to 64 in bfloat16
+    x = x.astype(jnp.bfloat16) + jnp.bfloat16(100)  # distances of 10^4: bfloat16 steps of 64
     e = encode(x, codewords + 100, smoothing)
     assert e.dtype == jnp.float32
     expected = _looped(np.asarray(x, np.float32), codewords + 100, smoothing)
     np.testing.assert_allclose(e, expected, atol=0.05)
 
 
-def test_codewords_start_as_in_the_released_code():
+def test_codewords_are_initialised_as_in_the_released_code():
     module = ContextEncoding(codewords=32)
     init = jax.jit(functools.partial(module.init, train=False), compiler_options=QUICK)
     params = init(jax.random.key(0), jnp.zeros((1, 2, 2, 128)))["params"]
@@ -115,7 +115,7 @@ def test_codewords_start_as_in_the_released_code():
 
 @pytest.mark.parametrize("aggregation", ["mean", "sum"])
 @pytest.mark.parametrize("residual_gate", [True, False])
-def test_the_module_written_out_again(aggregation, residual_gate):
+def test_the_module_matches_a_reimplementation(aggregation, residual_gate):
     x = images((5, 3), batch=2)
     module = ContextEncoding(4, aggregation, residual_gate)
     variables = random_variables(module, (5, 3))
@@ -138,8 +138,8 @@ def test_the_module_written_out_again(aggregation, residual_gate):
     np.testing.assert_allclose(scaled, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_one_image_moves_the_statistics_of_the_codewords():
-    """They are over images and channels, so a batch of one has them."""
+def test_one_image_updates_the_statistics_of_the_codewords():
+    """Statistics are over images and channels, so they are defined for a single image."""
     module = ContextEncoding(4, compute=PLAIN)
     variables = random_variables(module, (5, 3))
     step = functools.partial(module.apply, train=True, mutable=["batch_stats"])
@@ -151,7 +151,7 @@ def test_one_image_moves_the_statistics_of_the_codewords():
 
 
 def test_the_gate_and_each_lateral_stage_are_used():
-    """Another gate, or a lateral stage without its scale and shift, changes the logits."""
+    """Changing the gate, or zeroing the scale and shift of a lateral stage, changes the logits."""
     model = EncNet(
         5, ThreeMaps(), lateral=True, head_features=8, codewords=3, aux_features=0, compute=PLAIN
     )
@@ -182,7 +182,7 @@ def test_the_gate_and_each_lateral_stage_are_used():
     np.testing.assert_array_equal(after["presence_logits"], before["presence_logits"])
 
 
-def test_what_the_backbone_lacks_is_named():
+def test_a_missing_stage_of_the_backbone_is_named():
     backbone = EndPoints(8, {"features": (1, 5, 5, 8)})
     with pytest.raises(ValueError, match=r"aux_features is 256: .* stage 3"):
         shapes_of(EncNet(5, backbone))

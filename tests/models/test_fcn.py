@@ -1,4 +1,4 @@
-"""FCN: published counts, sizes, crops and fields of view; where every score comes to lie."""
+"""FCN: published counts, sizes, crops and receptive fields, and the positions of scores."""
 
 import functools
 
@@ -51,7 +51,7 @@ def test_published_counts(classes, published):
 
 
 def test_published_counts_of_the_other_forms():
-    """Learned kernels of 4 x 4, then of 16 x 16 as well, among all classes; AlexNet."""
+    """Learned 4 x 4 kernels over all classes, a learned 16 x 16 kernel as well, and AlexNet."""
     model = FCN(21, BORDER)
     assert count(shapes_of(model.clone(at_once=True))) == 134_362_751
     assert count(shapes_of(model.clone(deconvolution="learned"))) == 134_376_863
@@ -63,8 +63,8 @@ def test_published_counts_of_the_other_forms():
         assert count(shapes_of(model)) == parameters
 
 
-def test_each_stage_starts_from_the_one_before():
-    """What a stage has, the next one has under the same name in the same shape."""
+def test_each_stage_has_the_parameters_of_the_previous_one():
+    """Each parameter of a stage has the same name and shape in the next stage."""
     trees = [traverse_util.flatten_dict(shapes_of(FCN(21, BORDER, s))["params"]) for s in STRIDES]
     for before, after, new in zip(trees, trees[1:], ("score_pool4", "score_pool3"), strict=False):
         assert before.items() <= after.items()
@@ -79,7 +79,7 @@ def test_each_stage_starts_from_the_one_before():
     ],
 )
 def test_published_sizes(size, rows, columns):
-    """Of fc7's map and of each enlargement before its crop."""
+    """The sizes of fc7's map and of each upsampled map before its crop."""
     seen = []
 
     def record(call, arguments, keywords, context):
@@ -113,7 +113,7 @@ def test_published_receptive_fields(model, field):
 
 
 def upsampled(x, stride, size):
-    """Loops: each input adds the kernel, times itself, where it lies."""
+    """Upsamples by loops: adds each input times the kernel at its position in the output."""
     kernel = np.outer(bilinear_taps(size), bilinear_taps(size))[None, :, :, None]
     batch, h, w, classes = x.shape
     y = np.zeros((batch, stride * (h - 1) + size, stride * (w - 1) + size, classes))
@@ -129,8 +129,8 @@ def scored(variables, name, x):
 
 
 @pytest.mark.parametrize("stride", [*STRIDES, "alexnet"])
-def test_written_out_with_the_published_crops(stride):
-    """voc-fcn32s .. 8s and the AlexNet of the release: 19, 27, 31, 18; 5 and 9."""
+def test_matches_a_reimplementation_with_the_published_crops(stride):
+    """Crops of voc-fcn32s, 16s, 8s and the released AlexNet: 19, 27, 31 and 18; 5 and 9."""
     height, width = size = (21, 40)
     if stride == "alexnet":
         model = ALEXNET.clone(num_classes=3, head_features=4, compute=PLAIN)
@@ -162,7 +162,7 @@ def test_written_out_with_the_published_crops(stride):
 
 
 class Ramp(nn.Module):
-    """Maps that lie as another backbone's and hold the row of the image under each pixel."""
+    """Maps with the grids of another backbone, whose values are the image row of each pixel."""
 
     like: nn.Module
     head_rate = 1
@@ -191,8 +191,8 @@ class Ramp(nn.Module):
         (AlexNet(image_padding=100), (6, 0), 32),
     ],
 )
-def test_scores_lie_where_their_pixels_are(backbone, fc6, stride):
-    """Maps of rows come out as the rows of the image: for any border, kernel and padding."""
+def test_scores_are_aligned_with_the_image(backbone, fc6, stride):
+    """For any border, kernel and padding, maps of row numbers give the row numbers of the image."""
     kernel_size, padding = fc6
     backbone = backbone.clone(width=2)
     model = FCN(
@@ -215,14 +215,14 @@ def test_scores_lie_where_their_pixels_are(backbone, fc6, stride):
     logits = run(variables, jnp.zeros((1, *size, 3)))["logits"]
     maps = {32: 1, 16: 2, 8: 3}[stride]
     rows = np.asarray(logits)[0, :, size[1] // 2, 0] / maps - 1000
-    inside = slice(48, size[0] - 48)  # beyond the outer pixels of the coarsest map scores go to 0
+    inside = slice(48, size[0] - 48)  # scores decrease to 0 outside the coarsest map
     np.testing.assert_allclose(rows[inside], np.arange(size[0])[inside], atol=0.01)
 
 
 def test_every_size_of_image_is_covered():
     for model in (SMALL, SMALL.clone(backbone=VGG(depth=11, width=1), fc6_padding=None)):
         for stride, size in ((32, (1, 32)), (16, (2, 33)), (8, (1, 31)), (8, (65, 95))):
-            assert shapes_of(model.clone(stride=stride), size)  # refused if it were not
+            assert shapes_of(model.clone(stride=stride), size)  # it is refused otherwise
 
 
 def run_of(model):
@@ -230,8 +230,8 @@ def run_of(model):
     return jax.jit(lambda v: model.apply(v, x, train=False)["logits"], compiler_options=QUICK)
 
 
-def test_every_skip_is_used_and_scaled_at_once():
-    """Without any of the three scores the logits change; 0.01 may as well stand in the kernel."""
+def test_every_skip_is_used_and_scaled_with_at_once():
+    """Removing any of the three scores changes the logits; 0.01 could be part of the kernel."""
     variables = random_variables(SMALL)
     run = run_of(SMALL)
     before = run(variables)
@@ -246,7 +246,7 @@ def test_every_skip_is_used_and_scaled_at_once():
     np.testing.assert_allclose(at_once, run({"params": scaled}), rtol=1e-5, atol=1e-5)
 
 
-def test_learned_deconvolutions_start_as_the_fixed_ones_and_learn():
+def test_learned_deconvolutions_are_initially_bilinear_and_get_gradients():
     variables = random_variables(SMALL)
     fixed = run_of(SMALL)(variables)
     model = SMALL.clone(deconvolution="all_learned")
@@ -276,7 +276,7 @@ def test_scores_start_at_zero():
 
 
 class Shifted(Ramp):
-    """Pool4 lies a third of a pixel beside where the others would meet it."""
+    """Pool4 is shifted by a third of a pixel against the other maps."""
 
     def grids(self):
         grids = self.like.grids()
@@ -289,16 +289,16 @@ class Shifted(Ramp):
     [
         (FCN(5, BORDER, 4), "stride is 4: FCN has 32, 16, 8"),
         (FCN(5, BORDER, deconvolution="learnt"), "'learnt': it is one of fixed, learned"),
-        (FCN(5, ResNet(depth=18)), "ResNet does not tell where its pixels lie"),
-        (ALEXNET.clone(stride=16), "it takes the map pool4, and AlexNet has none"),
+        (FCN(5, ResNet(depth=18)), r"ResNet has no method grids\(\)"),
+        (ALEXNET.clone(stride=16), "it needs the map pool4, and AlexNet has none"),
         (FCN(5, VGG(), fc6_padding=2), "scores begin at pixel 4 and are 216 x 216, the image 224"),
-        (FCN(5, Shifted(VGG())), "upscore2 cannot put its pixels on those of"),
+        (FCN(5, Shifted(VGG())), "upscore2 cannot align its pixels with those of"),
         (
             FCN(5, VGG(image_padding=100, output_stride=16), deconvolution="learned"),
             "for output stride 32, and the backbone's is 16",
         ),
     ],
 )
-def test_what_has_no_meaning_is_refused(model, says):
+def test_invalid_fields_are_refused(model, says):
     with pytest.raises(ValueError, match=says):
         shapes_of(model, (224, 224))

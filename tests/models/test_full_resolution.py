@@ -1,4 +1,4 @@
-"""The full-resolution stack: what it costs and sees, beside a network that strides."""
+"""The full-resolution stack: cost and receptive field, compared with a network with strides."""
 
 from jaxseg.backbones.vgg import VGG
 from jaxseg.inspection import summary
@@ -10,8 +10,8 @@ PUBLIC = {  # each public name of the file, with models for test_all_models.py
 }
 
 
-def test_costs_and_fields_beside_vgg():
-    """The numbers of the docstring, for 224 x 224 pixels."""
+def test_cost_and_receptive_field_compared_with_vgg():
+    """Checks the numbers of the docstring, for 224 x 224 pixels."""
     deep = summary.summarize(FullResolution(21, width=64, depth=13), (224, 224))
     pixels = 224**2
     assert deep.multiply_adds == pixels * (27 * 64 + 12 * 9 * 64**2 + 64 * 21)
@@ -29,8 +29,8 @@ def test_costs_and_fields_beside_vgg():
     assert round(weights / deep.parameters) == 33
 
 
-def test_a_stride_pays_for_width():
-    """Twice the width costs four times as much here, and as much as before after a pooling."""
+def test_a_stride_compensates_for_width():
+    """Doubling the width quadruples the cost here; after a pooling it leaves it unchanged."""
     narrow, wide = (
         summary.summarize(FullResolution(5, width=width, depth=3), (64, 64)).layers[1]
         for width in (16, 32)

@@ -1,4 +1,4 @@
-"""ParseNet: published counts, L2 normalisation by its formulas, fusion written out."""
+"""ParseNet: published counts, L2 normalisation by its formulas, a reimplementation of fusion."""
 
 import functools
 
@@ -33,8 +33,8 @@ SMALL = ParseNet(
         (60, (134_510_460, 134_760_316, 134_791_548, 134_822_780, 134_838_396)),
     ],
 )
-def test_counts_of_the_facts(classes, published):
-    """fc7, with pool6, and with conv5, conv4 and conv3 one after the other; factors counted."""
+def test_counts(classes, published):
+    """fc7, then with pool6, conv5, conv4 and conv3 added one by one, including scale factors."""
     selections = (("fc7",), *(MAPS[:n] for n in (2, 3, 4, 5)))
     assert tuple(parameters(parsenet_fcn(classes, maps)) for maps in selections) == published
 
@@ -47,7 +47,7 @@ def test_count_on_large_fov():
     assert parameters(model.clone(normalize=False)) == 20_528_981 - 2 * 1024
 
 
-def test_l2_norm_and_its_gradient_are_those_of_the_formulas():
+def test_l2_norm_and_its_gradient_equal_the_formulas():
     """dL/dx = g / |x| - x (x . g) / |x|^3, g = scale dL/dy; dL/dscale = sum of dL/dy x / |x|."""
     rng = np.random.default_rng(0)
     x, dy = rng.normal(size=(2, 2, 3, 4, 5))
@@ -70,7 +70,7 @@ def test_l2_norm_and_its_gradient_are_those_of_the_formulas():
     np.testing.assert_allclose(dscale, (dy * x / length).sum((0, 1, 2)), rtol=1e-12)
 
 
-def test_epsilon_is_inside_of_the_sum_and_factors_start_at_10():
+def test_epsilon_is_inside_the_root_and_factors_are_initially_10():
     module = L2Norm()
     x = jnp.full((1, 1, 1, 4), 5e-6)  # squares sum to epsilon
     y, variables = module.init_with_output(jax.random.key(0), x)
@@ -80,8 +80,8 @@ def test_epsilon_is_inside_of_the_sum_and_factors_start_at_10():
     np.testing.assert_array_equal(half, np.full((1, 1, 1, 4), 5.0, "bfloat16"))
 
 
-def _enlarged(x, stride, size):
-    """By np.interp between the middles of squares of `stride` pixels."""
+def _upsampled(x, stride, size):
+    """Interpolates between the centres of squares of `stride` pixels, with np.interp."""
     for axis, side in zip((1, 2), size, strict=True):
         place = (np.arange(side) + 0.5) / stride - 0.5
         line = functools.partial(np.interp, place, np.arange(x.shape[axis]))
@@ -90,8 +90,8 @@ def _enlarged(x, stride, size):
 
 
 @pytest.mark.parametrize("fusion", ["early", "late"])
-def test_fusion_written_out(fusion):
-    """All maps upsampled to the image, normalised, concatenated and classified; each is used."""
+def test_fusion_matches_a_reimplementation(fusion):
+    """Normalises, upsamples, concatenates and classifies all maps, each of which is used."""
     model = SMALL.clone(fusion=fusion)
     size = (33, 70)
     x = images(size)
@@ -109,14 +109,14 @@ def test_fusion_written_out(fusion):
     for name in MAPS:
         part = np.asarray(ends[name], float)
         part /= np.sqrt((part**2).sum(-1, keepdims=True) + 1e-10)
-        part = _enlarged(part * params[f"norm_{name}"]["scale"], strides[name], size)
+        part = _upsampled(part * params[f"norm_{name}"]["scale"], strides[name], size)
         if fusion == "late":
             own = params[f"classifier_{name}"]
             scores = part @ own["kernel"][0, 0] + own["bias"]
         else:
             scores = part @ params["classifier"]["kernel"][0, 0, start : start + part.shape[-1]]
             start += part.shape[-1]
-        assert scores.std() > 0.05 or name == "pool6"  # it is used
+        assert scores.std() > 0.05 or name == "pool6"  # the map is used
         assert np.abs(scores).max() > 0.05
         expected = expected + scores
     np.testing.assert_allclose(ours["logits"], expected, atol=2e-4)
@@ -126,7 +126,7 @@ def test_fusion_written_out(fusion):
 def test_global_context_is_the_whole_image(maps):
     layers = summary.summarize(SMALL.clone(maps=maps), (64, 64)).layers
     scores = [row.field for row in layers if row.path == "classifier"]
-    assert scores == {1: [342], 2: [None, 342]}[len(maps)]  # None: nothing but the whole image
+    assert scores == {1: [342], 2: [None, 342]}[len(maps)]  # None: the whole image
     assert any(row.whole for row in layers) == ("pool6" in maps)
 
 
@@ -152,11 +152,11 @@ def test_on_large_fov_a_map_of_8_k_plus_1_keeps_its_corners():
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"maps": ()}, r"some of pool6, fc7, conv5, conv4, conv3 are needed"),
+        ({"maps": ()}, r"choose at least one of pool6, fc7, conv5, conv4, conv3"),
         ({"maps": ("fc7", "conv2")}, "maps is .*conv2"),
         ({"fusion": "middle"}, "fusion is 'middle': it must be one of early, late"),
     ],
 )
-def test_what_has_no_meaning_is_refused(fields, says):
+def test_invalid_fields_are_refused(fields, says):
     with pytest.raises(ValueError, match=says):
         shapes_of(SMALL.clone(**fields))

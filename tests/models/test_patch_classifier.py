@@ -1,4 +1,4 @@
-"""Patch classification: dense is patch by patch; what each costs and sees."""
+"""Patch classification: dense equals patch by patch; cost and receptive field of both."""
 
 import functools
 
@@ -34,8 +34,8 @@ def test_patches_are_cut_around_each_pixel():
     ("stages", "size", "norm"),
     [(1, (9, 12), "none"), (2, (23, 6), "batch"), (3, (7, 5), "none"), (3, (1, 1), "none")],
 )
-def test_dense_is_patch_by_patch(stages, size, norm):
-    """Every logit and feature, of images smaller and larger than a patch."""
+def test_dense_equals_patch_by_patch(stages, size, norm):
+    """Compares all logits and features, for images smaller and larger than a patch."""
     model = PatchClassifier(
         5, width=3, stages=stages, head_features=4, norm=Norm(norm), compute=PLAIN
     )
@@ -50,7 +50,7 @@ def test_dense_is_patch_by_patch(stages, size, norm):
 
 
 @pytest.mark.parametrize(("stages", "side"), [(1, 9), (2, 21), (3, 45)])
-def test_a_pixel_sees_its_patch(stages, side):
+def test_the_receptive_field_is_the_patch(stages, side):
     model = PatchClassifier(5, width=1, stages=stages, head_features=1)
     assert PatchNetwork(5, stages=stages).side == side
     layers = summary.summarize(model, (64, 64)).layers
@@ -59,13 +59,13 @@ def test_a_pixel_sees_its_patch(stages, side):
     assert rates == [2**stage for stage in range(stages + 1)]
 
 
-def test_what_sharing_saves():
-    """Multiply-adds of both ways on 64 x 64 pixels: one is 84 times the other."""
+def test_cost_of_both_modes():
+    """On 64 x 64 pixels, patch by patch needs 84 times the multiply-adds of dense."""
     model = PatchClassifier(7)
     dense, naive = (
         summary.summarize(model.clone(dense=way), (64, 64)).multiply_adds for way in (True, False)
     )
-    first, inner, hidden, last = 27 * 16, 9 * 16 * 16, 9 * 16 * 64, 64 * 7  # for one output
+    first, inner, hidden, last = 27 * 16, 9 * 16 * 16, 9 * 16 * 64, 64 * 7  # per output
     patch = 43**2 * first + (19**2 + 7**2) * inner + hidden + last
     assert naive == 64**2 * patch
     assert dense == 106**2 * first + (100**2 + 88**2) * inner + 64**2 * (hidden + last)

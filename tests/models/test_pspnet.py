@@ -1,4 +1,4 @@
-"""PSPNet: published counts, pooling against loops, the head written out again."""
+"""PSPNet: published counts, pooling against loops, a reimplementation of the head."""
 
 import functools
 
@@ -46,7 +46,7 @@ def test_the_pyramid_has_its_published_count():
 
 
 def test_every_unit_of_an_atrous_stage_has_its_rate():
-    """The authors' ResNet: conv4_x at 2 and conv5_x at 4, the first units too."""
+    """In the authors' ResNet, conv4_x has rate 2 and conv5_x rate 4, including the first units."""
     rates = {1: set(), 2: set(), 3: set(), 4: set()}
     for unit in pspnet_backbone(50).units():
         rates[unit.stage].add(unit.rates[1])
@@ -56,7 +56,7 @@ def test_every_unit_of_an_atrous_stage_has_its_rate():
 @pytest.mark.parametrize("size", [(12, 12), (7, 11), (3, 2), (1, 1)])
 @pytest.mark.parametrize("bins", [1, 2, 3, 6])
 @pytest.mark.parametrize(("pooling", "of_cell"), [("average", np.mean), ("max", np.max)])
-def test_pooling_is_what_loops_give(pooling, of_cell, bins, size):
+def test_pooling_equals_loops(pooling, of_cell, bins, size):
     x = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
     ours = pool_to_grid(x, bins, pooling)
     assert ours.shape == (2, bins, bins, 3)
@@ -68,8 +68,8 @@ def test_pooling_is_what_loops_give(pooling, of_cell, bins, size):
         np.testing.assert_allclose(ours[:, i, j], expected, atol=1e-6)
 
 
-def test_half_precision_is_summed_in_full():
-    """1 and 255 times 2^-8: each of these would vanish beside 1 in bfloat16."""
+def test_half_precision_is_accumulated_in_float32():
+    """Sums 1 and 255 times 2^-8, which would not change 1 in bfloat16."""
     x = jnp.full((1, 16, 16, 1), 2.0**-8, jnp.bfloat16).at[0, 0, 0, 0].set(1)
     y = pool_to_grid(x, 1)
     assert y.dtype == jnp.bfloat16
@@ -77,12 +77,12 @@ def test_half_precision_is_summed_in_full():
 
 
 @pytest.mark.parametrize(("bins", "pooling"), [(0, "average"), (2, "mean")])
-def test_a_pyramid_without_meaning_is_refused(bins, pooling):
-    with pytest.raises(ValueError, match=r"bins holds 0|pooling is 'mean'"):
+def test_an_invalid_pyramid_is_refused(bins, pooling):
+    with pytest.raises(ValueError, match=r"bins contains 0|pooling is 'mean'"):
         pool_to_grid(jnp.zeros((1, 4, 4, 1)), bins, pooling)
 
 
-def test_the_pyramid_written_out_again():
+def test_the_pyramid_matches_a_reimplementation():
     x = images((13, 9), batch=2)
     module = PyramidPooling(bins=(1, 2, 3), compute=PLAIN)
     variables = random_variables(module, (13, 9))
@@ -101,7 +101,7 @@ def test_the_pyramid_written_out_again():
 
 
 def test_each_level_is_used():
-    """Another value of any level's scale changes the logits."""
+    """Changing the scale of any level changes the logits."""
     model = narrow(PSPNet(5, pspnet_backbone(18), compute=PLAIN)).clone(compute=PLAIN)
     x = images((33, 33))
     variables = random_variables(model)
@@ -121,7 +121,7 @@ def test_an_auxiliary_head_needs_a_stage_3():
 
 
 def test_without_reduction_levels_keep_their_channels():
-    """Rows of Table 1 without DR."""
+    """The rows of Table 1 without dimension reduction (DR)."""
     outputs = jax.eval_shape(
         lambda: PSPNet(5, pspnet_backbone(18), reduce=False).init_with_output(
             jax.random.key(0), jnp.zeros((1, 33, 33, 3)), train=False

@@ -1,4 +1,4 @@
-"""RefineNet: published counts, its parts against loops, every path used."""
+"""RefineNet: published counts, its parts against loops, use of every path."""
 
 import flax.linen as nn
 import jax
@@ -54,7 +54,7 @@ def test_the_published_count_of_the_head():
         (1, [(9, 9, 256)]),
     ],
 )
-def test_each_block_gives_the_largest_map_of_its_paths(cascades, expected):
+def test_each_block_outputs_the_largest_map_of_its_paths(cascades, expected):
     model = RefineNet(21, end_points(refinenet_backbone(50)), cascades)
     outputs = jax.eval_shape(
         lambda: model.init_with_output(jax.random.key(0), jnp.zeros((1, 33, 33, 3)), train=False)[0]
@@ -65,7 +65,7 @@ def test_each_block_gives_the_largest_map_of_its_paths(cascades, expected):
 
 
 class FourMaps(nn.Module):
-    """Stages that differ in size and see the image through a convolution each."""
+    """Stages of different sizes, each computed from the image by one convolution."""
 
     @nn.compact
     def __call__(self, x, *, train):
@@ -83,7 +83,7 @@ def _small(cascades, **fields):
 
 @CASCADES
 def test_every_path_is_used(cascades):
-    """Without a stage, or without what the block before gave, the logits change."""
+    """Removing a stage, or the output of the previous block, changes the logits."""
     model = _small(cascades)
     x = images((37, 50))
     variables = random_variables(model)
@@ -99,7 +99,7 @@ def test_every_path_is_used(cascades):
 
 
 @CASCADES
-def test_dropout_stands_on_the_two_deep_stages_and_the_classifier(cascades):
+def test_dropout_is_on_the_two_deep_stages_and_the_classifier(cascades):
     seen = []
 
     def record(call, arguments, keywords, context):
@@ -113,7 +113,7 @@ def test_dropout_stands_on_the_two_deep_stages_and_the_classifier(cascades):
 
 
 def _convolved(x, kernel):
-    """3x3 with one zero around, as a sum over its taps."""
+    """Applies a 3x3 convolution with a padding of 1, as a sum over its taps."""
     height, width = x.shape[1:3]
     x = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
     return sum(
@@ -122,7 +122,7 @@ def _convolved(x, kernel):
 
 
 def _pooled(x):
-    """The maximum of the 5x5 pixels around each, of those that the map has."""
+    """Returns the maximum of the 5x5 pixels around each pixel, ignoring those outside the map."""
     y = np.zeros_like(x)
     for i, j in np.ndindex(x.shape[1:3]):
         y[:, i, j] = x[:, max(i - 2, 0) : i + 3, max(j - 2, 0) : j + 3].max(axis=(1, 2))
@@ -130,14 +130,14 @@ def _pooled(x):
 
 
 def _run(module, x):
-    """Its parameters, random, and what it gives."""
+    """Returns random parameters of the module and its output."""
     shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), x))
     rng = np.random.default_rng(0)
     variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
     return variables["params"], jax.jit(module.apply, compiler_options=QUICK)(variables, x)
 
 
-def test_a_residual_unit_written_out_again():
+def test_a_residual_unit_matches_a_reimplementation():
     x = images((6, 7))
     params, ours = _run(ResidualConvUnit(nn.initializers.zeros, compute=PLAIN), x)
     y = _convolved(np.maximum(x, 0), params["conv1"]["kernel"]) + params["conv1"]["bias"]
@@ -148,7 +148,7 @@ def test_a_residual_unit_written_out_again():
 
 @pytest.mark.parametrize("stages", [2, 4])
 @pytest.mark.parametrize("pool_first", [True, False])
-def test_chained_pooling_written_out_again(stages, pool_first):
+def test_chained_pooling_matches_a_reimplementation(stages, pool_first):
     x = images((7, 9))
     module = ChainedResidualPooling(stages, pool_first, nn.initializers.zeros, compute=PLAIN)
     params, ours = _run(module, x)
@@ -163,7 +163,7 @@ def test_chained_pooling_written_out_again(stages, pool_first):
 
 
 @pytest.mark.parametrize(("scaled", "of_paths"), [(False, 0.01), (True, (2 / 9 / 32) ** 0.5)])
-def test_kernels_start_from_a_normal(scaled, of_paths):
+def test_kernels_are_initialised_from_a_normal_distribution(scaled, of_paths):
     model = _small(1, head_features=32, pooling_stages=0, output_units=0, scale_paths=scaled)
 
     def kernels(key):
@@ -177,7 +177,7 @@ def test_kernels_start_from_a_normal(scaled, of_paths):
         assert np.std(path["kernel"]) == pytest.approx(of_paths, rel=0.05)
 
 
-def test_what_cannot_be_is_refused():
+def test_invalid_cascades_and_backbones_are_refused():
     with pytest.raises(ValueError, match="cascades is 3: it must be one of 4, 2, 1"):
         shapes_of(_small(3))
     lacking = EndPoints(8, {"stage1": (1, 9, 9, 4), "stage2": (1, 5, 5, 4)})

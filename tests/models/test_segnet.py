@@ -1,4 +1,4 @@
-"""SegNet: the released counts, sizes and fields; every index used; the released class weights."""
+"""SegNet: released counts, sizes and fields; use of every index; the released class weights."""
 
 import functools
 
@@ -40,7 +40,7 @@ def test_published_counts(classes, released, without_bias):
 
 
 def test_the_decoder_mirrors_the_encoder():
-    """Facts 3.1: the outputs of each stage, 5 to 1."""
+    """segnet_train.prototxt: the output channels of stages 5 to 1."""
     flat = traverse_util.flatten_dict(shapes_of(SegNet(11))["params"], sep="/")
     outputs = {
         path.split("/")[0]: leaf.shape[-1]
@@ -57,7 +57,7 @@ def test_the_decoder_mirrors_the_encoder():
 
 
 def called(model, kind, size):
-    """The modules of a kind that a model calls in training, with the shapes that they give."""
+    """Returns the modules of a kind that a model calls in training, with their output shapes."""
     found = []
 
     def record(call, arguments, keywords, context):
@@ -73,13 +73,13 @@ def called(model, kind, size):
 
 
 def test_published_sizes():
-    """Facts 3.1: 360 x 480 leaves odd maps, which the unpooling finds again."""
+    """360 x 480 gives odd maps, whose sizes the unpooling restores."""
     sizes = [shape[1:3] for _, shape in called(SegNet(11), Upsample, (360, 480))]
     assert sizes == [(23, 30), (45, 60), (90, 120), (180, 240), (360, 480)]
 
 
 def test_receptive_field_at_pool5():
-    """Facts 3.2: 212 pixels."""
+    """The receptive field is 212 pixels."""
     layers = summary.summarize(SegNet(11, width=1), (360, 480)).layers
     pools = [layer for layer in layers if layer.kind == "max pool 2x2"]
     assert [layer.field for layer in pools] == [6, 16, 44, 100, 212]
@@ -87,7 +87,7 @@ def test_receptive_field_at_pool5():
 
 
 def test_every_norm_is_the_released_one():
-    """Facts 3.1: epsilon 1e-9 and a bias that starts at 0.001, after all but the classifier."""
+    """bn_layer.cpp: epsilon is 1e-9 and the initial bias 0.001; only the classifier has no norm."""
     norms = called(SegNet(11, width=1), NormLayer, (33, 33))
     assert len(norms) == 25
     assert {layer.norm for layer, _ in norms} == {Norm(epsilon=1e-9, bias_init=0.001)}
@@ -97,7 +97,7 @@ def test_every_norm_is_the_released_one():
 
 
 def test_dropout_is_where_bayesian_segnet_has_it():
-    """Facts 3.1: the poolings 3, 4, 5, and the last convolutions of the stages 5, 4, 3."""
+    """After poolings 3, 4 and 5, and after the last convolutions of stages 5, 4 and 3."""
     layers = called(SegNet(11, dropout=0.5), nn.Dropout, (360, 480))
     assert [shape[1:] for _, shape in layers] == [
         *[(45, 60, 256), (23, 30, 512), (12, 15, 512)],
@@ -107,7 +107,7 @@ def test_dropout_is_where_bayesian_segnet_has_it():
 
 
 def test_every_index_is_used():
-    """With the values of one stage put in the first corner of their windows the logits change."""
+    """Unpooling the values of one stage to the first pixel of their windows changes the logits."""
     model = SegNet(3, depth=11, width=2, compute=Compute(form="fast"))
     x = images((33, 37))
     variables = random_variables(model)
@@ -132,7 +132,7 @@ def test_every_index_is_used():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_upsampling_is_a_choice(kind):
-    """Any size, the same parameters but for the learned kernels."""
+    """Any size works, with the same parameters except for learned kernels."""
     model = SegNet(5, width=8, upsampling=kind)
     variables = shapes_of(model, (45, 61))
     learned = 16 * (64**2 + 64**2 + 32**2 + 16**2 + 8**2) if kind == "transposed" else 0
@@ -140,7 +140,7 @@ def test_upsampling_is_a_choice(kind):
 
 
 def test_the_released_weights_are_in_the_order_of_the_classes():
-    """Facts 3.3: what the annotations give, times 0.83 to 0.98, but for the signs."""
+    """They are 0.83 to 0.98 times those computed from the annotations, except for SignSymbol."""
     recomputed = {
         **{"sky": 0.2793, "building": 0.2017, "pole": 4.7865, "road": 0.1490, "pavement": 1.0},
         **{"tree": 0.4217, "signsymbol": 3.8467, "fence": 1.9736, "car": 0.7889},
@@ -153,8 +153,8 @@ def test_the_released_weights_are_in_the_order_of_the_classes():
     assert max(factors.values()) < 0.985
 
 
-def test_the_protocol_and_the_release():
-    """Facts 3.3: what the paper's benchmark and the released solver have in common, and not."""
+def test_the_recipes_of_the_paper_and_the_release():
+    """Compares the paper's benchmark (section 4) with the released solver and prototxt."""
     full, release = (segnet_camvid.get_config(size) for size in ("full", "release"))
     for built in (full, release):
         assert built.data.crop_size == built.eval.size == (360, 480)

@@ -1,4 +1,4 @@
-"""SegNet-Basic and Table 1: published counts, sizes and fields; every index and map used."""
+"""SegNet-Basic and Table 1: published counts, sizes and fields; use of every index and map."""
 
 import functools
 
@@ -26,7 +26,7 @@ PUBLIC = {  # each public name of the file, with models for test_all_models.py
 
 
 WITHOUT_BIAS = functools.partial(SegNetBasic, 11, use_bias=False)
-TABLE_1 = {  # row: network, parameters in millions
+TABLE_1 = {  # row: network and parameters in millions
     "Bilinear-Interpolation": (bilinear_interpolation(11), 0.625),
     "SegNet-Basic": (WITHOUT_BIAS(), 1.425),
     "SegNet-Basic-EncoderAddition": (WITHOUT_BIAS(encoder_addition=True), 1.425),
@@ -52,7 +52,7 @@ def test_published_counts(classes, released, without_bias):
 
 @pytest.mark.parametrize("row", TABLE_1)
 def test_counts_of_table_1(row):
-    """To the nearest 25 thousand; without dimensionality reduction ours are 2 % more (unsure)."""
+    """To the nearest 25 thousand, but 2 % more without dimensionality reduction (unsure)."""
     model, published = TABLE_1[row]
     number = count(shapes_of(model)) / 1e6
     if "NoDimReduction" in row:
@@ -64,7 +64,7 @@ def test_counts_of_table_1(row):
 
 @pytest.mark.parametrize("row", TABLE_1)
 def test_published_sizes(row):
-    """Facts 3.1: 360 x 480 leaves 23 x 30, and odd maps are found again; 106 pixels are seen."""
+    """360 x 480 gives 23 x 30 maps; unpooling restores odd sizes; 106 pixels are seen."""
     model, _ = TABLE_1[row]
     layers = summary.summarize(model.clone(width=2), (360, 480)).layers
     pools = [layer for layer in layers if layer.kind == "max pool 2x2"]
@@ -74,7 +74,7 @@ def test_published_sizes(row):
 
 
 def pool(x):
-    """The maxima of 2 x 2 windows, and a map of where they lie, the first of equals."""
+    """Returns the maxima of 2 x 2 windows and a map of their positions (the first among ties)."""
     batch, height, width, channels = x.shape
     best = np.zeros((batch, -(-height // 2), -(-width // 2), channels), x.dtype)
     here = np.zeros(x.shape, bool)
@@ -87,7 +87,7 @@ def pool(x):
 
 
 def spread(x, kernel):
-    """A transposed convolution of 8 x 8 with stride 2, the same pixels lost on each side."""
+    """Applies an 8 x 8 transposed convolution of stride 2, cropped equally on each side."""
     batch, height, width, _ = x.shape
     y = np.zeros((batch, 2 * height + 6, 2 * width + 6, kernel.shape[3]), x.dtype)
     for i, j in np.ndindex(height, width):
@@ -97,7 +97,7 @@ def spread(x, kernel):
 
 
 def written_out(model, variables, x, added=(1, 2, 3)):
-    """The logits, layer by layer; `added`: the pooled maps that the decoder gets."""
+    """Computes the logits layer by layer; `added` are the pooled maps passed to the decoder."""
     params, stats = variables["params"], variables["batch_stats"]
 
     def conv(x, name):
@@ -145,9 +145,9 @@ def written_out(model, variables, x, added=(1, 2, 3)):
     ],
     ids=["conv", "depthwise", "fcn", "fcn_not_reduced"],
 )
-def test_the_family_written_out_again(model):
-    """And each added map changes the logits."""
-    x = 100 * images((21, 26))  # LRN has something to do
+def test_the_family_matches_a_reimplementation(model):
+    """Each added map changes the logits."""
+    x = 100 * images((21, 26))  # so that LRN has an effect
     variables = random_variables(model)
     run = jax.jit(functools.partial(model.apply, train=False), compiler_options=QUICK)
     ours = run(variables, x)["logits"]
@@ -160,7 +160,7 @@ def test_the_family_written_out_again(model):
 
 
 def test_every_index_is_used():
-    """With the values of one stage put in the first corner of their windows the logits change."""
+    """Unpooling the values of one stage to the first pixel of their windows changes the logits."""
     model = SegNetBasic(3, width=2, kernel_size=3, compute=Compute(form="fast"))
     x = images((33, 37))
     variables = random_variables(model)
@@ -187,16 +187,16 @@ def test_every_index_is_used():
     [
         ({"decoder": "dense"}, "decoder is 'dense': it must be one of conv, depthwise, none"),
         ({"reduce": True, "decoder": "none"}, "reduce leaves 3 channels"),
-        ({"reduce": True, "upsampling": "bilinear"}, "take another upsampling, and decoder='none'"),
+        ({"reduce": True, "upsampling": "bilinear"}, "use another upsampling, and decoder='none'"),
     ],
 )
-def test_what_does_not_go_together_is_refused(fields, says):
+def test_incompatible_fields_are_refused(fields, says):
     with pytest.raises(ValueError, match=says):
         shapes_of(SegNetBasic(3, **fields))
 
 
-def test_the_study_and_the_release():
-    """Facts 3.3: SGD at 0.1, batch 12 or 4, raw pixels, the released weights of the classes."""
+def test_the_recipes_of_the_study_and_the_release():
+    """Both use SGD at 0.1, batches of 12 or 4, raw pixels and the released class weights."""
     for size, batch, bias in (("full", 12, False), ("release", 4, True)):
         built = basic_camvid.get_config(size)
         assert built.model == SegNetBasic(11, use_bias=bias)

@@ -1,4 +1,4 @@
-"""U-Net: Figure 1's sizes and counts, every skip, mirrored borders, overlap tiles."""
+"""U-Net: the sizes and counts of Figure 1, use of every skip, mirror padding, overlap tiles."""
 
 import functools
 
@@ -44,7 +44,7 @@ def test_published_counts(channels, classes, published):
 
 
 def test_figure_1():
-    """Sizes of every map: 572 in, 388 out."""
+    """Checks the size of every map: 572 in, 388 out."""
     model = UNet(2, mirror=False)
     seen = {}
 
@@ -68,7 +68,7 @@ def test_figure_1():
 
 @pytest.mark.parametrize("valid", [True, False])
 def test_every_skip_is_used(valid):
-    """Without the kernel that reads a skip the logits change; so do they without what came up."""
+    """Zeroing the part of a kernel for the skip, or for the upsampled map, changes the logits."""
     model = UNet(3, width=2, levels=3, valid=valid, compute=PLAIN)
     x = np.random.default_rng(0).normal(size=(1, 20, 20, 3)).astype(np.float32)
     variables = random_variables(model, (20, 20))
@@ -88,17 +88,17 @@ def test_every_skip_is_used(valid):
 @pytest.mark.parametrize("valid", [True, False])
 @pytest.mark.parametrize("kind", ["nearest", "bed_of_nails", "max_unpooling", "bilinear"])
 def test_upsampling_is_a_choice(kind, valid):
-    """A 1x1 convolution stands for the transposed one of 2x2; sizes stay."""
+    """A 1x1 convolution replaces the transposed 2x2 one; sizes do not change."""
     model = UNet(2, width=2, levels=3, valid=valid)
     outputs, reference = shapes_of(model, (21, 30), 3)
     others, variables = shapes_of(model.clone(upsampling=kind), (21, 30), 3)
     assert others == outputs
-    fewer = 3 * (8 * 4 + 4 * 2)  # of four taps one is left
+    fewer = 3 * (8 * 4 + 4 * 2)  # one tap instead of four
     assert count(variables) == count(reference) - fewer
 
 
-def test_unpooling_takes_the_places_under_the_cropped_skip():
-    """Valid convolutions take as much from both sides, so they are those in the middle."""
+def test_unpooling_uses_the_places_under_the_cropped_skip():
+    """Valid convolutions crop both sides equally, so they are the central ones."""
     model = UNet(2, width=2, levels=3, upsampling="max_unpooling", compute=PLAIN)
     x = np.random.default_rng(0).normal(size=(1, 20, 20, 3)).astype(np.float32)
     skips, places = {}, {}
@@ -121,10 +121,10 @@ def test_unpooling_takes_the_places_under_the_cropped_skip():
 
 
 def test_mirrored_borders_are_overlap_tiles():
-    """One pass over an image equals passes over its tiles, each with the border that it needs."""
+    """One pass over an image equals passes over its tiles, each with its required border."""
     model = UNet(2, width=2, levels=3, compute=PLAIN)
     tile = UNet(2, width=2, levels=3, mirror=False, compute=PLAIN)
-    border, step = model.border, 4  # pixels by which the grids of all levels agree
+    border, step = model.border, 4  # shifts by multiples of it keep the grids of all levels aligned
     assert model._through(model.padded(24 + 2 * border)) == 24
     variables = random_variables(model, (24, 24))
     x = np.random.default_rng(0).normal(size=(1, 24, 32, 3)).astype(np.float32)
@@ -142,23 +142,23 @@ def test_mirrored_borders_are_overlap_tiles():
         )
 
 
-def test_an_image_of_a_tenth_of_its_border_is_mirrored_over_and_over():
+def test_an_image_a_tenth_of_its_border_is_reflected_repeatedly():
     x = np.random.default_rng(0).normal(size=(1, 9, 1, 3)).astype(np.float32)
     model = UNet(2, width=1, compute=PLAIN)
     outputs, _ = shapes_of(model, (9, 1), 3)
     assert outputs["logits"].shape == (1, 9, 1, 2)
-    ours = model._continued(x)
+    ours = model._mirror_padded(x)
     assert ours.shape == (1, 204, 188, 3)
 
 
 @pytest.mark.parametrize(
     ("model", "size", "says"),
     [
-        (UNet(2, mirror=False), (570, 572), "take 572 pixels for 570"),
-        (UNet(2, mirror=False), (188, 100), "take 188 pixels for 100"),
+        (UNet(2, mirror=False), (570, 572), "use 572 pixels instead of 570"),
+        (UNet(2, mirror=False), (188, 100), "use 188 pixels instead of 100"),
         (UNet(2, levels=1), (64, 64), "levels is 1"),
     ],
 )
-def test_what_does_not_fit_is_refused(model, size, says):
+def test_invalid_sizes_and_levels_are_refused(model, size, says):
     with pytest.raises(ValueError, match=says):
         shapes_of(model, size, 1)

@@ -1,4 +1,4 @@
-"""How tests compile: compiling takes far longer than running here."""
+"""Compiler options of the tests, in which compilation takes far longer than execution."""
 
 import jax
 
@@ -6,7 +6,7 @@ _LEAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passe
 
 
 def _options() -> dict:
-    """Also without XLA's newer emitters of fused loops, where there is a choice: half the time."""
+    """Turns off XLA's newer emitters of fused loops if possible, which halves the time."""
     options = _LEAST | {"xla_cpu_use_fusion_emitters": False}
     try:
         jax.jit(lambda x: x, compiler_options=options).lower(0.0).compile()

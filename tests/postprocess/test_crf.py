@@ -1,4 +1,4 @@
-"""The CRF against sums over all pairs in NumPy, and what must hold for any of them."""
+"""The CRF against sums over all pairs in NumPy, and properties of both filters."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ SMALL = CRFParameters(w1=4, theta_alpha=6, theta_beta=20, w2=3, theta_gamma=1.5,
 
 
 def _picture(height, width, seed=0):
-    """Smooth colours with a little noise, and logits that follow them in part."""
+    """Returns smooth colours with a little noise, and logits that partly follow them."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     waves = [np.sin(x / 5 + y / 9), np.cos(x / 7 - y / 4), np.sin((x + y) / 6)]
@@ -28,7 +28,7 @@ def _picture(height, width, seed=0):
 
 @functools.cache
 def _program(filter, thetas, how):
-    """Compiled once for each shape; only the lattice needs to know both thetas."""
+    """Compiles mean field once per shape; only the lattice needs the values of both thetas."""
 
     def run(logits, image, parameters, compatibility):
         if thetas:
@@ -55,7 +55,7 @@ def _softmax(x):
 
 
 def _kernels(image, parameters):
-    """Both kernels as matrices, in float64."""
+    """Returns both kernels as matrices in float64."""
     height, width, _ = image.shape
     y, x = np.mgrid[:height, :width]
     positions = np.stack([x, y], -1).reshape(-1, 2).astype(np.float64)
@@ -71,7 +71,7 @@ def _kernels(image, parameters):
 
 
 def _brute_force(logits, image, parameters, compatibility=None, normalization="per_pixel"):
-    """Facts of the paper, word for word: algorithm 1, all pairs, float64."""
+    """Algorithm 1 of the paper with sums over all pairs, in float64."""
     classes = logits.shape[-1]
     unary = -np.log(_softmax(logits.reshape(-1, classes).astype(np.float64)))
     mu = 1 - np.eye(classes) if compatibility is None else compatibility
@@ -100,7 +100,7 @@ def test_exact_is_the_sum_over_all_pairs(size, normalization):
         assert np.abs(expected - _softmax(logits)).max() > 0.1
 
 
-def test_without_normalisation_it_is_the_papers_sum():
+def test_without_normalisation_it_equals_the_sum_of_the_paper():
     logits, image = _picture(6, 7)
     parameters = dataclasses.replace(SMALL, w1=0.3, w2=0.2)
     q = _mean_field(logits, image, parameters, normalization="none")
@@ -109,7 +109,7 @@ def test_without_normalisation_it_is_the_papers_sum():
 
 
 def test_a_learned_compatibility_is_used_row_by_row():
-    """Not symmetric, so that a transposed one would not pass."""
+    """The matrix is not symmetric, so that a transposed one would not pass."""
     logits, image = _picture(9, 13)
     mu = np.random.default_rng(1).normal(0, 1, (CLASSES, CLASSES))
     q = _mean_field(logits, image, SMALL, compatibility=mu)
@@ -138,7 +138,7 @@ def test_zero_weights_give_softmax(filter):
 
 @pytest.mark.parametrize("filter", crf.FILTERS)
 def test_constant_logits_stay_constant_on_a_constant_image(filter):
-    """Per pixel the messages are means: softmax(logits + (w1 + w2) Q) everywhere."""
+    """Messages normalised per pixel are means: softmax(logits + (w1 + w2) Q) everywhere."""
     logits = np.broadcast_to(np.array([0.5, 0, -1, 0.2], np.float32), (9, 13, CLASSES))
     image = np.full((9, 13, 3), 77, np.uint8)
     q = _mean_field(logits, image, SMALL, filter=filter)
@@ -149,7 +149,7 @@ def test_constant_logits_stay_constant_on_a_constant_image(filter):
 
 
 @pytest.mark.parametrize("filter", crf.FILTERS)
-def test_a_batch_is_its_images_one_by_one(filter):
+def test_a_batch_equals_its_images_one_by_one(filter):
     pairs = [_picture(9, 13, seed) for seed in range(2)]
     logits, images = (np.stack(x) for x in zip(*pairs, strict=True))
     q = _mean_field(logits, images, SMALL, filter=filter)
@@ -159,8 +159,8 @@ def test_a_batch_is_its_images_one_by_one(filter):
 
 
 @pytest.mark.parametrize("normalization", ["per_pixel", "symmetric"])
-def test_the_lattice_is_near_the_exact_sum(normalization):
-    """On a smooth picture: measured mean |dQ| 0.010, labels equal at 98 %."""
+def test_the_lattice_is_close_to_the_exact_sum(normalization):
+    """On a smooth picture, the measured mean |dQ| is 0.010, and 98 % of the labels are equal."""
     logits, image = _picture(26, 25)
     how = {"normalization": normalization}
     exact = _mean_field(logits, image, SMALL, **how)
@@ -181,8 +181,8 @@ def _framed(x, frame, fill):
 
 @pytest.mark.parametrize("filter", crf.FILTERS)
 @pytest.mark.parametrize("normalization", ["per_pixel", "symmetric"])
-def test_an_image_in_a_frame_is_that_image_alone(filter, normalization):
-    """What fills the frame up has other colours and logits, of which nothing may be seen."""
+def test_a_padded_image_gives_the_same_as_the_image_alone(filter, normalization):
+    """The padding has other colours and logits, which must have no effect."""
     height, width = 9, 13
     logits, image = _picture(height, width)
     how = {"normalization": normalization, "filter": filter}
@@ -199,7 +199,7 @@ def test_an_image_in_a_frame_is_that_image_alone(filter, normalization):
 
 
 def test_images_of_several_sizes_in_a_batch():
-    """Where a kernel is 0 in float32 beyond the image gradients are finite all the same."""
+    """Gradients are finite even where a kernel outside the image is 0 in float32."""
     sizes = [(5, 3), (3, 30)]
     parameters = dataclasses.replace(SMALL, theta_alpha=0.5)
     pictures = [_picture(*size, seed) for seed, size in enumerate(sizes)]
@@ -226,7 +226,7 @@ def test_too_few_lattice_points_give_nan():
 
 
 def test_gradients_are_finite_differences():
-    """In float64: of logits, image, compatibility and each parameter, along random directions."""
+    """Checks logits, image, compatibility and each parameter along random directions in float64."""
     with jax.enable_x64(True):
         rng = np.random.default_rng(3)
         logits, image = _picture(4, 5)
@@ -255,7 +255,7 @@ def test_gradients_are_finite_differences():
             np.testing.assert_allclose(np.sum(gradient * way), slope, rtol=1e-5, atol=1e-8)
 
 
-def test_as_a_layer_its_weights_and_compatibility_learn():
+def test_as_a_layer_its_weights_and_compatibility_are_trained():
     logits, image = _picture(12, 14)
     labels = np.asarray(np.argmax(_picture(12, 14, seed=5)[0][..., :3], -1))
 
@@ -309,7 +309,7 @@ def test_parameter_sets_are_those_of_the_sources():
     ],
 )
 @pytest.mark.usefixtures("unchecked")
-def test_bad_input_is_told_in_one_line(change, words):
+def test_invalid_input_gives_a_one_line_message(change, words):
     given = {"logits": np.zeros((3, 4, 2)), "image": np.zeros((3, 4, 3)), "parameters": SMALL}
     given |= change
     call = functools.partial(mean_field, *(given.pop(n) for n in ("logits", "image", "parameters")))

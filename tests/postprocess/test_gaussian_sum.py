@@ -1,4 +1,4 @@
-"""The forms of sums with a Gaussian against each other and against NumPy in float64."""
+"""The forms of Gaussian sums against each other and against NumPy in float64."""
 
 import functools
 
@@ -16,8 +16,8 @@ from jaxseg.postprocess.gaussian_sum import (
 from tests.postprocess.quick import QUICK
 
 
-def test_float32_keeps_the_kernels_digits_far_from_the_origin():
-    """Black and white at theta_beta 3, and a pair of colours that differ by less than theta."""
+def test_the_kernel_is_accurate_in_float32_far_from_the_origin():
+    """Uses black and white at theta_beta 3, and colours that differ by less than theta."""
     rng = np.random.default_rng(0)
     features = rng.choice([-42.5, 42.5], (600, 5)) + rng.normal(0, 0.3, (600, 5))
     features = features.astype(np.float32)
@@ -29,8 +29,8 @@ def test_float32_keeps_the_kernels_digits_far_from_the_origin():
 
 
 @pytest.mark.parametrize("kernel", ["triton", "mosaic"])
-def test_a_pallas_kernel_gives_what_tiles_do_in_value_and_gradient(kernel, monkeypatch):
-    """Interpreted; of a number of pixels that fills no block, in blocks of two rows and columns."""
+def test_a_pallas_kernel_equals_tiles_in_value_and_gradient(kernel, monkeypatch):
+    """Interpreted, with two blocks of rows and columns that the pixels do not fill."""
     for blocks in (gaussian_pallas._ROWS, gaussian_pallas._COLUMNS):
         monkeypatch.setitem(blocks, kernel, 16)
     rng = np.random.default_rng(0)
@@ -47,8 +47,8 @@ def test_a_pallas_kernel_gives_what_tiles_do_in_value_and_gradient(kernel, monke
 
 
 @pytest.mark.parametrize(("kernel", "platform"), [("triton", "cuda"), ("mosaic", "tpu")])
-def test_a_pallas_kernel_is_lowered_for_its_machine(kernel, platform):
-    """With 21 classes and the features of a CRF; which needs no such machine."""
+def test_a_pallas_kernel_can_be_lowered_for_its_platform(kernel, platform):
+    """With 21 classes and the features of a CRF; this does not need such a device."""
     shapes = [jax.ShapeDtypeStruct((5000, n), jnp.float32) for n in (5, 21)]
     traced = jax.jit(lambda f, v: gaussian_pallas.kernel_sum(f, v, kernel)).trace(*shapes)
     text = traced.lower(lowering_platforms=(platform,)).as_text()
@@ -57,7 +57,7 @@ def test_a_pallas_kernel_is_lowered_for_its_machine(kernel, platform):
 
 @pytest.mark.parametrize("fault", [RuntimeError("no such instruction"), 1.01])
 def test_a_kernel_that_does_not_work_is_not_used(fault, monkeypatch):
-    """On a backend called a GPU; one that fails, and one whose sums are wrong, are told."""
+    """On a mocked GPU backend, a kernel that fails and one with wrong sums give a warning."""
     rng = np.random.default_rng(0)
     features, values = rng.normal(size=(2, 30, 3)).astype(np.float32)
 
@@ -78,7 +78,7 @@ def test_a_kernel_that_does_not_work_is_not_used(fault, monkeypatch):
 
 
 def test_a_kernel_that_works_is_found_while_tracing(monkeypatch):
-    """Interpreted, on a backend called a TPU."""
+    """Interpreted, on a mocked TPU backend."""
     interpreted = functools.partial(gaussian_pallas.kernel_sum, interpret=True)
     monkeypatch.setattr(gaussian_pallas, "kernel_sum", interpreted)
     for blocks in (gaussian_pallas._ROWS, gaussian_pallas._COLUMNS):
@@ -91,13 +91,13 @@ def test_a_kernel_that_works_is_found_while_tracing(monkeypatch):
     assert found == ["mosaic"]
 
 
-def test_an_unknown_form_is_told():
+def test_an_unknown_form_is_refused():
     with pytest.raises(ValueError, match="form: 'fast'; allowed: auto, tiles"):
         gaussian_sum(np.zeros((2, 1)), np.zeros((2, 1)), "fast")
 
 
-def test_a_banded_kernel_is_the_whole_one_in_value_and_gradient():
-    """Rows in three blocks, columns in one; large values stand where the band ends."""
+def test_a_banded_kernel_equals_the_whole_one_in_value_and_gradient():
+    """Rows have three blocks, columns one; large values are where the band ends."""
     theta = 1.5
     radius = rounding_radius(theta)
     assert radius == 9
@@ -115,10 +115,10 @@ def test_a_banded_kernel_is_the_whole_one_in_value_and_gradient():
     for x, y in zip(whole, banded, strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-6, atol=2e-5)
     cut = np.asarray(jax.jit(both, static_argnums=1, compiler_options=QUICK)(values, 4)[0])
-    assert np.abs(cut - whole[0]).max() > 1e-2  # so it was a band that was used
+    assert np.abs(cut - whole[0]).max() > 1e-2  # so a band was used
 
 
-def test_all_rows_count_where_the_image_is_smaller_than_a_band():
+def test_all_rows_count_if_the_image_is_smaller_than_a_band():
     values = np.random.default_rng(0).random((5, 40, 2), np.float32)
     x = np.arange(40)
     rows, columns = (np.exp(-((x[:n, None] - x[:n]) ** 2) / (2 * 4.0**2)) for n in (5, 40))

@@ -1,4 +1,4 @@
-"""The lattice against one that is a dictionary of points, and against the exact sum."""
+"""The lattice against a dictionary of points, and against the exact sum."""
 
 import functools
 import itertools
@@ -16,7 +16,7 @@ BOUNDS = (4.0, 3.0, 5.0)
 
 
 def _features(dimensions, count=40, seed=0):
-    """Some near each other, so that points are shared, and one twice."""
+    """Random features, some close together so that they share points, and one twice."""
     rng = np.random.default_rng(seed)
     f = rng.normal(0, 0.7, (count, dimensions)) + rng.choice([-1, 1], (count, 1))
     f[1] = f[0]
@@ -34,10 +34,10 @@ def _sum(features, values, bounds, capacity=None):
 
 
 def _oracle(features, values):
-    """Splat, blur and slice as the paper has them, a point's neighbours looked up by its name.
+    """Splat, blur and slice as in the paper, with neighbours found in a dictionary.
 
-    Simplices are found by the paper's own words: the nearest point whose coordinates are multiples
-    of D + 1 and add up to 0, and the order of the differences to it.
+    Simplices are found as described there: the nearest point whose coordinates are multiples of
+    D + 1 with sum 0, and the order of the differences to it.
     """
     count, d = features.shape
     basis = np.array(
@@ -77,7 +77,7 @@ def _oracle(features, values):
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 5])
-def test_it_is_the_papers_lattice(dimensions):
+def test_it_equals_the_lattice_of_the_paper(dimensions):
     features = _features(dimensions)
     values = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32)
     bounds = (3.0,) * dimensions
@@ -94,7 +94,7 @@ def test_more_points_than_the_capacity_give_nan():
 
 
 def test_its_gradient_is_its_transpose():
-    """Which it is not itself: blurs do not commute where points are missing."""
+    """It is not symmetric, because blurs do not commute if points are missing."""
 
     def both(features, eye):
         matrix, pull = jax.vjp(functools.partial(lattice_sum, build_lattice(features, BOUNDS)), eye)
@@ -106,7 +106,7 @@ def test_its_gradient_is_its_transpose():
     assert np.abs(matrix - matrix.T).max() > 1e-3
 
 
-def test_points_are_counted_where_features_are_at_hand():
+def test_points_are_counted_if_features_are_concrete():
     features, values = _features(2), np.random.default_rng(2).random((40, 2), np.float32)
     lattice = build_lattice(features, (3.0, 3.0))
     assert lattice.to_last.shape[0] < 3 * 40
@@ -115,7 +115,7 @@ def test_points_are_counted_where_features_are_at_hand():
 
 
 def test_features_of_one_shape_need_few_programs():
-    """A program is compiled for each capacity, which is larger than needed by less than a fifth."""
+    """A program is compiled per capacity, which exceeds the number of points by less than 1/5."""
     count = 5000
     capacities = {}
     for points in range(count // 10, 6 * count):
@@ -125,7 +125,7 @@ def test_features_of_one_shape_need_few_programs():
     assert len(capacities) < 26
 
 
-def test_features_beyond_the_bounds_give_nan_and_too_wide_bounds_are_told():
+def test_features_beyond_the_bounds_give_nan_and_too_large_bounds_are_refused():
     features = _features(3)
     values = np.ones((40, 1), np.float32)
     assert np.isfinite(_sum(features, values, BOUNDS)).all()
@@ -135,12 +135,12 @@ def test_features_beyond_the_bounds_give_nan_and_too_wide_bounds_are_told():
         build_lattice(_features(5), (1e4,) * 5)
 
 
-def test_where_features_lie_densely_its_kernel_is_a_gaussian_on_average():
-    """On a plane full of features.
+def test_for_dense_features_its_kernel_is_a_gaussian_on_average():
+    """Uses features that densely cover a plane.
 
-    The kernel's sum follows from the lattice: alpha 2^(D+1) of the blur, for a point's cell of
-    volume (3/2)^(D/2) / sqrt(D+1), instead of (2 pi)^(D/2). Its variance is 3/4 of the blur and 1/8
-    each of splat and slice, which is 0 for a feature that is a lattice point.
+    The sum of the kernel follows from the lattice: alpha 2^(D+1) from the blur, times the volume
+    of a point's cell, (3/2)^(D/2) / sqrt(D+1), instead of (2 pi)^(D/2). Of its variance, 3/4 comes
+    from the blur and 1/8 each from splat and slice, which is 0 for a feature on a lattice point.
     """
     side, theta, near = 41, 5.0, 7
     grid = np.array(list(itertools.product(range(side), repeat=2)), np.float32)

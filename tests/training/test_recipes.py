@@ -283,7 +283,7 @@ def test_dilation_in_windows_is_dilation_on_the_whole_image():
     [
         (
             {"sliding": True, "crop_size": (900, 900), "margin": 186},
-            "takes 92 pixels off each side: set --config.eval.margin=92 "
+            "loses 92 pixels on each side: set --config.eval.margin=92 "
             "--config.eval.crop_size=712,712",
         ),
         ({"margin": 92}, "mirrors the borders of a whole image itself: set --config.eval.margin=0"),

@@ -147,14 +147,14 @@ SITUATIONS = (
         "H",
         "area under the ROC curve of saturated scores",
         "wrong, silently: up to 28 points off",
-        _AREA + "test_auc_is_scikit_learns_whatever_the_scores",
+        _AREA + "test_auc_equals_scikit_learn_for_any_scores",
         _saturated,
     ),
     Situation(
         "H",
         "area under the ROC curve of scores that float32 rounds to 1",
         "wrong, silently: ties of most scores",
-        _AREA + "test_the_other_probability_orders_what_float32_rounds_to_1",
+        _AREA + "test_the_other_probability_orders_scores_that_float32_rounds_to_1",
         _rounded_to_one,
     ),
     Situation(

@@ -20,7 +20,10 @@ from jaxseg.types import Variables
 _LABELS = LabelSpec(("ground", "red", "blue"), voc_palette(3), {0: 0, 1: 1, 2: 2})
 _PIXELS = config.Normalisation()
 _CROP = (33, 33)
-_TEST = "tests/evaluation/test_same_numbers.py::test_whole_images_count_the_same_whoever_asks"
+_TEST = (
+    "tests/evaluation/test_same_numbers.py"
+    "::test_whole_images_have_the_same_counts_in_evaluate_and_predict"
+)
 
 
 class _Context(nn.Module):
@@ -171,7 +174,7 @@ SITUATIONS = (
         "an image that is larger than eval.size",
         "refused by evaluate, predicted by predict",
         "tests/evaluation/test_evaluate.py::"
-        "test_an_image_that_is_larger_than_the_frame_of_the_protocol_has_its_own",
+        "test_an_image_larger_than_the_frame_of_the_protocol_has_its_own_frame",
         _larger_than_the_protocol,
     ),
     Situation(
