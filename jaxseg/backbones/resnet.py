@@ -59,7 +59,7 @@ class Unit(NamedTuple):
 class BasicUnit(nn.Module):
     """Two 3x3 convolutions and a shortcut (He et al., Figure 5, left)."""
 
-    features: int  # channels that it gives
+    features: int  # output channels
     strides: tuple[int, int]  # of its two convolutions
     rates: tuple[int, int]  # of its two convolutions
     conv_norm: Callable[..., ConvNorm]  # makes its convolutions, each with a norm
@@ -77,9 +77,9 @@ class BasicUnit(nn.Module):
 class BottleneckUnit(nn.Module):
     """A 1x1, a 3x3 and a widening 1x1 convolution and a shortcut (Figure 5, right)."""
 
-    features: int  # channels of the first two convolutions; the third has four times as many
+    features: int  # channels of the first two convolutions; the third one has four times as many
     strides: tuple[int, int]  # of the first two convolutions
-    rates: tuple[int, int]  # of the first two convolutions; only the 3x3 uses its own
+    rates: tuple[int, int]  # of the first two convolutions; the 1x1 ignores its rate
     conv_norm: Callable[..., ConvNorm]  # makes its convolutions, each with a norm
 
     @nn.compact

@@ -23,8 +23,8 @@ from jaxseg.pixels import Normalisation
 from jaxseg.types import IGNORE, Array, Variables
 
 Judge = Callable[[Variables, Array, Array, Array], tuple[Array, Array, Array]]
-# Class ids int32 [B, H, W]; bool [B], whether all scores of an image are finite; where they are
-# wanted the sums of the loss, float32 [B], and the probabilities, float32 [B, H, W, K].
+# Class ids int32 [B, H, W]; bool [B], whether all scores of an image are finite; if requested, the
+# sums of the loss, float32 [B], and the probabilities, float32 [B, H, W, K].
 Found = tuple[Array, Array, Array | None, Array | None]
 
 
@@ -58,14 +58,14 @@ def make_finder(
     num_classes: int,
     loss: PixelLoss | None,
 ) -> Callable[[Variables, Array, Array, Array], Found]:
-    """The function (variables, images, sizes, labels) -> what is wanted, on the shortest way.
+    """Makes the function (variables, images, sizes, labels) -> results that computes the least.
 
     Args:
-      model: gives "logits" [B, H, W, K].
-      protocol: `calibration` asks for the probabilities too.
+      model: returns "logits" [B, H, W, K].
+      protocol: with `calibration`, probabilities are returned too.
       normalisation: of the pixels.
       num_classes: of the data set.
-      loss: of a pixel, where it is wanted; see `make_judge`.
+      loss: of a pixel, or None to compute no loss; see `make_judge`.
     """
     if protocol.calibration:
         probabilities = make_probabilities(model, protocol, normalisation)
