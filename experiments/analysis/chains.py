@@ -1,15 +1,15 @@
-"""Gridding: which pixels a stack of atrous convolutions reaches, and along how many paths.
+"""Gridding: the pixels that a stack of atrous convolutions reaches, and the number of paths.
 
 A k x k convolution of rate r reaches the offsets -r (k-1)/2, ..., -r, 0, r, ... in each direction.
-A stack reaches all sums of one offset of each layer, and the number of ways to a sum is what it
-weighs where all weights are equal. Rows and columns do the same, so one axis tells all.
+A stack reaches all sums of one offset of each layer, and the number of paths to a sum is its weight
+if all weights are equal. Rows and columns behave alike, so one axis is enough.
 
-With equal rates r, r, r all offsets are multiples of r: of r^2 positions one is seen, and outputs
-beside each other see nothing in common. The cure are rates without a common factor, as (1, 2, 3)
-(Wang et al., "Understanding convolution for semantic segmentation", arXiv 1702.08502, section 3.2)
-or (1, 2, 4), the multi-grid of DeepLab v3 (section 3.2.1). But multi-grid multiplies the rate of
-its block: (2, 4, 8) at rate 2 has the holes of that rate again. In a ResNet the layers of rate 1
-that stand before it on the same map fill them.
+With equal rates r, r, r all offsets are multiples of r: one of r^2 positions is seen, and
+neighbouring outputs see disjoint pixels. The remedy is rates without a common factor, such as (1,
+2, 3) (Wang et al., "Understanding convolution for semantic segmentation", arXiv 1702.08502, section
+3.2) or (1, 2, 4), the multi-grid of DeepLab v3 (section 3.2.1). But multi-grid multiplies the rate
+of its block: (2, 4, 8) at rate 2 has the holes of that rate again. In a ResNet, earlier layers of
+rate 1 on the same map fill them.
 """
 
 import dataclasses
@@ -24,12 +24,12 @@ from jaxseg.inspection.layer_table import Layer
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """Convolutions of stride 1, one after the other on one map.
+    """A sequence of convolutions of stride 1 on one map.
 
     Attributes:
-      name: where they stand, or what they show.
-      rates: of each.
-      kernel_sizes: of each.
+      name: their position, or what they show.
+      rates: of the layers.
+      kernel_sizes: of the layers.
       stride: pixels of the image between two positions of the map.
     """
 
@@ -54,7 +54,7 @@ class Chain:
 
     @property
     def untouched(self) -> float:
-        """The share of the positions of the square field that no way leads to."""
+        """The share of the positions of the square field that no path reaches."""
         return 1 - float((self.ways() > 0).mean()) ** 2
 
     @property

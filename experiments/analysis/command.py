@@ -1,6 +1,6 @@
-"""Shared by the analysis programs: flags, the experiment, where results go.
+"""Flags, experiment and output of the analysis programs.
 
-Only programs import this: it defines flags.
+Only programs import this module, since it defines flags.
 """
 
 import pathlib
@@ -19,16 +19,16 @@ from jaxseg.errors import one_line
 from jaxseg.workdir.log import write_json
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment file.")
-WORKDIR = flags.DEFINE_string("workdir", None, "Or a run folder, whose config is read.")
-_SIZE = flags.DEFINE_list("size", None, "height,width of the image; unless given, the crop's.")
+WORKDIR = flags.DEFINE_string("workdir", None, "A run folder, whose config is used instead.")
+_SIZE = flags.DEFINE_list("size", None, "height,width of the image; default: those of the crop.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the picture and the numbers.")
 
 
 def experiment() -> config.Experiment:
-    """The experiment that is asked for.
+    """The requested experiment.
 
     Raises:
-      ValueError: none is.
+      ValueError: none is given.
     """
     found = given_experiment()
     if found is None:
@@ -37,7 +37,7 @@ def experiment() -> config.Experiment:
 
 
 def given_experiment() -> config.Experiment | None:
-    """The experiment of --config or --workdir, ready to be computed with; None: neither is given.
+    """The experiment of --config or --workdir, ready to use; None if neither is given.
 
     Raises:
       ValueError: a run folder without a config, a field out of range.
@@ -81,7 +81,7 @@ def integers(flag: str, values: Sequence[str], least: int = 1) -> list[int]:
 
 
 def write(name: str, numbers: Any, figure: Figure) -> None:
-    """Writes --output/NAME.json and --output/NAME.png and tells where they are.
+    """Writes --output/NAME.json and --output/NAME.png and prints their paths.
 
     Raises:
       ValueError: --output is not given.
@@ -99,9 +99,9 @@ def write(name: str, numbers: Any, figure: Figure) -> None:
 
 
 def start(run: Callable[[], None]) -> None:
-    """Parses flags and runs a program; what the user can fix becomes one line.
+    """Parses flags and runs a program; errors that the user can fix are printed as one line.
 
-    Exit status: 0 done, 1 refused or failed, 2 a wrong flag.
+    Exit status: 0 success, 1 error, 2 wrong flag.
     """
 
     def main(arguments: Sequence[str]) -> int:

@@ -1,11 +1,11 @@
-"""The effective receptive field: where the gradient of one output has its energy.
+"""The effective receptive field: the distribution of the energy of an output's gradient.
 
 The theoretical field says which pixels can change an output, the gradient how much they do (Luo et
 al., "Understanding the effective receptive field in deep convolutional networks", NeurIPS 2016).
 Energy here is the squared gradient of the logits at the centre with respect to the normalised
 image, summed over classes and colours, as a share of the image's sum, and then the mean over
-images. The sum over classes is taken with random signs, one draw an image: its expectation is the
-same, at the cost of one gradient.
+images. The sum over classes is taken with random signs, drawn per image: its expectation is the
+same, at the cost of a single gradient.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ def gradient_energy(
     Args:
       model: gives "logits" [B, H, W, K] at the size of the image.
       variables: "params" and "batch_stats"; norms use their averages.
-      images: float32 [N, H, W, 3], normalised; of odd sizes a pixel is in the middle.
+      images: float32 [N, H, W, 3], normalised; with odd sizes, a pixel is at the centre.
       seed: of the signs.
 
     Returns:
@@ -65,9 +65,9 @@ def gradient_energy(
 
 
 def with_random_zeros(params: Mapping[str, Any], seed: int = 0) -> tuple[dict[str, Any], list[str]]:
-    """Kernels that are all zeros (score layers of FCN before training) become random ones.
+    """Replaces kernels that are all zeros (score layers of FCN before training) by random ones.
 
-    Through zeros no gradient comes, so an untrained FCN would have no effective field at all.
+    No gradient flows through zeros, so an untrained FCN would have no effective field.
 
     Returns:
       The parameters with standard normal / sqrt(fan in) there, and the paths that were replaced.
@@ -91,7 +91,7 @@ def profile(energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
       energy: [H, W], of sum 1.
 
     Returns:
-      Distances in pixels, rising, and the share of the energy within each of them.
+      Increasing distances in pixels, and the share of the energy within each.
     """
     rows, columns = (np.arange(length) - length // 2 for length in energy.shape)
     distance = np.hypot(rows[:, None], columns).ravel()
@@ -101,7 +101,7 @@ def profile(energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class Extent:
-    """How far an effective field reaches.
+    """The extent of an effective field.
 
     Attributes:
       radii: {share of the energy: radius in pixels within which it lies}.
@@ -152,7 +152,7 @@ def to_json(found: Extent) -> dict[str, Any]:
 
 
 def centred(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The middle [h, w, C] of an image [H, W, C], with zeros around it where it is smaller."""
+    """The central [h, w, C] of an image [H, W, C], padded with zeros if it is smaller."""
     found = np.zeros((*size, image.shape[2]), image.dtype)
     inner, outer = [], []
     for have, want in zip(image.shape[:2], size, strict=True):

@@ -11,7 +11,7 @@ from jaxseg.types import Array
 
 
 class _Probe(nn.Module):
-    """One more layer, which reads the logits: its field is theirs."""
+    """An additional layer that reads the logits, so that its field is theirs."""
 
     network: nn.Module
 
@@ -32,7 +32,7 @@ def output_layer(model: nn.Module, size: tuple[int, int]) -> Layer:
 
 
 def rows(layers: Sequence[Layer]) -> list[dict[str, Any]]:
-    """One dict a layer, in the order of computation.
+    """One dict per layer, in the order of computation.
 
     Its keys: "layer" (path), "kind", "rate", "stride" and "field" in pixels as in
     `jaxseg.inspection.layer_table.Layer`, and "whole": sees the whole image through a mean too.
@@ -51,7 +51,7 @@ def rows(layers: Sequence[Layer]) -> list[dict[str, Any]]:
 
 
 def facts(rows: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> dict[str, Any]:
-    """What is asked first: the largest field, and from which layer on the whole image is seen.
+    """Key facts: the largest field, and the first layers that see the whole image.
 
     Args:
       rows: of `rows`.

@@ -1,8 +1,8 @@
 """How many weights of an atrous filter lie on the map (DeepLab v3, section 3.3 and Figure 4).
 
 At each position of a map some taps of a filter are on the map and the others on the zeros around
-it. The number on it is a product of the rows and the columns that are: a 3x3 filter has 1, 2, 3, 4,
-6 or 9 valid weights. With a rate of the map's size and more it has one everywhere: it is a 1x1.
+it. The number of valid weights is the product of the valid rows and columns: a 3x3 filter has 1, 2,
+3, 4, 6 or 9. At a rate of at least the map's size, there is one everywhere: the filter is a 1x1.
 """
 
 import dataclasses
@@ -28,11 +28,11 @@ def _on_axis(length: int, kernel_size: int, rate: int) -> np.ndarray:
 
 
 def valid_weights(size: tuple[int, int], rate: int, kernel_size: int = 3) -> dict[int, int]:
-    """At how many positions of a map a filter has so many valid weights.
+    """Counts the positions of a map by the number of valid weights of a filter.
 
     Args:
       size: (height, width) of the map.
-      rate: distance of the taps; the padding keeps the size, as everywhere in this project.
+      rate: distance between taps; the padding preserves the size, as everywhere in this project.
       kernel_size: k, odd.
 
     Returns:
@@ -45,7 +45,7 @@ def valid_weights(size: tuple[int, int], rate: int, kernel_size: int = 3) -> dic
 
 @dataclasses.dataclass(frozen=True)
 class Validity:
-    """What is left of a filter on one map.
+    """The valid part of a filter on one map.
 
     Attributes:
       name: of the layer, or of the case.
@@ -65,7 +65,7 @@ class Validity:
 
     @property
     def degenerate(self) -> float:
-        """The share of positions at which nothing but the centre is left: a 1x1 convolution."""
+        """The share of positions at which only the centre is valid: a 1x1 convolution."""
         return self.positions.get(1, 0.0)
 
 
@@ -92,7 +92,7 @@ def of_layers(layers: Sequence[Layer]) -> list[Validity]:
 
 
 def kernel_size(layer: Layer) -> int:
-    """k of a convolution k x k, dense, grouped or depthwise; 0 of any other layer."""
+    """k of a k x k convolution, dense, grouped or depthwise; 0 for any other layer."""
     name, _, taps = layer.kind.partition(" ")
     if name not in ("conv", "grouped", "depthwise"):
         return 0

@@ -21,10 +21,10 @@ _OF_THE_MACHINE = ("host", "started")
 
 
 def keep(sweep: pathlib.Path, results: pathlib.Path = RESULTS) -> pathlib.Path:
-    """Copies the record of a sweep; what names the machine stays behind.
+    """Copies the record of a sweep, without names of the machine.
 
     Raises:
-      ValueError: no table there, or one with rows that are not finished.
+      ValueError: there is no table, or some of its rows are not finished.
     """
     try:
         record = json.loads((sweep / "table.json").read_text())
@@ -41,13 +41,13 @@ def keep(sweep: pathlib.Path, results: pathlib.Path = RESULTS) -> pathlib.Path:
 
 
 def records(results: pathlib.Path = RESULTS) -> Iterator[dict[str, Any]]:
-    """The kept records, by name."""
+    """The stored records, by name."""
     for path in sorted(results.glob("ablation_*.json")):
         yield json.loads(path.read_text())
 
 
 def block(results: pathlib.Path = RESULTS) -> str:
-    """The tables: of each its title, rows and agreement with the paper."""
+    """The tables, each with its title, rows and agreement with the paper."""
     named = {ablation.slug(name): name for name in ablation.names()}
     parts = []
     for record in records(results):

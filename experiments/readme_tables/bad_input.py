@@ -1,9 +1,9 @@
-"""docs/bad_input.md: wrong commands, and what is said of each.
+"""Writes docs/bad_input.md: wrong commands and their error messages.
 
     python -m experiments.readme_tables.bad_input
 
-makes a folder with a small run and small faults, runs every command of `bad_input_cases` in it, and
-writes the page from what they print.
+creates a folder with a small run and faulty files, runs every command of `bad_input_cases` in it,
+and writes the page from the output.
 """
 
 import os
@@ -85,7 +85,7 @@ def _status(arguments: list[str]) -> int:
 
 
 def make_folder(folder: pathlib.Path) -> None:
-    """Fills the folder that the commands are run in.
+    """Fills the folder in which the commands are run.
 
     Raises:
       RuntimeError: the run that it needs fails.
@@ -131,7 +131,7 @@ def _tried(command: str, folder: str) -> str:
 
 
 def page() -> str:
-    """Runs everything in a folder of its own; the page in Markdown."""
+    """Runs everything in a temporary folder; returns the page in Markdown."""
     parts = [_INTRODUCTION]
     before = pathlib.Path.cwd()
     with tempfile.TemporaryDirectory() as name:

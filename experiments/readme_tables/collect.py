@@ -23,12 +23,12 @@ _KEPT = ("command", "git", "versions", "devices", "processes", "python", "starte
 
 
 def _without_paths(text: str) -> str:
-    """Absolute paths as their last part: they tell nothing on another machine."""
+    """Shortens absolute paths to their last part, since they mean nothing on another machine."""
     return re.sub(r"(?<![\w./-])(?:/|(?:\.\./)+)(?:[^\s/'\"=,]+/)*([^\s/'\"=,]+)", r"\1", text)
 
 
 def kept_environment(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of where a run took place, what says something elsewhere."""
+    """The parts of a run's environment that are meaningful on another machine."""
     kept = {key: values[key] for key in _KEPT if key in values}
     return kept | {"command": _without_paths(kept.get("command", ""))}
 
@@ -57,7 +57,7 @@ def collect(folder: pathlib.Path | str) -> dict[str, Any]:
     """The record of one run folder.
 
     Raises:
-      FileNotFoundError: the folder is not a run's.
+      FileNotFoundError: the folder is not a run folder.
     """
     run = run_folder.load(folder)
     environment = run.environment

@@ -1,8 +1,8 @@
 """The lines of the table of models, which each paper's folder lists in networks.py.
 
 A row's model is the network at full size, with 21 classes where its name gives no other number. Its
-published count of parameters is that of the paper, of the authors' files, or of its layers counted
-without this code; `models` refuses another one of ours.
+published parameter count is that of the paper, of the authors' files, or of its layers counted
+without this code; `models` fails if the traced network has another one.
 """
 
 import dataclasses
@@ -31,12 +31,12 @@ class Row:
 
 
 def runs_of(name: str) -> tuple[str, ...]:
-    """The records that a network's small runs have, as far as they were made."""
+    """The existing records of a network's small runs."""
     return f"{name}_shapes", f"{name}_camvid_300", f"{name}_camvid", f"{name}_camvid_full"
 
 
 def rows() -> tuple[Row, ...]:
-    """The rows of all folders, by the number of the paper; the naive baselines, of none, last."""
+    """The rows of all folders, by arXiv number; the naive baselines, without a paper, are last."""
     (root,) = map(pathlib.Path, experiments.__path__)
     found = [
         importlib.import_module(f"experiments.{file.parent.name}.networks").ROWS

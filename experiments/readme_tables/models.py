@@ -2,7 +2,7 @@
 
     python -m experiments.readme_tables.models [NETWORK ...]
 
-traces each network of `model_rows` (half a minute), or those named alone, writes
+traces each network of `model_rows` (half a minute), or only the named ones, and writes
 experiments/results/models.json, the table of docs/models.md and the short one of README.md. Nothing
 is computed, no weight is read.
 """
@@ -34,14 +34,14 @@ _RIGHT = {"parameters", "G multiply-adds", "output stride", "receptive field"}
 
 
 def measure(row: Row) -> dict[str, Any]:
-    """What the table says of a network's layers, read from its trace for one image of SIZE.
+    """The facts of a network for the table, from its trace for one image of SIZE.
 
     Returns:
       "parameters"; "multiply_adds"; "output_stride", of the encoder's last map; "field", how many
       pixels the scores see (None: only the image as a whole), and "whole", whether they see that.
 
     Raises:
-      ValueError: another number of parameters or another field than published.
+      ValueError: the number of parameters or the field differs from the published one.
     """
     found = summary.summarize(row.model, SIZE)
     scores = [layer for layer in found.layers if layer.path == row.scores]
