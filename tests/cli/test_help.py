@@ -89,7 +89,7 @@ def test_help_lists_every_field_with_its_value_and_comment():
         assert sum(line.startswith(f"  --config.{path}=") for line in lines) == 1, path
     assert "  --config.data.batch_size=16" in text
     assert "global, over all devices and processes" in text  # on its line
-    assert "What is averaged over views" in text  # above it
+    assert "How views are combined" in text  # above it
     assert "of features; logits are float32" in text or "compute" in text  # of the model's file
     assert "  --config.model.backbone.output_stride=16" in text
     assert max(map(len, lines)) <= 100

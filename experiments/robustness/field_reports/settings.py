@@ -76,7 +76,7 @@ def _pixels_of_one(folder: pathlib.Path) -> Seen:
 
 def _decay_twice(folder: pathlib.Path) -> Seen:
     return _refused(
-        "optim.decay_steps=2,2 must ascend",
+        "optim.decay_steps=2,2 must be strictly increasing",
         "--config.optim.decay_steps=2",
         optim__schedule="step",
         optim__decay_steps=(2, 2),
@@ -151,7 +151,7 @@ def _float16(folder: pathlib.Path) -> Seen:
     half = dataclasses.replace(built, model=model)
     return situation.refusal(
         lambda: preflight.ready(half, (split, split)),  # type: ignore[arg-type]
-        "scaled loss",
+        "needs loss scaling",
         "--config.model.compute.dtype=bfloat16",
     )
 
@@ -170,7 +170,7 @@ def _no_effect(folder: pathlib.Path) -> Seen:
     (line,) = effect.without_effect(
         built, {"eval.crop_size": (33, 33)}, config.Experiment(built.model)
     )
-    return situation.clear_message(line, "changes nothing", "--config.eval.sliding=True")
+    return situation.clear_message(line, "has no effect", "--config.eval.sliding=True")
 
 
 def _reversed(folder: pathlib.Path) -> Seen:

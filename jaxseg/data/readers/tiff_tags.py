@@ -67,7 +67,7 @@ def unusable(tags: Tags) -> str:
             "channels that you need (or mark the last as alpha)"
         )
     if bits(tags) == 8 and 2 in tags.get(_FORMAT, (1,)):
-        return "has signed 8-bit numbers: save them as unsigned numbers"
+        return "has signed numbers of 8 bits: save them as unsigned numbers"
     if kind == 5 and (bits(tags) > 8 or count > 4):
         return f"is CMYK with {count} channels of {bits(tags)} bits: save it as RGB"
     if count > colours > 1 and bits(tags) > 8 and premultiplied(tags):
