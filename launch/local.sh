@@ -86,9 +86,30 @@ if ((${#devices[@]} % processes)); then
   refuse "${#devices[@]} GPUs cannot be shared out equally to $processes processes: set --gpus"
 fi
 
+declare -A running=() # number -> process id
+tell() { # SIGNAL
+  local pid
+  for pid in "${running[@]}"; do
+    kill "-$1" "$pid" 2>/dev/null
+  done
+}
+# A signal that arrives while the processes are being started is passed on once all of them are.
+started="" early="" told=""
+# shellcheck disable=SC2329 # the trap calls it
+stop() {
+  if [ -z "$started" ]; then
+    early=yes
+  elif [ -n "$told" ]; then
+    tell KILL
+  else
+    told=yes
+    tell TERM
+  fi
+}
+trap stop INT TERM
+
 port="$(free_port)"
 share=$((${#devices[@]} / processes))
-declare -A running=() # number -> process id
 readers=()
 for ((i = 0; i < processes; i++)); do
   flags=("--coordinator=127.0.0.1:$port" "--processes=$processes" "--process=$i")
@@ -107,25 +128,12 @@ for ((i = 0; i < processes; i++)); do
     running[$i]=$!
   fi
 done
+started=yes
+if [ -n "$early" ]; then
+  stop
+fi
 
-result=0 deadline="" told=""
-tell() { # SIGNAL
-  local pid
-  for pid in "${running[@]}"; do
-    kill "-$1" "$pid" 2>/dev/null
-  done
-}
-# shellcheck disable=SC2329 # the trap calls it
-stop() {
-  if [ -n "$told" ]; then
-    tell KILL
-  else
-    told=yes
-    tell TERM
-  fi
-}
-trap stop INT TERM
-
+result=0 deadline=""
 while ((${#running[@]})); do
   for i in "${!running[@]}"; do
     pid="${running[$i]}"

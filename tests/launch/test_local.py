@@ -110,6 +110,17 @@ def test_signals_are_passed_on(tmp_path: pathlib.Path) -> None:
         assert sorted(output.splitlines()) == ["[1] saving", "saving"]
 
 
+def test_a_signal_while_processes_are_being_started_is_passed_on() -> None:
+    program = (
+        "trap 'exit 75' TERM; [ \"${@: -1}\" != --process=0 ] || kill -TERM $PPID; "
+        "for _ in {1..300}; do sleep 0.1; done"
+    )
+    started = time.monotonic()
+    done = run("12", "bash", "-c", program, "name")
+    assert done.returncode in (75, 128 + signal.SIGTERM), done.stderr  # not killed itself: -SIGTERM
+    assert time.monotonic() - started < 25
+
+
 def test_a_wrong_call_is_one_line() -> None:
     for arguments, said in (
         (("2",), "the number of processes and a command are needed"),
