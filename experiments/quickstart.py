@@ -24,15 +24,15 @@ def get_config() -> config.Experiment:
             decoder=deeplab_v3_plus.Decoder(low_level_features=24, features=64, convs=2),
             norm=norm,
         ),
-        # Six passes over images that differ in all but shape: nothing to augment but by flips.
+        # Six passes over images that vary in everything but shape: flips are the only augmentation.
         data=config.Data(
             name="shapes",
             batch_size=16,
             crop_size=(128, 128),
             augment=config.Augment(scale_range=(1.0, 1.0)),
         ),
-        # Weights towards the inverse of how often a class occurs, far from all the way. Without
-        # Dice runs of 700 steps ended at 0.68 and 0.81, with it three seeds of three above 0.82.
+        # Weights lean towards the inverse class frequency, but far from fully. Without Dice, runs
+        # of 700 steps ended at 0.68 and 0.81; with it, all three seeds ended above 0.82.
         loss=config.Loss(class_weights=(0.4, 1.0, 1.0, 1.0, 1.0, 1.2, 3.0), dice=0.5),
         optim=config.Optim(
             name="adamw", learning_rate=4e-3, warmup_steps=50, weight_decay=0.01, clip_norm=5.0

@@ -1,9 +1,10 @@
 """A table of a paper as a runnable object: a base experiment, named rows of overrides, seeds.
 
-A file of a paper's folder, as experiments/deeplab_v3/table1.py, has `get_ablation() -> Ablation`;
-`python -m launch.sweep` runs it. Rows that differ in their evaluation alone share one training, and
-a training is known by what decides its outcome: every field that does, the code that runs and the
-data that is read. So no run is done twice, and none of other code is taken for one of this.
+A file in a paper's folder, such as experiments/deeplab_v3/table1.py, defines a function
+`get_ablation` that returns an `Ablation`; `python -m launch.sweep` runs it. Rows that differ only
+in their evaluation share one training. A training is identified by everything that decides its
+outcome: the fields that affect it, the code that runs and the data that is read. Therefore no run
+is repeated, and a run of different code is never mistaken for one of the current code.
 """
 
 import dataclasses
@@ -27,7 +28,7 @@ SIZES = ("paper", "camvid", "shapes")
 FOLDER = pathlib.Path(__file__).resolve().parent.parent
 Change = Mapping[str, Any]  # "model.backbone.output_stride" -> 8; also whole parts, "loss"
 
-_NO_OUTCOME = {  # fields that say how and where a run is done, not what comes of it
+_NO_OUTCOME = {  # fields that decide how and where a run is executed, but not its result
     "train": ("log_every", "eval_every", "checkpoint_every", "keep", "pictures", "compile_cache"),
     "data": ("data_dir", "manual_dir", "threads", "prefetch"),
 }
@@ -39,51 +40,51 @@ class Row:
 
     name: str
     change: Change = dataclasses.field(default_factory=dict)  # over the base of the size
-    paper: float | None = None  # what the paper has for it, in percent
-    start: str = ""  # the row above from whose network, trained from the same seed, it starts
+    paper: float | None = None  # the paper's value, in percent
+    start: str = ""  # an earlier row whose network, of the same seed, initialises it
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """The same table at another cost: another base, and where they must differ, other changes."""
+    """The same table at another cost: another base and, where necessary, other changes."""
 
     base: Callable[[], config.Experiment]
     change: Change = dataclasses.field(default_factory=dict)  # for all rows
-    rows: Mapping[str, Change] = dataclasses.field(default_factory=dict)  # not the row's own
-    leave_out: tuple[str, ...] = ()  # rows that mean nothing at this size
+    rows: Mapping[str, Change] = dataclasses.field(default_factory=dict)  # replace the row's own
+    leave_out: tuple[str, ...] = ()  # rows that are meaningless at this size
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
 @dataclasses.dataclass(frozen=True)
 class Ablation:
-    """A table; the first row is the one that the others are compared with."""
+    """A table; the other rows are compared with the first."""
 
     title: str  # "DeepLab v3, Table 1: output stride"
-    source: str  # of the paper's values: arXiv number, data, metric, doubts
+    source: str  # of the paper's values: arXiv number, data, metric, uncertainties
     rows: tuple[Row, ...]
     paper: Size  # as published
     camvid: Size  # hours on one GPU
     shapes: Size  # minutes on a CPU
-    cause: str  # why the effect must show on the drawn images, or must not
+    cause: str  # why the effect should, or should not, appear on the drawn images
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One training and all evaluations that rows want of it."""
+    """One training and all evaluations of it that the rows need."""
 
     name: str  # of its folder
     experiment: config.Experiment
-    protocols: dict[str, config.Eval]  # row -> how its number is measured
+    protocols: dict[str, config.Eval]  # row -> protocol of its evaluation
     seed: int
-    start: str = ""  # name of the job whose run this one starts from
-    wave: int = 0  # how many jobs have to be finished before it, one after the other
+    start: str = ""  # name of the job whose run initialises this one
+    wave: int = 0  # number of jobs that must finish before it, one after the other
 
 
 def named(name: str) -> Ablation:
-    """The ablation of experiments/NAME.py, or of the file that `name` is the path of.
+    """The ablation of experiments/NAME.py, or of the file at the path `name`.
 
     Raises:
-      ValueError: there is none of this name, and those that are near it are listed; no such file.
+      ValueError: no ablation has this name (similar names are listed), or the file does not exist.
     """
     if name.endswith(".py"):
         return _of_file(pathlib.Path(name))
@@ -96,7 +97,7 @@ def named(name: str) -> Ablation:
 
 
 def slug(name: str) -> str:
-    """The name of an ablation in names of folders and records: "deeplab_v3_table1"."""
+    """The name of an ablation in the names of folders and records: "deeplab_v3_table1"."""
     return pathlib.Path(name).stem if name.endswith(".py") else name.replace("/", "_")
 
 
@@ -123,10 +124,10 @@ def names() -> list[str]:
 
 
 def with_change(node: Any, change: Change) -> Any:
-    """A config tree with other values, in the order in which they are given.
+    """A config tree with changed values, applied in the given order.
 
     Raises:
-      ValueError: a path that the tree does not have; the fields that are there are named.
+      ValueError: the tree does not have a path; the existing fields are listed.
     """
     for path, value in change.items():
         try:
@@ -149,10 +150,10 @@ def _replaced(node: Any, path: str, value: Any) -> Any:
 
 
 def rows_of(ablation: Ablation, size: str) -> list[Row]:
-    """The rows of a size, with the changes that they have there.
+    """The rows of a size, with their changes at that size.
 
     Raises:
-      ValueError: a size, or a row in one of its lists, that there is not.
+      ValueError: the size, or a row in one of its lists, does not exist.
     """
     if size not in SIZES:
         raise ValueError(f"--size={size} is unknown; it can be {', '.join(SIZES)}")
@@ -174,7 +175,7 @@ def experiment_of(ablation: Ablation, size: str, row: Row, seed: int = 0) -> con
     """The whole experiment of a row.
 
     Raises:
-      ValueError: an override that does not fit; the row is named.
+      ValueError: an override is invalid; the message names the row.
     """
     own: Size = getattr(ablation, size)
     try:
@@ -188,13 +189,13 @@ def experiment_of(ablation: Ablation, size: str, row: Row, seed: int = 0) -> con
 def plan(
     ablation: Ablation, size: str, *, seeds: tuple[int, ...] = (), shared: Change | None = None
 ) -> list[Job]:
-    """All jobs of a table, those that others start from first.
+    """All jobs of a table; jobs that initialise others come first.
 
     Args:
       ablation: the table.
-      size: of SIZES.
+      size: one of SIZES.
       seeds: instead of the size's own.
-      shared: a change of all rows, over theirs, as from the command line.
+      shared: changes to all rows, applied after their own, such as those of the command line.
     """
     rows = rows_of(ablation, size)
     jobs: dict[str, Job] = {}
@@ -219,7 +220,7 @@ def plan(
 
 
 def text_of(value: object) -> str:
-    """A value of an override as it stands in a table; of a whole part the fields that it sets."""
+    """The value of an override as shown in a table; for a whole part, the fields that it sets."""
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return str(value)
     own = [(f, getattr(value, f.name)) for f in config.fields_of(value)]
@@ -236,11 +237,10 @@ def _slug(name: str) -> str:
 
 
 def training_key(experiment: config.Experiment, start: str = "") -> str:
-    """Ten hexadecimal digits that tell trainings with other outcomes apart.
+    """Ten hexadecimal digits that distinguish trainings with different outcomes.
 
-    They are of every field but those of the evaluation and those that cannot change what is
-    trained, of the code that an experiment runs, of the prepared data, and of the run that it
-    starts from.
+    The hash covers every field except those of the evaluation and those that cannot change what is
+    trained, the code that the experiment runs, the prepared data, and the run that initialises it.
     """
     fields = config.to_dict(experiment)
     del fields["eval"]

@@ -1,8 +1,8 @@
 """Short hashes of the code and of the data that an experiment runs on.
 
-The code is what training and evaluation import, from `jaxseg.train` and `jaxseg.evaluate` and from
-the classes and the data set that the experiment names; other models, the report and the docs are no
-part of it. Comments, docstrings and layout do not count.
+The code consists of everything that `jaxseg.train`, `jaxseg.evaluate` and the experiment's classes
+and data set import; it excludes other models, the report and the docs. Comments, docstrings and
+layout do not count.
 """
 
 import ast
@@ -28,9 +28,9 @@ def of(experiment: config.Experiment) -> str:
 
 
 def of_data(data: config.Data) -> str:
-    """Hash of what the preparation wrote of a set: splits, classes, examples; "" if it isn't there.
+    """Hash of a prepared data set: splits, classes, examples; "" if it has not been prepared.
 
-    A set that is prepared later gives another hash: a plan is made after the preparation.
+    Preparing the data set changes this hash, so prepare it before making a plan.
     """
     folder = source.prepared_folder(data.name, data.data_dir)
     kept = ("dataset_info.json", "metadata.json", fingerprint.FILE)
@@ -40,7 +40,7 @@ def of_data(data: config.Data) -> str:
 
 
 def modules(starts: tuple[str, ...]) -> list[str]:
-    """All modules of jaxseg that these import, directly or through others, and they themselves."""
+    """The given modules and all modules of jaxseg that they import, directly or indirectly."""
     seen: set[str] = set()
     ahead = [name for name in starts if _file(name)]
     while ahead:
@@ -48,7 +48,7 @@ def modules(starts: tuple[str, ...]) -> list[str]:
         if name not in seen:
             seen.add(name)
             ahead += _imports(name)
-    # A package's own code counts; what it imports for others' convenience, as all models, does not.
+    # A package's own code counts, but not what it imports only to re-export it, such as all models.
     parts = (name.split(".") for name in seen)
     packages = {".".join(part[:n]) for part in parts for n in range(1, len(part))}
     return sorted(seen | packages)
@@ -76,7 +76,7 @@ def _digest(starts: tuple[str, ...]) -> str:
 
 
 def _file(module: str) -> pathlib.Path | None:
-    """The source of a module of this project; None of any other."""
+    """The source file of a module of this project; None for any other module."""
     path = _ROOT.joinpath(*module.split("."))
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if module.partition(".")[0] == "jaxseg" and file.is_file():

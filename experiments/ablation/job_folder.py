@@ -1,6 +1,6 @@
-"""The folder of a sweep's job: what is to be done, and what came of it.
+"""The folder of a job of a sweep: its definition and its outcome.
 
-job.json       the experiment, the protocol of each row and its tag, the run to start from
+job.json       the experiment, the protocol of each row and its tag, the run that initialises it
 outcome.json   written last: the tag of each row's evaluation, and the costs
 """
 
@@ -26,19 +26,19 @@ _OUTCOME: Mapping[str, files.Check] = {
 
 @dataclasses.dataclass(frozen=True)
 class StoredJob:
-    """What job.json says."""
+    """The contents of job.json."""
 
     experiment: config.Experiment
-    protocols: dict[str, config.Eval]  # row -> how its number is measured
-    start: str  # name of the folder beside it that holds the run to start from, or ""
-    data: str  # a hash of what was prepared when it was planned; "": not known
+    protocols: dict[str, config.Eval]  # row -> protocol of its evaluation
+    start: str  # name of the sibling folder with the run that initialises this one, or ""
+    data: str  # hash of the prepared data at planning time; "" if unknown
 
 
 def read(folder: pathlib.Path) -> StoredJob:
-    """The job.json of a folder. As of a run's config.json, nothing in it is executed.
+    """Reads job.json of a folder. As with a run's config.json, nothing in it is executed.
 
     Raises:
-      ValueError: there is none, or it is not one of this version of the code.
+      ValueError: the file is missing, or was not written by this version of the code.
     """
     path = folder / JOB
     try:
@@ -69,17 +69,17 @@ def write_job(
     start: str,
     data: str = "",
 ) -> None:
-    """job.json of a folder.
+    """Writes job.json of a folder.
 
     Args:
-      folder: made if it is not there.
+      folder: created if necessary.
       experiment: of the training.
-      protocols: row -> how its number is measured.
-      start: name of the folder beside it that holds the run to start from, or "".
-      data: `experiments.ablation.code_version.of_data` of its data; "": it is not compared.
+      protocols: row -> protocol of its evaluation.
+      start: name of the sibling folder with the run that initialises this one, or "".
+      data: `experiments.ablation.code_version.of_data` of its data; "" for no comparison.
 
     Raises:
-      ValueError: a class of the experiment that `read` would refuse.
+      ValueError: `read` would refuse a class of the experiment.
     """
     if foreign := config.foreign_classes(experiment):
         raise ValueError(
@@ -98,15 +98,15 @@ def write_job(
 
 
 def tags(experiment: config.Experiment, protocols: Mapping[str, config.Eval]) -> dict[str, str]:
-    """row -> the tag of its evaluation, under which eval/ has it."""
+    """row -> the tag of its evaluation in eval/."""
     split = experiment.data.eval_split
     return {row: eval_folder.tag(split, protocol) for row, protocol in protocols.items()}
 
 
 def outcome(folder: pathlib.Path, wanted: Mapping[str, str]) -> dict[str, Any] | None:
-    """outcome.json; None while not all of these evaluations are there, given as of `tags`.
+    """Reads outcome.json; None unless all of these evaluations, given as by `tags`, exist.
 
-    One that is damaged, or of which an evaluation is, is as good as none: the job is run again.
+    If it or one of its evaluations is damaged, the result is None too, and the job is run again.
     """
     try:
         values, damaged = files.cleaned(files.read_object(folder / OUTCOME), _OUTCOME)
@@ -121,7 +121,7 @@ def outcome(folder: pathlib.Path, wanted: Mapping[str, str]) -> dict[str, Any] |
 
 
 def is_evaluated(folder: pathlib.Path, tag: str, step: int | None = None) -> bool:
-    """Whether an evaluation is there whole, and of this step if one is given."""
+    """Whether an evaluation is complete and, if a step is given, of that step."""
     path = folder / "eval" / tag
     try:
         values = files.read_object(path.with_name(f"{tag}.json"))
@@ -137,7 +137,7 @@ def is_evaluated(folder: pathlib.Path, tag: str, step: int | None = None) -> boo
 
 
 def is_done(folder: pathlib.Path) -> bool:
-    """Whether all that job.json wants is in outcome.json; whether it is whole, `outcome` says."""
+    """Whether outcome.json has every row of job.json; `outcome` also checks the evaluations."""
     try:
         wanted: Any = files.read_object(folder / JOB).get("tags")
     except (OSError, ValueError):

@@ -1,7 +1,8 @@
-"""Collects the finished runs of a sweep into one record with the numbers of each row.
+"""Collects the finished runs of a sweep into one record with the results of each row.
 
-mIoU is that of the classes in the truth. On the papers' sets no class is absent, so it is theirs;
-on a drawn set that lacks classes the usual rule would count one as 0 for a single pixel.
+mIoU is averaged over the classes that occur in the ground truth. In the papers' data sets every
+class occurs, so it equals theirs; in a drawn data set that lacks classes the usual rule would count
+a class as 0 because of a single predicted pixel.
 """
 
 import dataclasses
@@ -39,17 +40,17 @@ def measure(
     jobs: Sequence[ablation.Job],
     folder: pathlib.Path,
 ) -> dict[str, Any]:
-    """The record of a table, as JSON values; rows without a finished run have no numbers.
+    """The record of a table, as JSON values; rows without a finished run have no results.
 
     Args:
       table: the ablation.
-      name: of its file.
-      size: of ablation.SIZES.
-      jobs: of `ablation.plan`; runs of other code, data or settings are none of them.
-      folder: of the sweep, which holds their run folders.
+      name: of its file, such as "deeplab_v3/table1".
+      size: one of ablation.SIZES.
+      jobs: from `ablation.plan`; runs of different code, data or settings are not among them.
+      folder: of the sweep, which contains their run folders.
 
     Raises:
-      ValueError: two runs that were not evaluated on the same images.
+      ValueError: two runs were not evaluated on the same images.
     """
     rows = ablation.rows_of(table, size)
     runs = {row.name: _runs(row.name, jobs, folder) for row in rows}
@@ -72,7 +73,7 @@ def measure(
 
 
 def stale(jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[str]:
-    """Run folders of a sweep that are of other code, data or settings than the plan."""
+    """Run folders of a sweep whose code, data or settings differ from the plan's."""
     planned = {one.name for one in jobs}
     found = (path.parent.name for path in folder.glob(f"*/{job_folder.JOB}"))
     return sorted(set(found) - planned)
@@ -81,7 +82,7 @@ def stale(jobs: Sequence[ablation.Job], folder: pathlib.Path) -> list[str]:
 def finished(
     one: ablation.Job, folder: pathlib.Path, rows: Sequence[str] | None = None
 ) -> dict[str, Any] | None:
-    """What a job has left in the folder of its sweep, when all or some of its rows are there."""
+    """The outcome of a job in the folder of its sweep, if all or some of its rows are finished."""
     wanted = {row: one.protocols[row] for row in (one.protocols if rows is None else rows)}
     return job_folder.outcome(folder / one.name, job_folder.tags(one.experiment, wanted))
 
@@ -134,9 +135,9 @@ def _row(row: ablation.Row, runs: Sequence[_Run], base: Sequence[_Run]) -> dict[
 
 
 def _gain(base: Sequence[_Run], runs: Sequence[_Run]) -> dict[str, Any]:
-    """Mean mIoU minus that of the base row: with the interval over images and that over seeds."""
+    """Mean mIoU minus that of the base row, with intervals over images and over seeds."""
     if len({run.counts.names for run in (*base, *runs)}) > 1:
-        raise ValueError("runs of one table were evaluated on other images; delete their eval/")
+        raise ValueError("runs of one table were evaluated on different images; delete their eval/")
     counts = [[run.counts.class_counts() for run in group] for group in (base, runs)]
     images = image_intervals.paired_mean_difference(*counts, level=LEVEL, absent="truth")
     values: dict[str, Any] = {"gain": images.estimate, "gain_over_images": _ends(images)}
@@ -147,7 +148,7 @@ def _gain(base: Sequence[_Run], runs: Sequence[_Run]) -> dict[str, Any]:
 
 
 def _middle(rates: Sequence[float | None]) -> float | None:
-    """The median; None where no log could be read."""
+    """The median; None if no log could be read."""
     known = [rate for rate in rates if rate is not None]
     return statistics.median(known) if known else None
 
@@ -162,10 +163,10 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def agreement(rows: Sequence[dict[str, Any]]) -> str:
-    """Whether rows differ in the paper's direction from the first that the paper has a value for.
+    """Whether rows differ in the paper's direction from the first row with a value of the paper.
 
-    A difference is certain where its interval over seeds leaves out zero. Rows of fewer than two
-    seeds, without a value of the paper, or with the same one, are not counted.
+    A difference is significant if its interval over seeds excludes zero. Rows with fewer than two
+    seeds, without a value of the paper, or with the same value as the first are not counted.
     """
     known = [row for row in rows if row["paper"] is not None and len(row["miou"]) > 1]
     kinds: dict[str, list[str]] = {"agrees": [], "opposite": [], "not distinguishable": []}

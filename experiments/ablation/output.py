@@ -48,7 +48,7 @@ img { max-width: 100%; background: white }
 
 
 def cells(record: Mapping[str, Any]) -> list[list[str]]:
-    """The table: a list a row, texts under `_HEADS`; "" where there is nothing to say."""
+    """The table: one list per row, with text for each of `_HEADS`; "" for an empty cell."""
     rows = record["rows"]
     lines = []
     for row in rows:
@@ -87,7 +87,7 @@ def _fewer(row: Mapping[str, Any], record: Mapping[str, Any]) -> str:
 
 
 def note(record: Mapping[str, Any]) -> str:
-    """What the columns are."""
+    """A description of the columns."""
     return (
         "mIoU of the classes in the truth in percent, "
         f"mean of {len(record['seeds'])} seeds with its 95 % t-interval; gain "
@@ -98,7 +98,7 @@ def note(record: Mapping[str, Any]) -> str:
 
 
 def missing(record: Mapping[str, Any]) -> list[str]:
-    """What is not in the table, one line each."""
+    """What is missing from the table, one line each."""
     lines = []
     if record["unfinished"]:
         lines.append(f"Not finished: {', '.join(record['unfinished'])}.")
@@ -108,7 +108,7 @@ def missing(record: Mapping[str, Any]) -> list[str]:
 
 
 def _columns(lines: Sequence[Sequence[str]]) -> list[int]:
-    """The columns in which something stands."""
+    """The columns that are not empty."""
     return [k for k in range(len(_HEADS)) if any(line[k] for line in lines)]
 
 
@@ -130,7 +130,7 @@ def _tabulated(record: Mapping[str, Any], style: str, leave_out: Sequence[str] =
 
 
 def markdown(record: Mapping[str, Any]) -> str:
-    """Title, table, what the columns are, and the sentence on agreement."""
+    """Title, table, description of the columns, and the sentence on agreement."""
     parts = [
         f"**{escape.markdown(record['title'])}** ({record['size']})",
         _tabulated(record, "pipe"),
@@ -142,7 +142,7 @@ def markdown(record: Mapping[str, Any]) -> str:
 
 
 def latex(record: Mapping[str, Any]) -> str:
-    """A tabular with the rules of booktabs; what the columns are as comments."""
+    """A tabular with booktabs rules; the description of the columns as comments."""
     comments = [record["title"], record["agreement"], note(record), *missing(record)]
     return (
         "".join(f"% {escape.plain(line)}\n" for line in comments)
@@ -152,7 +152,7 @@ def latex(record: Mapping[str, Any]) -> str:
 
 
 def comma_separated(record: Mapping[str, Any]) -> str:
-    """One line a row and seed: all that further statistics would start from."""
+    """One line for each row and seed: the input of any further statistics."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
@@ -178,7 +178,7 @@ def comma_separated(record: Mapping[str, Any]) -> str:
 
 
 def html(record: Mapping[str, Any]) -> str:
-    """A page of its own beside its table.png."""
+    """A self-contained page, apart from table.png next to it."""
     changes = [
         [row["name"], ", ".join(f"{path}={value}" for path, value in row["change"].items())]
         for row in record["rows"]
@@ -194,7 +194,7 @@ def html(record: Mapping[str, Any]) -> str:
 
 
 def plot(record: Mapping[str, Any]) -> Figure:
-    """Each seed's mIoU as a point, mean and interval over seeds as a bar, the paper's beside it."""
+    """Plots the mIoU of each seed, the mean with its interval, and the paper's values."""
     rows = record["rows"]
     figure = Figure(figsize=(8, 1.2 + 0.38 * len(rows)), layout="constrained")
     own, paper = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))

@@ -1,11 +1,11 @@
 """The small base experiments that the papers' tables vary at the sizes "shapes" and "camvid".
 
-The shapes size has images of 64 x 64 pixels, an eighth of the papers' 513, and networks of which
-the stem alone takes a stride of 4: what is measured on them is an effect with a known cause, not a
-paper's number. Each set of `shapes/` (jaxseg/data/builders/shapes.py) asks for one thing:
+The shapes size has images of 64 x 64 pixels, an eighth of the papers' 513, and networks whose stem
+alone has a stride of 4: they measure an effect with a known cause, not a paper's number. Each data
+set of `shapes/` (jaxseg/data/builders/shapes.py) isolates one requirement:
 
     shapes/thin    resolution: strokes that a coarse output stride loses
-    shapes/far     receptive field: inside of a frame, or outside, and its walls are far away
+    shapes/far     receptive field: inside or outside of a frame whose walls are far away
     shapes/scene   global context: is there a frame anywhere in the image?
     shapes/rare    imbalance
     shapes/cells   borders between objects that nearly touch
@@ -32,16 +32,16 @@ NORM_DECAY = 0.95  # short runs: the papers' 0.9997 would leave the averages unu
 
 
 def shapes(name: str, model: nn.Module, *, steps: int = 300) -> config.Experiment:
-    """The recipe of the quick start (AdamW, flips) on 64 x 64 pixels, for any network of 7 classes.
+    """The recipe of the quick start (AdamW, flips) on 64 x 64 pixels, for any 7-class network.
 
-    The loss is weighted against the background and has Dice, as the quick start's: with plain
-    cross-entropy 300 steps of a network of output stride 8 on thin strokes ended at background.
-    A table about the loss sets "loss" as a whole.
+    As in the quick start, the loss down-weights the background and includes Dice: with plain
+    cross-entropy, a network of output stride 8 predicted only background on thin strokes after 300
+    steps. A table about the loss sets "loss" as a whole.
 
     Args:
-      name: of a drawn set, "shapes/thin".
-      model: with norm decays for short runs, such as NORM_DECAY.
-      steps: of batches of 16; 50 are a pass over the 800 training images.
+      name: of a drawn data set, such as "shapes/thin".
+      model: with a norm decay for short runs, such as NORM_DECAY.
+      steps: of batches of 16; 50 steps are one pass over the 800 training images.
     """
     return config.Experiment(
         model=model,
@@ -68,19 +68,19 @@ def shapes(name: str, model: nn.Module, *, steps: int = 300) -> config.Experimen
 
 
 def aligned(experiment: config.Experiment) -> config.Experiment:
-    """With one row and column of void: 65 pixels are 16 k + 1, as the papers' 513.
+    """Pads by one row and column of void: 65 pixels are 16 k + 1, like the papers' 513.
 
-    Upsampling with aligned corners puts the last cell of a map on the last pixel. Of 65 pixels that
-    is where it lies at any output stride up to 64; of 64 the 4 cells of output stride 16, at 0, 16,
-    32 and 48, are stretched by 63 / 48, and by 63 / 56 at 8: what is trained at one is crooked at
-    the other.
+    Upsampling with aligned corners puts the last cell of a map on the last pixel. With 65 pixels
+    the cell lies there at any output stride up to 64. With 64 pixels the 4 cells of output stride
+    16, at 0, 16, 32 and 48, are stretched by 63 / 48, and those of output stride 8 by 63 / 56: a
+    network trained at one output stride is misaligned at the other.
     """
     experiment.data.crop_size = experiment.eval.size = (SIDE + 1, SIDE + 1)
     return experiment
 
 
 def resnet10(output_stride: int = 16) -> resnet.ResNet:
-    """Four stages of one basic unit, a quarter of the width: it sees all of 64 pixels."""
+    """Four stages of one basic unit at a quarter of the width; it sees all 64 pixels."""
     return resnet.ResNet(
         depth=18,
         stage_units=(1, 1, 1, 1),
@@ -92,7 +92,7 @@ def resnet10(output_stride: int = 16) -> resnet.ResNet:
 
 
 def short_sighted(stage_units: tuple[int, ...], width: int = 16) -> resnet.ResNet:
-    """A ResNet cut off after its first stages, at output stride 4: maps of 16 x 16.
+    """A ResNet truncated after its first stages, at output stride 4: maps of 16 x 16.
 
     A whole ResNet's receptive field, 435 pixels and more, is larger than images of 64 pixels, so
     rates and pooling would have nothing to add. Bottleneck units have one 3x3 convolution each,
@@ -119,7 +119,7 @@ def shapes_v3(name: str, output_stride: int = 16) -> config.Experiment:
 
 
 def shapes_cascade(stage_units: tuple[int, ...] = (1,)) -> config.Experiment:
-    """DeepLab v3's cascade on a network that sees little, for what lies far away."""
+    """DeepLab v3's cascade on a network with a small receptive field, for distant context."""
     return shapes(
         "shapes/far",
         deeplab_v3.DeepLabV3(
@@ -130,10 +130,10 @@ def shapes_cascade(stage_units: tuple[int, ...] = (1,)) -> config.Experiment:
 
 
 def shapes_aspp(name: str, stage_units: tuple[int, ...] = (1,)) -> config.Experiment:
-    """DeepLab v3 with ASPP on a network that sees little.
+    """DeepLab v3 with ASPP on a network with a small receptive field.
 
-    The rates (1, 2, 3), stated at output stride 16, are (4, 8, 12) on its maps of 16 x 16: the
-    same shares of the map as the paper's (6, 12, 18) of 33 x 33, or a little more.
+    The rates (1, 2, 3), stated at output stride 16, become (4, 8, 12) on its maps of 16 x 16: the
+    same fractions of the map as the paper's (6, 12, 18) on 33 x 33, or slightly more.
     """
     return shapes(
         name,
@@ -148,7 +148,7 @@ def shapes_aspp(name: str, stage_units: tuple[int, ...] = (1,)) -> config.Experi
 
 
 def shapes_v3_plus(name: str, output_stride: int = 16) -> config.Experiment:
-    """DeepLab v3+ on a narrow ResNet of ten layers, with a rate for a map of 5 x 5."""
+    """DeepLab v3+ on a narrow ResNet of ten layers, with a rate that suits a map of 5 x 5."""
     model = deeplab_v3_plus.DeepLabV3Plus(
         CLASSES,
         resnet10(output_stride),
@@ -178,7 +178,7 @@ def shapes_xception() -> config.Experiment:
 
 
 def encoder_alone(experiment: config.Experiment) -> deeplab_v3.DeepLabV3:
-    """DeepLab v3 on the encoder of an experiment's v3+: the same without decoder."""
+    """DeepLab v3 on the encoder of a DeepLab v3+ experiment: the same network without decoder."""
     plus = experiment.model
     assert isinstance(plus, deeplab_v3_plus.DeepLabV3Plus)
     return deeplab_v3.DeepLabV3(
@@ -193,7 +193,7 @@ def encoder_alone(experiment: config.Experiment) -> deeplab_v3.DeepLabV3:
 
 
 def _on_camvid(model: nn.Module) -> config.Experiment:
-    """CamVid at full resolution, for a GPU: the recipe of the small runs, whole images, longer.
+    """CamVid at full resolution, for a GPU: the recipe of the small runs on whole images, longer.
 
     8,000 steps of 8 whole images are 174 passes; random scales of 0.5 to 2 as in the papers.
     """
@@ -216,7 +216,7 @@ def camvid_v3(depth: int = 50) -> config.Experiment:
         model.clone(
             num_classes=11,
             backbone=model.backbone.clone(depth=depth, norm=model.backbone.norm.with_decay(0.97)),
-            norm=Norm(decay=0.97),  # averages shorter than the paper's: far fewer images
+            norm=Norm(decay=0.97),  # shorter averages than the paper's, for far fewer images
         )
     )
 
@@ -244,13 +244,14 @@ def camvid_xception() -> config.Experiment:
 def cityscapes_v3() -> config.Experiment:
     """DeepLab v3 as published on Cityscapes: crop 769, 90,000 steps, whole images of 1025 x 2049.
 
-    By the appendix of arXiv 1706.05587 (unverified); for v3+ these are the released code's values.
+    From the appendix of arXiv 1706.05587 (unverified); for v3+ these are the released code's
+    values.
     """
     return _on_cityscapes(voc.get_config())
 
 
 def cityscapes_v3_plus() -> config.Experiment:
-    """DeepLab v3+ with Xception-65 on Cityscapes, by the released code's recipe; see above."""
+    """DeepLab v3+ with Xception-65 on Cityscapes, by the recipe of the released code."""
     return _on_cityscapes(xception_voc.get_config())
 
 

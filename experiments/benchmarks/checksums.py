@@ -3,8 +3,8 @@
     python -m experiments.benchmarks.checksums [--width=64] [--repeats=5] [--folder=FOLDER]
 
 The state is that of DeepLab v3 on a ResNet-101 with momentum, or of a narrower one. Prints the
-bytes of the state, the seconds of each part (medians) on the clock and, which others on the machine
-change less, of the processor, and the share of the checksums.
+size of the state, the median wall time and processor time of each part (other programs on the
+machine affect the latter less), and the share of the checksums.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def _seconds(do: Callable[[], object]) -> float:
 
 
 def _without() -> Any:
-    """Puts nothing in the place of all that the checksums compute."""
+    """Replaces the computation of checksums by functions that do nothing."""
     nothing = {"algorithm": "none", "leaves": {}, "iterator": checksums.of_json({})}
     return mock.patch.multiple(
         checksums,
@@ -61,7 +61,7 @@ def _without() -> Any:
 
 
 def measure(state: TrainState, folder: pathlib.Path) -> dict[str, float]:
-    """Seconds of one save, until it may train on and until all is on disk, and of one restore."""
+    """Seconds of a save, until training may continue and until all is on disk, and of a restore."""
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state
     )
@@ -100,7 +100,7 @@ def main() -> None:
         busy.append(time.process_time() - processor)
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(dir=given.folder) as scratch:
-        for number in range(given.repeats):  # one after the other, so that both see the same disk
+        for number in range(given.repeats):  # alternately, so that both see the same disk
             for name in ("with", "without"):
                 place = pathlib.Path(scratch) / f"{name}{number}"
                 if name == "with":

@@ -1,11 +1,11 @@
-"""The evidence for `jaxseg.layers.fast.conv.plan`: each form of each pass, over channels and sizes.
+"""The evidence for `jaxseg.layers.fast.conv.plan`: forms of each pass, over channels and sizes.
 
     python -m experiments.benchmarks.convolution_costs
     python -m experiments.benchmarks.convolution_costs --output=experiments/results/X.json
 
-All are 3x3 convolutions at stride 1, padded by their rate. A form's cost is its time over that of
-the library's convolution, which stands for 1 in the model of `plan`. Regret is the time of the
-chosen form over that of the fastest: 1 is a right choice.
+All are 3x3 convolutions at stride 1, padded by their rate. The cost of a form is its time divided
+by that of the library's convolution, which has cost 1 in the model of `plan`. Regret is the time of
+the chosen form divided by that of the fastest: 1 means that the choice was right.
 """
 
 import functools
@@ -26,15 +26,17 @@ from jaxseg.runtime import memory
 from jaxseg.types import Array
 
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds.", 2)
-_SECONDS = flags.DEFINE_float("seconds", 0.03, "Least length of a block of calls; 3 a round.", 0)
-_WAIT = flags.DEFINE_float("wait", 5, "Minutes to wait at most for a quiet machine.")
+_SECONDS = flags.DEFINE_float(
+    "seconds", 0.03, "Minimum duration of a block of calls; 3 blocks per round.", 0
+)
+_WAIT = flags.DEFINE_float("wait", 5, "Maximum wait for a quiet machine, in minutes.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
-# (images, side of the map, rate) and channels in and out, as they meet in networks of two cores and
-# in published ones.
+# (images, side of the map, rate) and channels in and out, as they occur in networks for two cores
+# and in published ones.
 _MAPS = ((2, 64, 1), (16, 32, 1), (2, 32, 2))
 _CHANNELS = (16, 32, 48, 64, 128, 256)
-_MOST_PRODUCTS = 6e9  # of a case: what is larger takes minutes and is not a closer call
+_MOST_PRODUCTS = 6e9  # of a case: larger ones take minutes and are not closer decisions
 
 Call = Callable[[Array, Array, Array], Array]  # (x, kernel, cotangent) -> result
 
@@ -114,7 +116,7 @@ def measure(batch: int, side: int, rate: int, channels: tuple[int, int]) -> list
 
 
 def main(arguments: list[str]) -> None:
-    """All cases; then the regret over them."""
+    """Measures all cases, then prints the regret over them."""
     if len(arguments) > 1:
         raise app.UsageError(f"{arguments[1]!r} is not a flag")
     load = timing.wait_until_quiet(_WAIT.value)

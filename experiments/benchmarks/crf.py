@@ -1,13 +1,13 @@
-"""Times the dense CRF beside pydensecrf2 (C++): one iteration, and a whole image.
+"""Times the dense CRF against pydensecrf2 (C++): one iteration, and a whole image.
 
     python -m experiments.benchmarks.crf
     python -m experiments.benchmarks.crf --image=photo.jpg --parameters=kazuto
     python -m experiments.benchmarks.crf --output=experiments/results/crf.json
 
 Contenders take turns in one process, round after round. Each is called for one iteration and for
-eleven, lattices rebuilt each time: the difference over ten is the time of an iteration, and
-what is left of the eleven without one that of an image with ten. The exact sum is timed on a small
-image, its time being proportional to the square of the pixels.
+eleven, and rebuilds its lattices each time. A tenth of the difference is the time of an iteration;
+the eleven iterations minus one give the time of an image with ten. The exact sum is timed on a
+small image, because its time grows with the square of the number of pixels.
 Needs pydensecrf2 (requirements/other_libraries.txt).
 """
 
@@ -27,17 +27,21 @@ from jaxseg.data.readers import pixels
 from jaxseg.postprocess import crf
 from jaxseg.runtime import memory
 
-_IMAGE = flags.DEFINE_string("image", None, "A photograph; default is a drawn one of 500 x 375.")
+_IMAGE = flags.DEFINE_string(
+    "image", None, "A photograph; by default an image of 500 x 375 is drawn."
+)
 _CLASSES = flags.DEFINE_integer("classes", 21, "Classes.", 1)
 _PARAMETERS = flags.DEFINE_enum("parameters", "deeplab_v1", list(crf.PARAMETERS), "Which.")
 _SMALL = flags.DEFINE_integer("small", 64, "Height and width for the exact sum.", 1)
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds.", 2)
-_SECONDS = flags.DEFINE_float("seconds", 0.05, "Least length of a block of calls; 3 a round.", 0)
-_WAIT = flags.DEFINE_float("wait", 5, "Minutes to wait at most for a quiet machine.")
+_SECONDS = flags.DEFINE_float(
+    "seconds", 0.05, "Minimum duration of a block of calls; 3 blocks per round.", 0
+)
+_WAIT = flags.DEFINE_float("wait", 5, "Maximum wait for a quiet machine, in minutes.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 _FEW, _MANY = 1, 11
-_TARGET = 4.0  # the most that an iteration may be of pydensecrf2's, on CPU
+_TARGET = 4.0  # target: maximum time of an iteration relative to pydensecrf2's, on CPU
 
 Call = Callable[[int], object]  # iterations -> work
 
@@ -57,7 +61,7 @@ def _picture(path: str | None) -> np.ndarray:
 
 
 def _logits(height: int, width: int) -> np.ndarray:
-    """Regions with soft borders: [H, W, K]."""
+    """Logits [H, W, K] of regions with soft borders."""
     noise = np.random.default_rng(1).normal(size=(height, width, _CLASSES.value))
     planes = [cv2.GaussianBlur(noise[..., k], (0, 0), 15) for k in range(_CLASSES.value)]
     return np.stack(planes, axis=-1).astype(np.float32) * 60
@@ -97,7 +101,7 @@ def _blocks(calls: dict[str, Call]) -> dict[str, Callable[[int], object]]:
 
 
 def _parts(times: dict[str, timing.Times], name: str) -> tuple[timing.Times, timing.Times]:
-    """Of one iteration and of an image, lattices and ten iterations, round by round."""
+    """Times of one iteration, and of an image (lattices and ten iterations), round by round."""
     few, many = times[f"{name}, {_FEW}"], times[f"{name}, {_MANY}"]
 
     def both(less: list[float], more: list[float]) -> tuple[list[float], list[float]]:
@@ -109,7 +113,7 @@ def _parts(times: dict[str, timing.Times], name: str) -> tuple[timing.Times, tim
 
 
 def main(arguments: list[str]) -> None:
-    """Times, prints a line for each contender, and writes what was measured."""
+    """Times the contenders, prints a line for each, and writes the measurements."""
     if len(arguments) > 1:
         raise app.UsageError(f"{arguments[1]!r} is not a flag")
     image, parameters = _picture(_IMAGE.value), crf.PARAMETERS[_PARAMETERS.value]

@@ -1,4 +1,4 @@
-"""Grids, kept results and the table of experiments/studies/crf_search.py."""
+"""Grids, stored results and the table of experiments/studies/crf_search.py."""
 
 import functools
 import itertools
@@ -23,7 +23,7 @@ from jaxseg.workdir.environment import environment
 _SHOWN = 10  # settings in the table
 
 Setting = tuple[float, float, float]  # w1, theta_alpha, theta_beta
-Counts = tuple[np.ndarray, np.ndarray, np.ndarray]  # of each image, as `uncertainty` takes them
+Counts = tuple[np.ndarray, np.ndarray, np.ndarray]  # of each image, as `uncertainty` expects them
 
 
 def grid(axes: Sequence[Sequence[float]]) -> list[Setting]:
@@ -33,9 +33,10 @@ def grid(axes: Sequence[Sequence[float]]) -> list[Setting]:
 
 
 def refined(axes: Sequence[Sequence[float]], best: Setting) -> list[list[float]]:
-    """For each axis the best value and both neighbours at half the step; nothing at or below 0.
+    """For each axis the best value and both neighbours at half the step, if they are positive.
 
-    The step is the smaller one to the neighbours in the coarser axis; an axis of one value stays.
+    The step is the distance to the nearest value on the coarser axis; an axis with one value is
+    kept.
     """
     finer = []
     for axis, value in zip(axes, best, strict=True):
@@ -46,7 +47,7 @@ def refined(axes: Sequence[Sequence[float]], best: Setting) -> list[list[float]]
 
 
 def _counts(labels: np.ndarray, unary: Unary, classes: int) -> Counts:
-    """Of labels [H', W'] that may reach beyond the image, in a frame."""
+    """Counts of labels [H', W'], which may extend beyond the image, in a frame."""
     down, right = (a - b for a, b in zip(labels.shape, unary.label.shape, strict=True))
     truth = np.pad(unary.label, ((0, down), (0, right)), constant_values=IGNORE)
     return class_counts(confusion_matrix(truth[None], labels[None], classes))
@@ -71,7 +72,7 @@ def _over_images(
     labels_of: Callable[[Unary], np.ndarray],
     bar: Progress,
 ) -> Counts:
-    """Counts [N, K] of what is predicted for each image."""
+    """Counts [N, K] of the predictions for each image."""
     found = []
     for unary in unaries.of(indices):
         found.append(_counts(labels_of(unary), unary, unary.log_probabilities.shape[-1]))
@@ -87,7 +88,7 @@ def _interval(interval: intervals.Interval) -> list[float]:
 def _grids(
     axes: Sequence[Sequence[float]], refinements: int, done: dict[Setting, dict[str, Any]]
 ) -> Iterator[list[Setting]]:
-    """The coarse grid, then finer ones around the best of all that was done."""
+    """Yields the coarse grid, then finer ones around the best setting so far."""
     yield grid(axes)
     for _ in range(refinements):
         best = max(done, key=lambda setting: done[setting]["miou"])
@@ -96,10 +97,10 @@ def _grids(
 
 
 def _earlier(path: pathlib.Path, what: dict[str, Any]) -> dict[Setting, dict[str, Any]]:
-    """Settings that a run of the same search has written.
+    """Settings written by an earlier run of the same search.
 
     Raises:
-      ValueError: the file is of another search, or of none.
+      ValueError: the file belongs to a different search, or to none.
     """
     if not path.exists():
         return {}
@@ -108,9 +109,9 @@ def _earlier(path: pathlib.Path, what: dict[str, Any]) -> dict[Setting, dict[str
         same = record["search"] == json.loads(json.dumps(what))
         settings = {tuple(s["w1 theta_alpha theta_beta"]): s for s in record["settings"]}
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"--output={path} is not of a search: name another file") from None
+        raise ValueError(f"--output={path} does not hold a search: name another file") from None
     if not same:
-        raise ValueError(f"--output={path} is of another search: remove it, or name another file")
+        raise ValueError(f"--output={path} holds a different search: remove it or name another")
     return settings
 
 
@@ -121,17 +122,17 @@ def search(
     axes: Sequence[Sequence[float]],
     refinements: int,
 ) -> dict[str, Any]:
-    """Tries the settings and writes each result; the record of all.
+    """Tries the settings and writes each result; returns the record of all.
 
     Args:
       unaries: of the split.
-      what: makes it this search and no other: "images", "normalization", "fixed" and more.
-      output: JSON file, whose settings are not tried again if it is of this search.
+      what: identifies the search: "images", "normalization", "fixed" and more.
+      output: JSON file; if it holds this search, its settings are not tried again.
       axes: values of w1, theta_alpha and theta_beta of the coarse grid.
       refinements: finer grids after it.
 
     Raises:
-      ValueError: the file is of another search.
+      ValueError: the file belongs to a different search.
     """
     done = _earlier(output, what)
     indices = what["images"]
@@ -165,7 +166,7 @@ def search(
 
 
 def table(record: dict[str, Any]) -> str:
-    """Markdown: the best settings and no CRF, mIoU in percent with intervals over images."""
+    """Markdown of the best settings and of no CRF: mIoU in percent with intervals over images."""
 
     def cell(value: float, ends: Sequence[float]) -> str:
         return f"{percent(value)} {interval(ends, 2)}"

@@ -1,11 +1,11 @@
-r"""How far labels of the lattice and of pydensecrf2 agree, and which are closer to the exact sum.
+r"""How well labels of the lattice and pydensecrf2 agree, and which is closer to the exact sum.
 
     python -m experiments.benchmarks.crf_labels --config=experiments/deeplab_v3/google_voc.py \
         --weights=deeplabv3_257_mv_gpu.tflite --output=experiments/results/crf_labels.json
 
-Whole images of the evaluation split are done by both, with pydensecrf's symmetric normalisation.
-The exact sum takes minutes for one, so it is done on a crop of each, the one in which the two
-differ most, and all three do that crop again. Both lattices are approximations: see
+Both process whole images of the evaluation split, with pydensecrf's symmetric normalisation. The
+exact sum takes minutes for one image, so it is computed on a crop of each, the one in which the two
+differ most, and all three process that crop again. Both lattices are approximations: see
 jaxseg.postprocess.permutohedral. Needs pydensecrf2 (requirements/other_libraries.txt).
 """
 
@@ -28,9 +28,9 @@ from jaxseg.workdir import restore, same_data
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment file.")
 _WEIGHTS = flags.DEFINE_string("weights", None, "A file of trained weights.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Or a run folder with a checkpoint.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Alternatively, a run folder with a checkpoint.")
 _PARAMETERS = flags.DEFINE_enum("parameters", "deeplab_v2", list(crf.PARAMETERS), "Which.")
-_IMAGES = flags.DEFINE_integer("images", 20, "How many, spread evenly over the split.", 1)
+_IMAGES = flags.DEFINE_integer("images", 20, "Number of images, spread evenly over the split.", 1)
 _CROP = flags.DEFINE_integer("crop", 128, "Height and width for the exact sum.", 1)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
@@ -74,7 +74,7 @@ def _compare(unary: crf_unaries.Unary, parameters: crf.CRFParameters) -> dict[st
 
 
 def summary(images: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the images; of the pixels where the two differ, shares of all of them."""
+    """Means over the images; where the two differ, shares of all pixels that differ."""
     crops = [image["crop"] for image in images]
 
     def mean(key: str, records: list[dict[str, Any]]) -> float:
@@ -100,7 +100,7 @@ def _print(found: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Compares, prints and writes."""
+    """Compares the labels, prints the shares and writes the record."""
     experiment = _CONFIG.value
     command_line.prepare_jax(experiment)
     workdir = pathlib.Path(_WORKDIR.value) if _WORKDIR.value else None

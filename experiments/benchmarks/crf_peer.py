@@ -1,4 +1,4 @@
-"""pydensecrf2, the authors' C++ code, called as our CRF is (requirements/other_libraries.txt)."""
+"""pydensecrf2, the authors' C++ code, called like our CRF (requirements/other_libraries.txt)."""
 
 import jax
 import numpy as np
@@ -7,19 +7,19 @@ from jaxseg.postprocess.crf import CRFParameters
 
 
 def energies(logits: np.ndarray) -> np.ndarray:
-    """Its unary of logits or log-probabilities [H, W, K]: float32 [K, H W]."""
+    """pydensecrf2's unary energies, float32 [K, H W], of logits or log-probabilities [H, W, K]."""
     classes = logits.shape[-1]
     unary = -np.asarray(jax.nn.log_softmax(logits)).transpose(2, 0, 1)
     return np.ascontiguousarray(unary.reshape(classes, -1), np.float32)
 
 
 def mean_field(unary: np.ndarray, image: np.ndarray, parameters: CRFParameters) -> np.ndarray:
-    """Its Q [H, W, K], symmetrically normalised.
+    """pydensecrf2's Q [H, W, K], with symmetric normalisation.
 
     Args:
-      unary: of `energies`.
+      unary: from `energies`.
       image: uint8 [H, W, 3].
-      parameters: with their number of iterations.
+      parameters: of the CRF, including the number of iterations.
     """
     from pydensecrf import densecrf
 

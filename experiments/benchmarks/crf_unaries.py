@@ -1,4 +1,4 @@
-"""The input of programs that try a CRF: a network's log-probabilities of some images."""
+"""The input of programs that study a CRF: a network's log-probabilities for some images."""
 
 import dataclasses
 import pathlib
@@ -15,12 +15,12 @@ from jaxseg.inference import infer
 from jaxseg.inference.predictor import framing_of
 from jaxseg.types import Variables
 
-_STEP = 128  # frames are multiples of it, so that few programs are compiled
+_STEP = 128  # frames are multiples of this, so that few programs are compiled
 
 
 @dataclasses.dataclass(frozen=True)
 class Unary:
-    """An image, its truth and what the network says of it."""
+    """An image, its ground truth and the network's output."""
 
     name: str
     image: np.ndarray  # uint8 [H, W, 3]
@@ -28,7 +28,7 @@ class Unary:
     log_probabilities: np.ndarray  # float32 [H, W, K]
 
     def framed(self) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-        """Log-probabilities and image in a frame that others have too, and their size in it."""
+        """Log-probabilities and image, padded to a frame of a common size, and their own size."""
         height, width = self.label.shape
         down, right = -height % _STEP, -width % _STEP
         pads = ((0, down), (0, right), (0, 0))
@@ -36,13 +36,13 @@ class Unary:
 
 
 def chosen(source: loader.Source, count: int) -> list[int]:
-    """So many images, spread evenly over a split; all of it where it has no more."""
+    """The given number of images, spread evenly over a split; all of them if it has fewer."""
     count = min(count, len(source))
     return [i * len(source) // count for i in range(count)]
 
 
 def most_different(different: np.ndarray, side: int) -> tuple[slice, slice]:
-    """The window of a map bool [H, W] with the most in it."""
+    """The window of a bool map [H, W] with the most true pixels."""
     height, width = (min(side, n) for n in different.shape)
     sums = cv2.integral(different.astype(np.uint8))
     counts = sums[height:, width:] - sums[:-height, width:]
@@ -52,7 +52,7 @@ def most_different(different: np.ndarray, side: int) -> tuple[slice, slice]:
 
 
 class Unaries:
-    """Those of some images, computed when they are asked for and kept as float16 in a folder."""
+    """Unaries of some images, computed on demand and cached as float16 in a folder."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Unaries:
         source: loader.Source,
         folder: pathlib.Path | None = None,
     ) -> None:
-        """The experiment's protocol without its CRF; the folder is this network's alone."""
+        """Uses the experiment's protocol without its CRF; use one folder per network."""
         self.source, self.folder = source, folder
         self._mean = experiment.data.normalisation.mean
         protocol = dataclasses.replace(experiment.eval, crf="")
@@ -80,7 +80,7 @@ class Unaries:
         return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
 
     def __call__(self, index: int) -> Unary:
-        """Of the image of that index of the split."""
+        """The unary of the image at an index of the split."""
         example = self.source[index]
         file = None if self.folder is None else self.folder / f"{index:06d}.npy"
         if file is not None and file.is_file():
@@ -93,5 +93,5 @@ class Unaries:
         return Unary(example["name"], example["image"], example["label"], found)
 
     def of(self, indices: Sequence[int]) -> Iterator[Unary]:
-        """One after the other."""
+        """Yields the unaries one after the other."""
         return map(self, indices)

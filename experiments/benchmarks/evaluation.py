@@ -1,15 +1,16 @@
-"""The cost of an evaluation beside its network: reading, upsampling, argmax, counting; memory.
+"""The cost of an evaluation beyond its network: reading, upsampling, argmax, counting; memory.
 
     python -m experiments.benchmarks.evaluation --name=voc2012 --data_dir=data
     python -m experiments.benchmarks.evaluation --network=resnet50 --output=X.json
     python -m experiments.benchmarks.evaluation --memory
 
-Contenders take turns over the same images of a prepared set, padded to 513 x 513: the whole path
-(`split.evaluate` from the files to the confusion matrix), the network alone to logits at the
-image's size, and to the map that they upsample, images being on the device already. The target is
-that the whole path takes at most 1.1 of the first. `--memory` evaluates one image of 1024 x 2048
-with 150 classes in a process of its own and tells the most memory that it held, beside that of a
-training step of the same size as it was compiled.
+Contenders take turns over the same images of a prepared data set, padded to 513 x 513: the whole
+path (`split.evaluate`, from the files to the confusion matrix); the network alone, up to logits at
+the image's size; and the network up to its own map, before upsampling. For the latter two the
+images are already on the device. The target is that the whole path takes at most 1.1 times as long
+as the network up to logits. `--memory` evaluates one image of 1024 x 2048 with 150 classes in a
+separate process and prints its peak memory, beside the compiled memory of a training step of the
+same size.
 """
 
 import dataclasses
@@ -36,17 +37,21 @@ from jaxseg.pixels import Normalisation, normalise
 from jaxseg.runtime import memory
 from jaxseg.types import Array, Outputs
 
-_NAME = flags.DEFINE_string("name", "voc2012", "A prepared set.")
+_NAME = flags.DEFINE_string("name", "voc2012", "A prepared data set.")
 _SPLIT = flags.DEFINE_string("split", "val", "Of it.")
-_DATA_DIR = flags.DEFINE_string("data_dir", "data", "Where it is.")
-_NETWORK = flags.DEFINE_enum("network", "mobilenet", ["mobilenet", "resnet50"], "DeepLab v3 on it.")
-_IMAGES = flags.DEFINE_integer("images", 16, "Images of a turn.", 1)
-_BATCH = flags.DEFINE_integer("batch", 4, "Images of a batch.", 1)
+_DATA_DIR = flags.DEFINE_string("data_dir", "data", "Folder of the data sets.")
+_NETWORK = flags.DEFINE_enum(
+    "network", "mobilenet", ["mobilenet", "resnet50"], "Backbone of the DeepLab v3."
+)
+_IMAGES = flags.DEFINE_integer("images", 16, "Images per turn.", 1)
+_BATCH = flags.DEFINE_integer("batch", 4, "Images per batch.", 1)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds.", 2)
-_WAIT = flags.DEFINE_float("wait", 5, "Minutes to wait at most for a quiet machine.")
+_WAIT = flags.DEFINE_float("wait", 5, "Maximum wait for a quiet machine, in minutes.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 _MEMORY = flags.DEFINE_bool("memory", False, "Measure memory instead of time.")
-_ALONE = flags.DEFINE_string("alone", None, "Used by --memory: what this process is to do.")
+_ALONE = flags.DEFINE_string(
+    "alone", None, "Used internally by --memory: the task of this process."
+)
 
 _SIDE = 513
 _TARGET = 1.1
@@ -104,7 +109,7 @@ def _contenders(source: loader.Source) -> dict[str, Call]:
 
 
 def measure_time() -> dict[str, Any]:
-    """Prints a line for each contender; what was measured, as JSON values."""
+    """Prints a line for each contender; returns the measurements as JSON values."""
     source = loader.open_split(_NAME.value, _SPLIT.value, _DATA_DIR.value)
     calls = _contenders(source)
     load = timing.wait_until_quiet(_WAIT.value)
@@ -129,7 +134,7 @@ def measure_time() -> dict[str, Any]:
 
 
 def _alone() -> None:
-    """One image through the evaluation's program, or a training step, in this process."""
+    """Runs one image through the evaluation's program, or a training step, in this process."""
     from jaxseg.inference.infer import make_predictions
     from jaxseg.training.step_memory import step_memory
 
@@ -163,7 +168,7 @@ def _alone() -> None:
 
 
 def measure_memory() -> dict[str, Any]:
-    """Prints and returns what each process says."""
+    """Prints and returns the output of each process."""
     record: dict[str, Any] = {"environment": timing.environment(), "told": []}
     for what in ("compiled", "one view", "six scales"):
         command = [sys.executable, "-m", "experiments.benchmarks.evaluation", f"--alone={what}"]
@@ -176,7 +181,7 @@ def measure_memory() -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> None:
-    """Times, or memory."""
+    """Measures time, or memory with --memory."""
     if len(arguments) > 1:
         raise app.UsageError(f"{arguments[1]!r} is not a flag")
     if _ALONE.value:

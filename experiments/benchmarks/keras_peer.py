@@ -1,9 +1,9 @@
-"""keras-hub's DeepLab v3+ on its JAX backend as a contender; needs an environment of its own.
+"""keras-hub's DeepLab v3+ on its JAX backend as a contender; needs a separate environment.
 
     python -m venv KERAS && KERAS/bin/pip install tensorflow-cpu keras keras-hub jax
 
-keras-hub 0.32 imports TensorFlow, whatever the backend.
-Not equal work: its backbone stays at output stride 32, and it has 39.2 million parameters.
+keras-hub 0.32 imports TensorFlow with any backend.
+The work is not equal: its backbone has output stride 32, and it has 39.2 million parameters.
 """
 
 import functools
@@ -46,7 +46,7 @@ def network_of(given: work.Work) -> keras.Model:
 
 
 def main() -> None:
-    """Builds keras's own stateless training step, jitted, and serves it."""
+    """Builds Keras's own stateless training step, jitted, and serves it."""
     given = work.from_arguments()
     memory.keep_freed(os.environ.get("JAX_PLATFORMS"))
     model = network_of(given)
@@ -65,7 +65,7 @@ def main() -> None:
         logits, fixed = model.stateless_call(trainable, fixed, x, training=True)
         return loss(y, logits), fixed
 
-    @functools.partial(jax.jit, donate_argnums=(0, 1, 2))  # as keras's own trainer does
+    @functools.partial(jax.jit, donate_argnums=(0, 1, 2))  # as in Keras's own trainer
     def update(trainable, fixed, slots, x, y):
         of = jax.value_and_grad(of_parameters, has_aux=True)
         (value, fixed), gradient = of(trainable, fixed, x, y)

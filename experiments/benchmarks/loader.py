@@ -1,12 +1,12 @@
-"""How many images per second the loader delivers, and which stage takes the time.
+"""Measures the images per second of the loader, and the time of each of its stages.
 
     python -m experiments.benchmarks.loader
     python -m experiments.benchmarks.loader --threads=16 --crop=769,769
 
-JPEGs of 500 x 375 with PNG labels, as PASCAL VOC's, are drawn into a temporary folder and prepared
-with the `folder` builder. Every stage is timed by itself in one thread: the least CPU time of
-several rounds, which other programs on the machine hardly change. The whole loader is timed by the
-clock and by the CPU seconds of all its threads.
+JPEGs of 500 x 375 with PNG labels, as in PASCAL VOC, are drawn into a temporary folder and prepared
+with the `folder` builder. Every stage is timed separately in one thread, by the minimum CPU time
+over several rounds, which other programs on the machine hardly affect. The whole loader is timed by
+wall time and by the CPU time of all its threads.
 """
 
 import contextlib
@@ -34,15 +34,15 @@ from jaxseg.reporting import tables
 _SIZE = flags.DEFINE_list("image", ["375", "500"], "Height and width of the images.")
 _CROP = flags.DEFINE_list("crop", ["513", "513"], "Height and width of the crops.")
 _EXAMPLES = flags.DEFINE_integer("images", 64, "Images drawn.", 8)
-_ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds of each stage; the least counts.", 1)
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds of each stage; the minimum counts.", 1)
 _THREADS = flags.DEFINE_integer("threads", os.cpu_count() or 1, "Reader threads.", 1)
-_BATCH = flags.DEFINE_integer("batch", 16, "Images a batch.", 1)
-_SECONDS = flags.DEFINE_float("seconds", 6.0, "How long the whole loader is timed.", 0.1)
-_JPEG_QUALITY = 96  # gives about 100 kB, the mean of VOC's files
+_BATCH = flags.DEFINE_integer("batch", 16, "Images per batch.", 1)
+_SECONDS = flags.DEFINE_float("seconds", 6.0, "Duration of timing the whole loader.", 0.1)
+_JPEG_QUALITY = 96  # about 100 kB per file, the mean of VOC
 
 
 def _draw(root: pathlib.Path, count: int, size: tuple[int, int]) -> None:
-    """Smooth noise and 21 classes in large regions, so that files compress as photographs do."""
+    """Smooth noise and 21 classes in large regions, so that files compress like photographs."""
     rng = np.random.default_rng(0)
     for path in ("images", "masks"):
         (root / path).mkdir()
@@ -79,7 +79,7 @@ def _prepare(root: pathlib.Path) -> loader.Source:
 
 
 def _least(stage: Callable[[int], object], count: int) -> float:
-    """CPU seconds an image: the least over the rounds, each over all images."""
+    """CPU seconds per image: the minimum over rounds, each over all images."""
     best = float("inf")
     for _ in range(_ROUNDS.value):
         start = time.thread_time()
@@ -90,7 +90,7 @@ def _least(stage: Callable[[int], object], count: int) -> float:
 
 
 def stages(source: loader.Source, crop: tuple[int, int], batch: int) -> dict[str, float]:
-    """CPU milliseconds an image of each stage, in one thread."""
+    """CPU milliseconds per image of each stage, in one thread."""
     cv2.setNumThreads(0)
     count = len(source)
     encoded = [source.encoded(i) for i in range(count)]
@@ -124,7 +124,7 @@ def stages(source: loader.Source, crop: tuple[int, int], batch: int) -> dict[str
 
 
 def whole(source: loader.Source, crop: tuple[int, int], threads: int) -> tuple[float, float]:
-    """Images a second by the clock and by the CPU seconds of all threads."""
+    """Images per second of wall time, and per CPU second of all threads."""
     batches = loader.train_iterator(
         source,
         batch_size=_BATCH.value,
@@ -145,7 +145,7 @@ def whole(source: loader.Source, crop: tuple[int, int], threads: int) -> tuple[f
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Draws, prepares, times, prints."""
+    """Draws and prepares the images, times the loader and prints the results."""
     if len(arguments) > 1:
         raise app.UsageError(f"{arguments[1]!r} is not a flag")
     height, width = (int(n) for n in _SIZE.value)

@@ -1,4 +1,4 @@
-"""What `operations` measures: arguments, forms and the project's targets on CPU."""
+"""The operations that `operations` measures: arguments, forms and the project's targets on CPU."""
 
 import dataclasses
 import functools
@@ -27,13 +27,13 @@ Form = Callable[..., Any]
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """One operation on given arrays, in several forms, of which "auto" is held to `base`."""
+    """One operation on given arrays in several forms; "auto" is compared with `base`."""
 
     name: str
     arguments: tuple[Any, ...]
     forms: Mapping[str, Form]
     base: str = "plain"
-    # pass ("value", "gradient", "both") -> most that auto's time may be of the base's
+    # pass ("value", "gradient", "both") -> maximum time of auto relative to the base
     targets: Mapping[str, float] = dataclasses.field(default_factory=dict)
     differentiable: bool = True
 
@@ -45,7 +45,7 @@ def _draw(dtype: str, *shape: int) -> jax.Array:
 def _convolution(
     name: str, shape: tuple[int, ...], features: int, dtype: str, target: float | None, **how: int
 ) -> Operation:
-    """A 3x3 convolution, unless `how` says otherwise; the target is of value and gradients."""
+    """A 3x3 convolution unless `how` differs; the target applies to value and gradients."""
     size, groups = how.pop("size", 3), how.get("groups", 1)
     kernel = _draw(dtype, size, size, shape[3] // groups, features)
     kernel /= (size * size * shape[3] // groups) ** 0.5
@@ -90,7 +90,7 @@ def _confusion(name: str, batch: int) -> Operation:
 
 
 def _loss(name: str, batch: int) -> Operation:
-    """Cross-entropy of each pixel; its gradient to the logits."""
+    """Cross-entropy of each pixel, with its gradient with respect to the logits."""
     labels = _labels(batch, 0)
 
     def own(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -109,12 +109,12 @@ def _loss(name: str, batch: int) -> Operation:
 
 
 def operations(batch: int, channels: int, dtype: str) -> dict[str, Callable[[], Operation]]:
-    """Name -> a function that makes it, with arrays; targets are those of the project on CPU.
+    """Name -> a function that builds the operation with arrays; targets are the project's on CPU.
 
     Args:
-      batch: images of every map.
-      channels: in and out of the atrous convolutions.
-      dtype: of all arrays but logits.
+      batch: number of images.
+      channels: input and output channels of the atrous convolutions.
+      dtype: of all arrays except logits.
     """
     made: dict[str, Callable[[], Operation]] = {}
 

@@ -1,15 +1,15 @@
-"""Times each form of an operation beside its plain definition: value and gradients.
+"""Times each form of an operation against its plain definition: value and gradients.
 
     python -m experiments.benchmarks.operations
     python -m experiments.benchmarks.operations --only=atrous,depthwise --rounds=9
     python -m experiments.benchmarks.operations --output=experiments/results/operations.json
     python -m experiments.benchmarks.operations --complete --output=... (on a quieter machine)
 
-Forms take turns in one process, round after round; rounds that differ too much for a ratio are
-measured again, all forms of the operation together. "auto" is what models run; where it compiles to
-the same program as another form, that one's time stands for it. The gradient pass is the gradients
-of all arguments for a given cotangent, without the value where they do not need it. From these
-tables the choice of "auto" is made on each backend.
+Forms take turns in one process, round after round; if the rounds differ too much for a ratio, all
+forms of the operation are measured again. "auto" is what models run; if it compiles to the same
+program as another form, it shares that form's time. The gradient pass computes the gradients of all
+arguments for a given cotangent, without the value if they do not need it. These tables decide the
+choice of "auto" on each backend.
 """
 
 import json
@@ -25,22 +25,28 @@ from experiments.benchmarks import timing
 from experiments.benchmarks.operation_list import Operation, operations
 from jaxseg.runtime import memory
 
-_ONLY = flags.DEFINE_list("only", [], "Names, or beginnings of names, of operations; default all.")
+_ONLY = flags.DEFINE_list("only", [], "Names of operations, or prefixes of names; default: all.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds.", 2)
-_SECONDS = flags.DEFINE_float("seconds", 0.05, "Least length of a block of calls; 3 a round.", 0)
-_CHANNELS = flags.DEFINE_integer("channels", 512, "Of the atrous convolutions.", 1)
-_BATCH = flags.DEFINE_integer("batch", None, "Images; default 1, on an accelerator 16.", 1)
+_SECONDS = flags.DEFINE_float(
+    "seconds", 0.05, "Minimum duration of a block of calls; 3 blocks per round.", 0
+)
+_CHANNELS = flags.DEFINE_integer("channels", 512, "Channels of the atrous convolutions.", 1)
+_BATCH = flags.DEFINE_integer(
+    "batch", None, "Number of images; default 1, on an accelerator 16.", 1
+)
 _DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Default float32; GPU: half.")
-_ATTEMPTS = flags.DEFINE_integer("attempts", 3, "Measurements of what was unsteady.", 1)
-_WAIT = flags.DEFINE_float("wait", 5, "Minutes to wait at most for a quiet machine.")
+_ATTEMPTS = flags.DEFINE_integer("attempts", 3, "Repeated measurements of unsteady operations.", 1)
+_WAIT = flags.DEFINE_float("wait", 5, "Maximum wait for a quiet machine, in minutes.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
-_COMPLETE = flags.DEFINE_bool("complete", False, "Only what the output file has no ratio for.")
+_COMPLETE = flags.DEFINE_bool(
+    "complete", False, "Measure only operations without a ratio in the output file."
+)
 
 _VALUE, _GRADIENT, _BOTH = "value", "gradient", "both"
 
 
 def _block(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable[[int], object]:
-    """Calls it so many times and waits: on CPU for each, where calls would run at the same time."""
+    """Makes the given number of calls and waits; on CPU after each, or calls would overlap."""
     each = jax.default_backend() == "cpu"
 
     def block(count: int) -> None:
@@ -62,8 +68,8 @@ def _gradient(form: Callable[..., Any]) -> Callable[..., Any]:
 def times_of(
     forms: Mapping[str, Callable[..., Any]], arguments: tuple[Any, ...]
 ) -> tuple[dict[str, timing.Times], dict[str, str]]:
-    """Times of each form, and name -> name of the form that compiles to the same program."""
-    programs: dict[str, str] = {}  # its text -> the first form that has it
+    """Times of each form, and form -> the form that compiles to the same program."""
+    programs: dict[str, str] = {}  # program text -> the first form that compiles to it
     same: dict[str, str] = {}
     blocks: dict[str, Callable[[int], object]] = {}
     for name, form in forms.items():
@@ -84,7 +90,7 @@ def times_of(
 
 
 def measure(operation: Operation, load: float) -> dict[str, Any]:
-    """Times one operation, prints a line for each pass; what was measured, as JSON values."""
+    """Times one operation, prints a line for each pass, and returns the times as JSON values."""
     times, same = {}, {}
     times[_VALUE], same[_VALUE] = times_of(operation.forms, operation.arguments)
     if operation.differentiable:
@@ -127,13 +133,13 @@ def measure(operation: Operation, load: float) -> dict[str, Any]:
 
 
 def _steady(passes: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether each pass with a target has its ratio."""
+    """Whether each pass with a target has a ratio."""
     compared = [values["compared"] for values in passes.values()]
     return all(one["ratio"] is not None for one in compared if one["target"])
 
 
 def main(arguments: list[str]) -> None:
-    """Every operation, one after the other; what is measured is written after each."""
+    """Measures the operations one after the other; the record is written after each."""
     if len(arguments) > 1:
         raise app.UsageError(f"{arguments[1]!r} is not a flag")
     where = timing.environment()
@@ -146,7 +152,7 @@ def main(arguments: list[str]) -> None:
         if not _ONLY.value or name.startswith(tuple(_ONLY.value))
     }
     if not makers:
-        raise app.UsageError(f"--only={','.join(_ONLY.value)}: no operation begins so")
+        raise app.UsageError(f"--only={','.join(_ONLY.value)}: no operation begins with this")
     before: dict[str, Any] = {}
     if _COMPLETE.value:
         if not _OUTPUT.value or not pathlib.Path(_OUTPUT.value).is_file():
@@ -155,7 +161,7 @@ def main(arguments: list[str]) -> None:
             )
         before = json.loads(pathlib.Path(_OUTPUT.value).read_text())
         if (before["batch"], before["dtype"]) != (batch, dtype):
-            raise app.UsageError(f"--complete: {_OUTPUT.value} has another batch or dtype")
+            raise app.UsageError(f"--complete: {_OUTPUT.value} has a different batch or dtype")
         known = before["operations"]
         makers = {n: m for n, m in makers.items() if n not in known or not _steady(known[n])}
     load = timing.wait_until_quiet(_WAIT.value)
@@ -176,7 +182,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _tell_targets(measured: Mapping[str, Mapping[str, Any]]) -> None:
-    """How many of them are met, and which are not."""
+    """Prints how many targets are met, and which are missed."""
     told = [
         (f"{name}, {which}", values["compared"])
         for name, passes in measured.items()

@@ -35,10 +35,10 @@ _PEAK_SIZE, _PEAK_REPEATS = 8192, 20
 
 
 class ActivatedXception(xception.Xception):
-    """With DeepLab's low-level skips after ReLU, where timm takes them."""
+    """Xception with DeepLab's low-level skips after ReLU, as in timm."""
 
     def __call__(self, x: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        """The end points of `Xception`."""
+        """The endpoints of `Xception`."""
         ends = super().__call__(x, train=train)
         return {n: nn.relu(e) if n.endswith("_pointwise2") else e for n, e in ends.items()}
 
@@ -57,7 +57,7 @@ def model(given: work.Work) -> nn.Module:
     elif given.model == "segnet":
         built = SegNet(work.NUM_CLASSES)
     elif given.model == "pspnet":
-        # Rates as torchvision's ResNet has them.
+        # The rates of torchvision's ResNet.
         resnet = ResNet(depth=given.depth, output_stride=8)
         built = PSPNet(work.NUM_CLASSES, resnet, aux_features=0)
     elif given.model in ("v3_torchvision", "v3_stride8"):
@@ -71,7 +71,7 @@ def model(given: work.Work) -> nn.Module:
 
 
 def experiment_of(given: work.Work) -> config.Experiment:
-    """The work as an experiment."""
+    """The experiment that corresponds to the work."""
     return config.Experiment(
         model=model(given),
         data=config.Data(batch_size=given.batch, crop_size=(given.size, given.size)),
@@ -137,7 +137,7 @@ def main() -> None:
         facts
         | {
             "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
-            # Of the convolutions, a tap on padding counted like any other; backward is twice that.
+            # Of the convolutions, counting taps on padding; the backward pass costs twice as much.
             "flops": 2 * multiply_adds * given.batch * (3 if training else 1),
             "temporary_mb": compiled.memory_analysis().temp_size_in_bytes >> 20,
             "matrix_peak": matrix_peak(given.dtype) if jax.default_backend() != "cpu" else None,
@@ -147,9 +147,9 @@ def main() -> None:
 
 
 def matrix_peak(dtype: str) -> float:
-    """Measured floating-point operations a second of a square matrix product on this device."""
+    """Measured floating-point operations per second of a square matrix product on this device."""
     size = _PEAK_SIZE
-    # Numbers of unit size all along: a device slows down less over zeros than over real work.
+    # Keep the values at unit scale: a device slows down less over zeros than over real work.
     a = jax.random.normal(jax.random.key(0), (size, size), dtype) / size**0.5
     product = jax.jit(lambda a, b: a @ b)
     result = product(a, a).block_until_ready()

@@ -1,12 +1,12 @@
-"""The cost of classifying each pixel by its patch, beside the same function computed densely.
+"""The cost of classifying each pixel by its patch, against the same function computed densely.
 
     python -m experiments.benchmarks.patches
     python -m experiments.benchmarks.patches --size=96,96 --rounds=9
 
-One image through `jaxseg.models.patch_classifier` in both ways, in turn, with the same weights; the
-logits are compared first. Patches go in groups, as many as the caches like. The ratio by the clock
-is told of a quiet machine only (see `timing`); that of the processors' seconds is hardly changed by
-other programs. Nothing is written.
+One image passes through `jaxseg.models.patch_classifier` in both ways, alternately, with the same
+weights; the logits are compared first. Patches are processed in groups that suit the caches. The
+ratio of wall times is printed only on a quiet machine (see `timing`); that of processor times is
+hardly affected by other programs. Nothing is written.
 """
 
 import functools
@@ -25,15 +25,17 @@ from jaxseg.reporting import tables
 from jaxseg.types import Array, Outputs, Variables
 
 _SIZE = flags.DEFINE_list("size", ["64", "64"], "Height and width of the image.")
-_STAGES = flags.DEFINE_integer("stages", 3, "Of the network; 3 see 45 pixels, 4 see 93.", 1)
-_WIDTH = flags.DEFINE_integer("width", 16, "Features of its stages.", 1)
+_STAGES = flags.DEFINE_integer("stages", 3, "Stages of the network; 3 see 45 pixels, 4 see 93.", 1)
+_WIDTH = flags.DEFINE_integer("width", 16, "Features of the stages.", 1)
 _TOGETHER = flags.DEFINE_integer("together", 64, "Patches computed at a time.", 1)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds.", 1)
-_SECONDS = flags.DEFINE_float("seconds", 0.5, "Least length of a block of calls; 3 a round.", 0)
+_SECONDS = flags.DEFINE_float(
+    "seconds", 0.5, "Minimum duration of a block of calls; 3 blocks per round.", 0
+)
 
 
 def by_patch(model: PatchClassifier, variables: Variables, image: Array) -> Array:
-    """Logits [H, W, K] of an image [H, W, 3], each pixel's from its own patch."""
+    """Logits [H, W, K] of an image [H, W, 3], computed for each pixel from its own patch."""
     network = PatchNetwork(model.num_classes, model.width, model.stages, model.head_features)
     own = {"params": variables["params"]["network"]}
 
@@ -47,7 +49,7 @@ def by_patch(model: PatchClassifier, variables: Variables, image: Array) -> Arra
 
 
 def densely(model: PatchClassifier, variables: Variables, image: Array) -> Array:
-    """The same, with what patches share computed once."""
+    """The same logits, computing only once what patches share."""
     return cast(Outputs, model.apply(variables, image[None], train=False))["logits"][0]
 
 
@@ -60,7 +62,7 @@ def _block(function: Callable[[], Array]) -> Callable[[int], object]:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints multiply-adds and seconds of both ways, and their ratios."""
+    """Prints the multiply-adds and seconds of both ways, and their ratios."""
     del argv
     height, width = map(int, _SIZE.value)
     load = timing.wait_until_quiet(0)

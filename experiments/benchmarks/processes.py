@@ -1,8 +1,8 @@
-"""Runs programs of different libraries on the same work in turn, round after round.
+"""Runs programs of different libraries alternately on the same work, round after round.
 
-Each runs as a process of its own, one at work at a time: thread pools of two libraries in one
-process keep each other's cores busy. A contender is a program that calls `serve`; `running` starts
-several, `interleave` lets them work.
+Each runs in its own process, and only one works at a time: the thread pools of two libraries in one
+process compete for the cores. A contender is a program that calls `serve`; `running` starts
+several, and `interleave` makes them work in turn.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ from experiments.benchmarks.timing import (
 )
 from jaxseg.percent import percent
 
-VALUES = 3  # first results that a contender tells, to compare
-_PAUSE = 0.3  # seconds; lets the threads of the last contender fall asleep
+VALUES = 3  # first results that a contender reports, for comparison
+_PAUSE = 0.3  # seconds, so that the threads of the last contender fall asleep
 
 
 def serve(
@@ -36,13 +36,13 @@ def serve(
     facts: Mapping[str, Any],
     rest: Callable[[], object] | None = None,
 ) -> None:
-    """The life of a contender: says its facts, then does as many steps as each line asks for.
+    """The main loop of a contender: reports its facts, then does the steps that each line asks for.
 
     Args:
-      step: does the work once and returns when it is done.
-      value: of what `step` returned: the loss, to be compared between contenders.
+      step: does the work once, and blocks until it is done.
+      value: the loss, computed from the result of `step`, for comparison between contenders.
       facts: about the work, such as {"parameters": 39638869}.
-      rest: done, unmeasured, before the others' turns.
+      rest: called, unmeasured, before the turns of the others.
     """
     rest = rest or (lambda: None)
     results: list[object] = []
@@ -60,7 +60,7 @@ def serve(
 
 @dataclasses.dataclass
 class Contender:
-    """A running program and what was measured of it."""
+    """A running program and its measurements."""
 
     name: str
     process: subprocess.Popen[str]
@@ -83,7 +83,7 @@ class Contender:
         return contender
 
     def _answer(self) -> dict[str, Any]:
-        """The next line of JSON; other lines are what libraries print."""
+        """The next line of JSON; other lines are printed by libraries and skipped."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith("{"):
@@ -91,7 +91,7 @@ class Contender:
         raise RuntimeError(f"{self.name} ended with status {self.process.wait()}; see above")
 
     def round(self, steps: int) -> list[tuple[float, float]]:
-        """One unmeasured step, then `steps` measured ones: (wall, CPU) seconds of each."""
+        """Runs one unmeasured step, then `steps` measured ones: (wall, CPU) seconds of each."""
         assert self.process.stdin is not None
         print(steps + 1, file=self.process.stdin, flush=True)
         answer = self._answer()
@@ -103,7 +103,7 @@ class Contender:
 def running(
     commands: Mapping[str, tuple[Sequence[str], Mapping[str, str]]],
 ) -> Iterator[list[Contender]]:
-    """Starts name -> (command, environment) one after the other and ends all of them."""
+    """Starts name -> (command, environment) one after the other; ends all of them at exit."""
     contenders: list[Contender] = []
     try:
         for name, (command, environment) in commands.items():
@@ -117,12 +117,12 @@ def running(
 
 
 def interleave(contenders: Sequence[Contender], rounds: int, steps: int) -> None:
-    """Lets every contender do its steps, `rounds` times over, always in the same order.
+    """Lets every contender do its steps, for `rounds` rounds, always in the same order.
 
-    So all rest equally long: a system that reclaims idle memory takes the large pages of whoever
-    rests a minute. One round before is not counted: after it the memory of each is as it stays.
-    Nor is one in which the machine's host gave its processors to others, which a further round
-    stands in for: at most as many as `rounds`.
+    This way all idle equally long: a system that reclaims idle memory takes the large pages of a
+    process that idles for a minute. A warm-up round is not counted; after it the memory of each
+    process is stable. A round in which the machine's host gave its processors to others is not
+    counted either and is repeated, at most `rounds` times in total.
     """
     for contender in contenders:
         contender.round(steps)
@@ -142,7 +142,7 @@ def interleave(contenders: Sequence[Contender], rounds: int, steps: int) -> None
 def _round(
     contenders: Sequence[Contender], steps: int
 ) -> tuple[list[list[tuple[float, float]]], float]:
-    """A turn of each: the times of its steps; and the most of a turn that the host took."""
+    """One turn of each: the times of its steps, and the largest share that the host took."""
     measured, stolen = [], 0.0
     for contender in contenders:
         time.sleep(_PAUSE)

@@ -1,15 +1,15 @@
-"""Memory per device when the rows of an image, or a train state, are spread over devices.
+"""Memory per device when the rows of an image, or a train state, are sharded over devices.
 
     python -m experiments.benchmarks.sharding
     python -m experiments.benchmarks.sharding --parts=rows --output=X.json
     python -m experiments.benchmarks.sharding --parts=state --devices=8 --output=X.json
 
-Compiles the train step of DeepLab v3 for virtual devices and computes nothing: what a device holds
-is the compiler's own account (`memory_analysis`). Rows: ResNet-50 at output stride 16 on one image
-of 1024 x 2048, whole. State: ResNet-101 with AdamW and an average, an image of 129 x 129 on each
-device, the state whole on all or spread by train.shard_params. The operations are in their plain
-forms, as on accelerators: the fast ones of the CPU sum over all pixels as one axis, and gather them
-for that. `arguments` are the state and the batch, `temporary` is what the step needs beside them.
+Compiles the train step of DeepLab v3 for virtual devices without running it; the memory of a device
+is the compiler's estimate (`memory_analysis`). Rows: ResNet-50 at output stride 16 on one whole
+image of 1024 x 2048. State: ResNet-101 with AdamW and a parameter average, one image of 129 x 129
+per device, with the state replicated or sharded by train.shard_params. The operations are in their
+plain forms, as on accelerators: the fast forms for CPU sum over all pixels as one axis, and gather
+them first. `arguments` are the state and the batch, `temporary` is the step's additional memory.
 """
 
 import functools
@@ -31,7 +31,7 @@ from jaxseg.runtime.mesh import batch_sharding, with_shardings
 from jaxseg.training import step
 
 _DEVICES = flags.DEFINE_list("devices", ["1", "2", "4", "8"], "Numbers of devices.")
-_PARTS = flags.DEFINE_list("parts", ["rows", "state"], "What is spread.")
+_PARTS = flags.DEFINE_list("parts", ["rows", "state"], "What is sharded.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 _CLASSES = 19
@@ -58,7 +58,7 @@ def _deep(shard: bool) -> config.Experiment:
 
 
 def measure(experiment: config.Experiment, data: int, rows: int) -> dict[str, int]:
-    """What a device holds of the step, in bytes, for one image on each group of devices."""
+    """The memory of the step per device, in bytes, for one image on each group of devices."""
     devices = jax.devices()[: data * rows]
     kinds = (AxisType.Auto,) * 2
     mesh = jax.make_mesh((data, rows), ("data", "rows"), axis_types=kinds, devices=devices)
@@ -91,7 +91,7 @@ def measure(experiment: config.Experiment, data: int, rows: int) -> dict[str, in
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints a line for each number of devices; with --output writes all of it."""
+    """Prints a line for each number of devices; with --output also writes a record."""
     del arguments
     numbers = [int(n) for n in _DEVICES.value]
     os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={max(numbers)}"

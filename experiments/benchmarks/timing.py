@@ -1,7 +1,7 @@
-"""Times calls side by side, and decides when the times may be stated as a ratio.
+"""Times contenders side by side, and decides whether their times may be stated as a ratio.
 
-Calls of one library take turns in this process (`take_turns`), programs of several in processes of
-their own (see `processes`). Ratios are only told of a quiet machine: see `Comparison`.
+Calls of one library take turns in this process (`take_turns`); programs of several libraries run in
+separate processes (see `processes`). Ratios are stated only on a quiet machine: see `Comparison`.
 """
 
 import contextlib
@@ -20,47 +20,47 @@ from typing import Any, Self
 from jaxseg import whole_file
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-MOST_LOAD = 0.5  # load average at the start above which no ratio is printed
-MOST_SPREAD = 1.3  # slowest over fastest round of a contender, likewise
-MOST_STOLEN = 0.05  # of the processors in one turn, by the host of a virtual machine
-_BLOCKS = 3  # of calls in a round of `take_turns`, whose median counts
+MOST_LOAD = 0.5  # above this load average at the start no ratio is printed
+MOST_SPREAD = 1.3  # likewise for the slowest over the fastest round of a contender
+MOST_STOLEN = 0.05  # share of the processors taken by the host of a virtual machine in one turn
+_BLOCKS = 3  # blocks of calls in a round of `take_turns`; their median counts
 
 
 def cores() -> int:
-    """How many this process may use; each contender takes as many threads."""
+    """The number of cores that this process may use; each contender uses as many threads."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclasses.dataclass
 class Times:
-    """Of one contender: seconds of a step in each round, by the clock and of all its threads."""
+    """Seconds per step of one contender in each round: wall time, and CPU time of all threads."""
 
-    wall: list[float] = dataclasses.field(default_factory=list)  # the median of each round
-    cpu: list[float] = dataclasses.field(default_factory=list)  # the least of each round
+    wall: list[float] = dataclasses.field(default_factory=list)  # median of each round
+    cpu: list[float] = dataclasses.field(default_factory=list)  # minimum of each round
 
     def add(self, steps: Sequence[Sequence[float]]) -> None:
-        """Another round, of (wall, CPU) seconds of each step."""
+        """Adds a round, given the (wall, CPU) seconds of each step."""
         self.wall.append(statistics.median(wall for wall, _ in steps))
         self.cpu.append(min(cpu for _, cpu in steps))
 
     @property
     def median(self) -> float:
-        """Over the rounds."""
+        """The median over the rounds."""
         return statistics.median(self.wall)
 
     @property
     def spread(self) -> float:
-        """Slowest over fastest round."""
+        """The slowest over the fastest round."""
         return max(self.wall) / min(self.wall)
 
     def __add__(self, other: Self) -> "Times":
-        """Of one step after the other, round by round."""
+        """The times of both steps in sequence, round by round."""
         wall = [a + b for a, b in zip(self.wall, other.wall, strict=True)]
         cpu = [a + b for a, b in zip(self.cpu, other.cpu, strict=True)]
         return Times(wall, cpu)
 
     def to_json(self) -> dict[str, Any]:
-        """Seconds; "cpu" is the least over the rounds, which other programs hardly change."""
+        """Seconds; "cpu" is the minimum over the rounds, which other programs hardly affect."""
         return {
             "median": self.median,
             "minimum": min(self.wall),
@@ -72,11 +72,11 @@ class Times:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The median time of one contender over that of another, if the machine was quiet."""
+    """The ratio of the median times of two contenders, if the machine was quiet."""
 
     ratio: float | None
-    busy: str  # why there is no ratio; "" where there is one
-    target: float | None = None  # the most that the ratio may be
+    busy: str  # why there is no ratio; "" if there is one
+    target: float | None = None  # the maximum ratio
 
     @classmethod
     def of(
@@ -92,13 +92,13 @@ class Comparison:
           ours: name and times.
           other: name and times.
           load: average of the last minute before anything was started.
-          target: the most that the ratio may be, if there is a goal.
+          target: the maximum ratio, if there is a goal.
         """
         busy = too_busy(load, {name: times.spread for name, times in (ours, other)})
         return cls(None if busy else ours[1].median / other[1].median, busy, target)
 
     def __str__(self) -> str:
-        """A cell of a table: the ratio with its target, or why there is none."""
+        """A table cell: the ratio with its target, or the reason why there is none."""
         if self.ratio is None:
             return f"no ratio: {self.busy}"
         if self.target is None:
@@ -107,18 +107,18 @@ class Comparison:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is; None without one, or without a ratio."""
+        """Whether the target is met; None without a target or a ratio."""
         if self.ratio is None or self.target is None:
             return None
         return round(self.ratio, 2) <= self.target
 
     def to_json(self) -> dict[str, Any]:
-        """With `met`."""
+        """The fields and `met`."""
         return {**dataclasses.asdict(self), "met": self.met}
 
 
 def too_busy(load: float, spreads: Mapping[str, float]) -> str:
-    """Why no ratio may be told; "" where it may.
+    """The reason why no ratio may be stated; "" if there is none.
 
     Args:
       load: average of the last minute before anything was started.
@@ -133,7 +133,7 @@ def too_busy(load: float, spreads: Mapping[str, float]) -> str:
 
 
 def wait_until_quiet(minutes: float) -> float:
-    """Waits at most that long for a load average below MOST_LOAD; the load at the end."""
+    """Waits up to the given time for a load average below MOST_LOAD; returns the last load."""
     end = time.monotonic() + 60 * minutes
     while os.getloadavg()[0] > MOST_LOAD and time.monotonic() < end:
         time.sleep(5)
@@ -141,14 +141,14 @@ def wait_until_quiet(minutes: float) -> float:
 
 
 def timed(call: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of a call, by the clock and of all threads of this process."""
+    """Seconds of a call: wall time, and CPU time of all threads of this process."""
     start = time.perf_counter(), time.process_time()
     call()
     return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
 def processor_time() -> tuple[int, int]:
-    """Ticks that the host of a virtual machine took from it, and all; (0, 0) where none tells."""
+    """Ticks that the host took from this virtual machine, and all ticks; (0, 0) if unknown."""
     try:
         ticks = [int(n) for n in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
     except (OSError, ValueError):
@@ -157,22 +157,22 @@ def processor_time() -> tuple[int, int]:
 
 
 def share_stolen(before: tuple[int, int], after: tuple[int, int]) -> float:
-    """Of the processor time between two `processor_time`, what the host took."""
+    """The share of processor time that the host took between two calls of `processor_time`."""
     return (after[0] - before[0]) / max(1, after[1] - before[1])
 
 
 def take_turns(
     blocks: Mapping[str, Callable[[int], object]], rounds: int, seconds: float
 ) -> dict[str, Times]:
-    """Times calls in this process, in turn; every second round goes backwards.
+    """Times calls in this process in turn; every second round runs in reverse order.
 
-    A turn in which the machine's host gave the processors to others is taken again: at most as many
-    as there are rounds, of each.
+    A turn in which the machine's host gave the processors to others is repeated, for each contender
+    at most as many times as there are rounds.
 
     Args:
-      blocks: name -> a function that does its work as often as it is told, and waits for it.
-      rounds: of all of them.
-      seconds: that a block of calls takes at least; a round is three blocks of each.
+      blocks: name -> a function that does its work the given number of times and waits for it.
+      rounds: number of rounds, each with a turn of every contender.
+      seconds: minimum duration of a block of calls; a round has three blocks of each contender.
 
     Returns:
       Name -> the time of one call.
@@ -195,7 +195,7 @@ def take_turns(
 
 
 def _turn(block: Callable[[int], object], count: int) -> tuple[list[tuple[float, float]], float]:
-    """(wall, CPU) seconds of a call in each of some blocks; the share that the host took."""
+    """(wall, CPU) seconds per call in each block, and the share that the host took."""
     before = processor_time()
     samples = [timed(lambda: block(count)) for _ in range(_BLOCKS)]
     stolen = share_stolen(before, processor_time())
@@ -212,7 +212,7 @@ def environment() -> dict[str, Any]:
         model = next(line.partition(":")[2].strip() for line in lines if "model name" in line)
     found = program()
     del found["host"]
-    # Paths of this machine say nothing elsewhere.
+    # Paths of this machine are meaningless elsewhere.
     found["command"] = re.sub(r"=/\S*/", "=", found["command"])
     return found | {
         "processor": model,
@@ -223,7 +223,7 @@ def environment() -> dict[str, Any]:
 
 
 def write(path: str, record: Mapping[str, Any]) -> None:
-    """The record as JSON, with the time of writing."""
+    """Writes the record as JSON, with the time of writing."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     file = pathlib.Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """segmentation_models_pytorch, torchvision and our twins in torch as contenders.
 
-usage: torch_peers.py WORK; its variant holds words: "channels_last", "compile".
+usage: torch_peers.py WORK, whose variant may contain the words "channels_last" and "compile".
 """
 
 import pathlib
@@ -15,7 +15,7 @@ from jaxseg.runtime import memory
 
 
 def _tolerate_missing_operators() -> None:
-    """torchvision's wheel beside a CPU build of torch: `nms` and its like do not load."""
+    """Lets torchvision's wheel work with a CPU build of torch, where `nms` does not load."""
     register_fake = torch.library.register_fake
 
     def tolerant(name: Any, *args: Any, **options: Any) -> Any:
@@ -82,7 +82,7 @@ def network_of(given: work.Work) -> torch.nn.Module:
 def _arrays_of(
     given: work.Work, device: str, layout: torch.memory_format
 ) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    """Images [B, 3, H, W] between -1 and 1 and labels [B, H, W] on the device; labels here."""
+    """Images [B, 3, H, W] in [-1, 1] and labels [B, H, W] on the device; labels on the host."""
     images, labels = work.batch_of(given)
     x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float()
     x = ((x - 127.5) / 127.5).to(device, memory_format=layout)
@@ -90,7 +90,7 @@ def _arrays_of(
 
 
 def _placed(given: work.Work, device: str, layout: torch.memory_format) -> Any:
-    """The network on the device, ready for the step; its weights are written if nobody did."""
+    """The network on the device, ready for the step; writes its weights if the file is missing."""
     network: Any = network_of(given)
     if given.weights and not pathlib.Path(given.weights).exists():
         with whole_file.writing(given.weights) as file:
@@ -156,7 +156,7 @@ def main() -> None:
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
         },
-        # Contenders share the device's memory: what is not at work gives back its cache.
+        # Contenders share the device's memory: an idle one releases its cache.
         rest=torch.cuda.empty_cache if device == "cuda" else None,
     )
 

@@ -1,4 +1,4 @@
-"""Name tables for contenders' networks that `jaxseg.weights` does not have; without torch."""
+"""Name tables for contenders' networks that `jaxseg.weights` lacks; does not import torch."""
 
 import re
 from collections.abc import Callable, Collection
@@ -7,7 +7,7 @@ from jaxseg.weights.match import Entry, Table, unchanged
 from jaxseg.weights.tables.torchvision import COUNTERS, NORM, kernel, resnet, smp_deeplab_v3_plus
 
 _CONV = {"weight": ("params", "kernel"), "bias": ("params", "bias")}
-# Of timm's aligned Xception: its modules, 21 at depth 65, in order, and the parts of each.
+# timm's aligned Xception: its modules in order, 21 at depth 65, and the parts of each.
 _XCEPTION_MODULES = (
     *(f"entry{n}" for n in (1, 2, 3)),
     *(f"middle{n}" for n in range(1, 17)),
@@ -24,11 +24,11 @@ _XCEPTION_PARTS = {
 
 
 def table_of(model: str, names: Collection[str]) -> Table | None:
-    """The table for the weights of a contender; None: `jaxseg.weights` knows which.
+    """The table for the weights of a contender; None if `jaxseg.weights` recognises them.
 
     Args:
-      model: of `work.MODELS`.
-      names: of the tensors in the file.
+      model: one of `work.MODELS`.
+      names: the names of the tensors in the file.
     """
     if model == "segnet":
         return Table(_entries(names, _segnet_module), ignored=(COUNTERS,))
@@ -50,7 +50,7 @@ def table_of(model: str, names: Collection[str]) -> Table | None:
 
 
 def _entries(names: Collection[str], path_of: Callable[[str], str]) -> tuple[Entry, ...]:
-    """An entry for each tensor; norms are the modules whose path ends in a name with "norm"."""
+    """An entry for each tensor; norms are modules whose last name contains "norm"."""
     entries = []
     for name in names:
         module, _, tensor = name.rpartition(".")
@@ -64,12 +64,12 @@ def _entries(names: Collection[str], path_of: Callable[[str], str]) -> tuple[Ent
 
 
 def _segnet_module(name: str) -> str:
-    """backbone/conv1_1 of backbone.conv1_1, conv5_3_D of decoder.conv5_3_D."""
+    """Maps backbone.conv1_1 to backbone/conv1_1, and decoder.conv5_3_D to conv5_3_D."""
     return name.removeprefix("decoder.").replace(".", "/")
 
 
 def _xception_module(name: str) -> str:
-    """backbone/entry1/separable2/depthwise of encoder.model.blocks_0.stack.conv2.conv_dw."""
+    """Maps encoder.model.blocks_0.stack.conv2.conv_dw to backbone/entry1/separable2/depthwise."""
     name = name.removeprefix("encoder.model.")
     owner, _, part = name.rpartition(".")
     if stem := re.fullmatch(r"stem_(\d)", owner):

@@ -1,7 +1,7 @@
-"""Networks that no torch library has as meant, written as a torch user would write them.
+"""Networks that no torch library offers as published, written as a torch user would.
 
-SegNet is in none; PSPNets there have another head or backbone than the paper's. Modules have our
-names, so that `torch_tables` carries the weights over by a rule.
+No library has SegNet, and their PSPNets differ from the paper's in head or backbone. Modules have
+our names, so that `torch_tables` can map the weights by a rule.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import _utils, resnet
 
-SEGNET_UNITS = (2, 2, 3, 3, 3)  # convolutions of each stage, of as many features:
+SEGNET_UNITS = (2, 2, 3, 3, 3)  # number of convolutions and features of each stage
 SEGNET_FEATURES = (64, 128, 256, 512, 512)
 
 
@@ -87,7 +87,7 @@ def _enlarged(x: Tensor, size: torch.Size) -> Tensor:
 
 
 class PyramidPooling(nn.Module):
-    """Section 3.2: the map beside its means over ever finer grids."""
+    """Section 3.2: the map concatenated with its means over finer and finer grids."""
 
     def __init__(self, inputs: int, bins: tuple[int, ...]) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class PyramidPooling(nn.Module):
 class PSPNet(nn.Module):
     """`jaxseg.models.pspnet.PSPNet` (arXiv 1612.01105, Figure 3) on torchvision's ResNet-50.
 
-    At output stride 8; without auxiliary head and dropout.
+    At output stride 8, without auxiliary head and dropout.
     """
 
     def __init__(self, num_classes: int) -> None:

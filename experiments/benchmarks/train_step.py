@@ -1,20 +1,20 @@
-"""A training step and a forward pass of jaxseg beside its peers, as ratios.
+"""Ratios of a training step and a forward pass of jaxseg to those of its peers.
 
     python -m experiments.benchmarks.train_step
     python -m experiments.benchmarks.train_step --case=v3_plus-train-2x256 --rounds=9
     python -m experiments.benchmarks.train_step --keras_python=/path/to/keras/bin/python
     python -m experiments.benchmarks.train_step --case=v3-train --batch=4 --size=128 --peers=smp
 
-A case is MODEL-STEP-BATCHxSIZE; --batch and --size stand in for the last part, or replace it.
-MODEL: v3, v3_101, v3_plus, v3_plus_xception and unet as segmentation_models_pytorch has them, and
-v3_torchvision, DeepLab at output stride 16 with rates 6, 12, 18; v3_stride8: torchvision's as
-published; segnet and pspnet beside their twins in torch, `torch_twins.py`.
+A case is MODEL-STEP-BATCHxSIZE; --batch and --size provide or replace the last part.
+MODEL: v3, v3_101, v3_plus, v3_plus_xception and unet as in segmentation_models_pytorch;
+v3_torchvision, DeepLab at output stride 16 with rates 6, 12, 18; v3_stride8, torchvision's as
+published; segnet and pspnet, compared with their twins in torch, `torch_twins.py`.
 STEP: train or inference.
 
 All contenders have the same parameters, start from the same random values and see the same batch;
-the losses of their first steps are printed, to be compared. Each is a process with as many threads
-as there are cores; they work in turn, round after round. On a busy machine no ratio is printed.
-On a GPU, computation is bfloat16, peers are compiled, and our share of the measured peak of a
+the losses of their first steps are printed for comparison. Each is a process with as many threads
+as there are cores; they work in turn, round after round. On a busy machine no ratio is printed. On
+a GPU, computation is in bfloat16, peers are compiled, and our share of the measured peak of a
 matrix product is added.
 """
 
@@ -38,8 +38,8 @@ from jaxseg.reporting import tables
 _OURS = "jaxseg"
 _PLAIN = f"{_OURS} plain"
 _TWIN = "torch-twin"
-_SMP_DIVISOR = 16  # of sizes; other images smp refuses
-# case -> {peer: most that our median may be of the peer's}, the project's own targets on CPU.
+_SMP_DIVISOR = 16  # smp accepts only multiples of this size
+# case -> {peer: maximum of our median over the peer's}: the project's own targets on CPU.
 _CPU: Mapping[str, Mapping[str, float]] = {
     "v3-train-2x256": {"smp channels_last": 1.10},
     "v3-train-2x512": {"smp channels_last": 1.3},
@@ -72,35 +72,45 @@ _GPU: Mapping[str, Mapping[str, float]] = {
 }
 TARGETS = {**_CPU, **_GPU}
 
-_CASES = flags.DEFINE_list("case", None, "Cases, with commas; default: those with a target here.")
-_BATCH = flags.DEFINE_integer("batch", None, "Images a step.", 1)
+_CASES = flags.DEFINE_list(
+    "case", None, "Cases, separated by commas; default: those with a target here."
+)
+_BATCH = flags.DEFINE_integer("batch", None, "Images per step.", 1)
 _SIZE = flags.DEFINE_integer("size", None, "Height and width of the images.", 1)
-_DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Of the computation.")
+_DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Dtype of the computation.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds.", 2)
 _STEPS = flags.DEFINE_integer("steps", 4, "Measured steps of a contender in each round.", 1)
 _PEERS = flags.DEFINE_list(
     "peers", ["torchvision", "smp", _TWIN, "keras-hub"], "--peers= for none."
 )
-_FORMS = flags.DEFINE_list("forms", None, "Also our own forms: plain, fast; --forms= for none.")
-_COMPILE = flags.DEFINE_bool("torch_compile", None, "Also torch.compile of the peers.")
-_KERAS = flags.DEFINE_string("keras_python", None, "Python of an environment with keras-hub.")
-_WAIT = flags.DEFINE_float("wait", 5, "Minutes to wait at most for a quiet machine, each case.")
-_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write, or to add the cases to.")
+_FORMS = flags.DEFINE_list(
+    "forms", None, "Also measure our own forms: plain, fast; --forms= for none."
+)
+_COMPILE = flags.DEFINE_bool("torch_compile", None, "Also measure the peers with torch.compile.")
+_KERAS = flags.DEFINE_string(
+    "keras_python", None, "Python interpreter of an environment with keras-hub."
+)
+_WAIT = flags.DEFINE_float(
+    "wait", 5, "Maximum wait for a quiet machine, in minutes, for each case."
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "JSON file to write, or to which the cases are added."
+)
 
 Command = tuple[list[str], dict[str, str]]
 
 
 def work_of(case: str, batch: int | None, size: int | None, dtype: str) -> Work:
-    """The work that a case names.
+    """The work of a case.
 
     Args:
       case: MODEL-STEP-BATCHxSIZE or MODEL-STEP.
-      batch: in place of the case's; 2 where neither says.
-      size: in place of the case's; 256 where neither says.
+      batch: replaces the case's; 2 if neither is given.
+      size: replaces the case's; 256 if neither is given.
       dtype: of the computation.
 
     Raises:
-      ValueError: the case is none.
+      ValueError: the case is malformed.
     """
     models, steps = "|".join(work.MODELS), "train|inference"
     found = re.fullmatch(rf"({models})-({steps})(?:-(\d+)x(\d+))?", case)
@@ -119,7 +129,7 @@ def _program(module: str, given: Work, variant: str, python: str = sys.executabl
 
 
 def library_of(model: str) -> str:
-    """Which of torch's libraries has a model of `work.MODELS`."""
+    """The torch library that has a model of `work.MODELS`."""
     if model in ("segnet", "pspnet"):
         return _TWIN
     return "torchvision" if model in ("v3_torchvision", "v3_stride8") else "smp"
@@ -127,7 +137,7 @@ def library_of(model: str) -> str:
 
 def _torch_commands(given: Work, compiled: bool) -> dict[str, Command]:
     peer = library_of(given.model)
-    module = "segmentation_models_pytorch" if peer == "smp" else "torchvision"  # twins' ResNet too
+    module = "segmentation_models_pytorch" if peer == "smp" else "torchvision"  # twins too
     if peer not in _PEERS.value:
         return {}
     if importlib.util.find_spec("torch") is None or importlib.util.find_spec(module) is None:
@@ -141,15 +151,15 @@ def _torch_commands(given: Work, compiled: bool) -> dict[str, Command]:
 
 
 def commands(given: Work, forms: Sequence[str], compiled: bool) -> dict[str, Command]:
-    """Name -> (command, environment) of everything that is measured; ours last.
+    """Name -> (command, environment) of every contender; ours last.
 
-    Torch's are first, since they write the weights; no other program starts, for minutes, between
-    our own start and its first round.
+    Torch's are first, since they write the weights; ours are last, so that no other program's slow
+    start comes between their start and their first round.
 
     Args:
-      given: the work of all.
-      forms: our own, beside "auto".
-      compiled: also by torch.compile.
+      given: the work of all contenders.
+      forms: forms of ours to measure besides "auto".
+      compiled: also measure the peers with torch.compile.
     """
     found = _torch_commands(given, compiled)
     own = given if found else Work(**{**vars(given), "weights": ""})
@@ -168,7 +178,7 @@ _HEADS = (
     *("seconds a step", "median", "minimum", "CPU", "spread", "MB", "parameters"),
     "jaxseg / it",
 )
-_COLUMNS = {  # of the numbers, as a record names them -> their format
+_COLUMNS = {  # name of a number in a record -> its format
     **{"median": ".4f", "minimum": ".4f", "cpu": ".3f", "spread": ".2f"},
     **{"resident_mb": "", "parameters": ","},
 }
@@ -178,10 +188,10 @@ def measure(given: Work, case: str, forms: Sequence[str], compiled: bool) -> dic
     """Runs one case and prints its table.
 
     Args:
-      given: the work.
-      case: as `TARGETS` calls it.
-      forms: as for `commands`.
-      compiled: likewise.
+      given: the work of the case.
+      case: its name in `TARGETS`.
+      forms: see `commands`.
+      compiled: see `commands`.
     """
     load = timing.wait_until_quiet(_WAIT.value)
     print(f"\n{case}: {given.dtype}; load at the start {load:.2f}", flush=True)
@@ -210,7 +220,7 @@ def measure(given: Work, case: str, forms: Sequence[str], compiled: bool) -> dic
 
 
 def _facts(facts: Mapping[str, Any]) -> str:
-    """What is known beside times: first losses, compilation."""
+    """Facts other than times: first losses, compilation."""
     line = f"first losses {', '.join(f'{value:.6g}' for value in facts['values'])}"
     if "compile_cpu" in facts:
         line += (
@@ -221,14 +231,14 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 
 def _speed(done: float, peak: float | None) -> str:
-    """Floating-point operations a second, as a share of what a matrix product reaches here."""
+    """Floating-point operations per second, as a share of those of a matrix product here."""
     if not peak:
         return ""
     return f"; {done / 1e12:.0f} T/s, {percent(done / peak, 0)} % of the {peak / 1e12:.0f} measured"
 
 
 def _tell_targets(cases: Mapping[str, Mapping[str, Any]]) -> None:
-    """Each ratio that has a target, once more at the end."""
+    """Repeats each ratio that has a target at the end."""
     for case, found in cases.items():
         for name, values in found["contenders"].items():
             ratio, target = values["compared"]["ratio"], values["compared"]["target"]
@@ -238,7 +248,7 @@ def _tell_targets(cases: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Every case, one after the other; what is measured is written after each."""
+    """Measures the cases one after the other; the record is written after each."""
     if len(arguments) > 1:
         raise app.UsageError(f"{arguments[1]!r} is not a flag")
     where = timing.environment()
@@ -263,7 +273,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _measured_before(where: Mapping[str, Any]) -> dict[str, Any]:
-    """The cases that --output has from the same machine and the same versions."""
+    """The cases in --output from the same machine and the same versions."""
     path = pathlib.Path(_OUTPUT.value or "")
     if not path.is_file():
         return {}
@@ -274,6 +284,6 @@ def _measured_before(where: Mapping[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # On a GPU the contenders share its memory, with this program too.
+    # On a GPU the contenders share its memory, also with this program.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     app.run(main)

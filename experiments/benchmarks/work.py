@@ -1,4 +1,4 @@
-"""The work that all contenders of a benchmark do, for each of their programs; NumPy alone."""
+"""The work that all contenders of a benchmark do; imports only NumPy."""
 
 import dataclasses
 import json
@@ -21,22 +21,22 @@ class Work:
     batch: int = 2
     size: int = 256
     dtype: str = "float32"  # of the computation: "float32" or "bfloat16"
-    variant: str = ""  # what a contender does differently: "plain", "channels_last compile", ...
-    weights: str = ""  # a .pth to start from, which the first of torch's contenders writes
+    variant: str = ""  # the contender's variant: "plain", "channels_last compile", ...
+    weights: str = ""  # a .pth of initial weights, written by the first torch contender
 
     @property
     def depth(self) -> int:
-        """Of the ResNet."""
+        """The depth of the ResNet."""
         return 101 if self.model.endswith("_101") else 50
 
     def argument(self) -> str:
-        """As the one argument of a contender's program."""
+        """The work as the single argument of a contender's program."""
         return json.dumps(dataclasses.asdict(self))
 
 
 MODELS = (
     *("v3", "v3_101", "v3_plus", "v3_plus_xception", "unet"),  # smp's
-    *("v3_torchvision", "v3_stride8"),  # torchvision's at output stride 16; as published, at 8
+    *("v3_torchvision", "v3_stride8"),  # torchvision's at output stride 16, and at 8 as published
     *("segnet", "pspnet"),  # `torch_twins.py`
 )
 

@@ -2,9 +2,9 @@
 
     python -m experiments.readme_tables.collect NAME RUN_FOLDER
 
-Keeps command, commit, versions and devices, from how many runs the numbers are (one) and its seed,
-the training's length and rate, and of each evaluation the means, the interval of mIoU over images,
-IoU of each class and the boundary suite; leaves out pictures, images and confusion matrices.
+Keeps the command, commit, versions and devices; the number of runs (one) and the seed; the length
+and speed of training; and for each evaluation the means, the interval of mIoU over images, the IoU
+of each class and the boundary metrics. Omits pictures, images and confusion matrices.
 """
 
 import json

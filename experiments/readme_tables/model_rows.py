@@ -1,8 +1,8 @@
 """The lines of the table of models, which each paper's folder lists in networks.py.
 
 A row's model is the network at full size, with 21 classes where its name gives no other number. Its
-published parameter count is that of the paper, of the authors' files, or of its layers counted
-without this code; `models` fails if the traced network has another one.
+published parameter count comes from the paper, from the authors' files, or from counting its layers
+without this code; `models` fails if the traced network has a different one.
 """
 
 import dataclasses
@@ -23,8 +23,8 @@ class Row:
     where: str  # figure, table or section
     model: nn.Module
     published: int | None = None  # parameters
-    weights: str = ""  # whose files fill the whole network; those of encoders come besides
-    runs: tuple[str, ...] = ()  # of experiments/results, without .json
+    weights: str = ""  # whose files fill the whole network; files of encoders are listed separately
+    runs: tuple[str, ...] = ()  # names in experiments/results, without .json
     recipe: str = ""  # the paper's own experiment, in experiments/, without .py
     scores: str = "classifier"  # the layer whose receptive field is given
     field: int | None = None  # published, in pixels

@@ -1,4 +1,4 @@
-"""The tables of networks, from the networks themselves and from what was measured.
+"""The tables of networks, from the networks themselves and from recorded measurements.
 
     python -m experiments.readme_tables.models [NETWORK ...]
 
@@ -23,7 +23,7 @@ from jaxseg.percent import percent
 from jaxseg.reporting import tables
 
 CACHE = RESULTS / "models.json"
-SIZE = (513, 513)  # of the image whose multiply-adds are counted
+SIZE = (513, 513)  # of the image for which multiply-adds are counted
 DATA = {"shapes": "Shapes", "camvid": "CamVid", "voc2012": "VOC", "isbi_em": "ISBI EM"}
 
 _HEADS = (
@@ -37,8 +37,9 @@ def measure(row: Row) -> dict[str, Any]:
     """The facts of a network for the table, from its trace for one image of SIZE.
 
     Returns:
-      "parameters"; "multiply_adds"; "output_stride", of the encoder's last map; "field", how many
-      pixels the scores see (None: only the image as a whole), and "whole", whether they see that.
+      "parameters"; "multiply_adds"; "output_stride", of the encoder's last map; "field", the
+      receptive field of the scores in pixels (None: only the image as a whole); and "whole",
+      whether the scores depend on the image as a whole.
 
     Raises:
       ValueError: the number of parameters or the field differs from the published one.
@@ -68,7 +69,7 @@ def _field(measured: Mapping[str, Any]) -> str:
 
 
 def _result(name: str, results: pathlib.Path) -> str:
-    """The mIoU of a recorded run by its best protocol of one scale: "CamVid 55.8"; else nothing."""
+    """The mIoU of a recorded run by its best single-scale protocol: "CamVid 55.8", or ""."""
     path = results / f"{name}.json"
     if not path.exists():
         return ""
@@ -120,7 +121,7 @@ def table(measured: Mapping[str, Mapping[str, Any]], results: pathlib.Path = RES
 
 
 def short_table(measured: Mapping[str, Mapping[str, Any]], results: pathlib.Path = RESULTS) -> str:
-    """The table of README: of each model file the first network with runs, else the first one."""
+    """The README table: from each model file the first network with runs, or else the first one."""
     heads = ("network", "paper", "parameters", "receptive field", "weights", "mIoU")
     by_file: dict[str, list[Row]] = {}
     for row in rows():
@@ -137,7 +138,7 @@ def short_table(measured: Mapping[str, Mapping[str, Any]], results: pathlib.Path
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command line: the networks to trace, without any all of them."""
+    """The command line; its arguments are the networks to trace, by default all."""
     before = json.loads(CACHE.read_text())["networks"] if arguments else {}
     measured = {}
     for row in rows():

@@ -1,4 +1,4 @@
-"""Pages of the documentation of which a program writes a part, between two marks."""
+"""Pages of the documentation with a part, between two marks, that a program writes."""
 
 import pathlib
 
@@ -12,7 +12,7 @@ def with_part(text: str, name: str, block: str) -> str:
     """The text of a page with a block between `<!-- NAME -->` and `<!-- /NAME -->`.
 
     Raises:
-      ValueError: the marks are not there.
+      ValueError: the marks are missing.
     """
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before, found_begin, rest = text.partition(begin)
@@ -29,6 +29,6 @@ def write(page: str, name: str, block: str) -> None:
 
 
 def holds(page: str, name: str, block: str) -> bool:
-    """Whether a page has just this block between its marks."""
+    """Whether a page has exactly this block between its marks."""
     text = (ROOT / page).read_text()
     return with_part(text, name, block) == text

@@ -17,7 +17,7 @@ TABLES = ("voc", "camvid")  # experiments/results/protocols_NAME.json
 
 
 def markdown(record: Mapping[str, Any]) -> str:
-    """The table: mIoU with its interval, the gain over the first line with its own, the cost."""
+    """The table: mIoU and the gain over the first line, with intervals, and the cost."""
     heads = ("protocol", "mIoU", "gain over the first", "seconds an image (of processors)")
     rows: list[tuple[str, ...]] = []
     for name, line in record["lines"].items():
@@ -34,7 +34,7 @@ def markdown(record: Mapping[str, Any]) -> str:
 
 
 def boundaries(record: Mapping[str, Any]) -> str:
-    """Of the first line with distances: each class near its boundaries; "" where none has them."""
+    """The metrics of each class near its boundaries, for the first line with distances; or ""."""
     suites = ((name, line.get("boundary", {})) for name, line in record["lines"].items())
     found = next((both for both in suites if "hausdorff_95" in both[1]), None)
     if found is None:
@@ -57,12 +57,12 @@ def _pixels(distance: float | None) -> str:
 
 
 def block(record: Mapping[str, Any]) -> str:
-    """What the page has of one record."""
+    """The block of the page for one record."""
     return "\n\n".join(filter(None, (trained(record), markdown(record), boundaries(record))))
 
 
 def trained(record: Mapping[str, Any]) -> str:
-    """From how many trainings the numbers are."""
+    """A sentence on the number of trainings behind the numbers."""
     if record["seed"] is None:
         return "All lines are of one network, whose weights were published."
     return f"All lines are of one training (seed {record['seed']}); no other seed was run."

@@ -2,8 +2,8 @@
 
     python -m experiments.readme_tables.reference
 
-What a flag does is said by its own help, what a field means by the comment where it is defined:
-what `jaxseg COMMAND --help` prints.
+Flags are described by their help and fields by the comment at their definition, as `jaxseg COMMAND
+--help` prints them.
 """
 
 import contextlib
@@ -41,8 +41,8 @@ Each field is a flag: `--config.optim.learning_rate=0.01`,
 
 
 def help_of(command: str) -> str:
-    """What the help of a sub-command says; in its own process: flags share names."""
-    os.environ["COLUMNS"] = "100"  # whatever the terminal has
+    """The help of a sub-command, run in its own process because commands share names of flags."""
+    os.environ["COLUMNS"] = "100"  # independent of the terminal
     with contextlib.redirect_stdout(io.StringIO()) as heard, contextlib.suppress(SystemExit):
         commands.main([command, "--help"])
     return heard.getvalue().rstrip()
@@ -106,7 +106,7 @@ def _default(field: dataclasses.Field) -> str:
 
 
 def _of_part(field: dataclasses.Field) -> str:
-    """What the class of a part says of itself; "" for a field that is not a part."""
+    """The docstring of the class of a part; "" for a field that is not a part."""
     value = _value(field)
     return (
         (inspect.getdoc(value) or "").partition("\n")[0] if dataclasses.is_dataclass(value) else ""
@@ -114,7 +114,7 @@ def _of_part(field: dataclasses.Field) -> str:
 
 
 def _parts_of(cls: type) -> Iterator[type]:
-    """The classes of the values that are parts themselves, of those in turn too: Norm, Compute."""
+    """The classes of values that are parts themselves, recursively, such as Norm and Compute."""
     for field in config.fields_of(cls):
         value = _value(field)
         if dataclasses.is_dataclass(value) and not isinstance(value, nn.Module | type):

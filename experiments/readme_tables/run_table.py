@@ -21,12 +21,12 @@ from jaxseg.percent import interval as interval_text
 from jaxseg.percent import percent
 from jaxseg.reporting import tables
 
-EXPECTED = {  # (record, evaluation) -> mIoU in per cent, as the experiment's docstring has it
+EXPECTED = {  # (record, evaluation) -> expected mIoU in percent, as in the experiment's docstring
     ("google_deeplab_v3_voc", "val_os16_513x513"): "about 70.2, of all 1449 images",
     ("quickstart", "val"): "at least 70",
     ("deeplab_v3_plus_camvid", "val_360x480"): "above 49.8",
 }
-_WORDS = {  # a part of a tag, and what it says
+_WORDS = {  # a part of a tag and its meaning
     r"os(\d+)": r"output stride \1",
     r"(\d+)x(\d+)": r"\1 x \2",
     r"turn(\d+)": r"\1 rotations",
@@ -48,7 +48,7 @@ _RIGHT = {"steps x batch", "minutes", "mIoU"}
 
 
 def records(results: pathlib.Path = RESULTS) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and content of each record of a run; benchmarks' are others."""
+    """Name and content of each record of a run, excluding records of benchmarks."""
     for path in sorted(results.glob("[!.]*.json")):
         record = json.loads(path.read_text())
         if "evaluations" in record:
@@ -78,13 +78,13 @@ def _start(record: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
 
 
 def runs(record: Mapping[str, Any]) -> str:
-    """From how many runs the record's numbers are, and of which seed: "1, seed 0"."""
+    """The number of runs behind a record, and the seed: "1, seed 0"."""
     seed = "" if record["seed"] is None else f", seed {record['seed']}"
     return f"{record['runs']}{seed}"
 
 
 def _miou(metrics: Mapping[str, Any]) -> str:
-    """In percent, with its 95 % interval over images where the record has one."""
+    """The mIoU in percent, with its 95 % interval over images if the record has one."""
     interval = interval_text(metrics.get("miou_interval"))
     return f"{percent(metrics['miou'])} {interval}".rstrip()
 
@@ -118,7 +118,7 @@ def table(results: pathlib.Path = RESULTS) -> str:
 
 
 def quickstart(results: pathlib.Path = RESULTS) -> str:
-    """The quick start's mIoU in a sentence: a range over its runs, and how many they are."""
+    """The quick start's mIoU in a sentence: the range over its runs, and their number."""
     found = json.loads((results / "quickstart_runs.json").read_text())["runs"]
     scores = [run["miou"] for run in found]
     zero = sum(run["seed"] == 0 for run in found)

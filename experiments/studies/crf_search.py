@@ -1,4 +1,4 @@
-r"""Searches the CRF's w1, theta_alpha and theta_beta on a validation split, as DeepLab does.
+r"""Searches the CRF's w1, theta_alpha and theta_beta on a validation split, as in DeepLab.
 
 From coarse to fine on 100 images, with w2 = theta_gamma = 3 and 10 iterations (arXiv 1412.7062,
 section 5; 1606.00915, section 4).
@@ -8,10 +8,10 @@ section 5; 1606.00915, section 4).
     python -m experiments.studies.crf_search --workdir=runs/deeplab_v1 --w1=3,4,5,6 \
         --theta_alpha=50 --theta_beta=3,5 --refinements=0 --output=search.json
 
-The lists are the coarse grid, all combinations; each refinement halves its steps around the best.
-The network runs once for each image: its log-probabilities are kept in --scratch as float16. After
-each setting --output is written, and the same command goes on from it. Images used for the search
-should not be those of the number that is reported.
+All combinations of the lists form the coarse grid; each refinement halves the steps around the
+best. The network runs once for each image: its log-probabilities are kept in --scratch as float16.
+--output is written after each setting, and the same command continues from it. The final result
+should not be reported on the images used for the search.
 
 Unsure: the papers give the ranges of the fine grid, not the coarse one; that of --w1 and the others
 is ours.
@@ -41,17 +41,21 @@ from jaxseg.workdir import restore, same_data
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment file.")
 _WEIGHTS = flags.DEFINE_string("weights", None, "A file of trained weights.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Or a run folder, whose newest checkpoint is read.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Alternatively, a run folder, whose newest checkpoint is read."
+)
 _W1 = flags.DEFINE_list("w1", ["3", "5", "7", "9"], "Coarse grid.")
 _ALPHA = flags.DEFINE_list("theta_alpha", ["30", "50", "70", "90"], "Coarse grid, pixels.")
-_BETA = flags.DEFINE_list("theta_beta", ["3", "5", "7", "9"], "Coarse grid, of colours 0..255.")
+_BETA = flags.DEFINE_list("theta_beta", ["3", "5", "7", "9"], "Coarse grid, colours from 0 to 255.")
 _W2 = flags.DEFINE_float("w2", 3, "Fixed.", 0)
 _GAMMA = flags.DEFINE_float("theta_gamma", 3, "Fixed, pixels.", 0)
-_ITERATIONS = flags.DEFINE_integer("iterations", 10, "Of mean field.", 1)
+_ITERATIONS = flags.DEFINE_integer("iterations", 10, "Iterations of mean field.", 1)
 _NORMALIZATION = flags.DEFINE_enum("normalization", "per_pixel", crf.NORMALIZATIONS, "Of kernels.")
-_REFINEMENTS = flags.DEFINE_integer("refinements", 1, "Finer grids around the best.", 0)
-_IMAGES = flags.DEFINE_integer("images", 100, "How many, spread evenly over the split.", 2)
-_SCRATCH = flags.DEFINE_string("scratch", None, "Folder for log-probabilities; none: not kept.")
+_REFINEMENTS = flags.DEFINE_integer("refinements", 1, "Number of finer grids around the best.", 0)
+_IMAGES = flags.DEFINE_integer("images", 100, "Number of images, spread evenly over the split.", 2)
+_SCRATCH = flags.DEFINE_string(
+    "scratch", None, "Folder for log-probabilities; by default they are not kept."
+)
 _OUTPUT = flags.DEFINE_string("output", "crf_search.json", "JSON file to write.")
 
 
@@ -59,7 +63,7 @@ def _axes() -> list[list[float]]:
     """The coarse grid.
 
     Raises:
-      ValueError: a list without numbers, or one that is not above 0.
+      ValueError: a list is empty, or has a value that is not a number above 0.
     """
     axes = []
     for flag in (_W1, _ALPHA, _BETA):
@@ -104,13 +108,13 @@ def _run(experiment: config.Experiment, output: pathlib.Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Searches, prints a table; what the user can fix becomes one line."""
+    """Searches and prints a table; errors that the user can fix are reported in one line."""
     logging.set_verbosity(logging.WARNING)
     try:
         if len(arguments) > 1:
             raise ValueError(f"{arguments[1]!r} is not a flag; see --help")
         if _CONFIG.value is None:
-            raise ValueError("no --config=experiments/NAME.py and no run folder is given")
+            raise ValueError("give --config=experiments/NAME.py or --workdir=RUN")
         check(_CONFIG.value)
         _run(_CONFIG.value, pathlib.Path(_OUTPUT.value))
     except (ValueError, OSError, KeyError) as error:

@@ -1,14 +1,14 @@
-"""Errors of the ISBI 2012 EM challenge, from the probabilities that `--mode=predict` wrote.
+"""Errors of the ISBI 2012 EM challenge, from probabilities written by `--mode=predict`.
 
     python -m jaxseg.main --mode=predict --workdir=runs/unet_isbi_em --probabilities \
         --inputs=ISBI/image
     python -m experiments.studies.em_errors --predictions=runs/unet_isbi_em/predictions
 
-prints pixel, Rand, warping and squared error of a prepared split, with the threshold at which each
-is least, of all slices and at that threshold of each; and the area under the ROC curve and the
-calibration error, which are those of any set of two classes (--pixels_only --name=drive). The
-second class is what is found: the cells, the vessels. Thresholds are chosen on the very slices that
-are counted, as the challenge does.
+prints the pixel, Rand, warping and squared error of a prepared split, each with the threshold that
+minimises it, over all slices and for each slice at that threshold; and the area under the ROC curve
+and the calibration error, which apply to any data set of two classes (--pixels_only --name=drive).
+The second class is the positive one: the cells, the vessels. As in the challenge, thresholds are
+chosen on the evaluated slices themselves.
 """
 
 import argparse
@@ -34,12 +34,13 @@ Errors = Callable[[np.ndarray, np.ndarray, Sequence[float]], np.ndarray]  # at e
 
 
 def read(folder: pathlib.Path, source: loader.Source) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Scores float32 and train ids [N, H, W] of a split, and the names of its slices.
+    """Reads float32 scores and train ids [N, H, W] of a split, and the names of its slices.
 
     Raises:
-      FileNotFoundError: predictions are missing; how many, the first and the command are named.
-      ValueError: a set that has not two classes, predictions of other classes or sizes, or slices
-        that differ in size.
+      FileNotFoundError: predictions are missing; the message gives their number, the first and the
+        command.
+      ValueError: the data set does not have two classes, the predictions have other classes or
+        sizes, or the slices differ in size.
     """
     labels = source.labels
     if labels.num_classes != 2:
@@ -58,7 +59,7 @@ def read(folder: pathlib.Path, source: loader.Source) -> tuple[np.ndarray, np.nd
         if tuple(file["names"].tolist()) != labels.names:
             raise ValueError(f"{path} is of the classes {', '.join(file['names'])}")
         zero, one = np.moveaxis(file["probabilities"].astype(np.float32), -1, 0)
-        scores.append(np.where(one > 0.5, 1 - zero, one))  # float16 is finest next to 0
+        scores.append(np.where(one > 0.5, 1 - zero, one))  # float16 is most precise near 0
         if scores[-1].shape != example["label"].shape:
             raise ValueError(f"{path} is {scores[-1].shape}, its slice {example['label'].shape}")
     if len({score.shape for score in scores}) > 1:
@@ -67,7 +68,7 @@ def read(folder: pathlib.Path, source: loader.Source) -> tuple[np.ndarray, np.nd
 
 
 def searched(cells: bool) -> dict[tuple[str, ...], tuple[Errors, Sequence[float]]]:
-    """The errors that are searched over thresholds: names, values [T] or [T, names], thresholds."""
+    """The errors that depend on a threshold: names, values [T] or [T, names], thresholds."""
     fine, coarse = rand_error.THRESHOLDS, warping_error.THRESHOLDS
     found: dict[tuple[str, ...], tuple[Errors, Sequence[float]]] = {
         ("pixel error",): (lambda s, t, at: rand_error.pixel_errors(s, t, thresholds=at), fine)
@@ -84,7 +85,7 @@ def searched(cells: bool) -> dict[tuple[str, ...], tuple[Errors, Sequence[float]
 def measure(
     scores: np.ndarray, truth: np.ndarray, names: Sequence[str], *, cells: bool
 ) -> dict[str, Any]:
-    """{error: {"all": of all slices, "threshold": or None, "slices": {name: value}}}."""
+    """Error -> {"all": over all slices, "threshold": float or None, "slices": {name: value}}."""
     result: dict[str, Any] = {}
     each = [slice(index, index + 1) for index in range(len(names))]
     for titles, (errors, thresholds) in searched(cells).items():
@@ -118,7 +119,7 @@ def _calibration(scores: np.ndarray, truth: np.ndarray) -> float:
 
 
 def table(errors: dict[str, Any]) -> str:
-    """Markdown: an error a row; all slices, then each."""
+    """Markdown with one row per error: over all slices, then for each slice."""
     names = next(iter(errors.values()))["slices"]
     heads = ("", "threshold", "all", *names)
     rows = []
@@ -130,16 +131,16 @@ def table(errors: dict[str, Any]) -> str:
 
 
 def coloured(cells: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Cells [H, W] in the colour of the true cell that each covers most, uint8 [H, W, 3].
+    """Cells [H, W] in the colours of the true cells that they overlap most, uint8 [H, W, 3].
 
-    So two true cells in one colour are merged, and one in two colours is split off elsewhere.
+    Two true cells in one colour are merged; a true cell in two colours is partly merged elsewhere.
     """
     pairs = np.zeros((cells.max() + 1, truth.max() + 1), np.int64)
     np.add.at(pairs, (cells, truth), 1)
     pairs[:, 0] = 0
     rng = np.random.default_rng(0)
     palette = rng.integers(60, 256, (truth.max() + 1, 3)).astype(np.uint8)
-    palette[0] = 128  # a cell that covers none
+    palette[0] = 128  # a cell that overlaps none
     picture = palette[pairs.argmax(axis=1)][cells]
     picture[cells == 0] = 0
     return picture
@@ -152,12 +153,12 @@ def picture(
     at: float,
     width: int,
 ) -> np.ndarray:
-    """A row for each slice: image, true cells, probability, cells above a threshold; uint8 RGB.
+    """One row per slice: image, true cells, probability, cells above a threshold; uint8 RGB.
 
     Args:
-      images: uint8 [H, W, 3] each. None: leaves out what is of the data set, images and true cells.
+      images: uint8 [H, W, 3] each; None omits everything from the data set: images and true cells.
       scores: [N, H, W].
-      truth: train ids [N, H, W]; they give cells their colours.
+      truth: train ids [N, H, W], which determine the colours of cells.
       at: the threshold.
       width: of a slice.
     """
@@ -180,21 +181,27 @@ def picture(
 
 def _flags() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="em_errors", allow_abbrev=False)
-    parser.add_argument("--predictions", required=True, help="the folder that predict wrote")
+    parser.add_argument("--predictions", required=True, help="the folder written by predict")
     parser.add_argument("--name", default="isbi_em", help="the data set, of two classes")
     parser.add_argument("--split", default="val", help="its split")
     parser.add_argument("--data_dir", default="data", help="prepared sets")
-    parser.add_argument("--pixels_only", action="store_true", help="no Rand and warping error")
+    parser.add_argument(
+        "--pixels_only", action="store_true", help="omit the Rand and warping errors"
+    )
     parser.add_argument("--output", help="JSON file to write")
     parser.add_argument("--picture", help="PNG or JPEG file to draw")
-    parser.add_argument("--without_data", action="store_true", help="in it: no image, no truth")
-    parser.add_argument("--shown", type=int, default=2, help="slices in it, from the first")
-    parser.add_argument("--width", type=int, default=256, help="pixels of a slice in it")
+    parser.add_argument(
+        "--without_data", action="store_true", help="omit images and ground truth from it"
+    )
+    parser.add_argument(
+        "--shown", type=int, default=2, help="number of slices in it, from the first"
+    )
+    parser.add_argument("--width", type=int, default=256, help="width of a slice in it, in pixels")
     return parser
 
 
 def run(options: argparse.Namespace) -> None:
-    """Reads, measures, prints and writes what the flags say."""
+    """Reads the predictions, measures the errors, and writes what the flags request."""
     if min(options.shown, options.width) < 1:
         raise ValueError(f"--shown={options.shown} --width={options.width}: at least 1")
     source = loader.open_split(options.name, options.split, options.data_dir)

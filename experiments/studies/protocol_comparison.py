@@ -4,11 +4,10 @@
         --config=experiments/deeplab_v3/google_voc.py --weights=deeplabv3_257_mv_gpu.tflite
     python -m experiments.studies.protocol_comparison --table=camvid --workdir=runs/NAME
 
-Each line is an evaluation of the run folder, made where it is not there yet; what is measured goes
-to experiments/results/protocols_TABLE.json, the trimap curves to docs/trimap_TABLE.png; then
-`python -m experiments.readme_tables.protocol_table` writes docs/protocols.md. Seconds an
-image are of this process, by the clock and of its processors; they hold whatever else the machine
-did.
+Each line is an evaluation of the run folder, run unless it exists already. The results are written
+to experiments/results/protocols_TABLE.json and the trimap curves to docs/trimap_TABLE.png; then
+`python -m experiments.readme_tables.protocol_table` writes docs/protocols.md. Seconds per image are
+the wall and processor time of this process, including the effects of any other load.
 """
 
 import dataclasses
@@ -32,17 +31,19 @@ from jaxseg.inference import protocols
 from jaxseg.metrics import image_intervals, intervals
 from jaxseg.workdir import eval_folder, log, per_image
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "An experiment; else the run folder's.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "An experiment file; by default the run folder's config."
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run folder.")
 _WEIGHTS = flags.DEFINE_string("weights", None, "A weight file instead of a checkpoint.")
 _TABLE = flags.DEFINE_enum("table", None, ["voc", "camvid"], "Which lines.")
 
 SIX = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-Line = tuple[str, Mapping[str, Any]]  # what it is called, fields of Eval
+Line = tuple[str, Mapping[str, Any]]  # name, fields of Eval
 
 
 def _grid(**fixed: Any) -> list[Line]:
-    """Output strides, scales and flips, each with each."""
+    """All combinations of output strides, scales and flips."""
     lines: list[Line] = []
     for stride in (16, 8):
         for scales in ((1.0,), SIX):
@@ -58,7 +59,7 @@ def _grid(**fixed: Any) -> list[Line]:
 
 
 def _paper(name: str, words: str, **changes: Any) -> Line:
-    """A protocol by its paper's name, with every field."""
+    """A protocol named after its paper, with every field."""
     fields = dataclasses.asdict(dataclasses.replace(protocols.PROTOCOLS[name], **changes))
     for field in ("batch_size", "use_ema", "examples", "boundary", "hausdorff"):
         del fields[field]
@@ -99,11 +100,11 @@ TABLES: dict[str, list[Line]] = {
         ("output stride 16, CRF", {"size": (360, 480), "output_stride": 16, **_CRF}),
     ],
 }
-_PLAIN = {"voc": (0, 4, 8, 9), "camvid": (0, 4)}  # lines whose boundaries are measured too
+_PLAIN = {"voc": (0, 4, 8, 9), "camvid": (0, 4)}  # lines for which boundaries are measured too
 
 
 def measure(experiment: config.Experiment, table: str, workdir: pathlib.Path) -> dict[str, Any]:
-    """All lines of a table; those whose evaluation is in the run folder are read there."""
+    """All lines of a table; evaluations that the run folder already has are read from it."""
     path = RESULTS / f"protocols_{table}.json"
     before = json.loads(path.read_text())["lines"] if path.is_file() else {}
     lines: dict[str, Any] = {}
@@ -165,7 +166,7 @@ def _line(
 
 
 def draw(record: Mapping[str, Any], path: pathlib.Path) -> None:
-    """The trimap curve of each line that has one: mIoU in the band, over its width."""
+    """Draws the trimap curve of each line that has one: mIoU in the band against its width."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     for name, line in record["lines"].items():
@@ -184,11 +185,11 @@ def draw(record: Mapping[str, Any], path: pathlib.Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Evaluates, draws, and prints the table."""
+    """Evaluates the lines, draws the curves and prints the table."""
     if len(arguments) > 1:
         raise app.UsageError(f"{arguments[1]!r} is not a flag")
     if not (_TABLE.value and _WORKDIR.value and _CONFIG.value):
-        raise app.UsageError("--table, --workdir and, for a new folder, --config are needed")
+        raise app.UsageError("--table, --workdir and, for a new folder, --config are required")
     experiment = _CONFIG.value
     command_line.prepare_jax(experiment)
     _reset(experiment)

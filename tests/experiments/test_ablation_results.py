@@ -109,7 +109,7 @@ def test_rows_evaluated_on_other_images_are_refused(tiny, tmp_path, finished):
     names = tuple(reversed(NAMES))
     matrices = [per_image.entries(matrix) for matrix in kept[jobs[0].name]["stride 8, flip"]]
     per_image.write(path, per_image.gather(names, 2, matrices))
-    with pytest.raises(ValueError, match="evaluated on other images"):
+    with pytest.raises(ValueError, match="evaluated on different images"):
         measured(tiny, jobs, tmp_path)
 
 

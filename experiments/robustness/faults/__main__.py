@@ -1,17 +1,17 @@
-"""Injects faults into a small run and checks how each ends: one command, one JSON file.
+"""Injects faults into a small run and checks each outcome: one command, one JSON file.
 
     python -m experiments.robustness.faults --workdir=runs/faults
 
-    kills    SIGKILL at random moments of start, steps and saves; the end is the undisturbed run's
-    disk     a disk that fills up during a save (a tmpfs, where a user may mount one)
+    kills    SIGKILL at random moments of start, steps and saves; the result must be unchanged
+    disk     a disk that fills up during a save (a tmpfs, if a user may mount one)
     reads    a shard that is truncated, damaged, or vanishes
     process  one of two processes is killed
-    clock    the clock goes back, and the checkpoints' times are in another order than their steps
+    clock    the clock goes back, and the times of checkpoints are not in the order of their steps
     second   a second run in the same folder, and an evaluation of it
-    older    the folder of a run of an older version
+    older    the run folder of an older version
 
-Every drill makes its data and runs below --workdir, which must be new or empty. Exit status: 0 all
-passed, 1 one has not.
+Every drill creates its data and runs below --workdir, which must be new or empty. Exit status: 0 if
+all drills passed, 1 otherwise.
 """
 
 import json
@@ -29,10 +29,12 @@ from jaxseg import whole_file
 from jaxseg.workdir.environment import environment
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A new folder.", required=True)
-_KILLS = flags.DEFINE_integer("kills", 20, "How often the run of the first drill is killed.", 1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
-_ONLY = flags.DEFINE_list("only", [], "Drills, by name; none: all.")
-_OUTPUT = flags.DEFINE_string("output", None, "The figures; WORKDIR/fault_drill.json.")
+_KILLS = flags.DEFINE_integer("kills", 20, "Number of kills in the drill `kills`.", 1)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments of the kills.")
+_ONLY = flags.DEFINE_list("only", [], "Names of drills; default: all.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "JSON file to write; default WORKDIR/fault_drill.json."
+)
 
 _DRILLS: dict[str, Callable[[Place], dict[str, Any]]] = {
     "kills": lambda place: kills.drill(place, _KILLS.value, _SEED.value),

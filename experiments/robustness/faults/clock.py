@@ -23,7 +23,7 @@ def reverse_times(run: pathlib.Path) -> None:
 
 
 def drill(place: Place) -> dict[str, Any]:
-    """Half of a run, stopped by SIGTERM; its other half with a wrong clock."""
+    """Runs one half, stops it by SIGTERM, and runs the other half with a wrong clock."""
     run = place.folder / "clock"
     first = process.start(place.training(run))
     process.wait_until(first, lambda: len(ends.steps(run)) >= 3)

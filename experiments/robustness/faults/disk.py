@@ -26,7 +26,7 @@ def _ended(out: pathlib.Path, name: str, place: Place) -> Ended:
 
 
 def drill(place: Place) -> dict[str, Any]:
-    """A run on a disk with room for a few checkpoints, then, with more room, again."""
+    """Runs on a disk with room for a few checkpoints, then again with more room."""
     disk, out = place.folder / "disk", place.folder / "disk_out"
     disk.mkdir()
     out.mkdir()

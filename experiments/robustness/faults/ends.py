@@ -1,4 +1,4 @@
-"""What a run ended with: its last checkpoint with all that it holds, and its log."""
+"""The end of a run: the contents of its last checkpoint, and its log."""
 
 import pathlib
 from typing import Any
@@ -13,18 +13,18 @@ _BY_THE_CLOCK = ("time", "images_per_second", "seconds")
 
 
 def steps(run: pathlib.Path) -> list[int]:
-    """The complete checkpoints."""
+    """The steps of the complete checkpoints."""
     found = (run / "checkpoints").glob("*")
     return sorted(int(path.name) for path in found if path.name.isdigit())
 
 
 def last_logged(run: pathlib.Path) -> int:
-    """The last step that the log has; 0: none."""
+    """The last step in the log; 0 if there is none."""
     return max((line["step"] for line in log.read_lines(run / "metrics.jsonl")), default=0)
 
 
 def leaves(run: pathlib.Path) -> dict[str, np.ndarray]:
-    """Parameters, statistics, the optimiser's state and the average of the last checkpoint."""
+    """The parameters, statistics, optimiser state and average in the last checkpoint."""
     folder = (run / "checkpoints" / str(steps(run)[-1])).absolute()
     with ocp.PyTreeCheckpointer() as reader:
         shapes = reader.metadata(folder / "state").item_metadata.tree
@@ -35,7 +35,7 @@ def leaves(run: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def logged(run: pathlib.Path) -> list[dict[str, Any]]:
-    """The log without what the clock says."""
+    """The log without the values that depend on the clock."""
     return [
         {name: value for name, value in line.items() if name not in _BY_THE_CLOCK}
         for line in log.read_lines(run / "metrics.jsonl")
@@ -43,7 +43,7 @@ def logged(run: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def compare(run: pathlib.Path, undisturbed: pathlib.Path) -> dict[str, Any]:
-    """Whether two runs have ended with the same bits and the same log.
+    """Compares the ends of two runs, bit by bit, and their logs.
 
     Returns:
       "last_step", "arrays" and "values" compared, "arrays_that_differ" by name, "same_log", and

@@ -22,7 +22,7 @@ def _wait(
     chance: random.Random,
     start_seconds: float,
 ) -> None:
-    """Returns at a random moment of the kind; or when the run has ended by itself."""
+    """Waits for a random moment of the given kind, or until the run has ended by itself."""
     if moment == "start":
         time.sleep(chance.uniform(0, start_seconds))
         return
@@ -32,14 +32,14 @@ def _wait(
         process.wait_until(run, lambda: ends.last_logged(folder) >= wanted)
         time.sleep(chance.uniform(0, 0.1))
         return
-    old = set(process.unfinished(folder))  # which the run removes as it starts
+    old = set(process.unfinished(folder))  # the run removes it when it starts
     process.wait_until(run, lambda: ends.last_logged(folder) > before)
     process.wait_until(run, lambda: bool(set(process.unfinished(folder)) - old))
     time.sleep(chance.uniform(0, 0.05))
 
 
 def drill(place: Place, kills: int, seed: int) -> dict[str, Any]:
-    """Kills and restarts a run the given number of times; compares its end with another's."""
+    """Kills and restarts a run the given number of times, and compares its end with another's."""
     chance = random.Random(seed)
     began = time.monotonic()
     undisturbed = place.undisturbed(STEPS)

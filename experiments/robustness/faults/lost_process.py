@@ -59,6 +59,6 @@ def _case(place: Place, victim: int) -> dict[str, Any]:
 
 
 def drill(place: Place) -> dict[str, Any]:
-    """The main process, and the other."""
+    """Kills the main process, then the other."""
     cases = {f"process {victim}": _case(place, victim) for victim in range(_PROCESSES)}
     return {"passed": all(case["passed"] for case in cases.values()), "cases": cases}

@@ -1,4 +1,4 @@
-"""A run folder of another version: a field removed, a field added, a class fewer."""
+"""Run folders of another version: a field removed, a field added, a class missing."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def _case(
 
 
 def drill(place: Place) -> dict[str, Any]:
-    """All cases, by what the older config has or lacks."""
+    """All cases, named by what the older config has or lacks."""
     cases = {
         "a field that this version lacks": _case(
             place, "gone", _gone, _REFUSED, "Optim has no field learning_speed"

@@ -1,4 +1,4 @@
-"""Starts the commands of a drill, waits, and keeps what they print without paths and names."""
+"""Runs the commands of a drill, and keeps their output without paths and names."""
 
 import contextlib
 import dataclasses
@@ -16,7 +16,7 @@ from experiments.robustness.faults import small
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 _LONGEST = 900.0  # seconds that a command may take before it counts as hanging
 _POLL = 0.005  # seconds
-# Compiled without optimisation, which takes most of the time; all runs of a drill alike.
+# Compile without optimisation, which would take most of the time; the same for all runs.
 _ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": "--xla_backend_optimization_level=0",
@@ -26,20 +26,20 @@ _ENVIRONMENT = {
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """What became of a command."""
+    """The outcome of a command."""
 
     status: int
-    lines: list[str]  # on stderr, but for progress
+    lines: list[str]  # on stderr, without progress
     seconds: float
 
     @property
     def errors(self) -> list[str]:
-        """The lines that say why it ended."""
+        """The lines that give the reason for its end."""
         return [line for line in self.lines if line.startswith("jaxseg: ")]
 
     @property
     def one_error(self) -> bool:
-        """Whether it has ended with one line, and no traceback."""
+        """Whether it ended with one line of error and without a traceback."""
         return (
             self.status == 1
             and len(self.errors) == 1
@@ -49,13 +49,13 @@ class Ended:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """The folder of a drill: data, cache of compiled programs, and runs."""
+    """The folder of a drill: data, compilation cache, and runs."""
 
     folder: pathlib.Path
 
     @property
     def data(self) -> pathlib.Path:
-        """The prepared set."""
+        """The prepared data set."""
         return self.folder / "data"
 
     def shard(self, split: str, data: pathlib.Path | None = None) -> pathlib.Path:
@@ -88,7 +88,7 @@ class Place:
         ]
 
     def undisturbed(self, steps: int) -> pathlib.Path:
-        """A run of the given number of steps without faults; made once."""
+        """A run of the given number of steps without faults, created once."""
         run = self.folder / f"undisturbed{steps}"
         if run.exists():
             return run
@@ -98,7 +98,7 @@ class Place:
         return run
 
     def plain(self, text: str) -> str:
-        """Text without what is different on each machine and at each start."""
+        """The text without parts that differ between machines and between starts."""
         text = text.replace(str(self.folder.resolve()), "DRILL").replace(str(self.folder), "DRILL")
         text = re.sub(r"\bprocess \d{2,}", "process N", text.replace(socket.gethostname(), "HOST"))
         text = re.sub(r"(?m)^[IWE]\d{4} [\d:.]+ +\d+ [\w.]+:\d+\] ", "", text)
@@ -106,7 +106,7 @@ class Place:
 
 
 def environment() -> dict[str, str]:
-    """The variables that the commands see."""
+    """The environment variables of the commands."""
     return dict(os.environ) | _ENVIRONMENT
 
 
@@ -126,7 +126,7 @@ def finish(process: subprocess.Popen[str], place: Place) -> Ended:
     """Waits for the end.
 
     Raises:
-      TimeoutExpired: it hangs; it is killed.
+      TimeoutExpired: it hangs; it is killed first.
     """
     began = time.monotonic()
     try:
@@ -140,7 +140,7 @@ def finish(process: subprocess.Popen[str], place: Place) -> Ended:
 
 
 def wait_until(process: subprocess.Popen[str], there: Callable[[], bool]) -> bool:
-    """Waits until something is there; False: the process has ended before."""
+    """Waits until a condition holds; False if the process ends before."""
     until = time.monotonic() + _LONGEST
     while not there():
         if process.poll() is not None or time.monotonic() > until:
@@ -150,7 +150,7 @@ def wait_until(process: subprocess.Popen[str], there: Callable[[], bool]) -> boo
 
 
 def unfinished(run: pathlib.Path) -> list[str]:
-    """The saves that are under way, or were when the run was killed."""
+    """The saves in progress, now or when the run was killed."""
     with contextlib.suppress(FileNotFoundError):
         return sorted(p.name for p in (run / "checkpoints").iterdir() if not p.name.isdigit())
     return []

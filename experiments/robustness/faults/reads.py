@@ -1,4 +1,4 @@
-"""A shard that is truncated, damaged or removed while the run goes on, then put back."""
+"""A shard that is truncated, damaged or removed during a run, then restored."""
 
 import pathlib
 import shutil
@@ -14,7 +14,7 @@ def _cut(file: pathlib.Path) -> None:
 
 
 def _zeros(file: pathlib.Path) -> None:
-    """4096 zeros in the middle, among the examples."""
+    """Overwrites 4096 bytes in the middle, among the examples, with zeros."""
     data = file.read_bytes()
     middle = len(data) // 2
     file.write_bytes(data[:middle] + bytes(4096) + data[middle + 4096 :])
@@ -28,7 +28,7 @@ def _case(
     *,
     running: bool,
 ) -> dict[str, Any]:
-    """One harm done to a copy of the data, before the start or after the first step."""
+    """Damages a copy of the data, before the start or after the first step."""
     data, run = place.folder / f"data_{name}", place.folder / f"run_{name}"
     shutil.copytree(place.data, data)
     shard = place.shard(split, data)

@@ -8,12 +8,12 @@ from experiments.robustness.faults.process import Place
 
 
 def drill(place: Place) -> dict[str, Any]:
-    """Starts the same command twice, and evaluates, both while the first is held by SIGSTOP."""
+    """Starts the same command again, and an evaluation, while the first is paused by SIGSTOP."""
     run = place.folder / "second"
     command = place.training(run, "--config.train.eval_every=0")
     first = process.start(command)
     process.wait_until(first, lambda: bool(ends.steps(run)))
-    first.send_signal(signal.SIGSTOP)  # it is under way, and stays so however long the others take
+    first.send_signal(signal.SIGSTOP)  # it is running, and remains so however long the others take
     refused = process.finish(process.start(command), place)
     evaluated = process.finish(process.start([*command, "--mode=evaluate"]), place)
     goes_on = first.poll() is None

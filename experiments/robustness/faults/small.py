@@ -1,6 +1,6 @@
 """The run that faults are injected into: a SegNet-Basic of 2,000 parameters on 64 x 64 shapes.
 
-Expected: nothing of its score; that it ends with the same bits, whatever befell it.
+Expected: the score does not matter; after any fault the run must end with the same bits.
 
     python -m experiments.robustness.faults --workdir=runs/faults
 """
@@ -10,11 +10,11 @@ from jaxseg.layers.norm import CAFFE_NORM
 from jaxseg.models import segnet_basic
 
 DATA = "shapes/faults"
-STEPS = 40  # the drill of kills takes more
+STEPS = 40  # the drill `kills` takes more
 
 
 def get_config() -> config.Experiment:
-    """All that a resumed run could get wrong is in it: dropout, batch norm, AdamW, an average."""
+    """Has everything that a resumed run could get wrong: dropout, batch norm, AdamW, an average."""
     return config.Experiment(
         model=segnet_basic.SegNetBasic(
             num_classes=7,

@@ -1,4 +1,4 @@
-"""Runs jaxseg.main under a clock that is a day late and jumps back at every tenth look.
+"""Runs jaxseg.main under a clock that is a day slow and jumps back at every tenth reading.
 
 python -m experiments.robustness.faults.wrong_clock FLAGS OF jaxseg.main
 """
@@ -13,7 +13,7 @@ _DAY, _BACK = 86_400.0, 60.0  # seconds
 
 
 def wrong(true: Callable[[], float]) -> Callable[[], float]:
-    """A clock that has been put back a day, and jumps back a minute further at each tenth look."""
+    """A clock that is a day slow and jumps back another minute at every tenth reading."""
     looks = itertools.count()
     return lambda: true() - _DAY - _BACK * (next(looks) // 10)
 

@@ -4,16 +4,17 @@
 
 The kinds of cases are
 
-    experiments  fields of any value, brought to the first step (shapes in place of most arrays)
+    experiments  fields with any value, up to the first step (shapes in place of most arrays)
     files        images, masks, classes and pairs with any bytes, prepared as folder/NAME and read
     photos       files to predict
-    classes      files of classes in each form, harmed
-    runs         a run folder of which files are harmed: reported on, resumed, restored, a job
-    weights      files of weights of each kind, harmed
+    classes      class files in each format, damaged
+    runs         a run folder with damaged files: reported, resumed, restored, used as a job
+    weights      weight files of each format, damaged
 
-in the shares of `draw.SHARES`. A clear line is a ValueError or an OSError that jaxseg itself
-raises; where it is about a file, it names it. Needs requirements/dev.txt (hypothesis) and the tests
-folder, which has the writers of weight files. Exit status: 0 no fault, 1 a fault or a wrong flag.
+in the proportions of `draw.SHARES`. A clear line is a ValueError or an OSError raised by jaxseg
+itself; if it concerns a file, it names the file. Needs requirements/dev.txt (hypothesis) and the
+tests folder, which has the writers of weight files. Exit status: 0 if there is no fault, 1 after a
+fault or a wrong flag.
 """
 
 import json
@@ -33,14 +34,14 @@ from experiments.robustness.fuzz import draw
 from jaxseg import whole_file
 
 _CASES = flags.DEFINE_integer("cases", 10_000, "How many.", 10)
-_SEED = flags.DEFINE_integer("seed", 0, "Of what is drawn.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the drawn cases.")
 _KINDS = flags.DEFINE_list("kinds", list(draw.SHARES), "Of cases.")
-_OUTPUT = flags.DEFINE_string("output", None, "Where to write the counts.")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write with the counts.")
 
 
 def main(arguments: Sequence[str]) -> int:
     python_logging.disable(python_logging.WARNING)
-    # In memory where that is possible: cases write many small files.
+    # In memory if possible: cases write many small files.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as scratch:
         tallies = {}

@@ -1,4 +1,4 @@
-"""Damaged class files in every known form."""
+"""Damaged class files in every supported format."""
 
 import pathlib
 import random
@@ -43,10 +43,10 @@ _PARTS = (
 
 
 def use(number: int, folder: pathlib.Path) -> None:
-    """Reads the file of this number.
+    """Reads the file with this number.
 
     Raises:
-      ValueError, OSError: it is refused; the file is named.
+      ValueError, OSError: the file is refused; the message names it.
     """
     rng = random.Random(number)
     folder.mkdir(parents=True, exist_ok=True)

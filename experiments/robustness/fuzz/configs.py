@@ -1,4 +1,4 @@
-"""Experiments with arbitrary field values, taken to where the first step would run."""
+"""Experiments with arbitrary field values, up to the point where the first step would run."""
 
 import dataclasses
 import functools
@@ -29,7 +29,7 @@ from jaxseg.training import batches, preflight, step
 from jaxseg.workdir import eval_folder
 
 NAME = "shapes/fuzz"
-_LARGEST = 300  # side of an image for which arrays are made, not only shapes
+_LARGEST = 300  # side of an image for which arrays are created, not only shapes
 _WORDS = [
     *("", "auto", "plain", "fast", "batch", "group", "frozen", "none", "mean", "mirror", "zero"),
     *("sgd", "adamw", "poly", "step", "constant", "pixels", "images", "logits", "max", "train"),
@@ -40,14 +40,14 @@ _WORDS = [
 
 
 def experiment(data_dir: pathlib.Path) -> config.Experiment:
-    """The drill's small run, without augmentation, on the set that the fuzz has drawn."""
+    """The small run of the fault drills, without augmentation, on the drawn data set."""
     base = small.get_config()
     base.data = dataclasses.replace(base.data, name=NAME, data_dir=str(data_dir), threads=0)
     return base
 
 
 _MODELS: list[nn.Module] = [
-    *[small.get_config().model] * 36,  # the others take long to trace
+    *[small.get_config().model] * 36,  # the others are slow to trace
     unet.UNet(7, width=4, levels=2),
     fcn.FCN(7, vgg.VGG(width=4), head_features=8),
     deeplab_v3.DeepLabV3(7, resnet.ResNet(18, width=4), atrous_rates=(1, 2), aspp_features=8),
@@ -62,7 +62,7 @@ def _numbers() -> st.SearchStrategy[Any]:
 
 
 def _of(kind: Any) -> st.SearchStrategy[Any]:
-    """Values of an annotated kind, likely ones and any."""
+    """Values of an annotated type: likely ones and arbitrary ones."""
     arguments = typing.get_args(kind)
     if isinstance(kind, types.UnionType):
         return st.one_of(*map(_of, arguments))
@@ -83,7 +83,7 @@ def _of(kind: Any) -> st.SearchStrategy[Any]:
 
 
 def _any() -> st.SearchStrategy[Any]:
-    """What the command line makes of a text that does not fit: a number, a word, a tuple."""
+    """Values that the command line parses from unsuitable text: a number, a word, a tuple."""
     one = _numbers() | st.sampled_from(_WORDS) | st.booleans() | st.none()
     return one | st.lists(one, max_size=4).map(tuple)
 
@@ -100,9 +100,9 @@ def _paths(node: Any, prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def with_value(node: Any, path: str, value: Any) -> Any:
-    """The tree with one field set, "optim.learning_rate" say."""
+    """The tree with one field set, such as "optim.learning_rate"."""
     if not dataclasses.is_dataclass(node) or isinstance(node, type):
-        return node  # a part that another value has replaced
+        return node  # the part has been replaced by another value
     name, _, rest = path.partition(".")
     inner = with_value(getattr(node, name), rest, value) if rest else value
     if isinstance(node, nn.Module):
@@ -112,17 +112,17 @@ def with_value(node: Any, path: str, value: Any) -> Any:
 
 @st.composite
 def changes(draw: st.DrawFn) -> tuple[nn.Module, list[tuple[str, Any]]]:
-    """A model, and one to four fields of the experiment with values."""
+    """Draws a model and values for one to four fields of the experiment."""
     model = draw(st.sampled_from(_MODELS))
     paths = dict(_paths(config.Experiment(model=model)))
     chosen = draw(st.lists(st.sampled_from(sorted(paths)), min_size=1, max_size=3, unique=True))
-    # A part comes before its own fields, which it may have none of then.
+    # A part comes before its own fields, which may not exist once it is replaced.
     kinds = [(path, paths[path]) for path in sorted(chosen)]
     return model, [(p, draw(_of(k) | _of(k) | _of(k) | _any())) for p, k in kinds]
 
 
 class Runs:
-    """Brings experiments to their first step; what was found good once is not looked at again."""
+    """Takes experiments to their first step; parts that passed once are not checked again."""
 
     def __init__(self, data_dir: pathlib.Path) -> None:
         self._base = experiment(data_dir)
@@ -130,7 +130,7 @@ class Runs:
         self._open = functools.lru_cache(maxsize=64)(loader.open_split)
 
     def build(self, model: nn.Module, values: list[tuple[str, Any]]) -> None:
-        """Does what a training does before its first step, with shapes in place of arrays.
+        """Does everything that precedes the first step of training, with shapes in place of arrays.
 
         Raises:
           ValueError, OSError: the experiment is refused.
@@ -198,7 +198,7 @@ def _step(e: config.Experiment) -> None:
 def _batch(
     e: config.Experiment, training: loader.Source, plan: class_sampling.Plan, mesh: Mesh
 ) -> None:
-    """One batch as the loop gets it, where it is small."""
+    """One batch as the loop receives it, if it is small."""
     data = e.data
     if max(*data.crop_size, data.batch_size) > _LARGEST or max(data.augment.scale_range) > 4:
         return
@@ -208,7 +208,7 @@ def _batch(
 
 
 def _evaluation(e: config.Experiment, test: loader.Source) -> None:
-    """The shapes of the predictions of one batch, and the lines on what is out of reach."""
+    """The shapes of the predictions of one batch, and the lines on unreachable rates."""
     frame = framing_of(e).of(test.largest)
     predict = infer.make_predictions(
         e.model,

@@ -20,11 +20,11 @@ SHARES = {
     "runs": 0.14,
     "weights": 0.16,
 }
-_NUMBERS = st.integers(0, 2**63)  # of which the module of a kind draws its case
+_NUMBERS = st.integers(0, 2**63)  # from which the module of a kind draws its case
 
 
 def prepared(scratch: pathlib.Path) -> pathlib.Path:
-    """A data_dir with the set that the experiments of the fuzz name."""
+    """A data_dir with the data set that the experiments use."""
     data_dir = scratch / "data"
     if not data_dir.exists():
         program = [sys.executable, "-m", "jaxseg.data.prepare", f"--name={configs.NAME}"]
@@ -38,9 +38,9 @@ def run(kind: str, cases: int, seed: int, scratch: pathlib.Path) -> Tally:
     """Draws the given number of cases and counts their outcomes.
 
     Args:
-      kind: of `SHARES`.
-      cases: how many.
-      seed: of what is drawn.
+      kind: a key of `SHARES`.
+      cases: the number of cases.
+      seed: of the drawn cases.
       scratch: a folder for data and files.
     """
     tally = Tally()

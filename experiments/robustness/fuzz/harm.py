@@ -1,4 +1,4 @@
-"""Damages files: bits, bytes and structures, drawn from one number."""
+"""Damages files: bits, bytes and structures, determined by one number."""
 
 import json
 import os
@@ -12,7 +12,7 @@ _ODD: tuple[Any, ...] = (
     *([], {}, [None], [[]], {"": None}, {"class": "jaxseg.models.fcn:FCN"}),
 )
 _TEXTS = ("NaN", "Infinity", "1e999", "9" * 5000, "[" * 30_000, "\ufeff", "{", '"', ",", "nul")
-LARGEST = 40  # bytes that are put in at once
+LARGEST = 40  # number of bytes inserted at once
 
 
 def _flip(rng: random.Random, data: bytearray) -> None:
@@ -48,7 +48,7 @@ _BYTES = (_flip, _flip, _cut, _put, _take, _overwrite, _overwrite, _twice)
 
 
 def of_bytes(rng: random.Random, data: bytes) -> bytes:
-    """The bytes with one to three harms."""
+    """The bytes after one to three kinds of damage."""
     changed = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         if changed:
@@ -68,7 +68,7 @@ def _places(value: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def of_json(rng: random.Random, text: str) -> str:
-    """The JSON text with one to three values of another kind, missing, or of another key."""
+    """The JSON text with one to three values of another type, missing, or under another key."""
     value = json.loads(text)
     for _ in range(rng.choice((1, 1, 2, 3))):
         places = _places(value)
@@ -94,7 +94,7 @@ def of_json(rng: random.Random, text: str) -> str:
 
 
 def of_place(rng: random.Random, path: pathlib.Path) -> None:
-    """Something else under the file's name: nothing, a folder, links, a pipe, an empty file."""
+    """Replaces the file by nothing, a folder, links, a pipe, or an empty file."""
     path.unlink()
     kind = rng.choice(("nothing", "folder", "dangling", "loop", "pipe", "empty"))
     if kind == "folder":
@@ -110,7 +110,7 @@ def of_place(rng: random.Random, path: pathlib.Path) -> None:
 
 
 def of_file(rng: random.Random, path: pathlib.Path) -> None:
-    """One of these harms to a file."""
+    """Applies one of these kinds of damage to a file."""
     data, chosen = path.read_bytes(), rng.random()
     if chosen < 0.1:
         of_place(rng, path)

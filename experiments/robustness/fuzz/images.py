@@ -25,12 +25,12 @@ _ORIENTATION = 274
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What lies in the folder."""
+    """The contents of the folder."""
 
     image: bytes
     mask: bytes
     classes: bytes
-    table: bytes | None  # None: two folders
+    table: bytes | None  # None: images and masks are in two folders
     image_name: str
     mask_name: str
     classes_name: str
@@ -38,7 +38,7 @@ class Case:
 
 @st.composite
 def _drawn(draw: st.DrawFn, mask: bool) -> bytes:
-    """A file of some kind, size, mode and content, as encoders write it."""
+    """A file of a drawn format, size, mode and content, as encoders write it."""
     height, width = draw(st.tuples(*[st.sampled_from([1, 2, 7, 8, 9, 16])] * 2))
     if draw(st.integers(0, 3)):
         height, width = 8, 9
@@ -73,7 +73,7 @@ def _drawn(draw: st.DrawFn, mask: bool) -> bytes:
 
 @st.composite
 def _bytes(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
-    """A file as it is, or harmed: cut, with bytes changed, put in or taken out, or any bytes."""
+    """A file, intact or damaged: cut, with bytes changed, inserted or removed, or any bytes."""
     harm = draw(st.sampled_from(["none", "none", "cut", "changed", "put in", "taken", "any"]))
     data = bytearray(draw(whole))
     if harm == "any":
@@ -87,7 +87,7 @@ def _bytes(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
         return bytes(data[:at]) + draw(st.binary(min_size=1, max_size=16)) + bytes(data[at:])
     if harm == "taken":
         return bytes(data[:at] + data[at + draw(st.integers(1, 16)) :])
-    # The first bytes hold sizes and kinds; most changes are made there.
+    # The first bytes hold sizes and formats; most changes are made there.
     places = st.integers(0, min(64, len(data) - 1)) | st.integers(0, len(data) - 1)
     for place in draw(st.lists(places, min_size=1, max_size=6)):
         data[place] = draw(st.integers(0, 255) | st.sampled_from([0, 255, 128, 127]))
@@ -147,7 +147,7 @@ _MASK = _png(_RNG.integers(0, 3, (8, 9), dtype=np.uint8))
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """A good pair of files with what belongs to it, of which one or two are something else."""
+    """A valid pair of files with its class file and list, of which one or two are replaced."""
     parts = ["image", "image", "mask", "mask", "mask", "classes", "table", "names"]
     harmed = draw(st.sets(st.sampled_from(parts), min_size=1, max_size=2))
     names = ["a.png", "a.jpg", "a.jpeg", "b.png", "A.PNG"], ["a.png", "a.bmp", "a.tif", "a.gif"]
@@ -165,11 +165,11 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def prepare(case: Case, root: pathlib.Path) -> None:
-    """Writes the files, checks them as a preparation does, and reads them as training does.
+    """Writes the files, checks them as in preparation, and reads them as in training.
 
     Raises:
       ValueError, OSError: the files are refused.
-      AssertionError: a refusal that names no file, or what is read is not an example.
+      AssertionError: a refusal names no file, or the result is not a valid example.
     """
     shutil.rmtree(root, ignore_errors=True)
     for name, data in (
@@ -193,7 +193,7 @@ def prepare(case: Case, root: pathlib.Path) -> None:
         published = folders.find(set_of_files)
         pairs.check(published, root / "checked.jsonl")
     except (ValueError, OSError) as error:
-        named = (str(root), ".png", "lists no images")  # a table may hold paths from the root
+        named = (str(root), ".png", "lists no images")  # a table may contain absolute paths
         if not any(part in str(error) for part in named):
             raise AssertionError(f"names no file: {error}") from error
         raise
@@ -213,10 +213,10 @@ def _read(example: Mapping[str, Any], labels: LabelSpec) -> None:
 
 
 def predict(data: bytes, root: pathlib.Path) -> None:
-    """Reads one file as prediction does.
+    """Reads one file as in prediction.
 
     Raises:
-      ValueError: it is refused.
+      ValueError: the file is refused.
     """
     root.mkdir(parents=True, exist_ok=True)
     file = root / "photo.png"

@@ -1,4 +1,4 @@
-"""How a case ends: in a result, in one clear line of our own, or in a fault."""
+"""The outcome of a case: a result, one clear line of our own, or a fault."""
 
 import collections
 import contextlib
@@ -16,8 +16,8 @@ import jaxseg
 RESULT, REFUSED, FAULT = "result", "refused", "fault"
 _ROOT = pathlib.Path(jaxseg.__file__).resolve().parent.parent
 _OURS = {_ROOT / part for part in ("jaxseg", "launch", "experiments/ablation")}
-_LONGEST = 60.0  # seconds of the processor that a case may take
-_KEPT = 40  # kinds of faults that are told in full
+_LONGEST = 60.0  # limit of processor seconds per case
+_KEPT = 40  # number of kinds of faults reported in full
 
 
 class Hang(Exception):
@@ -31,9 +31,9 @@ def _limited(seconds: float) -> Iterator[None]:
 
     timers = {signal.ITIMER_PROF: signal.SIGPROF, signal.ITIMER_REAL: signal.SIGALRM}
     before = {number: signal.signal(number, stop) for number in timers.values()}
-    # Again each second: an exception that meets a callback of the collector is dropped there.
+    # Repeat each second: an exception raised inside a garbage collector callback is lost.
     signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
-    signal.setitimer(signal.ITIMER_REAL, 4 * seconds)  # one that waits uses no processor
+    signal.setitimer(signal.ITIMER_REAL, 4 * seconds)  # a waiting case uses no processor time
     try:
         yield
     finally:
@@ -48,9 +48,9 @@ def _is_ours(frame: traceback.FrameSummary) -> bool:
 
 
 def _raised_by_us(error: BaseException) -> bool:
-    """Whether a line of jaxseg raises it; what Python or a library says of it is not clear.
+    """Whether a line of jaxseg raises the error; messages of Python and libraries are not clear.
 
-    What the system says of a file is: it names the file.
+    Messages of the operating system about a file are clear: they name the file.
     """
     if isinstance(error, OSError) and error.errno and error.filename:
         return True
@@ -61,7 +61,7 @@ def _raised_by_us(error: BaseException) -> bool:
 
 
 def _kind(message: str) -> str:
-    """The message without what differs from case to case: values, numbers, paths."""
+    """The message without the parts that differ between cases: values, numbers, paths."""
     lines = message.split("\n")
     line = lines[1].strip() if len(lines) > 1 else lines[0]  # the first of several problems
     line = re.sub(r"SCRATCH/\S+", "FILE", line)
@@ -81,12 +81,12 @@ class Tally:
     faults: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def run(self, case: Callable[[], object], told: str, plain: Callable[[str], str]) -> None:
-        """Runs a case and counts how it ends; nothing is raised.
+        """Runs a case and counts its outcome; raises nothing.
 
         Args:
-          case: does it.
-          told: what is done, for a fault.
-          plain: takes paths out of a message.
+          case: runs the case.
+          told: describes the case in the report of a fault.
+          plain: removes paths from a message.
         """
         try:
             with _limited(_LONGEST):
@@ -118,7 +118,7 @@ class Tally:
             self.faults.append({"case": told, "where": where, "error": what, "times": 1})
 
     def to_json(self) -> dict[str, Any]:
-        """Counts by outcome and by kind of refusal, the most frequent first; faults in full."""
+        """Counts by outcome and by kind of refusal, most frequent first; faults in full."""
         return {
             "cases": self.outcomes.total(),
             "outcomes": dict(self.outcomes.most_common()),

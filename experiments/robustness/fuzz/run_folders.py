@@ -1,4 +1,4 @@
-"""Run folders with one damaged file: reported on, resumed, evaluated, made a job of."""
+"""Run folders with damaged files: reported, resumed, evaluated, used as a job."""
 
 import contextlib
 import io
@@ -31,7 +31,7 @@ _HARMED_MORE = ("eval/val.json", "config.json", "metrics.jsonl", "environment.js
 
 
 def make(folder: pathlib.Path, experiment: config.Experiment) -> None:
-    """A small run folder with all that a run leaves, without the run."""
+    """Creates a small run folder with all files of a run, without running it."""
     folder.mkdir(parents=True)
     environment.describe_run(experiment, folder, pathlib.Path(__file__), 0)
     writer = log.Writer(folder, 0)
@@ -80,7 +80,7 @@ def _state(step: int) -> TrainState:
 
 
 class Harmed:
-    """Copies of one run folder, each with one or two of its files harmed."""
+    """Copies of one run folder, each with one or two damaged files."""
 
     def __init__(self, scratch: pathlib.Path, experiment: config.Experiment) -> None:
         self._scratch = scratch / "runs"
@@ -93,11 +93,11 @@ class Harmed:
         logging.disable(logging.WARNING)
 
     def use(self, number: int) -> None:
-        """All that is done with a run folder, with the copy of this number.
+        """Uses the copy with this number in every way that a run folder is used.
 
         Raises:
-          ValueError, OSError: its config, its job or its checkpoints are refused.
-          AssertionError: a wrong value.
+          ValueError, OSError: the config, the job or the checkpoints are refused.
+          AssertionError: a value is wrong.
         """
         rng = random.Random(number)
         folder = self._scratch / "harmed"
@@ -111,7 +111,7 @@ class Harmed:
         with (
             mock.patch("os.fsync"),
             contextlib.redirect_stderr(io.StringIO()),
-        ):  # nothing here has to outlive a power failure
+        ):  # nothing here needs to survive a power failure
             self._use(folder, rng, checkpoints=chosen[0] in names)
 
     def _use(self, folder: pathlib.Path, rng: random.Random, *, checkpoints: bool) -> None:
@@ -129,7 +129,7 @@ class Harmed:
     def _report(self, folder: pathlib.Path, *, plots: bool) -> None:
         loaded = [run_folder.load(folder)]
         text.markdown(loaded)
-        drawn = figures.plots if plots else (lambda _: [])  # they take most of the time
+        drawn = figures.plots if plots else (lambda _: [])  # pictures take most of the time
         with mock.patch.object(figures, "plots", drawn):
             page = report_page.html(loaded)
         assert "</html>" in page

@@ -1,4 +1,4 @@
-"""Damaged weight files of each kind, read and loaded into a network."""
+"""Damaged weight files of each format, read and loaded into a network."""
 
 import json
 import pathlib
@@ -15,7 +15,7 @@ from experiments.robustness.fuzz import harm
 from jaxseg.weights import load
 from tests.weights import caffemodel, pickles, tf_bundle
 
-_LARGEST = 100 << 20  # bytes that are returned of a file of some kilobytes
+_LARGEST = 100 << 20  # limit of the bytes returned for a file of a few kilobytes
 
 
 def _arrays() -> dict[str, np.ndarray]:
@@ -108,7 +108,7 @@ _KINDS = {
 
 
 class Harmed:
-    """One file of each kind, of which one is harmed at a time."""
+    """One file of each format; one at a time is damaged."""
 
     def __init__(self, scratch: pathlib.Path) -> None:
         self._folder = scratch / "weights"
@@ -123,11 +123,11 @@ class Harmed:
             assert len(found) == len(_arrays()), (name, sorted(found))
 
     def read(self, number: int) -> None:
-        """Reads the file of this number.
+        """Reads the file with this number.
 
         Raises:
-          ValueError, OSError: it is refused.
-          AssertionError: what is read is far larger than the file.
+          ValueError, OSError: the file is refused.
+          AssertionError: the result is far larger than the file.
         """
         rng = random.Random(number)
         name = rng.choice(sorted(self._files))
@@ -142,11 +142,11 @@ class Harmed:
         assert sum(array.nbytes for array in found.values()) < _LARGEST
         for array in found.values():
             assert isinstance(array, np.ndarray)
-            array.tobytes()  # every byte can be read
+            array.tobytes()  # check that every byte can be read
 
 
 def _other_header(rng: random.Random, data: bytes) -> bytes:
-    """A .safetensors file with other values in its header, of the right length."""
+    """A .safetensors file with changed values in its header, whose length is right."""
     size = struct.unpack("<Q", data[:8])[0]
     text = harm.of_json(rng, data[8 : 8 + size].decode()).encode(errors="replace")
     return struct.pack("<Q", len(text)) + text + data[8 + size :]

@@ -1,4 +1,4 @@
-"""An entry of the zoo, and the pictures that all of its files hold."""
+"""An entry of the zoo, and the pictures stored in its files."""
 
 import dataclasses
 import io
@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image, ImageCms
 
 _RNG = np.random.default_rng(20)
-NOISE = _RNG.integers(0, 256, (13, 21, 3), dtype=np.uint8)  # no row or column is like another
+NOISE = _RNG.integers(0, 256, (13, 21, 3), dtype=np.uint8)  # no two rows or columns are equal
 WIDE = _RNG.integers(0, 65536, (13, 21, 3), dtype=np.uint16)
 ALPHA = _RNG.integers(0, 256, (13, 21), dtype=np.uint8)
 SHAPE = np.where(np.add.outer(np.arange(13), np.arange(21)) % 3 == 0, 0, 255).astype(np.uint8)
-# Of JPEG: flat blocks, which lose nothing but the rounding of colours.
+# For JPEG: flat blocks, which lose only the rounding of colours.
 WIDE_ALPHA = ALPHA.astype(np.uint16) * 257
 PALETTE = _RNG.integers(0, 256, (256, 3), dtype=np.uint8)
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -24,15 +24,15 @@ COLOURS = {(0, 0, 0): 0, (255, 0, 0): 1, (0, 128, 0): 2, (1, 2, 3): 3}  # of a m
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A file.
+    """A file with its expected contents or refusal.
 
     Attributes:
-      name: of the file; its stem is the only one of the zoo.
+      name: of the file; its stem is unique in the zoo.
       data: its content.
-      right: the pixels, uint8 [H, W, 3], or ids [H, W]; or words of the refusal.
-      off: by how much a pixel may be off, where the format is lossy.
-      colours: the mask is read by COLOURS.
-      page: of the file; None: none is named.
+      right: the expected pixels, uint8 [H, W, 3], or ids [H, W]; or words of the refusal.
+      off: the tolerance per pixel, for lossy formats.
+      colours: the mask is encoded by COLOURS.
+      page: the page to read; None if none is requested.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Entry:
 
 
 def saved(values: np.ndarray | Image.Image, kind: str, options: Mapping[str, Any] = {}) -> bytes:
-    """What Pillow writes."""
+    """The file that Pillow writes."""
     image = values if isinstance(values, Image.Image) else Image.fromarray(values)
     file = io.BytesIO()
     image.save(file, kind, **options)
@@ -52,26 +52,26 @@ def saved(values: np.ndarray | Image.Image, kind: str, options: Mapping[str, Any
 
 
 def grey(values: np.ndarray) -> np.ndarray:
-    """Grey numbers as RGB."""
+    """Grey values as RGB."""
     return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def on_white(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Colours of 8 bits under an opacity of 8 bits on white, pixel by pixel in whole numbers."""
+    """8-bit colours with 8-bit opacity composited on white, in integer arithmetic."""
     c, a = colours.astype(int), alpha.astype(int)[..., None]
     return ((c * a + 255 * (255 - a) + 127) // 255).astype(np.uint8)
 
 
 def to_eight(values: np.ndarray, white: int) -> np.ndarray:
-    """The nearest of 0 to 255."""
+    """Rounds to the nearest 8-bit value."""
     return np.rint(values.astype(np.float64) * 255 / white).astype(np.uint8)
 
 
 def turned(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """What a camera stores of an image, so that the tag turns it back.
+    """The image as a camera stores it, so that the orientation tag restores it.
 
-    EXIF 2.32, table of the tag Orientation: where the 0th row and the 0th column of what is stored
-    lie in what is seen.
+    EXIF 2.32, table of the tag Orientation: where the 0th row and the 0th column of the stored
+    image lie in the displayed image.
     """
     down, right = upright, upright.transpose(1, 0, *range(2, upright.ndim))
     stored = {
@@ -87,13 +87,13 @@ def turned(upright: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def inks_as_rgb(inks: np.ndarray) -> np.ndarray:
-    """C, M, Y, K of 0 to 255, each the share of white that is taken away, as RGB."""
+    """C, M, Y, K from 0 to 255, each the share of white that is removed, as RGB."""
     wide = inks.astype(float)
     return np.rint((255 - wide[..., :3]) * (255 - wide[..., 3:]) / 255).astype(np.uint8)
 
 
 def oriented(tag: int) -> Image.Exif:
-    """EXIF data with an orientation."""
+    """EXIF data with an orientation tag."""
     exif = Image.Exif()
     exif[0x0112] = tag
     return exif

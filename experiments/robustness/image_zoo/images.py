@@ -1,4 +1,4 @@
-"""Images of every kind, with the pixels that they must be read as or the words of the refusal."""
+"""Images of every kind, with the expected pixels or the words of the refusal."""
 
 import io
 import struct
@@ -125,7 +125,7 @@ def _png_others() -> Iterator[Entry]:
 
 
 def _app14(data: bytes, transform: int | None) -> bytes:
-    """A JPEG with another colour transform in its Adobe marker, or without that."""
+    """A JPEG with another colour transform in its Adobe marker, or without the marker."""
     at = data.index(b"\xff\xee")
     length = int.from_bytes(data[at + 2 : at + 4], "big")
     if transform is None:
@@ -141,7 +141,7 @@ def _jpegs() -> Iterator[Entry]:
     best = {"quality": 100, "subsampling": 0}
     plain = saved(BLOCKS, "JPEG", best)
     yield Entry("jpeg_444.jpg", plain, BLOCKS, off=2)
-    dull = grey(BLOCKS[..., 0])  # coarser colours would run at the edges of coloured blocks
+    dull = grey(BLOCKS[..., 0])  # subsampled colours would bleed at the edges of coloured blocks
     yield Entry("jpeg_420.jpg", saved(dull, "JPEG", best | {"subsampling": 2}), dull, off=1)
     yield Entry(
         "jpeg_progressive.jpg", saved(BLOCKS, "JPEG", best | {"progressive": True}), BLOCKS, off=2
@@ -158,12 +158,12 @@ def _jpegs() -> Iterator[Entry]:
     yield Entry("jpeg_rgb.jpg", saved(BLOCKS, "JPEG", best | {"keep_rgb": True}), BLOCKS)
     inks = np.dstack([BLOCKS, BLOCKS[::-1, :, 0]])
     image = Image.frombytes("CMYK", inks.shape[1::-1], inks.tobytes())
-    adobe = saved(image, "JPEG", best)  # with the inks turned round, as Adobe's programs do
+    adobe = saved(image, "JPEG", best)  # with inverted inks, as Adobe's programs write them
     yield Entry("jpeg_cmyk_adobe.jpg", adobe, inks_as_rgb(inks), off=1)
     yield Entry("jpeg_cmyk.jpg", _app14(adobe, None), "0 means no ink or full ink")
     luma = np.dstack([BLOCKS[..., 0], np.full((*BLOCKS.shape[:2], 2), 128), BLOCKS[..., 1]])
     image = Image.frombytes("CMYK", inks.shape[1::-1], (255 - luma).astype(np.uint8).tobytes())
-    ycck = _app14(saved(image, "JPEG", best), 2)  # no colour: Y is the red, green and blue
+    ycck = _app14(saved(image, "JPEG", best), 2)  # no colour: red, green and blue equal Y
     inks = np.dstack([luma[..., :1].repeat(3, 2), 255 - luma[..., 3]])
     yield Entry("jpeg_ycck.jpg", ycck, inks_as_rgb(inks), off=2)
     yield Entry("jpeg_icc.jpg", saved(BLOCKS, "JPEG", best | {"icc_profile": ICC}), BLOCKS, off=2)
@@ -188,7 +188,7 @@ def _jpegs() -> Iterator[Entry]:
 
 
 def _bmp_with_masks(rgba: np.ndarray) -> bytes:
-    """A BMP with a header of version 4 that says which bits are alpha."""
+    """A BMP with a version 4 header, which defines the bits of alpha."""
     height, width = rgba.shape[:2]
     pixels = rgba[::-1][..., [2, 1, 0, 3]].tobytes()
     masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + bytes(52)
@@ -243,6 +243,6 @@ def _others() -> Iterator[Entry]:
 
 
 def entries() -> list[Entry]:
-    """All of them."""
+    """All entries for images."""
     groups = (_png_depths, _png_others, _jpegs, *images_tiff.GROUPS, _others)
     return [entry for group in groups for entry in group()]

@@ -50,7 +50,7 @@ def _tiff_depths() -> Iterator[Entry]:
         yield Entry(f"tiff_rgb8_{name}.tiff", data, NOISE)
     data = tiff.encode(tiff.page(w, tiff.WHITE_IS_ZERO))
     yield Entry("tiff_grey16_white0.tif", data, 255 - right)
-    twelve = (w >> 4)[:, :20]  # an even number, as rows of 12 bits are whole bytes then
+    twelve = (w >> 4)[:, :20]  # an even width, so that rows of 12-bit values are whole bytes
     data = tiff.encode(tiff.page(twelve, tiff.BLACK_IS_ZERO, bits=12))
     yield Entry("tiff_grey12.tif", data, grey(to_eight(twelve, 4095)))
     ramp = [int(v) * 257 for v in PALETTE.T.ravel()]

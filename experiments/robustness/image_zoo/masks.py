@@ -1,4 +1,4 @@
-"""Masks of every kind, with the ids that they must be read as or the words of the refusal."""
+"""Masks of every kind, with the expected ids or the words of the refusal."""
 
 from collections.abc import Iterator
 
@@ -27,7 +27,7 @@ def _png_ids() -> Iterator[Entry]:
         yield Entry(f"m_png{bits}.png", png.encode(ids, bits, png.GREY), ids)
         yield Entry(f"m_png{bits}_adam7.png", png.encode(ids, bits, png.GREY, interlaced=True), ids)
         keyed = png.encode(ids, bits, png.GREY, png.transparent(1))
-        yield Entry(f"m_png{bits}_key.png", keyed, ids)  # a number is an id, transparent or not
+        yield Entry(f"m_png{bits}_key.png", keyed, ids)  # an id, even if transparent
         if bits < 16:
             colours = np.resize(_PALETTE, (2**bits, 3))
             parts = [png.palette(colours), png.transparent(0, 200, wide=False)]
@@ -71,7 +71,7 @@ def _alpha() -> Iterator[Entry]:
 
 
 def _colours() -> Iterator[Entry]:
-    one = np.where(SHAPE[..., None] > 0, 255, 255) * np.array([1, 0, 0])  # red, also where clear
+    one = np.where(SHAPE[..., None] > 0, 255, 255) * np.array([1, 0, 0])  # even where clear
     shown = np.dstack([_COLOURED, _OPAQUE])
     sixteen = _COLOURED.astype(np.uint16) * 257
     same = np.array([[255, 0, 0], [255, 0, 0], [0, 128, 0], [0, 0, 0]])
@@ -183,6 +183,6 @@ def _others() -> Iterator[Entry]:
 
 
 def entries() -> list[Entry]:
-    """All of them."""
+    """All entries for masks."""
     groups = (_png_ids, _alpha, _colours, _tiff, _others)
     return [entry for group in groups for entry in group()]

@@ -46,12 +46,12 @@ def encode(
     """A PNG file.
 
     Args:
-      values: the numbers as they are stored, [H, W] or [H, W, C].
-      bits: of each of them: 1, 2, 4, 8 or 16.
+      values: the stored values, [H, W] or [H, W, C].
+      bits: of each value: 1, 2, 4, 8 or 16.
       colour_type: one of those above.
-      chunks: between the header and the pixels.
-      interlaced: by Adam7.
-      end: with its last chunk.
+      chunks: inserted between the header and the pixels.
+      interlaced: use Adam7.
+      end: write the last chunk.
     """
     header = struct.pack(
         ">IIBBBBB", values.shape[1], values.shape[0], bits, colour_type, 0, 0, int(interlaced)
@@ -63,17 +63,17 @@ def encode(
 
 
 def palette(colours: np.ndarray) -> bytes:
-    """The palette of RGB colours, uint8 [N, 3]."""
+    """The palette chunk of RGB colours, uint8 [N, 3]."""
     return chunk(b"PLTE", colours.astype(np.uint8).tobytes())
 
 
 def transparent(*values: int, wide: bool = True) -> bytes:
-    """The chunk tRNS: a grey number, a colour, or (not `wide`) the opacity of palette entries."""
+    """The chunk tRNS: a grey value, a colour, or (not `wide`) the opacity of palette entries."""
     return chunk(b"tRNS", struct.pack(f">{len(values)}{'H' if wide else 'B'}", *values))
 
 
 def exif(orientation: int, order: str = ">") -> bytes:
-    """EXIF data with nothing but an orientation, as in the chunk eXIf."""
+    """EXIF data with only an orientation, as in the chunk eXIf."""
     start = b"MM" if order == ">" else b"II"
     value = struct.pack(f"{order}HHIHH", 0x0112, 3, 1, orientation, 0)
     return start + struct.pack(f"{order}HIH", 42, 8, 1) + value + struct.pack(f"{order}I", 0)

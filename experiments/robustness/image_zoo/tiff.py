@@ -27,10 +27,10 @@ def page(
     """One page for `encode`.
 
     Args:
-      values: the numbers as they are stored, [H, W] or [H, W, C].
+      values: the stored values, [H, W] or [H, W, C].
       photometric: one of those above.
-      tags: more tags, or others.
-      bits: of each number; 0: those of its type.
+      tags: additional or replaced tags.
+      bits: of each value; 0: those of its type.
     """
     count = 1 if values.ndim == 2 else values.shape[2]
     bits = bits or 8 * values.dtype.itemsize
@@ -50,9 +50,9 @@ def page(
 
 
 def encode(*pages: tuple[np.ndarray, int, dict[int, Sequence[int]]], order: str = "<") -> bytes:
-    """A file of uncompressed pages; `order` of bytes: "<" Intel's or ">" Motorola's."""
+    """A file of uncompressed pages; byte `order` is "<" (Intel) or ">" (Motorola)."""
     file = bytearray((b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 0))
-    link = 4  # where the place of the next directory is written
+    link = 4  # position of the offset of the next directory
     for values, bits, tags in pages:
         planes = list(values) if tags.get(PLANAR) == [2] else [values]
         strips = [_strip(plane, bits, order) for plane in planes]
