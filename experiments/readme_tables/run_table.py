@@ -56,7 +56,7 @@ def records(results: pathlib.Path = RESULTS) -> Iterator[tuple[str, dict[str, An
 
 
 def protocol(tag: str) -> str:
-    """A tag of an evaluation in words: "val_os8_ms0.5-1_flip" is "output stride 8, scales ..."."""
+    """The tag of an evaluation in words: "output stride 8, scales ..." for "val_os8_..."."""
     words = []
     for part in tag.split("_")[1:]:
         if scales := re.fullmatch(r"ms([\d.-]+)", part):

@@ -57,10 +57,10 @@ def test_a_search_finds_the_best_and_goes_on_from_its_file(tmp_path, monkeypatch
     again = crf_grid.search(_Unaries(), WHAT, output, AXES, 1)
     assert not tried
     assert again["settings"] == record["settings"]
-    with pytest.raises(ValueError, match="is of another search"):
+    with pytest.raises(ValueError, match="holds a different search"):
         crf_grid.search(_Unaries(), WHAT | {"images": [0, 3]}, output, AXES, 1)
     output.write_text("{}")
-    with pytest.raises(ValueError, match="is not of a search"):
+    with pytest.raises(ValueError, match="does not hold a search"):
         crf_grid.search(_Unaries(), WHAT, output, AXES, 1)
 
 
