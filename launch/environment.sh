@@ -1,19 +1,19 @@
 # shellcheck shell=bash
-# Sourced by the other scripts: makes .venv with Python 3.11-3.14 and installs one requirements
-# file.
+# Sourced by the other scripts: creates .venv with Python 3.11-3.14 and installs one file of
+# requirements.
 # usage: environment_ready FILE   (then "$PYTHON" is the interpreter to use)
 
 PYTHON="$PWD/.venv/bin/python"
 
-# Whether a command is a Python of these versions that can make environments. A shim of pyenv may
-# refuse to run, and the stub of an app store may end well without being Python: what it prints counts.
+# Whether a command is a Python of these versions that can create environments. A pyenv shim may
+# refuse to run, and an app store's stub may exit with 0 without being Python: the output decides.
 _is_python() {
   local said
   said="$("$1" -c 'import ensurepip, sys, venv; print((3, 11) <= sys.version_info[:2] <= (3, 14))' \
     2>/dev/null)" && [ "$said" = True ]
 }
 
-# The first of these commands that is one.
+# Prints the first of these commands that is such a Python.
 _first_python() {
   local candidate
   for candidate in "$@"; do
@@ -32,8 +32,8 @@ _find_python() {
   return 1
 }
 
-# The newest Python from 3.12 on, which has a newer JAX; those that pyenv keeps count too, although
-# its shims do not run them. Fails where there is none.
+# Prints the newest Python from 3.12 on, which has a newer JAX; those installed by pyenv count too,
+# even if its shims do not run them. Fails if there is none.
 newest_python() {
   local minor kept=()
   for minor in 14 13 12; do
@@ -44,7 +44,7 @@ newest_python() {
 
 environment_ready() {
   local file="$1" stamp python
-  # What was asked for: installing again is needed only when one of these files has changed.
+  # The requested state: reinstall only if one of these files has changed.
   stamp="$file $(cat requirements.txt requirements/*.txt | cksum)"
   if [ -x "$PYTHON" ] && grep -qxF "$stamp" .venv/installed 2>/dev/null; then
     return 0

@@ -1,12 +1,13 @@
-"""One job of a sweep: trains and evaluates what is missing, then marks itself as done.
+"""One job of a sweep: trains and evaluates what is missing, then records its outcome.
 
     python -m launch.job FOLDER
 
-FOLDER holds the job.json that `launch.sweep` wrote, and becomes the run folder. The same command
-goes on after any stop. Under `srun` with several tasks, all of them are the processes of one run.
+FOLDER holds the job.json written by `launch.sweep`, and becomes the run folder. The same command
+resumes after any interruption. Under `srun` with several tasks, the tasks are the processes of one
+run.
 
-Exit status: that of `jaxseg.main`: 0 done, 1 failed, 75 saved after a signal and to be started
-again.
+Exit status, as of `jaxseg.main`: 0 if the job is done, 1 if it failed, 75 if it saved after a
+signal and should be started again.
 """
 
 import dataclasses
@@ -29,18 +30,20 @@ from jaxseg.cli import command_line
 from jaxseg.errors import one_line
 from jaxseg.workdir.log import write_json
 
-_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, outside SLURM.")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "host:port of process 0; not needed under SLURM."
+)
 _PROCESSES = flags.DEFINE_integer("processes", 1, "With --coordinator: the number of processes.")
 _PROCESS = flags.DEFINE_integer("process", 0, "With --coordinator: the index of this process.")
-_CORES = flags.DEFINE_list("cores", [], "Processor cores to keep to.")
-_PARENT = flags.DEFINE_integer("parent", 0, "Stop, with all saved, when this process is gone.")
+_CORES = flags.DEFINE_list("cores", [], "Processor cores to use.")
+_PARENT = flags.DEFINE_integer("parent", 0, "Save and stop when this process ends.")
 
 
 def run(folder: pathlib.Path) -> None:
-    """Trains and evaluates, as far as it is not done yet.
+    """Trains and evaluates whatever is not done yet.
 
     Raises:
-      ValueError: the folder holds no job, or the run that it starts from is not finished.
+      ValueError: the folder holds no job, or the run that initialises it is not finished.
       SystemExit: with 75, after a signal.
     """
     from jaxseg import evaluate, train
@@ -70,9 +73,9 @@ def run(folder: pathlib.Path) -> None:
 
 
 def _costs(experiment: config.Experiment, protocols: dict[str, config.Eval]) -> dict[str, Any]:
-    """Parameters, multiply-adds of one image as each row evaluates it, memory of a training step.
+    """Parameters, multiply-adds per image as each row evaluates it, memory of a training step.
 
-    Multiply-adds are of one view of the evaluated size at scale 1, or of one window.
+    Multiply-adds are those of one view of the evaluated size at scale 1, or of one window.
     """
     from jaxseg.inference.views import at_output_stride
     from jaxseg.inspection import summary
@@ -96,14 +99,14 @@ def _costs(experiment: config.Experiment, protocols: dict[str, config.Eval]) -> 
 
 
 def _stop_with(parent: int) -> None:
-    """Asks this process to stop, as a scheduler would, when `parent` is gone."""
+    """Asks this process to stop, as a scheduler would, when `parent` has ended."""
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the job; an error becomes one line, and the traceback goes to the log before it."""
+    """Runs the job; an error is reported in one line, after its traceback in the log."""
     if len(arguments) != 2:
         print("usage: python -m launch.job FOLDER", file=sys.stderr)
         return 2

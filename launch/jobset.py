@@ -1,8 +1,8 @@
-"""Runs the trainings of a sweep on Kubernetes: one JobSet, one index of its job per training.
+"""Runs the trainings of a sweep on Kubernetes: one JobSet, with one index per training.
 
-The manifest is made from the GPU variant of launch/gke.yaml, so that image, volume and nodes are
-set in one place. Each training gets one GPU, and is found where the sweep has put it: the volume
-that holds checkout, data and runs is mounted at the path that the checkout has here.
+The manifest is derived from the GPU variant of launch/gke.yaml, so that image, volume and nodes are
+set in one place. Each training gets one GPU. The volume with checkout, data and runs is mounted at
+the path of this checkout, so that the paths of the sweep are valid in the containers.
 """
 
 import copy
@@ -21,11 +21,11 @@ from jaxseg.train import STOPPED
 from launch.pool import Task
 
 TEMPLATE = pathlib.Path(__file__).with_name("gke.yaml")
-RETRIES = 2  # of a training that fails; stops and lost nodes do not count
+RETRIES = 2  # of a failed training; stops and lost nodes do not count
 WRONG_FLAG = 2
-_MOST_NAME = 40  # letters: names of pods add to it and may have 63
+_MOST_NAME = 40  # characters: names of pods, limited to 63, append to it
 _GPU = "nvidia.com/gpu"
-# Of the command lines that are this script's arguments, the one of this pod's number.
+# The arguments of this script are command lines; runs the one with the index of this pod.
 _SCRIPT = 'shift "$JOB_COMPLETION_INDEX" && exec bash -c "exec $1"'
 
 
@@ -33,13 +33,13 @@ def manifest(tasks: Sequence[Task], jobs: int, image: str, name: str) -> dict[st
     """A JobSet that runs each task once.
 
     Args:
-      tasks: at least one; their folders lie under the working directory.
-      jobs: how many run beside each other.
-      image: of the container; Python with requirements.txt.
-      name: for the JobSet, as in a folder's name.
+      tasks: at least one; their folders are below the working directory.
+      jobs: how many run at the same time.
+      image: of the container, with Python and requirements.txt.
+      name: for the JobSet, derived from the folder.
 
     Raises:
-      ValueError: a folder that lies elsewhere, or a checkout that cannot be mounted by its name.
+      ValueError: a folder is elsewhere, or the checkout's path cannot be a mount path.
     """
     here = pathlib.Path.cwd()
     for task in tasks:
@@ -55,14 +55,14 @@ def manifest(tasks: Sequence[Task], jobs: int, image: str, name: str) -> dict[st
         )
     made = copy.deepcopy(_gpu_variant())
     made["metadata"] = {"name": _dns_name(name)}
-    made["spec"]["failurePolicy"] = {"maxRestarts": 0}  # what is to be tried again, the job tries
+    made["spec"]["failurePolicy"] = {"maxRestarts": 0}  # the job itself retries
     (job,) = made["spec"]["replicatedJobs"]
     spec = job["template"]["spec"]
     spec |= {
         "completions": len(tasks),
         "parallelism": min(jobs, len(tasks)),
         "backoffLimitPerIndex": RETRIES,
-        "maxFailedIndexes": len(tasks),  # the others go on
+        "maxFailedIndexes": len(tasks),  # the others continue
         "podFailurePolicy": {"rules": _pod_rules()},
     }
     del spec["backoffLimit"]
@@ -73,7 +73,7 @@ def manifest(tasks: Sequence[Task], jobs: int, image: str, name: str) -> dict[st
         "image": image,
         "workingDir": str(here),
         "command": ["bash", "-c", _SCRIPT, "sweep"],
-        "args": [line.replace("$", "$$") for line in lines],  # Kubernetes fills $(NAME) in
+        "args": [line.replace("$", "$$") for line in lines],  # Kubernetes expands $(NAME)
     }
     del container["env"]
     container["resources"]["limits"][_GPU] = 1
@@ -84,13 +84,13 @@ def manifest(tasks: Sequence[Task], jobs: int, image: str, name: str) -> dict[st
 
 
 def write(tasks: Sequence[Task], jobs: int, image: str | None) -> int:
-    """Writes jobset.yaml beside the folders of the tasks and says how to start it.
+    """Writes jobset.yaml beside the folders of the tasks and prints how to start it.
 
     Returns:
       0, the exit status.
 
     Raises:
-      ValueError: no image; a folder that the shared volume cannot hold.
+      ValueError: there is no image, or the shared volume cannot hold a folder.
     """
     if not image:
         raise ValueError(
@@ -108,8 +108,8 @@ def write(tasks: Sequence[Task], jobs: int, image: str | None) -> int:
         f"{counted(len(tasks), 'training')}, {min(jobs, len(tasks))} at a time: {file}\n"
         f"kubectl delete jobset {name} --ignore-not-found && kubectl apply -f {file}\n"
         f"kubectl get jobs,pods -l jobset.sigs.k8s.io/jobset-name={name}\n"
-        "When it is through, the same launch.sweep command writes the table, and the JobSet of "
-        "what is still to be done."
+        "When it has finished, the same launch.sweep command writes the table, and a JobSet of "
+        "the remaining trainings."
     )
     return 0
 
@@ -122,7 +122,7 @@ def _gpu_variant() -> dict[str, Any]:
 
 
 def _pod_rules() -> list[dict[str, Any]]:
-    """What was stopped or has lost its node starts again, what is called wrongly does not."""
+    """Pods that were stopped or lost their node restart; pods with a wrong command do not."""
     return [
         {"action": "Ignore", "onExitCodes": _exit_codes(STOPPED)},
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
@@ -135,7 +135,7 @@ def _exit_codes(status: int) -> dict[str, Any]:
 
 
 def _dns_name(name: str) -> str:
-    """A name as Kubernetes allows it; cut names keep apart by a hash."""
+    """A name that Kubernetes allows; truncated names are kept distinct by a hash."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "sweep"
     if len(plain) > _MOST_NAME:
         digest = hashlib.sha256(name.encode()).hexdigest()[:6]

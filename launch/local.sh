@@ -8,21 +8,21 @@ usage() {
   cat <<'END'
 usage: bash launch/local.sh [--gpus=N] [--grace=SECONDS] PROCESSES COMMAND [ARGUMENTS]
 
-Starts COMMAND so many times, each with --coordinator, --processes and --process added, which is all
-that the processes of one run need to find each other. From the root of the checkout:
+Starts COMMAND the given number of times, each with --coordinator, --processes and --process added,
+which the processes of one run need to find each other. From the root of the checkout:
 
     bash launch/local.sh 2 .venv/bin/python -m jaxseg.main \
         --config=experiments/quickstart.py --workdir=runs/quickstart
 
-  --gpus=N         GPUs to share out, each to one process; without it all that CUDA_VISIBLE_DEVICES
-                   or nvidia-smi names, none where JAX_PLATFORMS is cpu
-  --grace=SECONDS  from asking the others to stop, after a failure, to killing them; 30
+  --gpus=N         number of GPUs to distribute over the processes; by default all that
+                   CUDA_VISIBLE_DEVICES or nvidia-smi lists, or none if JAX_PLATFORMS is cpu
+  --grace=SECONDS  time between asking the others to stop after a failure and killing them; 30
 
-What process 0 writes is shown as it is, what the others write with [1], [2] .. before each line.
+The output of process 0 is shown unchanged, that of the others with [1], [2] .. before each line.
 SIGTERM and SIGINT (Ctrl-C) are passed on as SIGTERM: a training saves and ends with 75. The second
-kills. If a process fails, the others are ended too, since they would wait for it.
+signal kills. If a process fails, the others are ended too, since they would wait for it.
 
-Exit status: 0 when all ended well; 75 when all were stopped and have saved; else that of the first
+Exit status: 0 if all succeeded; 75 if all were stopped and have saved; otherwise that of the first
 that failed; 2 for a wrong argument.
 END
 }
@@ -35,7 +35,7 @@ refuse() {
 free_port() {
   local port
   while true; do
-    port=$((20000 + RANDOM % 12000)) # below those that Linux gives to outgoing connections
+    port=$((20000 + RANDOM % 12000)) # below the ports that Linux assigns to outgoing connections
     if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
       echo "$port"
       return
@@ -43,7 +43,7 @@ free_port() {
   done
 }
 
-# The GPUs to share out, one a line.
+# Prints the GPUs to distribute, one per line.
 gpus_here() {
   if [ -n "$gpus" ]; then
     seq 0 $((gpus - 1))
@@ -57,7 +57,7 @@ gpus_here() {
 }
 
 with_number() {
-  trap '' INT TERM # what is said while stopping is shown too
+  trap '' INT TERM # also show the output while stopping
   local line
   while IFS= read -r line || [ -n "$line" ]; do
     printf '[%s] %s\n' "$1" "$line"
@@ -75,15 +75,15 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ $# -ge 2 ] || refuse "the number of processes and a command are needed"
+[ $# -ge 2 ] || refuse "the number of processes and a command are required"
 processes="$1"
 shift
 [[ "$processes" =~ ^[1-9][0-9]*$ ]] || refuse "the number of processes is '$processes': 1 or more"
-[[ "$gpus" =~ ^[0-9]*$ ]] || refuse "--gpus=$gpus: a whole number is wanted"
-[[ "$grace" =~ ^[0-9]+$ ]] || refuse "--grace=$grace: whole seconds are wanted"
+[[ "$gpus" =~ ^[0-9]*$ ]] || refuse "--gpus=$gpus: it must be a whole number"
+[[ "$grace" =~ ^[0-9]+$ ]] || refuse "--grace=$grace: it must be a whole number of seconds"
 mapfile -t devices < <(gpus_here)
 if ((${#devices[@]} % processes)); then
-  refuse "${#devices[@]} GPUs cannot be shared out equally to $processes processes: set --gpus"
+  refuse "${#devices[@]} GPUs cannot be divided equally among $processes processes: set --gpus"
 fi
 
 declare -A running=() # number -> process id
@@ -147,18 +147,18 @@ while ((${#running[@]})); do
       continue
     fi
     if ((status == STOPPED)); then
-      ((result)) || result=$STOPPED # the others were told as well, and are saving
+      ((result)) || result=$STOPPED # the others received the signal as well, and are saving
     elif ((result == 0 || result == STOPPED)); then
       result=$status
       if [ -z "$told" ] && ((${#running[@]})); then
-        echo "local.sh: process $i ended with $status: the others are told to stop" >&2
+        echo "local.sh: process $i ended with $status: the others are asked to stop" >&2
         tell TERM
       fi
       deadline=$((SECONDS + grace))
     fi
   done
   if [ -n "$deadline" ] && ((SECONDS > deadline && ${#running[@]})); then
-    echo "local.sh: killing what has not stopped $grace s after the failure" >&2
+    echo "local.sh: killing processes that have not stopped $grace s after the failure" >&2
     tell KILL
     deadline=""
   fi

@@ -1,7 +1,7 @@
 """Runs processes on this machine, a few at a time, with one progress line and retries.
 
-Each gets its share of the cores, or one GPU. Whoever is told to stop is told by SIGTERM, saves what
-it has and ends with 75; the same command goes on later.
+Each gets its share of the cores, or one GPU. To stop, processes receive SIGTERM, save their state
+and end with 75; the same command resumes them later.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class Task:
     """One process to be run."""
 
     name: str
-    folder: pathlib.Path  # its metrics.jsonl tells how far it is; its output goes to log.txt there
+    folder: pathlib.Path  # progress is read from its metrics.jsonl; the output goes to its log.txt
     command: tuple[str, ...]
     steps: int
 
@@ -44,9 +44,9 @@ class Pool:
     """Runs tasks, at most `jobs` at a time.
 
     Args:
-      jobs: how many run beside each other.
-      retries: how often a task that fails is started again.
-      gpus: of this machine; with some, each slot has one to itself.
+      jobs: how many run at the same time.
+      retries: how often a failed task is restarted.
+      gpus: number of GPUs of this machine; if there are any, each slot gets its own.
     """
 
     def __init__(self, jobs: int, retries: int, gpus: int = 0) -> None:
@@ -57,7 +57,7 @@ class Pool:
         self._stopping = False
 
     def run(self, tasks: Sequence[Task]) -> list[str]:
-        """Runs all; returns the names of those that failed as often as they were tried.
+        """Runs all tasks; returns the names of those that failed in every attempt.
 
         Raises:
           SystemExit: with 75, when a signal asked for a stop and all processes have ended.
@@ -127,12 +127,12 @@ class Pool:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                start_new_session=True,  # Ctrl-C comes to this process, which passes it on
+                start_new_session=True,  # Ctrl-C reaches only this process, which passes it on
             )
 
 
 def gpus() -> int:
-    """How many GPUs this machine has, as nvidia-smi lists them; 0 without it."""
+    """The number of GPUs that nvidia-smi lists; 0 without nvidia-smi."""
     try:
         found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -144,7 +144,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def last_line(task: Task) -> str:
-    """What a task has said last, jaxseg's own lines first, and where the rest is."""
+    """The last line of a task's output, preferably one of jaxseg's own, and the path of the log."""
     lines = (task.folder / "log.txt").read_text(errors="replace").strip().splitlines()
     said = [line for line in lines if line.startswith("jaxseg:")] or lines or ["no output"]
     return f"{said[-1]} ({task.folder / 'log.txt'})"
@@ -157,7 +157,7 @@ def step_of(task: Task) -> int:
 
 
 class Line:
-    """One line of progress for all tasks, counted in steps of training."""
+    """One progress line for all tasks, counted in training steps."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._tasks = len(tasks)
@@ -169,12 +169,12 @@ class Line:
         self.say, self.close = self._bar.say, self._bar.close
 
     def finished(self, task: Task) -> None:
-        """A task has ended well."""
+        """Records that a task has succeeded."""
         self._done += 1
         self._steps[task.name] = task.steps
 
     def show(self, running: Sequence[Task], failed: int) -> None:
-        """How far all are."""
+        """Shows the progress of all tasks."""
         self._steps |= {task.name: step_of(task) for task in running}
         done = sum(self._steps.values())
         self._bar.rename(

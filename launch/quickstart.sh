@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh clone to a trained network and its report: bash launch/quickstart.sh
-# Run it again and it resumes: nothing that is done is done twice.
+# Running it again resumes it; finished steps are skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . launch/environment.sh

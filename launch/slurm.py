@@ -1,8 +1,8 @@
-"""Runs the trainings of a sweep as one SLURM array: submitted once, waited for, found again.
+"""Runs the trainings of a sweep as one SLURM array, which the same command finds again.
 
-SLURM holds all that has to be remembered. The list of folders is a file named by the hash of what
-is in it, and the array bears that hash in its name; so the same command after a stop finds the
-elements that are still queued or running and waits for them, and submits only what is missing.
+SLURM keeps all the state. The list of folders is a file named after the hash of its contents, and
+the name of the array contains that hash. After an interruption, the same command therefore finds
+the elements that are still queued or running, waits for them, and submits only what is missing.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from launch import pool
 
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _SECONDS_BETWEEN_LOOKS = 5.0
-_SECONDS_OF_FILES = 60.0  # after which a file of another node is seen here, with NFS's caches
+_SECONDS_OF_FILES = 60.0  # delay until files of another node are visible here, due to NFS caches
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _LISTING = re.compile(r"slurm-[0-9a-f]{10}\.txt")
 _ELEMENT = re.compile(
@@ -35,9 +35,9 @@ _ELEMENT = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class _Element:
-    """What SLURM says of an element of an array that has not ended."""
+    """The state of an unfinished array element, as reported by SLURM."""
 
-    number: str  # "12_3", as scontrol and scancel take it
+    number: str  # "12_3", as scontrol and scancel expect it
     state: str  # PENDING, RUNNING, COMPLETING, ...
     reason: str  # why it is pending
 
@@ -45,20 +45,20 @@ class _Element:
 def run(
     tasks: Sequence[pool.Task], jobs: int, options: Sequence[str], retries: int = 0
 ) -> list[str]:
-    """Submits what SLURM does not have yet, waits for all, and submits again what failed.
+    """Submits tasks that SLURM does not have yet, waits for all, and resubmits failed ones.
 
     Args:
-      tasks: their folders, in one folder, hold the job.json of launch.job.
-      jobs: elements of the array that run beside each other.
-      options: more options for sbatch; one may take the place of an option of launch/slurm.sh.
-      retries: how often a task that failed is submitted again; not one that was cancelled.
+      tasks: their folders, all in one folder, hold the job.json of launch.job.
+      jobs: number of array elements that run at the same time.
+      options: additional options for sbatch, which override those of launch/slurm.sh.
+      retries: how often a failed task is resubmitted; cancelled tasks are not.
 
     Returns:
-      The names of the tasks that ended without all that was wanted of them.
+      The names of the tasks that ended without a complete outcome.
 
     Raises:
-      ValueError: SLURM is not there, or refuses the array.
-      SystemExit: with 75, after a signal; SLURM goes on with the array.
+      ValueError: SLURM is not available, or refuses the array.
+      SystemExit: with 75, after a signal; SLURM continues with the array.
     """
     failed = _once(tasks, jobs, options)
     for _ in range(retries):
@@ -72,11 +72,11 @@ def run(
 
 
 def _once(tasks: Sequence[pool.Task], jobs: int, options: Sequence[str]) -> dict[str, bool]:
-    """As `run`, each once: the tasks that failed, and whether each may be submitted again."""
+    """Like `run`, without retries: the failed tasks, and whether each may be resubmitted."""
     sweep = tasks[0].folder.absolute().parent
     there = _live(sweep)
     if there is None:
-        raise ValueError("squeue does not answer: SLURM must, to see what is running already")
+        raise ValueError("squeue does not answer, so it is unknown what is already running")
     missing = [task for task in tasks if str(task.folder.absolute()) not in there]
     if missing:
         array = _submit(sweep, missing, jobs, options)
@@ -92,7 +92,7 @@ def _say(text: str) -> None:
 
 
 def _slurm(*command: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command of SLURM, which a Ctrl-C does not reach.
+    """Runs a SLURM command, shielded from Ctrl-C.
 
     Raises:
       ValueError: it is not installed.
@@ -111,7 +111,7 @@ def _slurm(*command: str) -> subprocess.CompletedProcess[str]:
 def _submit(
     sweep: pathlib.Path, tasks: Sequence[pool.Task], jobs: int, options: Sequence[str]
 ) -> str:
-    """Submits the array; returns its number."""
+    """Submits the array; returns its job number."""
     folders = [_listed(task.folder.absolute()) for task in tasks]
     content = b"".join(os.fsencode(folder) + b"\n" for folder in folders)
     listing = sweep / f"slurm-{hashlib.sha256(content).hexdigest()[:10]}.txt"
@@ -121,7 +121,7 @@ def _submit(
         "--parsable",
         f"--array=0-{len(tasks) - 1}%{jobs}",
         f"--job-name={_name(listing)}",
-        f"--output={str(sweep / 'slurm.log').replace('%', '%%')}",  # else SLURM fills %j in
+        f"--output={str(sweep / 'slurm.log').replace('%', '%%')}",  # or SLURM would expand %j
         *options,
         "launch/slurm.sh",
         f"--folders={listing}",
@@ -136,7 +136,7 @@ def _listed(folder: pathlib.Path) -> str:
     """A folder as a line of the list.
 
     Raises:
-      ValueError: a name that would shift the lines, or that SLURM takes for something else.
+      ValueError: the name would shift the lines, or has a meaning to SLURM.
     """
     text = str(folder)
     if "\n" in text or "\r" in text or "\\" in text:
@@ -152,7 +152,7 @@ def _name(listing: pathlib.Path) -> str:
 
 
 def _live(sweep: pathlib.Path) -> dict[str, _Element] | None:
-    """Run folder -> its element, of all arrays of a sweep; None when SLURM does not answer."""
+    """Run folder -> its element, over all arrays of a sweep; None if SLURM does not answer."""
     lists = {
         _name(path): os.fsdecode(path.read_bytes()).split("\n")[:-1]
         for path in sweep.glob("slurm-*.txt")
@@ -171,42 +171,42 @@ def _live(sweep: pathlib.Path) -> dict[str, _Element] | None:
         found = _ELEMENT.fullmatch(line.strip())
         folders = lists.get(found["name"], []) if found else []
         if found is None or int(found["index"]) >= len(folders):
-            continue  # somebody else's array of the same name
+            continue  # another user's array with the same name
         number, state, reason = found["number"], found["state"], found["reason"]
         elements[folders[int(found["index"])]] = _Element(number, state, reason)
     return elements
 
 
 def _not_cancelled(number: str) -> bool:
-    """Whether SLURM tells of an element that has left the queue that it ended by itself.
+    """Whether SLURM reports that an element which has left the queue ended by itself.
 
-    It tells so for some minutes. An element that was cancelled before it started leaves no record.
+    SLURM keeps this record for some minutes. An element cancelled before it started leaves none.
     """
     found = _slurm("scontrol", "show", "job", number, "--oneliner").stdout
     return "JobState=" in found and "JobState=CANCELLED" not in found
 
 
 class _Wait:
-    """Looks at the queue and at the run folders until all tasks have ended."""
+    """Polls the queue and the run folders until all tasks have ended."""
 
     def __init__(self, sweep: pathlib.Path, tasks: Sequence[pool.Task]) -> None:
         self._sweep = sweep
         self._waiting = {str(task.folder.absolute()): task for task in tasks}
-        self._numbers: dict[str, str] = {}  # of the elements, as they were seen last
-        self._gone: dict[str, float] = {}  # since when SLURM does not have it any more
-        self._failed: dict[str, bool] = {}  # whether it may be submitted again
+        self._numbers: dict[str, str] = {}  # of the elements, as last seen
+        self._gone: dict[str, float] = {}  # time at which it left the queue
+        self._failed: dict[str, bool] = {}  # whether it may be resubmitted
         self._told: set[str] = set()
         self._stopping = False
 
     def run(self) -> dict[str, bool]:
-        """Returns the names of the failed, and whether each may be submitted again."""
+        """Returns the names of the failed tasks, and whether each may be resubmitted."""
         before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
         line = pool.Line(list(self._waiting.values()))
         try:
             while self._waiting:
                 there = _live(self._sweep)
                 if there is None:
-                    self._once(line, "squeue does not answer; waiting goes on")
+                    self._once(line, "squeue does not answer; still waiting")
                 else:
                     self._look(line, there)
                 until = time.monotonic() + _SECONDS_BETWEEN_LOOKS

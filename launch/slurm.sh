@@ -3,24 +3,25 @@
 #SBATCH --signal=TERM@60
 #SBATCH --requeue
 #SBATCH --open-mode=append
-# One run, or each run of a list, on SLURM; preempted or out of time, it queues itself again.
+# One run, or each run of a list, on SLURM; after a preemption or the time limit it requeues itself.
 #
-# Once, where there is network:
+# Once, on a machine with network access:
 #   bash -c '. launch/environment.sh; environment_ready requirements.txt'
 # One process per node, with all GPUs of the node:
 #   sbatch --nodes=2 --ntasks-per-node=1 --gpus-per-node=8 --time=240 launch/slurm.sh \
 #     python -m jaxseg.main --config=experiments/deeplab_v3/voc.py --workdir=runs/v3
 # One process per GPU:
 #   sbatch --nodes=2 --ntasks-per-node=8 --gpus-per-node=8 --time=240 launch/slurm.sh python ...
-# A list of run folders, one a line, each with the job.json of launch.sweep, four at a time:
+# A list of run folders, one per line, each with the job.json of launch.sweep, four at a time:
 #   sbatch --array=0-9%4 --gpus-per-node=1 --time=60 launch/slurm.sh --folders=FILE
 # (`python -m launch.sweep --backend=slurm` writes the list and submits this.)
 #
 # A minute before the time limit, and at a preemption, SLURM sends SIGTERM to the processes. They
-# save and end with 75, and the same job is queued again, with its number and its log. So --time is
-# the longest piece, not the whole run; let it be well above the minute. `scancel JOB` ends it for
-# good. A process that fails ends the others, and the job with 255; how, is in the log.
-# Submit from the root of the checkout. Every option of sbatch above can be given another value.
+# save and end with 75, and the same job is requeued with its number and its log. --time is
+# therefore the length of one piece, not of the whole run; it should be well above a minute.
+# `scancel JOB` ends the job for good. If a process fails, the others and the job end too, with 255;
+# see the log for the reason. Submit from the root of the checkout. The options of sbatch above can
+# be overridden.
 set -euo pipefail
 
 fail() {
@@ -33,11 +34,11 @@ cd "$SLURM_SUBMIT_DIR" # $0 is a copy that SLURM made
 [ -f launch/environment.sh ] || fail "$PWD is not the root of the checkout: submit from there"
 . launch/environment.sh
 [ -x "$PYTHON" ] ||
-  fail "there is no .venv: make it as the first lines of launch/slurm.sh say"
+  fail "there is no .venv: create it as described at the top of launch/slurm.sh"
 PATH="$(dirname "$PYTHON"):$PATH"
-[ $# -gt 0 ] || fail "no command: see the first lines of launch/slurm.sh"
+[ $# -gt 0 ] || fail "no command: see the top of launch/slurm.sh"
 
-# SLURM_JOB_ID of one element of an array would name all of them.
+# For one element of an array, SLURM_JOB_ID may refer to all of them.
 job="${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}"
 job="${job:-$SLURM_JOB_ID}"
 
@@ -50,7 +51,7 @@ if [[ "$1" == --folders=* ]]; then
   set -- python -m launch.job "$folder"
 fi
 
-# Left alone, JAX gives each process under SLURM the one GPU that has its number on the node.
+# By default, JAX gives each process under SLURM the one GPU with its number on the node.
 on_node="${SLURM_GPUS_ON_NODE:-0}" per_task="${SLURM_GPUS_PER_TASK:-}"
 tasks_on_node="${SLURM_TASKS_PER_NODE:-1}"
 tasks_on_node="${tasks_on_node%%[(,]*}" # "8(x2)"
@@ -66,21 +67,21 @@ elif [ "$on_node" -gt 0 ] && [ "$tasks_on_node" -ne "$on_node" ]; then
 fi
 [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK" # 22.05 on
 
-# srun ends with the highest status of its tasks. One that failed has to win over those that were
-# told to end because of it, 143, or the job would be queued again for ever.
+# srun ends with the highest status of its tasks. A failure must take precedence over the 143 of
+# tasks that were ended because of it, or the job would be requeued forever.
 # shellcheck disable=SC2016
 task='trap : TERM; "$@" || case $? in 75) exit 75 ;; 143) exit 143 ;; *) exit 255 ;; esac'
 status=0
 srun --kill-on-bad-exit=1 bash -c "$task" task "$@" || status=$?
 
-# 75: saved. 143: ended by the signal where nothing is to be saved, as before the first step.
+# 75: saved. 143: ended by the signal with nothing to save, as before the first step.
 if [ "$status" -eq 75 ] || [ "$status" -eq 143 ]; then
   state="$(squeue --noheader --jobs="$job" --format=%T)" || state=unknown
   if [ "$state" = RUNNING ]; then
-    echo "ended with $status after a signal; job $job is queued again"
+    echo "ended with $status after a signal; job $job is requeued"
     scontrol requeue "$job" || fail "job $job could not be queued again; submit it once more"
-  else # cancelled, or SLURM is putting it back itself
-    echo "ended with $status after a signal; job $job is $state and not queued again from here"
+  else # cancelled, or SLURM requeues it itself
+    echo "ended with $status after a signal; job $job is $state and is not requeued here"
   fi
 fi
 exit "$status"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests in an environment of their own making: bash launch/test.sh [pytest arguments]
+# Runs the tests in an environment that it creates: bash launch/test.sh [pytest arguments]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . launch/environment.sh

@@ -4,15 +4,15 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
 STOPPED=75 # saved after a signal: jaxseg.train.STOPPED
-LONG=600   # seconds; a run that lasted so long before it failed counts as a first failure
+LONG=600   # seconds; a failure after a run of this length counts as the first
 MOST_WAITS=30
 
 usage() {
   cat <<'END'
 usage: bash launch/tpu_vm.sh --name=NAME --zone=ZONE [OPTIONS] -- COMMAND [ARGUMENTS]
 
-Copies this checkout to ~/jaxseg of every worker, makes its .venv there, and runs COMMAND in it on
-all workers at once; JAX finds the other workers by itself:
+Copies this checkout to ~/jaxseg on every worker, creates its .venv there, and runs COMMAND in it on
+all workers at once; JAX discovers the other workers:
 
     bash launch/tpu_vm.sh --name=seg --zone=us-central2-b --create=v4-32 --spot \
         --setup='mkdir -p ~/shared && sudo mount 10.0.0.2:/share ~/shared' -- \
@@ -20,11 +20,11 @@ all workers at once; JAX finds the other workers by itself:
         --config.data.data_dir=../shared/data --workdir=../shared/runs/v3
 
   --create=TYPE       accelerator type; the TPU VM is created if it is missing, and again when it
-                      was preempted; without it a TPU VM that is there is used, and never deleted
-  --version=RUNTIME   with --create: software of the workers; tpu-ubuntu2204-base
-  --spot              with --create: cheaper, may be preempted
-  --delete            with --create: delete the TPU VM when COMMAND has ended well
-  --project=PROJECT   instead of that of the gcloud configuration
+                      was preempted; otherwise an existing TPU VM is used, and never deleted
+  --version=RUNTIME   with --create: software of the workers; default tpu-ubuntu2204-base
+  --spot              with --create: cheaper, but may be preempted
+  --delete            with --create: delete the TPU VM when COMMAND has succeeded
+  --project=PROJECT   replaces the project of the gcloud configuration
   --setup=COMMAND     run on every worker after the copy, once for each TPU VM: mounts, packages
   --requirements=FILE of the .venv; requirements/tpu.txt. Python 3.11 to 3.13 must be on the workers
                       (--setup can install it; the name of another goes into JAXSEG_PYTHON)
@@ -33,11 +33,12 @@ all workers at once; JAX finds the other workers by itself:
   --wait=SECONDS      before each of those; 60
   --dry_run           print the gcloud commands and run none
 
-Data and run folder have to be on storage that every worker mounts and that outlives the TPU VM:
-then COMMAND, which is simply run again, goes on from its newest checkpoint. SIGTERM and SIGINT
-(Ctrl-C) ask the workers to save and stop; the second leaves them alone and ends this script.
+Data and run folder must be on storage that every worker mounts and that outlives the TPU VM; then
+COMMAND, which is run again unchanged, resumes from its newest checkpoint. SIGTERM and SIGINT
+(Ctrl-C) ask the workers to save and stop; the second signal ends this script and leaves them
+running.
 
-Exit status: 0 done; 75 stopped by a signal; 1 given up; 2 for a wrong argument.
+Exit status: 0 if done; 75 if stopped by a signal; 1 if it gave up; 2 for a wrong argument.
 END
 }
 
@@ -72,21 +73,21 @@ while [ $# -gt 0 ]; do
     --wait=*) wait="${1#*=}" ;;
     --dry_run) dry_run=yes ;;
     --) shift && break ;;
-    *) refuse "$1 is unknown; the command stands after --" ;;
+    *) refuse "$1 is unknown; give the command after --" ;;
   esac
   shift
 done
-[ -n "$name" ] && [ -n "$zone" ] || refuse "--name and --zone are needed"
-[ $# -ge 1 ] || refuse "a command is needed after --"
+[ -n "$name" ] && [ -n "$zone" ] || refuse "--name and --zone are required"
+[ $# -ge 1 ] || refuse "a command is required after --"
 [ -n "$create" ] || [ -z "$spot$delete" ] || refuse "--spot and --delete need --create=TYPE"
 for number in "$retries" "$recreations" "$wait"; do
   [[ "$number" =~ ^[0-9]+$ ]] || refuse "$number: --retries, --recreations, --wait are whole numbers"
 done
-for word in "$name" "$zone" "$create" "$version" "$project"; do # they become parts of command lines
+for word in "$name" "$zone" "$create" "$version" "$project"; do # they become part of command lines
   [[ "$word" =~ ^([A-Za-z0-9][A-Za-z0-9.:_-]*)?$ ]] ||
     refuse "'$word' is not a name of Google Cloud: letters, digits, . : _ - and no others"
 done
-[ -f "$requirements" ] || refuse "--requirements=$requirements: there is no such file here"
+[ -f "$requirements" ] || refuse "--requirements=$requirements: no such file"
 [ -n "$dry_run" ] || command -v gcloud >/dev/null 2>&1 || give_up "gcloud is not installed"
 
 where=("--zone=$zone")
@@ -106,7 +107,7 @@ on_all() { # COMMAND
   tpu ssh "$name" --worker=all --command="$1"
 }
 
-# READY, PREEMPTED, STOPPED .. as Google has it; MISSING; UNKNOWN when gcloud fails otherwise.
+# READY, PREEMPTED, STOPPED .. as in Google Cloud; MISSING; UNKNOWN if gcloud fails otherwise.
 state() {
   local said
   if [ -n "$dry_run" ]; then
@@ -124,11 +125,11 @@ state() {
 make() {
   local options=("--accelerator-type=$create" "--version=$version")
   [ -z "$spot" ] || options+=(--spot)
-  say "making $name, $create in $zone"
+  say "creating $name, $create in $zone"
   tpu create "$name" "${options[@]}"
 }
 
-# The files that git knows or would know, as they are now.
+# The files that git tracks or would track, in their current state.
 pack() { # FILE
   local path
   git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' path; do
@@ -151,7 +152,7 @@ prepare() {
 # Whether the command of this checkout that was last started on a worker is still running.
 # shellcheck disable=SC2016 # variables are the worker's
 OF_LAST='pid="$(cat .pid 2>/dev/null)"; [ "$(readlink "/proc/$pid/cwd")" = "$(pwd -P)" ]'
-# What runs COMMAND on a worker, after the end of one that has lost its connection only.
+# Prints what runs COMMAND on a worker, once an earlier one with a lost connection has ended.
 remote() { # COMMAND [ARGUMENTS]
   local quoted
   printf -v quoted ' %q' "$@"
@@ -171,7 +172,7 @@ stop() {
 }
 trap stop INT TERM
 
-# In the background, so that a signal comes through at once.
+# In the background, so that a signal is handled at once.
 attend() { # COMMAND [ARGUMENTS]
   "$@" &
   local child=$!
@@ -193,12 +194,12 @@ while true; do
     READY) waits=0 ;;
     CREATING | STARTING | RESTARTING | REPAIRING | DELETING | UNKNOWN)
       ((waits++ < MOST_WAITS)) || give_up "$name stays $now"
-      prepared="" # what was mounted is gone after a repair
+      prepared="" # mounts are lost in a repair
       pause
       continue
       ;;
     *)
-      [ -n "$create" ] || give_up "$name is $now in $zone: --create=TYPE makes it"
+      [ -n "$create" ] || give_up "$name is $now in $zone: --create=TYPE creates it"
       ((made++ <= recreations)) || give_up "$name is $now, and was recreated $recreations times"
       if [ "$now" != MISSING ]; then
         say "$name is $now: deleted, to be recreated"
@@ -220,7 +221,7 @@ while true; do
   [ -z "$stopping" ] || exit "$STOPPED"
   ((SECONDS - started < LONG)) || failures=0
   ((failures++ < retries)) || give_up "ended with $status, $failures times in a row: given up"
-  say "ended with $status; looking whether $name is still there"
+  say "ended with $status; checking whether $name still exists"
   pause
 done
 [ -z "$delete" ] || tpu delete "$name" --quiet

@@ -66,7 +66,7 @@ def test_a_failure_ends_the_others_and_gives_the_status() -> None:
     started = time.monotonic()
     done = run("2", *python(program))
     assert done.returncode == 3
-    assert "process 1 ended with 3: the others are told to stop" in done.stderr
+    assert "process 1 ended with 3: the others are asked to stop" in done.stderr
     assert time.monotonic() - started < 30
 
 
@@ -123,11 +123,11 @@ def test_a_signal_while_processes_are_being_started_is_passed_on() -> None:
 
 def test_a_wrong_call_is_one_line() -> None:
     for arguments, said in (
-        (("2",), "the number of processes and a command are needed"),
+        (("2",), "the number of processes and a command are required"),
         (("two", "true"), "the number of processes is 'two'"),
-        (("--gpus=3", "2", "true"), "3 GPUs cannot be shared out equally to 2 processes"),
+        (("--gpus=3", "2", "true"), "3 GPUs cannot be divided equally among 2 processes"),
         (("--cpus=3", "2", "true"), "--cpus=3 is unknown"),
-        (("--grace=x", "2", "true"), "--grace=x: whole seconds are wanted"),
+        (("--grace=x", "2", "true"), "--grace=x: it must be a whole number of seconds"),
     ):
         done = run(*arguments)
         assert done.returncode == 2

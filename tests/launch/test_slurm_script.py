@@ -81,7 +81,7 @@ def test_an_element_of_an_array_runs_its_line_and_requeues_only_itself(checkout,
     assert (done.returncode, done.stdout) == (75, "")
     log = (folders[1] / "log.txt").read_text()
     assert f"python -m launch.job {folders[1]} in {checkout}" in log
-    assert "job 7_1 is queued again" in log
+    assert "job 7_1 is requeued" in log
     assert asked(told, "squeue")[0][1] == "--jobs=7_1"
     assert asked(told, "scontrol") == [["requeue", "7_1"]]
     assert not (folders[0] / "log.txt").exists()

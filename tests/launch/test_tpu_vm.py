@@ -137,7 +137,7 @@ def test_a_failure_is_tried_again_and_then_given_up(cloud: Cloud) -> None:
 def test_a_vm_that_was_made_by_others_is_not_deleted(cloud: Cloud) -> None:
     status, _, errors = cloud.run("PREEMPTED", *python("pass"))
     assert status == 1
-    assert "seg is PREEMPTED in z: --create=TYPE makes it" in errors
+    assert "seg is PREEMPTED in z: --create=TYPE creates it" in errors
     assert cloud.verbs() == []
 
 
@@ -203,15 +203,15 @@ def test_dry_run_only_prints(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--zone=z", "--", "true"], "--name and --zone are needed"),
+        (["--zone=z", "--", "true"], "--name and --zone are required"),
         (["--name=n;x", "--zone=z", "--", "true"], "'n;x' is not a name of Google Cloud"),
         (["--name=n", "--zone=$(z)", "--", "true"], "is not a name of Google Cloud"),
         (["--name=-n", "--zone=z", "--", "true"], "'-n' is not a name of Google Cloud"),
-        (["--name=n", "--zone=z"], "a command is needed after --"),
+        (["--name=n", "--zone=z"], "a command is required after --"),
         (["--name=n", "--zone=z", "--spot", "--", "true"], "--spot and --delete need --create"),
         (["--name=n", "--zone=z", "--retries=x", "--", "true"], "x: --retries"),
-        (["--name=n", "--zone=z", "true"], "true is unknown; the command stands after --"),
-        (["--name=n", "--zone=z", "--requirements=no.txt", "--", "true"], "there is no such file"),
+        (["--name=n", "--zone=z", "true"], "true is unknown; give the command after --"),
+        (["--name=n", "--zone=z", "--requirements=no.txt", "--", "true"], "no such file"),
     ],
 )
 def test_a_wrong_call_is_one_line(cloud: Cloud, arguments: list[str], said: str) -> None:

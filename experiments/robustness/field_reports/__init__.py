@@ -1,4 +1,4 @@
-"""Situations from public bug reports of segmentation libraries, each made and tried.
+"""Situations from public bug reports of segmentation libraries, each reproduced and tried.
 
-Each module has SITUATIONS, a tuple of `situation.Situation`.
+Each module defines SITUATIONS, a tuple of `situation.Situation`.
 """

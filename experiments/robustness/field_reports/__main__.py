@@ -1,11 +1,11 @@
-"""Tries every situation, prints one line for each, and writes their table.
+"""Tries every situation, prints one line for each, and writes the table.
 
     python -m experiments.robustness.field_reports --workdir=runs/field_reports
     python -m experiments.robustness.field_reports --workdir=runs/field_reports --only=C,D
 
-Each situation is made in a folder of its own below --workdir, which must be new or empty. A line
-says how it ended: in a right value, in a clear line, or in a fault. Exit status: 0 no fault, 1
-there is one.
+Each situation is created in its own folder below --workdir, which must be new or empty. The line
+gives its outcome: a right value, a clear line, or a fault. Exit status: 0 if there is no fault,
+otherwise 1.
 """
 
 import json
@@ -26,14 +26,16 @@ from experiments.robustness.field_reports.situation import Situation
 from jaxseg import whole_file
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "A new folder.", required=True)
-_ONLY = flags.DEFINE_list("only", [], "Letters of the situations to try; none: all.")
-_OUTPUT = flags.DEFINE_string("output", None, "Where to write the outcomes as JSON.")
-# Not "table", a flag of jaxseg.data.prepare, which situations call in this process.
-_PAGE = flags.DEFINE_string("markdown", None, "Where to write docs/field_reports.md.")
+_ONLY = flags.DEFINE_list("only", [], "Letters of the situations to try; default: all.")
+_OUTPUT = flags.DEFINE_string("output", None, "JSON file to write with the outcomes.")
+# Not "table": jaxseg.data.prepare, which situations call in this process, has such a flag.
+_PAGE = flags.DEFINE_string(
+    "markdown", None, "Markdown file to write with the table, such as docs/field_reports.md."
+)
 
 
 def outcome_of(one: Situation, folder: pathlib.Path) -> tuple[str, str]:
-    """(outcome, text) of a situation tried in a new folder; nothing is raised."""
+    """(outcome, text) of a situation tried in a new folder; raises nothing."""
     folder.mkdir(parents=True)
     try:
         seen = one.run(folder)

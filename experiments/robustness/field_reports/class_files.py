@@ -1,4 +1,4 @@
-"""D. Class files: what is not understood is refused with its line."""
+"""D. Class files: content that is not understood is refused, with its line number."""
 
 import functools
 import pathlib
@@ -19,7 +19,7 @@ def _read(
     colours: bool,
     root: pathlib.Path,
 ) -> Seen:
-    """A file that has to be understood."""
+    """A file that must be understood."""
     (root / name).write_bytes(data)
     found = read_classes(root / name)
     same = (found.labels.names, dict(found.labels.raw_to_train)) == (names, ids)
@@ -29,14 +29,14 @@ def _read(
 
 
 def _refused(name: str, data: bytes, words: tuple[str, ...], root: pathlib.Path) -> Seen:
-    """A file that has to be refused, with its line."""
+    """A file that must be refused, with its line number."""
     (root / name).write_bytes(data)
     return refusal(lambda: read_classes(root / name), name, *words)
 
 
 _ROAD = ("road", "car")
 _COUNTED = {0: 0, 1: 1}
-_UNDERSTOOD = (  # what is given, as it ended before, the file, its names, ids, whether by colour
+_UNDERSTOOD = (  # input, former outcome, the file, its names, ids, whether by colour
     (
         "a byte-order mark before `void`",
         "void became a class, every id one too high",
@@ -183,7 +183,7 @@ _UNDERSTOOD = (  # what is given, as it ended before, the file, its names, ids, 
         False,
     ),
 )
-_NOT_UNDERSTOOD = (  # what is given, as it ended before, the file, words of the message
+_NOT_UNDERSTOOD = (  # input, former outcome, the file, words of the message
     (
         "a colour in one line of two",
         "read by number, the colour dropped",

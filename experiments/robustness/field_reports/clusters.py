@@ -1,4 +1,4 @@
-"""Strangers at the port of the heartbeat, and names that a cluster could misread."""
+"""Foreign connections to the heartbeat's port, and names that a cluster could misinterpret."""
 
 import os
 import pathlib
@@ -14,7 +14,7 @@ _IDLE = 200
 
 
 class _Store:
-    """The key-value store of the processes, within this one."""
+    """A key-value store within this process, in place of the one shared by processes."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""I. Disks that fill up or do not answer, damaged checkpoints, and kills."""
+"""I. Full or unresponsive disks, damaged checkpoints, and kills."""
 
 import errno
 import functools
@@ -29,7 +29,7 @@ def _state(step: int) -> TrainState:
 
 
 def _saved(folder: pathlib.Path) -> pathlib.Path:
-    """A folder with the steps 1 and 2."""
+    """A folder with checkpoints of steps 1 and 2."""
     with checkpoint.Checkpoints(folder / "checkpoints", keep=5) as checkpoints:
         for step in (1, 2):
             checkpoints.save(step, _state(step), {"next": step}, wait=True)
@@ -37,7 +37,7 @@ def _saved(folder: pathlib.Path) -> pathlib.Path:
 
 
 def _restored(folder: pathlib.Path) -> tuple[int, bool]:
-    """The step that a run goes on from, and whether its values are those that were saved."""
+    """The step from which a run resumes, and whether its values are the saved ones."""
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), _state(0)
     )
@@ -139,7 +139,7 @@ SITUATIONS: tuple[Situation, ...] = (
     Situation(
         "I",
         "60 single bits flipped over the files of a checkpoint of 4,000 values",
-        "52 of 60 changed parameters without a word (a checkpoint of 16,000 values)",
+        "52 of 60 changed parameters silently (a checkpoint of 16,000 values)",
         _CHECKPOINTS + "test_each_of_sixty_flipped_bits_is_noticed_or_harmless",
         _flipped_bits,
     ),
@@ -147,7 +147,7 @@ SITUATIONS: tuple[Situation, ...] = (
         Situation(
             "I",
             f"the newest checkpoint cannot be read for now: {os.strerror(number).lower()}",
-            "deleted as damaged; the run went on from the older one",
+            "deleted as damaged; the run continued from the older one",
             _CHECKPOINTS + "test_what_cannot_be_read_for_now_is_neither_moved_nor_passed_over",
             functools.partial(_not_now, number=number),
         )

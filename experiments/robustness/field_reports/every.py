@@ -14,36 +14,36 @@ _NOT_SITUATIONS = ("__main__", "every", "situation")
 
 SUBJECTS = {
     "A": "A run knows its classes and its data",
-    "B": "The number of an image does not depend on its company",
+    "B": "The result of an image does not depend on other images",
     "C": "Finding and pairing files",
-    "D": "Files of classes",
-    "E": "Pixels are never narrowed silently",
-    "F": "Training and prediction read the same picture",
-    "G": "Settings without meaning",
+    "D": "Class files",
+    "E": "Pixels never lose precision silently",
+    "F": "Training and prediction read the same pixels",
+    "G": "Meaningless settings",
     "H": "Numbers and recipes",
     "I": "Disks, kills and interruptions",
-    "J": "Strangers' files",
-    "K": "From the reports of other libraries",
+    "J": "Untrusted files",
+    "K": "Reports of other libraries",
 }
 
 _HEADS = ("situation", "before", "now", "test")
 _INTRODUCTION = """\
 # Situations from bug reports
 
-What users of segmentation libraries have met, made on purpose and tried by one command:
+Bugs that users of segmentation libraries have reported, reproduced and tried by one command:
 
 ```bash
 python -m experiments.robustness.field_reports --workdir=runs/field_reports
 ```
 
-Each ends in a right value or in one clear line; anything else is a fault. "Before" is how this code
-ended before it was fixed, "right" where it was never wrong; the last column names the test that
-holds the situation. FOLDER stands for the folder that it was tried in.
+Each ends in a right value or in one clear line; anything else is a fault. "Before" is the
+outcome before this code was fixed, "right" if it was never wrong; the last column names the test
+that covers the situation. FOLDER stands for the folder in which it was tried.
 """
 
 
 def situations() -> list[Situation]:
-    """Of all modules of this package, by letter."""
+    """The situations of all modules of this package, by letter."""
     found: list[Situation] = []
     for module in sorted(info.name for info in pkgutil.iter_modules(package.__path__)):
         if module not in _NOT_SITUATIONS:
@@ -52,18 +52,18 @@ def situations() -> list[Situation]:
 
 
 def cell(text: str) -> str:
-    """The text for one cell of a Markdown table."""
+    """The text as a cell of a Markdown table."""
     escaped = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("`", "'")
     return escaped.replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _breakable(test: str) -> str:
-    """A test's name as code that a narrow column may break after "::" and "_"."""
+    """The name of a test as code that may break after "::" and "_" in a narrow column."""
     return f"<code>{test.replace('::', '::<wbr>').replace('_', '_<wbr>')}</code>"
 
 
 def page(rows: Sequence[dict[str, Any]]) -> str:
-    """The outcomes in Markdown, a table for each subject.
+    """The outcomes in Markdown, with a table for each subject.
 
     Args:
       rows: of each situation "letter", "name", "source", "before", "outcome", "text" and "test".
@@ -79,7 +79,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
             test = _breakable(row["test"].removeprefix("tests/"))
             lines.append([*map(cell, (name, row["before"], now)), test])
         if lines:
-            # Not aligned: some cells are as long as a paragraph.
+            # Columns are not aligned: some cells are as long as a paragraph.
             table = tabulate.tabulate(lines, _HEADS, "pipe", stralign=None, disable_numparse=True)
             parts.append(f"## {letter}. {subject}\n\n{table}\n")
     return "\n".join(parts)

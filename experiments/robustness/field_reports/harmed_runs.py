@@ -1,4 +1,4 @@
-"""I and J. Run folders with damaged files, with links, and with names that do harm."""
+"""I and J. Run folders with damaged files, with links, and with harmful names."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ def _reported(folder: pathlib.Path) -> Seen:
                 report.write([copy], folder / "out")
                 shutil.rmtree(copy)
                 count += 1
-    return Seen(situation.RIGHT, f"{count} harmed run folders, each with its report")
+    return Seen(situation.RIGHT, f"{count} damaged run folders, each with its report")
 
 
 def _resumed(folder: pathlib.Path) -> Seen:
@@ -80,7 +80,7 @@ def _cache(folder: pathlib.Path) -> Seen:
             compilation_cache.reset_cache()
             jax.clear_caches()
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # JAX names the entry
+                warnings.simplefilter("ignore")  # JAX chooses the name of the entry
                 results.append(float(jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones(7))))
             for path in folder.rglob("*"):
                 if path.is_file():
@@ -131,7 +131,7 @@ SITUATIONS: tuple[Situation, ...] = (
     Situation(
         "I",
         "a run resumed with damaged config.json, environment.json and metrics.jsonl",
-        "a traceback for 10 of 36 single harms",
+        "a traceback for 10 of 36 cases",
         _DAMAGED + "test_a_resumed_run_sets_aside_what_is_damaged",
         _resumed,
     ),

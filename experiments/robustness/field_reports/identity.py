@@ -26,7 +26,7 @@ _TESTS = "tests/workdir/test_same_data.py::"
 
 
 class Pixelwise(nn.Module):
-    """A linear classifier of single pixels: the smallest model that can be trained."""
+    """A linear classifier of single pixels: the smallest trainable model."""
 
     num_classes: int = len(NAMES)
 
@@ -37,7 +37,7 @@ class Pixelwise(nn.Module):
 
 
 def write_files(root: pathlib.Path, order: tuple[int, ...] = (0, 1, 2), count: int = 6) -> None:
-    """Images whose colour is their class, masks of ids 0, 1, 2, and a file of classes."""
+    """Writes images whose colour is their class, masks of ids 0, 1, 2, and a class file."""
     for kind in ("images", "masks"):
         (root / kind).mkdir(parents=True, exist_ok=True)
     for i in range(count):
@@ -49,7 +49,7 @@ def write_files(root: pathlib.Path, order: tuple[int, ...] = (0, 1, 2), count: i
 
 
 def prepared(name: str, data_dir: pathlib.Path, *arguments: str) -> str:
-    """Prepares in this process; what was printed."""
+    """Prepares data in this process; returns the output."""
     flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(), contextlib.redirect_stdout(io.StringIO()) as out:
         flags.FLAGS(["prepare", *arguments])
@@ -58,7 +58,7 @@ def prepared(name: str, data_dir: pathlib.Path, *arguments: str) -> str:
 
 
 def given(root: pathlib.Path) -> tuple[str, ...]:
-    """The flags of a folder of `write_files`."""
+    """The flags for a folder written by `write_files`."""
     return (
         f"--images={root / 'images'}",
         f"--masks={root / 'masks'}",
@@ -68,7 +68,7 @@ def given(root: pathlib.Path) -> tuple[str, ...]:
 
 
 def experiment(folder: pathlib.Path, name: str = "folder/own", steps: int = 1) -> config.Experiment:
-    """A run of one step on a set below `folder`."""
+    """The experiment of one step on a data set below `folder`."""
     classes = len(shapes_variants.shapes.LABELS.names) if name.startswith("shapes") else len(NAMES)
     return config.Experiment(
         model=Pixelwise(classes),
@@ -81,7 +81,7 @@ def experiment(folder: pathlib.Path, name: str = "folder/own", steps: int = 1) -
 
 
 def trained(folder: pathlib.Path) -> config.Experiment:
-    """folder/own in `folder`, and a run of one step on it in folder/run."""
+    """Prepares folder/own in `folder`, and runs one step on it in folder/run."""
     write_files(folder / "files")
     prepared("folder/own", folder / "data", *given(folder / "files"))
     train.fit(experiment(folder), folder / "run")
@@ -89,7 +89,7 @@ def trained(folder: pathlib.Path) -> config.Experiment:
 
 
 def turned(folder: pathlib.Path) -> config.Experiment:
-    """As `trained`; then the set is prepared again with its classes in another order."""
+    """Like `trained`, but then prepares the data set again with its classes in another order."""
     one = trained(folder)
     write_files(folder / "files", (2, 1, 0))
     prepared("folder/own", folder / "data", *given(folder / "files"), "--overwrite")
@@ -184,8 +184,8 @@ SITUATIONS = (
     ),
     Situation(
         "A",
-        "a run goes on after the classes were given in another order",
-        "it went on with the other classes",
+        "a run resumes after the classes were given in another order",
+        "it continued with the other classes",
         f"{_TESTS}test_other_classes_are_refused_by_every_mode_with_the_first_that_differs",
         _resume,
     ),
@@ -199,13 +199,13 @@ SITUATIONS = (
     Situation(
         "A",
         "a run that starts from one of as many other classes",
-        "the head was taken over in silence",
+        "the head was taken over silently",
         "tests/training/test_start.py::test_a_head_of_other_classes_is_refused_or_left_aside",
         _start_from,
     ),
     Situation(
         "A",
-        "evaluation after the set was prepared again with more images",
+        "evaluation after the data set was prepared again with more images",
         "exit 0, images that were trained on among those of val",
         f"{_TESTS}test_other_examples_are_refused_unless_they_are_accepted",
         _other_examples,

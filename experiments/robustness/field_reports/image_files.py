@@ -1,4 +1,4 @@
-"""E and F. Pixels are never narrowed silently; training and prediction read the same picture."""
+"""E and F. Pixels never lose precision silently; training and prediction read the same picture."""
 
 import functools
 import io
@@ -34,7 +34,7 @@ def _written(folder: pathlib.Path, entry: Entry) -> pathlib.Path:
 
 
 def _in_training(image: pathlib.Path, mask: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    """The pixels and the ids that the loader decodes from what preparation stores."""
+    """The pixels and ids that the loader decodes from the prepared data."""
     pair = pairs.Pair("a", image, mask)
     pairs.inspect(pair)
     published = pairs.Published({"train": [pair]}, folders.any_id())

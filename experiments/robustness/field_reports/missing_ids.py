@@ -1,4 +1,4 @@
-"""G. Masks that hold ids which the class file lacks: the message names the line to add."""
+"""G. Masks with ids that the class file lacks: the message names the line to add."""
 
 import functools
 import pathlib
@@ -12,7 +12,7 @@ from jaxseg.data.pairing import pairs
 
 
 def _own(root: pathlib.Path, classes: str, ids: tuple[int, ...]) -> Seen | str:
-    """The message with which one pair of such a mask is refused; "" where it is not."""
+    """The message that refuses a pair with such a mask; "" if it is accepted."""
     for name, array in (
         ("images/a.png", np.zeros((6, 8, 3), np.uint8)),
         ("masks/a.png", np.resize(np.array(ids, np.uint8), (6, 8))),

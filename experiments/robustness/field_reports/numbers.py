@@ -1,4 +1,4 @@
-"""H. Numbers: areas under the curve, calibration, shares of processes, records of runs."""
+"""H. Numbers: area under the ROC curve, calibration, shares of processes, records of runs."""
 
 import json
 import pathlib
@@ -20,11 +20,11 @@ _SHAPE = (1, 200, 200)
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
     p = np.exp(-np.logaddexp(0, -z)).astype(np.float32)
-    return np.where(p < np.finfo(np.float32).tiny, 0, p)  # as XLA's softmax gives it
+    return np.where(p < np.finfo(np.float32).tiny, 0, p)  # as computed by XLA's softmax
 
 
 def _area_by_ranks(scores: np.ndarray, outcomes: np.ndarray) -> float:
-    """Mann and Whitney's: equal scores count one half."""
+    """The area as the Mann-Whitney statistic: equal scores count one half."""
     ones = outcomes == 1
     n = int(ones.sum())
     ranks = stats.rankdata(scores)[ones.ravel()].sum()
@@ -32,7 +32,7 @@ def _area_by_ranks(scores: np.ndarray, outcomes: np.ndarray) -> float:
 
 
 def _saturated(_: pathlib.Path) -> Seen:
-    """Log-odds of several scales and means, with one positive in a thousand to one in two."""
+    """Log-odds at several scales and means, with one positive in a thousand up to one in two."""
     rng = np.random.default_rng(0)
     worst = 0.0
     for scale in (0.1, 1, 10, 40):
@@ -47,7 +47,7 @@ def _saturated(_: pathlib.Path) -> Seen:
 
 
 def _rounded_to_one(_: pathlib.Path) -> Seen:
-    """Most probabilities are 1 in float32; those of the other class order them."""
+    """Most probabilities are 1 in float32; those of the other class determine their order."""
     rng = np.random.default_rng(0)
     outcomes = (rng.random(_SHAPE) < 0.3).astype(int)
     log_odds = 25 + 10 * (rng.normal(size=_SHAPE) + outcomes)
@@ -78,7 +78,7 @@ class _Numbers:
 
 
 def _order(count: int, batches: int = 3, position: int = 0) -> list[list[int]]:
-    """Of each batch, the examples as `mesh.put_batch` joins the shares of the processes."""
+    """The examples of each batch, in the order in which `mesh.put_batch` joins the shares."""
     shares = [
         loader.train_iterator(
             _Numbers(),  # type: ignore[arg-type]
@@ -108,12 +108,12 @@ def _shares(_: pathlib.Path) -> Seen:
 
 
 def _other_number(_: pathlib.Path) -> Seen:
-    """A run of one process goes on with two, after two batches."""
+    """A run of one process is resumed with two, after two batches."""
     return right(_order(2, 1, 16) == _order(1)[2:], "the third batch is the same, in its order")
 
 
 def _pod(_: pathlib.Path) -> Seen:
-    """JAX may order the devices of a pod so that those of a process are apart."""
+    """JAX may order the devices of a pod so that those of a process are not adjacent."""
 
     class Device:
         def __init__(self, process_index: int) -> None:
@@ -173,7 +173,7 @@ SITUATIONS = (
     ),
     Situation(
         "H",
-        "a run that goes on with another number of processes",
+        "a run that resumes with another number of processes",
         "wrong, silently: the same examples in another order",
         _LOADER,
         _other_number,

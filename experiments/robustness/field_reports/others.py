@@ -1,7 +1,7 @@
 """K. Situations from bug reports of other segmentation libraries: losses and metrics.
 
-None of them is among those of A to J. `others_training` has those of evaluation and training,
-`others_data` those of files and masks.
+They do not occur in A to J. `others_training` covers evaluation and training, `others_data` files
+and masks.
 """
 
 import pathlib
@@ -42,7 +42,7 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _set_not_batches(_: pathlib.Path) -> Seen:
-    """Two batches of unequal content: the set's mIoU is that of the summed matrices."""
+    """Two batches of unequal content: the mIoU of the data set is that of the summed matrices."""
     labels = np.array([[[0, 0, 0, 1]], [[1, 1, 1, 1]]])
     guess = np.array([[[0, 0, 1, 1]], [[1, 1, 1, 0]]])
     parts = [metrics.confusion_matrix(labels[i : i + 1], guess[i : i + 1], 2) for i in (0, 1)]
@@ -52,7 +52,7 @@ def _set_not_batches(_: pathlib.Path) -> Seen:
 
 
 def _many_classes(_: pathlib.Path) -> Seen:
-    """Class times 40 plus class does not fit in the uint8 of the masks."""
+    """The index 40 * class + class does not fit in the uint8 of the masks."""
     labels = np.arange(40, dtype=np.uint8)[None, None]
     counts = np.asarray(metrics.confusion_matrix(labels, labels, 40))
     return right((counts == np.eye(40, dtype=int)).all(), "uint8 masks of 40 classes: the identity")
@@ -81,7 +81,7 @@ def _all_void(_: pathlib.Path) -> Seen:
 
 
 def _dice_of_void(_: pathlib.Path) -> Seen:
-    """What the logits of void pixels are changes nothing, in the denominator either."""
+    """The logits of void pixels have no influence, not even on the denominator."""
     logits, labels = _made()
     wild = np.where((labels == IGNORE)[..., None], 50 * logits, logits)
     found = [_loss(x, labels, dice=1.0) for x in (logits, wild)]
@@ -98,7 +98,7 @@ def _smoothed_void(_: pathlib.Path) -> Seen:
 
 
 def _half_precision_dice(_: pathlib.Path) -> Seen:
-    """262,144 pixels of probability 1, more than float16 counts up to."""
+    """262,144 pixels of probability 1, a sum that exceeds the range of float16."""
     logits = np.zeros((1, 512, 512, 2), np.float16)
     logits[..., 1] = 20
     found = _loss(logits, np.ones((1, 512, 512), np.uint8), dice=1.0)
@@ -106,7 +106,7 @@ def _half_precision_dice(_: pathlib.Path) -> Seen:
 
 
 def _focal_weights(_: pathlib.Path) -> Seen:
-    """Each class by its own weight, not one factor for all."""
+    """Each class has its own weight, not one factor for all."""
     logits, labels = _made(void=0)
     weights = (1.0, 2.0, 0.5, 4.0)
     probability = np.exp(np.take_along_axis(_log_softmax(logits), labels[..., None], -1))[..., 0]
@@ -119,7 +119,7 @@ def _focal_weights(_: pathlib.Path) -> Seen:
 
 
 def _one_value_norm(_: pathlib.Path) -> Seen:
-    """The pooled branch of ASPP with a batch of one: no error, and not 0 for every input."""
+    """The image pooling branch of ASPP with a batch of one: no error, and not 0 for every input."""
     x = jnp.arange(1.0, 5)[None, None, None]  # [1, 1, 1, 4]
     norm = NormLayer()
     variables = norm.init(jax.random.key(0), x, train=False)
@@ -130,7 +130,7 @@ def _one_value_norm(_: pathlib.Path) -> Seen:
 
 
 def _label_out_of_range(_: pathlib.Path) -> Seen:
-    """A valid label 4 of 4 classes does not count as another class, nor vanish."""
+    """The label 4 with 4 classes neither counts as another class nor is ignored."""
     logits, labels = _made(void=0)
     labels[0, 0, 0] = 4
     found = [_loss(logits, labels, **{term: 1.0}) for term in ("cross_entropy", "dice", "focal")]
@@ -145,7 +145,7 @@ def _absent_class(_: pathlib.Path) -> Seen:
 
 
 def _missed_distance(_: pathlib.Path) -> Seen:
-    """The class is missed in one of two images: not dropped silently from the mean distance."""
+    """A class missed in one of two images is not silently dropped from the mean distance."""
     truth = np.zeros((2, 12, 12), np.uint8)
     truth[:, 3:7, 3:7] = 1
     guess = truth.copy()

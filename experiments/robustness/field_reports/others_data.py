@@ -1,6 +1,6 @@
 """K. Situations from bug reports of other segmentation libraries: files, masks, views, windows.
 
-None of them is among those of A to J. `others` and `others_training` have the rest.
+They do not occur in A to J. `others` and `others_training` have the rest.
 """
 
 import pathlib
@@ -28,7 +28,7 @@ def _write(path: pathlib.Path, pixels: np.ndarray) -> None:
 
 
 def _own(folder: pathlib.Path, images: Sequence[str], masks: Sequence[str]) -> pairs.Published:
-    """Images whose grey level is their number, and masks that hold it as their id."""
+    """Images whose grey level is their number, and masks with that number as their id."""
     for number, name in enumerate(images):
         _write(folder / "images" / name, np.full((8, 9, 3), number, np.uint8))
     for number, name in enumerate(masks):
@@ -45,7 +45,7 @@ def _own(folder: pathlib.Path, images: Sequence[str], masks: Sequence[str]) -> p
 
 
 def _paired(folder: pathlib.Path, images: Sequence[str], masks: Sequence[str]) -> Seen:
-    """Each image has the mask of its own number."""
+    """Checks that each image is paired with the mask of its own number."""
     published = _own(folder, images, masks)
     found = [pair for split in published.splits.values() for pair in split]
     check(len(found) == len(images), f"{len(found)} pairs of {len(images)} images")
@@ -62,7 +62,7 @@ def _several_dots(folder: pathlib.Path) -> Seen:
 
 
 def _capitals(folder: pathlib.Path) -> Seen:
-    """The suffix alone: .PNG, .JPG and .Png."""
+    """Only the suffix is in capitals: .PNG, .JPG and .Png."""
     seen = _paired(folder, ["0.PNG", "1.Png"], ["0.png", "1.PNG"])
     named = {photo.name for photo in photos.find([folder / "images"])[0]}
     check(named == {"0", "1"}, f"prediction finds {sorted(named)}")
@@ -84,7 +84,7 @@ def _mask_of_another_size(folder: pathlib.Path) -> Seen:
 
 
 def _zero_is_void(_: pathlib.Path) -> Seen:
-    """Raw 0 is void and raw 1 to 3 the classes: applied once, nothing wraps around."""
+    """Raw 0 is void and raw 1 to 3 are the classes: mapped once, without wrapping around."""
     spec = LabelSpec(("a", "b", "c"), ((0, 0, 0),) * 3, {0: IGNORE, 1: 0, 2: 1, 3: 2})
     found = spec.encode(np.array([0, 1, 2, 3], np.uint8), "mask").tolist()
     check(found == [IGNORE, 0, 1, 2], f"0, 1, 2, 3 became {found}")
@@ -92,7 +92,7 @@ def _zero_is_void(_: pathlib.Path) -> Seen:
 
 
 def _colours_in_order(folder: pathlib.Path) -> Seen:
-    """A red file is red to training and to prediction."""
+    """A red file is red in training and in prediction."""
     red = np.zeros((6, 6, 3), np.uint8)
     red[..., 0] = 200
     _write(folder / "red.png", red)
@@ -103,7 +103,7 @@ def _colours_in_order(folder: pathlib.Path) -> Seen:
 
 
 def _no_new_ids(_: pathlib.Path) -> Seen:
-    """Scaled, turned and bent masks hold the ids of the mask, and void where there is no image."""
+    """Scaled, rotated and deformed masks hold only ids of the mask, and void outside the image."""
     rng = np.random.default_rng(0)
     label = rng.choice(np.array([0, 3, 9], np.uint8), (40, 50))
     image = np.zeros((40, 50, 3), np.uint8)
@@ -117,7 +117,7 @@ def _no_new_ids(_: pathlib.Path) -> Seen:
 
 
 def _crop_beyond_the_image(_: pathlib.Path) -> Seen:
-    """What a crop has beyond a small image is void in the mask, the mean in the image."""
+    """Beyond a small image, a crop has void in the mask and the mean colour in the image."""
     augment = Transform(
         (12, 12), Augment(scale_range=(1.0, 1.0), flip=False), mean=(10.0, 20.0, 30.0)
     )
@@ -129,7 +129,7 @@ def _crop_beyond_the_image(_: pathlib.Path) -> Seen:
 
 
 class _Numbered:
-    """Images of noise, one alike the other in nothing."""
+    """Images of independent noise."""
 
     def __len__(self) -> int:
         return 3
@@ -141,7 +141,7 @@ class _Numbered:
 
 
 def _views_of_workers(_: pathlib.Path) -> Seen:
-    """Four readers, six epochs: no view twice, and those of one reader."""
+    """Four readers, six epochs: no view occurs twice, and they equal those of one reader."""
 
     def views(threads: int) -> list[bytes]:
         batches = loader.train_iterator(
@@ -160,7 +160,7 @@ def _views_of_workers(_: pathlib.Path) -> Seen:
 
 
 def _shared_evaluation(_: pathlib.Path) -> Seen:
-    """Seven images over 2 and 3 processes: each once, in as many batches on each process."""
+    """Seven images over 2 and 3 processes: each occurs once, in equally many batches of each."""
     source = [_Numbered()[i] for i in range(7)]
     for count in (2, 3):
         groups = frames.groups(
@@ -187,7 +187,7 @@ def _shared_evaluation(_: pathlib.Path) -> Seen:
 
 
 def _corners(_: pathlib.Path) -> Seen:
-    """An upsampled map is not shifted, at odd and even sizes: a mirror image stays one."""
+    """An upsampled map is not shifted, at odd and even sizes: symmetric maps stay symmetric."""
     rng = np.random.default_rng(0)
     worst = 0.0
     for inputs, outputs in ((5, 33), (4, 33), (7, 50), (33, 5)):
@@ -204,17 +204,21 @@ _TEST = (
     "::test_each_ends_in_a_right_value_or_a_clear_line"
 )
 _MADE: tuple[tuple[str, str, Callable[[pathlib.Path], Seen]], ...] = (
-    ("names with several dots and blanks", "abreheret/PixelAnnotationTool#63", _several_dots),
+    ("names with several dots and spaces", "abreheret/PixelAnnotationTool#63", _several_dots),
     ("suffixes in capitals", "open-edge-platform/anomalib#3058", _capitals),
     ("the same file name in two folders", "Project-MONAI/MONAI#1854", _same_names),
     ("a mask smaller than its image", "Neural-Systems-at-UIO/pynutil#60", _mask_of_another_size),
     ("raw id 0 that is void", "open-mmlab/mmsegmentation#2500", _zero_is_void),
-    ("red and blue exchanged", "hustvl/SparseInst#100", _colours_in_order),
-    ("ids that a scaled mask never held", "albumentations-team/albumentations#175", _no_new_ids),
+    ("red and blue swapped", "hustvl/SparseInst#100", _colours_in_order),
+    (
+        "ids that a mask did not have before scaling",
+        "albumentations-team/albumentations#175",
+        _no_new_ids,
+    ),
     ("a crop larger than the image", "facebookresearch/detectron2#4203", _crop_beyond_the_image),
     ("the same views from all readers", "xingyizhou/CenterNet#233", _views_of_workers),
     ("images shared unequally by processes", "NKI-AI/direct#50", _shared_evaluation),
-    ("maps shifted by their enlargement", "dmlc/gluon-cv#437", _corners),
+    ("maps shifted by upsampling", "dmlc/gluon-cv#437", _corners),
 )
 SITUATIONS = tuple(
     Situation("K", name, "right", f"{_TEST}[{name}]", run, source) for name, source, run in _MADE

@@ -1,7 +1,6 @@
 """K. Situations from bug reports of other segmentation libraries: evaluation, training, resuming.
 
-None of them is among those of A to J. `others` has those of losses and metrics, `others_data` those
-of files.
+They do not occur in A to J. `others` covers losses and metrics, `others_data` files.
 """
 
 import contextlib
@@ -49,11 +48,11 @@ class _Squares:
 
 
 class _Reader(nn.Module):
-    """Reads the class off the grey level."""
+    """Predicts the class from the grey level."""
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> dict[str, jax.Array]:
-        nn.Dropout(0.1, deterministic=not train)  # of training alone
+        nn.Dropout(0.1, deterministic=not train)  # only in training
         levels = self.param("levels", lambda _: jnp.arange(3.0))
         return {"logits": -((images[..., :1] - levels) ** 2)}
 
@@ -77,14 +76,14 @@ def _evaluated(batch_size: int, **fields: object) -> Evaluation:
 
 
 def _last_batch(_: pathlib.Path) -> Seen:
-    """Seven images in batches of 3: none dropped, none twice."""
+    """Seven images in batches of 3: none is dropped, none counts twice."""
     found = _evaluated(3)
     check(len(found.images) == 7, f"{len(found.images)} of 7 images")
     return right(found.confusion.sum() == 7 * 64, "7 images and 448 pixels, by batches of 3")
 
 
 def _small_image(_: pathlib.Path) -> Seen:
-    """A window of 16 over images of 8: they are filled up, and every pixel is right."""
+    """A window of 16 over images of 8: they are padded, and every pixel is right."""
     found = _evaluated(2, sliding=True, crop_size=(16, 16)).confusion
     check(found.sum() == 7 * 64, f"{found.sum()} of 448 pixels")
     return right(np.trace(found) == 448, "windows larger than the images: 448 of 448 pixels right")
@@ -114,7 +113,7 @@ class _Void(_Squares):
 
 
 def _nothing_to_learn(folder: pathlib.Path) -> Seen:
-    """Masks that hold void alone: a loss of 0 from the first step on is not a success."""
+    """Masks with only void: a loss of 0 from the first step on is not a success."""
     said = io.StringIO()
     _fit(folder, (), _Void(), said)
     lines = [line for line in said.getvalue().splitlines() if "gradient" in line]
@@ -125,7 +124,7 @@ def _nothing_to_learn(folder: pathlib.Path) -> Seen:
 def _fit(
     folder: pathlib.Path, stops: tuple[int, ...], source: _Squares, said: io.StringIO
 ) -> TrainState:
-    """A tiny run to 4 steps that has its end at each of `stops` first; `said` gets its lines."""
+    """A tiny run of 4 steps, stopped at each of `stops` before; `said` receives its lines."""
     state = None
     for last in (*stops, 4):
         experiment = config.Experiment(
@@ -151,7 +150,7 @@ def _fit(
 
 
 def _resumed(told: Callable[[TrainState, list[dict]], object], text: str) -> Callable:
-    """Whether what is told of a run is the same with and without a stop after step 2."""
+    """Whether the values of a run are the same with and without a stop after step 2."""
 
     def run(folder: pathlib.Path) -> Seen:
         found = []

@@ -27,7 +27,7 @@ _TEST = (
 
 
 class _Context(nn.Module):
-    """Scores that depend on the mean of the frame, as those of ASPP's image pooling do."""
+    """Scores that depend on the mean of the frame, like those of ASPP's image pooling."""
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> dict[str, jax.Array]:
@@ -68,7 +68,7 @@ def _variables() -> Variables:
 
 
 def _counts(examples: list[dict], protocol: config.Eval) -> np.ndarray:
-    """int64 [N, 3, 3] as evaluate has them."""
+    """The matrices of evaluate, int64 [N, 3, 3]."""
     found = split.evaluate(
         _Context(),
         _variables(),
@@ -130,7 +130,7 @@ def _larger_than_the_protocol(folder: pathlib.Path) -> Seen:
 
 
 def _out_of_memory(folder: pathlib.Path) -> Seen:
-    """The allocators' own words, of XLA on CPU and GPU, cuDNN and NumPy."""
+    """The messages of the allocators of XLA on CPU and GPU, cuDNN and NumPy."""
     words = (
         "INTERNAL: Failed to allocate 8589934592 bytes for new constant",
         "INTERNAL: CUDA_ERROR_OUT_OF_MEMORY: out of memory",
@@ -156,7 +156,7 @@ def _few_frames(folder: pathlib.Path) -> Seen:
 SITUATIONS = (
     Situation(
         "B",
-        "an image beside one larger image",
+        "an image in a batch with a larger image",
         "mIoU 87.40 alone, 87.27 beside it",
         _TEST,
         _beside_a_larger_image,
@@ -186,7 +186,7 @@ SITUATIONS = (
     ),
     Situation(
         "I",
-        "one photo is too large, and XLA says so in other words",
+        "one photo is too large, and XLA reports it in other words",
         "a traceback, and no other photo is predicted",
         "tests/inference/test_predict.py::"
         "test_an_image_that_does_not_fit_into_memory_does_not_stop_the_others",

@@ -1,4 +1,4 @@
-"""C. Pairing a user's own files."""
+"""C. Pairing image and mask files of a user."""
 
 import functools
 import pathlib
@@ -19,7 +19,7 @@ _BOTH = {"images": ".", "masks": "."}
 
 
 def draw(root: pathlib.Path, *names: str) -> None:
-    """Colour images where the names are of photos, else masks of ids 0 to 2."""
+    """Draws colour images for names of photos, and masks of ids 0 to 2 for others."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def _find(
 
 
 def _pairs(root: pathlib.Path, published: pairs.Published) -> dict[str, list[tuple[str, str]]]:
-    """The pairs of each split, once nothing was found wrong with paths and files."""
+    """The pairs of each split, if no fault was found in paths and files."""
     pairs.check(published, root / "journal")
     return {
         split: [(str(p.image.relative_to(root)), str(p.mask.relative_to(root))) for p in found]
@@ -69,7 +69,7 @@ def _paired(
     make: Make | None,
     root: pathlib.Path,
 ) -> Seen:
-    """(split, image, mask) that have to be found, no more and no less."""
+    """The (split, image, mask) that must be found, exactly."""
     if make:
         make(root)
     draw(root, *(name for _, *both in places for name in both if not (root / name).exists()))
@@ -125,13 +125,13 @@ def text(place: str, content: str, encoding: str = "utf-8") -> Make:
 
 
 def _voc(root: pathlib.Path) -> None:
-    draw(root, "JPEGImages/3.jpg")  # in no list
+    draw(root, "JPEGImages/3.jpg")  # not in any list
     text("lists/train.txt", "1\r\n", "utf-8-sig")(root)
     text("lists/val.txt", "2\n")(root)
 
 
 _Row = tuple[Any, ...]
-# What is given, as it ended before, places, flags, what else is made, the test.
+# Input, former outcome, places, flags, what else is created, the test.
 _PAIRED: tuple[_Row, ...] = (
     (
         "{train,val}/{images,labels}/NNN.png given for both",
@@ -278,7 +278,7 @@ _PAIRED: tuple[_Row, ...] = (
         "test_names_that_are_never_data",
     ),
 )
-# What is given, as it ended before, files, flags, words, what else is made, the test.
+# Input, former outcome, files, flags, words, what else is created, the test.
 _REFUSED: tuple[_Row, ...] = (
     (
         "images train/1 and val/1, mask train/1 alone",

@@ -1,4 +1,4 @@
-"""C. Finding the photos of a folder and the files of a published set."""
+"""C. Finding the photos of a folder and the files of a published data set."""
 
 import pathlib
 
@@ -59,8 +59,8 @@ SITUATIONS: tuple[Situation, ...] = (
     ),
     Situation(
         "C",
-        "NAME.JPG and ._NAME.jpg in a published set",
-        "._NAME was an image that is damaged, NAME.JPG was passed over",
+        "NAME.JPG and ._NAME.jpg in a published data set",
+        "._NAME counted as a damaged image, NAME.JPG was skipped",
         "tests/data/pairing/test_own_files.py::test_published_sets_with_what_systems_add",
         _published,
     ),

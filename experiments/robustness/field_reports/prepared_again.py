@@ -1,4 +1,4 @@
-"""A and I. A prepared set knows what it was prepared from, and a killed preparation loses none."""
+"""A and I. A prepared data set knows its sources, and a killed preparation loses nothing."""
 
 import contextlib
 import pathlib
@@ -32,7 +32,7 @@ def _same_again(folder: pathlib.Path) -> Seen:
 
 
 def _killed_overwrite(folder: pathlib.Path) -> Seen:
-    """The old set has been moved aside, as a kill leaves it; the retry fails."""
+    """The old data set has been moved aside, as after a kill; the retry fails."""
     write_files(folder / "files")
     prepared("folder/own", folder / "data", *given(folder / "files"))
     place = prepare.sources.prepared_folder("folder/own", folder / "data")
@@ -56,21 +56,21 @@ def _leftovers(folder: pathlib.Path) -> Seen:
 SITUATIONS = (
     Situation(
         "A",
-        "prepare on a set that is there, with other classes",
+        "prepare on an existing data set, with other classes",
         "Already prepared, exit 0",
         f"{_PREPARED}test_what_has_changed_is_said_and_mended_by_overwrite",
         lambda folder: _again(folder, (2, 1, 0), 6, 'class 0 is "ground" in the prepared set'),
     ),
     Situation(
         "A",
-        "prepare on a set that is there, with other images",
+        "prepare on an existing data set, with other images",
         "Already prepared, exit 0",
         f"{_PREPARED}test_what_has_changed_is_said_and_mended_by_overwrite",
         lambda folder: _again(folder, (0, 1, 2), 8, "is new in"),
     ),
     Situation(
         "A",
-        "prepare on a set that is there, with a copy of its files",
+        "prepare on an existing data set, with a copy of its files",
         "right",
         f"{_PREPARED}test_the_same_again_is_left_alone",
         _same_again,
@@ -78,14 +78,14 @@ SITUATIONS = (
     Situation(
         "I",
         "prepare --overwrite killed with the old set aside, and a retry that fails",
-        "neither the old set nor a new one",
+        "neither the old data set nor a new one",
         f"{_PREPARED}test_the_next_start_says_what_it_brought_back",
         _killed_overwrite,
     ),
     Situation(
         "I",
         "the scratch folder of a killed preparation",
-        "left for ever",
+        "left forever",
         f"{_PREPARED}test_the_next_start_says_what_it_brought_back",
         _leftovers,
     ),

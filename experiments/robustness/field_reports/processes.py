@@ -1,4 +1,4 @@
-"""Processes of one run that were started differently."""
+"""Processes of one run that were started with different flags."""
 
 import pathlib
 import socket
@@ -11,7 +11,7 @@ from experiments.robustness.field_reports.situation import Seen, Situation
 
 
 def _other_processes(folder: pathlib.Path, *own: tuple[str, ...]) -> Seen:
-    """Two processes of one run, each with flags of its own; both must end, with one line."""
+    """Two processes of one run, each with its own flags; both must end with one line."""
     prepared("shapes", folder / "data", "--shapes_size=32", "--shapes_train=4", "--shapes_val=2")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

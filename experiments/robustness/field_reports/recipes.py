@@ -1,4 +1,4 @@
-"""Letter H: recipes and protocols by their released code, and borders that are mirrored once."""
+"""H. Recipes and protocols according to their released code, and borders mirrored once."""
 
 import functools
 import pathlib

@@ -1,4 +1,4 @@
-"""Letter G: settings without effect, and commands that would do something else than they say."""
+"""G. Settings without effect, and commands that would not do what they say."""
 
 import dataclasses
 import pathlib
@@ -27,7 +27,7 @@ FLAGS = "tests/cli/test_flag_check.py::test_what_absl_would_take_otherwise_is_re
 
 
 class _Images:
-    """Six grey images of 40 x 48 with as many classes as are asked for."""
+    """Six grey images of 40 x 48 with the given number of classes."""
 
     def __init__(self, classes: int) -> None:
         names = ("ground", "red", "green", "blue")[:classes]
@@ -43,7 +43,7 @@ class _Images:
 
 
 def _experiment(classes: int = 3, **fields: Any) -> config.Experiment:
-    """A small experiment with fields as optim__learning_rate=0.0."""
+    """A small experiment with changed fields, such as optim__learning_rate=0.0."""
     backbone = resnet.ResNet(depth=18, width=8, output_stride=16)
     model = deeplab_v3.DeepLabV3(classes, backbone, atrous_rates=(2, 4), aspp_features=8)
     data = config.Data(name="folder/own", batch_size=4, crop_size=(33, 33))
@@ -115,7 +115,9 @@ def _any_class_count(folder: pathlib.Path) -> Seen:
         split = _Images(classes)
         ready = preflight.ready(built, (split, split))  # type: ignore[arg-type]
         found.append(ready.experiment.model.num_classes)
-    return situation.right(found == [2, 3, 4], f"networks of {found} classes for sets of 2, 3, 4")
+    return situation.right(
+        found == [2, 3, 4], f"networks of {found} classes for data sets of 2, 3, 4"
+    )
 
 
 def _frozen_parameters(folder: pathlib.Path) -> Seen:
@@ -192,7 +194,7 @@ def _of(letter: str, name: str, before: str, test: str, run: Any) -> Situation:
 SITUATIONS: tuple[Situation, ...] = (
     _of(
         "G",
-        "a set of one class",
+        "a data set of one class",
         "trained to loss 0, mIoU 1.0, exit 0",
         f"{TESTS}test_one_class_is_refused_before_the_first_step",
         _one_class,
@@ -223,7 +225,7 @@ SITUATIONS: tuple[Situation, ...] = (
     _of(
         "G",
         "a multiplier of 0 over batch norms",
-        "batch statistics drifted without a word",
+        "batch statistics drifted silently",
         f"{TESTS}test_frozen_parameters_with_drifting_statistics_are_said_at_the_start",
         _frozen_parameters,
     ),
@@ -237,14 +239,14 @@ SITUATIONS: tuple[Situation, ...] = (
     _of(
         "G",
         "batch norm with a batch of one image",
-        "trained without a word",
+        "trained silently",
         f"{TESTS}test_batch_norm_over_one_image_is_said_at_the_start",
         _one_image,
     ),
     _of(
         "G",
         "crops of 513 of images of 40 x 48",
-        "trained on crops of which 97 % is void, exit 0",
+        "trained on crops that are 97 % void, exit 0",
         ALONE,
         _void_crops,
     ),

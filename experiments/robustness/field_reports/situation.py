@@ -1,4 +1,4 @@
-"""A situation: how it is run, and how it ends: a right value, a clear message or a fault."""
+"""A situation: how it is run, and its outcome: a right value, a clear message or a fault."""
 
 import dataclasses
 import pathlib
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 RIGHT, CLEAR, FAULT = "right value", "clear line", "fault"
-_LONGEST_LINE = 600  # characters that still count as one line that a person reads
+_LONGEST_LINE = 600  # limit in characters of a readable line
 _TIMEOUT = 300  # seconds for one command
 
 
@@ -18,11 +18,11 @@ class Fault(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """How a situation ended.
+    """The outcome of a situation.
 
     Attributes:
       outcome: RIGHT or CLEAR.
-      text: the value that was checked, or the line that was printed.
+      text: the checked value, or the printed line.
     """
 
     outcome: str
@@ -31,16 +31,16 @@ class Seen:
 
 @dataclasses.dataclass(frozen=True)
 class Situation:
-    """One input or event that a user met.
+    """One input or event that a user encountered.
 
     Attributes:
       letter: of the subject, "A" to "J"; "K" for those that were added later.
-      name: what is given, in a few words.
-      before: how this code ended in it before it was fixed; "right" where it was never wrong.
-      test: the test that holds it, as pytest names it.
-      run: makes the situation in an empty folder and returns what it ended in. It raises Fault, or
-        anything else, where that is neither a right value nor a clear line.
-      source: the public report that it was taken from, "owner/repository#number"; "" for none.
+      name: the input, in a few words.
+      before: the outcome before this code was fixed; "right" if it was never wrong.
+      test: the pytest name of the test that covers it.
+      run: creates the situation in an empty folder and returns its outcome. It raises Fault, or
+        another error, if that is neither a right value nor a clear line.
+      source: the public report behind it, "owner/repository#number"; "" for none.
     """
 
     letter: str
@@ -73,7 +73,7 @@ def command(module: str, *arguments: object, timeout: float = _TIMEOUT) -> Ended
 
 
 def passing(test: str) -> Callable[[pathlib.Path], Seen]:
-    """A situation that its test makes and judges: what `launch` does, which knows `experiments`."""
+    """A situation that its test creates and judges, for behaviour of `launch`."""
 
     def run(folder: pathlib.Path) -> Seen:
         ended = command("pytest", "-q", "-p", "no:xdist", test)
@@ -89,21 +89,21 @@ def check(condition: object, text: str) -> None:
 
 
 def right(condition: object, text: str) -> Seen:
-    """A right value, where the condition holds.
+    """A right value, if the condition holds.
 
     Raises:
-      Fault: it does not.
+      Fault: the condition does not hold.
     """
     check(condition, text)
     return Seen(RIGHT, text)
 
 
 def clear_line(ended: Ended, *words: str) -> Seen:
-    """The line in which a command refused the situation.
+    """The line with which a command refused the situation.
 
     Args:
       ended: the command.
-      words: all of them must stand in the message: the file, field or value, and the way out.
+      words: must all occur in the message: the file, field or value, and the way out.
 
     Raises:
       Fault: the command succeeded, printed a traceback, or its message lacks a word.
@@ -117,7 +117,7 @@ def clear_line(ended: Ended, *words: str) -> Seen:
 
 
 def clear_message(message: str, *words: str) -> Seen:
-    """As `clear_line`, of the message alone: that of an error raised in this process."""
+    """Like `clear_line`, for the message of an error raised in this process."""
     missing = [word for word in words if word not in message]
     check(not missing, f"the message lacks {', '.join(missing)}: {message[:_LONGEST_LINE]}")
     first = message.splitlines()[0]
@@ -126,7 +126,7 @@ def clear_message(message: str, *words: str) -> Seen:
 
 
 def refusal(of: Callable[[], object], *words: str) -> Seen:
-    """The message with which a call in this process refuses: a ValueError or an OSError.
+    """The message of the ValueError or OSError with which a call in this process refuses.
 
     Raises:
       Fault: nothing was raised, or the message lacks a word.

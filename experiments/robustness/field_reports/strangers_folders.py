@@ -1,4 +1,4 @@
-"""Run folders, jobs and prepared sets from elsewhere that try to execute code."""
+"""Untrusted run folders, jobs and prepared data sets that try to execute code."""
 
 import json
 import pathlib
@@ -27,12 +27,12 @@ _FEATURES = {
 
 
 def _values() -> dict[str, Any]:
-    """The quick start's experiment as config.json holds it."""
+    """The quick start's experiment in the format of config.json."""
     return json.loads(json.dumps(config.to_dict(quickstart.get_config())))
 
 
 def _without_running(folder: pathlib.Path, of: Callable[[], object], *words: str) -> Seen:
-    """The refusal of a call that finds a module of the stranger on Python's path, not imported."""
+    """The refusal of a call, which must not import the untrusted module on Python's path."""
     ran = folder / "ran"
     (folder / f"{_MODULE}.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
     sys.path.insert(0, str(folder))
@@ -117,7 +117,7 @@ _NAMED = "test_a_config_names_only_classes_of_configs"
 _SET = "test_a_prepared_set_names_no_class_of_its_own"
 SITUATIONS = (
     _situation(
-        "config.json names a module of the stranger's",
+        "config.json names an untrusted module",
         "the module was executed",
         _NAMED,
         _config_of_a_module,
@@ -136,7 +136,7 @@ SITUATIONS = (
         _machine_code,
     ),
     _situation(
-        "job.json names a module of the stranger's",
+        "job.json names an untrusted module",
         "the module was executed",
         _NAMED,
         _job_of_a_module,
@@ -154,13 +154,13 @@ SITUATIONS = (
         _split_of_another_folder,
     ),
     _situation(
-        "features.json of a prepared set names a module of the stranger's",
+        "features.json of a prepared data set names an untrusted module",
         "the module was executed",
         _SET,
         _features_of_a_module({"pythonClassName": f"{_MODULE}.Feature"}),
     ),
     _situation(
-        "features.json of a prepared set names it in the form of old versions",
+        "features.json of a prepared data set names one in the form of old versions",
         "the module was executed",
         _SET,
         _features_of_a_module({"type": f"{_MODULE}.Feature", "content": {}}),

@@ -1,4 +1,4 @@
-"""Malicious weight files: pickles that act, files that declare what they do not hold."""
+"""Malicious weight files: pickles that run code, files that declare more than they hold."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ def _number(value: int) -> bytes:
 
 
 def _tensor(kind: str, shape: tuple[int, ...], strides: tuple[int, ...]) -> bytes:
-    """A tensor of storage 0, which holds two numbers of four bytes."""
+    """A tensor on storage 0, which holds two four-byte numbers."""
     place = b"(" + _text("storage") + f"ctorch\n{kind}\n".encode() + _text("0") + _text("cpu")
     sizes = b"".join(b"(" + b"".join(map(_number, n)) + b"t" for n in (shape, strides))
     call = b"ctorch._utils\n_rebuild_tensor_v2\n(" + place + _number(2) + b"tQ" + _number(0)
@@ -44,7 +44,7 @@ _W = _tensor("FloatStorage", (2,), (1,))
 
 
 def _pth(folder: pathlib.Path, **values: bytes) -> pathlib.Path:
-    """A file of torch.save whose pickle is a dictionary of these values, given as opcodes."""
+    """A file as by torch.save, whose pickle is a dictionary of these values, given as opcodes."""
     body = b"".join(_text(name) + value for name, value in values.items())
     path = folder / "model.pth"
     with zipfile.ZipFile(path, "w") as archive:
@@ -160,7 +160,7 @@ SITUATIONS = (
     ),
     _j(
         ".pth: tuples that double themselves 300 times, as a key",
-        "no end within 40 s",
+        "did not end within 40 s",
         _HOSTILE,
         lambda folder: _read(_pth(folder, w=_W + b")" + b"2\x86" * 300 + b"N"), w=[1, -2]),
     ),
@@ -235,7 +235,7 @@ SITUATIONS = (
     ),
     _j(
         "eval/val.npz of 300 kB expands to 320 MB",
-        "all of it was unfolded",
+        "all of it was decompressed",
         _FILES + "test_an_npz_that_unfolds_to_more_than_counts_take",
         _npz,
     ),
