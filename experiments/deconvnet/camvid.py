@@ -23,12 +23,12 @@ def get_config(size: str = "small") -> config.Experiment:
     """DeconvNet in one of two sizes.
 
     - "small": a quarter of its width, 256 features in fc6 and fc7, whose kernel is 5 since crops of
-      192 x 256 leave maps of 6 x 8, and no ReLU in the decoder (see `deconvnet_shapes.py`); data,
-      loss, schedule and protocol of the DeepLab v3+ run, so that the networks compare.
+      192 x 256 leave maps of 6 x 8, and no ReLU in the decoder (see `deconvnet/shapes.py`); data,
+      loss, schedule and protocol of the DeepLab v3+ run, so that the networks are comparable.
     - "full": fc6 and fc7 of 1024 features, by `camvid.segnet_protocol`.
 
     Raises:
-      ValueError: another size.
+      ValueError: `size` is none of these.
     """
     if size == "full":
         return camvid.segnet_protocol(deconvnet.DeconvNet(num_classes=11, fc_features=1024))

@@ -16,11 +16,11 @@ from jaxseg.models import deconvnet
 def get_config() -> config.Experiment:
     """The quick start's data, loss and schedule; a quarter of the paper's width on VGG-11.
 
-    fc6 sees all of the 4 x 4 pixels that pool5 has of 128 x 128 images.
+    fc6 sees the whole 4 x 4 map of pool5 for images of 128 x 128.
 
-    Departure: no ReLU in the decoder, with which it hardly learns from nothing in so few steps (an
-    eighth of VGG-16's width ended at 11.9 mIoU, predicting background); see `segnet_shapes.py`.
-    Without it is slow too: all of an image has to pass through a single pixel of fc7.
+    Departure: no ReLU in the decoder, with which it hardly learns from scratch in so few steps (an
+    eighth of VGG-16's width ended at 11.9 mIoU, predicting background); see `segnet/shapes.py`.
+    Learning is slow without it too: a whole image has to pass through a single pixel of fc7.
     """
     experiment = quickstart.get_config()
     experiment.model = deconvnet.DeconvNet(

@@ -1,7 +1,7 @@
 """DeconvNet (arXiv 1505.04366) on PASCAL VOC 2012 trainaug, without object proposals.
 
 Expected: no figure is published for whole images. The paper's protocol, the maximum over 50
-proposals an image, gives 69.6 mIoU on test (unverified).
+proposals per image, gives 69.6 mIoU on test (unverified).
 Measured: not yet; the recipe starts from VGG-16 trained on ImageNet.
 
     python -m jaxseg.main --config=experiments/deconvnet/voc.py --workdir=runs/deconvnet_voc \
@@ -18,7 +18,7 @@ def get_config() -> config.Experiment:
     Departure: neither stage 1 (crops around single objects) nor the 2.7 million crops from EdgeBox
     proposals of stage 2, resized to 250 x 250: crops of 224 from the images at 0.45 to 0.9 of their
     size, the range around 250 of a side of 300 to 500. Departure: tested on whole images. Unsure:
-    rare classes stand twice in stage 2, but the paper does not say which: none do here
+    rare classes are duplicated in stage 2, but the paper does not say which: none are here
     (--config.data.duplicate=NAME,NAME).
     """
     return config.Experiment(

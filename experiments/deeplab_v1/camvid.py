@@ -22,15 +22,15 @@ def get_config(size: str = "small") -> config.Experiment:
     """LargeFOV in one of two sizes.
 
     - "small": a quarter of VGG-16's width and a head of 128 features; data, loss, schedule and
-      protocol of the DeepLab v3+ run, so that the networks compare. fc6 at rate 6: on the maps of
-      25 x 33 of these crops the outer taps of rate 12 would see little but padding.
+      protocol of the DeepLab v3+ run, so that the networks are comparable. fc6 has rate 6: on these
+      crops' maps of 25 x 33 the outer taps of rate 12 would see little but padding.
     - "full": the paper's network by `camvid.segnet_protocol`, which gives every network a
       norm after each convolution: here after those of VGG, not after fc6 and fc7.
 
     Departure: batch norm.
 
     Raises:
-      ValueError: another size.
+      ValueError: `size` is none of these.
     """
     backbone = deeplab_v1.large_fov_backbone()
     if size == "full":

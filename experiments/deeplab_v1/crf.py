@@ -2,9 +2,10 @@
 
     python -m launch.sweep --ablation=deeplab_v1/crf --size=shapes
 
-Three trainings; all else is evaluated on them. The paper's size starts from networks of ImageNet:
+Three trainings; all other rows are evaluations of them. The paper's size starts from networks of
+ImageNet:
 VGG-16 for the rows on it, with --change=train.init_from=VGG16 and --change=train.init_partial=True.
-ResNet-101 needs another file, and so a sweep of its own (deeplab_v2_resnet).
+ResNet-101 needs another file and therefore its own sweep (deeplab_v2/resnet).
 """
 
 from collections.abc import Mapping
@@ -20,9 +21,9 @@ from jaxseg.models import deeplab_v1, deeplab_v2
 
 AFTER = " + CRF"
 OF_SHAPES = (
-    "3,8,20,1,1,5"  # an eighth of the images' sides; colours of an object differ by about 20
+    "3,8,20,1,1,5"  # for sides an eighth as long; the colours of an object differ by about 20
 )
-SETS = {  # on the first network, beside DeepLab v1's
+SETS = {  # on the first network, besides DeepLab v1's
     "CRF of v2": {"eval.crf": "deeplab_v2"},
     "CRF of kazuto1011's v2": {"eval.crf": "kazuto"},
     "CRF of DeconvNet": {"eval.crf": "deconvnet"},
@@ -35,7 +36,7 @@ SETS = {  # on the first network, beside DeepLab v1's
 
 
 def before_and_after(rows: Mapping[str, Change], crf: str) -> dict[str, Change]:
-    """The rows, and after each one the same training with a CRF behind its evaluation."""
+    """The rows, each followed by the same training evaluated with a CRF."""
     return {
         name + after: {**change, **more}
         for name, change in rows.items()
@@ -44,18 +45,18 @@ def before_and_after(rows: Mapping[str, Change], crf: str) -> dict[str, Change]:
 
 
 def whole(experiment: config.Experiment) -> Change:
-    """A row that has all of another experiment but its evaluation."""
+    """A row with everything of another experiment except its evaluation."""
     parts = ("model", "data", "loss", "optim", "train")
     return {part: getattr(experiment, part) for part in parts}
 
 
 def vgg16(norm: Norm = Norm(decay=0.97)) -> vgg.VGG:
-    """LargeFOV's VGG-16 for a start from nothing. Departure: batch norm."""
+    """LargeFOV's VGG-16 for a start from scratch. Departure: batch norm."""
     return deeplab_v1.large_fov_backbone().clone(norm=norm)
 
 
 def camvid() -> config.Experiment:
-    """LargeFOV on CamVid from nothing."""
+    """LargeFOV on CamVid from scratch."""
     experiment = ablation_bases.camvid_v3()
     experiment.model = deeplab_v1.DeepLabV1(11, vgg16(), dropout=0.1)
     return experiment
@@ -103,7 +104,7 @@ def _on_camvid() -> dict[str, Change]:
 
 
 def get_ablation() -> Ablation:
-    """Three networks before and after the CRF, then the other sets on the first.
+    """Three networks before and after the CRF, then the other parameter sets on the first.
 
     DeepLab v1 and v2 search the parameters on 100 images of val
     (experiments/studies/crf_search.py); here they are those of the released scripts, of v1 on
@@ -125,8 +126,8 @@ def get_ablation() -> Ablation:
         source=(
             "PASCAL VOC 2012 val, mIoU: arXiv 1412.7062, Table 1 (LargeFOV) and 1606.00915, the "
             "tables of ASPP and of ResNet-101. In the paper the last network starts from COCO, "
-            "which this table leaves out (deeplab_v2_resnet has it), so it will end lower. For the "
-            "other sets of parameters no number is at hand."
+            "which this table leaves out (deeplab_v2/resnet has it), so it will end lower. For the "
+            "other sets of parameters no number is known."
         ),
         rows=(
             *(Row(name, rows[name], value) for name, value in zip(rows, paper, strict=True)),

@@ -4,8 +4,8 @@
 
 Four trainings; the rows with CRF are evaluations of them. The paper's size starts from VGG-16 of
 ImageNet: --change=train.init_from=VGG16 and --change=train.init_partial=True take its convolutions.
-The authors also take fc6 and fc7, thinned to each row's kernel: a file of jaxseg.convert
---thin fits one row, so that such a table takes a sweep a row.
+The authors also take fc6 and fc7, thinned to each row's kernel: a file written by jaxseg.convert
+--thin fits only one row, so that this needs one sweep per row.
 """
 
 from experiments.ablation.ablation import Ablation, Change, Row, Size
@@ -23,7 +23,7 @@ PAPER = (59.80, 63.74, 63.41, 67.14, 64.38, 67.64, 62.25, 67.64)
 
 
 def _rows(small_window: vgg.VGG, narrow: Change, large_fov: Change) -> dict[str, Change]:
-    """Kernel, rate and features of fc6, on poolings of 2x2 but for LargeFOV."""
+    """Kernel, rate and features of fc6; poolings are 2x2 except in LargeFOV."""
     first: Change = {
         "model.backbone": small_window,
         "model.average_pool": False,

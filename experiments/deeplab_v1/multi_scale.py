@@ -3,7 +3,7 @@
     python -m launch.sweep --ablation=deeplab_v1/multi_scale --size=shapes
 
 Four trainings; those with MSc start from the network without it. The paper's size starts from
-VGG-16 of ImageNet, as deeplab_v1_field_of_view has it.
+an ImageNet VGG-16, as in deeplab_v1/field_of_view.
 """
 
 from experiments.ablation.ablation import Ablation, Change, Row, Size
@@ -36,7 +36,7 @@ FIRST_KERNEL: Change = {
 def shapes() -> config.Experiment:
     """LargeFOV on a VGG-11 of an eighth of the width, for images of 64 x 64 a map of 9 x 9.
 
-    Departure: batch norm, as in all networks here that start from nothing.
+    Departure: batch norm, as in all networks here that start from scratch.
     """
     backbone = deeplab_v1.large_fov_backbone().clone(
         depth=11, width=8, norm=Norm(decay=ablation_bases.NORM_DECAY)
@@ -53,8 +53,8 @@ def shapes() -> config.Experiment:
 def _rows(narrow: vgg.VGG, first_crop: Change) -> dict[str, Change]:
     """Both networks without MSc and with it.
 
-    The trunk is frozen where MSc is trained. As released, the 4x4 network has MSc on LargeFOV's
-    trunk, whose poolings are of 3x3, and its old classifier learns on beside the new ones.
+    The trunk is frozen while MSc is trained. As released, the 4x4 network has MSc on LargeFOV's
+    trunk, with 3x3 poolings, and its old classifier continues to learn beside the new ones.
     """
     classifier: Change = {"optim.multipliers": (BIAS, (r"^(backbone|head)/", 0.0))}
     return {
@@ -73,7 +73,8 @@ def get_ablation() -> Ablation:
     """Table 1 of the paper, which has validation results of both networks in all four forms.
 
     Unsure: how long MSc is trained; here it is as long as the network before it. The paper trains
-    the new weights alone; that the first network's classifier learns on is a re-upload's.
+    only the new weights; that the first network's classifier continues to learn is from a
+    re-upload.
     """
     narrow = deeplab_v1.small_window_backbone()
     normed = narrow.clone(norm=Norm(decay=0.97))

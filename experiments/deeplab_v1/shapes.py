@@ -16,8 +16,8 @@ from jaxseg.models import deeplab_v1
 def get_config() -> config.Experiment:
     """The quick start's data, loss and schedule; an eighth of VGG-16's width.
 
-    Departure: batch norm, as in the other networks on Shapes, and fc6 at rate 4: the maps have
-    17 x 17 pixels.
+    Departure: batch norm, as in the other networks on Shapes, and fc6 at rate 4, since the maps
+    have 17 x 17 pixels.
     """
     experiment = quickstart.get_config()
     backbone = deeplab_v1.large_fov_backbone()

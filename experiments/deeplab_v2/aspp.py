@@ -30,7 +30,7 @@ PUBLISHED = _rows((12,), deeplab_v2.ASPP_S, deeplab_v2.ASPP_L)
 
 
 def camvid() -> config.Experiment:
-    """ASPP on VGG-16 in full width on CamVid from nothing."""
+    """ASPP on a full-width VGG-16 on CamVid from scratch."""
     experiment = small.camvid_v3()
     experiment.model = deeplab_v2.DeepLabV2(11, vgg16(), head_features=1024, dropout=0.1)
     return experiment

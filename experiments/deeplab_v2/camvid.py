@@ -19,13 +19,13 @@ def get_config(size: str = "small") -> config.Experiment:
     """ResNet and ASPP in one of two sizes, at one scale (--config.model.scales=1,0.75,0.5: three).
 
     - "small": a half-width ResNet-18 with ASPP-S, whose rates suit the maps of 24 x 32 of these
-      crops; data, loss, schedule and protocol of the DeepLab v3+ run, so that the networks compare.
+      crops; data, loss, schedule and protocol of the DeepLab v3+ run, for comparable networks.
     - "full": the paper's ResNet-101 with ASPP-L by `camvid.segnet_protocol`.
 
-    Departure: norms are trained, since neither starts from trained ones.
+    Departure: norms are trained, since neither size starts from trained ones.
 
     Raises:
-      ValueError: another size.
+      ValueError: `size` is none of these.
     """
     if size == "full":
         return camvid.segnet_protocol(

@@ -2,9 +2,9 @@
 
     python -m launch.sweep --ablation=deeplab_v2/resnet --size=shapes
 
-The paper's size starts from ResNet-101 of ImageNet: --change=train.init_from=RESNET101 and
---change=train.init_partial=True. No file of the authors' network trained on COCO is read here: a
-row of this table trains one, on the classes that COCO shares with VOC (data set coco_voc).
+The paper's size starts from an ImageNet ResNet-101: --change=train.init_from=RESNET101 and
+--change=train.init_partial=True. The authors' network trained on COCO is not used: a row of this
+table trains one, on the classes that COCO shares with VOC (data set coco_voc).
 """
 
 from experiments.ablation.ablation import Ablation, Change, Row, Size
@@ -33,7 +33,7 @@ PAPER = {
 
 
 def _rows(large_fov: int, other_set: Change, crf: str) -> dict[str, Change]:
-    """All rows over a base that has ASPP, three scales and scaled crops."""
+    """All rows, as changes of a base with ASPP, three scales and scaled crops."""
     return {
         "ResNet-101": {**NO_ASPP, **NO_AUG, "model.scales": (1.0,)},
         "MSC": {**NO_ASPP, **NO_AUG},
@@ -47,7 +47,7 @@ def _rows(large_fov: int, other_set: Change, crf: str) -> dict[str, Change]:
 
 
 def camvid() -> config.Experiment:
-    """The network on ResNet-50 on CamVid, from nothing or from the row that trains on COCO."""
+    """The network on ResNet-50 on CamVid, from scratch or from the row that trains on COCO."""
     experiment = ablation_bases.camvid_v3()
     experiment.model = deeplab_v2.DeepLabV2(
         11,
@@ -62,7 +62,7 @@ def shapes() -> config.Experiment:
     """ASPP on a ResNet that sees 11 pixels to each side, at three scales.
 
     The rates are a quarter of the paper's, at output stride 4: maps of 16 x 16. Cross-entropy is
-    that of the paper, the sum over each scale and their highest; Dice looks at the image.
+    the paper's, summed over each scale and their maximum; Dice is computed on the image.
     """
     experiment = ablation_bases.shapes(
         "shapes/far",
@@ -80,9 +80,9 @@ def shapes() -> config.Experiment:
 
 
 def get_ablation() -> Ablation:
-    """Seven rows of the paper, and the training on COCO that five of them start from.
+    """Seven rows of the paper, and the training on COCO that initialises five of them.
 
-    Unsure: how the authors trained on COCO; here it is by the recipe of VOC, without scaled crops.
+    Unsure: how the authors trained on COCO; here the recipe is that of VOC, without scaled crops.
     """
     rows = _rows(12, COCO_SET, "deeplab_v2")
     small = _rows(3, {"data.name": "shapes/scene"}, OF_SHAPES)

@@ -1,8 +1,9 @@
 """DeepLab v2 (arXiv 1606.00915) on ResNet-101, PASCAL VOC 2012 trainaug: ASPP at three scales.
 
-Expected: 76.35 mIoU on val from the weights of COCO, 77.69 with the CRF. The table adds one thing
-after the other: 68.72 for the network alone, 71.27 with three scales (--config.model.scales=1.0,
-takes them away), 73.28 from COCO, 74.87 with scaled crops (--config.data.augment.scale_range=1,1),
+Expected: 76.35 mIoU on val from the weights of COCO, 77.69 with the CRF. The table adds one
+component after the other: 68.72 for the network alone, 71.27 with three scales
+(--config.model.scales=1.0,
+removes them), 73.28 from COCO, 74.87 with scaled crops (--config.data.augment.scale_range=1,1),
 75.54 with LargeFOV (--config.model.atrous_rates=12,) and 76.35 with ASPP in its place.
 Measured: not yet; the recipe starts from ResNet-101 trained on ImageNet, then COCO.
 
@@ -17,7 +18,8 @@ from jaxseg.models import deeplab_v2
 def get_config() -> config.Experiment:
     """Sections 4.1.1 and 4.1.2: batch 10, poly 2.5e-4 over 20,000 steps, four losses.
 
-    Of the three scales and of the highest of them, each on every 8th pixel of its own map. Crops of
+    The losses are those of the three scales and of their maximum, on every 8th pixel of their maps.
+    Crops of
     321 from images at 0.5 to 1.5; the head learns ten times as fast, its biases twenty times, norms
     not at all: neither statistics nor scales and biases. Crop, scales and multipliers are those of
     the released network and of kazuto1011's port, which reaches 76.65.

@@ -2,7 +2,7 @@
 
     python -m launch.sweep --ablation=deeplab_v2/schedule --size=shapes
 
-The paper's size starts from VGG-16 of ImageNet, with fc6 and fc7 thinned when it is converted:
+The paper's size starts from an ImageNet VGG-16, with fc6 and fc7 thinned in the conversion:
 --change=train.init_from=THINNED.
 """
 
@@ -18,7 +18,7 @@ SMALL: Change = {"optim": SGD, "train.ema_decay": 0.0}
 
 
 def _rows(batch30: int, batch10: int, thousand: int) -> dict[str, Change]:
-    """The paper's five rows, with what stands for its batches and for a thousand of its steps."""
+    """The paper's five rows, with the equivalents of its batches and of a thousand of its steps."""
 
     def row(schedule: str, batch: int, thousands: int) -> Change:
         steps: Change = {"data.batch_size": batch, "train.steps": thousands * thousand}
@@ -37,7 +37,7 @@ def _rows(batch30: int, batch10: int, thousand: int) -> dict[str, Change]:
 def get_ablation() -> Ablation:
     """LargeFOV, the rate a tenth after 2,000 and 4,000 of 6,000 steps, or (1 - t/T)^0.9.
 
-    Smaller sizes have SGD too, at a rate for networks with batch norm that start from nothing.
+    Smaller sizes use SGD too, at a rate for networks with batch norm that start from scratch.
     """
     rows = _rows(30, 10, 1_000)
     return Ablation(
@@ -59,7 +59,7 @@ def get_ablation() -> Ablation:
             "spends its last third at a hundredth of the rate, where it learns next to nothing; "
             "poly falls to that within its last hundredth. Both see the same images, so poly must "
             "be ahead. A batch of 10 for 20,000 steps sees as many images as one of 30 for 6,700, "
-            "in three times as many steps. Networks here start from nothing, so steps count more "
+            "in three times as many steps. Networks here start from scratch, so steps count more "
             "than for the paper's, which are trained already. Nothing is averaged "
             "(train.ema_decay), for an average of parameters does what a falling rate does."
         ),

@@ -16,8 +16,9 @@ from jaxseg.models import deeplab_v2
 def get_config() -> config.Experiment:
     """The quick start's data, loss and schedule, with a quarter-width ResNet-18.
 
-    Cross-entropy is that of the paper, the sum over each scale and their highest; Dice looks at the
-    image. Departure: trained norms, two scales, and half the rates of ASPP-S: maps are 17 x 17.
+    Cross-entropy is the paper's, summed over each scale and their maximum; Dice is computed on the
+    image. Departure: trained norms, two scales, and half the rates of ASPP-S, since maps are 17 x
+    17.
     """
     experiment = quickstart.get_config()
     backbone = deeplab_v2.deeplab_v2_resnet(18, norm=Norm(decay=0.95))

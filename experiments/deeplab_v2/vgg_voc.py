@@ -3,8 +3,8 @@
 Expected: 68.96 mIoU on val, 71.57 with the CRF. ASPP-S (--config.model.atrous_rates=2,4,8,12) 66.98
 and 69.73; LargeFOV (--config.model.atrous_rates=12,) 65.76 and 69.84. With LargeFOV, batch 30 and
 6,000 steps the poly schedule gives 63.42, steps of it 62.25.
-Measured: not yet; the recipe starts from VGG-16 trained on ImageNet, of which fc6 and fc7 are
-thinned when it is converted.
+Measured: not yet; the recipe starts from VGG-16 trained on ImageNet, with fc6 and fc7 thinned in
+the conversion.
 
     python -m jaxseg.main --config=experiments/deeplab_v2/vgg_voc.py --workdir=runs/deeplab_v2_vgg \
         --config.train.init_from=THINNED
@@ -17,7 +17,7 @@ from jaxseg.models import deeplab_v1, deeplab_v2
 def get_config() -> config.Experiment:
     """Section 4.1.1: batch 10, poly 0.001 over 20,000 steps, on every 8th pixel of mirrored crops.
 
-    The crop of 321 and the multipliers are those of a re-upload of the configuration.
+    The crop of 321 and the multipliers come from a re-upload of the configuration.
     """
     return config.Experiment(
         model=deeplab_v2.DeepLabV2(

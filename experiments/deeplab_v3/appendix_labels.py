@@ -14,7 +14,7 @@ FROZEN = "batch norm not trained"
 
 
 def get_ablation() -> Ablation:
-    """Logits upsampled to the labels, against labels reduced to the map, as DeepLab v1 and v2."""
+    """Logits upsampled to the labels against labels reduced to the map, as in DeepLab v1 and v2."""
     reduced = {"loss": config.Loss(cross_entropy=0.0, coarse=1.0)}
     frozen = {"model.norm.kind": "frozen", "model.backbone.norm.kind": "frozen"}
     drawn = small.shapes_v3("shapes/cells").loss

@@ -2,7 +2,8 @@
 
     python -m launch.sweep --ablation=deeplab_v3/aspp --size=shapes
 
-The paper has three of these cells; the others take ASPP apart. The paper's size starts from an
+The paper has three of these cells; the others isolate parts of ASPP. The paper's size starts from
+an
 ImageNet ResNet-101: --change=train.init_from=FILE.
 """
 
@@ -14,7 +15,7 @@ PAPER = {"three rates": 76.58, "four rates": 76.46, "three rates, image pooling"
 
 
 def _changes(rates: tuple[int, ...]) -> dict[str, Change]:
-    """ASPP with the first 0, 1, 3 and all of four rates, without and with image pooling."""
+    """ASPP with the first 0, 1, 3 and all 4 rates, without and with image pooling."""
     counts = {"no rate": 0, "one rate": 1, "three rates": 3, "four rates": 4}
     return {
         f"{name}{', image pooling' if pooling else ''}": {
@@ -41,7 +42,7 @@ def get_ablation() -> Ablation:
         shapes=Size(
             lambda: small.shapes_aspp("shapes/scene"),
             rows=_changes((1, 2, 3, 4)),
-            seeds=(0, 1, 2, 3, 4),  # three left the gain by image pooling open
+            seeds=(0, 1, 2, 3, 4),  # with three the gain of image pooling was undecided
         ),
         cause="All discs of an image are captive where a frame stands anywhere in it, at least 16 "
         "pixels from their centres. The backbone, a stem and one bottleneck at output stride 4, "

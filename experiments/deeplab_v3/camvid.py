@@ -17,18 +17,18 @@ from jaxseg.models import deeplab_v3
 
 
 def get_config(size: str = "small") -> config.Experiment:
-    """The data, loss, schedule and protocol of the other networks, so that they compare.
+    """The data, loss, schedule and protocol of the other networks, so that they are comparable.
 
     Args:
-      size: "small", those of the DeepLab v3+ run, for two CPU cores: its encoder, so that the
-        decoder is what differs; or "full", SegNet's protocol with the paper's network on ResNet-50.
+      size: "small", those of the DeepLab v3+ run, for two CPU cores, with its encoder, so that only
+        the decoder differs; or "full", SegNet's protocol with the paper's network on ResNet-50.
 
     Raises:
       ValueError: `size` is neither.
     """
     if size == "full":
         model = voc.get_config().model
-        # Averages shorter than the paper's: there are far fewer images.
+        # Averages are shorter than the paper's, because there are far fewer images.
         return camvid.segnet_protocol(
             model.clone(
                 num_classes=11, backbone=model.backbone.clone(depth=50), norm=Norm(decay=0.99)

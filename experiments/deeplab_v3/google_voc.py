@@ -25,7 +25,7 @@ def get_config() -> config.Experiment:
     Biases of convolutions, here the classifier's, learn twice as fast (tensorflow/models,
     research/deeplab/utils/train_utils.py).
 
-    Norms are frozen: imported batch norms are folded, they hold no statistics of the features.
+    Norms are frozen: imported batch norms are folded and hold no statistics of the features.
     """
     return config.Experiment(
         model=deeplab_v3.DeepLabV3(

@@ -19,7 +19,7 @@ CASCADE = {
 
 
 def get_ablation() -> Ablation:
-    """Each row is trained and evaluated at its own output stride."""
+    """Each row is trained and evaluated at its output stride."""
     return Ablation(
         title="DeepLab v3, Table 1: output stride of ResNet-50 with block7",
         source="arXiv 1706.05587, Table 1: PASCAL VOC 2012 val, mIoU, one scale.",

@@ -2,8 +2,8 @@
 
     python -m launch.sweep --ablation=deeplab_v3/table2 --size=shapes
 
-The paper's size starts from an ImageNet ResNet-50: --change=train.init_from=FILE. The table's other
-line, ResNet-101, is the line (1, 1, 1) of Table 3.
+The paper's size starts from an ImageNet ResNet-50: --change=train.init_from=FILE. The other line of
+the table, ResNet-101, is the line (1, 1, 1) of Table 3.
 """
 
 from experiments.ablation.ablation import Ablation, Row, Size

@@ -20,7 +20,7 @@ CASCADE = {"model.aspp": False}
 
 
 def get_ablation() -> Ablation:
-    """Output stride 16 in the paper; the small sizes leave blocks out."""
+    """Output stride 16 in the paper; the small sizes omit blocks."""
     rows = tuple(
         Row(
             f"{grid}, block{4 + extra}",

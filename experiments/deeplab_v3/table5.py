@@ -2,8 +2,8 @@
 
     python -m launch.sweep --ablation=deeplab_v3/table5 --size=shapes
 
-The paper's size starts from an ImageNet ResNet-101: --change=train.init_from=FILE. Each rate and
-image pooling by itself are in `deeplab_v3_aspp`.
+The paper's size starts from an ImageNet ResNet-101: --change=train.init_from=FILE. For each rate
+and image pooling separately, see `deeplab_v3/aspp`.
 """
 
 from experiments.ablation.ablation import Ablation, Change, Row, Size

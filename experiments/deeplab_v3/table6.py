@@ -2,7 +2,8 @@
 
     python -m launch.sweep --ablation=deeplab_v3/table6 --size=shapes
 
-All rows but those of COCO are evaluations of one training. The paper's size starts from an ImageNet
+All rows except those of COCO are evaluations of one training. The paper's size starts from an
+ImageNet
 ResNet-101: --change=train.init_from=FILE.
 """
 

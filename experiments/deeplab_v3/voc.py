@@ -19,11 +19,12 @@ def get_config() -> config.Experiment:
     Norm decays are the released code's: 0.95 in the backbone, 0.9997 in ASPP. The weight decay of
     1e-4 is the released code's flag comment (research/deeplab/train.py); the paper is silent.
     The released code (tensorflow/models, research/deeplab/utils/train_utils.py,
-    get_model_gradient_multipliers) doubles the learning rate of biases, which the classifier alone
-    has beside norms.
+    get_model_gradient_multipliers) doubles the learning rate of biases, which only the classifier
+    has besides the norms.
 
-    The test server's network (85.7) goes on with the official trainval at output stride 8
-    and frozen norms for 30,000 steps at 0.001, in which images of hard classes stand twice:
+    The network of the test server (85.7) is trained further on the official trainval at output
+    stride 8 with frozen norms for 30,000 steps at 0.001, with the images of hard classes
+    duplicated:
     --config.data.duplicate=bicycle,chair,diningtable,pottedplant,sofa
     """
     return config.Experiment(

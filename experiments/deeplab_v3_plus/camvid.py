@@ -15,11 +15,11 @@ from jaxseg.models import deeplab_v3_plus
 
 
 def get_config() -> config.Experiment:
-    """A half-width ResNet-18 with separable ASPP and decoder; crops as the peer's.
+    """A half-width ResNet-18 with separable ASPP and decoder; crops as in the peer.
 
     The paper's rates 6, 12, 18 belong to crops of 513. The maps of these crops are 12 x 16: there
-    the outer taps of a rate of 12 or 18 see next to nothing but padding, so they stay untrained,
-    and at 360 x 480 they see the image (at step 800 that cost ten points of mIoU).
+    the outer taps of a rate of 12 or 18 see almost only padding and stay untrained, while at 360 x
+    480 they see the image (at step 800 that cost ten points of mIoU).
     """
     norm = Norm(decay=0.97)
     return config.Experiment(

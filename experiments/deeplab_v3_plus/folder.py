@@ -1,7 +1,7 @@
 """DeepLab v3+ (arXiv 1802.02611) on your own image and mask folders.
 
-Expected and measured: yours. Set the data set's name; the number of classes and their names come
-from the prepared set:
+Expected and measured: depends on your data. Set the data set's name; the number of classes and
+their names come from the prepared data set:
 
     python -m jaxseg.data.prepare --name=folder/roads --images=photos --masks=masks \
         --classes=classes.txt
@@ -16,11 +16,11 @@ from jaxseg import config
 def get_config() -> config.Experiment:
     """CamVid's small network and recipe, with crops of 257 and scales as in the papers.
 
-    For any number of classes, all of the same weight; where some are rare, give the weights that
-    the doctor prints (--config.loss.class_weights=...).
+    For any number of classes, with equal weights; if some are rare, use the weights that the doctor
+    prints (--config.loss.class_weights=...).
     """
     experiment = camvid.get_config()
-    experiment.model = experiment.model.clone(num_classes=0)  # as many as the data has
+    experiment.model = experiment.model.clone(num_classes=0)  # the number of classes in the data
     experiment.loss.class_weights = ()
     experiment.data.name = "folder/mine"
     experiment.data.crop_size = (257, 257)

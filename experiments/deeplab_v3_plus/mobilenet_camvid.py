@@ -20,13 +20,13 @@ from jaxseg.models import deeplab_v3_plus
 
 
 def get_config(size: str = "small") -> config.Experiment:
-    """The data, loss, schedule and protocol of the other networks, so that they compare.
+    """The data, loss, schedule and protocol of the other networks, so that they are comparable.
 
     Pixels are scaled to -1..1, as the published weights of MobileNetV2 expect.
 
     Args:
       size: "small", those of the DeepLab v3+ run, for two CPU cores: width 0.35 with Keras's
-        channels, of which weights are published, and a head of 64 features; or "full", SegNet's
+        channels, for which weights are published, and a head of 64 features; or "full", SegNet's
         protocol with the channels and the decoder of the released ADE20K model, and the paper's
         rates.
 

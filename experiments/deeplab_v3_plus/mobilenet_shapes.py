@@ -16,7 +16,7 @@ from jaxseg.models import deeplab_v3_plus
 
 
 def get_config() -> config.Experiment:
-    """The quick start's data, loss and schedule; MobileNetV2 of width 0.35 from nothing."""
+    """The quick start's data, loss and schedule; MobileNetV2 of width 0.35 from scratch."""
     experiment = quickstart.get_config()
     norm = Norm(decay=0.95)
     experiment.model = deeplab_v3_plus.DeepLabV3Plus(

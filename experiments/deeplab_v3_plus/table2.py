@@ -27,7 +27,7 @@ def _changes(narrow: int, middle: str) -> dict[str, Change]:
 def get_ablation() -> Ablation:
     """3x3 convolutions of 256 channels after Conv2 of 48; half the width is 128.
 
-    That the last row was a decoder in two steps is not certain: the table has only its name.
+    Unsure: whether the last row is a decoder in two steps; the table gives only its name.
     """
     changes = _changes(128, "stage2_residual")
     return Ablation(

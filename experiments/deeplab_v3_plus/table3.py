@@ -8,8 +8,8 @@ ResNet-101: --change=train.init_from=FILE.
 Multiply-adds of the paper, in billions, in the order of the rows: 81.02, 276.18, 2435.37, 4870.59;
 101.28, 898.69, 1797.23; 297.92, 2623.61, 5247.07; 52.43; 74.20, 101.28, 297.92. TensorFlow counted
 them with the padding that its space-to-batch adds to atrous convolutions: 2 to 9 % more than the
-convolutions need, and than the table of a sweep has, which is of one view at scale 1. The decoder
-costs 21.76 in all pairs but that of 81.02, where the printed 101.28 should be 102.78.
+convolutions need and than the table of a sweep shows, which counts one view at scale 1. The decoder
+costs 21.76 in all pairs except that of 81.02, where the printed 101.28 should be 102.78.
 """
 
 from experiments.ablation.ablation import Ablation, Change, Row, Size
@@ -28,7 +28,7 @@ PAPER = (
 
 
 def _changes(base: config.Experiment) -> dict[str, Change]:
-    """All rows over an experiment with the decoder."""
+    """All rows, as changes of an experiment with the decoder."""
     alone: Change = {"model": small.encoder_alone(base)}
     return {
         "train 16, eval 16": alone,

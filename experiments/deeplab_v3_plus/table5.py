@@ -3,13 +3,15 @@
     python -m launch.sweep --ablation=deeplab_v3_plus/table5 --size=shapes
 
 Five trainings; the other rows are evaluations of them. The paper's size starts from an ImageNet
-Xception-65: --change=train.init_from=FILE. The rows with JFT are left out, for its images are not
-public: 83.03 and 84.22 at output stride 16, 83.39 and 84.56 at 8, without and with scales and flip.
+Xception-65: --change=train.init_from=FILE. The rows with JFT are omitted, because its images are
+not public: 83.03 and 84.22 at output stride 16, 83.39 and 84.56 at 8, without and with scales and
+flip.
 
 Multiply-adds of the paper, in billions, in the order of the rows: 68.00, 601.74, 1203.34, 240.85,
 2149.91, 4299.68; with decoder 89.76, 790.12, 1580.10, 262.59, 2338.15, 4676.16; with separable
-convolutions 54.17, 928.81, 177.10, 3055.35. TensorFlow's counts hold the padding of its
-space-to-batch, which separable convolutions do not have: there the table of a sweep is near them.
+convolutions 54.17, 928.81, 177.10, 3055.35. TensorFlow's counts include the padding of its
+space-to-batch, which separable convolutions do not have: there the table of a sweep is close to
+them.
 """
 
 from experiments.ablation.ablation import Ablation, Change, Row, Size
@@ -37,7 +39,7 @@ PAPER = (
 
 
 def _changes(base: config.Experiment) -> dict[str, Change]:
-    """The rows without COCO, over an experiment with separable ASPP and decoder."""
+    """The rows without COCO, as changes of an experiment with separable ASPP and decoder."""
     decoder: Change = {"model.separable.aspp": False, "model.separable.decoder": False}
     alone: Change = {
         "model": small.encoder_alone(base),

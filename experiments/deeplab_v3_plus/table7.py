@@ -3,7 +3,7 @@
     python -m launch.sweep --ablation=deeplab_v3_plus/table7 --size=shapes
 
 The paper's size starts from an ImageNet Xception-65: --change=train.init_from=FILE; the last row
-needs one of its own, of Xception-71.
+needs a file of Xception-71.
 """
 
 from experiments.ablation.ablation import Ablation, Change, Row, Size

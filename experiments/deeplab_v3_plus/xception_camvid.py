@@ -21,7 +21,7 @@ from jaxseg.layers.norm import Norm
 
 
 def get_config(size: str = "small") -> config.Experiment:
-    """The data, loss, schedule and protocol of the other networks, so that they compare.
+    """The data, loss, schedule and protocol of the other networks, so that they are comparable.
 
     Args:
       size: "small", those of the DeepLab v3+ run, for two CPU cores: a quarter of Xception-41's
@@ -33,7 +33,7 @@ def get_config(size: str = "small") -> config.Experiment:
     """
     if size == "full":
         model = xception_voc.get_config().model
-        # Averages shorter than the paper's: there are far fewer images.
+        # Averages are shorter than the paper's, because there are far fewer images.
         return camvid.segnet_protocol(
             model.clone(
                 num_classes=11,

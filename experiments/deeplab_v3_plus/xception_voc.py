@@ -19,7 +19,7 @@ from jaxseg.models import deeplab_v3_plus
 def get_config() -> config.Experiment:
     """DeepLab v3's recipe (section 4) with separable ASPP and decoder.
 
-    The weight decay is the released code's for Xception; depthwise kernels have none, as there.
+    The weight decay is the released Xception recipe's; as there, depthwise kernels have none.
     """
     experiment = voc.get_config()
     experiment.model = deeplab_v3_plus.DeepLabV3Plus(

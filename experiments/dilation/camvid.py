@@ -24,11 +24,12 @@ UP = 4 / 3  # from 360 x 480 to the paper's 480 x 640
 
 
 def _by_the_paper(stage: str) -> config.Experiment:
-    """Appendix A: the front end first, then both at a tenth of the rate, no stage of the context.
+    """Appendix A: the front end first, then both at a tenth of the rate, without a context stage.
 
-    The inputs of 628 and 852 pixels hold 256 and 480 in their middle: crops are those, and one
-    more, so that the loss hits every 8th pixel. Departure: mirrored at their own borders; images
-    upsampled from 360 x 480, and tested as they are; the mean of ImageNet. Unsure: the steps of the
+    The inputs of 628 and 852 pixels have 256 and 480 in their middle: crops are one larger than
+    these, so that the loss falls on every 8th pixel. Departure: crops are mirrored at their own
+    borders; images are upsampled from 360 x 480, but tested unchanged; the mean is ImageNet's.
+    Unsure: the steps of the
     joint stage are not stated; here they are the front end's.
     """
     joint = stage == "joint"
@@ -64,14 +65,14 @@ def get_config(size: str = "small") -> config.Experiment:
     """Dilation8 in one of two sizes, or a stage of the paper's training.
 
     - "small": a quarter of VGG-16's width and a head of 128 features; data, loss, schedule and
-      protocol of the DeepLab v3+ run, so that the networks compare. Departure: batch norm, and
-      zeros around each map: mirrored borders would make six times as many pixels of these crops.
+      protocol of the DeepLab v3+ run, so that the networks are comparable. Departure: batch norm,
+      and zeros around each map: mirrored borders would give these crops six times as many pixels.
     - "full": the paper's network by `camvid.segnet_protocol`, which gives every network a
       norm after each convolution: here after those of VGG.
     - "front_end" and "joint": the paper's two stages.
 
     Raises:
-      ValueError: another size.
+      ValueError: `size` is none of these.
     """
     if size in ("front_end", "joint"):
         return _by_the_paper(size)

@@ -23,13 +23,13 @@ STAGES = ("front_end", "context", "joint")
 def get_config(stage: str = "joint") -> config.Experiment:
     """Appendix A: 40,000 steps of the front end, 24,000 of the context, 60,000 of both.
 
-    The context stage sees whole images, a hundred a step, and leaves the front end as it is. Joint
-    inputs of 1396 pixels hold 1024 in their middle; crops are those, and one more, so that the loss
-    hits every 8th pixel. Departure: crops are mirrored at their own borders; the mean of ImageNet.
+    The context stage sees whole images, a hundred per step, with a frozen front end. Joint inputs
+    of 1396 pixels have 1024 in their middle; crops are one larger than that, so that the loss falls
+    on every 8th pixel. Departure: crops are mirrored at their own borders; the mean is ImageNet's.
     Unsure: batch, rate and crop of the front end are those of CamVid.
 
     Raises:
-      ValueError: another stage.
+      ValueError: `stage` is none of these.
     """
     if stage not in STAGES:
         raise ValueError(f"stage is {stage!r}: it must be one of {', '.join(STAGES)}")

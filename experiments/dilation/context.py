@@ -1,9 +1,9 @@
-"""Dilated convolutions (Yu and Koltun, arXiv 1511.07122): the context module and its start.
+"""Dilated convolutions (Yu and Koltun, arXiv 1511.07122): context module and initialisation.
 
     python -m launch.sweep --ablation=dilation/context --size=shapes
 
-The paper size starts from VGG-16 of ImageNet: --change=train.init_from=VGG16 and
---change=train.init_partial=True. The modules start from the front end's row, whatever that says.
+The paper's size starts from an ImageNet VGG-16: --change=train.init_from=VGG16 and
+--change=train.init_partial=True. The modules always start from the front end's row.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ PAPER = {
     "Large, random start": None,
 }
 CAMVID_STEPS, STEPS = 8_000, 200
-FREEZE = (r"^(?!context/)", 0.0)  # the front end stays as it is
+FREEZE = (r"^(?!context/)", 0.0)  # the front end is frozen
 
 
 def shapes() -> config.Experiment:
@@ -39,10 +39,10 @@ def shapes() -> config.Experiment:
 
 
 def camvid() -> config.Experiment:
-    """The front end in full width from nothing, head of 1024.
+    """The front end at full width from scratch, with a head of 1024.
 
     Departure: batch norm, and zeros around each map: mirrored borders of 186 pixels on each side
-    would make four times as many of 360 x 480.
+    would give 360 x 480 images four times as many pixels.
     """
     experiment = small.camvid_v3()
     backbone = dilation.front_end_backbone().clone(padding=True, norm=Norm(decay=0.97))
@@ -52,7 +52,7 @@ def camvid() -> config.Experiment:
 
 
 def _modules(stage: Change, rates: tuple[int, ...], widths: tuple[int, ...]) -> dict[str, Change]:
-    """The rows of the module, which learns by the changes of `stage`."""
+    """The rows of the module, which is trained with the changes of `stage`."""
     basic = {**stage, "model.context_rates": rates, "model.dropout": 0.0}
     large = basic | {"model.context_widths": widths, "model.pad_first": True}
     random: Change = {"model.context_start": "random"}
@@ -61,7 +61,7 @@ def _modules(stage: Change, rates: tuple[int, ...], widths: tuple[int, ...]) -> 
 
 
 def get_ablation() -> Ablation:
-    """The front end, then each module on it, frozen, from the identity and from random values."""
+    """The front end, then each module on it (frozen), initialised as identity and at random."""
     published = context_voc.get_config()
     stage = {
         "data": published.data,
@@ -85,7 +85,7 @@ def get_ablation() -> Ablation:
         ),
         paper=Size(frontend_voc.get_config, seeds=(0,)),
         camvid=Size(camvid, rows=_modules(own, dilation.CONTEXT_8, dilation.LARGE)),
-        # On a map of 8 x 8 the rates 8 and 16 have all taps but the middle one on the padding.
+        # On a map of 8 x 8, all taps of rates 8 and 16 except the middle one lie on the padding.
         shapes=Size(shapes, rows=_modules(own, (1, 1, 2, 4, 1), (2, 2, 4, 8, 8))),
         cause=(
             "The start: from random values the module must find again, through layers of as many "

@@ -15,9 +15,9 @@ from jaxseg.models import dilation
 
 
 def get_config() -> config.Experiment:
-    """Section 4: the front end stays as it is, without dropout; the module learns at 0.001.
+    """Section 4: the front end is frozen, without dropout; the module learns at 0.001.
 
-    Batch 60 and maps of 66 x 66 of whole images are those of the released code's guide. Unsure: the
+    Batch 60 and maps of 66 x 66 for whole images are from the released code's guide. Unsure: the
     number of steps is not stated for VOC; here it is that of Cityscapes.
     """
     experiment = frontend_voc.get_config()

@@ -1,7 +1,7 @@
 """Dilated convolutions (arXiv 1511.07122) on PASCAL VOC 2012 trainaug: the front end.
 
 Expected: 67.6 mIoU on test (Table 2). With COCO 69.8 on val, where the context module starts
-(dilation_context_voc.py).
+(context_voc.py).
 Measured: not yet; the recipe starts from VGG-16 trained on ImageNet.
 
     python -m jaxseg.main --config=experiments/dilation/frontend_voc.py \
@@ -16,10 +16,10 @@ from jaxseg.models import dilation
 def get_config() -> config.Experiment:
     """Section 4: batch 14, SGD at 0.001 with momentum 0.9 over 60,000 steps.
 
-    Every 8th pixel is learned: inner 128 of crops of 500 in the released code, which come with the
-    186 pixels around them. Departure: crops of 129, whose 8th pixels the loss hits, and which are
-    mirrored at their own borders. Departure: the mean of ImageNet, which the weights of VGG-16
-    expect; the released network has that of VOC, (116.52, 111.36, 102.93).
+    Trained on every 8th pixel: in the released code of the inner 128 of crops of 500, which include
+    the 186 pixels around them. Departure: crops of 129, for the loss on every 8th pixel, mirrored
+    at their own borders. Departure: the mean of ImageNet, which the weights of VGG-16 expect; the
+    released network has that of VOC, (116.52, 111.36, 102.93).
     """
     return config.Experiment(
         model=dilation.Dilation(num_classes=21, backbone=dilation.front_end_backbone()),

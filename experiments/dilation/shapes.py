@@ -17,7 +17,7 @@ def get_config() -> config.Experiment:
     """The quick start's data, loss and schedule; an eighth of VGG-16's width, six rates of context.
 
     Departure: batch norm, as in the other networks on Shapes, and zeros around each map: mirrored
-    borders of 186 pixels would make fifteen times as many of 128 x 128.
+    borders of 186 pixels would give 128 x 128 images fifteen times as many pixels.
     """
     experiment = quickstart.get_config()
     backbone = dilation.front_end_backbone()

@@ -16,7 +16,7 @@ from jaxseg.models import encnet
 
 
 def get_config(size: str = "small") -> config.Experiment:
-    """The data, loss, schedule and protocol of the other networks, so that they compare.
+    """The data, loss, schedule and protocol of the other networks, so that they are comparable.
 
     Args:
       size: "small", those of the DeepLab v3+ run, for two CPU cores: a half-width ResNet-18 at

@@ -18,10 +18,10 @@ from jaxseg.models import dilated_fcn, encnet
 
 
 def get_config(size: str = "small") -> config.Experiment:
-    """What `encnet_camvid.py` trains, without the context encoding: the pair of the paper's table.
+    """The network of `encnet/camvid.py` without the context encoding: the paper's baseline.
 
     Args:
-      size: "small" or "full", as there.
+      size: "small" or "full", as in `encnet/camvid.py`.
 
     Raises:
       ValueError: `size` is neither.

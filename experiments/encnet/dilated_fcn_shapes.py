@@ -15,7 +15,7 @@ from jaxseg.models import dilated_fcn, encnet
 
 
 def get_config() -> config.Experiment:
-    """The quick start's data, loss and schedule; the network of `encnet_shapes.py` without context.
+    """The quick start's data, loss and schedule; the network of `encnet/shapes.py` without context.
 
     A quarter-width ResNet-18 at output stride 8.
     """

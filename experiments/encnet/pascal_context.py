@@ -1,8 +1,8 @@
 """EncNet (arXiv 1803.08904) with ResNet-101 on PASCAL Context, the 59 classes without background.
 
-Expected: 51.7 mIoU on val with one scale, 52.6 with six and flip (--protocol=encnet_multi). Over
-60 classes the authors count background as all wrong: 52.6 is 51.7 there, the same digits as with
-one scale by chance.
+Expected: 51.7 mIoU on val with one scale, 52.6 with six and flip (--protocol=encnet_multi). Over 60
+classes the authors count background as entirely wrong: there 52.6 becomes 51.7, equal to the
+single-scale figure by coincidence.
 ResNet-50 (--config.model.backbone.depth=50): 49.2, and 47.6 with --config.loss.presence=0.
 Measured: not yet; the recipe starts from an ImageNet backbone (--config.train.init_from=FOLDER).
 
@@ -14,7 +14,7 @@ from jaxseg import config
 from jaxseg.inference import protocols
 from jaxseg.models import encnet
 
-TRAIN_IMAGES = 4_998  # 4,996 in the set as it is published since
+TRAIN_IMAGES = 4_998  # 4,996 in the later publication of the data set
 EPOCHS = 50
 
 
@@ -22,13 +22,14 @@ def get_config() -> config.Experiment:
     """Section 4.1: crop 480, batch 16, poly 0.001 over 50 epochs, SE-loss 0.2.
 
     From the authors' code (zhanghang1989/PyTorch-Encoding, experiments/segmentation/train.py and
-    option.py, encoding/datasets/base.py, encoding/models/base.py): new layers ten times as fast,
-    auxiliary weight 0.2, weight decay 1e-4 of all parameters as torch's SGD has it, long sides of
+    option.py, encoding/datasets/base.py, encoding/models/base.py): new layers learn ten times as
+    fast, auxiliary weight 0.2, weight decay 1e-4 on all parameters as in torch's SGD, long sides of
     520 times 0.5 to 2; evaluated at a long side of 520 with the mirror image. Its later networks
-    reach 54.1 with stages 2 and 3 beside the map and 80 epochs (--config.model.lateral=True
+    reach 54.1 with lateral connections from stages 2 and 3 and 80 epochs
+    (--config.model.lateral=True
     --config.train.steps=24990). Rates and epochs of the paper are unverified.
 
-    Departure: what pads a crop is void here, there it is of raw class 0, the background, which
+    Departure: the padding of a crop is void here; there it has raw class 0, the background, which
     this data set maps to void too.
     """
     return config.Experiment(

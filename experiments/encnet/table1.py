@@ -3,7 +3,7 @@
     python -m launch.sweep --ablation=encnet/table1 --size=shapes
 
 The paper's size starts from an ImageNet ResNet, with --change=train.init_from=FILE: for EncNet-101
-one of 101 layers, for all other rows one of 50, so that it takes two sweeps.
+one of 101 layers, for all other rows one of 50, which takes two sweeps.
 """
 
 from experiments.ablation.ablation import Ablation, Change, Row, Size
@@ -40,7 +40,7 @@ def _rows(fcn: Change, fifty: Change, deep: Change) -> dict[str, Change]:
 
 
 def shapes() -> config.Experiment:
-    """EncNet on a ResNet that sees 11 pixels to each side, with its head 15; 16 codewords."""
+    """EncNet with 16 codewords on a ResNet that sees 11 pixels to each side, 15 with its head."""
     return small.shapes(
         "shapes/scene",
         encnet.EncNet(
@@ -55,7 +55,7 @@ def shapes() -> config.Experiment:
 
 
 def camvid() -> config.Experiment:
-    """EncNet as published on ResNet-50, from nothing."""
+    """EncNet as published on ResNet-50, from scratch."""
     experiment = small.camvid_v3()
     experiment.model = encnet.EncNet(
         11, encnet.encnet_backbone(50, Norm(decay=0.97)), norm=Norm(decay=0.97)
@@ -65,10 +65,10 @@ def camvid() -> config.Experiment:
 
 
 def get_ablation() -> Ablation:
-    """The paper's rows, then what else its figures and the authors' code vary, without numbers.
+    """The paper's rows, then further variations of its figures and code, without published numbers.
 
-    The last row is the paper's text, which sums over codewords and has the gate alone; the authors'
-    code, and the rows before it, have the mean and x + x * gate.
+    The last row follows the paper's text, which sums over codewords and has only the gate; the
+    authors' code and the other rows have the mean and x + x * gate.
     """
     fcn = dilated_fcn.DilatedFCN(59, encnet.encnet_backbone(50))
     small_fcn = dilated_fcn.DilatedFCN(

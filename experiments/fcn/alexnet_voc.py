@@ -15,10 +15,10 @@ from jaxseg.models import fcn
 
 
 def get_config() -> config.Experiment:
-    """The released solver, which is not that of the VGG networks: the mean loss of 20 images.
+    """The released solver, which differs from that of the VGG networks: the mean loss of 20 images.
 
-    Departure: it is the mean over the pixels of all 20 together; Caffe's iter_size takes the mean
-    over the 20 means, in which a pixel of a small image counts for more.
+    Departure: the mean is over the pixels of all 20 images; Caffe's iter_size averages the 20
+    means, in which a pixel of a small image has more weight.
     """
     experiment = fcn32s_voc.get_config()
     experiment.model = fcn.FCN(

@@ -2,7 +2,7 @@
 
     python -m launch.sweep --ablation=fcn/deconvolution --size=shapes
 
-The paper size starts from VGG-16 of ImageNet: --change=train.init_from=VGG16 and
+The paper's size starts from an ImageNet VGG-16: --change=train.init_from=VGG16 and
 --change=train.init_partial=True.
 """
 
@@ -13,7 +13,7 @@ from experiments.fcn import camvid, strides
 
 
 def get_ablation() -> Ablation:
-    """What the deconvolutions of FCN-8s are: fixed, learned but for the last one, all learned."""
+    """The deconvolutions of FCN-8s: fixed, learned except for the last one, all learned."""
     at_once = {"model.stride": 8}
     return Ablation(
         title="SegNet, Table 3: FCN with fixed and learned deconvolution",

@@ -12,7 +12,7 @@ from jaxseg import config
 
 
 def get_config() -> config.Experiment:
-    """As the stage before, a hundredth of its learning rate; the scores of pool4 start at zero."""
+    """Like FCN-32s, at a hundredth of its learning rate; the scores of pool4 start at zero."""
     experiment = fcn32s_voc.get_config()
     experiment.model = experiment.model.clone(stride=16)
     experiment.optim.learning_rate = 1e-12

@@ -15,11 +15,12 @@ from jaxseg.models import fcn
 
 
 def get_config() -> config.Experiment:
-    """The released solver: one whole image a step, momentum 0.99, the loss summed over its pixels.
+    """The released solver: one whole image per step, momentum 0.99, the loss summed over pixels.
 
-    Images of VOC have no side over 500, so crops of 500 are whole images; what a smaller one leaves
-    is void. With another momentum or a mean over pixels the learning rate is another one: here it
-    is as large as 2e-5 of a mean. No mirroring and no scaling: the first paper saw no gain in them.
+    Images of VOC have no side over 500, so crops of 500 are whole images; beyond a smaller image a
+    crop is void. The learning rate depends on the momentum and the sum over pixels: here it
+    corresponds to 2e-5 for a mean. No mirroring and no scaling: the first paper saw no gain from
+    them.
 
     Departure: the released models were trained on SBD's 8,498 images and tested on those 736 of
     VOC 2011 val that are not among them; here it is trainaug, and val of VOC 2012.

@@ -13,10 +13,10 @@ from jaxseg import config
 
 
 def get_config() -> config.Experiment:
-    """As FCN-32s, for three times as long; fixed factors hold the finer maps' scores back.
+    """Like FCN-32s, for three times as long; fixed factors scale down the finer maps' scores.
 
-    The factors 0.01 and 0.0001 before the scores of pool4 and pool3 are what the stages' learning
-    rates are to each other.
+    The factors 0.01 and 0.0001 of the scores of pool4 and pool3 are the ratios of the stages'
+    learning rates.
     """
     experiment = fcn32s_voc.get_config()
     experiment.model = experiment.model.clone(stride=8, at_once=True)

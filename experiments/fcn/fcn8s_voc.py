@@ -13,7 +13,7 @@ from jaxseg import config
 
 
 def get_config() -> config.Experiment:
-    """As FCN-32s, a ten-thousandth of its learning rate; the scores of pool3 start at zero."""
+    """Like FCN-32s, at a ten-thousandth of its learning rate; the scores of pool3 start at zero."""
     experiment = fcn32s_voc.get_config()
     experiment.model = experiment.model.clone(stride=8)
     experiment.optim.learning_rate = 1e-14

@@ -20,7 +20,7 @@ def get_config() -> config.Experiment:
     """The quick start's data, loss and schedule; an eighth of VGG-16's width.
 
     Departure: batch norm, and zeros around each map in place of the border of 100, with which
-    images of 128 x 128 would cost six times as much. All scores are trained at once, from nothing.
+    images of 128 x 128 would cost six times as much. All scores are trained together, from scratch.
     """
     experiment = quickstart.get_config()
     experiment.model = fcn.FCN(

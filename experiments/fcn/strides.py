@@ -2,8 +2,8 @@
 
     python -m launch.sweep --ablation=fcn/strides --size=shapes
 
-The paper size starts from VGG-16 of ImageNet: --change=train.init_from=VGG16 and
---change=train.init_partial=True. A stage starts from the row before it, whatever that says.
+The paper's size starts from an ImageNet VGG-16: --change=train.init_from=VGG16 and
+--change=train.init_partial=True. A stage always starts from the row before it.
 """
 
 from experiments.ablation.ablation import Ablation, Row, Size
@@ -14,7 +14,7 @@ from jaxseg.backbones import vgg
 from jaxseg.layers.norm import Norm
 from jaxseg.models import fcn
 
-ON = {"train.init_partial": True}  # of the stage before, all but the new scores
+ON = {"train.init_partial": True}  # from the previous stage, everything except the new scores
 STAGE, CAMVID_STAGE = 110, 4_000  # steps of each of the three stages
 BIAS = (r"/bias$", 2.0)
 
@@ -22,8 +22,8 @@ BIAS = (r"/bias$", 2.0)
 def shapes() -> config.Experiment:
     """FCN-32s on an eighth of VGG-11's width; images upsampled to 128 x 128, a map of 4 x 4.
 
-    On 64 x 64 pixels, of which the map is 2 x 2, FCN-32s ended at background and FCN-8s at 20 mIoU;
-    on these FCN-8s reached 38 with 300 batches of 16.
+    On 64 x 64 pixels, with a map of 2 x 2, FCN-32s predicted only background and FCN-8s ended at 20
+    mIoU; on 128 x 128 FCN-8s reached 38 with 300 batches of 16.
 
     Departure: batch norm, and zeros around each map in place of the border of 100.
     """
@@ -45,7 +45,7 @@ def shapes() -> config.Experiment:
 
 
 def camvid() -> config.Experiment:
-    """FCN-32s in full width from nothing. Departure: batch norm, no border, head of 1024."""
+    """FCN-32s at full width from scratch. Departure: batch norm, no border, head of 1024."""
     experiment = small.camvid_v3()
     experiment.model = fcn.FCN(
         11,
@@ -60,7 +60,7 @@ def camvid() -> config.Experiment:
 
 
 def _smaller(steps: int, rate: float) -> dict:
-    """The rows for a mean loss and other steps: a later stage has half the rate."""
+    """The rows for a mean loss and other steps; a later stage has half the rate."""
     stage = ON | {"optim.learning_rate": rate / 2}
     long = {"train.steps": 3 * steps}
     return {
@@ -74,7 +74,7 @@ def _smaller(steps: int, rate: float) -> dict:
 
 
 def get_ablation() -> Ablation:
-    """Each stage as published, the finest one in one stage, and what tells time from stride."""
+    """Each stage as published, the finest in one stage, and rows that separate time from stride."""
     once = {"model.stride": 8, "model.at_once": True, "train.steps": 300_000}
     rows = (
         Row("FCN-32s", paper=63.6),

@@ -1,8 +1,8 @@
-"""Losses under imbalance: class weights, focal, Dice and Lovasz losses beside cross-entropy.
+"""Losses under imbalance: class weights, focal, Dice and Lovasz losses against cross-entropy.
 
     python -m launch.sweep --ablation=losses/imbalance --size=shapes
 
-No paper has this table: each loss is that of the paper which brought it, on one network.
+No paper has this table: each loss is taken from the paper that introduced it, on one network.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ RARE = {
 
 
 def _weighted(lists: Mapping[str, tuple[float, ...]]) -> dict[str, Change]:
-    """The rows with class weights, of the lists of one data set."""
+    """The rows with class weights, from the lists of one data set."""
     roots = tuple(round(weight**0.5, 3) for weight in lists[MEDIAN])
     return {
         name: {"loss": Loss(class_weights=weights)}
@@ -63,7 +63,7 @@ def camvid() -> config.Experiment:
 
 
 def get_ablation() -> Ablation:
-    """Cross-entropy as it is, then weighted, then other losses."""
+    """Plain cross-entropy, then weighted, then other losses."""
     weighted = _weighted(CAMVID)
     return Ablation(
         title="Losses under imbalance",

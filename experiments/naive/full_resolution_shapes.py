@@ -16,7 +16,7 @@ from jaxseg.models import full_resolution
 
 
 def get_config() -> config.Experiment:
-    """The quick start's data, loss and schedule; as wide and deep as a few minutes allow.
+    """The quick start's data, loss and schedule; width and depth are limited to a few minutes.
 
     Eight layers of eight features see 17 pixels.
     """

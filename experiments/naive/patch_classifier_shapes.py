@@ -16,11 +16,10 @@ from jaxseg.models import patch_classifier
 
 
 def get_config() -> config.Experiment:
-    """The quick start's data, loss and schedule; each pixel by the 45 x 45 around it.
+    """The quick start's data, loss and schedule; each pixel is classified by its 45 x 45 patch.
 
-    What is trained is the dense form, for the same function (`python -m
-    experiments.benchmarks.patches` tells what that saves); of half as many images a step, which
-    are still 130,000 patches.
+    Training uses the dense form of the same function (`python -m experiments.benchmarks.patches`
+    shows the saving), with half as many images per step, which are still 130,000 patches.
     """
     experiment = quickstart.get_config()
     experiment.model = patch_classifier.PatchClassifier(

@@ -18,14 +18,14 @@ def get_config(size: str = "small") -> config.Experiment:
     """Global context, fc7, conv5, conv4 and conv3 on FCN-32s: the last row of its ablation.
 
     - "small": a quarter of VGG-16's width and a head of 128 features; data, loss, schedule and
-      protocol of the DeepLab v3+ run, so that the networks compare.
+      protocol of the DeepLab v3+ run, so that the networks are comparable.
     - "full": the paper's network by `camvid.segnet_protocol`, which gives every network a
       norm after each convolution: here after those of VGG, not after fc6 and fc7.
 
     Departure: batch norm, with which L2 normalisation matters less.
 
     Raises:
-      ValueError: another size.
+      ValueError: `size` is none of these.
     """
     model = parsenet.parsenet_fcn(11, parsenet.MAPS)
     if size == "full":

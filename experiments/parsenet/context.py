@@ -2,7 +2,7 @@
 
     python -m launch.sweep --ablation=parsenet/context --size=shapes
 
-The paper size starts from VGG-16 of ImageNet: --change=train.init_from=VGG16 and
+The paper's size starts from an ImageNet VGG-16: --change=train.init_from=VGG16 and
 --change=train.init_partial=True.
 """
 
@@ -21,8 +21,8 @@ PLAIN: Change = {"model.normalize": False}
 def paper() -> config.Experiment:
     """On FCN-32s, 60 classes with background.
 
-    Unsure: the paper's recipe is not known here; this is that of `voc.py`, on crops of 512, which
-    hold the images whole.
+    Unsure: the paper's recipe is unknown; this is the recipe of `voc.py` on crops of 512, which
+    contain whole images.
     """
     experiment = voc.get_config()
     experiment.model = parsenet.parsenet_fcn(60, MAPS)
@@ -34,7 +34,7 @@ def paper() -> config.Experiment:
 
 
 def camvid() -> config.Experiment:
-    """On VGG-16 from nothing, head of 1024. Departure: batch norm."""
+    """On VGG-16 from scratch, with a head of 1024. Departure: batch norm."""
     experiment = small.camvid_v3()
     experiment.model = parsenet.parsenet_fcn(11, MAPS).clone(
         backbone=vgg.VGG(atrous_pools=False, norm=Norm(decay=0.97)),
@@ -47,7 +47,7 @@ def camvid() -> config.Experiment:
 def shapes() -> config.Experiment:
     """On an eighth of VGG-11's width, output stride 8, fc6 of 1x1; no batch norm.
 
-    With it all maps have one scale already, and there is nothing for the L2 norm to do.
+    With batch norm all maps would have one scale already, so that the L2 norm would have no effect.
     """
     model = parsenet.parsenet_fcn(small.CLASSES, MAPS).clone(
         backbone=vgg.VGG(depth=11, width=16, output_stride=8, atrous_pools=False),
@@ -61,7 +61,7 @@ def shapes() -> config.Experiment:
 
 
 def get_ablation() -> Ablation:
-    """The network with all maps, then without one after the other, and without normalisation."""
+    """The network with all maps, then with fewer and fewer, and without normalisation."""
     fewer: dict[str, Change] = {
         "pool6 + fc7 + conv5 + conv4": {"model.maps": MAPS[:4]},
         "pool6 + fc7 + conv5": {"model.maps": MAPS[:3]},

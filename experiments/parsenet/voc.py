@@ -1,8 +1,8 @@
 """ParseNet (arXiv 1506.04579) on DeepLab LargeFOV, PASCAL VOC 2012 trainaug.
 
 Expected: 69.8 mIoU on test, 67.3 for its baseline, LargeFOV without the module.
-Measured: not yet; the recipe starts from VGG-16 trained on ImageNet, of which fc6 and fc7 are
-thinned when it is converted.
+Measured: not yet; the recipe starts from VGG-16 trained on ImageNet, with fc6 and fc7 thinned in
+the conversion.
 
     python -m jaxseg.main --config=experiments/parsenet/voc.py --workdir=runs/parsenet_voc \
         --config.train.init_from=THINNED
@@ -13,9 +13,9 @@ from jaxseg.models import parsenet
 
 
 def get_config() -> config.Experiment:
-    """The poly schedule, which this paper brought to segmentation.
+    """The poly schedule, which this paper introduced to segmentation.
 
-    Unsure: apart from that schedule and its power of 0.9 the paper's recipe is not known here.
+    Unsure: apart from that schedule and its power of 0.9 the paper's recipe is unknown.
     Rate, batch, crop, steps and the tenfold rate of the classifier are those of DeepLab v2 on
     LargeFOV.
     """

@@ -18,11 +18,11 @@ def get_config(size: str = "small") -> config.Experiment:
     """PSPNet in one of two sizes.
 
     - "small": a half-width ResNet-18 at output stride 8 with the paper's head at half its features;
-      data, loss, schedule and protocol of the DeepLab v3+ run, so that the networks compare.
+      data, loss, schedule and protocol of the DeepLab v3+ run, so that the networks are comparable.
     - "full": the paper's network on ResNet-50 (Table 1) by `camvid.segnet_protocol`.
 
     Raises:
-      ValueError: another size.
+      ValueError: `size` is none of these.
     """
     if size == "full":
         return camvid.segnet_protocol(

@@ -2,7 +2,7 @@
 
     python -m launch.sweep --ablation=pspnet/table1 --size=shapes
 
-The paper size is ADE20K, from a ResNet-50 of ImageNet: --change=train.init_from=RESNET50 and
+The paper's size is ADE20K, from an ImageNet ResNet-50: --change=train.init_from=RESNET50 and
 --change=train.init_partial=True.
 """
 
@@ -21,7 +21,7 @@ ADE20K: Change = {
     "model.backbone.depth": 50,
     "train.steps": 150_000,
     "eval.long_side": 512,  # of the image; crops of 473 on it
-    "eval.flip": True,  # in the authors' code always, also where they count one scale
+    "eval.flip": True,  # always in the authors' code, even for results with one scale
     "eval.fusion": "logits",
 }
 
@@ -43,7 +43,7 @@ def shapes() -> config.Experiment:
 
 
 def camvid() -> config.Experiment:
-    """PSPNet on ResNet-50 from nothing."""
+    """PSPNet on ResNet-50 from scratch."""
     experiment = small.camvid_v3()
     experiment.model = pspnet.PSPNet(
         11, pspnet.pspnet_backbone(50, Norm(decay=0.97)), norm=Norm(decay=0.97)

@@ -2,7 +2,7 @@
 
     python -m launch.sweep --ablation=pspnet/table2 --size=shapes
 
-The paper size is ADE20K, from a ResNet-50 of ImageNet: --change=train.init_from=RESNET50 and
+The paper's size is ADE20K, from an ImageNet ResNet-50: --change=train.init_from=RESNET50 and
 --change=train.init_partial=True.
 """
 
@@ -17,7 +17,7 @@ BASELINE = {"model.bins": ()}  # the table's network has no pyramid
 
 
 def shapes() -> config.Experiment:
-    """The quarter-width ResNet-18 of `pspnet_shapes.py`, whole, with its auxiliary head."""
+    """The quarter-width ResNet-18 of `pspnet/shapes.py`, whole, with its auxiliary head."""
     return small.shapes("shapes/far", pspnet_shapes.get_config().model, steps=250)
 
 

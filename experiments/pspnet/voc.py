@@ -20,7 +20,8 @@ def get_config() -> config.Experiment:
 
     Crop 473, batch 16, poly 0.01, auxiliary weight 0.4; views rotated by up to 10 degrees and
     blurred, each in half of the cases; new layers learn ten times as fast; torch's SGD decays all
-    parameters, norms and biases too. 50 epochs of 10,582 images are 33,069 steps; the paper trains
+    parameters, including norms and biases. 50 epochs of 10,582 images are 33,069 steps; the paper
+    trains
     30,000. Departure: in the Caffe release norms and biases do not decay
     (--config.optim.decayed=kernels).
     """

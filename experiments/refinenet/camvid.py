@@ -16,11 +16,11 @@ from jaxseg.models import refinenet
 
 
 def get_config(size: str = "small") -> config.Experiment:
-    """The data, loss, schedule and protocol of the other networks, so that they compare.
+    """The data, loss, schedule and protocol of the other networks, so that they are comparable.
 
-    Departure: the norms of the backbone are trained, since it starts from nothing; in the small
-    network the kernels on the paths of the head start from He et al.'s normal, and fewer values are
-    dropped.
+    Departure: the norms of the backbone are trained, since it starts from scratch; in the small
+    network the kernels on the paths of the head have He et al.'s normal initialisation, and the
+    dropout rate is lower.
 
     Args:
       size: "small", those of the DeepLab v3+ run, for two CPU cores: a half-width ResNet-18 and a

@@ -16,7 +16,7 @@ from jaxseg.models import refinenet
 def get_config() -> config.Experiment:
     """The quick start's data, loss and schedule, with a quarter-width ResNet-18.
 
-    Departure: as in `refinenet_camvid.py`.
+    Departure: as in `refinenet/camvid.py`.
     """
     experiment = quickstart.get_config()
     experiment.model = refinenet.RefineNet(

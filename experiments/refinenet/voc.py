@@ -27,12 +27,12 @@ def get_config() -> config.Experiment:
     The backbone learns a tenth as fast. MatConvNet decays what a layer does not exempt, and no
     convolution of main/gen_network_refine_group.m exempts its bias.
 
-    Departure: the authors lower the rate by hand
-    (main/demo_refinenet_train_reduce_learning_rate.m, from an epoch of their choice), nor do they
-    say how long they train: 30 epochs and 10 more are ours. Each image is drawn for a random class,
-    where the authors fill an epoch until every class has had its number. Pixels are normalised as
-    torchvision's weights expect, where the authors' take off 128; images are upsampled bilinearly,
-    not bicubically. Unsure: whether their pre-trained file exempts norms from decay; here they are.
+    Departure: the authors lower the rate by hand (main/demo_refinenet_train_reduce_learning_rate.m,
+    from an epoch of their choice) and do not say how long they train: 30 epochs and 10 more are
+    ours. Each image is drawn for a random class, whereas the authors fill an epoch until every
+    class has its number of images. Pixels are normalised as torchvision's weights expect, whereas
+    the authors subtract 128; images are upsampled bilinearly, not bicubically. Unsure: whether
+    their pre-trained file exempts norms from decay; here they are.
     """
     return config.Experiment(
         model=refinenet.RefineNet(

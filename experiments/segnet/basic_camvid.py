@@ -26,18 +26,18 @@ def get_config(size: str = "small") -> config.Experiment:
     """SegNet-Basic in one of three sizes, always on raw values of 0..255: its LRN is made for them.
 
     - "small": a quarter of its width, with the data, loss, schedule and protocol of the DeepLab v3+
-      run, so that the networks compare.
+      run, so that the networks are comparable.
     - "full": section 3.2: SGD at 0.1 throughout, momentum 0.9, batch 12, no biases. The number of
       steps is not stated: 10,000, the release's. So are the class weights and the weight decay.
     - "release": alexgkendall/SegNet-Tutorial, Models/segnet_basic_solver.prototxt and
       segnet_basic_train.prototxt: batch 4, 10,000 steps; biases of convolutions learn twice as fast
-      and do not decay; norms, of which the file says nothing, decay (Caffe's default).
+      and do not decay; norms, which the file does not mention, decay (Caffe's default).
 
     Departure: LRN on the input, as released; the paper's text has local contrast normalisation. The
-    paper picks the step with the highest global accuracy on val; here the last one counts.
+    paper selects the step with the highest global accuracy on val; here the last step is used.
 
     Raises:
-      ValueError: another size.
+      ValueError: `size` is none of these.
     """
     if size == "small":
         experiment = deeplab_v3_plus_camvid.get_config()

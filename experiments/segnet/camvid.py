@@ -23,7 +23,7 @@ from jaxseg.models import segnet
 
 # Median-frequency weights of the released segnet_train.prototxt, in the order of its classes, which
 # is ours: sky, building, pole, road, pavement, tree, signsymbol, fence, car, pedestrian, bicyclist.
-# SignSymbol's is 2.5 times what its frequency gives; why is not known.
+# SignSymbol's is 2.5 times the value from its frequency, for an unknown reason.
 RELEASED = (0.2595, 0.1826, 4.564, 0.1417, 0.9051, 0.3826, 9.6446, 1.8418, 0.6823, 6.2478, 7.3614)
 
 
@@ -32,12 +32,12 @@ def segnet_protocol(model: nn.Module) -> config.Experiment:
 
     Whole images of 360 x 480 as they are, neither cropped, scaled nor flipped; batch 5; SGD at
     0.001 throughout with momentum 0.9 and weight decay 5e-4 (the released solver's); no class
-    weights; 40,000 steps, the first column of the table; one scale, void left out. This is taken
-    for all networks rather than the release's recipe (see `get_config`) since the paper compares
-    its rivals so.
+    weights; 40,000 steps, the first column of the table; one scale, void left out. All networks use
+    it rather than the release's recipe (see `get_config`), because the paper compares the other
+    networks in this way.
 
-    Departure: pixels less ImageNet's mean over its deviation, as torchvision's encoders take them;
-    what the benchmark fed its networks is not stated.
+    Departure: pixels are normalised by ImageNet's mean and deviation, as torchvision's encoders
+    expect; the benchmark's normalisation is not stated.
     """
     return config.Experiment(
         model=model,
@@ -62,7 +62,7 @@ def get_config(size: str = "small") -> config.Experiment:
     """SegNet in one of three sizes.
 
     - "small": a quarter of its width, with the data, loss, schedule and protocol of the DeepLab v3+
-      run, so that the networks compare; no ReLU in the decoder, see `segnet_shapes.py`.
+      run, so that the networks are comparable; no ReLU in the decoder, see `segnet/shapes.py`.
     - "full": `segnet_protocol`.
     - "release": alexgkendall/SegNet-Tutorial, Models/segnet_solver.prototxt and
       segnet_train.prototxt: batch 4, the weights of the classes, raw values of 0..255; biases learn
@@ -70,7 +70,7 @@ def get_config(size: str = "small") -> config.Experiment:
       and its shift does not.
 
     Raises:
-      ValueError: another size.
+      ValueError: `size` is none of these.
     """
     if size == "small":
         experiment = camvid.get_config()

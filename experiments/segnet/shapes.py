@@ -16,9 +16,10 @@ from jaxseg.models import segnet
 def get_config() -> config.Experiment:
     """The quick start's data, loss and schedule; a quarter of the paper's width on VGG-11.
 
-    Departure: no ReLU in the decoder, as the paper's text has it, not the release. From nothing and
-    this narrow, the release's form hardly learns in so few steps (VGG-16 at an eighth of its width
-    ended at 13.8 mIoU, predicting background), for unpooled maps are three quarters zeros already.
+    Departure: no ReLU in the decoder, as in the paper's text but not in the release. From scratch
+    and at this width, the release's form hardly learns in so few steps (VGG-16 at an eighth of its
+    width ended at 13.8 mIoU, predicting background), because three quarters of unpooled maps are
+    zeros already.
     """
     experiment = quickstart.get_config()
     experiment.model = segnet.SegNet(

@@ -2,7 +2,7 @@
 
     python -m launch.sweep --ablation=segnet/table1 --size=shapes
 
-`segnet_table1_natural` is the table's other half, without weights.
+`segnet/table1_natural` is the other half of the table, without weights.
 """
 
 import functools
@@ -35,7 +35,7 @@ ROWS: tuple[tuple[str, Change, float | None, float | None], ...] = (  # median, 
     ("FCN-Basic-NoAddition", FCN_BASIC | REDUCED, 44.1, 44.2),
     ("FCN-Basic-NoDimReduction", FCN_BASIC | ADDED, 50.1, 47.0),
     ("FCN-Basic-NoAddition-NoDimReduction", FCN_BASIC, 45.9, 45.5),
-    # Ours: the decoder of SegNet-Basic after other ways to upsample, so that only the way differs.
+    # Ours: the decoder of SegNet-Basic after other upsampling methods, so that only these differ.
     ("fixed places", {"model.upsampling": "bed_of_nails"}, None, None),
     ("replication", {"model.upsampling": "nearest"}, None, None),
     ("bilinear", {"model.upsampling": "bilinear"}, None, None),
@@ -46,11 +46,11 @@ ROWS: tuple[tuple[str, Change, float | None, float | None], ...] = (  # median, 
 def shapes() -> config.Experiment:
     """SegNet-Basic, a quarter as wide, two stages of 5x5: a map of 16 x 16 pixels.
 
-    Departure: pixels by their mean and deviation, without LRN, which is made for 0..255; in place
-    of median-frequency weights, 0.024 for the background here, the base's 0.4, and Dice. With four
-    stages of 7x7 300 steps ended at 18 mIoU, with three of 5x5 at 29, with two at 42 (means over
-    the classes that are there; that mean, since a few pixels of the class that no image here holds
-    are predicted, with biases too, and count as a class of 0 in mIoU).
+    Departure: pixels are normalised by mean and deviation, without LRN, which is made for 0..255;
+    the background weight is the base's 0.4 instead of the median-frequency weight, 0.024 here, and
+    Dice is added. After 300 steps, four stages of 7x7 reached 18 mIoU, three of 5x5 29, and two 42
+    (means over the classes that occur: a few pixels are predicted as the class that no image
+    contains, with biases too, and would count as a class of 0 in mIoU).
     """
     model = segnet_basic.SegNetBasic(
         small.CLASSES,
@@ -69,7 +69,7 @@ def shapes() -> config.Experiment:
 def camvid() -> config.Experiment:
     """SegNet-Basic by the recipe of the other networks on CamVid, with the released weights.
 
-    Departure: pixels by their mean and deviation, without LRN, and random scales and flips.
+    Departure: pixels are normalised by mean and deviation, without LRN; random scales and flips.
     """
     experiment = small.camvid_v3()
     experiment.model = segnet_basic.SegNetBasic(

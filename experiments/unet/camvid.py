@@ -18,12 +18,12 @@ def get_config(size: str = "small") -> config.Experiment:
     """U-Net in one of two sizes.
 
     - "small": a quarter of the paper's width, with data, loss, schedule and protocol of the
-      DeepLab v3+ run, so that the networks compare. Departure: zeros around each map, batch norm.
+      DeepLab v3+ run, for comparable networks. Departure: zeros around each map, batch norm.
     - "full": the paper's figure by `camvid.segnet_protocol`. Departure: batch norm after
       each convolution, which that benchmark gives to every network.
 
     Raises:
-      ValueError: another size.
+      ValueError: `size` is none of these.
     """
     if size == "full":
         return camvid.segnet_protocol(unet.UNet(num_classes=11, norm=Norm()))

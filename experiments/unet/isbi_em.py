@@ -8,17 +8,17 @@ one, 600 steps in 23 minutes on two shared CPU cores, one seed, on the last 4 of
     whole image                              0.001319   0.1369   0.0514    75.77
     the paper's: tiles, seven rotations      0.001001   0.1146   0.0485    75.55
 
-The second line was measured when the network mirrored the borders of each tile although the tile
-held its margin already; it has not been measured again since that was fixed.
+The second line was measured when the network still mirrored the borders of each tile although the
+tile included its margin; it has not been measured again since this was fixed.
 
-Trained without the last four slices, which are for validation; the challenge's entry takes all of
+Trained without the last four slices, which serve for validation; the challenge entry uses all of
 them (--config.data.train_split=trainval).
 
     python -m jaxseg.data.prepare --name=isbi_em --manual_dir=ISBI
     python -m jaxseg.main --config=experiments/unet/isbi_em.py --workdir=runs/unet_isbi_em
     python -m jaxseg.main --config=experiments/unet/isbi_em.py:small --workdir=runs/unet_isbi_small
 
-The errors, of the slices that are for validation, by the paper's protocol:
+The errors on the validation slices, by the paper's protocol:
 
     python -m jaxseg.main --mode=predict --workdir=runs/unet_isbi_small --probabilities \
         --protocol=unet --inputs=ISBI/image
@@ -34,12 +34,12 @@ def get_config(size: str = "full") -> config.Experiment:
     """Section 3: batch 1, momentum 0.99, weight map of w0 = 10 and sigma = 5, elastic deformation.
 
     Classes are 0 membrane, which is the background between the cells, and 1 cell. The input tile is
-    668 x 668: a crop of 484, which shifts the image, with mirrored borders; turned by any angle,
-    bent by vectors of deviation 10 pixels, varied in grey.
+    668 x 668: a crop of 484, which shifts the image, with mirrored borders; rotated by any angle,
+    deformed by vectors of deviation 10 pixels, with varied grey values.
 
-    Unsure: the paper states neither learning rate, steps, weight decay, nor the strength of the
-    grey variation; those here are ours. Its class weights balance the frequencies: give those that
-    the doctor prints for the prepared set (--config.loss.class_weights=...).
+    Unsure: the paper does not state the learning rate, steps, weight decay or strength of the grey
+    variation; the values here are ours. Its class weights balance the frequencies: use those that
+    the doctor prints for the prepared data set (--config.loss.class_weights=...).
 
     Args:
       size: "full", the paper's; or "small", for a quarter of an hour on two CPU cores.
@@ -52,7 +52,7 @@ def get_config(size: str = "full") -> config.Experiment:
         data=config.Data(
             name="isbi_em",
             train_split="train",
-            eval_split="val",  # the labels of the test images are the organisers'
+            eval_split="val",  # the labels of the test images are not public
             batch_size=1,
             crop_size=(484, 484),
             augment=config.Augment(
@@ -74,17 +74,17 @@ def get_config(size: str = "full") -> config.Experiment:
 
 
 def _small(experiment: config.Experiment) -> config.Experiment:
-    """A quarter of the width and crops of 256, with the same weight map, bending and turning.
+    """A quarter of the width and crops of 256, with the same weight map, deformation and rotation.
 
     Departure: zeros around each map instead of mirrored tiles (which cost three times as much at
-    this size), batch norm and AdamW, which take hundreds of steps instead of tens of thousands.
+    this size), batch norm and AdamW, which need hundreds of steps instead of tens of thousands.
     """
     experiment.model = unet.UNet(
         num_classes=2, width=16, valid=False, norm=Norm(decay=0.97), dropout=0.1
     )
     experiment.data.batch_size = 4
     experiment.data.crop_size = (256, 256)
-    experiment.loss.class_weights = (2.18, 0.65)  # one over twice the share of each
+    experiment.loss.class_weights = (2.18, 0.65)  # 1 / (2 * share) of each class
     experiment.optim = config.Optim(
         name="adamw", learning_rate=2e-3, warmup_steps=50, weight_decay=0.02, clip_norm=5.0
     )

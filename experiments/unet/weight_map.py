@@ -2,8 +2,8 @@
 
     python -m launch.sweep --ablation=unet/weight_map --size=shapes
 
-CamVid has no background and no touching objects of one kind, so the size between the paper's and
-the drawn one is the EM stack as well, with fewer steps.
+CamVid has no background and no touching objects of one class, so the intermediate size uses the EM
+stack as well, with fewer steps.
 """
 
 from experiments.ablation.ablation import Ablation, Row, Size
@@ -13,7 +13,7 @@ from jaxseg import config
 from jaxseg.layers.norm import Norm
 from jaxseg.models import unet
 
-EM = (2.18, 0.65)  # one over twice the share of each class, of 24 slices
+EM = (2.18, 0.65)  # 1 / (2 * share) of each class, over 24 slices
 EM_CHANGE = {"loss.class_weights": EM}
 # Inverse frequency of background and disc, printed by
 #   python -m jaxseg.data.doctor --name=shapes/cells --split=train
@@ -24,7 +24,7 @@ NO_MAP, NO_WEIGHTS = {"loss.boundary": 0.0}, {"loss.class_weights": ()}
 def shapes() -> config.Experiment:
     """Three levels, an eighth of the paper's width. Departure: zeros around each map, batch norm.
 
-    The map's deviation is 2 pixels: gaps are 1 to 3 wide, in the paper about 5.
+    The deviation of the map is 2 pixels, because gaps are 1 to 3 wide; in the paper it is about 5.
     """
     model = unet.UNet(
         small.CLASSES,
@@ -55,7 +55,8 @@ def get_ablation() -> Ablation:
         ),
         paper=Size(isbi_em.get_config, EM_CHANGE, seeds=(0,)),
         camvid=Size(isbi_em.get_config, EM_CHANGE | {"train.steps": 6_000}),
-        # Both classes of the drawn set are as frequent, and weigh about the same anyway.
+        # Both classes of the drawn data set are equally frequent and have about the same weight
+        # anyway.
         shapes=Size(shapes, leave_out=("map alone", "neither")),
         cause=(
             "Gaps of 1 to 3 pixels of background between discs of one colour: few pixels, which "
