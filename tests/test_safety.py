@@ -47,8 +47,8 @@ def values():
         ("planted_by_a_stranger:Net", "imports no other code: give --config=FILE"),
         ("jaxseg.models.planted_by_a_stranger:Net", "this code has no jaxseg.models.planted"),
         ("jaxseg.models..planted_by_a_stranger:Net", "imports no other code"),
-        ("jaxseg.models/../../planted_by_a_stranger:Net", "names no class"),
-        ("jaxseg.config:Data\n", "names no class"),
+        ("jaxseg.models/../../planted_by_a_stranger:Net", "does not name its class"),
+        ("jaxseg.config:Data\n", "does not name its class"),
         ("jaxseg.no_room:Net", "imports no other code"),
         ("subprocess:Popen", "subprocess.Popen is not a part of a config"),
         ("os:system", "os.system is not a part of a config"),
@@ -57,8 +57,8 @@ def values():
         ("jaxseg.config:Data.__init__", r"this code has no jaxseg.config.Data.__init__"),
         ("jaxseg.data.labels:LabelSpec", "imports no other code|not a part of a config"),
         ("optax:GradientTransformation", "imports no other code|not a part of a config"),
-        ("", "names no class"),
-        (["jaxseg.config:Data"], "names no class"),
+        ("", "does not name its class"),
+        (["jaxseg.config:Data"], "does not name its class"),
     ],
 )
 @pytest.mark.parametrize("part", ["", "model", "data"])

@@ -140,7 +140,7 @@ def test_the_summary_is_of_the_size_that_is_asked_for(run_folder):
         (np.zeros((4, 4, 3)), r"uint8 \[H, W, 3\].* float64 \[4, 4, 3\]"),
         (np.zeros((4, 4), np.uint8), r"uint8 \[4, 4\]"),
         (np.zeros((4, 4, 4), np.uint8), r"uint8 \[4, 4, 4\]"),
-        (None, "this one is object"),
+        (None, "not object"),
     ],
 )
 def test_what_is_not_an_image_is_refused(run_folder, image, words):
@@ -191,7 +191,7 @@ def test_what_cannot_be_loaded_is_refused_with_the_way_out(run_folder, tmp_path)
         jaxseg.load(tmp_path)
     weights = tmp_path / "w.safetensors"
     safetensors.numpy.save_file({"w": np.zeros(1, np.float32)}, weights)
-    with pytest.raises(ValueError, match=r"holds weights alone: .*config=EXPERIMENT"):
+    with pytest.raises(ValueError, match=r"holds only weights: .*config=EXPERIMENT"):
         jaxseg.load(weights)
     experiment = tiny.experiment()
     experiment.data.name = "voc2012"

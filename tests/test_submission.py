@@ -128,7 +128,7 @@ def test_two_images_of_one_name_are_refused(tmp_path):
     for photo in found:
         save(tmp_path / "labels" / f"{photo.name}.png", [[0]])
     save(tmp_path / "x.png", np.zeros((1, 1, 3)))
-    with pytest.raises(ValueError, match=r"stands for the same a_000000_000001\.png"):
+    with pytest.raises(ValueError, match=r"has the same path a_000000_000001\.png"):
         archives.write("cityscapes", tmp_path, found, tmp_path / "a.zip")
 
 

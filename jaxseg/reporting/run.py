@@ -92,7 +92,7 @@ def what_is_missing(run: Run) -> Iterator[str]:
     if not run.train and not any(e.record.get("weights") for e in run.evaluations):
         yield "Nothing is logged of the training yet."
     elif run.train and run.steps < planned:
-        yield f"The training stands at step {run.steps:,} of {planned:,}."
+        yield f"The training is at step {run.steps:,} of {planned:,}."
     if not run.evaluations:
         command = f"python -m jaxseg.main --mode=evaluate --workdir={run.folder}"
         yield (
@@ -102,7 +102,7 @@ def what_is_missing(run: Run) -> Iterator[str]:
     elif run.train and (run.evaluations[0].record.get("step") or run.steps) < run.steps:
         yield (
             f"The evaluation is of step {run.evaluations[0].record['step']:,}; "
-            f"the training has gone on to step {run.steps:,}."
+            f"the training has since reached step {run.steps:,}."
         )
     collapsed: dict[str, list[str]] = {}
     for line in run.tests:

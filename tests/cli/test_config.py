@@ -159,6 +159,7 @@ def test_full_size_is_a_whole_experiment_and_other_sizes_are_refused(name):
         ("model.norm.epsilon", float("nan"), "finite"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_a_value_of_another_kind_is_refused_with_its_field(path, value, words):
     built = experiment("quickstart")
 
@@ -238,9 +239,9 @@ def test_a_field_that_an_older_version_lacked_gets_its_default_and_a_warning(cap
         again = config.from_dict(values)
     assert again.data.augment.jitter == config.Augment.jitter
     assert again.eval == config.Eval()
-    assert [record.getMessage()[:40].split(",")[0] for record in caplog.records] == [
-        "the config lacks Augment.jitter",
-        "the config lacks Experiment.eval",
+    assert [record.getMessage().split(": ")[0] for record in caplog.records] == [
+        "the config, of an older version, lacks Augment.jitter",
+        "the config, of an older version, lacks Experiment.eval",
     ]
 
 

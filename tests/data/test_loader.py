@@ -188,7 +188,7 @@ def test_errors_before_reading_say_what_to_do(shapes_dir, tmp_path):
     old = tmp_path / "shapes" / "0.9.0"
     old.mkdir(parents=True)
     (old / "dataset_info.json").write_text("{}")
-    with pytest.raises(FileNotFoundError, match=r"version 0\.9\.0, this code reads 1\.0\.0"):
+    with pytest.raises(FileNotFoundError, match=r"version 0\.9\.0, but this code reads 1\.0\.0"):
         loader.open_split("shapes", "train", tmp_path)
 
 

@@ -189,7 +189,7 @@ def test_a_crf_sharpens_and_accepts_numbers_or_a_name(network):
         ({"crf": "deeplab"}, "eval.crf='deeplab' must be one of deeplab_v1"),
         ({"crf": "1,2,3"}, "or six numbers"),
         ({"fusion": "max", "sliding": True}, "eval.fusion=max"),
-        ({"sliding": True, "crop_size": (8, 8), "margin": 4}, "eval.margin=4 leaves nothing"),
+        ({"sliding": True, "crop_size": (8, 8), "margin": 4}, "eval.margin=4 leaves no pixels"),
     ],
 )
 def test_incompatible_fields_are_refused(fields, words):

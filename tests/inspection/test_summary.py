@@ -267,7 +267,7 @@ def test_describe_tells_of_both_strides_and_of_memory():
     assert found["eval step"]["arguments"] >= weights + 3 * 33 * 33 * 3
     assert all(part["peak"] >= part["arguments"] for part in found.values())
     text = mode.describe(experiment, (33, 33), memory=True)
-    for words in ("train step, batch 2: ", "eval step, batch 3: ", "MiB a device"):
+    for words in ("train step, batch 2: ", "eval step, batch 3: ", "MiB per device"):
         assert words in text
     with pytest.raises(ValueError, match="--size=33 must be height,width"):
         mode.describe(experiment, (33,))

@@ -99,7 +99,11 @@ def test_signals_are_passed_on(tmp_path: pathlib.Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         ready = tmp_path / f"{number.name}_"
         process = subprocess.Popen(
-            command("2", *python(STOPS), str(ready)), stdout=subprocess.PIPE, text=True
+            command("2", *python(STOPS), str(ready)),
+            stdout=subprocess.PIPE,
+            text=True,
+            # A shell ignores for good what its parent ignored, as for tests in the background.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         while sum(1 for _ in tmp_path.glob(f"{number.name}_*")) < 2:
             assert process.poll() is None

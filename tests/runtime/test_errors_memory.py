@@ -28,6 +28,6 @@ def test_a_lack_of_memory_is_one_line_with_what_to_lower(mode, field, said):
 
 
 def test_numpys_and_pythons_own_are_one_too_and_other_faults_are_none():
-    assert errors.too_little_memory(MemoryError(), "predict").endswith("less: the input")
+    assert errors.too_little_memory(MemoryError(), "predict").endswith("change the input")
     assert not errors.too_little_memory(ValueError("a shape"), "train")
     assert not errors.no_memory(jax.errors.JaxRuntimeError("INTERNAL: no kernel image"))

@@ -75,8 +75,8 @@ def test_every_fault_is_told_in_one_go_with_its_flag(tmp_path):
         "--config.data.augment.scale_range=0.5,2.0",
         "optim.warmup_steps=9 must be at least 0 and below train.steps=6: set "
         "--config.optim.warmup_steps=0",
-        "optim.decay_steps=2,2 must ascend",
-        "optim.decay_steps=2,2 must lie from 9",
+        "optim.decay_steps=2,2 must be strictly increasing",
+        "optim.decay_steps=2,2 must be at least 9",
         "eval.scales=() must be positive numbers, at least one: set --config.eval.scales=1",
         "data.duplicate: squares has no class 'rde'; did you mean red",
         "loss.class_weights has 11 numbers, squares has 3 classes: set "
@@ -86,7 +86,7 @@ def test_every_fault_is_told_in_one_go_with_its_flag(tmp_path):
         "the model predicts 5 classes, but squares has 3: set --config.model.num_classes=3",
         "loss.coarse=1.0 needs a model with coarse logits",
         "optim.multipliers: no parameter path matches 'decoder'",
-        "optim.multipliers: the factor -1.0 of 'conv' would climb the loss",
+        "optim.multipliers: the factor -1.0 of 'conv' would increase the loss",
     )
     for text in expected:
         assert any(line.startswith(text) for line in lines), text
@@ -154,20 +154,20 @@ def test_mean_and_deviation_are_of_pixels_from_0_to_255(mean, std, refused):
             "data.augment.class_limit=0 cannot be satisfied by any crop",
         ),
         ({"data__augment__class_limit_draws": 10**6}, "must be at least 1 and below 1001"),
-        ({"optim__schedule": "step", "optim__decay_steps": (4, 2)}, "must ascend"),
-        ({"optim__schedule": "step", "optim__decay_steps": (2, 6)}, "to below train.steps=6"),
+        ({"optim__schedule": "step", "optim__decay_steps": (4, 2)}, "must be strictly increasing"),
+        ({"optim__schedule": "step", "optim__decay_steps": (2, 6)}, "and below train.steps=6"),
         (
             {"optim__schedule": "step", "optim__decay_steps": (2,), "optim__warmup_steps": 3},
-            "from 3, after the warm-up",
+            "at least 3, after the warm-up",
         ),
         ({"optim__decay_steps": (2,)}, "optim.decay_steps belongs to optim.schedule=step"),
         (
             {"optim__schedule": "step", "optim__decay_steps": (2,), "optim__decay_factor": 0.0},
-            "optim.decay_factor=0 ends learning",
+            "optim.decay_factor=0 stops learning",
         ),
         ({"optim__learning_rate": 0.0}, "optim.learning_rate=0 does not change the network"),
         ({"optim__end_learning_rate": 1.0}, "so the rate would rise"),
-        ({"optim__multipliers": (("conv", 2.0), ("conv", 2.0))}, "'conv' stands 2 times"),
+        ({"optim__multipliers": (("conv", 2.0), ("conv", 2.0))}, "'conv' is given 2 times"),
         ({"optim__multipliers": (("", 0.0),)}, "every factor is 0, so nothing is learned"),
         ({"optim__warmup_steps": -1}, "optim.warmup_steps=-1 must be at least 0"),
         ({"optim__clip_norm": -1.0}, "optim.clip_norm=-1.0 must be at least 0"),
@@ -176,7 +176,7 @@ def test_mean_and_deviation_are_of_pixels_from_0_to_255(mean, std, refused):
         ({"data__crop_size": (200, 200)}, "data.crop_size=(200, 200) is mostly void"),
         ({"eval__output_stride": 8}, "eval.output_stride=8: Tiny has no backbone"),
         ({"eval__sliding": True, "eval__scales": (4 / 3,)}, "scales of up to three digits"),
-        ({"eval__crop_size": (8, 8), "eval__sliding": True, "eval__margin": 4}, "leaves nothing"),
+        ({"eval__crop_size": (8, 8), "eval__sliding": True, "eval__margin": 4}, "leaves no pixels"),
         ({"train__checkpoint_every": 0}, "train.checkpoint_every=0 must be at least 1"),
         ({"train__ema_decay": 1.0}, "train.ema_decay=1.0 must be at least 0 and below 1"),
     ],
@@ -215,7 +215,7 @@ class Normed(nn.Module):
 
 def test_training_in_float16_is_refused_with_its_flag():
     message = refused(tiny.experiment(Normed(compute=Compute("float16"))))
-    assert message.startswith("model.compute.dtype=float16 needs a scaled loss")
+    assert message.startswith("model.compute.dtype=float16 needs loss scaling")
     assert "--config.model.compute.dtype=bfloat16" in message
 
 
@@ -227,7 +227,7 @@ def test_frozen_parameters_with_drifting_statistics_are_said_at_the_start():
     assert drift.updated(experiment) == ["norm"]
     (line,) = drift.notices(experiment)
     assert "freezes the parameters of 1 norm(s) (norm), but not their batch statistics" in line
-    assert "--config.model.norm.kind=frozen keeps both" in line
+    assert "--config.model.norm.kind=frozen freezes both" in line
     frozen = changed(tiny.experiment(Normed(norm=Norm("frozen"))), optim__multipliers=FROZEN)
     assert drift.updated(frozen) == []
     assert drift.notices(frozen) == []

@@ -363,6 +363,6 @@ def test_a_converted_file_keeps_the_classes_of_its_head_where_it_has_one(tmp_pat
 def test_a_disk_without_room_for_the_weights_is_one_line(tmp_path, file, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(converted.shutil, "disk_usage", lambda _: usage._replace(free=10))
-    with pytest.raises(ValueError, match=r"converted needs .* MB, 0.0 MB are free there"):
+    with pytest.raises(ValueError, match=r"converted needs .* MB, but only 0.0 MB are free there"):
         convert(tiny.experiment(), file, tmp_path / "converted")
     assert not list(tmp_path.glob("converted*"))

@@ -334,7 +334,7 @@ def test_a_related_model_of_other_classes():
 
 
 def test_a_related_model_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"RUN has 5 leaves of another shape"):
+    with pytest.raises(ValueError, match=r"RUN has 5 leaves with a different shape"):
         _shared(_variables(head=8), _model())
     with pytest.raises(ValueError, match=r"conv1/kernel: \[3, 3, 1, 2\], here \[3, 3, 3, 2\]"):
         _shared(_variables(channels=1), _model())

@@ -311,7 +311,7 @@ def test_the_number_of_an_error_below_tensorstore_is_understood(tmp_path):
     for file in (tmp_path / "2" / "state").glob("**/d/*"):
         file.unlink()
         file.symlink_to(file.name)
-    with pytest.raises(OSError, match="for now"):
+    with pytest.raises(OSError, match="at the moment"):
         checkpoint.restore_variables(tmp_path)
     assert restored(tmp_path) == "refused"
     assert (tmp_path / "2").is_dir()

@@ -95,13 +95,13 @@ class Classes:
             ids = ", ".join(map(str, others[:_SHOWN])) + (" ..." if len(others) > _SHOWN else "")
             counted = len(self.labels.raw_to_train.keys() - {IGNORE})
             if self.with_ids:
-                way = f"add a line for each, as in `{others[0]} NAME` or `{others[0]} void`"
+                way = f"add a line for each, such as `{others[0]} NAME` or `{others[0]} void`"
             elif others == list(range(counted, counted + len(others))):
                 way = "add a line for each at the end, `NAME` or `void`"
             else:
                 way = (
                     f"give the lines their ids, as in `0 {self.labels.names[0]}`, and add a line "
-                    f"for each, as in `{others[0]} NAME` or `{others[0]} void`"
+                    f"for each, such as `{others[0]} NAME` or `{others[0]} void`"
                 )
             which = "id" if len(others) == 1 else "ids"
             lines.append(f"{self.path}: no class has the {which} {ids}: {way}")

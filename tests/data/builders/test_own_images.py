@@ -75,7 +75,7 @@ def test_the_doctor_looks_at_what_was_prepared(tmp_path, monkeypatch, command):
     for line, program in zip(first.splitlines(), (prepare.main, doctor.main), strict=True):
         status, out, err = command(program, *shlex.split(line)[2:], "--data_dir=d")
         assert status == 0, err
-    assert "Nothing wrong was found." in out
+    assert "No problems were found." in out
 
 
 def test_every_file_of_classes_is_read(tmp_path):

@@ -63,7 +63,7 @@ def examine(command, own):
 def test_nothing_wrong(examine):
     status, text, problems = examine()
     assert (status, problems) == (0, [])
-    assert "Nothing wrong was found." in text
+    assert "No problems were found." in text
     assert "train: 5 examples" in text
     assert "val: 3 examples" in text
     assert "24 x 32 (5)" in text
@@ -104,7 +104,7 @@ def test_many_names_are_counted_not_listed(examine, own):
 
 def test_a_size_that_differs(examine, own):
     Image.fromarray(np.zeros((24, 33), np.uint8)).save(mask_of(own, "val", 5))
-    assert examine()[2] == ["val: val/5: the mask is 24 x 33, the image 24 x 32"]
+    assert examine()[2] == ["val: val/5: the mask is 24 x 33, but the image 24 x 32"]
 
 
 def test_palette_among_grey(examine, own):
@@ -262,12 +262,12 @@ def test_views_are_those_of_the_transform():
     [
         ("rotaton=10", "rotaton=10: there is no field 'rotaton'; did you mean rotation"),
         ("boundary=1", "there is no field 'boundary'"),
-        ("rotation", "--augment=rotation: a number is wanted"),
-        ("rotation=ten", "a number is wanted"),
-        ("class_limit_draws=1.5", "a whole number is wanted"),
+        ("rotation", "--augment=rotation: it must be a number"),
+        ("rotation=ten", "it must be a number"),
+        ("class_limit_draws=1.5", "it must be a whole number"),
         ("flip=perhaps", "it must be True or False"),
         ("scale_range=1", "it must be 2 values separated by commas"),
-        ("crop_size=10,x", "a whole number is wanted"),
+        ("crop_size=10,x", "it must be a whole number"),
         ("rotation=400", "jaxseg: --augment=rotation=400.0 must be at least 0 and below 360"),
         ("border=edge", "border='edge' must be one of mean, zero, mirror"),
     ],

@@ -244,7 +244,7 @@ def test_doctor_on_published_and_prepared_agree(command, camvid_dir, tmp_path):
         f"--picture={tmp_path / 'a.png'}",
     )
     assert raw[0] == 0
-    assert "Nothing wrong was found." in raw[1]
+    assert "No problems were found." in raw[1]
     assert Image.open(tmp_path / "a.png").size[0] > 500
     arguments = ["--name=camvid", f"--data_dir={tmp_path / 'd'}"]
     status, _, err = command(doctor.main, *arguments)
@@ -276,7 +276,7 @@ def test_doctor_finds_what_is_wrong(command, camvid_dir):
     assert status == 1
     assert "train: id 99 is in no class" in out
     assert "train0" in out
-    assert "the mask is 9 x 9, the image 24 x 32" in out
+    assert "the mask is 9 x 9, but the image 24 x 32" in out
     assert "grey 8 bit (3), palette (1: train1)" in out
     assert "the same image: train train3, val val1" in out
     assert "val0.png is not an image" in out

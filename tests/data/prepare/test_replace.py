@@ -100,9 +100,9 @@ def other_size(root):
         (change_colour, ('class 1 "red" had the colour',)),
         (add_void, ("id 255 of the masks is unknown in the prepared set and void",)),
         (add_pair, ("new is new in",)),
-        (drop_pair, ("3 was in", "and is not")),
+        (drop_pair, ("3 is no longer in train",)),
         (repaint, ("masks/2.png has different bytes, but the same size",)),
-        (other_size, ("images/2.png has", "bytes and had")),
+        (other_size, ("images/2.png has", "bytes instead of")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -204,7 +204,7 @@ def test_a_tensor_of_another_kind_is_refused_and_not_left_out(path):
     other = pickles.global_("torch._utils", "_rebuild_sparse_tensor") + pickles.tuple_(b"N") + b"R"
     tensor = pickles.tensor("FloatStorage", "0", 2, 0, (2,), (1,))
     pickles.write(path, pickles.dict_({"w": tensor, "v": other}), {"0": np.ones(2, "<f4")})
-    with pytest.raises(ValueError, match=r"v is made by torch\._utils\._rebuild_sparse_tensor"):
+    with pytest.raises(ValueError, match=r"v is created by torch\._utils\._rebuild_sparse_tensor"):
         torch_file.read(path)
 
 
