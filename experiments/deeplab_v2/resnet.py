@@ -91,10 +91,10 @@ def get_ablation() -> Ablation:
         title="DeepLab v2: ResNet-101, MSC, COCO, augmentation, LargeFOV, ASPP and the CRF",
         source=(
             "arXiv 1606.00915, the table of ResNet-101: PASCAL VOC 2012 val, mIoU. Which parts a "
-            "row has is from the running text, for the marks of the table are lost in the copy at "
-            "hand; LargeFOV and ASPP stand each in the other's place. That the rows before them "
-            "classify by a 1x1 convolution is not certain. The CRF is that of v2's released "
-            "script; kazuto1011's port has 76.65 and 77.93 for the last two rows."
+            "row has is from the running text, since the marks of the table were not legible; "
+            "LargeFOV and ASPP replace each other. That the rows before them classify by a 1x1 "
+            "convolution is not certain. The CRF is that of v2's released script; "
+            "kazuto1011's port has 76.65 and 77.93 for the last two rows."
         ),
         rows=tuple(
             Row(name, change, PAPER.get(name), COCO if name in after_coco else "")

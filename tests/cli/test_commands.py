@@ -1,4 +1,4 @@
-"""Each command in README and the documentation is run, or stands here with the test that does it.
+"""Each command in README and the documentation is run here, or listed with the test that runs it.
 
 `PROOFS` names every command as it is written. HERE: the slow test below runs it so, in a folder of
 small data that `sandbox` makes. SMALL: likewise, with SHORTER behind it, since as it stands it

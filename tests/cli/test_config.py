@@ -273,7 +273,7 @@ def test_the_config_of_another_version_is_one_line_with_its_file(tmp_path, chang
 
 
 @pytest.mark.parametrize("text", ["[]", "3", '"text"', "null", "{", "\xff"])
-def test_what_is_no_config_is_refused(tmp_path, text):
+def test_what_is_not_a_config_is_refused(tmp_path, text):
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match=r"holds no experiment|is not JSON"):
         stored_config.get_config(str(tmp_path))

@@ -35,7 +35,7 @@ def by_hand(train):
 
 
 def rarest(train):
-    """The class in the fewest images, but in some."""
+    """The class in the fewest images, but in at least one."""
     images = by_hand(train).sum(axis=0)
     images[images == 0] = 1000
     return int(images.argmin())
@@ -56,7 +56,7 @@ def test_held_classes_are_those_of_the_masks_and_read_once(train, monkeypatch):
 
 
 @pytest.mark.parametrize("fault", ["truncated", "empty", "of another set"])
-def test_a_broken_file_is_written_anew(train, fault):
+def test_a_broken_file_is_written_again(train, fault):
     held = class_sampling.held_classes(train)
     if fault == "of another set":
         np.save(kept(train), held[:-1])
@@ -91,7 +91,7 @@ def test_nothing_is_read_where_nothing_is_asked(train, monkeypatch):
     assert plan.classes == ()
 
 
-def test_images_of_hard_classes_stand_twice(train):
+def test_images_of_hard_classes_are_duplicated(train):
     held = by_hand(train)
     hard = [rarest(train), int(held.sum(axis=0).argsort()[1])]
     names = [train.labels.names[k] for k in hard]
@@ -109,7 +109,7 @@ def test_images_of_hard_classes_stand_twice(train):
 
 
 class Numbers:
-    """Examples that tell their own number."""
+    """Examples that hold their own number."""
 
     def __init__(self, count):
         self.count = count
@@ -188,7 +188,7 @@ def test_any_number_of_threads_and_processes_and_any_resumption_sees_the_same(tr
         np.testing.assert_array_equal(next(resumed)["image"], batch["image"])
 
 
-def test_the_order_without_a_plan_is_as_ever():
+def test_the_order_without_a_plan_is_unchanged():
     """The numbers are those of the code before plans."""
     stream = loader.train_stream(
         Numbers(9), Transform((4, 4), Augment(scale_range=(1.0, 1.0))), seed=5

@@ -92,7 +92,7 @@ def test_processes_share_out_the_same_batch(train, count):
 
 
 def test_an_epoch_is_a_permutation_and_the_next_another():
-    """Examples that tell their own number, seen through the stream."""
+    """Examples that hold their own number, seen through the stream."""
     count = 11
     images = [np.full((4, 4, 3), i, np.uint8) for i in range(count)]
     source = [{"image": image, "label": image[..., 0], "name": ""} for image in images]
@@ -102,8 +102,8 @@ def test_an_epoch_is_a_permutation_and_the_next_another():
     assert len({tuple(order) for order in orders}) == 4
 
 
-def test_each_epoch_draws_anew():
-    """The same example is cut elsewhere in each epoch, and the same way whoever asks first."""
+def test_each_epoch_draws_again():
+    """An example is cropped elsewhere in each epoch, independently of the order of requests."""
     image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     source = [{"image": image, "label": image[..., 0], "name": ""}]
     stream = loader.train_stream(source, Transform((8, 8)), seed=0)

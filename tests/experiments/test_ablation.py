@@ -1,4 +1,4 @@
-"""The plan of a table: overrides, which rows share a training, what tells trainings apart."""
+"""The plan of a table: overrides, which rows share a training, what distinguishes trainings."""
 
 import dataclasses
 import runpy
@@ -83,7 +83,7 @@ def test_a_size_has_its_own_changes(tiny):
 
 
 @pytest.mark.parametrize("field", ["rows", "leave_out"])
-def test_size_with_a_row_that_there_is_not(tiny, field):
+def test_a_size_with_an_unknown_row_is_refused(tiny, field):
     size = dataclasses.replace(tiny.shapes, **{field: {"stride 9": {}}})
     with pytest.raises(ValueError, match="Tiny, shapes: no row stride 9"):
         ablation.plan(dataclasses.replace(tiny, shapes=size), "shapes")

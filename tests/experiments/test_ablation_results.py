@@ -1,4 +1,4 @@
-"""The table of an ablation from finished runs: its numbers, its formats, what it must not show."""
+"""The table of an ablation from finished runs: its numbers, formats, and what it must not show."""
 
 import csv
 import io
@@ -37,7 +37,7 @@ def counts_of(share, seed):
 
 
 def finish(folder, one, matrices):
-    """What a finished job of this table leaves, as far as the table reads it."""
+    """Creates the files of a finished job that the table reads."""
     job_folder.write_job(folder / one.name, one.experiment, one.protocols, one.start)
     (folder / one.name / "eval").mkdir()
     tags = job_folder.tags(one.experiment, one.protocols)
@@ -172,7 +172,7 @@ def test_the_page_has_the_tables_of_the_kept_records():
     assert page.holds("docs/ablations.md", "ablations", ablations.block())
 
 
-def test_kept_records_are_of_tables_that_there_are():
+def test_kept_records_are_of_existing_tables():
     names = {ablation.slug(name): name for name in ablation.names()}
     for record in ablations.records():
         rows = ablation.rows_of(ablation.named(names[record["ablation"]]), record["size"])

@@ -1,4 +1,4 @@
-"""Receptive fields of the analysis: published ones, closed forms, and gradients against both."""
+"""Receptive fields of the analysis against published values, closed forms and gradients."""
 
 import flax.linen as nn
 import numpy as np
@@ -15,7 +15,7 @@ from jaxseg.models.pspnet import PSPNet
 
 
 class Stack(nn.Module):
-    """3x3 convolutions of one channel without anything else."""
+    """A stack of 3x3 convolutions with one channel."""
 
     rates: tuple[int, ...]
 

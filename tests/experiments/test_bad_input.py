@@ -1,4 +1,4 @@
-"""docs/bad_input.md is what the commands say today, and each of them says one thing."""
+"""docs/bad_input.md shows the current messages of the commands, one message each."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def test_a_message_is_shown_from_its_first_line_and_wrapped():
 
 @pytest.mark.slow
 def test_the_page_is_what_is_said():
-    """In a process of its own: it forks, which this one's threads would not survive."""
+    """In a separate process: it forks, which the threads of this one would not survive."""
     program = "from experiments.readme_tables import bad_input as b; print(b.page(), end='')"
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -164,7 +164,7 @@ def test_work_goes_through_a_command_line(monkeypatch):
 @pytest.mark.parametrize(
     "case", ["v3", "v3-train-2", "v4-train-2x64", "v3-test-2x64", "v3-train-x"]
 )
-def test_a_case_that_is_none_is_refused(case):
+def test_an_unknown_case_is_refused(case):
     from experiments.benchmarks.train_step import work_of
 
     with pytest.raises(ValueError, match=rf"--case={case}: MODEL-STEP-BATCHxSIZE"):

@@ -1,7 +1,7 @@
-"""What the documentation says is held by a test or a record: each claim beside what holds it.
+"""Each claim of the documentation is covered by a test or a record, which stands beside it here.
 
-A sentence that is changed has to be changed here too, and so has a test that is renamed. What a
-table says is held by the tests of its generator (`test_results_*`), commands by `test_commands`.
+A changed sentence or renamed test must be changed here too. Tables are covered by the tests of
+their generators (`test_results_*`), commands by `test_commands`.
 """
 
 import ast
@@ -60,7 +60,7 @@ SAID = {  # page -> its words -> the tests that hold them
             "data/prepare/test_prepare.py::test_every_fault_is_named_and_nothing_is_written",
         ],
         "Images of hard classes can appear twice in an epoch": [
-            "data/test_class_sampling.py::test_images_of_hard_classes_stand_twice",
+            "data/test_class_sampling.py::test_images_of_hard_classes_are_duplicated",
             "data/test_class_sampling.py::test_balanced_classes_are_equally_likely",
         ],
         "A test sends a checkerboard through every transform": [

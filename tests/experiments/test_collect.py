@@ -55,7 +55,7 @@ def test_intervals_new_means_and_boundaries_are_kept(tmp_path):
     assert run_table._miou(kept["metrics"]) == shown
 
 
-def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path, capsys):
+def test_a_folder_that_is_not_a_run_is_refused_by_name(tmp_path, capsys):
     assert collect.main(["name", str(tmp_path)]) == 1
     assert str(tmp_path) in capsys.readouterr().err
     with pytest.raises(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""The search over the CRF's parameters: its grids, what it keeps, and that it goes on."""
+"""The search over the CRF's parameters: its grids, its records, and resuming."""
 
 import re
 

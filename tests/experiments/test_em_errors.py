@@ -37,7 +37,7 @@ def source(monkeypatch):
 
 @pytest.fixture
 def predictions(tmp_path):
-    """Right at 0.5, but for a gap in the border of the second slice, up to 0.7."""
+    """Right at 0.5, except for a gap in the border of the second slice, up to 0.7."""
     (tmp_path / "probabilities").mkdir()
     for example in Slices():
         score = np.where(example["label"] == 1, 0.95, 0.25)

@@ -1,4 +1,4 @@
-"""Faults injected into small runs: parts of experiments.robustness.faults; slow: all of it."""
+"""Faults injected into small runs: parts of experiments.robustness.faults, or all if slow."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def test_damaged_descriptions_of_a_set_are_one_line(prepared, tmp_path, name, te
 
 
 def test_a_clock_that_goes_back_changes_nothing(tmp_path, monkeypatch, capsys):
-    """Half of a run; the times of its checkpoints turned round; the rest a day before."""
+    """Half of a run; the times of its checkpoints reversed; the rest with a clock a day slow."""
     settings = {"steps": 8, "checkpoint_every": 2, "eval_every": 4}
     undisturbed = train.fit(
         tiny.experiment(**settings), tmp_path / "undisturbed", data=tiny.sources()
@@ -132,8 +132,8 @@ def saved_run(folder, value, statistic=0.0, loss=1.0):
     return folder
 
 
-def test_two_ends_are_held_against_each_other_by_their_bits(tmp_path):
-    """What the drill counts as the same: nothing that differs in one bit, or in the log."""
+def test_two_ends_are_compared_by_their_bits(tmp_path):
+    """Runs that differ in one bit or in the log do not count as equal."""
     a = saved_run(tmp_path / "a", 1.0)
     found = ends.compare(saved_run(tmp_path / "b", 1.0), a)
     assert found == {

@@ -1,4 +1,4 @@
-"""README fits two screens; its links and those of CONTRIBUTING lead somewhere; lists are whole."""
+"""README fits two screens; its links and those of CONTRIBUTING are valid; lists are complete."""
 
 import re
 
@@ -24,7 +24,7 @@ def test_every_link_leads_to_a_file(page):
 
 
 def test_every_file_that_contributing_names_is_there():
-    """Those of the example, a TinyNet and a tiny set, aside."""
+    """Except those of the example, a TinyNet and a tiny data set."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     named = set(re.findall(r"`((?:jaxseg|experiments|tests|docs|launch)/[\w./-]+)`", text))
     assert len(named) > 10

@@ -1,4 +1,4 @@
-"""The reference of flags and fields is what the programs and the comments say today."""
+"""The reference of flags and fields matches the programs and the comments."""
 
 import pytest
 

@@ -64,7 +64,7 @@ def test_warns_of_taps_that_only_evaluation_sees(separable):
         ((6, 12, 18), (192, 256), (192, 256)),  # as wasteful, but the same at evaluation
     ],
 )
-def test_keeps_silent_otherwise(rates, crop, frame):
+def test_is_silent_otherwise(rates, crop, frame):
     assert valid_taps.unreached(model(rates), crop, frame) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def told(tmp_path, monkeypatch):
-    """The folder in which the played commands keep their notes; they are first on PATH."""
+    """The folder in which the mock commands record their calls; they are first on PATH."""
     folder = tmp_path / "told"
     (folder / "bin").mkdir(parents=True)
     monkeypatch.setenv("TOLD", str(folder))

@@ -20,7 +20,7 @@ NOTE = """#!/bin/sh
 
 
 def play(told, name, script):
-    """A command that notes its arguments, then runs `script`."""
+    """A command that records its arguments, then runs `script`."""
     path = told / "bin" / name
     path.write_text(NOTE.format(name=name) + script)
     path.chmod(0o755)

@@ -79,7 +79,7 @@ def test_each_slot_has_its_share_of_the_cores(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("jobs", "gpus"), [(0, 0), (3, 2)])
-def test_jobs_that_there_is_no_place_for(jobs, gpus):
+def test_more_jobs_than_places_are_refused(jobs, gpus):
     with pytest.raises(ValueError, match=f"--jobs={jobs} must be"):
         pool.Pool(jobs, 0, gpus)
 

@@ -1,7 +1,7 @@
-"""launch.slurm against mocked SLURM commands; and the proof.
+"""launch.slurm against mocked SLURM commands, and once against a real SLURM.
 
-tests/cluster/slurm_proof.sh is the proof: it starts a real SLURM. Here SLURM's commands are small
-scripts on PATH that note what they are asked, and answer what the test has written for them.
+tests/cluster/slurm_proof.sh starts a real SLURM. Here SLURM's commands are small scripts on PATH
+that record their arguments and print what the test has prepared.
 """
 
 import json
@@ -148,7 +148,7 @@ def test_a_stop_leaves_the_array_and_the_same_command_finds_it(sweep, told, caps
     assert "all 3 jobs are in the queue already" in capsys.readouterr().err
 
 
-def test_what_the_queue_lost_is_submitted_anew_beside_the_rest(sweep, told):
+def test_what_the_queue_lost_is_resubmitted_beside_the_rest(sweep, told):
     (told / "plan").write_text("0=done 1=failed 2=failed")
     assert slurm.run(sweep, 1, []) == ["b", "c"]
     (told / "plan").write_text("1:RUNNING:None\n1=done 2=done")  # b of the first array is back
@@ -191,7 +191,7 @@ def test_an_outcome_with_fewer_rows_than_wanted_is_none(sweep):
     assert not job_folder.is_done(folder)
 
 
-def test_slurm_that_is_not_there_or_refuses_is_told_in_a_line(sweep, told, monkeypatch):
+def test_a_missing_or_refusing_slurm_is_one_line(sweep, told, monkeypatch):
     play(told, "sbatch", "echo 'sbatch: error: invalid partition specified: x' >&2\nexit 1\n")
     with pytest.raises(ValueError, match=r"sbatch --partition=x: invalid partition specified: x"):
         slurm.run(sweep, 1, ["--partition=x"])

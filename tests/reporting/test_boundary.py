@@ -10,7 +10,7 @@ from tests.reporting.test_run_folder import LABELS, write_evaluation, write_run
 
 
 def suite(scale=1.0, *, around="classes", hausdorff=True):
-    """What the suite writes, of numbers made up."""
+    """The output of the suite, with made-up numbers."""
     widths, tolerances = list(boundary_suite.WIDTHS), list(boundary_suite.TOLERANCES)
     curve = [round(scale * (0.5 + i / 100), 4) for i in range(len(widths))]
     part = {"miou": curve, "pixels": [10] * len(widths)}

@@ -53,7 +53,7 @@ def test_seeds_go_together_where_nothing_else_differs(tmp_path):
     assert chance.over_seeds(loaded(same[2], again)) == []
 
 
-def test_each_is_held_against_the_first_of_its_protocol(tmp_path):
+def test_each_is_compared_with_the_first_of_its_protocol(tmp_path):
     first = scored(tmp_path / "a", COUNTS)
     better, equal = scored(tmp_path / "b", BETTER), scored(tmp_path / "c", COUNTS)
     write_evaluation(better, "val_flip", counts=BETTER)
@@ -69,7 +69,7 @@ def test_each_is_held_against_the_first_of_its_protocol(tmp_path):
     assert found[1].text == "+0.00 [+0.00, +0.00]"
 
 
-def test_protocols_of_a_run_are_held_against_its_main_one(tmp_path):
+def test_protocols_of_a_run_are_compared_with_its_main_one(tmp_path):
     folder = scored(tmp_path / "a", COUNTS)
     write_evaluation(folder, "val_crf", counts=BETTER)
     write_evaluation(folder, "val_os8", counts=COUNTS)

@@ -19,7 +19,7 @@ VOID = {"meta", "link", "img", "br", "hr", "input", "source"}
 
 
 class Page(html.parser.HTMLParser):
-    """Refuses tags that are not closed in order; keeps the text, tables, ids and addresses."""
+    """Refuses tags that are not closed in order; collects the text, tables, ids and links."""
 
     def __init__(self, text):
         super().__init__()

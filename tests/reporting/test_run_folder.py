@@ -296,7 +296,7 @@ def test_differences_of_another_backbone(tmp_path):
     assert "data.name" not in found
 
 
-def test_what_is_no_run(tmp_path):
+def test_what_is_not_a_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="none is not a folder"):
         run_folder.load(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="not a run folder"):

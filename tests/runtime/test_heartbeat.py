@@ -82,7 +82,7 @@ def test_an_error_of_one_is_the_reason_of_all(trio, tmp_path):
 
 
 def test_those_that_are_done_leave_in_peace(trio):
-    """Whoever goes first, and though the last aborts afterwards as it would have."""
+    """Whichever process leaves first, even if the last one aborts afterwards."""
     for process in (trio[0], trio[1]):
         process.communicate("go\n", timeout=60)
         assert process.returncode == 0
@@ -120,7 +120,7 @@ def _is_refused(address):
 
 
 def test_strangers_neither_join_nor_stop_the_watch(tmp_path, capfd):
-    """Two hundred that say nothing, and some that say too much or the wrong thing."""
+    """Two hundred connections that send nothing, and some that send too much or the wrong data."""
     store = Files(tmp_path)
     rest = {"timeout": 30.0, "last_good": _none_saved}
     with heartbeat.Watch(0, 2, "127.0.0.1", store, **rest) as first:

@@ -1,4 +1,4 @@
-"""That freed memory stays with the process is seen by the pages that the kernel has to clear."""
+"""Freed memory stays with the process, as shown by the pages that the kernel has to clear."""
 
 import subprocess
 import sys

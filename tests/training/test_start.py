@@ -1,4 +1,4 @@
-"""What a run starts from: taken as asked, reported in full, written whole or not at all."""
+"""The initialisation of a run: as requested, reported in full, written whole or not at all."""
 
 import dataclasses
 import functools

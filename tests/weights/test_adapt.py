@@ -1,4 +1,4 @@
-"""What fits is taken, what does not is reinitialised with its reason, all else is refused."""
+"""What fits is taken, what does not is reinitialised with a reason, anything else is refused."""
 
 import dataclasses
 
@@ -118,7 +118,7 @@ def test_an_incomplete_extractor_is_refused():
 
 
 @pytest.mark.parametrize("classes", [1, 7, 150])
-def test_another_number_of_classes_starts_anew_what_follows_it(classes):
+def test_another_number_of_classes_reinitialises_what_follows_it(classes):
     """The classifier, and the kernel of K x K classes as well; nothing else."""
     model = _model()
     leaves, origins = _fill(*_file(_variables(classes)), model)
@@ -143,7 +143,7 @@ def test_classes_do_not_excuse_another_shape():
     assert "--leave=" in str(error.value)
 
 
-def test_parts_start_anew_on_request_also_those_that_one_side_lacks():
+def test_parts_are_reinitialised_on_request_also_those_that_one_side_lacks():
     whole = _variables()
     whole["params"]["aux"] = {"kernel": np.zeros(3, np.float32)}
     del whole["params"]["head"]["fc7"]

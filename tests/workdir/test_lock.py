@@ -1,4 +1,4 @@
-"""One run in a folder: the lock, its owner's end, and file systems that know no locks."""
+"""One run per folder: the lock, the end of its owner, and file systems without locks."""
 
 import errno
 import fcntl
@@ -73,7 +73,7 @@ def test_where_nothing_can_be_locked_a_warning_says_so(tmp_path, monkeypatch, ca
     assert f"{tmp_path} cannot be locked" in record.getMessage()
 
 
-def test_a_file_is_no_run_folder(tmp_path):
+def test_a_file_is_not_a_run_folder(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("notes")
     with (

@@ -59,7 +59,7 @@ def _sparse(rng, classes, entries):
     return counts.reshape(classes, classes)
 
 
-def test_files_that_are_none_or_cut_are_refused_by_name(tmp_path):
+def test_foreign_or_cut_files_are_refused_by_name(tmp_path):
     path = tmp_path / "val.npz"
     with pytest.raises(FileNotFoundError):
         per_image.read(path)

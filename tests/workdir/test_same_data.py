@@ -1,4 +1,4 @@
-"""A run knows its classes and its data: whoever opens its folder compares them with those at hand.
+"""A run knows its classes and its data: opening its folder compares them with the current ones.
 
 The set has masks of ids 0, 1, 2; what these are called is decided by a file of classes.
 """

@@ -31,7 +31,7 @@ _FOLDERS = (*_FILES, "mkdir", "rename", "unlink")
 
 
 class _FullDisk:
-    """Lets so many calls pass that a file is made by, then raises "no space left"."""
+    """Lets a number of file-creating calls pass, then raises "no space left"."""
 
     def __init__(self, monkeypatch, passing, names=_FILES):
         self.left, self.hit = passing, False
@@ -125,7 +125,7 @@ WRITERS = (_prediction, _submission, _evaluation, _describe, _log, _report, _job
 
 
 def _read_whole(path):
-    """Raises unless the file is whole, for what its name says it is."""
+    """Raises unless the file is complete for the format that its name implies."""
     data = path.read_bytes()
     if path.suffix == ".json":
         json.loads(data)
@@ -158,7 +158,7 @@ def _raised_by(write, folder):
 
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
-def test_a_full_disk_at_each_moment_leaves_whole_files_and_a_repeat_mends_it(
+def test_a_full_disk_at_each_moment_leaves_whole_files_and_a_repeat_fixes_it(
     tmp_path, monkeypatch, write
 ):
     monkeypatch.setattr(report.page.figures, "plots", lambda _: [])
@@ -209,7 +209,7 @@ def _assert_converted(folder):
         _read_whole(path)
 
 
-def test_a_conversion_on_a_full_disk_leaves_no_folder_and_a_repeat_mends_it(tmp_path, monkeypatch):
+def test_a_conversion_on_a_full_disk_leaves_no_folder_and_a_repeat_fixes_it(tmp_path, monkeypatch):
     """Also where nothing can be removed any more; Orbax's own files have the test below."""
     for passing in itertools.count():
         folder = tmp_path / str(passing)

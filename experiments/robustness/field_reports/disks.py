@@ -172,7 +172,7 @@ SITUATIONS: tuple[Situation, ...] = (
         "a full disk at each moment of writing a file",
         "report.md was left cut short at 100 bytes; val.json stayed whole; pictures not tried",
         "tests/workdir/test_writers.py::"
-        "test_a_full_disk_at_each_moment_leaves_whole_files_and_a_repeat_mends_it",
+        "test_a_full_disk_at_each_moment_leaves_whole_files_and_a_repeat_fixes_it",
         _full_disk,
     ),
     Situation(

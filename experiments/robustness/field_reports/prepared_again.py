@@ -58,14 +58,14 @@ SITUATIONS = (
         "A",
         "prepare on an existing data set, with other classes",
         "Already prepared, exit 0",
-        f"{_PREPARED}test_what_has_changed_is_said_and_mended_by_overwrite",
+        f"{_PREPARED}test_what_has_changed_is_said_and_replaced_by_overwrite",
         lambda folder: _again(folder, (2, 1, 0), 6, 'class 0 is "ground" in the prepared set'),
     ),
     Situation(
         "A",
         "prepare on an existing data set, with other images",
         "Already prepared, exit 0",
-        f"{_PREPARED}test_what_has_changed_is_said_and_mended_by_overwrite",
+        f"{_PREPARED}test_what_has_changed_is_said_and_replaced_by_overwrite",
         lambda folder: _again(folder, (0, 1, 2), 8, "is new in"),
     ),
     Situation(

@@ -1,8 +1,8 @@
 """Image and mask stay aligned to the pixel: a checkerboard pushed through every transform.
 
-The image shows the mask as two colours of one hue, so that each transform of colours keeps the
-middle between them in the middle, and no value is clipped. So wherever the colours stand clearly to
-one side of their middle, the mask says which; and a mask one pixel off is found out.
+The image shows the mask as two colours of one hue, so that each colour transform keeps their
+midpoint and clips no value. Wherever a colour lies clearly on one side of the midpoint, the mask
+must agree; a mask that is one pixel off is detected.
 """
 
 import numpy as np
@@ -69,7 +69,7 @@ def disagreement(view, ids):
 
 
 def transform_of(fields):
-    """The transform without chance but for these fields, of which crop_size is one."""
+    """The transform without randomness except in these fields, which include crop_size."""
     fields = STILL | fields
     return Transform(fields.pop("crop_size", CROP), Augment(**fields))
 
@@ -92,7 +92,7 @@ def test_the_mask_says_what_the_image_shows_to_the_pixel(name):
 
 @pytest.mark.parametrize("name", sorted(set(TRANSFORMS) - {"crop"}))
 def test_each_transform_does_something(name):
-    """Otherwise the test above would hold of nothing."""
+    """Otherwise the test above would be vacuous."""
     changed = transform_of(TRANSFORMS[name])
     plain = Transform(changed.crop_size, Augment(**STILL))
     image, mask = board()

@@ -100,7 +100,7 @@ def test_the_limit_holds_for_the_view_itself(more):
 
 
 def test_the_last_draw_stands():
-    """Of an image of one class no crop will do: it is the last of them that is taken."""
+    """No crop of an image with one class is acceptable: the last one is taken."""
     label = np.zeros((60, 60), np.uint8)
     augment = Transform(
         (20, 20), Augment(scale_range=(1.0, 1.0), class_limit=0.5, class_limit_draws=4)

@@ -159,7 +159,7 @@ def test_mirrored_borders_are_those_of_the_overlap_tile():
     np.testing.assert_array_equal(view, np.pad(image, ((0, 31), (0, 19), (0, 0)), "reflect"))
 
 
-def test_runs_without_the_later_transforms_draw_as_ever():
+def test_runs_without_the_later_transforms_draw_as_before():
     """The numbers are those of the code before rotation, elastic deformation and blur."""
     rng = np.random.default_rng(0)
     draw = Transform((40, 50), Augment(jitter=0.3)).draw(rng, 120, 160)

@@ -1,4 +1,4 @@
-"""Classes that a mirror image exchanges are found by their names, and flips of them refused."""
+"""Classes that a mirror image swaps are found by their names, and flips of them are refused."""
 
 import pytest
 

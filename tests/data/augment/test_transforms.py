@@ -112,7 +112,7 @@ def test_padding_is_mean_and_void_and_mirrors_with_the_image():
 
 @pytest.mark.parametrize("rotation", [0.0, 30.0])
 def test_padding_may_be_black(rotation):
-    """The same view in all else, with a mean that is not used."""
+    """The same view otherwise, with a mean that is not used."""
     image, label = example(np.random.default_rng(1), 10, 12)
     views = {}
     for border, mean in (("mean", (0, 0, 0)), ("zero", (90, 80, 70))):

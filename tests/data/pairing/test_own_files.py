@@ -83,7 +83,7 @@ BOTH = {"images": ".", "masks": "."}
     ],
 )
 def test_layouts_with_splits(tmp_path, image, mask, given):
-    """Before, folders given for both made photos of masks: 80 pairs from 40 photos."""
+    """Regression: folders given for both made photos of masks: 80 pairs from 40 photos."""
     places = [("train", 1), ("train", 2), ("val", 1)]
     draw(tmp_path, *(image.format(*place) for place in places))
     draw(tmp_path, *(mask.format(*place) for place in places))
@@ -120,7 +120,7 @@ def test_layouts_without_splits(tmp_path, images, masks, given):
 
 
 def test_masks_alone_name_the_splits(tmp_path):
-    """Before, a share was drawn for val, whatever the folders of the masks said."""
+    """Regression: a share was drawn for val, whatever the folders of the masks said."""
     draw(tmp_path, "images/a.jpg", "images/b.jpg", "masks/train/a.png", "masks/val/b.png")
     assert paired(found(tmp_path), tmp_path) == {
         "train": [("images/a.jpg", "masks/train/a.png")],
@@ -331,7 +331,7 @@ def test_what_is_never_paired(tmp_path, case):
 
 
 def test_names_that_are_never_data(tmp_path):
-    """Before, a notebook's copy of a validation image went into train, and ._0.png stopped all."""
+    """Regression: a notebook's copy of a val image went into train, and ._0.png stopped all."""
     places = ("train/0", "train/1", "val/0")
     draw(tmp_path, *(f"images/{place}.png" for place in places))
     draw(tmp_path, *(f"masks/{place}.png" for place in places))
@@ -358,7 +358,7 @@ def test_names_that_are_never_data(tmp_path):
 
 
 def test_linked_folders_are_followed(tmp_path):
-    """Before, a linked val was dropped and a val drawn from train."""
+    """Regression: a linked val was dropped and a val drawn from train."""
     draw(tmp_path, "images/train/1.jpg", "elsewhere/i/2.jpg")
     draw(tmp_path, "masks/train/1.png", "elsewhere/m/2.png")
     (tmp_path / "images" / "val").symlink_to("../elsewhere/i")
@@ -471,7 +471,7 @@ def test_what_is_given_together_or_not_there(tmp_path):
 
 
 def test_published_sets_with_what_systems_add(tmp_path):
-    """Before, `._NAME.png` was a damaged image, NAME.JPG was passed over, and a linked city too."""
+    """Regression: `._NAME.png` was a damaged image; NAME.JPG and a linked city were skipped."""
     draw(tmp_path, *(f"images/training/{k}.jpg" for k in range(2)))
     draw(tmp_path, *(f"annotations/training/{k}.png" for k in range(2)))
     draw(tmp_path, "images/validation/9.JPG", "annotations/validation/9.PNG")

@@ -213,7 +213,7 @@ def own(tmp_path):
     ]
 
 
-def test_ones_own_folders_by_colour(command, own, tmp_path):
+def test_your_own_folders_by_colour(command, own, tmp_path):
     status, out, _ = command(prepare.main, *own)
     assert status == 0
     assert "found train 4, val 2" in out

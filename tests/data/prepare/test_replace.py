@@ -1,4 +1,4 @@
-"""A set that is prepared again: what is compared, and that a kill at any moment loses neither."""
+"""A data set that is prepared again: what is compared, and that no kill loses either version."""
 
 import os
 import pathlib
@@ -106,7 +106,7 @@ def other_size(root):
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_what_has_changed_is_said_and_mended_by_overwrite(command, own, tmp_path, change, words):
+def test_what_has_changed_is_said_and_replaced_by_overwrite(command, own, tmp_path, change, words):
     assert command(prepare.main, *own)[0] == 0
     change(tmp_path)
     status, _, err = command(prepare.main, *own)
@@ -235,7 +235,7 @@ def test_a_preparation_that_goes_on_is_left_alone(command, own, tmp_path):
 
 
 def test_a_set_that_cannot_be_written_beside_is_still_there(command, own, tmp_path, monkeypatch):
-    """On a medium that is read only, say."""
+    """As on a read-only medium."""
     assert command(prepare.main, *own)[0] == 0
 
     def refuse(self, *arguments, **options):

@@ -146,7 +146,7 @@ def test_json_with_colours_ids_and_void(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_encodings_with_a_mark(tmp_path, encoding):
-    """Before, the mark became a part of the first name, and `void` a class."""
+    """Regression: the mark became a part of the first name, and `void` a class."""
     found = classes(tmp_path, "void\nStraße\nпуть\n".encode(encoding))
     assert found.labels.names == ("Straße", "путь")
     assert found.labels.raw_to_train == {0: 255, 1: 0, 2: 1, 255: 255}
@@ -213,7 +213,7 @@ def test_the_line_to_add_is_named(tmp_path, text, seen, line):
     ("old", "added"),
     [("ground\nvessel\n", "void\n"), ("0 ground\n1 vessel\n", "255 void\n")],
 )
-def test_the_line_that_is_named_mends_it(tmp_path, old, added):
+def test_the_line_that_is_named_fixes_it(tmp_path, old, added):
     assert classes(tmp_path, old).doubts({0, 1, 255})
     assert not classes(tmp_path, old + added).doubts({0, 1, 255})
 

@@ -30,7 +30,7 @@ def test_runs_go_down_the_columns():
     np.testing.assert_array_equal(mask, [[0, 1], [0, 1], [1, 0]])
 
 
-def test_what_is_no_region_is_refused():
+def test_what_is_not_a_region_is_refused():
     for polygon in ([], [1, 2, 3], [[1, 2]], [1, float("nan")]):
         with pytest.raises(ValueError, match="a polygon of"):
             coco_masks.fill_polygon(polygon, 4, 4)

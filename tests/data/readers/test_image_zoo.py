@@ -226,7 +226,7 @@ def test_pages_are_counted_without_thumbnails(tmp_path):
         assert mask_file.pages(write(tmp_path, IMAGES[name])) == count
 
 
-def test_a_label_with_more_than_numbers_in_it_is_written_anew(tmp_path):
+def test_a_label_with_more_than_numbers_in_it_is_rewritten(tmp_path):
     for name in ("m_png8_key.png", "m_png16_key.png", "m_png_turned6.png", "m_png8_palette.png"):
         assert not records.keeps_label(MASKS[name].data)
     for name in ("m_png8.png", "m_png16.png", "m_png8_adam7.png", "m_png8_filtered.png"):

@@ -103,7 +103,7 @@ def test_cmyk(tmp_path, rgb):
     np.testing.assert_allclose(read[20, 30].astype(int), rgb[20, 30], atol=6)
 
 
-def test_what_is_no_image_is_refused_with_the_reason(tmp_path, rgb):
+def test_what_is_not_an_image_is_refused_with_the_reason(tmp_path, rgb):
     Image.fromarray(rgb).save(tmp_path / "whole.jpg")
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(
         tmp_path / "whole.png"
@@ -141,7 +141,7 @@ def test_folders_are_searched_in_depth_sorted_without_the_output(tmp_path):
 
 
 def test_photos_inside_the_output_are_found(tmp_path):
-    """Before, a folder that is its own output held no image."""
+    """Regression: a folder that is its own output held no image."""
     touch(tmp_path, "a.png", "labels/a.png", "overlays/a.jpg", "sub/labels/b.png")
     found, _ = photos.find([tmp_path], without=tmp_path)
     assert [photo.name for photo in found] == ["a", "sub/labels/b"]
