@@ -16,6 +16,12 @@ signal.signal(signal.SIGTERM, stop)
 pathlib.Path(sys.argv[1] + sys.argv[-1][-1]).touch()
 time.sleep(60)
 """
+# A shell cannot trap a signal that its parent ignores, as a shell does for background commands.
+HEARS_SIGINT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 def command(*arguments: str) -> list[str]:
@@ -99,11 +105,9 @@ def test_signals_are_passed_on(tmp_path: pathlib.Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         ready = tmp_path / f"{number.name}_"
         process = subprocess.Popen(
-            command("2", *python(STOPS), str(ready)),
+            [*python(HEARS_SIGINT), *command("2", *python(STOPS), str(ready))],
             stdout=subprocess.PIPE,
             text=True,
-            # A shell ignores for good what its parent ignored, as for tests in the background.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         while sum(1 for _ in tmp_path.glob(f"{number.name}_*")) < 2:
             assert process.poll() is None

@@ -23,7 +23,6 @@ from tests.helpers.programs import tiny
 # Compiled without optimisation: these processes spend their time in the compiler.
 ENVIRONMENT = os.environ | {
     "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_backend_optimization_level=0",
     "PYTHONPATH": str(ROOT),
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "xla-tests"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05",

@@ -94,11 +94,11 @@ def test_keeps_the_newest(tmp_path):
 
 
 BREAKS = [
-    "empty folder",
+    pytest.param("empty folder", marks=pytest.mark.slow),
     "truncated data",
     "no metadata",
-    "truncated metadata",
-    "no iterator",
+    pytest.param("truncated metadata", marks=pytest.mark.slow),
+    pytest.param("no iterator", marks=pytest.mark.slow),
     "truncated iterator",
 ]
 
@@ -249,7 +249,7 @@ def flip(folder, number):
     raise AssertionError
 
 
-@pytest.mark.parametrize("count", [8, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [4, pytest.param(60, marks=pytest.mark.slow)])
 def test_each_of_sixty_flipped_bits_is_noticed_or_harmless(tmp_path, count):
     """Most of the bits are of values, as in a network of any size."""
     save_steps(tmp_path / "good", 1, 2, width=2000)
@@ -279,7 +279,10 @@ def test_a_changed_place_of_the_loader_is_noticed(tmp_path):
     assert restored(tmp_path) == "older"
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+SLOW_ERRORS = [pytest.param(n, marks=pytest.mark.slow) for n in (errno.EIO, errno.ESTALE)]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, *SLOW_ERRORS])
 def test_what_cannot_be_read_for_now_is_neither_moved_nor_passed_over(
     tmp_path, monkeypatch, number
 ):

@@ -143,8 +143,8 @@ def spread(result, shapes, folder):
 
 def main(settings):
     result = {}
-    level = " --xla_backend_optimization_level=0" if settings.get("quick", True) else ""
-    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8{level}"
+    flags = os.environ["XLA_FLAGS"] if settings.get("quick", True) else ""  # of the tests
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=8"
     form, images = settings.get("form", "plain"), settings.get("images", 2)
     rows(result, tuple(settings["size"]), settings["rows"], form, images)
     if settings.get("spread"):
