@@ -18,7 +18,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "normalisation": {"class": "jaxseg.pixels:Normalisation"},
     "norm": {"class": "jaxseg.layers.norm:Norm", "bias_init": 0.0},
     "compute": {"class": "jaxseg.layers.compute:Compute"}
-    | dict.fromkeys(("dense", "depthwise", "transposed", "resize", "pool"), ""),
+    | dict.fromkeys(("dense", "depthwise", "transposed", "resize", "pool", "roi", "nms"), ""),
     "decoder": {"class": "jaxseg.models.deeplab_v3_plus:Decoder"},
     "separable": {"class": "jaxseg.models.deeplab_v3_plus:Separable"},
 }

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-KINDS = ("dense", "depthwise", "transposed", "resize", "pool")
+KINDS = ("dense", "depthwise", "transposed", "resize", "pool", "roi", "nms")
 
 
 @dataclasses.dataclass(unsafe_hash=True)
