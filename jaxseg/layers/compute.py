@@ -27,6 +27,8 @@ class Compute:
     transposed: str = ""  # of transposed convolutions, and of those after upsampling by repetition
     resize: str = ""  # of bilinear interpolation
     pool: str = ""  # of max pooling, with or without indices, and of unpooling
+    roi: str = ""  # of RoIAlign and RoIWarp
+    nms: str = ""  # of non-maximum suppression
 
     def of(self, kind: str) -> str:
         """Returns the form of a kind of operation, one of KINDS."""

@@ -1,5 +1,6 @@
 """The form of each kind of operation can be set separately."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
@@ -7,7 +8,28 @@ import pytest
 from jaxseg.layers.compute import KINDS, PLAIN, Compute
 from jaxseg.layers.conv import Conv, DepthwiseConv, classifier
 from jaxseg.layers.conv_transpose import ConvTranspose
+from jaxseg.layers.nms import nms
+from jaxseg.layers.roi_align import roi_align
 from jaxseg.layers.upsample import Upsample
+
+
+class Suppressed(nn.Module):
+    """Boxes made of the map, of which some are kept."""
+
+    compute: Compute
+
+    def __call__(self, x):
+        boxes = x.reshape(-1, 4)
+        return nms(boxes, boxes[:, 0], boxes[:, 0] > 0, 0.5, form=self.compute.of("nms"))
+
+
+class Aligned(nn.Module):
+    compute: Compute
+
+    def __call__(self, x):
+        roi, level = jnp.ones((1, 1, 4)), jnp.zeros((1, 1), int)
+        return roi_align([x], [4], roi, level, 2, form=self.compute.of("roi"))
+
 
 LAYERS = {
     "dense": lambda compute: Conv(4, compute=compute),
@@ -15,6 +37,8 @@ LAYERS = {
     "transposed": lambda compute: ConvTranspose(4, 4, 2, compute=compute),
     "resize": lambda compute: Upsample("bilinear", compute=compute),
     "pool": lambda compute: Upsample("bed_of_nails", compute=compute),
+    "roi": Aligned,
+    "nms": Suppressed,
 }
 
 
