@@ -15,6 +15,8 @@ from jaxseg.types import Array
 
 # The most that a side grows in one step, of logarithms: 1000 / 16 (Detectron's).
 _MOST_GROWTH = math.log(1000.0 / 16)
+# Pixels of a side, and of an area, up to which there is none: a quotient by less may overflow.
+_NOTHING = 1e-6
 
 
 def area(boxes: Float[Array, "*n 4"]) -> Float[Array, "*n"]:
@@ -32,7 +34,7 @@ def iou(a: Float[Array, "*b n 4"], b: Float[Array, "*b m 4"]) -> Float[Array, "*
     meet = (sides > 0).all(-1)
     intersection = jnp.where(meet, sides[..., 0] * sides[..., 1], 0)
     union = area(a) + area(b) - intersection
-    return intersection / jnp.where(meet & (union > 0), union, 1)
+    return intersection / jnp.where(meet & (union > _NOTHING), union, 1)
 
 
 def clip(boxes: Float[Array, "*n 4"], size: Num[Array, "*m 2"]) -> Float[Array, "*n 4"]:
@@ -75,7 +77,7 @@ def encode(
       [..., 4]; zeros where the box or the anchor has no area.
     """
     (centre, sides), (start, unit) = _centre_and_sides(boxes), _centre_and_sides(anchors)
-    whole = ((sides > 0) & (unit > 0)).all(-1, keepdims=True)
+    whole = ((sides > _NOTHING) & (unit > _NOTHING)).all(-1, keepdims=True)
     sides, unit = jnp.where(whole, sides, 1), jnp.where(whole, unit, 1)
     deltas = jnp.concatenate([(centre - start) / unit, jnp.log(sides / unit)], axis=-1)
     return jnp.where(whole, deltas, 0) * jnp.asarray(weights, boxes.dtype)

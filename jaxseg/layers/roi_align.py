@@ -102,6 +102,7 @@ def _read(cells: Array, at: Array) -> Array:
 def _sampled(maps: Sequence[Array], level: Array, rows: Samples, columns: Samples) -> Array:
     """The definition: the mean over samples of what lies between their four cells."""
     cells, (first, height, width) = _cells(maps, level)
+    cells = cells.astype(accumulator(cells))  # its gradient is a sum
 
     def add(total: Array, sample: tuple[Samples, Samples]) -> tuple[Array, None]:
         row, column = sample  # [B, N, P] each
@@ -109,7 +110,7 @@ def _sampled(maps: Sequence[Array], level: Array, rows: Samples, columns: Sample
             for x, x_share in column.neighbours(width):
                 at = (first + y * width)[..., None] + x[..., None, :]  # [B, N, P, P]
                 share = y_share[..., None] * x_share[..., None, :]
-                total += _read(cells, at) * share[..., None].astype(total.dtype)
+                total += _read(cells, at) * share[..., None].astype(cells.dtype)
         return total, None
 
     # Both axes' samples in pairs, in front: [S S, B, N, P].
@@ -118,10 +119,10 @@ def _sampled(maps: Sequence[Array], level: Array, rows: Samples, columns: Sample
     row = jax.tree.map(lambda x: jnp.repeat(x, others, axis=0), row)
     column = jax.tree.map(lambda x: jnp.concatenate([x] * several), column)
     bins = rows.position.shape[-2]
-    zeros = jnp.zeros((*level.shape, bins, bins, cells.shape[-1]), accumulator(cells))
+    zeros = jnp.zeros((*level.shape, bins, bins, cells.shape[-1]), cells.dtype)
     # Unrolled, it is one loop over the result that reads 4 S^2 cells for each.
     unroll = several * others if several * others <= _MOST_UNROLLED else 1
-    return jax.lax.scan(add, zeros, (row, column), unroll=unroll)[0].astype(cells.dtype)
+    return jax.lax.scan(add, zeros, (row, column), unroll=unroll)[0].astype(maps[0].dtype)
 
 
 def _pooled(
