@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int, Integer
 
 from jaxseg.layers.boxes import area
 from jaxseg.layers.fast.forms import use_fast
-from jaxseg.layers.fast.nms import greedy_keep
+from jaxseg.layers.fast.nms import fixed_point
 from jaxseg.types import Array
 
-Boxes = dict[str, Array]  # "box" [N, 4], "area" [N] and perhaps "group" [N]
+Boxes = dict[str, Array]  # "x1", "y1", "x2", "y2", "area" and perhaps "group", [N] each
 
 
 def _at_most(threshold: float, dtype: Any) -> np.ndarray:
@@ -30,21 +30,18 @@ def _at_most(threshold: float, dtype: Any) -> np.ndarray:
 
 def _overlap(a: Boxes, b: Boxes, *, threshold: float) -> Array:
     """Whether the IoU of each pair of the same group is above the threshold: [n, m]."""
-    # `iou` on columns, with the areas at hand: a loop calls this for the same boxes many times.
-    x1, y1, x2, y2 = a["box"].T[:, :, None]
-    u1, v1, u2, v2 = b["box"].T[:, None, :]
-    width, height = (
-        jnp.minimum(x2, u2) - jnp.maximum(x1, u1),
-        jnp.minimum(y2, v2) - jnp.maximum(y1, v1),
-    )
+    # `iou`, with the areas at hand: a loop calls this for the same boxes many times.
+    a = {name: values[:, None] for name, values in a.items()}
+    width = jnp.minimum(a["x2"], b["x2"]) - jnp.maximum(a["x1"], b["x1"])
+    height = jnp.minimum(a["y2"], b["y2"]) - jnp.maximum(a["y1"], b["y1"])
     meet = (width > 0) & (height > 0)
     intersection = jnp.where(meet, width * height, 0)
-    union = a["area"][:, None] + b["area"] - intersection
+    union = a["area"] + b["area"] - intersection
     over = meet & (intersection / union > _at_most(threshold, union.dtype))
-    return over & (a["group"][:, None] == b["group"]) if "group" in a else over
+    return over & (a["group"] == b["group"]) if "group" in a else over
 
 
-def _greedy(boxes: Boxes, valid: Array, threshold: float) -> Array:
+def _one_by_one(boxes: Boxes, valid: Array, *, threshold: float) -> Array:
     """The definition: best first, each box that is still kept removes those that it overlaps."""
     place = jnp.arange(valid.size)
 
@@ -54,6 +51,17 @@ def _greedy(boxes: Boxes, valid: Array, threshold: float) -> Array:
         return keep & ~(keep[i] & removed)
 
     return jax.lax.fori_loop(0, valid.size, step, valid)
+
+
+def _at_once(boxes: Boxes, valid: Array, *, threshold: float) -> Array:
+    return fixed_point(_overlap(boxes, boxes, threshold=threshold), valid)
+
+
+def _kept(boxes: Boxes, valid: Array, threshold: float, form: str) -> Array:
+    plain, fast = (functools.partial(f, threshold=threshold) for f in (_one_by_one, _at_once))
+    if form == "auto":
+        return jax.lax.platform_dependent(boxes, valid, cpu=plain, default=fast)
+    return (fast if use_fast(form, auto=True) else plain)(boxes, valid)
 
 
 def nms(
@@ -77,8 +85,8 @@ def nms(
       threshold: a box is removed by a better one with which its IoU is above this number.
       groups: boxes of different groups (classes, levels) do not remove each other.
       limit: the most to keep; None: all.
-      form: "auto", "plain" (one box after the other) or "fast" (a block of boxes at a time); both
-        keep the same.
+      form: "auto", "plain" (one box after the other, which is the faster way on a CPU) or "fast"
+        (all pairs at once, for accelerators, with N x N bytes of memory); both keep the same.
 
     Returns:
       Indices of the kept boxes by descending score, [limit] or [N], and whether each is one: the
@@ -87,15 +95,11 @@ def nms(
     boxes, scores, valid = (jax.lax.stop_gradient(x) for x in (boxes, scores, valid))
     boxes = boxes.astype(jnp.promote_types(boxes.dtype, jnp.float32))
     order = jnp.argsort(jnp.where(valid, scores, -jnp.inf), descending=True, stable=True)
-    best_first: Boxes = {"box": boxes[order], "area": area(boxes)[order]}
+    best_first: Boxes = dict(zip(("x1", "y1", "x2", "y2"), boxes[order].T, strict=True))
+    best_first["area"] = area(boxes)[order]
     if groups is not None:
         best_first["group"] = groups[order]
-    if use_fast(form, auto=True):
-        keep = greedy_keep(
-            best_first, valid[order], functools.partial(_overlap, threshold=threshold)
-        )
-    else:
-        keep = _greedy(best_first, valid[order], threshold)
+    keep = _kept(best_first, valid[order], threshold, form)
     kept = jnp.cumsum(keep)
     count = jnp.arange(1, 1 + (keep.size if limit is None else limit))
     place = jnp.searchsorted(kept, count)  # of the first, the second, ... that is kept

@@ -252,8 +252,8 @@ def test_masks_are_drawn_the_same(judge):
     boxes = boxes[inside.all(1)]  # torchvision cannot draw others
     assert len(boxes) > 30
     masks = 1 / (1 + np.exp(-3 * rng.normal(size=(len(boxes), 28, 28)))).astype(np.float32)
-    size = np.array([80, 96])
-    (expected,) = judge("paste", [{"masks": masks, "boxes": boxes, "size": size}])
+    size = 80, 96
+    (expected,) = judge("paste", [{"masks": masks, "boxes": boxes, "size": np.array(size)}])
     for mask, box, drawn in zip(masks, boxes, expected["drawn"], strict=True):
         np.testing.assert_allclose(paste_mask(mask, box, size), drawn, atol=2e-6)
     for drawn, mask in zip(paste_masks(masks, boxes, size), expected["drawn"], strict=True):
