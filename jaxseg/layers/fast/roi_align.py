@@ -167,6 +167,11 @@ def _over_tiles(
 _product = functools.partial(jnp.einsum, precision="highest")
 
 
+def _narrow_product(x: Array, y: Array) -> Array:
+    """[k, n] and [m, k, c] -> [m, n, c], of so few k that their sum is fused with what follows."""
+    return functools.reduce(jnp.add, (w[:, None] * y[:, k, None] for k, w in enumerate(x)))
+
+
 def _by_tiles(maps: Maps, level: Array, rows: Samples, columns: Samples) -> Array:
     batch, count, bins, _ = rows.position.shape
     channels = maps[0].shape[-1]
@@ -179,7 +184,7 @@ def _by_tiles(maps: Maps, level: Array, rows: Samples, columns: Samples) -> Arra
         sides = tile.rows.shape[1], tile.columns.shape[1]
         cells = lax.dynamic_slice(maps[k], tile.corner, (1, *sides, channels))[0].astype(wide)
         y, x = (w.astype(wide) for w in (tile.rows, tile.columns))
-        part = _product("qw,pwc->pqc", x, _product("ph,hwc->pwc", y, cells))
+        part = _narrow_product(x.T, _product("ph,hwc->pwc", y, cells))
         return lax.dynamic_update_index_in_dim(result, result[tile.roi] + part, tile.roi, 0)
 
     sizes = [x.shape[1:3] for x in maps]
@@ -203,7 +208,7 @@ def _gradient_by_tiles(
     def visit(k: int, tile: _Tile, result: Array) -> Array:
         sides = tile.rows.shape[1], tile.columns.shape[1]
         y, x = (w.astype(dy.dtype) for w in (tile.rows, tile.columns))
-        part = _product("qw,hqc->hwc", x, _product("ph,pqc->hqc", y, flat[tile.roi]))
+        part = _narrow_product(x, _product("ph,pqc->hqc", y, flat[tile.roi]))
         before = lax.dynamic_slice(result, tile.corner, (1, *sides, channels))
         return lax.dynamic_update_slice(result, before + part, tile.corner)
 
