@@ -97,3 +97,17 @@ def test_operations(title):
         ]
         ends = f"{min(ratios):.2f}-{max(ratios):.2f}" if len(ratios) > 1 else f"{ratios[0]:.2f}"
         assert own == ends
+
+
+def milliseconds(case, name):
+    """Of the CPU; with the share of torchvision's in brackets for others."""
+    value = 1e3 * case["contenders"][name]["cpu"]
+    cell = f"{value:.2f}" if value < 10 else f"{value:.0f}"
+    return cell if name == "torchvision" else f"{cell} ({case['cpu_ratio'][name]:.2f})"
+
+
+@pytest.mark.parametrize("name", record("detection_ops")["cases"])
+def test_detection(name):
+    case = record("detection_ops")["cases"][name]
+    assert row(f"{name} |") == [milliseconds(case, n) for n in ("torchvision", "auto", "plain")]
+    assert case["met"] is not False
