@@ -20,10 +20,10 @@ from jaxseg.layers.nms import nms
 from jaxseg.layers.roi_align import roi_align, roi_pool
 from jaxseg.postprocess.paste_masks import paste_mask, paste_masks
 from tests.conftest import ROOT
+from tests.helpers.compiling import AS_IT_RUNS
 
 pytestmark = pytest.mark.other_libraries
 PROGRAM = ROOT / "tests" / "helpers" / "programs" / "torchvision_operations.py"
-AS_IT_RUNS = {"xla_backend_optimization_level": 3}  # FMA and all
 FORMS = pytest.mark.parametrize("form", ["plain", "fast"])
 
 
