@@ -90,6 +90,31 @@ class Loss:
 
 
 @dataclasses.dataclass
+class Detection:
+    """What a detector minimises: a weighted sum of terms, and which anchors it is judged by.
+
+    The defaults are torchvision's. detectron2 has beta 0 in both, its masks are aligned, and not
+    soft; it divides the RPN's terms by all slots of the sample, filled or not. Detectron has a
+    `box_beta` of 1.
+    """
+
+    objectness: float = 1.0  # of the RPN's cross-entropy
+    rpn_box: float = 1.0  # of the RPN's boxes
+    classes: float = 1.0  # of the RoIs' cross-entropy
+    box: float = 1.0  # of the RoIs' boxes
+    mask: float = 1.0  # of the masks' cross-entropy
+    rpn_low: float = 0.3  # IoU with every object below which an anchor is background
+    rpn_high: float = 0.7  # IoU with an object from which on an anchor is that object's
+    rpn_samples: int = 256  # anchors of an image that count
+    rpn_positive_fraction: float = 0.5  # of these at most
+    rpn_beta: float = 1 / 9  # where smooth L1 of the RPN's boxes turns straight; 0: plain L1
+    box_beta: float = 1 / 9  # likewise of the RoIs' boxes
+    normaliser: str = "sampled"  # of the RPN's terms: anchors sampled; or "slots": rpn_samples
+    soft_masks: bool = True  # targets are shares of bins; else 1 from a half on
+    aligned_masks: bool = False  # targets are cut out with RoIAlign's half pixel
+
+
+@dataclasses.dataclass
 class Optim:
     """Optimiser and schedule (on optax)."""
 

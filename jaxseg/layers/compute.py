@@ -36,8 +36,9 @@ class Compute:
 
     @property
     def float32(self) -> "Compute":
-        """The same forms in float32, for layers that compute logits."""
-        return dataclasses.replace(self, dtype="float32")
+        """The same forms in float32, or in float64 if that is the dtype, for layers of logits."""
+        wide = "float64" if self.dtype == "float64" else "float32"
+        return dataclasses.replace(self, dtype=wide)
 
 
 PLAIN = Compute(form="plain")  # every operation by its definition

@@ -16,7 +16,15 @@ from jaxseg.weights.readers import (
     tflite_file,
     torch_file,
 )
-from jaxseg.weights.tables import caffe_networks, keras, tf, tflite, torch_classifiers, torchvision
+from jaxseg.weights.tables import (
+    caffe_networks,
+    keras,
+    tf,
+    tflite,
+    torch_classifiers,
+    torchvision,
+    torchvision_detection,
+)
 
 KINDS = ".pth .safetensors .tflite .h5 .caffemodel .index"
 
@@ -82,6 +90,8 @@ def table_of(names: Collection[str]) -> match.Table:
         return tflite.deeplab_v3_mobilenet_v2()
     if any(name.endswith("bn_Conv1/gamma:0") for name in names):
         return keras.mobilenet_v2(names)
+    if torchvision_detection.is_one(names):
+        return torchvision_detection.detector(names)
     if "backbone.layer1.0.conv1.weight" in names and "classifier.0.weight" in names:
         return torchvision.torchvision_fcn(names)
     if "backbone.layer1.0.conv1.weight" in names and "classifier.4.weight" in names:

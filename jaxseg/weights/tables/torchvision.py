@@ -22,7 +22,7 @@ NORM = {
 }
 # Those of ImageNet, in torchvision and smp; torchvision states them for pixels from 0 to 1.
 IMAGENET_PIXELS = Normalisation((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-_CONV = {"weight": ("params", "kernel"), "bias": ("params", "bias")}
+CONV = {"weight": ("params", "kernel"), "bias": ("params", "bias")}
 _UNIT = {"downsample.0": "shortcut/conv", "downsample.1": "shortcut/norm"} | {
     f"{kind}{n}": f"conv{n}/{target}"
     for n in (1, 2, 3)
@@ -35,7 +35,7 @@ def kernel(array: np.ndarray) -> np.ndarray:
     return array.transpose(2, 3, 1, 0)
 
 
-def _resnet_module(name: str) -> str | None:
+def resnet_module(name: str) -> str | None:
     """The path, such as stage3_unit1/conv2/norm for layer3.0.bn2; None outside the extractor."""
     if unit := re.fullmatch(r"layer(\d)\.(\d+)\.(.+)", name):
         stage, index, part = unit.groups()
@@ -72,7 +72,7 @@ def _separable_modules(source: str, target: str) -> dict[str, str]:
     }
 
 
-def _table(
+def table_by_module(
     names: Collection[str], module_of: Callable[[str], str | None], ignored: tuple[str, ...] = ()
 ) -> Table:
     """An entry for each tensor of a known module; the engine reports the others."""
@@ -80,7 +80,7 @@ def _table(
     for name in names:
         module, _, tensor = name.rpartition(".")
         target = module_of(module)
-        leaves = NORM if target and target.endswith("norm") else _CONV
+        leaves = NORM if target and target.endswith("norm") else CONV
         if target and tensor in leaves:
             collection, leaf = leaves[tensor]
             layout = kernel if leaf == "kernel" else unchanged
@@ -99,7 +99,7 @@ def resnet(names: Collection[str]) -> Table:
     Args:
       names: of the tensors in the file.
     """
-    return _table(names, _resnet_module, ignored=("fc.*",))
+    return table_by_module(names, resnet_module, ignored=("fc.*",))
 
 
 def _on_resnet(names: Collection[str], backbone: str, head: Mapping[str, str]) -> Table:
@@ -107,11 +107,11 @@ def _on_resnet(names: Collection[str], backbone: str, head: Mapping[str, str]) -
 
     def module_of(name: str) -> str | None:
         if name.startswith(backbone):
-            target = _resnet_module(name.removeprefix(backbone))
+            target = resnet_module(name.removeprefix(backbone))
             return target and f"backbone/{target}"
         return head.get(name)
 
-    return _table(names, module_of)
+    return table_by_module(names, module_of)
 
 
 def torchvision_deeplab_v3(names: Collection[str]) -> Table:

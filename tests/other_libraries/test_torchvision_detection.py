@@ -1,0 +1,201 @@
+"""Equal to torchvision's detectors with random weights carried over, in float64.
+
+torchvision's compiled operations need stub libraries beside a build of torch for the CPU, found
+before the process starts: so the judge is a process of its own.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg import config
+from jaxseg.layers.compute import Compute
+from jaxseg.layers.norm import Norm
+from jaxseg.losses.detection import detection
+from jaxseg.models import compat_detection
+from jaxseg.types import Objects
+from jaxseg.weights import match
+from jaxseg.weights.tables import torchvision_detection
+from tests.conftest import ROOT
+
+pytestmark = [pytest.mark.other_libraries, pytest.mark.slow]
+JUDGE = ROOT / ".judges" / "torchvision"
+PROGRAM = ROOT / "tests" / "helpers" / "programs" / "torchvision_detector.py"
+GAINS = {"cls_logits": 1.0, "bbox_pred": 0.3, "cls_score": 2.0, "mask_fcn_logits": 1.0}
+SIZES = [(128, 150), (131, 128)]  # of the shorter side that the judge is told: none is resized
+CANVAS = (160, 160)
+OBJECTS = 6
+CLASSES = 5  # with the background
+EVERYTHING = 20_000  # more than all anchors, more than all proposals: nothing is left to chance
+OURS = {
+    "fasterrcnn_resnet50_fpn": compat_detection.torchvision_faster_rcnn,
+    "fasterrcnn_resnet50_fpn_v2": compat_detection.torchvision_faster_rcnn_v2,
+    "maskrcnn_resnet50_fpn": compat_detection.torchvision_mask_rcnn,
+    "maskrcnn_resnet50_fpn_v2": compat_detection.torchvision_mask_rcnn_v2,
+}
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory):
+    """What the judge answers to a request, by name."""
+    if not (JUDGE / "site").is_dir():
+        pytest.skip(f"needs torchvision with its operations in {JUDGE}")
+
+    def ask(name, depth, train, options):
+        folder = tmp_path_factory.mktemp("judge")
+        request = {
+            "name": name,
+            "classes": CLASSES,
+            "depth": depth,
+            "sizes": SIZES,
+            "train": train,
+            "options": options,
+            "objects": OBJECTS,
+            "gains": GAINS,
+        }
+        (folder / "request.json").write_text(json.dumps(request))
+        environment = os.environ | {
+            "PYTHONPATH": str(JUDGE / "site"),
+            "LD_LIBRARY_PATH": str(JUDGE / "stubs"),
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, str(PROGRAM), "request.json", "answer.npz"]
+        subprocess.run(command, cwd=folder, env=environment, check=True)
+        return dict(np.load(folder / "answer.npz"))
+
+    return ask
+
+
+def _under(answer, prefix):
+    return {k.removeprefix(prefix): v for k, v in answer.items() if k.startswith(prefix)}
+
+
+def _model(name, depth, **fields):
+    build = OURS[name]
+    model = build(CLASSES - 1, depth) if name.endswith("v2") else build(CLASSES - 1, depth, Norm())
+    return config.with_fields(model, {"compute": Compute("float64")} | fields)
+
+
+def _variables(model, state):
+    """The state of the judge as float64 variables of ours."""
+    shapes = jax.eval_shape(
+        lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False)
+    )
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, np.float64), shapes)
+    return match.fill(state, shapes, torchvision_detection.detector(state))
+
+
+def _padded(answer):
+    """The images on one canvas, and the objects with two places more than there are."""
+    images = np.zeros((len(SIZES), *CANVAS, 3))
+    boxes = np.zeros((len(SIZES), OBJECTS + 2, 4))
+    classes = np.zeros(boxes.shape[:2], np.int32)
+    masks = np.zeros((*classes.shape, *CANVAS), bool)
+    for n, (height, width) in enumerate(SIZES):
+        images[n, :height, :width] = answer[f"image{n}"]
+        boxes[n, :OBJECTS] = answer[f"boxes{n}"]
+        classes[n, :OBJECTS] = answer[f"labels{n}"]
+        masks[n, :OBJECTS, :height, :width] = answer[f"masks{n}"]
+    return images, Objects(boxes, classes, classes > 0, np.packbits(masks, axis=-1))
+
+
+INFERENCE = [
+    ("fasterrcnn_resnet50_fpn", 18),
+    ("maskrcnn_resnet50_fpn", 18),
+    ("maskrcnn_resnet50_fpn_v2", 18),
+    ("fasterrcnn_resnet50_fpn", 50),
+    ("fasterrcnn_resnet50_fpn_v2", 50),
+    ("maskrcnn_resnet50_fpn", 50),
+    ("maskrcnn_resnet50_fpn_v2", 50),
+]
+
+
+@pytest.mark.parametrize(("name", "depth"), INFERENCE)
+def test_the_detections(judge, name, depth):
+    """All 100 of each image, in order: boxes, scores, classes, and the masks' logits."""
+    answer = judge(name, depth, False, {"rpn_pre_nms_top_n_test": 300})
+    with jax.enable_x64(True):
+        model = _model(name, depth)
+        model = model.clone(rpn=_with(model.rpn, before_nms=(300, 300)))
+        variables = _variables(model, _under(answer, "state/"))
+        images, _ = _padded(answer)
+        found = jax.jit(lambda v, x, s: model.apply(v, x, train=False, sizes=s))(
+            variables, images, np.array(SIZES)
+        )
+        found = {key: np.asarray(value) for key, value in found.items()}
+    first = 0
+    for n in range(len(SIZES)):
+        count = len(answer[f"found_scores{n}"])
+        assert count == 100
+        assert found["valid"][n].sum() == count
+        assert found["classes"][n].tolist() == answer[f"found_labels{n}"].tolist()
+        np.testing.assert_allclose(found["scores"][n], answer[f"found_scores{n}"], rtol=1e-6)
+        np.testing.assert_allclose(found["boxes"][n], answer[f"found_boxes{n}"], atol=1e-5)
+        if "mask_logits" in answer:
+            theirs = answer["mask_logits"][first + np.arange(100), found["classes"][n]]
+            assert theirs.std() > 0.1
+            np.testing.assert_allclose(found["mask_logits"][n], theirs, atol=1e-5, rtol=1e-5)
+            first += count
+    assert np.unique(found["classes"]).size > 1
+
+
+def _with(value, **fields):
+    import dataclasses
+
+    return dataclasses.replace(value, **fields)
+
+
+@pytest.mark.parametrize(("name", "depth"), [INFERENCE[1], INFERENCE[2], INFERENCE[5]])
+def test_the_losses_and_their_gradients(judge, name, depth):
+    """With everything sampled."""
+    options = {
+        "rpn_batch_size_per_image": EVERYTHING,
+        "rpn_positive_fraction": 1.0,
+        "box_batch_size_per_image": EVERYTHING,
+        "box_positive_fraction": 1.0,
+        "rpn_pre_nms_top_n_train": 100,
+        "rpn_post_nms_top_n_train": 60,
+    }
+    answer = judge(name, depth, True, options)
+    with jax.enable_x64(True):
+        model = _model(name, depth)
+        model = model.clone(
+            rpn=_with(model.rpn, before_nms=(100, 100), after_nms=(60, 60)),
+            sampling=_with(model.sampling, count=60 + OBJECTS + 2, positive_fraction=1.0),
+        )
+        state = _under(answer, "state/")
+        variables = _variables(model, state)
+        images, objects = _padded(answer)
+        settings = config.Detection(rpn_samples=EVERYTHING, rpn_positive_fraction=1.0)
+
+        def objective(params):
+            outputs, _ = model.apply(
+                {**variables, "params": params},
+                images,
+                train=True,
+                sizes=np.array(SIZES),
+                objects=objects,
+                rngs={"sampling": jax.random.key(0)},
+                mutable=["batch_stats"],
+            )
+            terms = detection(outputs, objects, settings)
+            return terms["loss"], terms
+
+        run = jax.jit(jax.grad(objective, has_aux=True))
+        gradients, terms = run(variables["params"])
+        theirs = _under(answer, "loss/")
+        names = {
+            "objectness": "loss_objectness",
+            "rpn_box": "loss_rpn_box_reg",
+            "class": "loss_classifier",
+            "box": "loss_box_reg",
+            "mask": "loss_mask",
+        }
+        for ours, key in names.items():
+            assert float(terms[ours]) == pytest.approx(float(theirs[key]), rel=1e-4), ours
