@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float, Num
 
-from jaxseg.layers.boxes import clip, decode, iou, large_enough
+from jaxseg.layers.boxes import clip, decode, iou, large_enough, levels_of
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.fpn import Level
 from jaxseg.layers.matching import match, sample
 from jaxseg.layers.nms import nms
-from jaxseg.layers.roi_align import levels_of, roi_align, roi_pool, roi_warp
+from jaxseg.layers.roi_align import roi_align, roi_pool, roi_warp
 from jaxseg.types import Array, Objects
 
 POOLINGS = {"align": roi_align, "pool": roi_pool, "warp": roi_warp}
@@ -130,7 +130,7 @@ def pooled(
         raise ValueError(f"pooling.kind is {pooling.kind!r}: it must be one of {known}")
     maps = [level.values for level in levels]
     strides = [level.stride for level in levels]
-    chosen = levels_of(rois, levels[0].number, levels[-1].number) - levels[0].number
+    chosen = levels_of(rois, levels[0].number, levels[-1].number)
 
     def take(maps: list[Array], strides: list[int], level: Array) -> Array:
         return POOLINGS[pooling.kind](
@@ -139,8 +139,8 @@ def pooled(
             rois,
             level,
             size,
-            pooling.sampling,
-            pooling.aligned,
+            sampling=pooling.sampling,
+            aligned=pooling.aligned,
             form=compute.of("pool"),
         )
 

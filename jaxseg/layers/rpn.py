@@ -47,6 +47,9 @@ class Proposals(NamedTuple):
 def anchors_of(levels: Sequence[Level], rpn: RPN) -> list[np.ndarray]:
     """The anchors [h * w * R, 4] of each level, at its actual stride.
 
+    Departure: torchvision divides the canvas by the map's size and rounds down, which is the stride
+    where that divides the canvas: take multiples of 64 to have the same anchors.
+
     Raises:
       ValueError: there are several levels, and another number of sizes.
     """

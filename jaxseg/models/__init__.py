@@ -9,8 +9,10 @@ from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus
 from jaxseg.models.dilated_fcn import DilatedFCN
 from jaxseg.models.dilation import Dilation
 from jaxseg.models.encnet import EncNet
+from jaxseg.models.faster_rcnn import FasterRCNN
 from jaxseg.models.fcn import FCN
 from jaxseg.models.full_resolution import FullResolution
+from jaxseg.models.mask_rcnn import MaskRCNN
 from jaxseg.models.parsenet import ParseNet
 from jaxseg.models.patch_classifier import PatchClassifier
 from jaxseg.models.pspnet import PSPNet
@@ -30,7 +32,9 @@ __all__ = [
     "DilatedFCN",
     "Dilation",
     "EncNet",
+    "FasterRCNN",
     "FullResolution",
+    "MaskRCNN",
     "PSPNet",
     "ParseNet",
     "PatchClassifier",

@@ -27,9 +27,9 @@ from tests.conftest import ROOT
 pytestmark = [pytest.mark.other_libraries, pytest.mark.slow]
 JUDGE = ROOT / ".judges" / "torchvision"
 PROGRAM = ROOT / "tests" / "helpers" / "programs" / "torchvision_detector.py"
-GAINS = {"cls_logits": 1.0, "bbox_pred": 0.3, "cls_score": 2.0, "mask_fcn_logits": 1.0}
-SIZES = [(128, 150), (131, 128)]  # of the shorter side that the judge is told: none is resized
-CANVAS = (160, 160)
+GAINS = {"cls_logits": 0.3, "bbox_pred": 0.05, "cls_score": 0.1, "mask_fcn_logits": 1.0}
+SIZES = [(128, 161), (165, 128)]  # of the shorter side that the judge is told: none is resized
+CANVAS = (192, 192)  # a multiple of 64, where torchvision's strides are those of the maps
 OBJECTS = 6
 CLASSES = 5  # with the background
 EVERYTHING = 20_000  # more than all anchors, more than all proposals: nothing is left to chance

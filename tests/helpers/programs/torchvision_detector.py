@@ -88,8 +88,11 @@ def main(request_file, answer_file):
             model.roi_heads.mask_predictor.register_forward_hook(
                 lambda module, inputs, output: logits.append(output.numpy())
             )
+        proposals = []
+        model.rpn.register_forward_hook(lambda module, inputs, output: proposals.extend(output[0]))
         with torch.inference_mode():
             found = model.eval()(given)
+        answer |= {f"proposals{n}": boxes.numpy() for n, boxes in enumerate(proposals)}
         for n, one in enumerate(found):
             for name in ("boxes", "scores", "labels"):
                 answer[f"found_{name}{n}"] = one[name].numpy()
