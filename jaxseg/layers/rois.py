@@ -73,7 +73,7 @@ def sampled_rois(
     boxes: Float[Array, "b p 4"],
     valid: Bool[Array, "b p"],
     objects: Objects,
-    draws: Float[Array, "b p+g"],
+    draws: Float[Array, "b c"],
     sampling: Sampling,
 ) -> RoIs:
     """The RoIs to train on: proposals and the objects' own boxes, sampled (Fast R-CNN, 2.3).
