@@ -11,7 +11,17 @@ import numpy as np
 
 from jaxseg.ignore import IGNORE
 
-__all__ = ["IGNORE", "Array", "ArrayLike", "Batch", "Instances", "Number", "Objects", "Outputs", "Variables"]
+__all__ = [
+    "IGNORE",
+    "Array",
+    "ArrayLike",
+    "Batch",
+    "Instances",
+    "Number",
+    "Objects",
+    "Outputs",
+    "Variables",
+]
 
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray

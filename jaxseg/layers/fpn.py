@@ -156,9 +156,7 @@ class FPN(nn.Module):
         Raises:
           ValueError: `extra` is unknown.
         """
-        conv = functools.partial(
-            PyramidConv, self.features, norm=self.norm, compute=self.compute
-        )
+        conv = functools.partial(PyramidConv, self.features, norm=self.norm, compute=self.compute)
         merged: list[Level] = []  # from coarse to fine
         for level in reversed(levels):
             x = None

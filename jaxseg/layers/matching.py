@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float, Int, Shaped
 
-from jaxseg.types import Array, ArrayLike
+from jaxseg.types import ArrayLike
 
 POSITIVE, NEGATIVE, NEITHER = 1, 0, -1
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from jaxseg.types import Array
 
@@ -73,8 +73,21 @@ class NormLayer(nn.Module):
             )
             nn.share_scope(self, self.group)
 
-    def __call__(self, x: Float[Array, "*n c"], *, train: bool) -> Float[Array, "*n c"]:
-        """Returns the normalised map in `dtype`."""
+    def __call__(
+        self,
+        x: Float[Array, "*n c"],
+        *,
+        train: bool,
+        counted: Bool[Array, " b"] | None = None,
+    ) -> Float[Array, "*n c"]:
+        """Returns the normalised map in `dtype`.
+
+        Args:
+          x: the map, or RoIs.
+          train: whether statistics of the batch are taken, of kind "batch".
+          counted: which images or RoIs, the first axis, have a part in them; None: all. Of none,
+            all have.
+        """
         kind, groups = self.norm.kind, self.norm.groups
         if kind == "none":
             return x.astype(self.dtype)
@@ -86,4 +99,9 @@ class NormLayer(nn.Module):
                 )
             return self.group(x)
         one_value = x.size == x.shape[-1]
-        return self.batch(x, use_running_average=kind == "frozen" or not train or one_value)
+        mask = None
+        if counted is not None:
+            counted |= ~jnp.any(counted)
+            mask = counted.reshape(-1, *(1,) * (x.ndim - 1))
+        running = kind == "frozen" or not train or one_value
+        return self.batch(x, use_running_average=running, mask=mask)

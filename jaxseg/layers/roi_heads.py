@@ -23,8 +23,8 @@ class RoIConv(nn.Module):
     compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """[R, s, s, C] -> [R, s, s, features]."""
+    def __call__(self, x: Array, *, train: bool, counted: Array | None = None) -> Array:
+        """[R, s, s, C] -> [R, s, s, features]; statistics of the batch are those of `counted`."""
         x = Conv(
             self.features,
             use_bias=self.always_bias or self.norm.kind == "none",
@@ -32,7 +32,8 @@ class RoIConv(nn.Module):
             compute=self.compute,
             name="conv",
         )(x)
-        return nn.relu(NormLayer(self.norm, self.compute.dtype, name="norm")(x, train=train))
+        norm = NormLayer(self.norm, self.compute.dtype, name="norm")
+        return nn.relu(norm(x, train=train, counted=counted))
 
 
 def fused(
@@ -77,13 +78,21 @@ class ConvFCHead(nn.Module):
     compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, maps: Sequence[Array], *, train: bool) -> Headed:
-        """Pooled RoIs [R, s, s, C], one array or one for each level -> vectors [R, fc_features]."""
+    def __call__(
+        self, maps: Sequence[Array], *, train: bool, counted: Array | None = None
+    ) -> Headed:
+        """Pooled RoIs [R, s, s, C], one array or one for each level -> vectors [R, fc_features].
+
+        Args:
+          maps: the RoIs.
+          train: for the norm.
+          counted: [R], the RoIs that are none of the padding; None: all.
+        """
 
         def conv(name: str) -> Callable[[Array], Array]:
             features, bias = self.conv_features, self.always_bias
             layer = RoIConv(features, bias, self.norm, self.compute, name=name)
-            return functools.partial(layer, train=train)
+            return functools.partial(layer, train=train, counted=counted)
 
         def dense(name: str) -> Callable[[Array], Array]:
             layer = nn.Dense(

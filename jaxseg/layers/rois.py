@@ -97,7 +97,7 @@ def sampled_rois(
         matched = jnp.where(chosen.positive, found.objects[chosen.indices], 0)
         classes = jnp.where(chosen.positive, jnp.asarray(objects.classes)[matched], 0)
         rois = jnp.where(chosen.valid[:, None], candidates[chosen.indices], 0)
-        return RoIs(rois, classes.astype(jnp.int32), matched, chosen.valid)
+        return RoIs(rois, classes.astype(jnp.int32), matched, jnp.asarray(chosen.valid))
 
     objects = Objects(*(jnp.asarray(part) for part in objects))
     return jax.vmap(of_image)(*lax.stop_gradient((boxes, valid)), objects, draws)
@@ -141,7 +141,7 @@ def pooled(
             size,
             sampling=pooling.sampling,
             aligned=pooling.aligned,
-            form=compute.of("pool"),
+            form=compute.of("roi"),
         )
 
     if pooling.adaptive:
@@ -170,6 +170,7 @@ def detections(
     valid: Bool[Array, "b n"],
     sizes: Num[Array, "b 2"],
     selection: Selection,
+    compute: Compute,
 ) -> Detections:
     """Boxes of every class from the RoIs, suppressed within each class (Fast R-CNN, section 3.1).
 
@@ -183,6 +184,7 @@ def detections(
       valid: which there are.
       sizes: (height, width) of the images within the canvas.
       selection: how many, and from which score on.
+      compute: for the form of suppression.
     """
     classes = class_logits.shape[-1] - 1
     slots = min(selection.candidates, rois.shape[1] * classes)
@@ -198,7 +200,15 @@ def detections(
         boxes = clip(decode(moved, rois[roi], BOX_WEIGHTS), size)
         there = (score > selection.score) & large_enough(boxes, selection.least_side)
         count = min(selection.count, slots)
-        best, kept = nms(boxes, score, there, selection.nms_threshold, own, count)
+        best, kept = nms(
+            boxes,
+            score,
+            there,
+            selection.nms_threshold,
+            own,
+            count,
+            form=compute.of("nms"),
+        )
         empty = selection.count - count
         best, kept = jnp.pad(best, (0, empty)), jnp.pad(kept, (0, empty))
         return Detections(

@@ -1,6 +1,7 @@
-"""The region proposal network (Ren et al., arXiv 1506.01497, section 3.1; on a pyramid: FPN 4.1)."""
+"""The region proposal network (Ren et al., arXiv 1506.01497, section 3.1; FPN, section 4.1)."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -118,7 +119,9 @@ class RegionProposalNetwork(nn.Module):
             deltas.append(move(x).reshape(len(x), -1, 4))  # [B, h w R, 4]
         scores, moves = jnp.concatenate(logits, axis=1), jnp.concatenate(deltas, axis=1)
         counts, everywhere = [len(a) for a in own], np.concatenate(own)
-        found = propose(scores, moves, everywhere, counts, sizes, self.rpn, train=train)
+        found = propose(
+            scores, moves, everywhere, counts, sizes, self.rpn, self.compute, train=train
+        )
         return Proposals(*found, scores, moves, everywhere)
 
 
@@ -129,6 +132,7 @@ def propose(
     counts: Sequence[int],
     sizes: Num[Array, "b 2"],
     rpn: RPN,
+    compute: Compute,
     *,
     train: bool,
 ) -> tuple[Float[Array, "b p 4"], Bool[Array, "b p"]]:
@@ -144,24 +148,30 @@ def propose(
       counts: anchors of each level.
       sizes: (height, width) of the images within the canvas.
       rpn: the numbers.
+      compute: for the form of suppression.
       train: which of `before_nms` and `after_nms`.
     """
     before, after = (pair[0] if train else pair[1] for pair in (rpn.before_nms, rpn.after_nms))
     starts = np.cumsum([0, *counts])
     kept = [min(before, count) for count in counts]
-    groups = np.repeat(np.arange(len(counts)), kept)
-    slots = min(after, len(groups))
+    longest, slots = max(kept), min(after, sum(kept))
+    suppress = functools.partial(nms, threshold=rpn.nms_threshold, form=compute.of("nms"))
 
     def of_image(logits: Array, deltas: Array, size: Array) -> tuple[Array, Array]:
         chosen = [
-            lax.top_k(logits[start : start + count], most)[1] + start
-            for start, count, most in zip(starts, counts, kept, strict=False)
+            jnp.pad(lax.top_k(logits[start : start + count], most)[1] + start, (0, longest - most))
+            for start, count, most in zip(starts[:-1], counts, kept, strict=True)
         ]
-        index = jnp.concatenate(chosen)
-        boxes = decode(deltas[index], jnp.asarray(all_anchors, deltas.dtype)[index])
-        boxes = clip(boxes, size)
+        index = jnp.stack(chosen)  # [levels, longest]
+        scores = logits[index]
+        boxes = clip(decode(deltas[index], jnp.asarray(all_anchors, deltas.dtype)[index]), size)
         there = large_enough(boxes, rpn.least_side)
-        best, valid = nms(boxes, logits[index], there, rpn.nms_threshold, groups, slots)
+        there &= jnp.arange(longest) < jnp.array(kept)[:, None]
+        own, left = jax.vmap(suppress)(boxes, scores, there)
+        scores = jnp.where(left, jnp.take_along_axis(scores, own, axis=1), -jnp.inf)
+        best = lax.top_k(scores.reshape(-1), slots)[1]
+        boxes = jnp.take_along_axis(boxes, own[..., None], axis=1).reshape(-1, 4)
+        valid = left.reshape(-1)[best]
         return jnp.where(valid[:, None], boxes[best], 0), valid
 
     return jax.vmap(of_image)(*lax.stop_gradient((logits, deltas)), sizes)

@@ -69,13 +69,14 @@ def _sampled_anchors(
     chosen = sample(found.kinds, draws, settings.rpn_samples, settings.rpn_positive_fraction)
     wanted = boxes[found.objects[chosen.indices]]
     targets = encode(wanted, anchors[chosen.indices])
-    return _Anchors(*chosen, targets)
+    indices, positive, valid = (jnp.asarray(part) for part in chosen)
+    return _Anchors(indices, positive, valid, targets)
 
 
 def rpn_terms(
     outputs: Mapping[str, Array], objects: Objects, settings: config.Detection
 ) -> dict[str, Float[Array, ""]]:
-    """"objectness" and "rpn_box" over the sampled anchors (Faster R-CNN, section 3.1.2).
+    """Terms "objectness" and "rpn_box" over the sampled anchors (Faster R-CNN, section 3.1.2).
 
     Args:
       outputs: "rpn_logits" [B, A], "rpn_deltas" [B, A, 4], "anchors" [A, 4], "rpn_draws" [B, A].
@@ -84,8 +85,9 @@ def rpn_terms(
     """
     logits, deltas = outputs["rpn_logits"], outputs["rpn_deltas"]
     anchors = jnp.asarray(outputs["anchors"], deltas.dtype)
+    boxes = jnp.asarray(objects.boxes, deltas.dtype)
     sampled = jax.vmap(_sampled_anchors, in_axes=(None, 0, 0, 0, None))(
-        anchors, objects.boxes.astype(deltas.dtype), objects.valid, outputs["rpn_draws"], settings
+        anchors, boxes, jnp.asarray(objects.valid), outputs["rpn_draws"], settings
     )
     logits = jnp.take_along_axis(logits, sampled.indices, axis=1)  # [B, S]
     deltas = jnp.take_along_axis(deltas, sampled.indices[..., None], axis=1)  # [B, S, 4]
@@ -103,7 +105,7 @@ def rpn_terms(
 def box_terms(
     outputs: Mapping[str, Array], objects: Objects, settings: config.Detection
 ) -> dict[str, Float[Array, ""]]:
-    """"class" and "box" over the sampled RoIs (Fast R-CNN, section 2.3).
+    """Terms "class" and "box" over the sampled RoIs (Fast R-CNN, section 2.3).
 
     Args:
       outputs: "class_logits" [B, N, K + 1], "box_deltas" [B, N, K + 1, 4] or [B, N, 1, 4] of boxes
@@ -117,7 +119,7 @@ def box_terms(
     positive = valid & (classes > 0)
     index = classes if deltas.shape[2] > 1 else jnp.zeros_like(classes)
     own = jnp.take_along_axis(deltas, index[:, :, None, None], axis=2)[:, :, 0]  # [B, N, 4]
-    boxes = objects.boxes.astype(deltas.dtype)
+    boxes = jnp.asarray(objects.boxes, deltas.dtype)
     wanted = jnp.take_along_axis(boxes, outputs["roi_matched"][..., None], axis=1)
     targets = encode(wanted, outputs["rois"].astype(deltas.dtype), BOX_WEIGHTS)
     distances = smooth_l1(own, targets, settings.box_beta)

@@ -14,7 +14,7 @@ convolutions follow the strides that the maps then have.
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import flax.linen as nn
 import jax
@@ -39,7 +39,7 @@ from jaxseg.layers.rois import (
 from jaxseg.layers.rpn import RPN, Proposals, RegionProposalNetwork
 from jaxseg.types import Array, Instances, Objects
 
-FROZEN = Norm("frozen")  # of backbones that begin with ImageNet's weights, as all these papers have
+FROZEN = Norm("frozen")  # of backbones that begin with the weights of ImageNet
 SINGLE_MAP = RPN(before_nms=(12000, 6000), after_nms=(2000, 1000))  # Detectron's without a pyramid
 
 
@@ -58,6 +58,9 @@ class Detector(Protocol):
     selection: Selection
     compute: Compute
 
+    def make_rng(self, name: str) -> Array:
+        """The next key of a stream of random numbers."""
+
 
 class BoxStage(NamedTuple):
     """What is known once boxes are: the start of a mask head."""
@@ -69,7 +72,7 @@ class BoxStage(NamedTuple):
 
 
 class Res5Head(nn.Module):
-    """The last stage of a ResNet on pooled RoIs, and their mean (C4; He et al., 1512.03385, app. A).
+    """The last stage of a ResNet on pooled RoIs, and its mean (He et al., 1512.03385, appendix).
 
     RoIs of 14 x 14 pixels and a stride of 2 in the first unit, as Detectron has it: the same cost
     as RoIs of 7 x 7 at stride 1, of which Mask R-CNN's Figure 4 speaks.
@@ -83,8 +86,14 @@ class Res5Head(nn.Module):
     compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, maps: Sequence[Array], *, train: bool) -> Headed:
-        """RoIs [R, 14, 14, 1024] -> vectors [R, 2048] and maps [R, 7, 7, 2048]."""
+    def __call__(
+        self, maps: Sequence[Array], *, train: bool, counted: Array | None = None
+    ) -> Headed:
+        """RoIs [R, 14, 14, 1024] -> vectors [R, 2048] and maps [R, 7, 7, 2048].
+
+        The statistics of a batch norm, which no paper has here, would be those of all RoIs.
+        """
+        del counted
         (x,) = maps
         block = functools.partial(ConvNorm, norm=self.norm, compute=self.compute)
         for number in range(1, self.units + 1):
@@ -106,12 +115,10 @@ def roi_levels(model: Detector, images: Array, *, train: bool) -> tuple[list[Lev
     return levels, sum(level.nominal <= coarsest for level in levels)
 
 
-def head_on(
-    head: nn.Module, levels: list[Level], rois: Array, model: Detector, *, train: bool
-) -> Any:
-    """What a head makes of RoIs [B, N, 4]; its RoIs are [B N, s, s, C]."""
+def pooled_for(head: nn.Module, levels: list[Level], rois: Array, model: Detector) -> list[Array]:
+    """RoIs [B, N, 4] as a head takes them, [B N, s, s, C], of one level or of each."""
     maps = pooled(levels, rois, head.size, model.pooling, model.compute)
-    return head([x.reshape(-1, *x.shape[2:]) for x in maps], train=train)
+    return [x.reshape(-1, *x.shape[2:]) for x in maps]
 
 
 def box_stage(
@@ -133,7 +140,9 @@ def box_stage(
     if objects is not None:
         chosen, outputs = _training(model, found, objects, sizes)
         rois = chosen.boxes
-    headed = head_on(model.box_head, levels, rois, model, train=train)
+    counted = None if chosen is None else chosen.valid.reshape(-1)
+    maps = pooled_for(model.box_head, levels, rois, model)
+    headed = model.box_head(maps, train=train, counted=counted)
     predict = BoxPredictor(
         model.num_classes, model.background_outputs, model.compute, name="predictor"
     )
@@ -142,7 +151,9 @@ def box_stage(
     if objects is not None:
         outputs |= {"class_logits": logits, "box_deltas": deltas}
         return BoxStage(levels, rois, outputs, headed.maps)
-    best: Detections = detections(logits, deltas, rois, valid, sizes, model.selection)
+    best: Detections = detections(
+        logits, deltas, rois, valid, sizes, model.selection, model.compute
+    )
     return BoxStage(levels, best.boxes, best.outputs(), headed.maps)
 
 

@@ -25,7 +25,7 @@ from jaxseg.layers.conv_transpose import ConvTranspose
 from jaxseg.layers.fpn import FPN, xavier_fan_in
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.roi_heads import ConvFCHead, RoIConv, fused
-from jaxseg.layers.rois import Pooling, Sampling, Selection, pooled
+from jaxseg.layers.rois import Pooling, Sampling, Selection
 from jaxseg.layers.rpn import RPN
 from jaxseg.models.faster_rcnn import (
     C4,
@@ -33,7 +33,7 @@ from jaxseg.models.faster_rcnn import (
     SINGLE_MAP,
     Res5Head,
     box_stage,
-    head_on,
+    pooled_for,
 )
 from jaxseg.types import Array, Instances, Objects
 
@@ -53,8 +53,21 @@ class MaskHead(nn.Module):
     compute: Compute = Compute()
 
     @nn.compact
-    def __call__(self, maps: Sequence[Array], classes: int, *, train: bool) -> Array:
+    def __call__(
+        self,
+        maps: Sequence[Array],
+        classes: int,
+        *,
+        train: bool,
+        counted: Array | None = None,
+    ) -> Array:
         """Pooled RoIs, one array or one for each level -> logits [R, 2 s, 2 s, classes].
+
+        Args:
+          maps: the RoIs [R, s, s, C].
+          classes: of masks.
+          train: for the norm.
+          counted: [R], the RoIs whose masks are trained; None: all.
 
         Raises:
           ValueError: `kind` is unknown, or `competing` masks are of any class.
@@ -71,7 +84,7 @@ class MaskHead(nn.Module):
 
         def conv(name: str) -> Callable[[Array], Array]:
             layer = RoIConv(self.features, False, self.norm, self.compute, name=name)
-            return functools.partial(layer, train=train)
+            return functools.partial(layer, train=train, counted=counted)
 
         for number in range(1, self.layers + 1):
             maps = [fused(conv, f"conv{number}", maps)]  # [R, 14, 14, 256]
@@ -169,19 +182,21 @@ class MaskRCNN(nn.Module):
         stage = box_stage(self, images, sizes, objects, train=train)
         head, rois = self.mask_head, stage.rois
         batch, count = rois.shape[:2]
+        counted = None
         if objects is not None:
             count = int(count * self.sampling.positive_fraction)
             rois = rois[:, :count]
+            counted = (stage.outputs["roi_classes"][:, :count] > 0).reshape(-1)
         if not self.shared_head:
-            maps = pooled(stage.levels, rois, head.size, self.pooling, self.compute)
-            maps = [x.reshape(-1, *x.shape[2:]) for x in maps]
+            maps = pooled_for(head, stage.levels, rois, self)
         elif objects is not None:
             x = stage.maps.reshape(batch, -1, *stage.maps.shape[1:])[:, :count]
             maps = [x.reshape(-1, *x.shape[2:])]
         else:
-            maps = [head_on(self.box_head, stage.levels, rois, self, train=train).maps]
+            maps = pooled_for(self.box_head, stage.levels, rois, self)
+            maps = [self.box_head(maps, train=train).maps]
         classes = 1 if head.agnostic else self.num_classes + self.background_outputs
-        logits = head(maps, classes, train=train)  # [B P, M, M, K + 1]
+        logits = head(maps, classes, train=train, counted=counted)  # [B P, M, M, K + 1]
         if not (head.agnostic or self.background_outputs):
             logits = jnp.pad(logits, ((0, 0), (0, 0), (0, 0), (1, 0)))
         logits = logits.reshape(batch, count, *logits.shape[1:])

@@ -77,7 +77,7 @@ def test_extra_levels(extra):
 
 
 def test_an_unknown_extra_is_refused():
-    with pytest.raises(ValueError, match="neck.extra is 'p6'"):
+    with pytest.raises(ValueError, match=r"neck\.extra is 'p6'"):
         traced(FPN(features=8, extra="p6"), levels((4, 4)))
 
 
@@ -94,7 +94,7 @@ def test_written_out_again():
     """P4 of three levels; top-down additions; and (d), (e) of Table 1 without them."""
     rng = np.random.default_rng(0)
     given = [
-        Level(jnp.asarray(rng.normal(size=(1, n, n, 3)).astype(np.float32)), 2 ** k, 2 ** k)
+        Level(jnp.asarray(rng.normal(size=(1, n, n, 3)).astype(np.float32)), 2**k, 2**k)
         for k, n in ((2, 8), (3, 4))
     ]
     for fields in ({}, {"top_down": False}, {"lateral": False}):
@@ -153,4 +153,6 @@ def test_the_bottom_up_path_on_an_atrous_pyramid():
 
 def test_a_level_that_is_not_there_is_named():
     with pytest.raises(ValueError, match="levels holds 'stage5': ResNet has stage1"):
-        levels_of_backbone({"stage1": jnp.zeros((1, 1, 1, 1)), "stem": None}, ("stage5",), 4, "ResNet")
+        levels_of_backbone(
+            {"stage1": jnp.zeros((1, 1, 1, 1)), "stem": None}, ("stage5",), 4, "ResNet"
+        )

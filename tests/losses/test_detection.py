@@ -65,9 +65,7 @@ def rng():
 @pytest.mark.parametrize("beta", [0.0, 1 / 9, 1.0])
 def test_smooth_l1(beta):
     d = np.linspace(-2, 2, 41)
-    expected = [
-        0.5 * x * x / beta if beta and abs(x) < beta else abs(x) - 0.5 * beta for x in d
-    ]
+    expected = [0.5 * x * x / beta if beta and abs(x) < beta else abs(x) - 0.5 * beta for x in d]
     np.testing.assert_allclose(smooth_l1(d, np.zeros(41), beta), expected, atol=1e-6)
     assert np.isfinite(jax.grad(lambda x: smooth_l1(x, x * 0, beta).sum())(jnp.zeros(3))).all()
 

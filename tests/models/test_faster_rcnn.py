@@ -8,8 +8,8 @@ import pytest
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.fpn import Level
-from jaxseg.layers.roi_heads import BoxPredictor, ConvFCHead
 from jaxseg.layers.norm import Norm
+from jaxseg.layers.roi_heads import BoxPredictor, ConvFCHead
 from jaxseg.layers.rpn import RPN, RegionProposalNetwork, anchors_of
 from jaxseg.models import compat_detection as compat
 from jaxseg.models.faster_rcnn import faster_rcnn_c4, faster_rcnn_c5, faster_rcnn_fpn
@@ -116,9 +116,7 @@ def _RPNAlone(model):
         from jaxseg.layers.fpn import levels_of_backbone
 
         ends = model.backbone.apply(variables[0], x, train=False)
-        (level,) = levels_of_backbone(
-            ends, model.levels, model.backbone.output_stride, "ResNet"
-        )
+        (level,) = levels_of_backbone(ends, model.levels, model.backbone.output_stride, "ResNet")
         sizes = jnp.array([x.shape[1:3]])
         network = RegionProposalNetwork(model.rpn, model.compute)
         found = network.apply(variables[1], [level], sizes, train=False)

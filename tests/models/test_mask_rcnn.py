@@ -185,9 +185,9 @@ def test_shapes_of_both_modes(name):
             rngs={"sampling": jax.random.key(1)},
             mutable=["batch_stats"],
         )
-        return found, training, variables
+        return found, training
 
-    found, training, variables = jax.eval_shape(both, jnp.zeros((2, 65, 90, 3)))
+    found, training = jax.eval_shape(both, jnp.zeros((2, 65, 90, 3)))
     assert {k: (v.shape, v.dtype.name) for k, v in found.items() if k != "mask_logits"} == {
         "boxes": ((2, 5, 4), "float32"),
         "scores": ((2, 5), "float32"),
@@ -240,9 +240,7 @@ def test_every_parameter_is_trained(name):
         )
         return detection(outputs, objects, config.Detection())["loss"]
 
-    value, gradient = jax.jit(jax.value_and_grad(loss), compiler_options=QUICK)(
-        variables["params"]
-    )
+    value, gradient = jax.jit(jax.value_and_grad(loss), compiler_options=QUICK)(variables["params"])
     assert np.isfinite(value)
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
         assert np.isfinite(leaf).all(), path

@@ -1,11 +1,13 @@
 """Runs one of torchvision's detectors in float64: python torchvision_detector.py REQUEST ANSWER.
 
-REQUEST is a JSON file: "name" of the constructor, "classes" with the background, "depth", "sizes" of
-the images, "train" and "options" of the constructor. ANSWER is written: an .npz of the state by name,
-the images, the truth, and what the network gives.
+REQUEST is a JSON file: "name" of the constructor, "classes" with the background, "depth", "sizes"
+of the images, "objects" of each, "train", "options" of the constructor and "gains" of random
+weights. ANSWER is written: an .npz of the state by name, the images, the truth, and what the
+network gives.
 """
 
 import json
+import pathlib
 import sys
 
 import numpy as np
@@ -62,7 +64,7 @@ def truth(request, rng):
 
 def main(request_file, answer_file):
     """Reads the request and writes the answer."""
-    request = json.loads(open(request_file).read())
+    request = json.loads(pathlib.Path(request_file).read_text())
     model = build(request)
     state = {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
     rng = np.random.default_rng(1)
@@ -79,9 +81,7 @@ def main(request_file, answer_file):
         losses = model.train()(given, tensors)
         answer |= {f"loss/{name}": loss.item() for name, loss in losses.items()}
         sum(losses.values()).backward()
-        answer |= {
-            f"gradient/{name}": p.grad.numpy() for name, p in model.named_parameters()
-        }
+        answer |= {f"gradient/{name}": p.grad.numpy() for name, p in model.named_parameters()}
     else:
         logits = []
         if model.roi_heads.has_mask():
