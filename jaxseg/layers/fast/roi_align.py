@@ -132,7 +132,7 @@ def _over_tiles(
     """
     batch, count = level.shape
     flat = level.ravel()
-    order = jnp.argsort(flat)  # RoIs of one level follow each other
+    order = jnp.argsort(flat).astype(jnp.int32)  # RoIs of one level follow each other
     rows, columns = jax.tree.map(lambda x: x.reshape(batch * count, *x.shape[2:]), (rows, columns))
     (top, tall), (left, wide) = rows.reach(), columns.reach()
     down, across = -(-tall // _TILE), -(-wide // _TILE)
