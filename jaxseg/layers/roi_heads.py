@@ -18,7 +18,6 @@ class RoIConv(nn.Module):
     """3x3 convolution, norm and ReLU on RoIs [R, s, s, C]; without a norm it has a bias."""
 
     features: int
-    always_bias: bool = False
     norm: Norm = Norm("none")
     compute: Compute = Compute()
 
@@ -27,7 +26,7 @@ class RoIConv(nn.Module):
         """[R, s, s, C] -> [R, s, s, features]; statistics of the batch are those of `counted`."""
         x = Conv(
             self.features,
-            use_bias=self.always_bias or self.norm.kind == "none",
+            use_bias=self.norm.kind == "none",
             kernel_init=he_normal_fan_out,
             compute=self.compute,
             name="conv",
@@ -73,7 +72,6 @@ class ConvFCHead(nn.Module):
     conv_features: int = 256
     fc_features: int = 1024
     size: int = 7  # side of the pooled RoIs
-    always_bias: bool = False  # of convolutions, before a norm as well
     norm: Norm = Norm("none")  # of convolutions
     compute: Compute = Compute()
 
@@ -90,8 +88,7 @@ class ConvFCHead(nn.Module):
         """
 
         def conv(name: str) -> Callable[[Array], Array]:
-            features, bias = self.conv_features, self.always_bias
-            layer = RoIConv(features, bias, self.norm, self.compute, name=name)
+            layer = RoIConv(self.conv_features, self.norm, self.compute, name=name)
             return functools.partial(layer, train=train, counted=counted)
 
         def dense(name: str) -> Callable[[Array], Array]:

@@ -83,7 +83,7 @@ class MaskHead(nn.Module):
             return self._mlp(maps, classes)
 
         def conv(name: str) -> Callable[[Array], Array]:
-            layer = RoIConv(self.features, False, self.norm, self.compute, name=name)
+            layer = RoIConv(self.features, self.norm, self.compute, name=name)
             return functools.partial(layer, train=train, counted=counted)
 
         for number in range(1, self.layers + 1):
