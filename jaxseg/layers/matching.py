@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Int8, Int32
 
-from jaxseg.types import ArrayLike
+from jaxseg.types import Array, ArrayLike
 
 POSITIVE, NEGATIVE, NEITHER = 1, 0, -1
 
@@ -17,16 +17,16 @@ POSITIVE, NEGATIVE, NEITHER = 1, 0, -1
 class Matches(NamedTuple):
     """For each box the object of highest IoU, and whether that is enough."""
 
-    objects: Shaped[ArrayLike, " n"]  # index of the object; 0 where there is none
-    kinds: Shaped[ArrayLike, " n"]  # POSITIVE, NEGATIVE or NEITHER
+    objects: Int32[Array, " n"]  # index of the object; 0 where there is none
+    kinds: Int8[Array, " n"]  # POSITIVE, NEGATIVE or NEITHER
 
 
 class Sample(NamedTuple):
     """Slots of a sample, the positives first."""
 
-    indices: Shaped[ArrayLike, " s"]  # of boxes; 0 in an empty slot
-    positive: Shaped[ArrayLike, " s"]
-    valid: Shaped[ArrayLike, " s"]  # False: an empty slot
+    indices: Int32[Array, " s"]  # of boxes; 0 in an empty slot
+    positive: Bool[Array, " s"]
+    valid: Bool[Array, " s"]  # False: an empty slot
 
 
 def match(

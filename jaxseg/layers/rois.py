@@ -97,7 +97,7 @@ def sampled_rois(
         matched = jnp.where(chosen.positive, found.objects[chosen.indices], 0)
         classes = jnp.where(chosen.positive, jnp.asarray(objects.classes)[matched], 0)
         rois = jnp.where(chosen.valid[:, None], candidates[chosen.indices], 0)
-        return RoIs(rois, classes.astype(jnp.int32), matched, jnp.asarray(chosen.valid))
+        return RoIs(rois, classes.astype(jnp.int32), matched, chosen.valid)
 
     objects = Objects(*(jnp.asarray(part) for part in objects))
     return jax.vmap(of_image)(*lax.stop_gradient((boxes, valid)), objects, draws)

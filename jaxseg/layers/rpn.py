@@ -39,10 +39,20 @@ class Proposals(NamedTuple):
     """Proposals of each image by descending score, and the network's raw outputs."""
 
     boxes: Array  # [B, P, 4]
+    scores: Array  # logits [B, P], minus infinity where there is none
     valid: Array  # [B, P]
     logits: Array  # [B, A]
     deltas: Array  # [B, A, 4]
     anchors: np.ndarray  # [A, 4]
+
+    def outputs(self, draws: Array) -> dict[str, Array]:
+        """As `losses.detection` takes them, with draws [B, A] for the sample of anchors."""
+        return {
+            "anchors": jnp.asarray(self.anchors),
+            "rpn_logits": self.logits,
+            "rpn_deltas": self.deltas,
+            "rpn_draws": draws,
+        }
 
 
 def anchors_of(levels: Sequence[Level], rpn: RPN) -> list[np.ndarray]:
@@ -66,16 +76,18 @@ def anchors_of(levels: Sequence[Level], rpn: RPN) -> list[np.ndarray]:
 
 
 class SharedConv(nn.Module):
-    """A 3x3 convolution with a bias that all levels share, each at its own rate."""
+    """A convolution with a bias that all levels share, each at its own rate."""
 
     features: int
+    kernel_size: int = 3
+    kernel_init: nn.initializers.Initializer = _INIT
     compute: Compute = Compute()
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], rate: int) -> Float[Array, "b h w f"]:
         """[B, h, w, C] -> [B, h, w, features]."""
-        shape = (3, 3, x.shape[-1], self.features)
-        kernel = self.param("kernel", _INIT, shape, jnp.float32)
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
         dtype = self.compute.dtype
         form = self.compute.of("dense")
@@ -109,7 +121,9 @@ class RegionProposalNetwork(nn.Module):
         score = Conv(kinds, 1, use_bias=True, kernel_init=_INIT, compute=raw, name="objectness")
         move = Conv(4 * kinds, 1, use_bias=True, kernel_init=_INIT, compute=raw, name="deltas")
         numbers = range(1, self.rpn.convs + 1)
-        hidden = [SharedConv(channels, self.compute, name=f"conv{number}") for number in numbers]
+        hidden = [
+            SharedConv(channels, compute=self.compute, name=f"conv{number}") for number in numbers
+        ]
         logits, deltas = [], []
         for level in levels:
             x = level.values
@@ -135,7 +149,7 @@ def propose(
     compute: Compute,
     *,
     train: bool,
-) -> tuple[Float[Array, "b p 4"], Bool[Array, "b p"]]:
+) -> tuple[Float[Array, "b p 4"], Float[Array, "b p"], Bool[Array, "b p"]]:
     """The best boxes of each image that do not overlap much, by descending score.
 
     Of each level the `before_nms` best, clipped to the image, without those of a side below
@@ -157,7 +171,7 @@ def propose(
     longest, slots = max(kept), min(after, sum(kept))
     suppress = functools.partial(nms, threshold=rpn.nms_threshold, form=compute.of("nms"))
 
-    def of_image(logits: Array, deltas: Array, size: Array) -> tuple[Array, Array]:
+    def of_image(logits: Array, deltas: Array, size: Array) -> tuple[Array, Array, Array]:
         chosen = [
             jnp.pad(lax.top_k(logits[start : start + count], most)[1] + start, (0, longest - most))
             for start, count, most in zip(starts[:-1], counts, kept, strict=True)
@@ -169,9 +183,9 @@ def propose(
         there &= jnp.arange(longest) < jnp.array(kept)[:, None]
         own, left = jax.vmap(suppress)(boxes, scores, there)
         scores = jnp.where(left, jnp.take_along_axis(scores, own, axis=1), -jnp.inf)
-        best = lax.top_k(scores.reshape(-1), slots)[1]
+        score, best = lax.top_k(scores.reshape(-1), slots)
         boxes = jnp.take_along_axis(boxes, own[..., None], axis=1).reshape(-1, 4)
         valid = left.reshape(-1)[best]
-        return jnp.where(valid[:, None], boxes[best], 0), valid
+        return jnp.where(valid[:, None], boxes[best], 0), score, valid
 
     return jax.vmap(of_image)(*lax.stop_gradient((logits, deltas)), sizes)

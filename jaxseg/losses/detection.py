@@ -69,8 +69,7 @@ def _sampled_anchors(
     chosen = sample(found.kinds, draws, settings.rpn_samples, settings.rpn_positive_fraction)
     wanted = boxes[found.objects[chosen.indices]]
     targets = encode(wanted, anchors[chosen.indices])
-    indices, positive, valid = (jnp.asarray(part) for part in chosen)
-    return _Anchors(indices, positive, valid, targets)
+    return _Anchors(*chosen, targets)
 
 
 def rpn_terms(
@@ -180,9 +179,18 @@ def detection(
       settings: weights of the terms and what they need.
 
     Returns:
-      "loss", "objectness", "rpn_box", "class", "box" and, of a model with masks, "mask".
+      "loss" and those of "objectness", "rpn_box", "class", "box" and "mask" that the model has:
+      a network of proposals has the first ones, one of segment proposals "objectness" and "mask".
     """
-    terms = rpn_terms(outputs, objects, settings) | box_terms(outputs, objects, settings)
+    terms: dict[str, Array] = {}
+    if "rpn_logits" in outputs:
+        terms |= rpn_terms(outputs, objects, settings)
+    if "window_logits" in outputs:
+        wanted = (outputs["roi_classes"] > 0).astype(outputs["window_logits"].dtype)
+        each = optax.sigmoid_binary_cross_entropy(outputs["window_logits"], wanted)
+        terms["objectness"] = _mean(each, outputs["roi_valid"])
+    if "class_logits" in outputs:
+        terms |= box_terms(outputs, objects, settings)
     if "mask_logits" in outputs or "mask_softmax_logits" in outputs:
         terms["mask"] = mask_term(outputs, objects, settings)
     weights = {

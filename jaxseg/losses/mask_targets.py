@@ -37,14 +37,14 @@ def bin_weights(
 
     Args:
       start: of the RoI, in pixels of the map, 0 being the middle of the first.
-      length: of the RoI, at least 0 and at most a pixel more than `pixels`.
+      length: of the RoI, at least 0; one longer than the map has as many samples as that takes.
       extent: of the image within the map, in pixels.
       bins: of the result.
       pixels: of the map.
     """
     start, length = jnp.asarray(start), jnp.asarray(length)
-    samples = jnp.maximum(jnp.ceil(length / bins), 1)
     most = -(-(pixels + 1) // bins)
+    samples = jnp.clip(jnp.ceil(length / bins), 1, most)
     s = jnp.arange(most)
     step = length / bins
     places = start + jnp.arange(bins)[:, None] * step + (s + 0.5) * step / samples  # [bins, most]

@@ -43,20 +43,25 @@ FROZEN = Norm("frozen")  # of backbones that begin with the weights of ImageNet
 SINGLE_MAP = RPN(before_nms=(12000, 6000), after_nms=(2000, 1000))  # Detectron's without a pyramid
 
 
-class Detector(Protocol):
-    """The fields that the networks of this family share; `FasterRCNN` says what they are."""
+class OnPyramid(Protocol):
+    """The fields of a network on one or several maps of a backbone."""
 
-    num_classes: int
     backbone: nn.Module
     levels: tuple[str, ...]
     neck: nn.Module | None
+    compute: Compute
+
+
+class Detector(OnPyramid, Protocol):
+    """The fields that the networks of this family share; `FasterRCNN` says what they are."""
+
+    num_classes: int
     rpn: RPN
     sampling: Sampling
     pooling: Pooling
     box_head: nn.Module
     background_outputs: bool
     selection: Selection
-    compute: Compute
 
     def make_rng(self, name: str) -> Array:
         """The next key of a stream of random numbers."""
@@ -104,8 +109,18 @@ class Res5Head(nn.Module):
         return Headed(jnp.mean(x, axis=(1, 2)), x)
 
 
-def roi_levels(model: Detector, images: Array, *, train: bool) -> tuple[list[Level], int]:
-    """All levels of the pyramid, and how many of them, the finest, RoIs are taken from."""
+def whole_canvas(images: Array) -> Array:
+    """(height, width) of images without padding: int32 [B, 2]."""
+    batch, height, width, _ = images.shape
+    return jnp.tile(jnp.array([[height, width]], jnp.int32), (batch, 1))
+
+
+def pyramid(model: OnPyramid, images: Array, *, train: bool) -> tuple[list[Level], int]:
+    """All levels, and how many of them, the finest, RoIs are taken from.
+
+    Raises:
+      ValueError: the backbone lacks one of `levels`.
+    """
     ends = model.backbone(images, train=train)
     output_stride, owner = model.backbone.output_stride, type(model.backbone).__name__
     levels = levels_of_backbone(ends, model.levels, output_stride, owner)
@@ -128,10 +143,8 @@ def box_stage(
 
     It is called within the `__call__` of a model, whose parameters it makes.
     """
-    batch, height, width, _ = images.shape
-    if sizes is None:
-        sizes = jnp.tile(jnp.array([[height, width]], jnp.int32), (batch, 1))
-    levels, count = roi_levels(model, images, train=train)
+    sizes = whole_canvas(images) if sizes is None else sizes
+    levels, count = pyramid(model, images, train=train)
     network = RegionProposalNetwork(model.rpn, model.compute, name="rpn")
     found: Proposals = network(levels, sizes, train=train)
     levels, rois, valid = levels[:count], found.boxes, found.valid
@@ -165,13 +178,8 @@ def _training(
     batch, proposals, _ = found.boxes.shape
     draws = jax.random.uniform(of_rois, (batch, proposals + objects.boxes.shape[1]))
     chosen = sampled_rois(found.boxes, found.valid, objects, draws, model.sampling)
-    return chosen, {
-        "sizes": sizes,
-        "anchors": jnp.asarray(found.anchors),
-        "rpn_logits": found.logits,
-        "rpn_deltas": found.deltas,
-        "rpn_draws": jax.random.uniform(of_anchors, found.logits.shape),
-    } | chosen.outputs()
+    of_rpn = found.outputs(jax.random.uniform(of_anchors, found.logits.shape))
+    return chosen, {"sizes": sizes} | of_rpn | chosen.outputs()
 
 
 class FasterRCNN(nn.Module):
