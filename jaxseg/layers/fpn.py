@@ -145,6 +145,7 @@ class FPN(nn.Module):
     top_down: bool = True
     lateral: bool = True
     finest_only: bool = False  # P2 alone is handed on
+    output_convs: bool = True  # the 3x3 ones; segmentation_models_pytorch has none
     extra: str = "subsample"  # P6; or "conv": P6 and P7, "none"
     norm: Norm = Norm("none")
     compute: Compute = Compute()
@@ -170,10 +171,16 @@ class FPN(nn.Module):
             if x is None:
                 raise ValueError("neck.lateral and neck.top_down are both off: nothing is left")
             merged.append(level._replace(values=x))
-        made = []
-        for level in reversed(merged[-1:] if self.finest_only else merged):
-            block = conv(rate=level.rate, name=f"output{level.number}")
-            made.append(level._replace(values=block(level.values, train=train)))
+        made = merged[-1:] if self.finest_only else merged[::-1]
+        if self.output_convs:
+            made = [
+                level._replace(
+                    values=conv(rate=level.rate, name=f"output{level.number}")(
+                        level.values, train=train
+                    )
+                )
+                for level in made
+            ]
         if self.finest_only:
             return made
         return _with_extra(made, self.extra, levels[-1], conv, train)

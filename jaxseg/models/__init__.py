@@ -13,6 +13,7 @@ from jaxseg.models.faster_rcnn import FasterRCNN
 from jaxseg.models.fcn import FCN
 from jaxseg.models.full_resolution import FullResolution
 from jaxseg.models.mask_rcnn import MaskRCNN
+from jaxseg.models.panoptic_fpn import PanopticFPN, SemanticFPN
 from jaxseg.models.parsenet import ParseNet
 from jaxseg.models.patch_classifier import PatchClassifier
 from jaxseg.models.pspnet import PSPNet
@@ -36,10 +37,12 @@ __all__ = [
     "FullResolution",
     "MaskRCNN",
     "PSPNet",
+    "PanopticFPN",
     "ParseNet",
     "PatchClassifier",
     "RefineNet",
     "SegNet",
     "SegNetBasic",
+    "SemanticFPN",
     "UNet",
 ]

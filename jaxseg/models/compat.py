@@ -9,11 +9,13 @@ loaded (see `jaxseg/weights`):
 
 from jaxseg.backbones.resnet import ResNet
 from jaxseg.layers.aspp import STATED_AT
+from jaxseg.layers.fpn import FPN
 from jaxseg.layers.norm import Norm
 from jaxseg.models.backbone_unet import BackboneUNet
 from jaxseg.models.deeplab_v3 import DeepLabV3
 from jaxseg.models.deeplab_v3_plus import Decoder, DeepLabV3Plus, Separable
 from jaxseg.models.dilated_fcn import DilatedFCN
+from jaxseg.models.panoptic_fpn import SemanticFPN
 
 
 def torchvision_fcn(depth: int, num_classes: int, aux: bool = True) -> DilatedFCN:
@@ -84,6 +86,17 @@ def smp_deeplab_v3_plus(
         dropout=0.5,
         decoder=Decoder(convs=1),
         norm=Norm(),
+    )
+
+
+def smp_fpn(depth: int, num_classes: int) -> SemanticFPN:
+    """segmentation_models_pytorch's `FPN` on its ResNets: a pyramid without 3x3 convolutions."""
+    return SemanticFPN(
+        num_classes,
+        ResNet(depth=depth, output_stride=32),
+        neck=FPN(extra="none", output_convs=False),
+        dropout=0.2,
+        resize_convention="align_corners",
     )
 
 

@@ -13,6 +13,7 @@ The mask heads that Table 2 compares:
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import flax.linen as nn
 import jax
@@ -22,7 +23,7 @@ from jaxseg.backbones.resnet import UNITS, ResNet
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import classifier, he_normal_fan_out
 from jaxseg.layers.conv_transpose import ConvTranspose
-from jaxseg.layers.fpn import FPN, xavier_fan_in
+from jaxseg.layers.fpn import FPN, Level, xavier_fan_in
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.roi_heads import ConvFCHead, RoIConv, fused
 from jaxseg.layers.rois import Pooling, Sampling, Selection
@@ -31,6 +32,7 @@ from jaxseg.models.faster_rcnn import (
     C4,
     FROZEN,
     SINGLE_MAP,
+    Detector,
     Res5Head,
     box_stage,
     pooled_for,
@@ -136,6 +138,45 @@ def masks_of_classes(logits: Array, classes: Array, *, competing: bool) -> Array
     return own - jax.nn.logsumexp(others, axis=-1)
 
 
+class MaskDetector(Detector, Protocol):
+    """The fields of a network with masks; `MaskRCNN` says what they are."""
+
+    mask_head: nn.Module
+    shared_head: bool
+
+
+def mask_stage(
+    model: MaskDetector, images: Array, sizes: Array | None, objects: Objects | None, *, train: bool
+) -> tuple[dict[str, Array], list[Level]]:
+    """Mask R-CNN within the `__call__` of a model: its outputs, and the levels of the RoIs."""
+    stage = box_stage(model, images, sizes, objects, train=train)
+    head, rois = model.mask_head, stage.rois
+    batch, count = rois.shape[:2]
+    counted = None
+    if objects is not None:
+        count = int(count * model.sampling.positive_fraction)
+        rois = rois[:, :count]
+        counted = (stage.outputs["roi_classes"][:, :count] > 0).reshape(-1)
+    if not model.shared_head:
+        maps = pooled_for(head, stage.levels, rois, model)
+    elif objects is not None:
+        x = stage.maps.reshape(batch, -1, *stage.maps.shape[1:])[:, :count]
+        maps = [x.reshape(-1, *x.shape[2:])]
+    else:
+        maps = pooled_for(model.box_head, stage.levels, rois, model)
+        maps = [model.box_head(maps, train=train).maps]
+    classes = 1 if head.agnostic else model.num_classes + model.background_outputs
+    logits = head(maps, classes, train=train, counted=counted)  # [B P, M, M, K + 1]
+    if not (head.agnostic or model.background_outputs):
+        logits = jnp.pad(logits, ((0, 0), (0, 0), (0, 0), (1, 0)))
+    logits = logits.reshape(batch, count, *logits.shape[1:])
+    if objects is not None:
+        name = "mask_softmax_logits" if head.competing else "mask_logits"
+        return stage.outputs | {name: logits}, stage.levels
+    own = masks_of_classes(logits, stage.outputs["classes"], competing=head.competing)
+    return stage.outputs | {"mask_logits": own}, stage.levels
+
+
 class MaskRCNN(nn.Module):
     """Boxes and masks of things; the defaults are torchvision's with a pyramid."""
 
@@ -179,32 +220,8 @@ class MaskRCNN(nn.Module):
         Raises:
           ValueError: the backbone lacks one of `levels`, or a field has an unknown value.
         """
-        stage = box_stage(self, images, sizes, objects, train=train)
-        head, rois = self.mask_head, stage.rois
-        batch, count = rois.shape[:2]
-        counted = None
-        if objects is not None:
-            count = int(count * self.sampling.positive_fraction)
-            rois = rois[:, :count]
-            counted = (stage.outputs["roi_classes"][:, :count] > 0).reshape(-1)
-        if not self.shared_head:
-            maps = pooled_for(head, stage.levels, rois, self)
-        elif objects is not None:
-            x = stage.maps.reshape(batch, -1, *stage.maps.shape[1:])[:, :count]
-            maps = [x.reshape(-1, *x.shape[2:])]
-        else:
-            maps = pooled_for(self.box_head, stage.levels, rois, self)
-            maps = [self.box_head(maps, train=train).maps]
-        classes = 1 if head.agnostic else self.num_classes + self.background_outputs
-        logits = head(maps, classes, train=train, counted=counted)  # [B P, M, M, K + 1]
-        if not (head.agnostic or self.background_outputs):
-            logits = jnp.pad(logits, ((0, 0), (0, 0), (0, 0), (1, 0)))
-        logits = logits.reshape(batch, count, *logits.shape[1:])
-        if objects is not None:
-            name = "mask_softmax_logits" if head.competing else "mask_logits"
-            return stage.outputs | {name: logits}
-        own = masks_of_classes(logits, stage.outputs["classes"], competing=head.competing)
-        return stage.outputs | {"mask_logits": own}
+        outputs, _ = mask_stage(self, images, sizes, objects, train=train)
+        return outputs
 
 
 def mask_rcnn_fpn(num_classes: int, depth: int = 50, norm: Norm = FROZEN) -> MaskRCNN:

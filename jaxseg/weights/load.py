@@ -100,6 +100,8 @@ def table_of(names: Collection[str]) -> match.Table:
         return torchvision.smp_deeplab_v3_plus(names)
     if "encoder.layer1.0.conv1.weight" in names and "decoder.conv.weight" in names:
         return torchvision.smp_deeplab_v3(names)
+    if "encoder.layer1.0.conv1.weight" in names and "decoder.p4.skip_conv.weight" in names:
+        return torchvision.smp_fpn(names)
     if "encoder.layer1.0.conv1.weight" in names and "decoder.blocks.0.conv1.0.weight" in names:
         return torchvision.smp_unet(names)
     if "layer1.0.conv1.weight" in names:

@@ -17,6 +17,7 @@ from jaxseg.layers.conv_norm import ConvNorm
 from jaxseg.layers.grid import Grid
 from jaxseg.layers.norm import Norm
 from jaxseg.models.deeplab_v3_plus import DeepLabV3Plus
+from jaxseg.models.panoptic_fpn import SemanticFPN
 from tests.helpers.variables import count, shapes_of
 
 # Compilation takes far longer than execution here.
@@ -37,6 +38,9 @@ def narrow(model):
     fields = {name: value for name, value in FEW_FEATURES.items() if getattr(model, name, 0)}
     if isinstance(model, DeepLabV3Plus):
         fields["decoder"] = dataclasses.replace(model.decoder, low_level_features=4, features=8)
+    if isinstance(model, SemanticFPN):
+        fields["neck"] = model.neck.clone(features=8)
+        fields["norm"] = dataclasses.replace(model.norm, groups=4)
     width = {MobileNetV2: 0.1, Xception: 0.01}.get(type(model.backbone), 4)
     return model.clone(backbone=model.backbone.clone(width=width), **fields)
 

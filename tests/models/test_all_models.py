@@ -112,6 +112,8 @@ def _traced(name, size, **changes):
         if _without_norm(model.backbone):
             its.pop("norm", None)
         fields["backbone"] = model.backbone.clone(**its)
+    if getattr(model, "neck", None) and "compute" in changes:
+        fields["neck"] = model.neck.clone(compute=changes["compute"])
     model = model.clone(**fields)
     x = jnp.zeros((2, *size, 3))
     return jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), x, train=False))

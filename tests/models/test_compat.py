@@ -3,6 +3,7 @@
 from jaxseg.models.compat import (
     smp_deeplab_v3,
     smp_deeplab_v3_plus,
+    smp_fpn,
     smp_unet,
     torchvision_deeplab_v3,
     torchvision_fcn,
@@ -12,6 +13,7 @@ PUBLIC = {  # each public name of the file, with models for test_all_models.py
     "torchvision_deeplab_v3": [torchvision_deeplab_v3(18, 5)],
     "smp_deeplab_v3": [smp_deeplab_v3(18, 5)],
     "smp_deeplab_v3_plus": [smp_deeplab_v3_plus(18, 5)],
+    "smp_fpn": [smp_fpn(18, 5)],
     "smp_unet": [smp_unet(18, 5)],
     "torchvision_fcn": [torchvision_fcn(18, 5)],
 }

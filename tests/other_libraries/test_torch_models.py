@@ -11,6 +11,7 @@ from jaxseg.layers.compute import Compute
 from jaxseg.models.compat import (
     smp_deeplab_v3,
     smp_deeplab_v3_plus,
+    smp_fpn,
     smp_unet,
     torchvision_deeplab_v3,
 )
@@ -136,6 +137,17 @@ def test_smp(smp, name, constructor, table, depth, output_stride):
     if name == "DeepLabV3Plus" and output_stride == 8:
         # smp takes layer 1 and enlarges the encoder's map by 2, as these sizes are to each other.
         assert theirs.shape[2:] == images.shape[1:3]
+    _assert_close(_apply(model, variables, images)["logits"], theirs)
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_smp_fpn(smp, depth):
+    peer = _randomise(smp.FPN(f"resnet{depth}", encoder_weights=None, classes=21))
+    model = smp_fpn(depth, 21)
+    variables = _import(peer, model, tables_torch.smp_fpn)
+    images = _images((96, 64), batch=1)
+    with torch.inference_mode():
+        theirs = peer(_torch(images))
     _assert_close(_apply(model, variables, images)["logits"], theirs)
 
 

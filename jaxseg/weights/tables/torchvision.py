@@ -175,6 +175,22 @@ def smp_deeplab_v3_plus(names: Collection[str]) -> Table:
     return _on_resnet(names, "encoder.", head)
 
 
+def smp_fpn(names: Collection[str]) -> Table:
+    """smp's `FPN` on a ResNet for `models.compat.smp_fpn`.
+
+    Args:
+      names: of the tensors in the file.
+    """
+    head = {"decoder.p5": "neck/lateral5/conv", "segmentation_head.0": "head/classifier"}
+    head |= {f"decoder.p{n}.skip_conv": f"neck/lateral{n}/conv" for n in (2, 3, 4)}
+    for name in names:
+        if block := re.match(r"decoder\.seg_blocks\.(\d)\.block\.(\d)\.block\.0", name):
+            target = f"head/level{5 - int(block[1])}_conv{int(block[2]) + 1}"
+            head[block[0]] = f"{target}/conv"
+            head[f"{block[0][:-1]}1"] = f"{target}/norm"
+    return _on_resnet(names, "encoder.", head)
+
+
 def smp_unet(names: Collection[str]) -> Table:
     """smp's `Unet` on a ResNet for `models.compat.smp_unet`.
 
