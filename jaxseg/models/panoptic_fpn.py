@@ -45,7 +45,6 @@ class SemanticHead(nn.Module):
     @nn.compact
     def __call__(self, levels: Sequence[Level], *, train: bool) -> Array:
         """Levels from fine to coarse -> scores [B, H/4, W/4, K], float32."""
-        finest = levels[0]
         maps = []
         for number, level in enumerate(levels):
             x = level.values
@@ -59,18 +58,18 @@ class SemanticHead(nn.Module):
                     name=f"level{level.number}_conv{step + 1}",
                 )
                 x = block(x, train=train)
-                target = levels[max(0, number - step - 1)].values
-                x = self._enlarged(x, target.shape[1:3])
-            maps.append(self._enlarged(x, finest.values.shape[1:3]))  # [B, H/4, W/4, 128]
+                x = self._enlarged(x, levels[max(0, number - step - 1)].values)
+            maps.append(x)  # [B, H/4, W/4, 128]
         x = functools.reduce(jnp.add, maps)
         drop = nn.Dropout(self.dropout, broadcast_dims=(1, 2), deterministic=not train)
         return classifier(self.num_classes, self.compute)(drop(x))
 
-    def _enlarged(self, x: Array, size: Sequence[int]) -> Array:
-        if x.shape[1:3] == tuple(size):
+    def _enlarged(self, x: Array, like: Array) -> Array:
+        size = like.shape[1], like.shape[2]
+        if x.shape[1:3] == size:
             return x
         form = self.compute.of("resize")
-        return resize_bilinear(x, tuple(size), convention=self.resize_convention, form=form)
+        return resize_bilinear(x, size, convention=self.resize_convention, form=form)
 
 
 class SemanticFPN(nn.Module):
