@@ -94,7 +94,8 @@ def _pads(backbone):
 
 
 def _without_norm(module):
-    return module.norm.kind == "none" if hasattr(module, "norm") else False
+    """Whether no statistics of a batch are kept: a frozen norm in its place would have some."""
+    return module.norm.kind in ("none", "group") if hasattr(module, "norm") else False
 
 
 @functools.cache
