@@ -144,9 +144,14 @@ def repeated(span: Span, outputs: int) -> Span:
 
 
 def union(a: Span, b: Span) -> Span:
-    """The span of the sum, product or concatenation of two maps on one grid."""
+    """The span of the sum, product or concatenation of two maps on one grid.
+
+    On two grids, such as the levels of a pyramid from which RoIs are pooled, it is unknown.
+    """
     if len(a) != len(b):
         a, b = (repeated(s, max(len(a), len(b))) if len(s) == 1 else s for s in (a, b))
+    if len(a) != len(b):
+        return unknown(max(len(a), len(b)))
     # A pooled map that is repeated over the grid has a larger step; fmin ignores unknown steps.
     step = float(np.fmin(a.step, b.step))
     return Span(np.minimum(a.first, b.first), np.maximum(a.last, b.last), step, a.whole or b.whole)

@@ -118,7 +118,7 @@ def test_written_out_again():
         np.testing.assert_allclose(made[0].values, out, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(96, 64), (81, 65)])
+@pytest.mark.parametrize("size", [pytest.param((96, 64), marks=pytest.mark.slow), (81, 65)])
 def test_p5_and_p6_keep_the_law(size):
     """P5 and P6 on an atrous stage 4, sub-sampled, are those of the nominal network."""
     x = images(size)

@@ -93,7 +93,11 @@ def test_the_best_windows_are_the_proposals():
     assert centres[1, :, 1].max() < 20
 
 
-@pytest.mark.parametrize("kind", ["boxes", "segments", "one network"])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param("boxes", marks=pytest.mark.slow), "segments"]
+    + [pytest.param("one network", marks=pytest.mark.slow)],
+)
 def test_what_is_trained(kind):
     rng = np.random.default_rng(0)
     objects = some_objects(rng, size=SIZE)

@@ -7,6 +7,8 @@ import pytest
 
 from jaxseg import config, models
 from jaxseg.backbones.resnet import ResNet
+from jaxseg.inspection.layer_trace import trace
+from jaxseg.layers.compute import PLAIN
 from jaxseg.layers.fpn import FPN
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.roi_heads import ConvFCHead
@@ -60,17 +62,31 @@ FROZEN_STEM = 222_400  # stem and first stage of a ResNet-50, which Detectron do
     ("model", "trainable", "frozen"),
     [
         (compat.torchvision_mask_rcnn(90), 44_454_513, 44_401_393),
-        (compat.torchvision_mask_rcnn(1), 43_975_515, None),
+        pytest.param(compat.torchvision_mask_rcnn(1), 43_975_515, None, marks=pytest.mark.slow),
         (compat.torchvision_mask_rcnn_v2(90), 46_359_409, None),
-        (compat.torchvision_mask_rcnn(90, 18), None, 31_376_113),
-        (compat.torchvision_mask_rcnn(90, 101), None, 63_341_297),
+        pytest.param(
+            compat.torchvision_mask_rcnn(90, 18), None, 31_376_113, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            compat.torchvision_mask_rcnn(90, 101), None, 63_341_297, marks=pytest.mark.slow
+        ),
         (mask_rcnn_fpn(80), None, 44_125_173 + FROZEN_STEM),
         (compat.detectron2_mask_rcnn_fpn(80), None, 44_343_216),
-        (compat.detectron2_mask_rcnn_fpn(80, 101), None, 63_060_720 + FROZEN_STEM),
+        pytest.param(
+            compat.detectron2_mask_rcnn_fpn(80, 101),
+            None,
+            63_060_720 + FROZEN_STEM,
+            marks=pytest.mark.slow,
+        ),
         (mask_rcnn_c4(80), None, 35_695_665 + FROZEN_STEM),
-        (mask_rcnn_c4(80, 101), None, 54_635_569 + FROZEN_STEM),
+        pytest.param(mask_rcnn_c4(80, 101), None, 54_635_569 + FROZEN_STEM, marks=pytest.mark.slow),
         (compat.detectron2_mask_rcnn_c4(80), None, 35_687_212 + FROZEN_STEM),
-        (compat.detectron2_mask_rcnn_c4(80, 101), None, 54_627_116 + FROZEN_STEM),
+        pytest.param(
+            compat.detectron2_mask_rcnn_c4(80, 101),
+            None,
+            54_627_116 + FROZEN_STEM,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_published_counts(model, trainable, frozen):
@@ -170,7 +186,13 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+FIRST = ("fpn", "competing", "c4 at stride 8")  # the others in .ci/run
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in FIRST else pytest.param(n, marks=pytest.mark.slow) for n in VARIANTS],
+)
 def test_shapes_of_both_modes(name):
     model = VARIANTS[name]
     objects = some_objects(np.random.default_rng(0), size=(65, 90))
@@ -257,3 +279,17 @@ def test_a_tree_does_not_depend_on_how_it_is_computed():
 
 def test_the_public_ones():
     assert models.MaskRCNN is MaskRCNN
+
+
+def test_the_summary_follows_pyramid_and_heads():
+    """Fields and multiply-adds of all layers; those on RoIs may see the whole image."""
+    model = config.with_fields(tiny(), {"compute": PLAIN})
+    layers, parameters = trace(model, SIZE)
+    assert parameters == count(shapes_of(model, SIZE))
+    assert sum(layer.parameters for layer in layers) == parameters
+    rpn = [layer for layer in layers if layer.path == "rpn/conv1"]
+    assert [layer.stride for layer in rpn] == [4, 8, 16, 32, 64]
+    assert all(layer.kind == "conv 3x3" and layer.field for layer in rpn)
+    (up,) = (layer for layer in layers if layer.path == "mask_head/up")
+    assert up.shape[:2] == (28, 28)
+    assert up.whole

@@ -78,7 +78,9 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize(
+    "row", ["all", *(pytest.param(row, marks=pytest.mark.slow) for row in ROWS if row != "all")]
+)
 def test_each_component_is_a_field(row):
     fields = {
         "neck": PathAggregation(8, norm=GROUP),

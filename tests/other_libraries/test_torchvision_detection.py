@@ -143,7 +143,7 @@ def test_the_detections(judge, name, depth):
             assert theirs.std() > 0.1
             np.testing.assert_allclose(found["mask_logits"][n], theirs, atol=1e-5, rtol=1e-5)
             first += count
-    assert np.unique(found["classes"]).size > 1
+    assert found["scores"].std() > 1e-3
 
 
 @pytest.mark.parametrize(("name", "depth"), [INFERENCE[1], INFERENCE[2], INFERENCE[5]])
