@@ -93,10 +93,11 @@ def test_the_best_windows_are_the_proposals():
     assert centres[1, :, 1].max() < 20
 
 
+SLOW = ("boxes", "one network")
+
+
 @pytest.mark.parametrize(
-    "kind",
-    [pytest.param("boxes", marks=pytest.mark.slow), "segments"]
-    + [pytest.param("one network", marks=pytest.mark.slow)],
+    "kind", ["segments", *(pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW)]
 )
 def test_what_is_trained(kind):
     rng = np.random.default_rng(0)
