@@ -11,6 +11,7 @@ from jaxseg.weights import match
 from jaxseg.weights.readers import (
     caffemodel_file,
     h5_file,
+    numpy_pickle_file,
     safetensors_file,
     tf_checkpoint_file,
     tflite_file,
@@ -18,6 +19,7 @@ from jaxseg.weights.readers import (
 )
 from jaxseg.weights.tables import (
     caffe_networks,
+    detectron2,
     keras,
     tf,
     tflite,
@@ -26,7 +28,8 @@ from jaxseg.weights.tables import (
     torchvision_detection,
 )
 
-KINDS = ".pth .safetensors .tflite .h5 .caffemodel .index"
+KINDS = ".pth .pkl .safetensors .tflite .h5 .caffemodel .index"
+_TORCH_BEFORE_1_6 = b"\x8a\n"  # a long number, with which its pickle begins
 
 
 def is_file(path: str | pathlib.Path) -> bool:
@@ -60,6 +63,8 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         return tf_checkpoint_file.read(prefix)
     with path.open("rb") as file:
         start = file.read(9)
+    if start[:1] == b"\x80" and start[2:4] != _TORCH_BEFORE_1_6:
+        return numpy_pickle_file.read(path)
     if start[:2] == b"PK" or start[:1] == b"\x80":
         return torch_file.read(path)
     if start[4:8] == b"TFL3":
@@ -90,6 +95,8 @@ def table_of(names: Collection[str]) -> match.Table:
         return tflite.deeplab_v3_mobilenet_v2()
     if any(name.endswith("bn_Conv1/gamma:0") for name in names):
         return keras.mobilenet_v2(names)
+    if detectron2.is_one(names):
+        return detectron2.detector(names)
     if torchvision_detection.is_one(names):
         return torchvision_detection.detector(names)
     if "backbone.layer1.0.conv1.weight" in names and "classifier.0.weight" in names:

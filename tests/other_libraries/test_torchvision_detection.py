@@ -20,6 +20,7 @@ from jaxseg.layers.compute import Compute
 from jaxseg.layers.norm import Norm
 from jaxseg.losses.detection import detection
 from jaxseg.models import compat_detection
+from jaxseg.postprocess.paste_masks import paste_mask
 from jaxseg.types import Objects
 from jaxseg.weights import match
 from jaxseg.weights.tables import torchvision_detection
@@ -119,7 +120,7 @@ INFERENCE = [
 
 @pytest.mark.parametrize(("name", "depth"), INFERENCE)
 def test_the_detections(judge, name, depth):
-    """All 100 of each image, in order: boxes, scores, classes, and the masks' logits."""
+    """All 100 of each image, in order: boxes, scores, classes, masks as logits and as drawn."""
     answer = judge(name, depth, False, {"rpn_pre_nms_top_n_test": 300})
     with jax.enable_x64(True):
         model = _model(name, depth)
@@ -143,6 +144,11 @@ def test_the_detections(judge, name, depth):
             assert theirs.std() > 0.1
             np.testing.assert_allclose(found["mask_logits"][n], theirs, atol=1e-5, rtol=1e-5)
             first += count
+            probabilities = 1 / (1 + np.exp(-found["mask_logits"][n].astype(np.float32)))
+            boxes, wrong = found["boxes"][n].astype(np.float32), 0
+            for mask, box, drawn in zip(probabilities, boxes, answer[f"pasted{n}"], strict=True):
+                wrong += ((paste_mask(mask, box, SIZES[n]) > 0.5) != drawn).sum()
+            assert wrong <= 1e-5 * answer[f"pasted{n}"].size, "pixels, of which one may be at 0.5"
     assert found["scores"].std() > 1e-3
 
 
