@@ -35,7 +35,7 @@ class Pooling:
 class Sampling:
     """Which RoIs of an image the heads are trained on."""
 
-    count: int = 512
+    count: int = 512  # RoIs of an image
     positive_fraction: float = 0.25  # at most; masks are trained on these alone
     threshold: float = 0.5  # IoU with an object from which on a RoI is that object's
 

@@ -31,7 +31,7 @@ class RPN:
     convs: int = 1  # 3x3 before the two 1x1
     before_nms: tuple[int, int] = (2000, 1000)  # of a level, in training and else
     after_nms: tuple[int, int] = (2000, 1000)  # of an image, likewise
-    nms_threshold: float = 0.7
+    nms_threshold: float = 0.7  # IoU above which the better proposal of a level removes another
     least_side: float = 1e-3  # pixels; narrower proposals are dropped
 
 

@@ -83,10 +83,10 @@ class Res5Head(nn.Module):
     as RoIs of 7 x 7 at stride 1, of which Mask R-CNN's Figure 4 speaks.
     """
 
-    units: int = 3
+    units: int = 3  # residual units
     features: int = 512  # of the inner convolutions
     stride_at: str = "first_3x3"  # or "first_1x1": He et al.'s own weights
-    size: int = 14
+    size: int = 14  # side of the pooled RoIs
     norm: Norm = FROZEN
     compute: Compute = Compute()
 

@@ -108,13 +108,13 @@ class SegmentProposals(nn.Module):
     backbone: nn.Module  # a ResNet
     levels: tuple[str, ...] = ("stage1", "stage2", "stage3", "stage4")  # from fine to coarse
     neck: nn.Module | None = FPN(features=128)
-    half_octaves: bool = True
+    half_octaves: bool = True  # windows of 7 x 7 beside those of 5 x 5
     finest_scale: float = 32.0  # pixels, of the first level
     padding: float = 0.25  # of the scale, in the region that a mask covers
-    features: int = 512
-    mask_size: int = 14
+    features: int = 512  # of a window
+    mask_size: int = 14  # side of the masks in pixels; or 28
     samples: int = 128  # windows of an image to train on
-    positive_fraction: float = 0.25
+    positive_fraction: float = 0.25  # of these at most
     count: int = 1000  # proposals
     compute: Compute = Compute()
 

@@ -46,8 +46,8 @@ class MaskHead(nn.Module):
     """Figure 4: from RoIs [R, s, s, C] to masks of 2 s x 2 s pixels."""
 
     kind: str = "fcn"  # 3x3 convolutions and a transposed one; or "mlp": fully connected layers
-    layers: int = 4
-    features: int = 256
+    layers: int = 4  # before the transposed convolution, or of an MLP before the masks
+    features: int = 256  # of each of these layers
     size: int = 14  # s, side of the pooled RoIs
     agnostic: bool = False  # one mask for any class
     competing: bool = False  # classes compete for a pixel in a softmax (Table 2b)

@@ -32,10 +32,10 @@ GROUPS = Norm("group")  # of everything but the backbone, in the authors' code
 class PathAggregation(nn.Module):
     """FPN and, with `bottom_up`, a path of short cuts from its finest level to the coarsest."""
 
-    features: int = 256
-    bottom_up: bool = True
+    features: int = 256  # of each level
+    bottom_up: bool = True  # the path of section 3.1
     activate: bool = True  # ReLU in the bottom-up path; mmdetection's PAFPN has none
-    extra: str = "subsample"
+    extra: str = "subsample"  # as of `FPN`
     norm: Norm = Norm("none")
     compute: Compute = Compute()
 
@@ -69,8 +69,8 @@ class FusionMaskHead(nn.Module):
     + 3x3 of 256 and of 128, fully connected       things against background [R, 28, 28, 1]
     """
 
-    fusion: bool = True
-    features: int = 256
+    fusion: bool = True  # the branch of section 3.3
+    features: int = 256  # of the convolutions
     size: int = 14  # side of the pooled RoIs
     norm: Norm = Norm("none")
     compute: Compute = Compute()

@@ -35,10 +35,10 @@ class SemanticHead(nn.Module):
     which has one too; then a bilinear enlargement. The sum of all is classified.
     """
 
-    num_classes: int
-    features: int = 128
+    num_classes: int  # that pixels have
+    features: int = 128  # of the convolutions
     dropout: float = 0.0  # of channels
-    resize_convention: str = "half_pixel"
+    resize_convention: str = "half_pixel"  # see `jaxseg.sampling`
     norm: Norm = Norm("group")
     compute: Compute = Compute()
 
@@ -75,13 +75,13 @@ class SemanticHead(nn.Module):
 class SemanticFPN(nn.Module):
     """The pyramid and the semantic branch by themselves (section 3); detectron2's head."""
 
-    num_classes: int
+    num_classes: int  # that pixels have
     backbone: nn.Module  # a ResNet
     levels: tuple[str, ...] = ("stage1", "stage2", "stage3", "stage4")  # from fine to coarse
     neck: nn.Module | None = FPN(extra="none")
-    head_features: int = 128
-    dropout: float = 0.0
-    resize_convention: str = "half_pixel"
+    head_features: int = 128  # of the branch
+    dropout: float = 0.0  # of channels, before the classifier
+    resize_convention: str = "half_pixel"  # see `jaxseg.sampling`
     norm: Norm = Norm("group")  # of the branch
     compute: Compute = Compute()
 
@@ -125,8 +125,8 @@ class PanopticFPN(nn.Module):
     pooling: Pooling = Pooling()
     box_head: nn.Module = ConvFCHead()
     mask_head: nn.Module = MaskHead()
-    shared_head: bool = False
-    background_outputs: bool = True
+    shared_head: bool = False  # as of `MaskRCNN`, like the next
+    background_outputs: bool = True  # a box and a mask of the background
     selection: Selection = Selection()
     head_features: int = 128  # of the semantic branch, as the next
     norm: Norm = Norm("group")
