@@ -293,3 +293,36 @@ def test_the_summary_follows_pyramid_and_heads():
     (up,) = (layer for layer in layers if layer.path == "mask_head/up")
     assert up.shape[:2] == (28, 28)
     assert up.whole
+
+
+@pytest.mark.slow
+def test_empty_cases_through_the_whole_network():
+    """No objects, boxes without area, objects beyond the image: finite, and one compilation."""
+    model = tiny(
+        box_head=ConvFCHead(1, 1, 8, 8, norm=Norm()),
+        mask_head=MaskHead(layers=1, features=8, norm=Norm()),
+    )
+    x = images(SIZE, batch=2)
+    variables = jax.jit(lambda: model.init(jax.random.key(0), x, train=False))()
+
+    def loss(params, objects):
+        outputs, _ = model.apply(
+            {**variables, "params": params},
+            x,
+            train=True,
+            objects=objects,
+            rngs={"sampling": jax.random.key(1)},
+            mutable=["batch_stats"],
+        )
+        return detection(outputs, objects, config.Detection())["loss"]
+
+    run = jax.jit(jax.value_and_grad(loss), compiler_options=QUICK)
+    some = some_objects(np.random.default_rng(0), size=SIZE)
+    nothing = type(some)(*(np.zeros_like(part) for part in some))
+    flat = some._replace(boxes=some.boxes[..., [0, 1, 0, 1]])
+    beyond = some._replace(boxes=some.boxes + 500)
+    for objects in (some, nothing, flat, beyond):
+        value, gradient = run(variables["params"], objects)
+        assert np.isfinite(value)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    assert run._cache_size() == 1
