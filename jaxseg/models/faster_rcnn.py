@@ -14,7 +14,7 @@ convolutions follow the strides that the maps then have.
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import flax.linen as nn
 import jax
@@ -167,7 +167,9 @@ def box_stage(
     best: Detections = detections(
         logits, deltas, rois, valid, sizes, model.selection, model.compute
     )
-    return BoxStage(levels, best.boxes, best.outputs(), headed.maps)
+    # A score that is NaN is above no threshold: what it broke would look like an empty image.
+    finite = jnp.isfinite(logits).all((1, 2)) & jnp.isfinite(deltas).all((1, 2, 3))
+    return BoxStage(levels, best.boxes, best.outputs() | {"finite": finite}, headed.maps)
 
 
 def _training(
@@ -185,6 +187,7 @@ def _training(
 class FasterRCNN(nn.Module):
     """Boxes of things; the defaults are torchvision's with a pyramid."""
 
+    task: ClassVar[str] = "instance"
     num_classes: int  # of things: the background is not counted
     backbone: nn.Module  # a ResNet
     levels: tuple[str, ...] = ("stage1", "stage2", "stage3", "stage4")  # from fine to coarse
@@ -216,7 +219,8 @@ class FasterRCNN(nn.Module):
 
         Returns:
           Without objects the detections by descending score: "boxes" [B, D, 4] in pixels, "scores",
-          "classes" (1 .. K) and "valid" [B, D]. With them what `losses.detection` takes:
+          "classes" (1 .. K) and "valid" [B, D], and "finite" [B]: whether the scores of all RoIs
+          are. With them what `losses.detection` takes:
           "rpn_logits", "rpn_deltas", "rpn_draws", "anchors"; of the sampled RoIs "rois",
           "roi_classes", "roi_matched", "roi_valid", "class_logits", "box_deltas"; "sizes".
 

@@ -12,7 +12,7 @@ heads of Fast R-CNN the pyramid is in `faster_rcnn.py` (Tables 2 and 3).
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -44,6 +44,7 @@ def c4_backbone(depth: int = 50, norm: Norm = FROZEN) -> ResNet:
 class BoxProposals(nn.Module):
     """An RPN by itself, as Table 1 compares them."""
 
+    task: ClassVar[str] = "instance"
     backbone: nn.Module  # a ResNet
     levels: tuple[str, ...] = ("stage1", "stage2", "stage3", "stage4")  # from fine to coarse
     neck: nn.Module | None = FPN()  # or None: a single level
@@ -62,8 +63,8 @@ class BoxProposals(nn.Module):
         """Proposes boxes of things in images [B, H, W, 3]; arguments as of `FasterRCNN`.
 
         Returns:
-          Without objects "boxes" [B, D, 4] by descending "scores", "classes", all 1, and "valid".
-          With them "rpn_logits", "rpn_deltas", "rpn_draws", "anchors", "sizes".
+          Without objects "boxes" [B, D, 4] by descending "scores", "classes", all 1, "valid" and
+          "finite". With them "rpn_logits", "rpn_deltas", "rpn_draws", "anchors", "sizes".
         """
         sizes = whole_canvas(images) if sizes is None else sizes
         levels, _ = pyramid(self, images, train=train)
@@ -77,6 +78,7 @@ class BoxProposals(nn.Module):
             "scores": jax.nn.sigmoid(found.scores),
             "classes": found.valid.astype(jnp.int32),
             "valid": found.valid,
+            "finite": jnp.isfinite(found.logits).all(1) & jnp.isfinite(found.deltas).all((1, 2)),
         }
 
 
@@ -105,6 +107,7 @@ class SegmentProposals(nn.Module):
     window's stride. No suppression follows: the best windows are the proposals.
     """
 
+    task: ClassVar[str] = "instance"
     backbone: nn.Module  # a ResNet
     levels: tuple[str, ...] = ("stage1", "stage2", "stage3", "stage4")  # from fine to coarse
     neck: nn.Module | None = FPN(features=128)
@@ -131,7 +134,7 @@ class SegmentProposals(nn.Module):
 
         Returns:
           Without objects "boxes" [B, D, 4], the regions that "mask_logits" [B, D, M, M] cover, by
-          descending "scores", "classes", all 1, and "valid". With them, of the sampled windows,
+          descending "scores", "classes", all 1, "valid", "finite". With them, of sampled windows,
           "window_logits" [B, N], "rois", "roi_classes", "roi_matched", "roi_valid"; of the first
           ones, which all positives are among, "mask_logits" [B, P, M, M, 1]; "sizes".
         """
@@ -163,6 +166,7 @@ class SegmentProposals(nn.Module):
             "scores": jnp.where(valid, jax.nn.sigmoid(best), 0),
             "classes": valid.astype(jnp.int32),
             "valid": valid,
+            "finite": jnp.isfinite(scores).all(1),
             "mask_logits": self._masks(hidden, index),
         }
 

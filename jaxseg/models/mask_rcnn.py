@@ -13,7 +13,7 @@ The mask heads that Table 2 compares:
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import flax.linen as nn
 import jax
@@ -183,6 +183,7 @@ def mask_stage(
 class MaskRCNN(nn.Module):
     """Boxes and masks of things; the defaults are torchvision's with a pyramid."""
 
+    task: ClassVar[str] = "instance"
     num_classes: int  # of things: the background is not counted
     backbone: nn.Module  # a ResNet
     levels: tuple[str, ...] = ("stage1", "stage2", "stage3", "stage4")  # from fine to coarse

@@ -9,6 +9,7 @@ on the pyramid of Mask R-CNN it is the semantic branch of a panoptic network:
 
 import functools
 from collections.abc import Sequence
+from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -115,6 +116,7 @@ class SemanticFPN(nn.Module):
 class PanopticFPN(nn.Module):
     """Mask R-CNN and the semantic branch on one pyramid (Figure 1)."""
 
+    task: ClassVar[str] = "instance"
     num_classes: int  # of things: the background is not counted
     semantic_classes: int  # of stuff, and one for all things
     backbone: nn.Module  # a ResNet

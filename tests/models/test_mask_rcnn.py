@@ -215,6 +215,7 @@ def test_shapes_of_both_modes(name):
         "scores": ((2, 5), "float32"),
         "classes": ((2, 5), "int32"),
         "valid": ((2, 5), "bool"),
+        "finite": ((2,), "bool"),
     }
     side = 14 if name.startswith("c4") else 28
     assert found["mask_logits"].shape == (2, 5, side, side)
