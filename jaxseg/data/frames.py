@@ -104,10 +104,54 @@ def groups(
     indices: dict[Size, list[int]] = {}
     for index, frame in enumerate(_frames(source, count, framing, threads)):
         indices.setdefault(frame, []).append(index)
+    return batched(indices, batch_size, multiple)
+
+
+def batched(indices: Mapping[Size, Sequence[int]], batch_size: int, multiple: int) -> list[Group]:
+    """Frames and their images as groups, smaller frames first; see `groups`."""
     return [
         Group(frame, own, math.ceil(min(batch_size, len(own)) / multiple) * multiple)
         for frame, own in sorted(indices.items())
     ]
+
+
+def share_of(batch_size: int, process_index: int, process_count: int) -> int:
+    """Examples of a batch that fall to one process.
+
+    Raises:
+      ValueError: the batch cannot be shared equally, or there is no such process.
+    """
+    if not 0 <= process_index < process_count:
+        raise ValueError(f"process {process_index} of {process_count} does not exist")
+    if batch_size < 1 or batch_size % process_count:
+        raise ValueError(
+            f"batch_size {batch_size} cannot be shared equally by {process_count} processes"
+        )
+    return batch_size // process_count
+
+
+def shares(
+    groups: Sequence[Group], process_index: int, process_count: int
+) -> tuple[list[tuple[int, Size]], list[int]]:
+    """What one process reads of the batches of the groups, whose last ones are filled up.
+
+    Returns:
+      Index (-1: filler) and frame of each example in their order, and the size of each batch.
+
+    Raises:
+      ValueError: a batch cannot be shared equally.
+    """
+    places: list[tuple[int, Size]] = []
+    sizes: list[int] = []
+    for group in groups:
+        share = share_of(group.batch_size, process_index, process_count)
+        for start in range(0, len(group.indices), group.batch_size):
+            batch = [*group.indices[start : start + group.batch_size]]
+            batch += [-1] * (group.batch_size - len(batch))
+            own = batch[process_index * share : (process_index + 1) * share]
+            places += [(index, group.frame) for index in own]
+            sizes.append(share)
+    return places, sizes
 
 
 def described(frames: Mapping[Size, int]) -> str:

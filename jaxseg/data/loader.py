@@ -19,23 +19,12 @@ import numpy as np
 from jaxseg.data.augment.transforms import Transform
 from jaxseg.data.augment.weight_map import boundary_weights
 from jaxseg.data.class_sampling import Plan
-from jaxseg.data.frames import Group, Size
+from jaxseg.data.frames import Group, Size, share_of, shares
 from jaxseg.data.padding import colour_of, pad_to
 from jaxseg.data.source import Source, open_split
 from jaxseg.ignore import IGNORE
 
 __all__ = ["Source", "TrainIterator", "eval_batches", "open_split", "train_iterator"]
-
-
-def _share(batch_size: int, process_index: int, process_count: int) -> int:
-    """The number of examples per process in a batch."""
-    if not 0 <= process_index < process_count:
-        raise ValueError(f"process {process_index} of {process_count} does not exist")
-    if batch_size < 1 or batch_size % process_count:
-        raise ValueError(
-            f"batch_size {batch_size} cannot be shared equally by {process_count} processes"
-        )
-    return batch_size // process_count
 
 
 def _options(threads: int, prefetch: int) -> grain.ReadOptions:
@@ -49,7 +38,8 @@ def _read(stream: grain.MapDataset, batch_size: int, threads: int, prefetch: int
     return iter(stream.to_iter_dataset(_options(threads, prefetch)).batch(batch_size))
 
 
-def _examples(stream: grain.MapDataset, threads: int, prefetch: int) -> Iterator[dict]:
+def examples_of(stream: grain.MapDataset, threads: int, prefetch: int) -> Iterator[dict]:
+    """The elements of a stream one by one, read ahead by threads."""
     return iter(stream.to_iter_dataset(_options(threads, prefetch)))
 
 
@@ -84,7 +74,7 @@ class TrainIterator:
         process_count: int,
     ) -> None:
         self._stream = stream
-        self._share = _share(batch_size, process_index, process_count)
+        self._share = share_of(batch_size, process_index, process_count)
         self._batch_size = batch_size
         self._threads, self._prefetch = threads, prefetch
         self._process_index = process_index
@@ -221,17 +211,8 @@ def eval_batches(
     Raises:
       ValueError: a batch cannot be divided equally, or an image is larger than its frame.
     """
-    shares = [_share(group.batch_size, process_index, process_count) for group in groups]
+    places, sizes = shares(groups, process_index, process_count)
     fillers = {group.frame: _filler(group.frame, pad_value) for group in groups}
-    places: list[tuple[int, Size]] = []  # index (-1: filler) and frame of each example read here
-    sizes: list[int] = []  # of its batches
-    for group, share in zip(groups, shares, strict=True):
-        for start in range(0, len(group.indices), group.batch_size):
-            batch = [*group.indices[start : start + group.batch_size]]
-            batch += [-1] * (group.batch_size - len(batch))
-            own = batch[process_index * share : (process_index + 1) * share]
-            places += [(index, group.frame) for index in own]
-            sizes.append(share)
 
     def example(place: int) -> dict[str, Any]:
         index, frame = places[place]
@@ -251,8 +232,8 @@ def eval_batches(
             "width": np.int32(width),
         }
 
-    ahead = 2 * max(shares, default=1)
-    examples = _examples(grain.MapDataset.range(len(places)).map(example), threads, ahead)
+    ahead = 2 * max(sizes, default=1)
+    examples = examples_of(grain.MapDataset.range(len(places)).map(example), threads, ahead)
     for size in sizes:
         read = [next(examples) for _ in range(size)]
         yield {name: np.stack([each[name] for each in read]) for name in read[0]}

@@ -1,10 +1,11 @@
 """The format of a prepared example, which all builders write.
 
 Per example: `image` (JPEG or PNG bytes: unchanged if the file is plain, see `pixels`, else a PNG of
-its pixels), `label` (greyscale PNG of raw ids, 8 or 16 bits) and `name`. Per set: the LabelSpec and
-the largest height and width of each split, which TFDS stores in metadata.json. A greyscale label
-PNG is stored byte for byte; palette and colour-coded ones are converted to greyscale, without loss,
-because OpenCV reads a palette as colours.
+its pixels), `label` (greyscale PNG of raw ids, 8 or 16 bits; in instance sets the text of the
+objects, see `jaxseg.data.instances`) and `name`. Per set: the LabelSpec and the largest height and
+width of each split, which TFDS stores in metadata.json. A greyscale label PNG is stored byte for
+byte; palette and colour-coded ones are converted to greyscale, without loss, because OpenCV reads a
+palette as colours.
 """
 
 import pathlib
@@ -20,18 +21,25 @@ from jaxseg.data.readers import image_headers, pixels
 
 
 def info(
-    builder: tfds.core.DatasetBuilder, labels: LabelSpec, homepage: str = ""
+    builder: tfds.core.DatasetBuilder,
+    labels: LabelSpec,
+    homepage: str = "",
+    *,
+    instances: bool = False,
 ) -> tfds.core.DatasetInfo:
     """The TFDS description of a set whose examples stay in the order of generation."""
     ids = np.uint16 if max(labels.raw_to_train) > 255 else np.uint8
+    label: tfds.features.FeatureConnector = (
+        tfds.features.Text()
+        if instances
+        else tfds.features.Image(shape=(None, None, 1), dtype=ids, encoding_format="png")
+    )
     return tfds.core.DatasetInfo(
         builder=builder,
         features=tfds.features.FeaturesDict(
             {
                 "image": tfds.features.Image(shape=(None, None, 3)),
-                "label": tfds.features.Image(
-                    shape=(None, None, 1), dtype=ids, encoding_format="png"
-                ),
+                "label": label,
                 "name": tfds.features.Text(),
             }
         ),
@@ -39,6 +47,11 @@ def info(
         disable_shuffling=True,
         metadata=tfds.core.MetadataDict(labels=labels.to_json()),
     )
+
+
+def holds_instances(features: tfds.features.FeaturesDict) -> bool:
+    """Whether the examples of a set are images with objects."""
+    return isinstance(features["label"], tfds.features.Text)
 
 
 def set_largest(builder: tfds.core.DatasetBuilder, largest: Mapping[str, tuple[int, int]]) -> None:

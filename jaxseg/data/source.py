@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-from jaxseg.data import builders, features_file, records
+from jaxseg.data import builders, features_file, instances, records
 from jaxseg.data import fingerprint as fingerprints
 from jaxseg.data.labels import LabelSpec
 from jaxseg.errors import counted
@@ -100,6 +100,7 @@ class Source:
       labels: its LabelSpec.
       largest: the largest height and the largest width of the split.
       splits: split -> (examples, bytes), as recorded by TFDS.
+      holds_instances: whether the examples are images with objects; see `InstanceSource`.
     """
 
     def __init__(self, name: str, split: str, folder: pathlib.Path) -> None:
@@ -113,6 +114,7 @@ class Source:
         self.largest = (height, width)
         self.splits = {s: (of.num_examples, of.num_bytes) for s, of in info.splits.items()}
         self._features = info.features
+        self.holds_instances = records.holds_instances(info.features)
         skip = tfds.decode.SkipDecoding()
         self._decoders = {"image": skip, "label": skip}
         files = [str(path) for path in info.splits[split].filepaths]
@@ -186,8 +188,44 @@ class Source:
         }
 
 
+class InstanceSource(Source):
+    """One split of a set of instances.
+
+    `source[i]` is {"image": uint8 [H, W, 3], "objects": `instances.Objects`, "name": str}.
+    """
+
+    def _objects(self, example: Mapping[str, Any]) -> instances.Objects:
+        where = self._where(example)
+        found = instances.from_text(example["label"], where)
+        return instances.classes_of(found, self.labels, where)
+
+    def objects(self, index: int) -> instances.Objects:
+        """The objects of example `index`, without decoding its image."""
+        return self._objects(self.encoded(int(index)))
+
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) of example `index`, as its objects have it."""
+        return self.objects(index).size
+
+    def label(self, index: int) -> np.ndarray:
+        """There is none.
+
+        Raises:
+          ValueError: always.
+        """
+        raise ValueError(f"{self.name} holds objects, not a class for each pixel")
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        example = self.encoded(int(index))
+        return {
+            "image": records.decode_image(example["image"], self._where(example)),
+            "objects": self._objects(example),
+            "name": example["name"],
+        }
+
+
 def open_split(name: str, split: str, data_dir: str | pathlib.Path) -> Source:
-    """Opens a prepared split.
+    """Opens a prepared split of a set whose pixels have classes.
 
     Args:
       name: of the set: "shapes", "camvid", "voc2012", "folder/NAME".
@@ -195,8 +233,36 @@ def open_split(name: str, split: str, data_dir: str | pathlib.Path) -> Source:
       data_dir: the folder that `jaxseg.data.prepare` has written to.
 
     Raises:
-      ValueError: there is no such set or split, or its files are damaged.
+      ValueError: there is no such set or split, its files are damaged, or it holds instances.
       FileNotFoundError: it is not prepared there; the message contains the command.
+    """
+    source = Source(name, split, _prepared(name, data_dir))
+    if source.holds_instances:
+        raise ValueError(
+            f"{name} holds objects, not a class for each pixel: it is for the instance task"
+        )
+    return source
+
+
+def open_instances(name: str, split: str, data_dir: str | pathlib.Path) -> InstanceSource:
+    """Opens a prepared split of a set of instances; see `open_split`.
+
+    Raises:
+      ValueError: as `open_split`; or the set is none of instances.
+      FileNotFoundError: it is not prepared there; the message has the command.
+    """
+    source = InstanceSource(name, split, _prepared(name, data_dir))
+    if not source.holds_instances:
+        raise ValueError(f"{name} holds a class for each pixel, not objects")
+    return source
+
+
+def _prepared(name: str, data_dir: str | pathlib.Path) -> pathlib.Path:
+    """The folder of a set.
+
+    Raises:
+      ValueError: there is no such set.
+      FileNotFoundError: it is not prepared; the message has the command.
     """
     folder = prepared_folder(name, data_dir)
     if not is_prepared(folder):
@@ -209,4 +275,4 @@ def open_split(name: str, split: str, data_dir: str | pathlib.Path) -> Source:
             else f"{name} is not prepared in {data_dir}"
         )
         raise FileNotFoundError(f"{found}; run: {prepare_command(name, data_dir)}")
-    return Source(name, split, folder)
+    return folder

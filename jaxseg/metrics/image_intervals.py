@@ -55,7 +55,7 @@ def bootstrap_miou(
     parts = _parts(confusions)
     estimate = _miou(parts.sum(axis=0), absent)
     values = _resampled([parts], resamples, seed, absent)[0]
-    return _percentiles(float(estimate), values, level)
+    return percentiles(float(estimate), values, level)
 
 
 def paired_difference(
@@ -133,7 +133,7 @@ def paired_mean_difference(
         _check_same_images(runs[0], run)
     means = _difference_of_means(np.array([_miou(run.sum(axis=0), absent) for run in runs]), first)
     values = _difference_of_means(_resampled(runs, resamples, seed, absent), first)
-    return _percentiles(float(means), values, level)
+    return percentiles(float(means), values, level)
 
 
 def _difference_of_means(values: np.ndarray, first: Sequence[Counts]) -> np.ndarray:
@@ -195,9 +195,7 @@ def _resampled(runs: list[np.ndarray], resamples: int, seed: int, absent: str) -
     values = []
     for start in range(0, resamples, at_once):
         rows = min(at_once, resamples - start)
-        drawn = rng.integers(images, size=(rows, images)) + images * np.arange(rows)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images)
-        weights = weights.astype(np.float64)
+        weights = times_drawn(rng, rows, images).astype(np.float64)
         sums = [(weights @ run.reshape(images, -1)).reshape(-1, *run.shape[1:]) for run in runs]
         values.append(
             [
@@ -208,13 +206,21 @@ def _resampled(runs: list[np.ndarray], resamples: int, seed: int, absent: str) -
     return np.concatenate(values, axis=1)
 
 
+def times_drawn(rng: np.random.Generator, resamples: int, images: int) -> np.ndarray:
+    """How often each image is drawn, int64 [resamples, images]; each row adds up to `images`."""
+    drawn = rng.integers(images, size=(resamples, images))
+    drawn += images * np.arange(resamples)[:, None]
+    return np.bincount(drawn.ravel(), minlength=resamples * images).reshape(resamples, images)
+
+
 def _without_missed(parts: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Zeroes, in resamples [R, 3, K], the classes of the set's truth that a resample lacks."""
     missed = found & (parts[:, 1] == 0)
     return np.where(missed[:, None], 0, parts)
 
 
-def _percentiles(estimate: float, values: np.ndarray, level: float) -> Interval:
+def percentiles(estimate: float, values: np.ndarray, level: float) -> Interval:
+    """The middle `level` of the values of the resamples; those without one (nan) are left out."""
     check_level(level)
     defined = values[~np.isnan(values)]
     if not defined.size:

@@ -17,7 +17,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
+
+from jaxseg.runtime import gather
 
 Index = tuple[tuple[int, int], ...]  # (start, stop) of each axis
 _THREADS = 8  # zlib releases Python's global lock
@@ -94,13 +95,8 @@ def record(state: Any, iterator: Mapping[str, Any]) -> dict[str, Any]:
 
 def _gathered(blocks: list[Any]) -> list[Any]:
     """The blocks of all processes."""
-    if jax.process_count() == 1:
-        return blocks
-    data = np.frombuffer(json.dumps(blocks).encode(), np.uint8)
-    longest = int(np.max(multihost_utils.process_allgather(np.array([data.size]))))
-    padded = np.pad(data, (0, longest - data.size), constant_values=ord(" "))
-    every = np.asarray(multihost_utils.process_allgather(padded)).reshape(-1, longest)
-    return [block for row in every for block in json.loads(row.astype(np.uint8).tobytes())]
+    every = gather.bytes_of_all(json.dumps(blocks).encode())
+    return [block for one in every for block in json.loads(one)]
 
 
 def check_record(values: Any) -> None:

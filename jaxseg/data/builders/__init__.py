@@ -8,6 +8,7 @@ VERSIONS = {
     "camvid": "1.0.0",
     "camvid32": "1.0.0",
     "cityscapes": "1.0.0",
+    "coco": "1.0.0",
     "coco_stuff": "1.0.0",
     "coco_voc": "1.0.0",
     "drive": "1.0.0",
@@ -15,9 +16,16 @@ VERSIONS = {
     "isbi_em": "1.0.0",
     "oxford_iiit_pet": "1.0.0",
     "pascal_context": "1.0.0",
+    "penn_fudan": "1.0.0",
     "sun_rgbd": "1.0.0",
     "voc2011": "1.0.0",
     "voc2012": "1.0.0",
 }
 # What may follow a name after a slash; shapes and folder accept any name.
-VARIANTS = {"cityscapes": ("coarse",), "coco_stuff": ("10k",), "pascal_context": ("60",)}
+VARIANTS = {
+    "cityscapes": ("coarse", "instances"),
+    "coco": ("2014",),
+    "coco_stuff": ("10k",),
+    "pascal_context": ("60",),
+    "voc2012": ("instances",),
+}

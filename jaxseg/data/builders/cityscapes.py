@@ -1,10 +1,11 @@
 """Cityscapes (Cordts et al., arXiv 1604.01685): street scenes of 1024 x 2048, 19 of 34 ids.
 
 `cityscapes` has the fine labels; `cityscapes/coarse` the coarse ones, with 19,998 more images in
-`train_extra`. Masks are the files of label ids; if one is missing, it is drawn from the file of
-polygons, as the official tool does. A license plate has the id -1, which the tool never draws; as a
-byte it would be 255, so 255 is void. The label files of `test` hold only void: the real ones are on
-the server.
+`train_extra`; `cityscapes/instances` the objects of the eight classes of persons and vehicles that
+the instance benchmark counts, with groups as crowds. Masks are the files of label ids; if one is
+missing, it is drawn from the file of polygons, as the official tool does. A license plate has the
+id -1, which the tool never draws; as a byte it would be 255, so 255 is void. The label files of
+`test` hold only void: the real ones are on the server.
 
 Names, ids, colours and counts: github.com/mcordts/cityscapesScripts, helpers/labels.py and README;
 drawing: preparation/json2labelImg.py, without its lane lines, which no published file has. Unsure:
@@ -24,14 +25,17 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from jaxseg.data.builders.published_set import PublishedSet
+from jaxseg.data.instances import Objects
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.pairing import pairs
+from jaxseg.data.readers import instance_ids, mask_file
 from jaxseg.ignore import IGNORE
 
 LAYOUT = (
     "leftImg8bit/{train,val,test}/CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png, "
     "gtFine/{train,val,test}/CITY/CITY_SEQUENCE_FRAME_gtFine_{labelIds.png or polygons.json}; "
-    "cityscapes/coarse: {train,train_extra,val}, gtCoarse in place of gtFine"
+    "cityscapes/coarse: {train,train_extra,val}, gtCoarse in place of gtFine; "
+    "cityscapes/instances: instanceIds.png in place of labelIds.png"
 )
 OFFICIAL = {"train": 2975, "val": 500, "test": 1525}
 OFFICIAL_COARSE = {"train": 2975, "train_extra": 19998, "val": 500}
@@ -82,6 +86,12 @@ LABELS = LabelSpec(
         **dict.fromkeys([*range(34), 255], IGNORE),
         **{raw: train for train, (raw, _, _) in enumerate(CLASSES)},
     },
+)
+
+THINGS = LabelSpec(
+    names=tuple(name for raw, name, _ in CLASSES if raw >= 24),
+    palette=tuple(colour for raw, _, colour in CLASSES if raw >= 24),
+    raw_to_train={raw: k for k, raw in enumerate(raw for raw, _, _ in CLASSES if raw >= 24)},
 )
 
 
@@ -165,9 +175,45 @@ def find_coarse(manual_dir: pathlib.Path) -> pairs.Published:
     return _find(manual_dir, "gtCoarse", OFFICIAL_COARSE)
 
 
+def _objects(mask: pathlib.Path) -> Objects:
+    """Of an instanceIds file: 1000 c + n is object n of class c, c alone a group of them."""
+    ids, _ = mask_file.read_mask(mask)
+
+    def meaning(number: int) -> tuple[int, bool] | None:
+        found = instance_ids.by_thousands(number)
+        return found if found and found[0] in THINGS.raw_to_train else None
+
+    return instance_ids.objects_of(ids, meaning)
+
+
+def find_instances(manual_dir: pathlib.Path) -> pairs.Published:
+    """As `find`, with the objects of the eight classes whose instances are told apart.
+
+    Raises:
+      FileNotFoundError: no split there.
+    """
+    for folder in (manual_dir, manual_dir / "cityscapes"):
+        splits = {}
+        for split in OFFICIAL:
+            images, masks = folder / "leftImg8bit" / split, folder / "gtFine" / split
+            found = pairs.beside(images, masks, "_leftImg8bit.png", "_gtFine_instanceIds.png")
+            splits[split] = [
+                dataclasses.replace(pair, objects=functools.partial(_objects, pair.mask))
+                for pair in found
+            ]
+        if there := pairs.nonempty(splits):
+            return pairs.Published(there, THINGS, official=OFFICIAL)
+    raise FileNotFoundError(f"{manual_dir} holds no Cityscapes; the layout is: {LAYOUT}")
+
+
 SET = PublishedSet(
     kind="cityscapes",
-    variants={"": (find, LABELS), "coarse": (find_coarse, LABELS)},
+    variants={
+        "": (find, LABELS),
+        "coarse": (find_coarse, LABELS),
+        "instances": (find_instances, THINGS),
+    },
+    instances=("instances",),
     layout=LAYOUT,
     homepage="https://www.cityscapes-dataset.com/",
 )

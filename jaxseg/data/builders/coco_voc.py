@@ -70,10 +70,8 @@ class _Region:
 
     def mask(self, height: int, width: int) -> np.ndarray:
         """Bool [H, W]."""
-        if self.runs is not None:
-            return coco_masks.fill_runs(self.runs, height, width)
-        filled = [coco_masks.fill_polygon(each, height, width) for each in self.polygons]
-        return np.logical_or.reduce(filled, initial=False) | np.zeros((height, width), bool)
+        region = self.polygons if self.runs is None else {"counts": self.runs}
+        return coco_masks.fill(region, height, width)
 
 
 def draw(height: int, width: int, regions: Sequence[_Region]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Your own data: folders of images and masks, or a table of pairs, and a class file.
 
 Pairs: see `matching`; suffixes of names (`_leftImg8bit`, `_gtFine_labelIds`) can be taken off.
-Classes: see `class_file`.
+Classes: see `class_file`. Instances: see `own_instances`.
 
 Splits: folders train, val, test (or training, validation, valid, testing) anywhere in the paths,
 lists of names, or the CSV column `split`; otherwise a share is drawn for val, which does not depend
@@ -16,15 +16,16 @@ from collections.abc import Iterator, Sequence
 import tensorflow_datasets as tfds
 
 from jaxseg.data import builders, records
+from jaxseg.data.builders import own_instances
 from jaxseg.data.labels import MAX_CLASSES, LabelSpec, voc_palette
 from jaxseg.data.pairing import own_files, pair_table, pairs
-from jaxseg.data.readers.class_file import read_classes
+from jaxseg.data.readers.class_file import Classes, read_classes
 from jaxseg.ignore import IGNORE
 
 
 @dataclasses.dataclass(eq=False)
 class FolderConfig(tfds.core.BuilderConfig):
-    """Where the files are; either `images` and `masks`, or `table`."""
+    """Where the files are: `images` and `masks`, or `table`, or `images` and `annotations`."""
 
     images: str = ""
     masks: str = ""
@@ -35,6 +36,13 @@ class FolderConfig(tfds.core.BuilderConfig):
     mask_suffix: str = ""
     val_share: float = 0.1  # drawn if the paths name no splits
     seed: int = 0
+    annotations: str = ""  # FILE or train=FILE,val=FILE, in COCO's form: a set of instances
+    instances: bool = False  # masks hold the ids of objects: a set of instances
+
+    @property
+    def holds_instances(self) -> bool:
+        """Whether examples are images with objects."""
+        return self.instances or bool(self.annotations)
 
 
 def _drawn(found: Sequence[pairs.Pair], share: float, seed: int) -> dict[str, list[pairs.Pair]]:
@@ -45,6 +53,9 @@ def _drawn(found: Sequence[pairs.Pair], share: float, seed: int) -> dict[str, li
         "train": [pair for pair in found if pair.name not in chosen],
         "val": [pair for pair in found if pair.name in chosen],
     }
+
+
+_ANY_OBJECT = LabelSpec(names=("object",), palette=voc_palette(2)[1:], raw_to_train={1: 0})
 
 
 def any_id() -> LabelSpec:
@@ -68,6 +79,8 @@ def find(config: FolderConfig, *, need_classes: bool = True) -> pairs.Published:
       FileNotFoundError: a folder or file does not exist.
       ValueError: the class file or the table is invalid, or only some of the files have a split.
     """
+    if config.annotations:
+        return _annotated(config)
     named = config.classes or not need_classes
     if not named or not (config.table or (config.images and config.masks)):
         raise ValueError(
@@ -85,6 +98,8 @@ def find(config: FolderConfig, *, need_classes: bool = True) -> pairs.Published:
         own = own_files.in_folders(
             config.images, config.masks, config.image_suffix, config.mask_suffix, config.lists
         )
+    if config.instances:
+        return _of_instances(own, config, classes)
     by_split = _divided(own, config)
     return pairs.Published(
         pairs.nonempty(by_split),
@@ -94,6 +109,35 @@ def find(config: FolderConfig, *, need_classes: bool = True) -> pairs.Published:
         problems=own.problems,
         classes=classes,
     )
+
+
+def _annotated(config: FolderConfig) -> pairs.Published:
+    """The images that files of annotations list."""
+    if not config.images or config.masks or config.table or config.lists or config.classes:
+        raise ValueError(
+            "--annotations needs --images, and none of --masks, --table, --lists and --classes: "
+            "the file has objects, splits and classes"
+        )
+    labels = own_instances.labels_of_annotations(config.annotations)
+    own = own_instances.in_annotations(config.annotations, config.images)
+    by_split = pairs.nonempty(_divided(own, config))
+    return pairs.Published(by_split, labels, remarks=own.remarks, problems=own.problems)
+
+
+def _of_instances(
+    own: own_files.Own, config: FolderConfig, classes: Classes | None
+) -> pairs.Published:
+    """Pairs whose masks hold the ids of objects; without classes all are of one."""
+    if classes and classes.colours is not None:
+        raise ValueError(
+            f"{classes.path} gives colours, and masks of --instances hold ids: leave "
+            "the colours out"
+        )
+    labels = own_instances.things(classes.labels) if classes else _ANY_OBJECT
+    void = classes is not None and IGNORE in classes.labels.raw_to_train
+    own = own_instances.with_objects(own, labels, void)
+    by_split = pairs.nonempty(_divided(own, config))
+    return pairs.Published(by_split, labels, remarks=own.remarks, problems=own.problems)
 
 
 def _divided(own: own_files.Own, config: FolderConfig) -> dict[str, list[pairs.Pair]]:
@@ -124,8 +168,13 @@ class Folder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version(builders.VERSIONS["folder"])
 
     def _info(self) -> tfds.core.DatasetInfo:
-        classes = read_classes(pathlib.Path(self.builder_config.classes).expanduser())
-        return records.info(self, classes.labels)
+        config = self.builder_config
+        if config.annotations:
+            labels = own_instances.labels_of_annotations(config.annotations)
+        else:
+            labels = read_classes(pathlib.Path(config.classes).expanduser()).labels
+            labels = own_instances.things(labels) if config.instances else labels
+        return records.info(self, labels, instances=config.holds_instances)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         return pairs.generators(self, find(self.builder_config))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import tensorflow_datasets as tfds
 
@@ -23,12 +23,14 @@ class PublishedSet:
         files under the user's folder, and the meaning of their ids.
       layout: of the files, for messages.
       homepage: its address.
+      instances: the variants whose examples are images with objects.
     """
 
     kind: str
     variants: Mapping[str, tuple[Finder, LabelSpec]]
     layout: str
     homepage: str
+    instances: Collection[str] = ()
 
     def find(self, variant: str, manual_dir: pathlib.Path) -> pairs.Published:
         """The published files; raises FileNotFoundError if there are none."""
@@ -47,7 +49,8 @@ class PublishedSet:
             MANUAL_DOWNLOAD_INSTRUCTIONS = of.layout
 
             def _info(self) -> tfds.core.DatasetInfo:
-                return records.info(self, of.variants[variant][1], of.homepage)
+                labels, instances = of.variants[variant][1], variant in of.instances
+                return records.info(self, labels, of.homepage, instances=instances)
 
             def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
                 return pairs.generators(self, of.find(variant, pathlib.Path(dl_manager.manual_dir)))

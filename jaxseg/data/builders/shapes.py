@@ -95,6 +95,20 @@ class Canvas:
         clear = cv2.dilate(border, np.ones((3, 3), np.uint8)) if void else border
         if not mask.any() or (self.label * clear).any():
             return False
+        self.paint(mask, colour)
+        if void:
+            self.label[border > 0] = IGNORE
+        self.label[mask > 0] = train_id
+        return True
+
+    def paint(self, mask: np.ndarray, colour: np.ndarray | None = None) -> None:
+        """Draws the pixels of an object, uint8 [size, size], over what is there.
+
+        Args:
+          mask: 0 or 1.
+          colour: float32 [3]; None: a random one.
+        """
+        border = cv2.dilate(mask, np.ones((3, 3), np.uint8))
         x, y, width, height = cv2.boundingRect(border)
         part = slice(y, y + height), slice(x, x + width)
         alpha = cv2.GaussianBlur(mask[part].astype(np.float32), (3, 3), 0.6)[..., None]
@@ -102,10 +116,6 @@ class Canvas:
         texture = self._texture((height, width), {3: spread, 8: spread})
         paint = texture + (self.colour(mask) if colour is None else colour)
         self.image[part] += alpha * (paint - self.image[part])
-        if void:
-            self.label[border > 0] = IGNORE
-        self.label[mask > 0] = train_id
-        return True
 
     def finished(self) -> tuple[np.ndarray, np.ndarray]:
         """The example with camera noise: image uint8 [size, size, 3] and label."""

@@ -3,16 +3,24 @@
 import dataclasses
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from jaxseg.data.augment.instance_settings import InstanceAugment
+from jaxseg.data.augment.instance_transforms import InstanceTransform
 from jaxseg.data.augment.settings import Augment
 from jaxseg.data.augment.transforms import Transform
 
 _SEED = 0
-_PATH = re.compile(r"^data\.(augment\.|normalisation\.)?")  # of a field, in a message
+_PATH = re.compile(
+    r"^data\.(augment\.|normalisation\.|instances[.:] ?)?"
+)  # of a field, in a message
+
+
+class WrongSetting(ValueError):
+    """A setting of the command line that cannot be."""
 
 
 def transform_of(settings: Sequence[str], crop_size: tuple[int, int]) -> Transform:
@@ -23,38 +31,79 @@ def transform_of(settings: Sequence[str], crop_size: tuple[int, int]) -> Transfo
       crop_size: the default, if none of them sets it.
 
     Raises:
-      ValueError: names the setting with an unknown field or an invalid value.
+      WrongSetting: names the setting with an unknown field or an invalid value.
     """
     plain = Transform(crop_size)
     of_transform: dict[str, Any] = {"crop_size": plain.crop_size, "mean": plain.mean}
     of_augment: dict[str, Any] = dataclasses.asdict(plain.augment)
-    known = of_augment | of_transform
+    for name, value in _given(settings, of_augment | of_transform).items():
+        (of_transform if name in of_transform else of_augment)[name] = value
+    try:
+        return Transform(augment=Augment(**of_augment), **of_transform)
+    except ValueError as error:
+        raise WrongSetting(_PATH.sub("--augment=", str(error), count=1)) from None
+
+
+def instance_transform_of(settings: Sequence[str], side: int) -> InstanceTransform:
+    """As `transform_of`, with fields of `InstanceAugment`; views fill a square of `side`.
+
+    Raises:
+      WrongSetting: no such field, or a value that it cannot have; the setting is named.
+    """
+    plain = InstanceAugment(canvas=(side, side), short_side=(side,), long_side=side)
+    values: dict[str, Any] = dataclasses.asdict(plain)
+    try:
+        return InstanceTransform(InstanceAugment(**values | _given(settings, values)))
+    except ValueError as error:
+        raise WrongSetting(_PATH.sub("--augment=", str(error), count=1)) from None
+
+
+def check(settings: Sequence[str]) -> None:
+    """Refuses settings that neither `Augment` nor `InstanceAugment` has.
+
+    Raises:
+      WrongSetting: the setting is named.
+    """
+    try:
+        transform_of(settings, (1, 1))
+    except WrongSetting as error:
+        try:
+            instance_transform_of(settings, 1)
+        except WrongSetting as other:
+            raise (error if "there is no field" in str(other) else other) from None
+
+
+def _given(settings: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of FIELD=VALUE settings.
+
+    Args:
+      settings: as the command line has them.
+      known: value by field, of the kind that the field has.
+    """
+    given = {}
     for setting in settings:
         name, _, text = setting.partition("=")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
             hint = f"; did you mean {', '.join(near)}?" if near else ""
-            raise ValueError(
+            raise WrongSetting(
                 f"--augment={setting}: there is no field {name!r}{hint} (known: {', '.join(known)})"
             )
         try:
             value = _value(text, known[name])
         except ValueError as error:
-            raise ValueError(f"--augment={setting}: {error}") from None
-        (of_transform if name in of_transform else of_augment)[name] = value
-    try:
-        return Transform(augment=Augment(**of_augment), **of_transform)
-    except ValueError as error:
-        raise ValueError(_PATH.sub("--augment=", str(error), count=1)) from None
+            raise WrongSetting(f"--augment={setting}: {error}") from None
+        given[name] = value
+    return given
 
 
 def _value(text: str, like: Any) -> Any:
     """The text as a value of the type of `like`."""
     if isinstance(like, tuple):
         parts = text.split(",")
-        if len(parts) != len(like):
+        if len(like) > 1 and len(parts) != len(like):
             raise ValueError(f"it must be {len(like)} values separated by commas")
-        return tuple(_value(part, one) for part, one in zip(parts, like, strict=True))
+        return tuple(_value(part, like[0]) for part in parts)
     if isinstance(like, str):
         return text
     if isinstance(like, bool):

@@ -4,6 +4,7 @@
     python -m jaxseg.data.doctor --name=camvid --manual_dir=CAMVID     # as published
     python -m jaxseg.data.doctor --name=folder/mine --images=IMAGES --masks=MASKS [--classes=FILE]
     python -m jaxseg.data.doctor --name=camvid --augment=rotation=10 --augment=scale_range=0.5,2
+    python -m jaxseg.data.doctor --name=coco --manual_dir=COCO         # instances
 
 Exit status: 0 without problems, 1 with problems (all are listed), 2 for a wrong flag.
 """
@@ -12,17 +13,16 @@ import concurrent.futures
 import os
 import pathlib
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-import tabulate
 from absl import flags, logging
 
 from jaxseg.data import records
 from jaxseg.data import source as sources
 from jaxseg.data.builders import folder as folders
-from jaxseg.data.doctor import augmented, picture, survey
+from jaxseg.data.doctor import augmented, objects_main, picture, survey
+from jaxseg.data.doctor.tables import names_of, table
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.pairing import pairs
 from jaxseg.data.prepare import named_files
@@ -37,10 +37,15 @@ _PICTURE = flags.DEFINE_string("picture", "", "PNG to write; default: NAME.png; 
 _PREVIEW = flags.DEFINE_integer("preview", 12, "Examples shown in the picture.", 0)
 _VIEWS = flags.DEFINE_integer("views", 3, "Augmented views of each of them.", 0)
 _AUGMENT = flags.DEFINE_multi_string(
-    "augment", [], "FIELD=VALUE for the views, a field of data.augment such as rotation=10."
+    "augment",
+    [],
+    "FIELD=VALUE for the views, a field of data.augment such as rotation=10; for instances a field "
+    "of data.instances such as jitter_range=0.5,2.",
+)
+_MOST = flags.DEFINE_integer(
+    "objects", 100, "Instance sets: the number of objects per image that training uses.", 1
 )
 _MUCH_VOID = 0.5  # share that is suspicious
-_SHOWN = 12  # names listed per problem
 
 
 def _prepared(name: str, data_dir: pathlib.Path) -> tuple[dict[str, survey.Looked], LabelSpec]:
@@ -112,16 +117,11 @@ def _named(labels: LabelSpec) -> bool:
     return labels != folders.any_id()
 
 
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
 def _kinds(found: survey.Survey) -> str:
     """Each encoding of ids and its number of masks, with names except for the most frequent."""
     (usual, count), *others = found.kinds().most_common()
     named = [
-        f"{kind} ({n}: {_names([f.name for f in found.findings if f.kind == kind])})"
+        f"{kind} ({n}: {names_of([f.name for f in found.findings if f.kind == kind])})"
         for kind, n in others
     ]
     return ", ".join([f"{usual} ({count})", *named])
@@ -137,27 +137,15 @@ def problems(
         for raw, names in found.unknown().items():
             lines.append(
                 f"{split}: id {raw} is in no class ({found.raw_pixels()[raw]} pixels of "
-                f"{len(names)} masks): {_names(names)}"
+                f"{len(names)} masks): {names_of(names)}"
             )
         if len(found.kinds().keys() - {"MATLAB", "drawn"}) > 1:  # these cannot be misread
             lines.append(f"{split}: masks encode their ids in several ways: {_kinds(found)}")
-    for group in survey.duplicates(surveys):
-        apart = [f.split for f in group if f.split != "trainval"]  # the union of two others
-        roles = {"train" if split.startswith("train") else split for split in apart}
-        within = {f.split for f in group}
-        if len(roles) > 1 or any(sum(f.split == s for f in group) > 1 for s in within):
-            lines.append(f"the same image: {_names([f'{f.split} {f.name}' for f in group])}")
+    lines += survey.doubled(surveys)
     if published and published.classes:
         seen = {raw for found in surveys.values() for raw in found.raw_pixels()}
         lines += published.classes.doubts(seen, lines)
     return lines
-
-
-def _table(rows: Sequence[Sequence[str]], heads: Sequence[str], first: Sequence[str]) -> str:
-    """An indented text table; `first` aligns its first columns, and numbers are right-aligned."""
-    align = [*first, *["right"] * (len(rows[0]) - len(first))] if rows else None
-    table = tabulate.tabulate(rows, heads, "plain", colalign=align, disable_numparse=True)
-    return textwrap.indent(table, "  ")
 
 
 def _split_text(split: str, found: survey.Survey) -> Iterator[str]:
@@ -184,7 +172,7 @@ def _split_text(split: str, found: survey.Survey) -> Iterator[str]:
         (str(raw), titles[raw], percent(n / total, 3), str(len(names[raw])))
         for raw, n in pixels.items()
     ]
-    yield _table(rows, ("raw id", "class", "pixels %", "images"), ("right", "left"))
+    yield table(rows, ("raw id", "class", "pixels %", "images"), ("right", "left"))
     absent = [labels.names[k] for k in np.flatnonzero(found.class_pixels() == 0)]
     if absent and _named(labels):
         yield f"  absent         {', '.join(absent)}"
@@ -221,7 +209,7 @@ def text(
             (title, *(f"{weight:.4f}" for weight in both))
             for title, *both in zip(found.labels.names, median, inverse, strict=True)
         ]
-        lines.append(_table(rows, (), ("left",)))
+        lines.append(table(rows, (), ("left",)))
         for weights in (median, inverse):
             numbers = ",".join(f"{weight:.4f}" for weight in weights)
             lines.append(f"  --config.loss.class_weights={numbers}")
@@ -229,6 +217,19 @@ def text(
     wrong = problems(surveys, published)
     lines.append(f"\n{counted(len(wrong), 'problem')}:" if wrong else "\nNo problems were found.")
     return "\n".join(lines + [f"  {line}" for line in wrong])
+
+
+def _options(name: str) -> objects_main.Options:
+    """What the flags ask for."""
+    wanted = _PICTURE.value != "none"
+    return objects_main.Options(
+        splits=_SPLITS.value,
+        picture=pathlib.Path(_PICTURE.value or f"{name.replace('/', '_')}.png") if wanted else None,
+        preview=_PREVIEW.value,
+        views=_VIEWS.value,
+        augment=_AUGMENT.value,
+        most=_MOST.value,
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -240,11 +241,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     logging.set_verbosity(logging.ERROR)
     try:
-        augmented.transform_of(_AUGMENT.value, (1, 1))  # reports faults before anything is read
-    except ValueError as error:
-        print(f"jaxseg: {one_line(error)}", file=sys.stderr)
-        return 2
-    try:
+        augmented.check(_AUGMENT.value)  # reports faults before anything is read
         published = None
         if named_files.names_published_files():
             published = named_files.find(name, need_classes=False)
@@ -252,16 +249,16 @@ def main(arguments: Sequence[str]) -> int:
                 raise ValueError("no image has a mask:\n  " + "\n  ".join(published.problems))
             for remark in published.remarks:
                 print(remark)
-            looked, labels = _published(published)
-        else:
-            looked, labels = _prepared(name, pathlib.Path(flags.FLAGS.data_dir).expanduser())
+        data_dir = pathlib.Path(flags.FLAGS.data_dir).expanduser()
+        if of_objects := objects_main.read(name, published, data_dir):
+            return objects_main.run(name, *of_objects, published, _options(name))
+        looked, labels = _published(published) if published else _prepared(name, data_dir)
         if lost := [split for split in _SPLITS.value if split not in looked]:
             raise ValueError(f"{name} has no split {lost[0]!r}; it has: {', '.join(looked)}")
         looked = {s: each for s, each in looked.items() if not _SPLITS.value or s in _SPLITS.value}
         surveys = _surveys(looked, labels)
         print(text(name, surveys, published))
-        if _PICTURE.value != "none":
-            path = pathlib.Path(_PICTURE.value or f"{name.replace('/', '_')}.png")
+        if path := _options(name).picture:
             sizes = [size for each in surveys.values() for size in each.sizes()]
             crop = survey.training_crop(sizes) if sizes else (1, 1)
             transform = augmented.transform_of(_AUGMENT.value, crop)
@@ -271,5 +268,5 @@ def main(arguments: Sequence[str]) -> int:
             print(f"Picture: {path}")
     except (ValueError, OSError) as error:
         print(f"jaxseg: {one_line(error)}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, augmented.WrongSetting) else 1
     return 1 if problems(surveys, published) else 0

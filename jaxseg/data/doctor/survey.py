@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import cv2
 import numpy as np
 
+from jaxseg.data.doctor.tables import names_of
 from jaxseg.data.labels import LabelSpec
 from jaxseg.ignore import IGNORE
 
@@ -198,6 +199,18 @@ def duplicates(surveys: Mapping[str, Survey]) -> list[list[Finding]]:
             if finding.digest:
                 groups.setdefault(finding.digest, []).append(finding)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def doubled(surveys: Mapping[str, Survey]) -> list[str]:
+    """A line for each image that occurs twice in a split, or to train on and to evaluate."""
+    lines = []
+    for group in duplicates(surveys):
+        apart = [f.split for f in group if f.split != "trainval"]  # the union of two others
+        roles = {"train" if split.startswith("train") else split for split in apart}
+        within = {f.split for f in group}
+        if len(roles) > 1 or any(sum(f.split == s for f in group) > 1 for s in within):
+            lines.append(f"the same image: {names_of([f'{f.split} {f.name}' for f in group])}")
+    return lines
 
 
 def evaluation_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
+from pycocotools import mask as rle
 
 from jaxseg.data import records
+from jaxseg.data.instances import Objects
 from jaxseg.data.pairing.pair import Pair
 from jaxseg.data.readers import image_file, mask_file, pixels
 
@@ -25,7 +27,7 @@ class Facts:
       height: rows.
       width: columns.
       kind: how the mask encodes its ids, "grey 8 bit", "palette", "colours".
-      counts: raw id -> pixels.
+      counts: raw id -> pixels; for objects, category -> pixels, counted per object.
       orientation: the EXIF tag by which the image is rotated, 1 to 8; 1: it is not.
     """
 
@@ -47,6 +49,8 @@ def inspect(pair: Pair, colours: mask_file.Colours | None = None) -> Facts:
         picture = pixels.read(path, pair.page)
         height, width = picture.pixels.shape[:2]
         path = pair.mask
+        if pair.objects:
+            return _of_objects(pair.objects(), picture)
         raw, kind = pair.read_mask(colours)
         if pair.draw is None and colours is None and kind in ("grey 8 bit", "grey 16 bit"):
             records.check_label(path.read_bytes(), raw)
@@ -58,6 +62,20 @@ def inspect(pair: Pair, colours: mask_file.Colours | None = None) -> Facts:
             f"{height} x {width}{_turned(pair, picture.orientation)}"
         )
     return Facts(height, width, kind, count_ids(raw), picture.orientation)
+
+
+def _of_objects(objects: Objects, picture: pixels.Picture) -> Facts:
+    """As `inspect`; the size is checked where the objects were read with one."""
+    height, width = picture.pixels.shape[:2]
+    if objects.size != (height, width):
+        raise ValueError(
+            f"has objects of an image of {objects.size[0]} x {objects.size[1]}, which is "
+            f"{height} x {width}"
+        )
+    counts: dict[int, int] = {}
+    for i, category in enumerate(objects.classes.tolist()):
+        counts[category] = counts.get(category, 0) + int(rle.area(objects.encoded(i)))
+    return Facts(height, width, "objects", counts, picture.orientation)
 
 
 def count_ids(raw: np.ndarray) -> dict[int, int]:
@@ -109,7 +127,7 @@ class Journal:
 
     def stamp(self, pair: Pair) -> str:
         """A stamp that changes with either file."""
-        parts = [str(self._coding), str(pair.page)]
+        parts = [str(self._coding), str(pair.page), *(["objects"] if pair.objects else [])]
         for path in (pair.image, pair.mask):
             stat = path.stat()
             parts += [str(path.resolve()), str(stat.st_size), str(stat.st_mtime_ns)]

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from jaxseg.data.instances import Objects
 from jaxseg.data.readers import mask_file
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """An image and its mask.
+    """An image and its mask, or its objects.
 
     Attributes:
       name: of the example.
@@ -20,6 +21,8 @@ class Pair:
       page: of both files, from 0; None: each holds one image.
       draw: returns the raw ids, uint8 [H, W], or raises a ValueError without the file's name; None:
         they are read from `mask`.
+      objects: gives the objects of the image, of published categories, or raises a ValueError
+        without the file's name; None: the set is not one of instances.
     """
 
     name: str
@@ -27,10 +30,12 @@ class Pair:
     mask: pathlib.Path
     page: int | None = None
     draw: Callable[[], np.ndarray] | None = None
+    objects: Callable[[], Objects] | None = None
 
     def where(self, path: pathlib.Path) -> str:
         """The name of one of the files, for messages."""
-        if self.draw and path == self.mask and self.name not in str(path):
+        named = pathlib.PurePath(self.name).name in path.stem
+        if (self.draw or self.objects) and path == self.mask and not named:
             return f"{path} {self.name}"  # a file with the shapes of many images
         return f"{path} page {self.page}" if self.page else str(path)
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from jaxseg.data import records
+from jaxseg.data import instances, records
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.pairing import copies
 from jaxseg.data.pairing.inspection import Facts, Journal, inspect
@@ -208,9 +208,16 @@ def _turned(images: Set[str]) -> str:
 
 
 def examples(published: Published, split: str) -> Iterator[tuple[int, dict[str, object]]]:
-    """The examples for TFDS: image bytes (`pixels.stored`), a PNG of raw ids, the name."""
+    """The examples for TFDS: image bytes (`pixels.stored`), a PNG of raw ids, the name.
+
+    Instance sets have the text of their objects instead of the PNG.
+    """
     wide = max(published.labels.raw_to_train) > 255
     for i, pair in enumerate(over(published.splits[split], f"writing {split}")):
+        if pair.objects:
+            text, image = instances.to_text(pair.objects()), pixels.stored(pair.image, pair.page)
+            yield i, {"image": io.BytesIO(image), "label": text, "name": pair.name}
+            continue
         plain = published.colours is None and pair.draw is None
         label = pair.mask.read_bytes() if plain and pair.mask.suffix != ".mat" else b""
         bits = image_headers.png_header(label)

@@ -15,7 +15,8 @@ NAME = flags.DEFINE_string(
     "name",
     None,
     f"The data set: {', '.join(builders.VERSIONS)}; folder/NAME or shapes/NAME; variants that test "
-    f"one effect each: {', '.join(f'shapes/{name}' for name in VARIANTS)}.",
+    f"one effect each: {', '.join(f'shapes/{name}' for name in VARIANTS)}; with objects: "
+    "shapes/instances.",
 )
 DATA_DIR = flags.DEFINE_string("data_dir", "data", "The folder of prepared data sets.")
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Named sets: the published files.")
@@ -25,6 +26,16 @@ CLASSES = flags.DEFINE_string("classes", "", "folder/NAME: the class file, text 
 _TABLE = flags.DEFINE_string("table", "", "folder/NAME: CSV with columns image, mask, [split].")
 _LISTS = flags.DEFINE_string(
     "lists", "", "folder/NAME: a folder of train.txt, val.txt, test.txt with names of images."
+)
+_ANNOTATIONS = flags.DEFINE_string(
+    "annotations",
+    "",
+    "folder/NAME, instances: a file in COCO's format, or train=FILE,val=FILE; needs --images.",
+)
+INSTANCES = flags.DEFINE_bool(
+    "instances",
+    False,
+    "folder/NAME: masks hold object ids; with several classes, 1000 x the class's id + n.",
 )
 IMAGE_SUFFIX = flags.DEFINE_string("image_suffix", "", "folder/NAME: suffix of image names.")
 MASK_SUFFIX = flags.DEFINE_string("mask_suffix", "", "folder/NAME: suffix of mask names.")
@@ -61,12 +72,14 @@ def folder_config(name: str) -> folders.FolderConfig:
         mask_suffix=MASK_SUFFIX.value,
         val_share=VAL_SHARE.value,
         seed=SEED.value,
+        annotations=_ANNOTATIONS.value,
+        instances=INSTANCES.value,
     )
 
 
 def names_published_files() -> bool:
     """Whether the flags name published files, not only a prepared set."""
-    return any(flag.value for flag in (_MANUAL_DIR, _IMAGES, _MASKS, _TABLE))
+    return any(flag.value for flag in (_MANUAL_DIR, _IMAGES, _MASKS, _TABLE, _ANNOTATIONS))
 
 
 def find(name: str, *, need_classes: bool = True) -> pairs.Published:

@@ -2,10 +2,12 @@
 
     python -m jaxseg.data.prepare --name=shapes
     python -m jaxseg.data.prepare --name=shapes/thin
+    python -m jaxseg.data.prepare --name=shapes/instances
     python -m jaxseg.data.prepare --name=camvid --manual_dir=CAMVID
     python -m jaxseg.data.prepare --name=voc2012 --manual_dir=VOCDEVKIT
     python -m jaxseg.data.prepare --name=cityscapes/coarse --manual_dir=CITYSCAPES
     python -m jaxseg.data.prepare --name=folder/mine --images=IMAGES --masks=MASKS --classes=FILE
+    python -m jaxseg.data.prepare --name=folder/mine --images=IMAGES --annotations=FILE
 
 Nothing is ever downloaded. A complete set is left unchanged if classes, flags and files are those
 that it was prepared from; otherwise the changes are reported, and --overwrite prepares it again.
@@ -29,7 +31,7 @@ from absl import flags, logging
 from jaxseg import whole_file
 from jaxseg.data import source as sources
 from jaxseg.data.builders import folder as folders
-from jaxseg.data.builders import shapes
+from jaxseg.data.builders import shapes, shapes_instances
 from jaxseg.data.builders.shapes_variants import VARIANTS
 from jaxseg.data.pairing import pairs
 from jaxseg.data.prepare import already, named_files, replace
@@ -37,6 +39,7 @@ from jaxseg.data.prepare.named_files import (
     CLASSES,
     DATA_DIR,
     IMAGE_SUFFIX,
+    INSTANCES,
     MASK_SUFFIX,
     NAME,
     SEED,
@@ -65,6 +68,8 @@ _EXAMPLES = flags.DEFINE_integer(
 def shapes_config(own: str) -> shapes.ShapesConfig:
     """The config of a variant, or the default under your own name; flags have priority."""
     standard = VARIANTS.get(own, shapes.ShapesConfig(name=own))
+    if own == shapes_instances.STANDARD.name:
+        standard = shapes_instances.STANDARD
     return shapes.ShapesConfig(
         name=own,
         size=_SIZE.value or standard.size,
@@ -89,7 +94,8 @@ def _settings(kind: str, own: str) -> dict[str, Any]:
             VAL_SHARE,
             SEED,
         )
-        return {flag.name: flag.value for flag in flag_values}
+        settings = {flag.name: flag.value for flag in flag_values}
+        return settings | ({INSTANCES.name: True} if INSTANCES.value else {})
     return {}
 
 
@@ -103,7 +109,12 @@ def _build(name: str, data_dir: pathlib.Path) -> tuple[pathlib.Path, pairs.Publi
     published = None
     if kind == "shapes":
         config = shapes_config(own) if own else None
-        builder = shapes.Shapes(data_dir=data_dir, config=config, file_format="array_record")
+        drawn = (
+            shapes_instances.ShapesInstances
+            if own == shapes_instances.STANDARD.name
+            else shapes.Shapes
+        )
+        builder = drawn(data_dir=data_dir, config=config, file_format="array_record")
     else:
         published = named_files.find(name)
         print(f"{name}: {published.counts()}")

@@ -3,7 +3,7 @@
 import importlib
 
 from jaxseg.data import builders
-from jaxseg.data.builders import shapes
+from jaxseg.data.builders import shapes, shapes_instances
 from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec
 
@@ -24,7 +24,8 @@ def fixed_labels(name: str) -> LabelSpec | None:
     """
     kind, _, own = name.partition("/")
     if kind == "shapes":
-        return shapes.LABELS
+        instances = own == shapes_instances.STANDARD.name
+        return shapes_instances.LABELS if instances else shapes.LABELS
     if kind in SETS and own in SETS[kind].variants:
         return SETS[kind].variants[own][1]
     return None

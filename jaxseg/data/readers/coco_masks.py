@@ -1,95 +1,71 @@
-"""Draws the regions of COCO's annotations as masks, pixel for pixel as COCO's own tools do.
+"""Regions of COCO's annotations as masks, by pycocotools, which are COCO's own tools."""
 
-Source: github.com/cocodataset/cocoapi, common/maskApi.c; the tests compare with pycocotools.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from pycocotools import mask as rle
 
-_SCALE = 5  # outlines are traced on a grid finer by this factor
-
-
-def _outline(polygon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points of the fine grid along the closed outline, including both ends of each edge.
-
-    Args:
-      polygon: corners (x, y) in pixels, float64 [N, 2].
-
-    Returns:
-      x and y, int64 [M] each.
-    """
-    start = np.trunc(_SCALE * polygon + 0.5).astype(np.int64)  # [N, 2]
-    end = np.roll(start, -1, axis=0)
-    length = np.abs(end - start).max(axis=1)  # [N]
-    flat = np.abs(end - start)[:, 0] >= np.abs(end - start)[:, 1]
-    along = np.where(flat, 0, 1)  # the axis on which an edge steps by one
-    edge = np.arange(len(start))
-    backward = start[edge, along] > end[edge, along]
-    first = np.where(backward[:, None], end, start)
-    last = np.where(backward[:, None], start, end)
-    slope = (last - first)[edge, 1 - along] / np.maximum(length, 1)
-    which = np.repeat(edge, length + 1)  # [M]
-    step = np.arange(len(which)) - np.repeat(np.cumsum(length + 1) - length - 1, length + 1)
-    step = np.where(backward[which], length[which] - step, step)
-    stepped = first[which, along[which]] + step
-    sloped = np.trunc(first[which, 1 - along[which]] + slope[which] * step + 0.5).astype(np.int64)
-    return np.where(flat[which], stepped, sloped), np.where(flat[which], sloped, stepped)
+_LEAST = 6  # numbers of a polygon that has an area; of four numbers pycocotools makes a box
 
 
-def fill_polygon(polygon: Sequence[float] | np.ndarray, height: int, width: int) -> np.ndarray:
-    """The pixels inside a polygon.
+def encode(region: Any, height: int, width: int) -> bytes:
+    """The run lengths of an annotation's "segmentation", in COCO's compressed form.
 
     Args:
-      polygon: x1, y1, x2, y2 ... in pixels.
+      region: polygons, of which the union is meant; or {"counts": runs}, as numbers or as text.
       height: of the image.
       width: of the image.
 
-    Returns:
-      bool [H, W].
-
     Raises:
-      ValueError: there are not two numbers per corner.
+      ValueError: it is none of these, or not of the image's size.
     """
+    if isinstance(region, Mapping):
+        return _of_runs(region.get("counts"), region.get("size"), height, width)
+    if not isinstance(region, Sequence) or isinstance(region, str):
+        raise ValueError(f"a region that is {region!r}: neither polygons nor runs")
+    corners = [each for each in map(_checked, region) if len(each) >= _LEAST]
+    if not corners:
+        return rle.encode(np.zeros((height, width), np.uint8, order="F"))["counts"]
+    return rle.merge(rle.frPyObjects(corners, height, width))["counts"]
+
+
+def _checked(polygon: Any) -> list[float]:
     corners = np.asarray(polygon, np.float64)
-    if corners.ndim != 1 or not len(corners) or len(corners) % 2 or not np.isfinite(corners).all():
+    if corners.ndim != 1 or len(corners) % 2 or not np.isfinite(corners).all():
         raise ValueError(f"a polygon of {corners.size} numbers")
-    mask = np.zeros((height, width), bool)
-    x, y = _outline(corners.reshape(-1, 2))
-    left = np.where(x[1:] < x[:-1], x[1:], x[1:] - 1)
-    column = (left + 0.5) / _SCALE - 0.5
-    crossing = (x[1:] != x[:-1]) & (column == np.floor(column))
-    crossing &= (column >= 0) & (column <= width - 1)  # the outline crosses the centre of a column
-    row = (np.minimum(y[1:], y[:-1]) + 0.5) / _SCALE - 0.5
-    row = np.ceil(np.clip(row, 0, height)).astype(np.int64)[crossing]
-    column = column.astype(np.int64)[crossing]
-    if not len(column):
-        return mask
-    low, high = column.min(), column.max() + 1
-    turns = np.zeros((high - low, height + 1), np.uint8)
-    np.bitwise_xor.at(turns, (column - low, row), 1)
-    inside = np.bitwise_xor.accumulate(turns, axis=1)[:, :height]
-    mask[:, low:high] = inside.T.astype(bool)
-    return mask
+    return corners.tolist()
 
 
-def fill_runs(counts: Sequence[int], height: int, width: int) -> np.ndarray:
-    """The pixels of run lengths, which start outside and run down the columns.
-
-    Args:
-      counts: numbers of pixels outside, inside, outside ...
-      height: of the image.
-      width: of the image.
-
-    Returns:
-      bool [H, W].
-
-    Raises:
-      ValueError: they are not numbers, or do not add up to the image's pixels.
-    """
-    if not isinstance(counts, list):
-        raise ValueError("runs that are compressed to text, which COCO's instances never are")
-    runs = np.asarray(counts, np.int64)
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != height * width:
+def _of_runs(counts: Any, size: Any, height: int, width: int) -> bytes:
+    if isinstance(counts, str | bytes):
+        encoded = {"size": [height, width], "counts": counts}
+        if size is not None and list(size) != [height, width]:
+            raise ValueError(f"runs of {size} in an image of {height} x {width}")
+        mask = rle.decode(encoded)  # refuses what does not fit
+        return rle.encode(np.asfortranarray(mask))["counts"]
+    runs = np.asarray(counts if isinstance(counts, list) else [-1])
+    if runs.ndim != 1 or runs.dtype.kind not in "iu" or (runs < 0).any():
+        raise ValueError(f"runs that are {str(counts)[:40]}: not numbers of pixels")
+    if runs.sum() != height * width:
         raise ValueError(f"runs of {runs.sum()} pixels in an image of {height} x {width}")
-    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
+    return rle.frPyObjects({"size": [height, width], "counts": runs.tolist()}, height, width)[
+        "counts"
+    ]
+
+
+def fill(region: Any, height: int, width: int) -> np.ndarray:
+    """`encode` as pixels, bool [H, W]."""
+    counts = encode(region, height, width)
+    return rle.decode({"size": [height, width], "counts": counts}).astype(bool)
+
+
+def box(counts: bytes, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """x, y, width and height of run lengths in an image of (height, width); zeros of none."""
+    x, y, width, height = rle.toBbox({"size": list(size), "counts": counts}).tolist()
+    return x, y, width, height
+
+
+def area(counts: bytes, size: tuple[int, int]) -> float:
+    """The pixels of run lengths in an image of (height, width)."""
+    return float(rle.area({"size": list(size), "counts": counts}))

@@ -1,0 +1,53 @@
+"""How images with objects are brought to a size and varied: `data.instances` of an experiment."""
+
+import dataclasses
+
+Size = tuple[int, int]  # (height, width)
+
+
+@dataclasses.dataclass
+class InstanceAugment:
+    """What `instance_transforms.InstanceTransform` does; evaluation takes the sizes alone.
+
+    The defaults are Mask R-CNN's (arXiv 1703.06870, section 3.1) with the released code's longest
+    side; Detectron2's multi-scale training is short_side 640, 672, 704, 736, 768, 800. Large-scale
+    jitter (Ghiasi et al., 2012.07177, section 3) is a square canvas and jitter_range 0.1, 2.
+    """
+
+    canvas: Size = (800, 1344)  # (height, width) of images that lie; of those that stand, turned
+    objects: int = 100  # most of an image; of more the largest are kept
+    short_side: tuple[int, ...] = (800,)  # that the shorter side becomes; of several one is drawn
+    long_side: int = 1333  # that the longer one may become at most
+    jitter_range: tuple[float, float] = (1.0, 1.0)  # of the size that fits the canvas; 1, 1: none
+    crop: float = 1.0  # least share of each side that a crop keeps, taken first; 1: none
+    flip: bool = True  # left and right, in half of the cases
+    jitter: float = 0.0  # strength of brightness, contrast and saturation changes; 0: none
+
+
+def faults(augment: InstanceAugment, name: str) -> list[str]:
+    """What does not fit together, a line each.
+
+    Args:
+      augment: the settings.
+      name: of the field that holds them, for the messages.
+    """
+    lines = []
+    short, long = sorted(augment.canvas)
+    low, high = augment.jitter_range
+    sides = augment.short_side or (0,)
+    if min(short, *sides, augment.long_side, augment.objects) < 1:
+        lines.append(f"{name}: canvas, short_side, long_side and objects must be at least 1")
+    elif (low, high) != (1.0, 1.0):
+        if not 0.01 <= low <= high <= 16:
+            lines.append(f"{name}.jitter_range={augment.jitter_range}: 0.01 or more to 16 at most")
+    elif augment.long_side > long or max(sides) > short:
+        lines.append(
+            f"{name}.canvas={augment.canvas} must hold images of the shorter side {max(sides)} and "
+            f"the longer side {augment.long_side}: set --config.{name}.canvas="
+            f"{max(sides)},{-(-augment.long_side // 32) * 32}"
+        )
+    if not 0 < augment.crop <= 1:
+        lines.append(f"{name}.crop={augment.crop}: a share above 0, 1 at most")
+    if not 0 <= augment.jitter < 1:
+        lines.append(f"{name}.jitter={augment.jitter}: 0 or more and below 1")
+    return lines

@@ -1,0 +1,175 @@
+"""Turns prepared sets of instances into batches, for training and for evaluation.
+
+The contract is that of `loader`: training is one endless stream, a pure function of (seed,
+position), of which each process reads its share, and whose state is the position. A canvas that is
+no square is turned for images that stand. All images of a batch have one canvas, so of each batch
+the position decides which: batch i is of those that stand where i S / N passes a whole number, S of
+N images being such. Both kinds are shuffled by epochs of their own.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+
+from jaxseg.data import frames, instance_facts
+from jaxseg.data.augment.instance_transforms import InstanceTransform
+from jaxseg.data.frames import Group, Size
+from jaxseg.data.loader import TrainIterator, examples_of
+from jaxseg.data.source import InstanceSource
+
+__all__ = ["eval_batches", "groups", "train_iterator", "train_stream"]
+
+
+class _ByCanvas:
+    """Positions of the stream -> examples, whole batches of those that lie or stand."""
+
+    def __init__(self, lying: np.ndarray, standing: np.ndarray, batch_size: int, seed: int) -> None:
+        self._kinds = [
+            grain.MapDataset.source(own).seed(seed).shuffle().repeat() if len(own) else None
+            for own in (lying, standing)
+        ]
+        self._standing, self._count = len(standing), len(lying) + len(standing)
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return len(next(kind for kind in self._kinds if kind is not None))
+
+    def __getitem__(self, position: int) -> int:
+        batch, place = divmod(position, self._batch_size)
+        before = batch * self._standing // self._count  # batches of images that stand
+        stands = (batch + 1) * self._standing // self._count > before
+        kind = self._kinds[stands]
+        assert kind is not None
+        return int(kind[(before if stands else batch - before) * self._batch_size + place])
+
+
+def train_stream(
+    source: InstanceSource, transform: InstanceTransform, seed: int, batch_size: int
+) -> grain.MapDataset:
+    """The endless stream: element p is a pure function of (seed, p), whoever asks for it.
+
+    Elements are those of `InstanceTransform.apply`, and "index" int64. Images without an object
+    that training can use are left out.
+
+    Raises:
+      ValueError: no image has one.
+    """
+    facts = instance_facts.facts_of(source)
+    indices = np.flatnonzero(facts.objects)
+    if not len(indices):
+        raise ValueError(f"{source!r} has no object to train on")
+    square = transform.augment.canvas[0] == transform.augment.canvas[1]
+    stands = facts.sizes[indices, 0] > facts.sizes[indices, 1]
+    if square:
+        stands = np.zeros(len(indices), bool)
+
+    def view(index: int, rng: np.random.Generator) -> dict[str, Any]:
+        example = source[index]
+        seen = transform.apply(rng, example["image"], example["objects"])
+        return seen | {"index": np.int64(index)}
+
+    chosen = _ByCanvas(indices[~stands], indices[stands], batch_size, seed)
+    return grain.MapDataset.source(chosen).seed(seed).random_map(view)
+
+
+def train_iterator(
+    source: InstanceSource,
+    *,
+    batch_size: int,
+    transform: InstanceTransform,
+    seed: int,
+    threads: int,
+    prefetch: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> TrainIterator:
+    """Batches without end; see `InstanceTransform.apply` for what they hold, each with an axis B.
+
+    Args:
+      source: as `source.open_instances` gives it.
+      batch_size: of all processes together; B is this process's share.
+      transform: of each view.
+      seed: of order and transforms, 0 to 2^32 - 1.
+      threads: readers of this process; 0: read in the caller's thread.
+      prefetch: examples read ahead.
+      process_index: which process this is.
+      process_count: the number of processes.
+
+    Raises:
+      ValueError: the batch cannot be shared equally, or there is no object to train on.
+    """
+    return TrainIterator(
+        train_stream(source, transform, seed, batch_size),
+        batch_size=batch_size,
+        threads=threads,
+        prefetch=prefetch,
+        process_index=process_index,
+        process_count=process_count,
+    )
+
+
+def groups(
+    source: InstanceSource,
+    count: int,
+    transform: InstanceTransform,
+    *,
+    batch_size: int,
+    multiple: int = 1,
+) -> list[Group]:
+    """The first `count` images of a split by their canvas; see `frames.groups`."""
+    canvases: dict[Size, list[int]] = {}
+    for index, (height, width) in enumerate(instance_facts.facts_of(source).sizes[:count].tolist()):
+        canvases.setdefault(transform.canvas_of(height, width), []).append(index)
+    return frames.batched(canvases, batch_size, multiple)
+
+
+def eval_batches(
+    source: InstanceSource,
+    of_canvas: Sequence[Group],
+    transform: InstanceTransform,
+    *,
+    process_index: int = 0,
+    process_count: int = 1,
+    threads: int = 8,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Every image of the groups once over all processes; objects are read by whoever judges.
+
+    Args:
+      source: as `source.open_instances` gives it.
+      of_canvas: of `groups`; the last batch of each is filled up.
+      transform: whose sizes are taken.
+      process_index: which process this is.
+      process_count: how many there are; each gets the same number of batches.
+      threads: readers of this process; 0: read in the caller's thread.
+
+    Yields:
+      {"image": uint8 [B, h, w, 3], "size": int32 [B, 2] of the resized image, "original": int32
+      [B, 2] of the image in the set, "index": int64 [B]}; index -1 is filler, whose sizes are 0.
+
+    Raises:
+      ValueError: a batch cannot be shared equally.
+    """
+    places, sizes = frames.shares(of_canvas, process_index, process_count)
+
+    def example(place: int) -> dict[str, Any]:
+        index, canvas = places[place]
+        if index < 0:
+            return {
+                "image": np.full((*canvas, 3), np.rint(transform.mean), np.uint8),
+                "size": np.zeros(2, np.int32),
+                "original": np.zeros(2, np.int32),
+                "index": np.int64(-1),
+            }
+        image = source[index]["image"]
+        return transform.evaluated(image) | {
+            "original": np.array(image.shape[:2], np.int32),
+            "index": np.int64(index),
+        }
+
+    ahead = 2 * max(sizes, default=1)
+    stream = examples_of(grain.MapDataset.range(len(places)).map(example), threads, ahead)
+    for size in sizes:
+        read = [next(stream) for _ in range(size)]
+        yield {name: np.stack([each[name] for each in read]) for name in read[0]}

@@ -1,0 +1,153 @@
+"""The objects of an image: what an example of an instance set holds beside its image.
+
+A mask is kept as COCO's compressed run lengths, which is exact, small, and lets masks overlap.
+Classes are 1 to K in the order of the LabelSpec's names; 0 is the background. Boxes are x1, y1, x2,
+y2 in pixels, x2 and y2 beyond the last pixel, so that the box of a mask has its width and height.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+import numpy as np
+from pycocotools import mask as rle
+
+from jaxseg.data.labels import LabelSpec
+
+MANY = 100  # objects whose masks are held at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Objects:
+    """The objects of one image, in the order of its annotations.
+
+    Attributes:
+      size: (height, width) of the image.
+      boxes: float64 [G, 4].
+      classes: int32 [G], 1 to K; as they are published before `encoded` by a LabelSpec.
+      crowd: bool [G]: a group whose members are not told apart.
+      areas: float64 [G], in pixels: COCO's own numbers, or those of the mask.
+      regions: run lengths of each mask, in COCO's compressed form.
+    """
+
+    size: tuple[int, int]
+    boxes: np.ndarray
+    classes: np.ndarray
+    crowd: np.ndarray
+    areas: np.ndarray
+    regions: tuple[bytes, ...]
+
+    def __len__(self) -> int:
+        return len(self.regions)
+
+    def encoded(self, index: int) -> dict[str, object]:
+        """The mask of an object as pycocotools has it."""
+        return {"size": list(self.size), "counts": self.regions[index]}
+
+    def mask(self, index: int) -> np.ndarray:
+        """uint8 [H, W], 0 or 1."""
+        return np.ascontiguousarray(rle.decode(self.encoded(index)))
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> "Objects":
+        """Some of them, in this order."""
+        chosen = np.asarray(indices, np.int64)
+        return dataclasses.replace(
+            self,
+            boxes=self.boxes[chosen],
+            classes=self.classes[chosen],
+            crowd=self.crowd[chosen],
+            areas=self.areas[chosen],
+            regions=tuple(self.regions[i] for i in chosen),
+        )
+
+
+def box_of(mask: np.ndarray) -> tuple[float, float, float, float]:
+    """The least box that holds a mask [H, W]; zeros of an empty one."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return 0.0, 0.0, 0.0, 0.0
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def of_masks(
+    masks: Sequence[np.ndarray],
+    classes: Sequence[int],
+    size: tuple[int, int],
+    crowd: Sequence[bool] | None = None,
+) -> Objects:
+    """Objects from their masks alone: boxes and areas are those of the masks.
+
+    Args:
+      masks: of each object, [H, W], anything but 0 inside.
+      classes: of each.
+      size: (height, width) of the image.
+      crowd: whether each is one; none is without.
+    """
+    boxes = [box_of(mask) for mask in masks]
+    regions = [rle.encode(np.asfortranarray(mask != 0, np.uint8))["counts"] for mask in masks]
+    return Objects(
+        size=size,
+        boxes=np.array(boxes, np.float64).reshape(-1, 4),
+        classes=np.array(classes, np.int32).reshape(-1),
+        crowd=np.zeros(len(boxes), bool) if crowd is None else np.array(crowd, bool).reshape(-1),
+        areas=np.array([np.count_nonzero(mask) for mask in masks], np.float64),
+        regions=tuple(regions),
+    )
+
+
+def to_text(objects: Objects) -> str:
+    """As JSON, which is how an example keeps them; `from_text` reads it."""
+    each = [
+        [int(category), int(crowd), float(area), *map(float, box), region.decode("ascii")]
+        for category, crowd, area, box, region in zip(
+            objects.classes,
+            objects.crowd,
+            objects.areas,
+            objects.boxes,
+            objects.regions,
+            strict=True,
+        )
+    ]
+    return json.dumps({"size": list(objects.size), "objects": each}, separators=(",", ":"))
+
+
+def from_text(text: str | bytes, where: str) -> Objects:
+    """The inverse of `to_text`.
+
+    Raises:
+      ValueError: not such a text; `where` says which.
+    """
+    try:
+        values = json.loads(text)
+        height, width = (int(side) for side in values["size"])
+        each = values["objects"]
+        numbers = np.array([one[:7] for one in each], np.float64).reshape(-1, 7)
+        return Objects(
+            size=(height, width),
+            boxes=numbers[:, 3:7],
+            classes=numbers[:, 0].astype(np.int32),
+            crowd=numbers[:, 1].astype(bool),
+            areas=numbers[:, 2],
+            regions=tuple(one[7].encode("ascii") for one in each),
+        )
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(f"{where}: its objects cannot be read ({error!r})") from error
+
+
+def classes_of(objects: Objects, labels: LabelSpec, where: str) -> Objects:
+    """Published categories -> classes 1 to K.
+
+    Raises:
+      ValueError: a category that the spec does not hold; `where` says in which example.
+    """
+    known = labels.raw_to_train
+    unknown = sorted({int(raw) for raw in objects.classes} - known.keys())
+    if unknown:
+        raise ValueError(f"{where}: holds an object of category {unknown[0]}, which no class has")
+    classes = np.array([known[int(raw)] + 1 for raw in objects.classes], np.int32)
+    return dataclasses.replace(objects, classes=classes)
+
+
+def unpacked(masks: np.ndarray, width: int) -> np.ndarray:
+    """Masks as a batch has them, uint8 [..., H, ceil(W / 8)] -> bool [..., H, W]."""
+    return np.unpackbits(masks, axis=-1, count=width).astype(bool)

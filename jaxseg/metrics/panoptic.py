@@ -1,0 +1,169 @@
+"""Panoptic quality: one number for things and stuff (Kirillov et al., CVPR 2019, 1801.00868).
+
+The rules are those of the authors' code (github.com/cocodataset/panopticapi, evaluation.py), where
+the paper leaves something open.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+VOID = 0  # the id of pixels that no segment has
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """What is known of a segment.
+
+    Attributes:
+      category: of it.
+      crowd: of the truth: a group whose members are not told apart.
+    """
+
+    category: int
+    crowd: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Of each of K categories, to be added up over images; PQ is not a mean over images.
+
+    Attributes:
+      iou: the sum of the IoU of matched segments.
+      hits: matched segments.
+      wrong: segments that are predicted and match none.
+      missed: segments of the truth that none matches.
+    """
+
+    iou: np.ndarray
+    hits: np.ndarray
+    wrong: np.ndarray
+    missed: np.ndarray
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.iou + other.iou,
+            self.hits + other.hits,
+            self.wrong + other.wrong,
+            self.missed + other.missed,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Quality:
+    """PQ = SQ x RQ of each category, nan where it is absent, and means over those that are not.
+
+    Attributes:
+      pq: panoptic quality, float64 [K].
+      sq: segmentation quality, the mean IoU of what is matched.
+      rq: recognition quality, the F1 of segments.
+    """
+
+    pq: np.ndarray
+    sq: np.ndarray
+    rq: np.ndarray
+
+    def mean(self, which: Sequence[int] | None = None) -> dict[str, float]:
+        """{"PQ", "SQ", "RQ"} over the categories `which`, such as the things; all without."""
+        rows = list(range(len(self.pq))) if which is None else list(which)
+        there = [k for k in rows if not math.isnan(self.pq[k])]
+        return {
+            name: float(values[there].mean()) if there else math.nan
+            for name, values in (("PQ", self.pq), ("SQ", self.sq), ("RQ", self.rq))
+        }
+
+
+def count_segments(
+    truth: Int[np.ndarray, "h w"],
+    truth_segments: Mapping[int, Segment],
+    predicted: Int[np.ndarray, "h w"],
+    predicted_segments: Mapping[int, Segment],
+    categories: int,
+) -> Counts:
+    """Matches the segments of one image.
+
+    Two segments of one category match where their IoU is above 0.5, which at most one can be
+    (section 4.1). Pixels that are void in the truth are no part of the union. A crowd is never
+    matched or missed; a predicted segment that matches none is no error where more than half of it
+    is void, or crowd of its own category, in the truth (section 4.1, void and group labels).
+
+    Args:
+      truth: ids of segments, `VOID` where there is none.
+      truth_segments: what each of its ids is.
+      predicted: ids of segments.
+      predicted_segments: what each of its ids is.
+      categories: K; they are numbered from 0.
+
+    Raises:
+      ValueError: an id in a map that its table lacks, or in a table and not in its map.
+
+    Examples:
+      >>> one = np.array([[1, 1, 1, 2]])
+      >>> two = {1: Segment(0), 2: Segment(1)}
+      >>> count_segments(one, two, np.array([[1, 1, 2, 2]]), two, 2).iou.round(3).tolist()
+      [0.667, 0.0]
+    """
+    areas = [_areas(truth, truth_segments, "truth"), _areas(predicted, predicted_segments, "found")]
+    shared = _shared(truth, predicted)
+    found = Counts(np.zeros(categories), *(np.zeros(categories, np.int64) for _ in range(3)))
+    matched: set[int] = set()
+    hit: set[int] = set()
+    for (one, other), pixels in shared.items():
+        if one == VOID or other == VOID or truth_segments[one].crowd:
+            continue
+        category = truth_segments[one].category
+        if predicted_segments[other].category != category:
+            continue
+        union = areas[0][one] + areas[1][other] - pixels - shared.get((VOID, other), 0)
+        if 2 * pixels > union:
+            found.hits[category] += 1
+            found.iou[category] += pixels / union
+            hit.add(one)
+            matched.add(other)
+    for one, segment in truth_segments.items():
+        if one not in hit and not segment.crowd:
+            found.missed[segment.category] += 1
+    crowds = {segment.category: one for one, segment in truth_segments.items() if segment.crowd}
+    for other, segment in predicted_segments.items():
+        if other in matched:
+            continue
+        excused = shared.get((VOID, other), 0)
+        if segment.category in crowds:
+            excused += shared.get((crowds[segment.category], other), 0)
+        if 2 * excused <= areas[1][other]:
+            found.wrong[segment.category] += 1
+    return found
+
+
+def quality(counts: Counts) -> Quality:
+    """Equation 2: PQ = sum of IoU / (hits + wrong / 2 + missed / 2)."""
+    there = counts.hits + counts.wrong + counts.missed > 0
+    size = counts.hits + 0.5 * counts.wrong + 0.5 * counts.missed
+    size = np.where(there, size, 1.0)
+    sq = counts.iou / np.maximum(counts.hits, 1)
+    pq, rq = counts.iou / size, counts.hits / size
+    return Quality(*(np.where(there, values, np.nan) for values in (pq, sq, rq)))
+
+
+def _areas(ids: np.ndarray, segments: Mapping[int, Segment], whose: str) -> dict[int, int]:
+    """Pixels of each segment."""
+    values, counts = np.unique(ids, return_counts=True)
+    areas = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    if odd := sorted((areas.keys() - {VOID}) ^ set(segments)):
+        where = "map and not in the table" if odd[0] in areas else "table and not in the map"
+        raise ValueError(f"segment {odd[0]} of the {whose} segments is in the {where}")
+    return areas
+
+
+def _shared(truth: np.ndarray, predicted: np.ndarray) -> dict[tuple[int, int], int]:
+    """(id of the truth, id of the prediction) -> pixels that they have in common."""
+    pairs, counts = np.unique(
+        np.stack([truth.ravel(), predicted.ravel()]), axis=1, return_counts=True
+    )
+    return {
+        (one, other): count
+        for one, other, count in zip(*pairs.tolist(), counts.tolist(), strict=True)
+    }
