@@ -191,5 +191,5 @@ def text(name: str, found: Mapping[str, ObjectSurvey], wrong: Sequence[str], mos
     for split, each in found.items():
         lines += split_text(split, each, most)
     lines += suggestions(found, most)
-    lines.append(f"\n{in_words(len(wrong), 'problem')}:" if wrong else "\nNothing wrong was found.")
+    lines.append(f"\n{in_words(len(wrong), 'problem')}:" if wrong else "\nNo problems were found.")
     return "\n".join(lines + [f"  {line}" for line in wrong])

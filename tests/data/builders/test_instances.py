@@ -240,7 +240,7 @@ def test_own_annotations(command, tmp_path):
     both = f"--annotations=train={file},val={file}"
     status, _, err = command(prepare.main, *given, both, "--overwrite")
     assert status == 1
-    assert "stands both in train and in val" in err
+    assert "is both in train and in val" in err
 
 
 def test_files_of_annotations_that_do_not_fit_together(command, tmp_path):

@@ -82,7 +82,7 @@ def examine(command, arguments, *more):
 def test_objects_are_counted(command, own):
     status, text = examine(command, own())
     assert status == 0, text
-    assert "Nothing wrong was found." in text
+    assert "No problems were found." in text
     assert "objects        8, and 1 crowd\n" in text
     assert "in an image    0 to 2, median 1.5; none in 1 image, more than 100 in 0 images" in text
     assert "areas          75.00 % small, 12.50 % medium, 12.50 % large" in text
@@ -158,7 +158,7 @@ def test_the_picture(command, own, tmp_path):
     [
         ("rotation=3", "there is no field 'rotation'"),
         ("crop=2", "jaxseg: --augment=crop=2.0: a share above 0"),
-        ("jitter_range=1", "2 values with commas between are wanted"),
+        ("jitter_range=1", "it must be 2 values separated by commas"),
     ],
 )
 def test_a_wrong_setting_of_the_views(command, own, setting, message):
