@@ -1,7 +1,7 @@
-"""What the order of training needs to know of each example of a set of instances.
+"""Image sizes and object counts of an instance set, which decide the order of training.
 
-Read once and kept beside the prepared set, whose folder is named after its version and replaced
-when the set is prepared again.
+They are read once and stored beside the prepared set, whose folder is named after its version and
+replaced when the set is prepared again.
 """
 
 import concurrent.futures
@@ -20,11 +20,11 @@ from jaxseg.progress import over
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Of N examples.
+    """Facts about N examples.
 
     Attributes:
       sizes: (height, width) of each image, int32 [N, 2].
-      objects: that training can use, int32 [N]: no crowds, nothing without a box or a mask.
+      objects: number of objects that training can use, int32 [N]; see `usable`.
     """
 
     sizes: np.ndarray
@@ -32,7 +32,7 @@ class Facts:
 
 
 def usable(objects: Objects) -> np.ndarray:
-    """Which objects training can use, bool [G]."""
+    """Whether training can use each object, bool [G]: no crowds, no empty boxes or masks."""
     width, height = (objects.boxes[:, 2:] - objects.boxes[:, :2]).T
     pixels = [rle.area(objects.encoded(i)) for i in range(len(objects))]
     return ~objects.crowd & (width > 0) & (height > 0) & (np.array(pixels, np.int64) > 0)
@@ -42,7 +42,7 @@ def facts_of(source: InstanceSource) -> Facts:
     """The facts of a split.
 
     Raises:
-      ValueError: objects that cannot be read; their example is named.
+      ValueError: the objects of an example cannot be read; the example is named.
     """
     path = source.folder / f"objects_{source.split}.npy"
     shape = (len(source), 3)

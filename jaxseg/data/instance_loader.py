@@ -1,10 +1,10 @@
-"""Turns prepared sets of instances into batches, for training and for evaluation.
+"""Turns prepared instance sets into batches, for training and for evaluation.
 
 The contract is that of `loader`: training is one endless stream, a pure function of (seed,
-position), of which each process reads its share, and whose state is the position. A canvas that is
-no square is turned for images that stand. All images of a batch have one canvas, so of each batch
-the position decides which: batch i is of those that stand where i S / N passes a whole number, S of
-N images being such. Both kinds are shuffled by epochs of their own.
+position); each process reads its share, and the state is the position. A canvas that is not square
+is rotated for portrait images. All images of a batch have the same canvas, and the position
+decides which: if S of N images are portraits, batch i holds portraits when (i + 1) S / N reaches a
+new whole number. Landscape and portrait images are shuffled in epochs of their own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ __all__ = ["eval_batches", "groups", "train_iterator", "train_stream"]
 
 
 class _ByCanvas:
-    """Positions of the stream -> examples, whole batches of those that lie or stand."""
+    """Maps positions of the stream to examples, in whole batches of landscapes or portraits."""
 
     def __init__(self, lying: np.ndarray, standing: np.ndarray, batch_size: int, seed: int) -> None:
         self._kinds = [
@@ -38,7 +38,7 @@ class _ByCanvas:
 
     def __getitem__(self, position: int) -> int:
         batch, place = divmod(position, self._batch_size)
-        before = batch * self._standing // self._count  # batches of images that stand
+        before = batch * self._standing // self._count  # batches of portraits
         stands = (batch + 1) * self._standing // self._count > before
         kind = self._kinds[stands]
         assert kind is not None
@@ -48,13 +48,13 @@ class _ByCanvas:
 def train_stream(
     source: InstanceSource, transform: InstanceTransform, seed: int, batch_size: int
 ) -> grain.MapDataset:
-    """The endless stream: element p is a pure function of (seed, p), whoever asks for it.
+    """The endless stream; element p is a pure function of (seed, p).
 
-    Elements are those of `InstanceTransform.apply`, and "index" int64. Images without an object
+    Elements are those of `InstanceTransform.apply` with an "index", int64. Images without an object
     that training can use are left out.
 
     Raises:
-      ValueError: no image has one.
+      ValueError: no image has such an object.
     """
     facts = instance_facts.facts_of(source)
     indices = np.flatnonzero(facts.objects)
@@ -85,10 +85,10 @@ def train_iterator(
     process_index: int = 0,
     process_count: int = 1,
 ) -> TrainIterator:
-    """Batches without end; see `InstanceTransform.apply` for what they hold, each with an axis B.
+    """Endless batches of the elements of `train_stream`, with a leading axis B.
 
     Args:
-      source: as `source.open_instances` gives it.
+      source: as returned by `source.open_instances`.
       batch_size: of all processes together; B is this process's share.
       transform: of each view.
       seed: of order and transforms, 0 to 2^32 - 1.
@@ -98,7 +98,7 @@ def train_iterator(
       process_count: the number of processes.
 
     Raises:
-      ValueError: the batch cannot be shared equally, or there is no object to train on.
+      ValueError: the batch cannot be shared equally, or no object can be used for training.
     """
     return TrainIterator(
         train_stream(source, transform, seed, batch_size),
@@ -134,19 +134,19 @@ def eval_batches(
     process_count: int = 1,
     threads: int = 8,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Every image of the groups once over all processes; objects are read by whoever judges.
+    """Every image of the groups once over all processes, without its objects.
 
     Args:
-      source: as `source.open_instances` gives it.
-      of_canvas: of `groups`; the last batch of each is filled up.
-      transform: whose sizes are taken.
-      process_index: which process this is.
-      process_count: how many there are; each gets the same number of batches.
+      source: as returned by `source.open_instances`.
+      of_canvas: from `groups`; the last batch of each is filled up.
+      transform: decides the size of the images.
+      process_index: index of this process.
+      process_count: number of processes; each gets the same number of batches.
       threads: readers of this process; 0: read in the caller's thread.
 
     Yields:
       {"image": uint8 [B, h, w, 3], "size": int32 [B, 2] of the resized image, "original": int32
-      [B, 2] of the image in the set, "index": int64 [B]}; index -1 is filler, whose sizes are 0.
+      [B, 2] of the image in the set, "index": int64 [B]}; index -1 is filler, with sizes of 0.
 
     Raises:
       ValueError: a batch cannot be shared equally.

@@ -1,8 +1,8 @@
-"""The objects of an image: what an example of an instance set holds beside its image.
+"""The objects of an image: what an example of an instance set holds besides its image.
 
-A mask is kept as COCO's compressed run lengths, which is exact, small, and lets masks overlap.
-Classes are 1 to K in the order of the LabelSpec's names; 0 is the background. Boxes are x1, y1, x2,
-y2 in pixels, x2 and y2 beyond the last pixel, so that the box of a mask has its width and height.
+Masks are stored as COCO's compressed run lengths, which are exact, small, and allow masks to
+overlap. Classes are 1 to K in the order of the LabelSpec's names; 0 is the background. Boxes are
+x1, y1, x2, y2 in pixels. x2 and y2 lie one beyond the last pixel, so x2 - x1 is the width.
 """
 
 import dataclasses
@@ -14,8 +14,6 @@ from pycocotools import mask as rle
 
 from jaxseg.data.labels import LabelSpec
 
-MANY = 100  # objects whose masks are held at a time
-
 
 @dataclasses.dataclass(frozen=True)
 class Objects:
@@ -24,9 +22,9 @@ class Objects:
     Attributes:
       size: (height, width) of the image.
       boxes: float64 [G, 4].
-      classes: int32 [G], 1 to K; as they are published before `encoded` by a LabelSpec.
-      crowd: bool [G]: a group whose members are not told apart.
-      areas: float64 [G], in pixels: COCO's own numbers, or those of the mask.
+      classes: int32 [G], 1 to K, or the published categories before `classes_of`.
+      crowd: bool [G]: whether it is a group of objects that are not annotated one by one.
+      areas: float64 [G], in pixels: the published numbers, or those of the masks.
       regions: run lengths of each mask, in COCO's compressed form.
     """
 
@@ -49,7 +47,7 @@ class Objects:
         return np.ascontiguousarray(rle.decode(self.encoded(index)))
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Objects":
-        """Some of them, in this order."""
+        """The objects with these indices, in this order."""
         chosen = np.asarray(indices, np.int64)
         return dataclasses.replace(
             self,
@@ -62,7 +60,7 @@ class Objects:
 
 
 def box_of(mask: np.ndarray) -> tuple[float, float, float, float]:
-    """The least box that holds a mask [H, W]; zeros of an empty one."""
+    """The smallest box that holds a mask [H, W]; zeros for an empty mask."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     if not rows.size:
         return 0.0, 0.0, 0.0, 0.0
@@ -75,13 +73,13 @@ def of_masks(
     size: tuple[int, int],
     crowd: Sequence[bool] | None = None,
 ) -> Objects:
-    """Objects from their masks alone: boxes and areas are those of the masks.
+    """Objects from their masks; boxes and areas are those of the masks.
 
     Args:
-      masks: of each object, [H, W], anything but 0 inside.
-      classes: of each.
+      masks: of each object, [H, W], non-zero inside.
+      classes: of each object.
       size: (height, width) of the image.
-      crowd: whether each is one; none is without.
+      crowd: whether each object is a crowd; by default none is.
     """
     boxes = [box_of(mask) for mask in masks]
     regions = [rle.encode(np.asfortranarray(mask != 0, np.uint8))["counts"] for mask in masks]
@@ -96,7 +94,7 @@ def of_masks(
 
 
 def to_text(objects: Objects) -> str:
-    """As JSON, which is how an example keeps them; `from_text` reads it."""
+    """The objects as JSON, as stored in an example; `from_text` reads it."""
     each = [
         [int(category), int(crowd), float(area), *map(float, box), region.decode("ascii")]
         for category, crowd, area, box, region in zip(
@@ -115,7 +113,7 @@ def from_text(text: str | bytes, where: str) -> Objects:
     """The inverse of `to_text`.
 
     Raises:
-      ValueError: not such a text; `where` says which.
+      ValueError: the text is damaged; `where` names the example.
     """
     try:
         values = json.loads(text)
@@ -138,7 +136,7 @@ def classes_of(objects: Objects, labels: LabelSpec, where: str) -> Objects:
     """Published categories -> classes 1 to K.
 
     Raises:
-      ValueError: a category that the spec does not hold; `where` says in which example.
+      ValueError: the spec lacks a category; `where` names the example.
     """
     known = labels.raw_to_train
     unknown = sorted({int(raw) for raw in objects.classes} - known.keys())
@@ -149,5 +147,5 @@ def classes_of(objects: Objects, labels: LabelSpec, where: str) -> Objects:
 
 
 def unpacked(masks: np.ndarray, width: int) -> np.ndarray:
-    """Masks as a batch has them, uint8 [..., H, ceil(W / 8)] -> bool [..., H, W]."""
+    """Masks of a batch, uint8 [..., H, ceil(W / 8)], as bool [..., H, W]."""
     return np.unpackbits(masks, axis=-1, count=width).astype(bool)

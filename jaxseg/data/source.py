@@ -189,7 +189,7 @@ class Source:
 
 
 class InstanceSource(Source):
-    """One split of a set of instances.
+    """One split of an instance set.
 
     `source[i]` is {"image": uint8 [H, W, 3], "objects": `instances.Objects`, "name": str}.
     """
@@ -204,11 +204,11 @@ class InstanceSource(Source):
         return self._objects(self.encoded(int(index)))
 
     def size(self, index: int) -> tuple[int, int]:
-        """(height, width) of example `index`, as its objects have it."""
+        """(height, width) of example `index`, from its objects."""
         return self.objects(index).size
 
     def label(self, index: int) -> np.ndarray:
-        """There is none.
+        """Not available for instance sets.
 
         Raises:
           ValueError: always.
@@ -225,7 +225,7 @@ class InstanceSource(Source):
 
 
 def open_split(name: str, split: str, data_dir: str | pathlib.Path) -> Source:
-    """Opens a prepared split of a set whose pixels have classes.
+    """Opens a prepared split of a semantic segmentation set.
 
     Args:
       name: of the set: "shapes", "camvid", "voc2012", "folder/NAME".
@@ -245,11 +245,11 @@ def open_split(name: str, split: str, data_dir: str | pathlib.Path) -> Source:
 
 
 def open_instances(name: str, split: str, data_dir: str | pathlib.Path) -> InstanceSource:
-    """Opens a prepared split of a set of instances; see `open_split`.
+    """Opens a prepared split of an instance set; see `open_split`.
 
     Raises:
-      ValueError: as `open_split`; or the set is none of instances.
-      FileNotFoundError: it is not prepared there; the message has the command.
+      ValueError: as in `open_split`; or the set does not hold instances.
+      FileNotFoundError: it is not prepared there; the message contains the command.
     """
     source = InstanceSource(name, split, _prepared(name, data_dir))
     if not source.holds_instances:

@@ -1,8 +1,8 @@
-"""Gathers the detections of a split for COCO's metric, image after image.
+"""Collects the detections of a split for COCO's metric, one image at a time.
 
-A mask becomes run lengths as soon as it comes, so no more than one is held as pixels. What is told
-depends on the images alone: not on their order, on batches, or on which process has seen which; of
-one image, detections keep the order in which they were given, which breaks ties of scores.
+Each mask is encoded as run lengths when it arrives, so at most one is held as pixels. The result
+depends on the images alone, not on their order, on batches, or on which process has seen which. The
+detections of an image keep the order in which they are given, which breaks ties between scores.
 """
 
 import dataclasses
@@ -47,18 +47,18 @@ class Detections:
         classes: np.ndarray,
         masks: Iterable[np.ndarray] | None = None,
     ) -> None:
-        """Takes one image, also one in which nothing was found.
+        """Adds one image; images in which nothing was found are added too.
 
         Args:
-          image: its number in the split.
-          boxes: x1, y1, x2, y2 in pixels of the image as it lies in the set, [D, 4].
+          image: its index in the split.
+          boxes: x1, y1, x2, y2 in pixels of the original image, [D, 4].
           scores: [D].
           classes: 1 to K, [D].
-          masks: of each detection [H, W], anything but 0 inside; may be drawn one after the other.
+          masks: of each detection [H, W], non-zero inside; an iterator may produce one at a time.
 
         Raises:
-          ValueError: the image was added before, or the numbers of boxes, scores, classes and masks
-            differ; scores or boxes that are not finite.
+          ValueError: the image was added before; the numbers of boxes, scores, classes and masks
+            differ; or scores or boxes are not finite.
         """
         if image in self._images:
             raise ValueError(f"image {image} is added for the second time")
@@ -83,10 +83,10 @@ class Detections:
         )
 
     def results(self, categories: Mapping[int, int] | None = None) -> list[dict[str, Any]]:
-        """COCO's results, by image and then as they were given; "counts" are bytes.
+        """COCO's results, ordered by image and then as they were given; "counts" are bytes.
 
         Args:
-          categories: class -> published id of the category; the class itself without.
+          categories: class -> published category id; without it the class itself is written.
         """
         found = []
         for image, of in sorted(self._images.items()):
@@ -106,7 +106,7 @@ class Detections:
         return found
 
     def to_bytes(self) -> bytes:
-        """All of it as an npz file; `from_bytes` reads it."""
+        """The detections as an npz file; `from_bytes` reads it."""
         every = sorted(self._images.items())
         regions = [region for _, of in every for region in of.regions]
         buffer = io.BytesIO()
@@ -148,10 +148,10 @@ class Detections:
         return made
 
     def of_all_processes(self) -> "Detections":
-        """What all processes have added together; each of them calls it, and gets the whole.
+        """The detections of all processes; every process must call this and gets all of them.
 
         Raises:
-          ValueError: two processes have added the same image.
+          ValueError: two processes added the same image.
         """
         merged = Detections()
         for data in gather.bytes_of_all(self.to_bytes()):
@@ -163,10 +163,10 @@ class Detections:
 
 
 def truth_of(objects: Iterable[tuple[int, Objects]], names: Sequence[str]) -> dict[str, Any]:
-    """COCO's annotations of the images of a split, crowds and their own areas included.
+    """The annotations of a split in COCO's format, including crowds.
 
     Args:
-      objects: number of each image in the split, and its objects, with classes 1 to K.
+      objects: the index of each image in the split and its objects, with classes 1 to K.
       names: of the K classes.
     """
     images: list[dict[str, Any]] = []

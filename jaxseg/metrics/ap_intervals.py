@@ -1,7 +1,7 @@
-"""Confidence intervals of COCO's AP over the images of the set, and of the difference of runs.
+"""Confidence intervals of COCO's AP over the images of a set, and of the difference between runs.
 
-As `image_intervals` has them for mIoU: images are resampled, trained weights and
-matching are what they are.
+The counterpart of `image_intervals`, which is for mIoU: images are resampled, while weights and
+matches stay fixed.
 """
 
 from collections.abc import Sequence
@@ -27,18 +27,18 @@ def bootstrap_ap(
 ) -> Interval:
     """AP of a set and its percentile interval over resampled images.
 
-    Each resample draws as many images as there are, with replacement (Efron and Tibshirani, An
-    Introduction to the Bootstrap, 1993, section 13.3), and accumulates AP anew.
+    Each resample draws all N images with replacement (Efron and Tibshirani, An Introduction to the
+    Bootstrap, 1993, section 13.3) and accumulates AP again.
 
     Args:
-      matches: of `coco.judge`, of two images or more.
-      level: probability that the interval is to hold.
-      resamples: how many.
+      matches: of `coco.judge`, for at least two images.
+      level: probability that the interval should hold.
+      resamples: number of resamples.
       seed: of the draws.
       thresholds: of IoU: `EVERY` or `HALF`.
 
     Raises:
-      ValueError: fewer than two images or than one resample; a level outside (0, 1).
+      ValueError: there are fewer than two images or no resamples, or the level is outside (0, 1).
     """
     estimates, values = _resampled([matches], resamples, seed, thresholds)
     return percentiles(float(estimates[0]), values[0], level)
@@ -53,18 +53,18 @@ def ap_difference(
     seed: int = 0,
     thresholds: slice = EVERY,
 ) -> Interval:
-    """Mean AP of the runs of `second` minus that of `first`, by the same resampled images of all.
+    """Mean AP of the runs in `second` minus that of `first`, with the same resampled images.
 
     Args:
-      first: of one run, or of several that differ in their seed.
-      second: as `first`, on the same images.
-      level: probability that the interval is to hold.
-      resamples: how many.
+      first: matches of one run, or of several with different seeds.
+      second: like `first`, on the same images.
+      level: probability that the interval should hold.
+      resamples: number of resamples.
       seed: of the draws.
       thresholds: of IoU: `EVERY` or `HALF`.
 
     Raises:
-      ValueError: as `bootstrap_ap`; no run on either side; other images or other objects in them.
+      ValueError: as `bootstrap_ap`; or one side has no run, or images or objects differ.
     """
     if not first or not second:
         raise ValueError("a difference of means needs a run on both sides")

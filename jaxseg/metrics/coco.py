@@ -1,12 +1,13 @@
 """COCO's average precision and average recall, of boxes and of masks.
 
-pycocotools, which is the authors' own code, matches and accumulates; here its arrays are read. Its
-`summarize` is not used: it knows 100 detections an image alone, and prints (cocoapi, issue 558).
-Truth and detections have COCO's own form (cocodataset.org, "Data format" and "Results format").
+pycocotools, the authors' code, matches and accumulates; this module reads its arrays. Its
+`summarize` is not used, because it only supports 100 detections per image (cocoapi, issue 558) and
+prints. Truth and detections are in COCO's formats (cocodataset.org, "Data format" and "Results
+format").
 
-COCO's rules that are easily missed: an image without detections still counts; a crowd swallows any
-number of detections and is never missed; sizes are those of the truth's `area`, and of a detection
-that matches nothing its own; detections with one score are taken in the order given.
+Rules of COCO that are easily missed: an image without detections still counts. A crowd absorbs any
+number of detections and is never missed. The size of an object is its annotated `area`; a detection
+that matches nothing has the size of its own box or mask. Equal scores keep the given order.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ Area = Literal["all", "small", "medium", "large"]  # below 32^2 pixels, to 96^2,
 Values = Mapping[str, Any]
 
 AREAS: tuple[Area, ...] = ("all", "small", "medium", "large")
-LIMITS = (1, 10, 100)  # detections an image (and class) that are looked at
+LIMITS = (1, 10, 100)  # detections per image and category that count
 PROPOSAL_LIMITS = (1, 100, 1000)
 SHORT = {"all": "", "small": "s", "medium": "m", "large": "l"}
 
@@ -42,7 +43,7 @@ class Judged:
     Attributes:
       kind: "bbox" or "segm".
       categories: id -> name, in the order of the axis K; of proposals one, "object".
-      limits: detections an image, ascending: the axis M.
+      limits: detections per image, ascending: the axis M.
       thresholds: of IoU, .50 to .95: the axis T.
       recalls: at which the precision is read, 0 to 1 by .01: the axis R.
       precision: the axis A is `AREAS`.
@@ -62,7 +63,7 @@ class Judged:
     def ap(
         self, threshold: float | None = None, area: Area = "all", category: int | None = None
     ) -> float:
-        """AP with as many detections an image as the last limit; nan without an object.
+        """AP with as many detections per image as the last limit; nan without an object.
 
         Args:
           threshold: of IoU; None: the mean over all of them.
@@ -73,7 +74,7 @@ class Judged:
         return _mean(part if threshold is None else part[self._row(threshold)])
 
     def ar(self, limit: int, area: Area = "all", category: int | None = None) -> float:
-        """The mean recall over the thresholds of IoU, with `limit` detections an image."""
+        """The mean recall over the IoU thresholds, with `limit` detections per image."""
         part = self.recall[..., AREAS.index(area), self.limits.index(limit)]
         return _mean(self._of_category(part, 1, category))
 
@@ -138,14 +139,14 @@ def judge(truth: Values, results: Sequence[Values], kind: Kind) -> Judged:
     """AP and AR of detections.
 
     Args:
-      truth: COCO's "images", "annotations" and "categories"; every image of it counts.
-      results: COCO's list of detections, of one image in the order in which ties are to be broken.
-        "bbox" of each is x, y, width, height; masks are "segmentation".
-      kind: whether boxes or masks have to overlap.
+      truth: COCO's "images", "annotations" and "categories"; all images count.
+      results: COCO's list of detections; those of an image in the order that breaks ties. "bbox" is
+        x, y, width, height; masks are "segmentation".
+      kind: whether the overlap of boxes or of masks is measured.
 
     Raises:
-      ValueError: a detection of an image or a category that the truth does not have, or a mask
-        that is not of the image's size.
+      ValueError: a detection has an image or a category that the truth lacks, or a mask differs
+        in size from its image.
 
     Examples:
       >>> square = {"bbox": [2.0, 2.0, 8.0, 8.0], "image_id": 1, "category_id": 1}
@@ -170,13 +171,13 @@ def judge_proposals(
     kind: Kind,
     limits: tuple[int, ...] = PROPOSAL_LIMITS,
 ) -> Judged:
-    """AR of proposals, whatever their class: COCO's `useCats` 0 (Hosang et al., 1502.05082).
+    """AR of proposals regardless of class: COCO's `useCats` 0 (Hosang et al., 1502.05082).
 
     Args:
       truth: see `judge`.
-      results: see `judge`; their categories say nothing.
+      results: see `judge`; their categories are ignored.
       kind: see `judge`.
-      limits: proposals an image.
+      limits: proposals per image.
 
     Raises:
       ValueError: see `judge`.
@@ -205,9 +206,9 @@ def _judged(
 def _evaluated(
     truth: Values, results: Sequence[Values], kind: Kind, limits: Sequence[int], by_category: bool
 ) -> COCOeval:
-    """pycocotools' evaluation after matching; it prints, and writes into what it is given."""
+    """pycocotools' evaluation after matching; it prints, and writes into its arguments."""
     with contextlib.redirect_stdout(io.StringIO()):
-        # The id of what a detection has matched is written down, and 0 read as nothing.
+        # pycocotools stores the id of the matched object, and reads 0 as no match.
         numbered = [{**each, "id": n} for n, each in enumerate(truth["annotations"], 1)]
         objects = _indexed(truth, numbered)
         found = _indexed(truth, _detections(objects, results, kind, by_category))
@@ -232,7 +233,7 @@ def _indexed(truth: Values, annotations: list[dict[str, Any]]) -> COCO:
 def _detections(
     objects: COCO, results: Sequence[Values], kind: Kind, by_category: bool
 ) -> list[dict[str, Any]]:
-    """As pycocotools' `loadRes`, which takes the area of the box for that of a mask beside it."""
+    """Like pycocotools' `loadRes`, which takes the box's area for the mask's if both are given."""
     found = []
     for number, result in enumerate(results, 1):
         image, category = result["image_id"], result["category_id"]

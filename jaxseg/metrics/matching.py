@@ -1,7 +1,7 @@
-"""Detections after COCO's matching, and AP over any weighting of the images.
+"""Detections after COCO's matching, and AP for any weighting of the images.
 
-Which object a detection has does not depend on other images. So AP of a resample of the images is
-found without matching again: an image that is drawn twice counts twice.
+The object that a detection matches does not depend on other images. So the AP of resampled images
+needs no new matching: an image that is drawn twice counts twice.
 """
 
 import dataclasses
@@ -16,16 +16,16 @@ _HELD = 4_000_000  # numbers held at a time
 
 @dataclasses.dataclass(frozen=True)
 class Matches:
-    """Detections of objects of any size, after matching: all that AP is made of.
+    """Detections after matching, for objects of any size: all that AP depends on.
 
     Attributes:
       images: the ids of the I images, ascending.
-      truth: objects of each image and category that are to be found; crowds are not.
+      truth: objects to be found in each image and category; crowds are not counted.
       image: row in `images` of each of the D detections.
       category: column in `truth` of each.
       score: of each.
-      matched: at each of the T thresholds of IoU, whether it has an object.
-      ignored: whether it counts neither as right nor as wrong: it lies in a crowd.
+      matched: whether it matches an object at each of the T IoU thresholds.
+      ignored: whether it counts neither as right nor as wrong, because it lies in a crowd.
     """
 
     images: Int[np.ndarray, " i"]
@@ -38,11 +38,11 @@ class Matches:
 
 
 def of_evaluation(evaluated: Any, areas: int) -> Matches:
-    """What pycocotools has matched, of its first range of areas.
+    """The matches of pycocotools, for its first range of areas.
 
     Args:
       evaluated: a COCOeval after `evaluate`.
-      areas: how many ranges it has.
+      areas: the number of its ranges of areas.
     """
     images, categories = evaluated.params.imgIds, evaluated.params.catIds
     none = np.zeros((0, len(evaluated.params.iouThrs)), bool)
@@ -74,15 +74,14 @@ def of_evaluation(evaluated: Any, areas: int) -> Matches:
 def average_precision(
     matches: Matches, weights: Int[np.ndarray, "n i"], thresholds: slice = slice(None)
 ) -> Float[np.ndarray, " n"]:
-    """AP with each image counted so many times; nan where nothing is to be found.
+    """AP with each image counted a given number of times; nan if there is no object to find.
 
-    A category that no counted image shows is left out, as COCO leaves out those of no image. Where
-    an image counts twice, its detections of one score stand one by one, not image after image.
+    Categories without an object in the counted images are left out, as COCO does for the whole set.
 
     Args:
       matches: of a set.
-      weights: whole numbers, at least 0, a row for each AP that is wanted.
-      thresholds: of IoU, which of them are averaged; all without.
+      weights: how often each image counts, a row for each AP.
+      thresholds: the IoU thresholds to average; by default all of them.
     """
     total, defined = np.zeros(len(weights)), np.zeros(len(weights), np.int64)
     for k in range(matches.truth.shape[1]):
@@ -114,12 +113,12 @@ def _of_category(
 
 
 def _areas(times: np.ndarray, right: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The mean over `RECALLS` of the precision that is reached there or beyond.
+    """The mean over `RECALLS` of the highest precision at that recall or beyond.
 
     Args:
       times: how often each of D detections counts, highest score first, [N, D].
-      right: whether it has an object, [D].
-      wanted: objects, [N].
+      right: whether each matches an object, [D].
+      wanted: number of objects, [N].
     """
     hits = np.cumsum(times * right, axis=1)[:, right]  # the recall grows at these alone
     all_of_them = np.cumsum(times, axis=1)[:, right]

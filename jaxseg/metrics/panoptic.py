@@ -1,7 +1,7 @@
 """Panoptic quality: one number for things and stuff (Kirillov et al., CVPR 2019, 1801.00868).
 
-The rules are those of the authors' code (github.com/cocodataset/panopticapi, evaluation.py), where
-the paper leaves something open.
+Where the paper leaves something open, the rules are those of the authors' code
+(github.com/cocodataset/panopticapi, evaluation.py).
 """
 
 import dataclasses
@@ -16,11 +16,11 @@ VOID = 0  # the id of pixels that no segment has
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """What is known of a segment.
+    """The description of a segment.
 
     Attributes:
-      category: of it.
-      crowd: of the truth: a group whose members are not told apart.
+      category: its category.
+      crowd: whether it is a group of objects that are not annotated one by one; truth only.
     """
 
     category: int
@@ -29,13 +29,13 @@ class Segment:
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Of each of K categories, to be added up over images; PQ is not a mean over images.
+    """Counts for each of K categories, added up over images; PQ is not a mean over images.
 
     Attributes:
-      iou: the sum of the IoU of matched segments.
-      hits: matched segments.
-      wrong: segments that are predicted and match none.
-      missed: segments of the truth that none matches.
+      iou: sum of the IoU of matched segments.
+      hits: number of matched segments.
+      wrong: number of predicted segments without a match.
+      missed: number of true segments without a match.
     """
 
     iou: np.ndarray
@@ -54,11 +54,11 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True)
 class Quality:
-    """PQ = SQ x RQ of each category, nan where it is absent, and means over those that are not.
+    """PQ = SQ x RQ of each category, nan for absent ones, and the means over the others.
 
     Attributes:
       pq: panoptic quality, float64 [K].
-      sq: segmentation quality, the mean IoU of what is matched.
+      sq: segmentation quality, the mean IoU of matched segments.
       rq: recognition quality, the F1 of segments.
     """
 
@@ -67,7 +67,7 @@ class Quality:
     rq: np.ndarray
 
     def mean(self, which: Sequence[int] | None = None) -> dict[str, float]:
-        """{"PQ", "SQ", "RQ"} over the categories `which`, such as the things; all without."""
+        """{"PQ", "SQ", "RQ"} over the categories `which`, such as the things; default: all."""
         rows = list(range(len(self.pq))) if which is None else list(which)
         there = [k for k in rows if not math.isnan(self.pq[k])]
         return {
@@ -85,20 +85,20 @@ def count_segments(
 ) -> Counts:
     """Matches the segments of one image.
 
-    Two segments of one category match where their IoU is above 0.5, which at most one can be
-    (section 4.1). Pixels that are void in the truth are no part of the union. A crowd is never
-    matched or missed; a predicted segment that matches none is no error where more than half of it
-    is void, or crowd of its own category, in the truth (section 4.1, void and group labels).
+    Two segments of the same category match if their IoU is above 0.5; a segment has at most one
+    such partner (section 4.1). Pixels that are void in the truth are not part of the union. A crowd
+    is never matched or missed. An unmatched predicted segment is not an error if more than half of
+    it is void or a crowd of its own category in the truth (section 4.1, void and group labels).
 
     Args:
       truth: ids of segments, `VOID` where there is none.
-      truth_segments: what each of its ids is.
+      truth_segments: the segment of each id in `truth`.
       predicted: ids of segments.
-      predicted_segments: what each of its ids is.
-      categories: K; they are numbered from 0.
+      predicted_segments: the segment of each id in `predicted`.
+      categories: K; categories are numbered from 0.
 
     Raises:
-      ValueError: an id in a map that its table lacks, or in a table and not in its map.
+      ValueError: an id is in a map but not in its table, or the other way round.
 
     Examples:
       >>> one = np.array([[1, 1, 1, 2]])
@@ -159,7 +159,7 @@ def _areas(ids: np.ndarray, segments: Mapping[int, Segment], whose: str) -> dict
 
 
 def _shared(truth: np.ndarray, predicted: np.ndarray) -> dict[tuple[int, int], int]:
-    """(id of the truth, id of the prediction) -> pixels that they have in common."""
+    """(id in the truth, id in the prediction) -> number of common pixels."""
     pairs, counts = np.unique(
         np.stack([truth.ravel(), predicted.ravel()]), axis=1, return_counts=True
     )

@@ -1,4 +1,4 @@
-"""How images with objects are brought to a size and varied: `data.instances` of an experiment."""
+"""Sizes and augmentation of images with objects: `data.instances` of an experiment."""
 
 import dataclasses
 
@@ -7,25 +7,25 @@ Size = tuple[int, int]  # (height, width)
 
 @dataclasses.dataclass
 class InstanceAugment:
-    """What `instance_transforms.InstanceTransform` does; evaluation takes the sizes alone.
+    """The settings of `instance_transforms.InstanceTransform`; evaluation uses only the sizes.
 
     The defaults are Mask R-CNN's (arXiv 1703.06870, section 3.1) with the released code's longest
     side; Detectron2's multi-scale training is short_side 640, 672, 704, 736, 768, 800. Large-scale
     jitter (Ghiasi et al., 2012.07177, section 3) is a square canvas and jitter_range 0.1, 2.
     """
 
-    canvas: Size = (800, 1344)  # (height, width) of images that lie; of those that stand, turned
-    objects: int = 100  # most of an image; of more the largest are kept
-    short_side: tuple[int, ...] = (800,)  # that the shorter side becomes; of several one is drawn
-    long_side: int = 1333  # that the longer one may become at most
-    jitter_range: tuple[float, float] = (1.0, 1.0)  # of the size that fits the canvas; 1, 1: none
-    crop: float = 1.0  # least share of each side that a crop keeps, taken first; 1: none
-    flip: bool = True  # left and right, in half of the cases
+    canvas: Size = (800, 1344)  # (height, width) for landscapes; rotated for portraits
+    objects: int = 100  # maximum per image; the largest are kept
+    short_side: tuple[int, ...] = (800,)  # length of the shorter side; one of several is drawn
+    long_side: int = 1333  # maximum length of the longer side
+    jitter_range: tuple[float, float] = (1.0, 1.0)  # scales of the size that fits the canvas
+    crop: float = 1.0  # smallest share of each side that a random crop keeps; 1: no crop
+    flip: bool = True  # left and right, with probability 1/2
     jitter: float = 0.0  # strength of brightness, contrast and saturation changes; 0: none
 
 
 def faults(augment: InstanceAugment, name: str) -> list[str]:
-    """What does not fit together, a line each.
+    """Invalid settings, a line each.
 
     Args:
       augment: the settings.

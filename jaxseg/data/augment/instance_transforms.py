@@ -1,12 +1,12 @@
 """Transforms of an image and its objects: crop, resize, jitter of the scale, flip, pad.
 
-Alignment is that of `scaling`: pixel centres. Pixel d of a side that is resized from n to m lies at
-(d + 0.5) n / m - 0.5 of the original; the image is interpolated there, a mask takes the pixel whose
-square holds that point. Boxes are multiplied by m / n. (torchvision's reference takes masks from
-floor(d n / m), up to half a pixel beside the image: a Departure.)
+Pixel centres are aligned, as in `scaling`. When a side is resized from n to m, pixel d lies at
+(d + 0.5) n / m - 0.5 of the original. The image is interpolated there, and a mask takes the pixel
+that contains that point. Boxes are multiplied by m / n. Departure: torchvision takes masks from
+floor(d n / m), up to half a pixel away from the image.
 
-What a crop cuts has the box of what is left of its mask; an object of which no pixel is left is
-left out. Other boxes stay those of the annotations.
+An object that is cut by a crop gets the box of the visible part of its mask, and is removed if no
+pixel is visible. Other boxes stay those of the annotations.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ _FIELD = "data.instances"
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """What is seen of an image: a crop of it, resized, and a window of that.
+    """The visible part of an image: a crop, which is resized, and a window of the result.
 
     Attributes:
       crop: (top, left, height, width) in pixels of the image.
@@ -45,15 +45,15 @@ class View:
 
     @property
     def cuts(self) -> bool:
-        """Whether the window leaves out a part of the resized crop."""
+        """Whether the window is smaller than the resized crop."""
         return self.window[2:] != self.size
 
     def rows(self) -> np.ndarray:
-        """The row of the image that each row of the view shows."""
+        """The row of the image for each row of the view."""
         return self._shown(0)
 
     def columns(self) -> np.ndarray:
-        """The column of the image that each column of the view shows."""
+        """The column of the image for each column of the view."""
         shown = self._shown(1)
         return shown[::-1] if self.mirror else shown
 
@@ -65,14 +65,14 @@ class View:
 
 @dataclasses.dataclass(frozen=True)
 class InstanceTransform:
-    """Brings images with objects onto a canvas; `apply` is a pure function of (rng, example).
+    """Places images with objects on a canvas; `apply` is a pure function of (rng, example).
 
     Attributes:
-      augment: sizes, and what varies by how much.
-      mean: RGB that pads the image, rounded to whole numbers.
+      augment: sizes and augmentation.
+      mean: RGB of the padding, rounded to whole numbers.
 
     Raises:
-      ValueError: settings that do not fit together; all of them are named.
+      ValueError: settings are invalid; all of them are named.
     """
 
     augment: InstanceAugment = dataclasses.field(default_factory=InstanceAugment)
@@ -83,12 +83,12 @@ class InstanceTransform:
             raise ValueError(together(found))
 
     def canvas_of(self, height: int, width: int) -> Size:
-        """The canvas of an image: turned where the image stands and the canvas lies."""
+        """The canvas of an image: rotated if one of them is portrait and the other landscape."""
         own = self.augment.canvas
         return own if (height > width) == (own[0] > own[1]) or height == width else own[::-1]
 
     def fitted(self, height: int, width: int, short_side: int) -> Size:
-        """The size of an image whose shorter side becomes `short_side`, if the longer one may."""
+        """The size at which the shorter side is `short_side`, or the longer side is `long_side`."""
         scale = min(
             Fraction(short_side, min(height, width)),
             Fraction(self.augment.long_side, max(height, width)),
@@ -96,12 +96,12 @@ class InstanceTransform:
         return max(1, int(height * scale)), max(1, int(width * scale))
 
     def still(self, height: int, width: int) -> View:
-        """The view of an evaluation: the whole image, its shorter side the last `short_side`."""
+        """The view for evaluation: the whole image, resized to the last `short_side`."""
         size = self.fitted(height, width, self.augment.short_side[-1])
         return View((0, 0, height, width), size, (0, 0, *size))
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> View:
-        """Decides for an image of this size; the canvas is that of the image before any crop."""
+        """Draws a view of an image of this size; the canvas does not depend on the crop."""
         augment = self.augment
         choice, mirror, top, left, down, right, taller, wider = rng.random(8).tolist()
         brightness, contrast, saturation = 1 + augment.jitter * (2 * rng.random(3) - 1)
@@ -136,7 +136,7 @@ class InstanceTransform:
     def apply(
         self, rng: np.random.Generator, image: np.ndarray, objects: Objects
     ) -> dict[str, np.ndarray]:
-        """One random view, as an example of a batch.
+        """A random view, as an element of a batch.
 
         Args:
           rng: of this example and epoch.
@@ -144,16 +144,16 @@ class InstanceTransform:
           objects: of the image.
 
         Returns:
-          "image" uint8 [h, w, 3] of the canvas, "size" int32 [2] of the view in it, and of G
+          "image" uint8 [h, w, 3], the canvas; "size" int32 [2] of the view in it; and for G
           objects "boxes" float32 [G, 4], "classes" int32 [G], "valid" bool [G], "masks" uint8
-          [G, h, ceil(w / 8)], eight pixels a byte. Crowds are left out.
+          [G, h, ceil(w / 8)] with eight pixels per byte. Crowds are left out.
         """
         height, width = image.shape[:2]
         view, canvas = self.draw(rng, height, width), self.canvas_of(height, width)
         return self.shown(view, image, canvas) | self.annotated(view, objects, canvas)
 
     def evaluated(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """The "image" and "size" of the view of an evaluation; see `apply`."""
+        """The "image" and "size" of the view for evaluation; see `apply`."""
         height, width = image.shape[:2]
         return self.shown(self.still(height, width), image, self.canvas_of(height, width))
 
@@ -173,7 +173,7 @@ class InstanceTransform:
         return {"image": padded, "size": np.array([height, width], np.int32)}
 
     def annotated(self, view: View, objects: Objects, canvas: Size) -> dict[str, np.ndarray]:
-        """The objects of any view, padded to their number; see `apply`."""
+        """The objects of any view, padded to G; see `apply`."""
         rows, columns = view.rows(), view.columns()
         boxes = _moved(objects.boxes, view)
         kept: list[tuple[int, _Part, np.ndarray, int]] = []
@@ -195,7 +195,7 @@ class InstanceTransform:
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """The pixels of a mask in a view: where they begin, and uint8 [h, w] from there."""
+    """The visible pixels of a mask: their top left corner in the view, and uint8 [h, w]."""
 
     top: int
     left: int
@@ -209,7 +209,7 @@ class _Part:
 
 
 def _part_of(objects: Objects, index: int, rows: np.ndarray, columns: np.ndarray) -> _Part | None:
-    """What the rows and columns show of a mask; None where that is nothing."""
+    """The part of a mask in these rows and columns; None if it has no pixel there."""
     encoded = objects.encoded(index)
     x, y, width, height = rle.toBbox(encoded).tolist()
     down = np.flatnonzero((rows >= y) & (rows < y + height))
@@ -223,7 +223,7 @@ def _part_of(objects: Objects, index: int, rows: np.ndarray, columns: np.ndarray
 
 
 def _moved(boxes: np.ndarray, view: View) -> np.ndarray:
-    """Boxes [G, 4] in pixels of the view, cut at its border."""
+    """Boxes [G, 4] in pixels of the view, clipped to it."""
     moved = np.empty_like(boxes)
     for axis, columns in ((1, (0, 2)), (0, (1, 3))):
         start, length = view.crop[axis], view.crop[2 + axis]
@@ -237,7 +237,7 @@ def _moved(boxes: np.ndarray, view: View) -> np.ndarray:
 
 
 def _is_cut(box: np.ndarray, view: View) -> bool:
-    """Whether a box of the image reaches beyond what is seen of it."""
+    """Whether a box of the image extends beyond the view."""
     for axis in (0, 1):
         start, length = view.crop[axis], view.crop[2 + axis]
         scale = view.size[axis] / length

@@ -176,7 +176,7 @@ def find_coarse(manual_dir: pathlib.Path) -> pairs.Published:
 
 
 def _objects(mask: pathlib.Path) -> Objects:
-    """Of an instanceIds file: 1000 c + n is object n of class c, c alone a group of them."""
+    """The objects of an instanceIds file; ids of other classes are background."""
     ids, _ = mask_file.read_mask(mask)
 
     def meaning(number: int) -> tuple[int, bool] | None:
@@ -187,10 +187,10 @@ def _objects(mask: pathlib.Path) -> Objects:
 
 
 def find_instances(manual_dir: pathlib.Path) -> pairs.Published:
-    """As `find`, with the objects of the eight classes whose instances are told apart.
+    """As `find`, with the objects of the eight classes that have instances.
 
     Raises:
-      FileNotFoundError: no split there.
+      FileNotFoundError: there is no split.
     """
     for folder in (manual_dir, manual_dir / "cityscapes"):
         splits = {}

@@ -1,11 +1,11 @@
-"""COCO's instances, of 2017 and of 2014: 80 categories of things (Lin et al., 1405.0312).
+"""COCO's instances of 2017 and 2014: 80 categories of things (Lin et al., 1405.0312).
 
-Categories have ids from 1 to 90, of which 80 are used; class k is the k-th of them. Crowds, regions
-of many objects that are not told apart, are kept: training leaves them out, evaluation does not.
-Areas and boxes are the published ones, masks the published polygons drawn by COCO's own rules.
-Images without an object are kept too, for evaluation counts what is found in them.
+Categories have ids from 1 to 90, of which 80 are used; class k is the k-th of them. Crowds (regions
+of many objects that are not annotated one by one) are kept for evaluation; training leaves them
+out. Areas and boxes are the published ones, and masks are drawn from the published regions by
+COCO's own code. Images without objects are kept, because evaluation counts detections in them.
 
-`train` and `val` of 2017 are the trainval35k and minival of papers that used 2014.
+`train` and `val` of 2017 are the trainval35k and minival of papers that use 2014.
 
 Classes and layout: cocodataset.org. Licence: images by Flickr's terms, annotations CC BY 4.0. Size:
 20 GB, of 2014 also; prepared as much (estimates).
@@ -27,7 +27,7 @@ OFFICIAL = {
     "2017": {"train": 118287, "val": 5000},
     "2014": {"train": 82783, "val": 40504},
 }
-# In the order of the ids; a number is the id of the category that follows, where ids are left out.
+# In the order of the ids; a number is the id of the next category where ids are skipped.
 _NAMES = """
 person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant,
 13, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra,
@@ -60,9 +60,9 @@ LABELS = LabelSpec(
 )
 
 
-@functools.lru_cache(maxsize=2)  # `prepare` looks twice, and this takes a minute
+@functools.lru_cache(maxsize=2)  # `prepare` calls this twice, and it takes a minute
 def _pairs(images: pathlib.Path, listed: pathlib.Path, changed: int) -> list[pairs.Pair]:
-    """The images of a file of annotations, last changed so many nanoseconds after the epoch."""
+    """The images of an annotation file; `changed` is its modification time in nanoseconds."""
     content = coco_json.read(listed)
     for number, name in content.categories.items():
         if CATEGORIES.get(number) != name:
@@ -80,8 +80,8 @@ def find(year: str, manual_dir: pathlib.Path) -> pairs.Published:
     """The files of 2017 or 2014 under `manual_dir` or its folder coco.
 
     Raises:
-      FileNotFoundError: no split there.
-      ValueError: a file of annotations is damaged.
+      FileNotFoundError: there is no split.
+      ValueError: an annotation file is damaged.
     """
     for folder in (manual_dir, manual_dir / "coco"):
         found: dict[str, list[pairs.Pair]] = {}

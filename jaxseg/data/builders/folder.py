@@ -41,7 +41,7 @@ class FolderConfig(tfds.core.BuilderConfig):
 
     @property
     def holds_instances(self) -> bool:
-        """Whether examples are images with objects."""
+        """Whether the examples are images with objects."""
         return self.instances or bool(self.annotations)
 
 
@@ -112,7 +112,7 @@ def find(config: FolderConfig, *, need_classes: bool = True) -> pairs.Published:
 
 
 def _annotated(config: FolderConfig) -> pairs.Published:
-    """The images that files of annotations list."""
+    """The images listed in annotation files."""
     if not config.images or config.masks or config.table or config.lists or config.classes:
         raise ValueError(
             "--annotations needs --images, and none of --masks, --table, --lists and --classes: "
@@ -127,7 +127,7 @@ def _annotated(config: FolderConfig) -> pairs.Published:
 def _of_instances(
     own: own_files.Own, config: FolderConfig, classes: Classes | None
 ) -> pairs.Published:
-    """Pairs whose masks hold the ids of objects; without classes all are of one."""
+    """Pairs whose masks hold object ids; without a class file all have the same class."""
     if classes and classes.colours is not None:
         raise ValueError(
             f"{classes.path} gives colours, and masks of --instances hold ids: leave "

@@ -1,13 +1,13 @@
-"""Your own instances: files of annotations in COCO's form, or masks in which each object has an id.
+"""Your own instances: annotation files in COCO's format, or masks with an id for each object.
 
     python -m jaxseg.data.prepare --name=folder/mine --images=IMAGES --annotations=FILE
     python -m jaxseg.data.prepare --name=folder/mine --images=IMAGES --masks=MASKS --classes=FILE \
         --instances
 
-Annotations: one file, of which a share is drawn for val; or `train=FILE,val=FILE`. Classes are its
-categories. Masks: of one class every id but 0 is an object; of several, as in Cityscapes, id
-1000 c + n is object n of the class whose id is c, and c alone a group of them (a crowd). 0 is
-background, and 255 nobody's where the class file has a line of void.
+Annotations: one file, from which a share is drawn for val, or `train=FILE,val=FILE`. The categories
+are the classes. Masks: with one class, every id except 0 is an object. With several, as in
+Cityscapes, 1000 c + n is object n of the class with id c, and c alone is a crowd of that class. 0
+is background, and 255 is void if the class file has a line for void.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ BACKGROUND = 0  # the id of no object
 
 
 def _files(given: str) -> dict[str, pathlib.Path]:
-    """Split -> file, of FILE or of train=FILE,val=FILE; the split of a single file is ""."""
+    """Split -> file, from FILE or train=FILE,val=FILE; the split of a single file is ""."""
     if "=" not in given:
         return {"": pathlib.Path(given).expanduser()}
     found = {}
@@ -41,7 +41,7 @@ def _files(given: str) -> dict[str, pathlib.Path]:
     return found
 
 
-@functools.lru_cache(maxsize=4)  # `prepare` looks several times
+@functools.lru_cache(maxsize=4)  # `prepare` calls this several times
 def _listing(path: pathlib.Path, changed: int) -> coco_json.Listing:
     return coco_json.read(path)
 
@@ -56,11 +56,11 @@ def _read(given: str) -> dict[str, tuple[pathlib.Path, coco_json.Listing]]:
 
 
 def labels_of_annotations(given: str) -> LabelSpec:
-    """The categories of the files of `--annotations` as classes, in the order of their ids.
+    """The categories of the files in `--annotations` as classes, in the order of their ids.
 
     Raises:
-      FileNotFoundError: a file is not there.
-      ValueError: a file is damaged, holds no category, or has others than the first.
+      FileNotFoundError: a file does not exist.
+      ValueError: a file is damaged, lists no categories, or differs from the first.
     """
     (first, listing), *others = _read(given).values()
     for path, other in others:
@@ -76,7 +76,7 @@ def labels_of_annotations(given: str) -> LabelSpec:
 
 
 def in_annotations(given: str, images: str) -> own_files.Own:
-    """The images that the files of `--annotations` list, under `--images`, with their splits."""
+    """The images listed in the files of `--annotations`, under `--images`, with their splits."""
     root = own_files.root_of(images, "images")
     found = own_files.Own([])
     for split, (path, listing) in _read(given).items():
@@ -88,9 +88,9 @@ def in_annotations(given: str, images: str) -> own_files.Own:
 
 
 def things(labels: LabelSpec) -> LabelSpec:
-    """The classes of a class file that objects can have: without the one of id 0, the background.
+    """The classes of a class file that objects can have: all except id 0, the background.
 
-    Of a single class the id says nothing, and it stays.
+    A single class is kept whatever its id is.
     """
     ids: Mapping[int, int] = {k: raw for raw, k in labels.raw_to_train.items() if k != IGNORE}
     kept = [k for k in range(labels.num_classes) if ids[k] != BACKGROUND or len(ids) == 1]
@@ -102,12 +102,12 @@ def things(labels: LabelSpec) -> LabelSpec:
 
 
 def with_objects(own: own_files.Own, labels: LabelSpec, void: bool) -> own_files.Own:
-    """Pairs whose masks hold ids of objects.
+    """The pairs with objects read from their masks.
 
     Args:
       own: the pairs.
-      labels: of `things`.
-      void: whether 255 is no object.
+      labels: from `things`.
+      void: whether 255 is void.
     """
     only = next(iter(labels.raw_to_train)) if labels.num_classes == 1 else None
 

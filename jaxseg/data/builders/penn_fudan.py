@@ -1,11 +1,11 @@
-"""Penn-Fudan pedestrians: 170 images of streets with 423 persons, a mask each (Wang et al., 2007).
+"""Penn-Fudan pedestrians: 170 street images with 423 persons, each with a mask (Wang et al., 2007).
 
-There is no official split. Every fifth image by its name is `val`, the others are `train`, and all
-of them `trainval`. Boxes are those of the masks: the published ones, in Annotation, begin at 1 and
-leave out the persons who were labelled later.
+There is no official split. In the order of names, every fifth image is in `val` and the others are
+in `train`; `trainval` holds all. Boxes are those of the masks, because the published ones in
+Annotation start at 1 and lack the persons that were labelled later.
 
 Layout and terms: the set's readme.txt. Licence: the authors keep their rights; for research, not to
-be posted again without their permission. Size: 50 MB; prepared 50 MB.
+be redistributed without their permission. Size: 50 MB; prepared 50 MB.
 """
 
 import functools
@@ -29,10 +29,10 @@ def _objects(mask: pathlib.Path) -> Objects:
 
 
 def find(manual_dir: pathlib.Path) -> pairs.Published:
-    """The files under `manual_dir`: PennFudanPed, or the folder that holds it.
+    """The files under `manual_dir`: PennFudanPed, or the folder that contains it.
 
     Raises:
-      FileNotFoundError: none there.
+      FileNotFoundError: there are none.
     """
     for folder in (manual_dir, manual_dir / "PennFudanPed"):
         images, masks = folder / "PNGImages", folder / "PedMasks"

@@ -1,23 +1,23 @@
-"""Objects to be told apart, drawn; what makes each image hard is known.
+"""Drawn images for instance segmentation, in which the cause of each difficulty is known.
 
     python -m jaxseg.data.prepare --name=shapes/instances
 
-Five classes, disc, square, triangle, ring and bar. As in `shapes`, colours are random, textures
-noisy, and example i of a split is a pure function of (seed, split, i). A mask is what is seen of an
-object; of each at least 40 % is. Lengths are pixels of the 128 x 128 images of the default.
+The classes are disc, square, triangle, ring and bar. As in `shapes`, colours are random, textures
+are noisy, and example i of a split is a pure function of (seed, split, i). A mask is the visible
+part of an object, at least 40 % of it. Lengths are in pixels of the default size, 128 x 128.
 
-`train` and `val` mix all of what follows. Each other split has one difficulty alone:
+`train` and `val` mix all of the following. Each other split has a single difficulty:
 
-- overlap: one object lies over a part of another, so that their boxes overlap, which suppression
-  by boxes takes for one object, and a mask is not the whole shape that its class suggests.
-- touching: up to six discs or squares of one class and one colour, without a pixel of background
-  between neighbours. A map of classes cannot tell them apart.
-- scale: objects of radius 3.5 to 42, a factor of 12; in each image one of at most 4.2 and one of at
-  least 36. What a pyramid of features is for.
-- thin: bars 2 to 3 wide and up to 90 long, rings with walls of 2 to 3. Half a pixel too much, or a
-  mask on a coarse grid, costs much of their IoU; of a slanted bar the box is nearly empty.
-- crowds: 12 to 24 discs of radius 2 to 3.2 that are marked as one crowd, besides two objects. They
-  are no error where they are found, and training leaves them out.
+- overlap: an object covers a part of another one. Their boxes overlap, so that non-maximum
+  suppression may remove one of them, and a mask is not the complete shape of its class.
+- touching: up to six discs or squares of one class and colour, without background between
+  neighbours. A map of classes cannot separate them.
+- scale: objects with a radius of 3.5 to 42, a factor of 12; every image has one of at most 4.2 and
+  one of at least 36. This is what feature pyramids are for.
+- thin: bars 2 to 3 wide and up to 90 long, and rings with walls of 2 to 3. Half a pixel too much,
+  or a mask on a coarse grid, costs much of their IoU. The box of a slanted bar is nearly empty.
+- crowds: 12 to 24 discs with a radius of 2 to 3.2, annotated as one crowd, besides two objects.
+  Detections in a crowd are not errors, and training leaves crowds out.
 """
 
 import io
@@ -42,20 +42,20 @@ DISC, SQUARE, TRIANGLE, RING, BAR = range(1, 6)
 SPLITS = ("train", "val", "overlap", "touching", "scale", "thin", "crowds")
 STANDARD = ShapesConfig(name="instances", size=128, train=800, val=200)
 RADII = (3.5, 42.0)
-MIDDLE = (9.0, 20.0)  # radii where the size is not what is hard
-LEAST_SEEN = 0.4  # of an object's pixels
-_KEY = 1000  # keeps these numbers apart from those of the other drawn sets
+MIDDLE = (9.0, 20.0)  # radii for splits whose difficulty is not the size
+LEAST_SEEN = 0.4  # share of an object's pixels that stays visible
+_KEY = 1000  # gives other random numbers than the other drawn sets have
 _TRIES = 30
 
 
 class _Scene:
-    """An image in the making and the objects in it."""
+    """An image that is being drawn, and its objects."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
         self.rng, self.size, self.unit = rng, size, size / 128
         self.canvas = Canvas(rng, size)
         self.ids = np.zeros((size, size), np.uint8)  # 0: none; k: the k-th object
-        self.drawn: list[int] = []  # pixels of each, covered ones too
+        self.drawn: list[int] = []  # pixels of each object, including covered ones
         self.classes: list[int] = []
         self.crowd: list[bool] = []
 
@@ -68,13 +68,13 @@ class _Scene:
         touching: bool = False,
         colour: np.ndarray | None = None,
     ) -> int:
-        """Draws an object where there is room for it.
+        """Draws an object if there is room for it.
 
         Args:
           mask: uint8 [size, size], 0 or 1.
           kind: its class.
-          onto: the number of the object that it may cover a part of; 0: none.
-          touching: whether it may lie beside others; else a pixel of background stays between.
+          onto: number of the object that it may cover in part; 0: none.
+          touching: whether it may touch others; else a pixel of background stays between them.
           colour: float32 [3]; None: a random one.
 
         Returns:
@@ -106,13 +106,13 @@ class _Scene:
         return self.canvas.regular(x, y, radius * 1.2, 4 if kind == SQUARE else 3)
 
     def place(self, reach: float) -> tuple[float, float]:
-        """A point that is so far from the border; two thirds of it where it would not fit."""
+        """A point at two thirds of `reach` from the border, so that a part may lie outside."""
         margin = min(0.66 * reach, 0.45 * self.size)
         x, y = self.rng.uniform(margin, self.size - margin, 2).tolist()
         return x, y
 
     def finished(self) -> tuple[np.ndarray, Objects]:
-        """The image and its objects, in the order in which they were drawn."""
+        """The image and its objects, in the order of drawing."""
         image, _ = self.canvas.finished()
         masks = [self.ids == k + 1 for k in range(len(self.drawn))]
         size = (self.size, self.size)
@@ -120,7 +120,7 @@ class _Scene:
 
 
 def _scattered(scene: _Scene, radii: tuple[float, float], count: int) -> None:
-    """Solid objects that are apart, the large ones first."""
+    """Draws separate solid objects, large ones first."""
     for radius in sorted((scene.radius(radii) for _ in range(count)), reverse=True):
         kind = int(scene.rng.choice([DISC, SQUARE, TRIANGLE]))
         for _ in range(_TRIES):
@@ -162,7 +162,7 @@ def _touching(scene: _Scene) -> None:
         mask = _tile(scene, kind, x, y, radius, turn)
         neighbour = cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0
         if centres:
-            mask = mask * (scene.ids == 0)  # a pixel on the seam stays with the first
+            mask = mask * (scene.ids == 0)  # pixels on the seam belong to the first
             others = set(np.unique(scene.ids[neighbour]).tolist()) - {0}
             own = set(range(len(scene.drawn) - len(centres) + 1, len(scene.drawn) + 1))
             if not others or not others <= own or mask.sum() < 0.8 * 3 * radius**2:
@@ -176,7 +176,7 @@ def _touching(scene: _Scene) -> None:
 
 
 def _tile(scene: _Scene, kind: int, x: float, y: float, radius: float, turn: float) -> np.ndarray:
-    """A disc, or a square that lies along a grid."""
+    """A disc, or a square aligned with a grid."""
     if kind == DISC:
         return scene.canvas.disc(x, y, radius)
     angles = turn + np.pi / 4 + np.pi / 2 * np.arange(4)
@@ -211,7 +211,7 @@ def _thin(scene: _Scene) -> None:
 
 
 def _crowd(scene: _Scene) -> None:
-    """Small discs in a patch, drawn one by one and kept as one region."""
+    """Draws small discs in a patch and annotates them as one region."""
     rng, unit = scene.rng, scene.unit
     x, y = scene.place(24 * unit)
     colour, region = None, np.zeros_like(scene.ids)
@@ -230,7 +230,7 @@ def _crowd(scene: _Scene) -> None:
         scene.ids[region > 0] = len(scene.drawn)
 
 
-_CAUSES: dict[str, tuple[Callable[[_Scene], None], int]] = {  # and how often in an image
+_CAUSES: dict[str, tuple[Callable[[_Scene], None], int]] = {  # and the number per image
     "overlap": (_overlap, 2),
     "touching": (_touching, 1),
     "scale": (_scale, 1),
@@ -260,7 +260,7 @@ def draw_example(seed: int, split: str, index: int, size: int) -> tuple[np.ndarr
 
 
 class ShapesInstances(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """The builder; the splits of one difficulty are half as long as `val`."""
+    """The builder; splits of one difficulty have half as many examples as `val`."""
 
     name = "shapes"
     VERSION = tfds.core.Version(builders.VERSIONS["shapes"])

@@ -54,7 +54,7 @@ THINGS = LabelSpec(
     palette=LABELS.palette[1:],
     raw_to_train={k: k - 1 for k in range(1, 21)},
 )
-VOID = 255  # the border of an object, which is none's
+VOID = 255  # the border of objects
 
 
 def sbd_folder(*roots: pathlib.Path) -> pathlib.Path | None:
@@ -107,7 +107,7 @@ def find(manual_dir: pathlib.Path) -> pairs.Published:
 
 
 def _objects(objects: pathlib.Path, classes: pathlib.Path) -> Objects:
-    """The objects of a SegmentationObject file, each of the class that most of its pixels have."""
+    """The objects of a SegmentationObject file; their class is that of most of their pixels."""
     ids, _ = mask_file.read_mask(objects)
     categories, _ = mask_file.read_mask(classes)
     if ids.shape != categories.shape:
@@ -126,10 +126,10 @@ def _objects(objects: pathlib.Path, classes: pathlib.Path) -> Objects:
 
 
 def find_instances(manual_dir: pathlib.Path) -> pairs.Published:
-    """The objects of the challenge's own images (SegmentationObject), in its splits train and val.
+    """The objects of the challenge's splits train and val (SegmentationObject).
 
     Raises:
-      FileNotFoundError: no list there.
+      FileNotFoundError: there is no list, or the folder SegmentationObject is missing.
     """
     for folder in (manual_dir, manual_dir / "VOC2012", manual_dir / "VOCdevkit" / "VOC2012"):
         found = {}

@@ -20,7 +20,7 @@ _PATH = re.compile(
 
 
 class WrongSetting(ValueError):
-    """A setting of the command line that cannot be."""
+    """An invalid setting on the command line."""
 
 
 def transform_of(settings: Sequence[str], crop_size: tuple[int, int]) -> Transform:
@@ -48,7 +48,7 @@ def instance_transform_of(settings: Sequence[str], side: int) -> InstanceTransfo
     """As `transform_of`, with fields of `InstanceAugment`; views fill a square of `side`.
 
     Raises:
-      WrongSetting: no such field, or a value that it cannot have; the setting is named.
+      WrongSetting: names the setting with an unknown field or an invalid value.
     """
     plain = InstanceAugment(canvas=(side, side), short_side=(side,), long_side=side)
     values: dict[str, Any] = dataclasses.asdict(plain)
@@ -59,10 +59,10 @@ def instance_transform_of(settings: Sequence[str], side: int) -> InstanceTransfo
 
 
 def check(settings: Sequence[str]) -> None:
-    """Refuses settings that neither `Augment` nor `InstanceAugment` has.
+    """Checks settings that may be of `Augment` or of `InstanceAugment`.
 
     Raises:
-      WrongSetting: the setting is named.
+      WrongSetting: names the setting that is valid in neither.
     """
     try:
         transform_of(settings, (1, 1))
@@ -77,8 +77,8 @@ def _given(settings: Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
     """The values of FIELD=VALUE settings.
 
     Args:
-      settings: as the command line has them.
-      known: value by field, of the kind that the field has.
+      settings: from the command line.
+      known: fields with values of their types.
     """
     given = {}
     for setting in settings:

@@ -1,4 +1,4 @@
-"""Counts what the images and objects of a split of instances hold; independent of flags."""
+"""Counts the images and objects of a split of an instance set; independent of flags."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -11,16 +11,16 @@ from jaxseg.data.instances import Objects
 from jaxseg.data.labels import LabelSpec
 
 SMALL, LARGE = 32.0**2, 96.0**2  # pixels: COCO's classes of size
-_BORDER = 0.5  # pixels from the border at which a box counts as cut by it
+_BORDER = 0.5  # pixels; a box so close to the border counts as cut
 
 
 @dataclasses.dataclass(frozen=True)
 class ObjectFinding:
-    """One example, counted.
+    """The counts of one example.
 
     Attributes:
-      image: what `survey.count` says of the image; its counts are objects of each category.
-      objects: of the image, with published categories; None where they cannot be read.
+      image: the result of `survey.count`; its counts are objects per category.
+      objects: of the image, with published categories; None if they cannot be read.
       pixels: of each mask.
     """
 
@@ -29,7 +29,7 @@ class ObjectFinding:
     pixels: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
 
     def faults(self) -> list[str]:
-        """What is wrong with single objects, a line each."""
+        """Problems of single objects, a line each."""
         if self.objects is None:
             return []
         lines, seen = [], set()
@@ -42,14 +42,14 @@ class ObjectFinding:
                 lines.append(f"{where} has a box of {width:g} x {height:g}")
             same = (int(self.objects.classes[i]), self.objects.regions[i])
             if pixels and same in seen:
-                lines.append(f"{where} stands there twice")
+                lines.append(f"{where} is a duplicate")
             seen.add(same)
         return lines
 
 
 @dataclasses.dataclass(frozen=True)
 class LookedObjects:
-    """One split as the doctor reads it: how many examples, and each of them."""
+    """One split as the doctor reads it: the number of examples, and access to each."""
 
     split: str
     count: int
@@ -63,7 +63,7 @@ class ObjectSurvey:
 
     Attributes:
       findings: one an example.
-      labels: what the categories mean.
+      labels: the meaning of the categories.
     """
 
     findings: Sequence[ObjectFinding]
@@ -71,16 +71,16 @@ class ObjectSurvey:
 
     @property
     def images(self) -> Survey:
-        """Sizes, means and copies of the images."""
+        """The survey of the images: sizes, means and copies."""
         return Survey([finding.image for finding in self.findings], self.labels)
 
     @property
     def readable(self) -> list[ObjectFinding]:
-        """Those whose objects could be read."""
+        """The findings whose objects could be read."""
         return [finding for finding in self.findings if finding.objects is not None]
 
     def per_image(self) -> np.ndarray:
-        """Objects of each image that are no crowds, int64."""
+        """Number of objects in each image without crowds, int64."""
         return np.array([int((~_of(f).crowd).sum()) for f in self.readable], np.int64)
 
     def column(self, name: str) -> np.ndarray:
@@ -89,7 +89,7 @@ class ObjectSurvey:
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def size_classes(self) -> np.ndarray:
-        """0 small, 1 medium, 2 large of each object: the set's areas, by COCO's limits."""
+        """COCO's size of each object by its area: 0 small, 1 medium, 2 large."""
         return np.digitize(self.column("areas"), [SMALL, LARGE])
 
     def cut(self) -> np.ndarray:
@@ -102,7 +102,7 @@ class ObjectSurvey:
         return np.concatenate(parts)
 
     def images_with(self, category: int) -> int:
-        """How many images hold an object of a category."""
+        """The number of images with an object of a category."""
         return sum(category in _of(finding).classes for finding in self.readable)
 
 

@@ -1,4 +1,4 @@
-"""The doctor's run on a set of instances, once it is known to be one."""
+"""The doctor's run on an instance set."""
 
 import dataclasses
 import pathlib
@@ -13,15 +13,15 @@ from jaxseg.data.pairing import pairs
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What the flags ask for.
+    """The values of the flags.
 
     Attributes:
-      splits: to look at; all of them where it is empty.
-      picture: where it is written; None: no picture.
-      preview: examples in the picture.
-      views: augmented ones of each.
-      augment: FIELD=VALUE of the views.
-      most: objects of an image that training takes.
+      splits: to inspect; empty: all of them.
+      picture: its path; None: no picture.
+      preview: number of examples in the picture.
+      views: number of augmented views of each.
+      augment: FIELD=VALUE for the views.
+      most: number of objects per image that training uses.
     """
 
     splits: Sequence[str]
@@ -35,18 +35,17 @@ class Options:
 def read(
     name: str, published: pairs.Published | None, data_dir: pathlib.Path
 ) -> tuple[Mapping[str, LookedObjects], LabelSpec] | None:
-    """The splits of a set of instances; None of any other set.
+    """The splits of an instance set; None for any other set, or one that is not prepared.
 
     Raises:
-      ValueError: a prepared set that is damaged.
-      FileNotFoundError: it is not prepared.
+      ValueError: the prepared set is damaged.
     """
     if published:
         first = next(pair for found in published.splits.values() for pair in found)
         return objects_report.published(published) if first.objects else None
     folder = sources.prepared_folder(name, data_dir)
     if not sources.is_prepared(folder):
-        return None  # the caller says how to prepare it
+        return None
     split = sources.splits(folder)[0]
     if not sources.Source(name, split, folder).holds_instances:
         return None
@@ -60,16 +59,16 @@ def run(
     published: pairs.Published | None,
     options: Options,
 ) -> int:
-    """Reads, prints, draws; the exit status.
+    """Inspects the set, prints the report and draws the picture; returns the exit status.
 
     Raises:
-      ValueError: a split that is not there.
-      augmented.WrongSetting: settings of views that cannot be.
+      ValueError: a split does not exist.
+      augmented.WrongSetting: a setting of the views is invalid.
     """
     if lost := [split for split in options.splits if split not in looked]:
         raise ValueError(f"{name} has no split {lost[0]!r}; it has: {', '.join(looked)}")
     looked = {s: each for s, each in looked.items() if not options.splits or s in options.splits}
-    augmented.instance_transform_of(options.augment, 1)  # those of the other task are refused
+    augmented.instance_transform_of(options.augment, 1)  # raises for fields of data.augment
     found = objects_report.surveys(looked, labels)
     doubled = survey.doubled({split: each.images for split, each in found.items()})
     wrong = objects_report.problems(found, doubled, published)

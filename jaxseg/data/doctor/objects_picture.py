@@ -1,4 +1,4 @@
-"""The doctor's picture of a set of instances: how many objects, how large, and examples."""
+"""The doctor's picture of an instance set: numbers and sizes of objects, and examples."""
 
 import pathlib
 from collections.abc import Mapping
@@ -29,16 +29,16 @@ def draw(
     transform: InstanceTransform,
     views: int,
 ) -> None:
-    """One PNG: histograms of each split, and examples with masks and boxes over them.
+    """A PNG with histograms of each split, and examples with masks and boxes drawn over them.
 
     Args:
       name: of the set.
       looked: its splits.
       found: the surveys.
       path: of the PNG.
-      preview: how many examples, of all splits together.
+      preview: number of examples, for all splits together.
       transform: of the views.
-      views: of each example, beside it.
+      views: number of views beside each example.
     """
     import matplotlib
 
@@ -83,7 +83,7 @@ Boxes = list[tuple[np.ndarray, str, bool]]  # box, name, whether it is a crowd
 def _whole(
     image: np.ndarray, objects: instances.Objects, labels: LabelSpec
 ) -> tuple[np.ndarray, Boxes]:
-    """An example as it lies in the set."""
+    """An example as stored in the set."""
     mixed, names = image, labels.raw_to_train
     boxes: Boxes = []
     for i in range(len(objects)):
@@ -94,7 +94,7 @@ def _whole(
 
 
 def _view(example: Mapping[str, np.ndarray], labels: LabelSpec) -> tuple[np.ndarray, Boxes]:
-    """A view as a batch has it, unpacked as the network's side does."""
+    """A view as it is in a batch."""
     mixed = example["image"]
     masks = instances.unpacked(example["masks"], mixed.shape[1])
     boxes: Boxes = []
@@ -131,7 +131,7 @@ def _label(colour: np.ndarray) -> dict[str, Any]:
 def _chosen(
     looked: Mapping[str, LookedObjects], found: Mapping[str, ObjectSurvey], preview: int
 ) -> list[tuple[str, int]]:
-    """Split and index of the examples to draw, spread evenly; without those that are broken."""
+    """Split and index of the examples to draw, evenly spaced, without unreadable ones."""
     each = -(-preview // len(looked))
     return [
         (split, int(i))

@@ -1,4 +1,4 @@
-"""What the doctor says of a set of instances: objects, their sizes, and what is wrong with them."""
+"""The doctor's report on an instance set: objects, their sizes, and problems."""
 
 import concurrent.futures
 import os
@@ -21,7 +21,7 @@ from jaxseg.progress import over
 
 
 def prepared(name: str, folder: pathlib.Path) -> tuple[dict[str, LookedObjects], LabelSpec]:
-    """The splits of a prepared folder, which holds instances, and their classes."""
+    """The splits of a prepared instance set and its classes."""
     looked = {}
     for split in sources.splits(folder):
         opened = sources.InstanceSource(name, split, folder)
@@ -46,7 +46,7 @@ def prepared(name: str, folder: pathlib.Path) -> tuple[dict[str, LookedObjects],
 
 
 def published(of: pairs.Published) -> tuple[dict[str, LookedObjects], LabelSpec]:
-    """The splits of published files of instances, and their classes."""
+    """The splits of published instance files and their classes."""
     looked = {}
     for split, found in of.splits.items():
 
@@ -90,12 +90,12 @@ def problems(
     doubled: Sequence[str],
     of: pairs.Published | None = None,
 ) -> list[str]:
-    """All that would spoil training or evaluation, a line each.
+    """All problems for training or evaluation, a line each.
 
     Args:
       found: the surveys.
-      doubled: lines on images that occur twice.
-      of: the published files, where these were read.
+      doubled: lines about images that occur twice.
+      of: the published files, if these were read.
     """
     lines = list(of.problems) if of else []
     for split, each in found.items():
@@ -118,7 +118,7 @@ def split_text(split: str, found: ObjectSurvey, most: int) -> Iterator[str]:
     Args:
       split: its name.
       found: in it.
-      most: objects of an image that training takes.
+      most: number of objects per image that training uses.
     """
     images, sizes = found.images, found.images.sizes()
     yield f"\n{split}: {in_words(len(found.findings), 'example')}"
@@ -169,7 +169,7 @@ def _by_category(found: ObjectSurvey, crowd: np.ndarray) -> str:
 
 
 def suggestions(found: Mapping[str, ObjectSurvey], most: int) -> Iterator[str]:
-    """Flags of an experiment that suit the images; the first split is the one to train on."""
+    """Suggested flags of an experiment; the first split is used for training."""
     first = next(iter(found.values()))
     each = np.concatenate([one.per_image() for one in found.values()])
     if not first.images.sizes() or not each.size:
@@ -178,15 +178,15 @@ def suggestions(found: Mapping[str, ObjectSurvey], most: int) -> Iterator[str]:
         ",".join(f"{v:.1f}" for v in values) for values in first.images.mean_and_deviation()
     )
     yield "\nSuggested:"
-    yield f"  --config.model.num_classes={first.labels.num_classes}   # without the background"
+    yield f"  --config.model.num_classes={first.labels.num_classes}   # not counting the background"
     if each.max() > most:
-        yield f"  --config.data.instances.objects={each.max()}   # holds those of every image"
+        yield f"  --config.data.instances.objects={each.max()}   # enough for every image"
     yield f"  --config.data.normalisation.mean={mean}   # unless weights come with their own"
     yield f"  --config.data.normalisation.std={deviation}"
 
 
 def text(name: str, found: Mapping[str, ObjectSurvey], wrong: Sequence[str], most: int) -> str:
-    """The report: each split, what follows for training, and what is wrong."""
+    """The report: each split, suggested flags, and problems."""
     lines = [name]
     for split, each in found.items():
         lines += split_text(split, each, most)

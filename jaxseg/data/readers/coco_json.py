@@ -1,4 +1,4 @@
-"""Reads a file of annotations in COCO's form: images, their objects, categories."""
+"""Reads an annotation file in COCO's format: images, their objects, and categories."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from jaxseg.data.readers import coco_masks
 
 @dataclasses.dataclass(frozen=True)
 class Annotation:
-    """An object as it stands in the file; polygons are arrays, which take a tenth of the memory."""
+    """An object of the file; polygons are arrays, which take a tenth of the memory of lists."""
 
     number: Any
     image: Any
@@ -27,17 +27,17 @@ class Annotation:
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """An image of the file and its objects, in the order of the file."""
+    """An image and its annotations, in the order of the file."""
 
     file: str
     size: tuple[int, int]
     annotations: Sequence[Annotation]
 
     def objects(self) -> Objects:
-        """With published categories. Boxes and areas that the file does not give are the masks'.
+        """The objects with published categories; missing boxes and areas are those of the masks.
 
         Raises:
-          ValueError: a region that cannot be drawn; the annotation is named.
+          ValueError: a region cannot be drawn; the annotation is named.
         """
         height, width = self.size
         boxes, areas, regions = [], [], []
@@ -65,10 +65,10 @@ class Image:
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """What a file holds.
+    """The content of an annotation file.
 
     Attributes:
-      images: by the names of their files.
+      images: ordered by file name.
       categories: id -> name, in the order of the ids.
     """
 
@@ -77,7 +77,7 @@ class Listing:
 
 
 def _slim(value: dict[str, Any]) -> Any:
-    """Applied while the file is read: so half a gigabyte does not become lists of numbers."""
+    """Called while the file is parsed, so that half a gigabyte never becomes lists of numbers."""
     if "image_id" not in value or "category_id" not in value:
         return value
     region = value.get("segmentation", [])
@@ -99,9 +99,9 @@ def read(path: pathlib.Path) -> Listing:
     """Reads a file.
 
     Raises:
-      FileNotFoundError: it is not there.
-      ValueError: it is damaged or not of this form, or an annotation is of an image or a category
-        that it does not list.
+      FileNotFoundError: the file does not exist.
+      ValueError: it is damaged or has another format, or an annotation refers to an image or a
+        category that is not listed.
     """
     try:
         content = json.loads(path.read_bytes(), object_hook=_slim)
@@ -113,7 +113,7 @@ def read(path: pathlib.Path) -> Listing:
         own: dict[Any, list[Annotation]] = {number: [] for _, _, number in listed}
         annotations = list(content["annotations"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        what = "is damaged or not a file of annotations in COCO's form"
+        what = "is damaged or not an annotation file in COCO's format"
         raise ValueError(f"{path} {what}: {error!r}") from None
     if len(own) < len(listed):
         raise ValueError(f"{path} lists {len(listed)} images with {len(own)} ids")

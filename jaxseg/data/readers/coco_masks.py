@@ -1,4 +1,4 @@
-"""Regions of COCO's annotations as masks, by pycocotools, which are COCO's own tools."""
+"""Converts the regions of COCO's annotations to masks with pycocotools, COCO's own code."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle
 
-_LEAST = 6  # numbers of a polygon that has an area; of four numbers pycocotools makes a box
+_LEAST = 6  # numbers of a polygon with an area; pycocotools reads four numbers as a box
 
 
 def encode(region: Any, height: int, width: int) -> bytes:
     """The run lengths of an annotation's "segmentation", in COCO's compressed form.
 
     Args:
-      region: polygons, of which the union is meant; or {"counts": runs}, as numbers or as text.
+      region: polygons, whose union is the object; or {"counts": runs} with numbers or text.
       height: of the image.
       width: of the image.
 
     Raises:
-      ValueError: it is none of these, or not of the image's size.
+      ValueError: it is neither, or does not have the size of the image.
     """
     if isinstance(region, Mapping):
         return _of_runs(region.get("counts"), region.get("size"), height, width)
@@ -42,7 +42,7 @@ def _of_runs(counts: Any, size: Any, height: int, width: int) -> bytes:
         encoded = {"size": [height, width], "counts": counts}
         if size is not None and list(size) != [height, width]:
             raise ValueError(f"runs of {size} in an image of {height} x {width}")
-        mask = rle.decode(encoded)  # refuses what does not fit
+        mask = rle.decode(encoded)  # raises ValueError for runs of another size
         return rle.encode(np.asfortranarray(mask))["counts"]
     runs = np.asarray(counts if isinstance(counts, list) else [-1])
     if runs.ndim != 1 or runs.dtype.kind not in "iu" or (runs < 0).any():
@@ -61,11 +61,11 @@ def fill(region: Any, height: int, width: int) -> np.ndarray:
 
 
 def box(counts: bytes, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """x, y, width and height of run lengths in an image of (height, width); zeros of none."""
+    """x, y, width and height of a mask in an image of (height, width); zeros if it is empty."""
     x, y, width, height = rle.toBbox({"size": list(size), "counts": counts}).tolist()
     return x, y, width, height
 
 
 def area(counts: bytes, size: tuple[int, int]) -> float:
-    """The pixels of run lengths in an image of (height, width)."""
+    """The number of pixels of a mask in an image of (height, width)."""
     return float(rle.area({"size": list(size), "counts": counts}))

@@ -1,4 +1,4 @@
-"""Objects of masks in which each object has an id of its own: none of them overlap."""
+"""Objects from masks in which each object has an id; such objects do not overlap."""
 
 from collections.abc import Callable
 
@@ -8,21 +8,21 @@ from pycocotools import mask as rle
 
 from jaxseg.data.instances import Objects
 
-# Category of an id, and whether it is a crowd; None: no object.
+# Id -> its category and whether it is a crowd, or None for no object.
 Meaning = Callable[[int], tuple[int, bool] | None]
 
 
 def objects_of(ids: np.ndarray, meaning: Meaning) -> Objects:
-    """The objects of a map of ids, in the order of the ids.
+    """The objects of an id map, in the order of the ids.
 
-    An object may lie in several parts. Its box and its area are those of its pixels.
+    An object may have several parts. Its box and area are those of its pixels.
 
     Args:
       ids: uint8 or uint16 [H, W].
-      meaning: of an id; is asked once for each that occurs.
+      meaning: called once for each id in the map.
 
     Raises:
-      ValueError: whatever `meaning` raises.
+      ValueError: `meaning` raises it.
     """
     kept = [(number, of) for number in np.unique(ids).tolist() if (of := meaning(number))]
     boxes, areas, regions = [], [], []
@@ -43,12 +43,12 @@ def objects_of(ids: np.ndarray, meaning: Meaning) -> Objects:
 
 
 def one_class(number: int) -> tuple[int, bool] | None:
-    """Every id but 0 is an object of the only class."""
+    """Every id except 0 is an object of the only class."""
     return (1, False) if number else None
 
 
 def by_thousands(number: int) -> tuple[int, bool] | None:
-    """As Cityscapes counts: 1000 c + n is object n of class c, c alone a group of them."""
+    """Cityscapes' convention: 1000 c + n is object n of class c, and c alone is a crowd."""
     if number == 0:
         return None
     return (number // 1000, False) if number >= 1000 else (number, True)

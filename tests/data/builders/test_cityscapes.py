@@ -91,7 +91,8 @@ def test_coarse_labels_are_a_set_of_their_own(command, root, tmp_path):
     status, _, err = command(prepare.main, "--name=cityscapes/course", *arguments)
     assert status == 1
     assert err == (
-        "jaxseg: unknown data set 'cityscapes/course' (known: cityscapes, cityscapes/coarse, cityscapes/instances)\n"
+        "jaxseg: unknown data set 'cityscapes/course' (known: cityscapes, cityscapes/coarse, "
+        "cityscapes/instances)\n"
     )
     assert command(prepare.main, "--name=camvid/x", *arguments)[0] == 1
 

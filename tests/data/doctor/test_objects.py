@@ -109,7 +109,7 @@ def test_more_objects_than_are_taken(command, own):
         ({"segmentation": [[1, 1, 1, 1, 1, 1]]}, "has a mask without a pixel"),
         ({"segmentation": []}, "has a mask without a pixel"),
         ({"segmentation": square(500, 500, 9)}, "has a mask without a pixel"),
-        ({}, "stands there twice"),
+        ({}, "is a duplicate"),
     ],
 )
 def test_what_is_wrong_with_an_object_is_named(command, own, changes, words):
