@@ -92,6 +92,9 @@ PROOFS = {
     ),
     "bash launch/local.sh 2 .venv/bin/python -m jaxseg.main --config=... --workdir=...": LAUNCHED,
     "python -m jaxseg.main --coordinator=HOST:PORT --processes=2 --process=0 ...": LAUNCHED,
+    "python -m experiments.benchmarks.detection_ops": (
+        "tests/experiments/test_speed_page.py::test_detection"
+    ),
     "python -m experiments.benchmarks.operations": (
         "tests/experiments/test_benchmarks.py::test_all_forms_of_a_measured_operation_agree"
     ),
