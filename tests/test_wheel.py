@@ -126,7 +126,7 @@ def test_every_command_works_from_another_folder(installed, tmp_path):
     (tmp_path / "experiment.py").write_text(textwrap.dedent(EXPERIMENT))
     sizes = ("--shapes_size=64", "--shapes_train=8", "--shapes_val=4")
     run("prepare", "--name=shapes/tiny", *sizes, "--export=photos", "--examples=2")
-    assert "Nothing wrong was found" in run("doctor", "--name=shapes/tiny", "--preview=1")
+    assert "No problems were found" in run("doctor", "--name=shapes/tiny", "--preview=1")
     run("train", "--config=experiment.py", "--workdir=run")
     assert "mIoU" in run("evaluate", "--workdir=run", "--config.eval.flip=True")
     run("predict", "--workdir=run", "--inputs=photos")
