@@ -14,6 +14,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxseg.types import Array
 
+MAPS = ("image", "label", "weight")  # arrays [B, H, W, ...] of a batch
 _LEAST_SPREAD = 1024  # elements; sharding smaller arrays costs more time than memory is worth
 
 
@@ -117,14 +118,17 @@ def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, Array]:
     """Makes global arrays, sharded over the mesh, from the share of the batch of each process.
 
     Args:
-      batch: arrays of this process, [B / processes, H, ...] each.
+      batch: arrays of this process, [B / processes, ...] each. Those of `MAPS` are split over
+        "rows" too.
       mesh: from `make_mesh`.
 
     Returns:
-      Global arrays [B, H, ...], under the same names.
+      Global arrays [B, ...], under the same names.
     """
-    sharding = batch_sharding(mesh)
+    maps, others = batch_sharding(mesh), NamedSharding(mesh, PartitionSpec("data"))
     return {
-        name: jax.make_array_from_process_local_data(sharding, np.asarray(array))
+        name: jax.make_array_from_process_local_data(
+            maps if name in MAPS else others, np.asarray(array)
+        )
         for name, array in batch.items()
     }

@@ -52,9 +52,7 @@ def drill(place: Place) -> dict[str, Any]:
         "a field that this version lacks": _case(
             place, "gone", _gone, _REFUSED, "Optim has no field learning_speed"
         ),
-        "no value of a newer field": _case(
-            place, "new", _new, _DONE, "lacks Augment.photometric"
-        ),
+        "no value of a newer field": _case(place, "new", _new, _DONE, "lacks Augment.photometric"),
         "no value of a field without default": _case(
             place, "needed", _needed, _REFUSED, "SegNetBasic needs the field num_classes"
         ),

@@ -1,0 +1,119 @@
+"""Evaluates a detector on a split: COCO's AP and AR of boxes and of masks."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+from jax.sharding import Mesh
+
+from jaxseg.data import instance_loader
+from jaxseg.data.augment.instance_transforms import InstanceTransform
+from jaxseg.data.source import InstanceSource
+from jaxseg.evaluation import coco
+from jaxseg.inference.detect import make_detector
+from jaxseg.metrics.coco import KINDS, Judged, Kind
+from jaxseg.pixels import Normalisation
+from jaxseg.progress import Progress
+from jaxseg.runtime import processes
+from jaxseg.runtime.mesh import check_split, replicated
+from jaxseg.types import Variables
+
+
+@dataclasses.dataclass(frozen=True)
+class InstanceEvaluation:
+    """The result of an evaluation.
+
+    Attributes:
+      truth: COCO's annotations of the evaluated images, whose ids are their indices.
+      detections: of all processes.
+      judged: "bbox", and "segm" for a network with masks.
+      seconds: of the evaluation.
+    """
+
+    truth: Mapping[str, Any]
+    detections: coco.Detections
+    judged: Mapping[Kind, Judged]
+    seconds: float
+
+    def summary(self) -> dict[str, float]:
+        """COCO's numbers, "box AP" to "mask ARl"; nan where the split has no such object."""
+        words = {"bbox": "box", "segm": "mask"}
+        return {
+            f"{words[kind]} {name}": value
+            for kind, judged in self.judged.items()
+            for name, value in judged.summary().items()
+        }
+
+
+def evaluate(
+    model: nn.Module,
+    variables: Variables,
+    source: InstanceSource,
+    *,
+    transform: InstanceTransform,
+    normalisation: Normalisation,
+    batch_size: int,
+    examples: int = 0,
+    threads: int = 8,
+    mesh: Mesh | None = None,
+    progress: bool = True,
+) -> InstanceEvaluation:
+    """Detects the objects of every image of a split and compares them with the truth.
+
+    Boxes and masks are judged on the original images. An image's detections depend on that image
+    alone, and every process of several returns the whole result.
+
+    Args:
+      model: a detector.
+      variables: {"params", "batch_stats"}.
+      source: the split.
+      transform: decides the size of the images and their canvas.
+      normalisation: of the pixels.
+      batch_size: rounded up to what the mesh can split.
+      examples: only the first ones; 0: all.
+      threads: that read images, in this process.
+      mesh: of `mesh.make_mesh`; None: this process evaluates on one device.
+      progress: show a bar with rate and remaining time.
+
+    Raises:
+      ValueError: an empty split, or scores that are not finite.
+    """
+    started = time.monotonic()
+    total = min(len(source), examples or len(source))
+    if total == 0:
+        raise ValueError("the split to evaluate holds no image")
+    multiple = mesh.shape["data"] if mesh else 1
+    groups = instance_loader.groups(
+        source, total, transform, batch_size=batch_size, multiple=multiple
+    )
+    if mesh:
+        for group in groups:
+            check_split(mesh, group.batch_size, group.frame[0])
+    batches = instance_loader.eval_batches(
+        source,
+        groups,
+        transform,
+        process_index=jax.process_index() if mesh else 0,
+        process_count=jax.process_count() if mesh else 1,
+        threads=threads,
+    )
+    detect = make_detector(model, normalisation, mesh)
+    variables = jax.device_put(variables, replicated(mesh) if mesh else None)
+    detections, has_masks = coco.Detections(), False
+    hidden = not progress or not processes.is_main()
+    with Progress(total, "evaluate", hidden=hidden, leave=False) as bar:
+        for batch in batches:
+            for one in detect(variables, batch):
+                has_masks = has_masks or one.grids is not None
+                detections.add(one.index, one.boxes, one.scores, one.classes, one.masks())
+                bar.advance(1)
+    if mesh:
+        detections = detections.of_all_processes()
+    of_images = ((index, source.objects(index)) for index in range(total))
+    truth = coco.truth_of(of_images, source.labels.names)
+    kinds = KINDS if has_masks else KINDS[:1]
+    judged = {kind: coco.judge(truth, detections, kind) for kind in kinds}
+    return InstanceEvaluation(truth, detections, judged, time.monotonic() - started)

@@ -1,0 +1,99 @@
+"""A detector judged on a split: the batch changes nothing, and broken scores are refused."""
+
+import jax
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from jaxseg.backbones.resnet import ResNet
+from jaxseg.data.augment.instance_settings import InstanceAugment
+from jaxseg.data.augment.instance_transforms import InstanceTransform
+from jaxseg.data.prepare import prepare
+from jaxseg.data.source import open_instances
+from jaxseg.evaluation import instance_split
+from jaxseg.layers.fpn import FPN
+from jaxseg.layers.norm import Norm
+from jaxseg.layers.roi_heads import ConvFCHead
+from jaxseg.layers.rois import Selection
+from jaxseg.layers.rpn import RPN
+from jaxseg.models.mask_rcnn import MaskHead, MaskRCNN
+from jaxseg.pixels import Normalisation
+from jaxseg.shape_trace import trace_shapes
+
+MODEL = MaskRCNN(
+    num_classes=5,
+    backbone=ResNet(18, (1, 1), width=4, output_stride=8, norm=Norm("frozen")),
+    levels=("stage1", "stage2"),
+    neck=FPN(features=8),
+    rpn=RPN(sizes=(8, 16, 32), before_nms=(20, 20), after_nms=(16, 8)),
+    box_head=ConvFCHead(fc_features=8),
+    mask_head=MaskHead(layers=1, features=8, size=7),
+    # An untrained network has low scores: everything counts as found.
+    selection=Selection(score=0.0, count=6, candidates=20),
+)
+TRANSFORM = InstanceTransform(
+    InstanceAugment(canvas=(64, 64), objects=6, short_side=(64,), long_side=64)
+)
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    """Four drawn images of 48 x 48, so that boxes are scaled back."""
+    folder = tmp_path_factory.mktemp("prepared")
+    flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver():
+        flags.FLAGS(["x", "--shapes_size=48", "--shapes_train=2", "--shapes_val=4"])
+        prepare.prepare("shapes/instances", folder)
+    return open_instances("shapes/instances", "val", folder)
+
+
+def random_variables():
+    """Normal numbers for every parameter, which need no compilation."""
+    _, shapes = trace_shapes(MODEL, (64, 64))
+    rng = np.random.default_rng(0)
+
+    def values(leaf):
+        fan = max(1, int(np.prod(leaf.shape[:-1])))
+        return rng.normal(0, fan**-0.5, leaf.shape).astype(np.float32)
+
+    variables = jax.tree.map(values, dict(shapes))
+    variables["batch_stats"] = jax.tree.map(np.ones_like, variables["batch_stats"])
+    return variables
+
+
+def evaluated(split, variables, batch_size):
+    return instance_split.evaluate(
+        MODEL,
+        variables,
+        split,
+        transform=TRANSFORM,
+        normalisation=Normalisation(),
+        batch_size=batch_size,
+        threads=0,
+        progress=False,
+    )
+
+
+def test_the_batch_size_changes_nothing(split):
+    variables = random_variables()
+    one, three = (evaluated(split, variables, size) for size in (1, 3))
+    assert len(one.detections) == len(split) == 4  # images in which nothing is found count too
+    assert set(one.judged) == {"bbox", "segm"}
+    found = one.detections.results()
+    assert found
+    for a, b in zip(found, three.detections.results(), strict=True):
+        assert (a["image_id"], a["category_id"]) == (b["image_id"], b["category_id"])
+        np.testing.assert_allclose(a["bbox"], b["bbox"], rtol=1e-4, atol=1e-3)
+        x, y, width, height = a["bbox"]
+        assert min(x, y) >= 0  # of the images of 48 pixels, not of the canvas
+        assert max(x + width, y + height) <= 48.001
+        assert a["segmentation"]["size"] == [48, 48]
+    assert one.summary() == pytest.approx(three.summary(), abs=1e-6, nan_ok=True)
+    assert {"box AP", "mask AP50", "mask ARl"} <= one.summary().keys()
+
+
+def test_scores_that_are_not_finite_are_refused(split):
+    broken = jax.tree.map(lambda leaf: leaf * np.float32(np.nan), random_variables())
+    with pytest.raises(ValueError, match="image 0 of the split has scores that are not finite"):
+        evaluated(split, broken, 1)
