@@ -207,7 +207,12 @@ def _resampled(runs: list[np.ndarray], resamples: int, seed: int, absent: str) -
 
 
 def times_drawn(rng: np.random.Generator, resamples: int, images: int) -> np.ndarray:
-    """How often each image is drawn, int64 [resamples, images]; each row adds up to `images`."""
+    """How often each image is drawn, int64 [resamples, images]; each row adds up to `images`.
+
+    Examples:
+      >>> times_drawn(np.random.default_rng(0), resamples=3, images=4).sum(axis=1)
+      array([4, 4, 4])
+    """
     drawn = rng.integers(images, size=(resamples, images))
     drawn += images * np.arange(resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=resamples * images).reshape(resamples, images)
@@ -220,7 +225,13 @@ def _without_missed(parts: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def percentiles(estimate: float, values: np.ndarray, level: float) -> Interval:
-    """The middle `level` of the values of the resamples; those without one (nan) are left out."""
+    """The middle `level` of the values of the resamples; those without one (nan) are left out.
+
+    Examples:
+      >>> found = percentiles(0.5, np.array([0.0, 0.25, 0.5, 0.75, 1.0, np.nan]), level=0.5)
+      >>> found.low, found.high
+      (0.25, 0.75)
+    """
     check_level(level)
     defined = values[~np.isnan(values)]
     if not defined.size:

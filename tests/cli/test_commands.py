@@ -92,6 +92,12 @@ PROOFS = {
     ),
     "bash launch/local.sh 2 .venv/bin/python -m jaxseg.main --config=... --workdir=...": LAUNCHED,
     "python -m jaxseg.main --coordinator=HOST:PORT --processes=2 --process=0 ...": LAUNCHED,
+    "jaxseg prepare --name=shapes/instances": (
+        "tests/data/builders/test_shapes_instances.py::test_it_is_prepared_and_opened"
+    ),
+    "jaxseg doctor --name=shapes/instances --augment=jitter_range=0.5,2": (
+        "tests/data/doctor/test_objects.py::test_the_drawn_set"
+    ),
     "python -m experiments.benchmarks.detection_ops": (
         "tests/experiments/test_speed_page.py::test_detection"
     ),

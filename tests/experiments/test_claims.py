@@ -55,6 +55,7 @@ SAID = {  # page -> its words -> the tests that hold them
         ],
         "CamVid, VOC 2012, Cityscapes and ISBI EM were tested on the published files": [
             "data/prepare/test_prepare.py::test_real_files",
+            "data/builders/test_instances.py::test_the_published_files",
         ],
         "an incomplete data set is never written": [
             "data/prepare/test_prepare.py::test_every_fault_is_named_and_nothing_is_written",

@@ -171,7 +171,8 @@ def test_the_drawn_set(command, tmp_path):
     name = ["--name=shapes/instances", f"--data_dir={tmp_path}"]
     sizes = ["--shapes_size=64", "--shapes_train=4", "--shapes_val=2"]
     assert command(prepare.main, *name, *sizes)[0] == 0
-    status, text = examine(command, name, "--split=train,crowds")
+    augment = "--augment=jitter_range=0.5,2"  # as the documentation has it
+    status, text = examine(command, name, "--split=train,crowds", augment)
     assert status == 0, text
     assert "crowds: 1 example" in text
     assert "touching" not in text
