@@ -75,7 +75,7 @@ class Comparison:
     """The ratio of the median times of two contenders, if the machine was quiet."""
 
     ratio: float | None
-    busy: str  # why there is no ratio; "" if there is one
+    busy: str  # why the ratio is missing; "" if it is given
     target: float | None = None  # the maximum ratio
 
     @classmethod

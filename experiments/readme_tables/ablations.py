@@ -24,7 +24,7 @@ def keep(sweep: pathlib.Path, results: pathlib.Path = RESULTS) -> pathlib.Path:
     """Copies the record of a sweep, without names of the machine.
 
     Raises:
-      ValueError: there is no table, or some of its rows are unfinished.
+      ValueError: no table was found, or some of its rows are unfinished.
     """
     try:
         record = json.loads((sweep / "table.json").read_text())

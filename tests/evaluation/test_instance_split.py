@@ -19,6 +19,7 @@ from jaxseg.layers.rois import Selection
 from jaxseg.layers.rpn import RPN
 from jaxseg.models.mask_rcnn import MaskHead, MaskRCNN
 from jaxseg.pixels import Normalisation
+from jaxseg.runtime.mesh import make_mesh
 from jaxseg.shape_trace import trace_shapes
 
 MODEL = MaskRCNN(
@@ -62,7 +63,7 @@ def random_variables():
     return variables
 
 
-def evaluated(split, variables, batch_size):
+def evaluated(split, variables, batch_size, mesh=None):
     return instance_split.evaluate(
         MODEL,
         variables,
@@ -71,13 +72,14 @@ def evaluated(split, variables, batch_size):
         normalisation=Normalisation(),
         batch_size=batch_size,
         threads=0,
+        mesh=mesh,
         progress=False,
     )
 
 
-def test_the_batch_size_changes_nothing(split):
+def test_neither_batch_size_nor_mesh_changes_anything(split):
     variables = random_variables()
-    one, three = (evaluated(split, variables, size) for size in (1, 3))
+    one, three = evaluated(split, variables, 1), evaluated(split, variables, 3, make_mesh())
     assert len(one.detections) == len(split) == 4  # images in which nothing is found count too
     assert set(one.judged) == {"bbox", "segm"}
     found = one.detections.results()

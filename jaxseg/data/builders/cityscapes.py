@@ -190,7 +190,7 @@ def find_instances(manual_dir: pathlib.Path) -> pairs.Published:
     """As `find`, with the objects of the eight classes that have instances.
 
     Raises:
-      FileNotFoundError: there is no split.
+      FileNotFoundError: no split was found.
     """
     for folder in (manual_dir, manual_dir / "cityscapes"):
         splits = {}

@@ -80,7 +80,7 @@ def find(year: str, manual_dir: pathlib.Path) -> pairs.Published:
     """The files of 2017 or 2014 under `manual_dir` or its folder coco.
 
     Raises:
-      FileNotFoundError: there is no split.
+      FileNotFoundError: no split was found.
       ValueError: an annotation file is damaged.
     """
     for folder in (manual_dir, manual_dir / "coco"):
