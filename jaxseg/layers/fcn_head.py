@@ -9,7 +9,7 @@ channels.
 from collections.abc import Mapping
 
 import flax.linen as nn
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 
 from jaxseg.layers.compute import Compute
 from jaxseg.layers.conv import classifier, he_normal_fan_in, he_normal_fan_out
@@ -32,7 +32,7 @@ def fcn_scores(
     prefix: str = "",
     conv_init: nn.initializers.Initializer = he_normal_fan_out,
     classifier_init: nn.initializers.Initializer = he_normal_fan_in,
-) -> Float32[Array, "b h w {num_classes}"]:
+) -> Float[Array, "b h w {num_classes}"]:
     """Returns class scores; the layers are named PREFIXconv and PREFIXclassifier."""
     x = ConvNorm(
         features, 3, kernel_init=conv_init, norm=norm, compute=compute, name=f"{prefix}conv"
@@ -54,7 +54,7 @@ class FCNHead(nn.Module):
     @nn.compact
     def __call__(
         self, x: Float[Array, "b h w c"], *, train: bool
-    ) -> Float32[Array, "b h w {self.num_classes}"]:
+    ) -> Float[Array, "b h w {self.num_classes}"]:
         """Returns the class scores; in training, dropout uses the rng "dropout"."""
         given = (self.num_classes, self.features, self.dropout)
         return fcn_scores(x, *given, norm=self.norm, compute=self.compute, train=train)

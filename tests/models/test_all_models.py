@@ -158,6 +158,15 @@ def test_the_parameter_tree_does_not_depend_on_how_it_is_computed(name):
     assert _traced(name, (1, 6), **ANOTHER_WAY)[1] == reference
 
 
+@EACH
+@pytest.mark.slow
+def test_a_network_computes_in_float64(name):
+    """As parity tests with other libraries do; annotated shapes and dtypes are checked here."""
+    with jax.enable_x64(True):
+        outputs, _ = _traced(name, (50, 33), compute=Compute("float64"))
+    assert {output.dtype.name for output in outputs.values()} == {"float64"}
+
+
 def _check_gradients(model):
     """Checks that gradients are finite and nonzero; returns old and new batch statistics."""
     variables = random_variables(model)
