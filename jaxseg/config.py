@@ -13,6 +13,7 @@ import dataclasses
 
 import flax.linen as nn
 
+from jaxseg.data.augment.instance_settings import InstanceAugment
 from jaxseg.data.augment.settings import Augment
 from jaxseg.pixels import Normalisation
 from jaxseg.settings.stored import foreign_classes, from_dict, to_dict
@@ -51,6 +52,7 @@ class Data:
     batch_size: int = 16  # global, over all devices and processes
     crop_size: tuple[int, int] = (513, 513)  # (height, width)
     augment: Augment = dataclasses.field(default_factory=Augment)
+    instances: InstanceAugment = dataclasses.field(default_factory=InstanceAugment)
     normalisation: Normalisation = dataclasses.field(default_factory=Normalisation)
     duplicate: tuple[str, ...] = ()  # classes whose images appear twice per epoch (DeepLab v3)
     balance: bool = False  # draw images so that all classes are equally likely
@@ -200,6 +202,7 @@ class Experiment:
     model: nn.Module  # the network: a module of jaxseg.models
     data: Data = dataclasses.field(default_factory=Data)
     loss: Loss = dataclasses.field(default_factory=Loss)
+    detection: Detection = dataclasses.field(default_factory=Detection)
     optim: Optim = dataclasses.field(default_factory=Optim)
     train: Train = dataclasses.field(default_factory=Train)
     eval: Eval = dataclasses.field(default_factory=Eval)

@@ -7,7 +7,7 @@ writes the files listed in `jaxseg.workdir.eval_folder` to RUN/eval, and prints 
 
 import pathlib
 
-from jaxseg import config, whole_file
+from jaxseg import config, tasks, whole_file
 from jaxseg.data import frames, loader
 from jaxseg.evaluation import pictures, record, split
 from jaxseg.evaluation.record import Evaluation
@@ -47,6 +47,7 @@ def run(
     """
     workdir, data, protocol = pathlib.Path(workdir), experiment.data, experiment.eval
     check_protocol(protocol)  # before any waiting
+    tasks.only_semantic(experiment, "--mode=evaluate")
     same_start.refuse_odd(experiment, workdir, f"evaluate {weights or 'the run'}")
     source = loader.open_split(data.name, data.eval_split, data.data_dir)
     identified = same_data.hold_evaluation(

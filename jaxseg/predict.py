@@ -13,7 +13,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from jaxseg import config
+from jaxseg import config, tasks
 from jaxseg.data.frames import described
 from jaxseg.data.readers import photos, walk
 from jaxseg.errors import counted
@@ -53,6 +53,7 @@ def main(
     folder = pathlib.Path(workdir) if workdir else None
     photos.find(inputs, without=pathlib.Path(output))  # reports faults before any long work
     check_protocol(experiment.eval)
+    tasks.only_semantic(experiment, "--mode=predict")
     labels = data_identity.labels_of(experiment, folder, changed_data=changed_data)
     variables, _ = restore.restore(experiment, folder, weights)
     done = predict_files(

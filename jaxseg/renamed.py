@@ -63,6 +63,13 @@ FIELDS: dict[str, dict[str, str]] = {
     },
 }
 
+# Fields of tasks that older versions did not have; that their configs lack them says nothing about
+# the runs: "module:Class" -> fields that get their default without a warning.
+ADDED: dict[str, frozenset[str]] = {
+    "jaxseg.config:Experiment": frozenset({"detection"}),
+    "jaxseg.config:Data": frozenset({"instances"}),
+}
+
 
 def current(values: Any) -> Any:
     """A whole stored config with current names.

@@ -20,7 +20,7 @@ from typing import Any, TypeGuard
 import jax
 import numpy as np
 
-from jaxseg import config, metrics, summary
+from jaxseg import config, metrics, summary, tasks
 from jaxseg.checks.experiment import examine, refuse
 from jaxseg.cli import command_line, stored_config
 from jaxseg.data.labels import LabelSpec
@@ -289,5 +289,6 @@ def load(
     experiment = class_count.of_data(experiment)
     source = (place, None) if of_run else (None, str(place))
     labels = data_identity.labels_of(experiment, source[0], changed_data=changed_data)
+    tasks.only_semantic(experiment, "jaxseg.load")
     variables, step = restore.restore(experiment, *source)
     return Segmenter(experiment, labels, variables, step, source)

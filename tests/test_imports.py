@@ -86,9 +86,13 @@ ROOMS = {
     "evaluation": {"data", "inference", "metrics", "runtime", "workdir"},
     "reporting": {"metrics", "workdir"},
     "cli": {"checks", "data", "runtime"},
+    "tasks": {
+        *("checks", "data", "evaluation", "inference", "inspection", "losses", "metrics"),
+        *("runtime", "workdir"),
+    },
     "training": {
         *("checks", "data", "evaluation", "inference", "inspection", "losses", "metrics"),
-        *("runtime", "settings", "weights", "workdir"),
+        *("runtime", "settings", "tasks", "weights", "workdir"),
     },
 }
 # A pure room does not know the experiment's config, which every other may use.

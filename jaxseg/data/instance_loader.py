@@ -60,7 +60,7 @@ def train_stream(
     indices = np.flatnonzero(facts.objects)
     if not len(indices):
         raise ValueError(f"{source!r} has no object to train on")
-    square = transform.augment.canvas[0] == transform.augment.canvas[1]
+    square = transform.canvas[0] == transform.canvas[1]
     stands = facts.sizes[indices, 0] > facts.sizes[indices, 1]
     if square:
         stands = np.zeros(len(indices), bool)

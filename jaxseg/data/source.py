@@ -257,6 +257,16 @@ def open_instances(name: str, split: str, data_dir: str | pathlib.Path) -> Insta
     return source
 
 
+def open_any(name: str, split: str, data_dir: str | pathlib.Path) -> Source:
+    """Opens a prepared split of any task: an `InstanceSource` if the set holds objects.
+
+    Raises:
+      ValueError, FileNotFoundError: like `open_split`.
+    """
+    source = Source(name, split, _prepared(name, data_dir))
+    return InstanceSource(name, split, source.folder) if source.holds_instances else source
+
+
 def _prepared(name: str, data_dir: str | pathlib.Path) -> pathlib.Path:
     """The folder of a set.
 

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 # The modules of this package whose classes a stored config may name, and that are imported for it.
 _ROOMS = re.compile(
-    r"jaxseg\.(config|pixels|data\.augment\.settings)"
+    r"jaxseg\.(config|pixels|data\.augment\.(settings|instance_settings))"
     r"|jaxseg\.(models|backbones|layers)(\.[A-Za-z0-9_]+)*"
 )
 _DEEPEST = 32  # parts within parts; an experiment has about six
@@ -110,6 +110,8 @@ def _default(cls: type, field: dataclasses.Field, owner: Any) -> Any:
             f"{cls.__name__} needs the field {field.name}, which the config lacks: "
             "it was written by another version of jaxseg"
         )
+    if field.name in renamed.ADDED.get(f"{cls.__module__}:{cls.__qualname__}", ()):
+        return value
     _log.warning(
         "the config, of an older version, lacks %s.%s: the default %.60r is used",
         *(cls.__name__, field.name, value),

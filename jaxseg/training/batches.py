@@ -6,9 +6,8 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from jaxseg import config
+from jaxseg import config, tasks
 from jaxseg.data import class_sampling, loader
-from jaxseg.data.augment import transforms
 from jaxseg.runtime.mesh import put_batch
 from jaxseg.types import Array
 
@@ -29,27 +28,12 @@ def on_devices(
       mesh: over which each batch is sharded.
       position: the loader's position to continue from; None: the beginning.
     """
-    data, loss = experiment.data, experiment.loss
-    iterator = loader.train_iterator(
-        source,
-        batch_size=data.batch_size,
-        transform=transforms.Transform(
-            data.crop_size,
-            data.augment,
-            data.normalisation.mean,
-            boundary=loss.boundary,
-            boundary_sigma=loss.boundary_sigma,
-        ),
-        seed=experiment.train.seed,
-        threads=data.threads,
-        prefetch=data.prefetch,
-        plan=plan,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
+    task = tasks.of(experiment)
+    processes = jax.process_index(), jax.process_count()
+    iterator = task.iterator(experiment, source, plan, *processes)
     if position is not None:
         iterator.set_state(position)
-    names = ("image", "label", "weight") if loss.boundary else ("image", "label")
+    names = task.on_device(experiment)
     for batch in iterator:
         on_device = put_batch({name: batch[name] for name in names}, mesh)
         yield on_device, iterator.get_state()

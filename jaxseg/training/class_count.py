@@ -8,8 +8,8 @@ import dataclasses
 import flax.linen as nn
 
 from jaxseg import config
-from jaxseg.data import loader
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.source import open_any
 
 
 def is_open(model: nn.Module) -> bool:
@@ -35,9 +35,7 @@ def of_data(experiment: config.Experiment) -> config.Experiment:
     if not is_open(experiment.model):
         return experiment
     try:
-        return filled_in(
-            experiment, loader.open_split(data.name, data.eval_split, data.data_dir).labels
-        )
+        return filled_in(experiment, open_any(data.name, data.eval_split, data.data_dir).labels)
     except (ValueError, OSError) as error:
         raise type(error)(
             f"{error}; or set --config.model.num_classes=K (0 stands for the number of classes of "

@@ -6,10 +6,10 @@ from typing import NoReturn
 
 import jax
 
-from jaxseg import config
+from jaxseg import config, tasks
 from jaxseg.runtime.mesh import replicate
 from jaxseg.state import TrainState
-from jaxseg.training import alarms, batches, validation
+from jaxseg.training import alarms, batches
 from jaxseg.training.setup import Setup
 from jaxseg.training.step import Step, make_train_step
 from jaxseg.workdir import log
@@ -97,7 +97,7 @@ def _evaluate(setup: Setup, state: TrainState, step: int) -> None:
     state = replicate(state.replace(opt_state=None), setup.mesh)
     try:
         with setup.stopping.interrupting():
-            validation.validate(
+            tasks.of(setup.experiment).validate(
                 *(setup.experiment, state, step, setup.test, setup.mesh),
                 *(setup.writer, setup.progress),
             )

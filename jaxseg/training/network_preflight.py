@@ -1,20 +1,14 @@
 """Checks by tracing one crop that a network can be trained with its experiment's settings."""
 
 import dataclasses
-import functools
 import itertools
 import re
 
 import flax.linen as nn
-import jax
-import numpy as np
 
-from jaxseg import config, losses
-from jaxseg.inference import own_border
-from jaxseg.inference.views import at_output_stride
+from jaxseg import config, tasks
 from jaxseg.shape_trace import trace_shapes
 from jaxseg.training import class_count, optim
-from jaxseg.types import Outputs, Variables
 
 
 def faults(experiment: config.Experiment, classes: int | None) -> list[str]:
@@ -32,41 +26,9 @@ def faults(experiment: config.Experiment, classes: int | None) -> list[str]:
         outputs, variables = trace_shapes(model, experiment.data.crop_size)
     except ValueError as error:
         return [named_field(model, str(error))]
-    refused: list[str] = []
-    found = outputs["logits"].shape[-1]
-    if classes is not None and classes > 1 and found != classes:
-        refused.append(
-            f"the model predicts {found} classes, but {experiment.data.name} has {classes}: "
-            f"set --config.model.num_classes={classes}"
-        )
-    try:
-        own_border.within(model, experiment.eval)
-    except ValueError as error:
-        refused.append(str(error))
-    refused += _of_loss(experiment.loss, outputs)
-    refused += optim.multiplier_faults(variables["params"], experiment.optim.multipliers)
-    return refused + _of_output_strides(experiment, variables)
-
-
-def _of_output_strides(experiment: config.Experiment, variables: Variables) -> list[str]:
-    stride, crop = experiment.eval.output_stride, experiment.data.crop_size
-    own = getattr(getattr(experiment.model, "backbone", None), "output_stride", 1)
-    found = []
-    if isinstance(own, int) and min(crop) < own:
-        found.append(
-            f"data.crop_size={crop} is below the output stride of {own}: set "
-            f"--config.data.crop_size={8 * own},{8 * own} or larger"
-        )
-    if stride in (0, own):
-        return found
-    images = jax.ShapeDtypeStruct((1, *crop, 3), np.float32)
-    try:
-        dense = at_output_stride(experiment.model, stride)
-        jax.eval_shape(functools.partial(dense.apply, train=False), variables, images)
-    except ValueError as error:
-        words = str(error) if "eval.output_stride" in str(error) else f"eval.{error}"
-        return [*found, f"{words}: set --config.eval.output_stride=0 for that of training"]
-    return found
+    refused = tasks.of(experiment).network_faults(experiment, outputs, variables, classes)
+    multipliers = experiment.optim.multipliers
+    return refused + optim.multiplier_faults(variables["params"], multipliers)
 
 
 def named_field(model: nn.Module, message: str) -> str:
@@ -82,22 +44,3 @@ def named_field(model: nn.Module, message: str) -> str:
             if paths := [path for path in fields if path.endswith(f".{name}")]:
                 return f"{message}: set {', '.join(f'--config.{path}=' for path in paths[:3])}"
     return message
-
-
-def _of_loss(loss: config.Loss, outputs: Outputs) -> list[str]:
-    found = []
-    if loss.coarse and not losses.coarse_names(outputs):
-        found.append(
-            f"loss.coarse={loss.coarse} needs a model with coarse logits (DeepLab, PSPNet, ...), "
-            "but this one has none: set --config.loss.coarse=0"
-        )
-    labels = jax.ShapeDtypeStruct(outputs["logits"].shape[:-1], np.uint8)
-    open_weights = dataclasses.replace(loss, class_weights=())  # their number is checked elsewhere
-    terms = jax.eval_shape(
-        functools.partial(losses.segmentation, loss=open_weights), outputs, labels
-    )
-    if set(terms) == {"loss"}:
-        found.append(
-            "the loss has no term: give one a weight, for example --config.loss.cross_entropy=1"
-        )
-    return found

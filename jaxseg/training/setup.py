@@ -11,10 +11,8 @@ import jax
 import optax
 from jax.sharding import Mesh
 
-from jaxseg import config
+from jaxseg import config, tasks
 from jaxseg.data import class_sampling, loader
-from jaxseg.inference.predictor import framing_of
-from jaxseg.inspection import valid_taps
 from jaxseg.runtime import processes
 from jaxseg.runtime.mesh import replicated, with_shardings
 from jaxseg.runtime.stop import StopRequest
@@ -85,9 +83,7 @@ def set_up(
         known = same_data.hold_training(workdir, experiment.data, data, changed_data=changed_data)
         ready = preflight.ready(experiment, data)
         experiment = ready.experiment
-        plan = class_sampling.make_plan(
-            ready.train, duplicate=experiment.data.duplicate, balance=experiment.data.balance
-        )
+        plan = tasks.of(experiment).plan(experiment, ready.train)
         optimizer, rate = make_optimizer(experiment)
         if processes.is_main():
             stack.enter_context(lock.lock(workdir))
@@ -158,8 +154,5 @@ def _writers(
 
 def _notices(experiment: config.Experiment, test: loader.Source) -> list[str]:
     """Warnings about taps that see only padding, and about batch statistics."""
-    protocol = experiment.eval
-    whole = framing_of(experiment).of(test.largest)
-    seen = protocol.crop_size if protocol.sliding else whole
-    lines = valid_taps.unreached(experiment.model, experiment.data.crop_size, seen)
+    lines = tasks.of(experiment).notices(experiment, test)
     return [*lines, *drift.notices(experiment)]

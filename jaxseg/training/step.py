@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxseg import config, losses
-from jaxseg.pixels import normalise
+from jaxseg import config, tasks
 from jaxseg.shape_trace import trace_shapes
 from jaxseg.state import TrainState, update_ema
 from jaxseg.training import optim
@@ -77,7 +76,7 @@ def _in_parts(gradient_of: Callable[..., Any], accumulate: int) -> Callable[...,
     """
 
     def summed(
-        params: Any, batch_stats: Any, batch: Mapping[str, Array], key: Array, whole: Array
+        params: Any, batch_stats: Any, batch: Mapping[str, Array], key: Array, whole: Any
     ) -> Any:
         parts = {
             name: jnp.moveaxis(a.reshape(-1, accumulate, *a.shape[1:]), 1, 0)
@@ -124,47 +123,23 @@ def make_train_step(
 ) -> Step:
     """The function (state, batch) -> (state, metrics) of one update; jit it, donating the state.
 
-    The batch holds uint8 "image" [B, H, W, 3] and "label" [B, H, W] and, if the loss needs it,
-    float32 "weight" [B, H, W]. The loss is that of the whole batch, divided by all its valid pixels
-    (or images), also with train.accumulate micro-batches, which only limit the memory. There are
+    The task (`tasks`) decides what the batch holds and what is minimised. The loss is that of the
+    whole batch, also with train.accumulate micro-batches, which only limit the memory. There are
     two exceptions: batch norm, since each micro-batch is normalised by its own statistics and
-    updates the running ones; and terms that are not sums over pixels (Dice, Lovasz, the hardest
-    pixels, presence), which are computed per micro-batch and weighted by its pixels. Micro-batch i
-    holds the images i, i + A, ... of A micro-batches, so that every device has an equal share of
-    each.
+    updates the running ones; and terms that are not sums over a batch, as the tasks' objectives
+    say. Micro-batch i holds the images i, i + A, ... of A micro-batches, so that every device has
+    an equal share of each.
 
     If the state is sharded (train.shard_params), `places` are its shardings
     (`mesh.with_shardings`). The parameters are then gathered for the forward and backward pass, and
     each device keeps the gradient of its own parameters and updates them. The result is that of a
     step on the whole state, except for the order of sums.
 
-    Metrics: the terms of `losses.segmentation`, learning_rate of this update, and gradient_norm
+    Metrics: the terms of the objective, learning_rate of this update, and gradient_norm
     before clipping.
     """
-    data, train = experiment.data, experiment.train
-
-    def objective(
-        params: Any, batch_stats: Any, batch: Mapping[str, Array], key: Array, whole: Array
-    ) -> tuple[Array, tuple[Metrics, Any]]:
-        outputs, updated = experiment.model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            normalise(batch["image"], data.normalisation),
-            train=True,
-            mutable=["batch_stats"],
-            rngs={"dropout": key},
-        )
-        terms = losses.segmentation(
-            cast(Outputs, outputs),
-            batch["label"],
-            experiment.loss,
-            batch["weight"] if experiment.loss.boundary else None,
-            whole,
-        )
-        stats = updated.get("batch_stats", {})  # independent of the compute dtype
-        stats = jax.tree.map(lambda new, old: new.astype(old.dtype), stats, batch_stats)
-        return terms["loss"], (terms, stats)
-
-    gradient_of = jax.grad(objective, has_aux=True)
+    train = experiment.train
+    gradient_of = jax.grad(tasks.of(experiment).objective(experiment), has_aux=True)
     if places is not None:
         gradient_of = _of_whole(gradient_of, places.params)
     if train.accumulate > 1:
@@ -173,7 +148,7 @@ def make_train_step(
     def train_step(state: TrainState, batch: Mapping[str, Array]) -> tuple[TrainState, Metrics]:
         key = _step_key(train.seed, state.step)
         gradient, (terms, batch_stats) = gradient_of(
-            state.params, state.batch_stats, batch, key, batch["label"]
+            state.params, state.batch_stats, batch, key, batch
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

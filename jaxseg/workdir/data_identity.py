@@ -171,4 +171,4 @@ def labels_of_data(data: config.Data) -> LabelSpec:
     if sources.is_prepared(folder):
         return sources.labels_of(folder)
     labels = published_sets.fixed_labels(data.name)
-    return labels or loader.open_split(data.name, data.eval_split, data.data_dir).labels
+    return labels or sources.open_any(data.name, data.eval_split, data.data_dir).labels

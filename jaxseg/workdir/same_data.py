@@ -13,6 +13,7 @@ from jaxseg.data import fingerprint as fingerprints
 from jaxseg.data import loader
 from jaxseg.data.fingerprint import Fingerprint
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.source import open_any
 from jaxseg.runtime import processes
 from jaxseg.workdir import data_identity
 
@@ -70,9 +71,7 @@ def hold_training(
     if not data_identity.is_begun(workdir):
         return []
     try:
-        source = (
-            opened[0] if opened else loader.open_split(data.name, data.train_split, data.data_dir)
-        )
+        source = opened[0] if opened else open_any(data.name, data.train_split, data.data_dir)
     except (ValueError, OSError):
         return []  # `preflight` reports why, together with all other faults
     known = data_identity.read(workdir)

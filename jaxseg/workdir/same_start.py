@@ -12,6 +12,7 @@ import jax
 import jaxseg
 from jaxseg import config
 from jaxseg.data import loader
+from jaxseg.data.source import open_any
 from jaxseg.runtime import agreement, processes
 from jaxseg.workdir import environment, saved_steps
 
@@ -115,7 +116,7 @@ def _of_data(data: config.Data, opened: tuple[loader.Source, ...] | None) -> dic
     """Classes, counts and digests of both splits or, if they cannot be opened, the reason."""
     try:
         splits = opened or tuple(
-            loader.open_split(data.name, split, data.data_dir)
+            open_any(data.name, split, data.data_dir)
             for split in dict.fromkeys((data.train_split, data.eval_split))
         )
     except (ValueError, OSError) as error:

@@ -13,7 +13,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from jaxseg import config, renamed, train
+from jaxseg import config, renamed, tasks, train
 from jaxseg.checks import experiment as checks
 from jaxseg.cli import stored_config
 from jaxseg.data import class_sampling
@@ -70,8 +70,12 @@ def test_every_experiment_gives_logits_at_the_size_of_its_crops(name):
 
     outputs, variables = jax.eval_shape(forward, images)
     params = variables["params"]
-    assert outputs["logits"].shape == (2, height, width, built.model.num_classes)
-    assert outputs["logits"].dtype == jnp.float32
+    if tasks.of(built) is tasks.semantic:
+        assert outputs["logits"].shape == (2, height, width, built.model.num_classes)
+        assert outputs["logits"].dtype == jnp.float32
+    else:
+        assert outputs["boxes"].shape == (2, built.model.selection.count, 4)
+        assert outputs["scores"].dtype == jnp.float32
     if built.data.name in LABELS:
         assert LABELS[built.data.name].num_classes == built.model.num_classes
     assert len(built.loss.class_weights) in (0, built.model.num_classes)

@@ -11,10 +11,8 @@ from jaxseg.data.augment.instance_transforms import InstanceTransform
 from jaxseg.data.prepare import prepare
 from tests.data.conftest import save_pair
 
-AUGMENT = InstanceAugment(
-    canvas=(48, 64), objects=5, short_side=(32, 40, 48), long_side=64, jitter=0.2, crop=0.8
-)
-TRANSFORM = InstanceTransform(AUGMENT)
+AUGMENT = InstanceAugment(objects=5, short_side=(32, 40, 48), long_side=64, jitter=0.2, crop=0.8)
+TRANSFORM = InstanceTransform((48, 64), AUGMENT)
 STANDING = (1, 4, 5)  # of twelve images
 EMPTY = (2, 7)
 COUNT = 12
@@ -136,8 +134,10 @@ def test_a_batch_has_one_canvas_and_an_epoch_every_image(opened):
 
 
 def test_a_square_canvas_mixes_them(opened):
-    augment = InstanceAugment(canvas=(64, 64), objects=5, short_side=(48,), long_side=64)
-    stream = instance_loader.train_stream(opened, InstanceTransform(augment), 0, batch_size=10)
+    augment = InstanceAugment(objects=5, short_side=(48,), long_side=64)
+    stream = instance_loader.train_stream(
+        opened, InstanceTransform((64, 64), augment), 0, batch_size=10
+    )
     assert {stream[p]["image"].shape for p in range(10)} == {(64, 64, 3)}
     assert sorted(int(stream[p]["index"]) for p in range(10)) == [
         i for i in range(COUNT) if i not in EMPTY

@@ -11,10 +11,9 @@ class InstanceAugment:
 
     The defaults are Mask R-CNN's (arXiv 1703.06870, section 3.1) with the released code's longest
     side; Detectron2's multi-scale training is short_side 640, 672, 704, 736, 768, 800. Large-scale
-    jitter (Ghiasi et al., 2012.07177, section 3) is a square canvas and jitter_range 0.1, 2.
+    jitter (Ghiasi et al., 2012.07177, section 3): a square data.crop_size and jitter_range 0.1, 2.
     """
 
-    canvas: Size = (800, 1344)  # (height, width) for landscapes; rotated for portraits
     objects: int = 100  # maximum per image; the largest are kept
     short_side: tuple[int, ...] = (800,)  # length of the shorter side; one of several is drawn
     long_side: int = 1333  # maximum length of the longer side
@@ -24,26 +23,29 @@ class InstanceAugment:
     jitter: float = 0.0  # strength of brightness, contrast and saturation changes; 0: none
 
 
-def faults(augment: InstanceAugment, name: str) -> list[str]:
+def faults(augment: InstanceAugment, canvas: Size, name: str) -> list[str]:
     """Invalid settings, a line each.
 
     Args:
       augment: the settings.
+      canvas: (height, width) that the images must fit on.
       name: of the field that holds them, for the messages.
     """
     lines = []
-    short, long = sorted(augment.canvas)
+    short, long = sorted(canvas)
     low, high = augment.jitter_range
     sides = augment.short_side or (0,)
     if min(short, *sides, augment.long_side, augment.objects) < 1:
-        lines.append(f"{name}: canvas, short_side, long_side and objects must be at least 1")
+        lines.append(
+            f"{name}: short_side, long_side and objects must be at least 1, like data.crop_size"
+        )
     elif (low, high) != (1.0, 1.0):
         if not 0.01 <= low <= high <= 16:
             lines.append(f"{name}.jitter_range={augment.jitter_range}: 0.01 or more to 16 at most")
     elif augment.long_side > long or max(sides) > short:
         lines.append(
-            f"{name}.canvas={augment.canvas} must hold images of the shorter side {max(sides)} and "
-            f"the longer side {augment.long_side}: set --config.{name}.canvas="
+            f"data.crop_size={canvas} must hold images of the shorter side {max(sides)} and the "
+            f"longer side {augment.long_side} of {name}: set --config.data.crop_size="
             f"{max(sides)},{-(-augment.long_side // 32) * 32}"
         )
     if not 0 < augment.crop <= 1:

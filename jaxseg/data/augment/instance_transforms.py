@@ -68,6 +68,7 @@ class InstanceTransform:
     """Places images with objects on a canvas; `apply` is a pure function of (rng, example).
 
     Attributes:
+      canvas: (height, width) for landscapes; rotated for portraits. data.crop_size of experiments.
       augment: sizes and augmentation.
       mean: RGB of the padding, rounded to whole numbers.
 
@@ -75,16 +76,17 @@ class InstanceTransform:
       ValueError: settings are invalid; all of them are named.
     """
 
+    canvas: Size = (800, 1344)
     augment: InstanceAugment = dataclasses.field(default_factory=InstanceAugment)
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
 
     def __post_init__(self) -> None:
-        if found := faults(self.augment, _FIELD):
+        if found := faults(self.augment, self.canvas, _FIELD):
             raise ValueError(together(found))
 
     def canvas_of(self, height: int, width: int) -> Size:
         """The canvas of an image: rotated if one of them is portrait and the other landscape."""
-        own = self.augment.canvas
+        own = self.canvas
         return own if (height > width) == (own[0] > own[1]) or height == width else own[::-1]
 
     def fitted(self, height: int, width: int, short_side: int) -> Size:

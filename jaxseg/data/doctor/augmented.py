@@ -50,10 +50,10 @@ def instance_transform_of(settings: Sequence[str], side: int) -> InstanceTransfo
     Raises:
       WrongSetting: names the setting with an unknown field or an invalid value.
     """
-    plain = InstanceAugment(canvas=(side, side), short_side=(side,), long_side=side)
+    plain = InstanceAugment(short_side=(side,), long_side=side)
     values: dict[str, Any] = dataclasses.asdict(plain)
     try:
-        return InstanceTransform(InstanceAugment(**values | _given(settings, values)))
+        return InstanceTransform((side, side), InstanceAugment(**values | _given(settings, values)))
     except ValueError as error:
         raise WrongSetting(_PATH.sub("--augment=", str(error), count=1)) from None
 

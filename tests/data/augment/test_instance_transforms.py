@@ -29,7 +29,9 @@ EVERY = {
 
 
 def transform_of(fields):
-    return InstanceTransform(InstanceAugment(**(STILL | fields)))
+    given = STILL | fields
+    canvas = given.pop("canvas")
+    return InstanceTransform(canvas, InstanceAugment(**given))
 
 
 def ids_of(example):
@@ -180,7 +182,7 @@ def test_a_view_is_a_function_of_its_random_numbers():
 
 def test_the_canvas_is_turned_for_images_that_stand():
     augment = InstanceAugment()
-    transform = InstanceTransform(augment, mean=(1.2, 2.6, 3.0))
+    transform = InstanceTransform((800, 1344), augment, mean=(1.2, 2.6, 3.0))
     for height, width, canvas, size in (
         (480, 640, (800, 1344), (800, 1066)),
         (640, 480, (1344, 800), (1066, 800)),
@@ -198,7 +200,7 @@ def test_the_canvas_is_turned_for_images_that_stand():
 def test_settings_that_do_not_fit_together_are_refused():
     for fields, words in (
         ({"short_side": (180,)}, r"canvas=\(160, 200\) must hold images of the shorter side 180"),
-        ({"long_side": 300}, "--config.data.instances.canvas=120,320"),
+        ({"long_side": 300}, "--config.data.crop_size=120,320"),
         ({"crop": 0.0}, "a share above 0"),
         ({"jitter_range": (2.0, 1.0)}, "jitter_range"),
         ({"jitter": 1.0}, "0 or more and below 1"),

@@ -1,0 +1,141 @@
+"""Instance segmentation: boxes, classes, scores and masks of objects.
+
+A batch holds uint8 "image" [B, H, W, 3] on a canvas of data.crop_size, "size" int32 [B, 2] of the
+image in it, and its objects: "boxes" [B, G, 4], "classes" [B, G], "valid" [B, G] and "masks" uint8
+[B, G, H, ceil(W / 8)]. The network is a detector (`models.mask_rcnn`); an evaluation computes
+COCO's AP and AR.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxseg import config
+from jaxseg.data import instance_facts, instance_loader
+from jaxseg.data.class_sampling import Plan
+from jaxseg.data.loader import Source, TrainIterator
+from jaxseg.data.source import InstanceSource
+from jaxseg.data.source import open_instances as open_split
+from jaxseg.losses.detection import detection
+from jaxseg.pixels import normalise
+from jaxseg.tasks.instance_validation import transform_of, validate
+from jaxseg.tasks.task import Objective
+from jaxseg.types import Array, Objects, Outputs, Variables
+
+__all__ = [
+    "data_faults",
+    "iterator",
+    "network_faults",
+    "notices",
+    "objective",
+    "on_device",
+    "open_split",
+    "plan",
+    "validate",
+]
+
+
+def data_faults(
+    experiment: config.Experiment, train: Source | None, test: Source | None
+) -> list[str]:
+    """A set that holds a class for each pixel instead of objects."""
+    given = [split for split in (train, test) if split is not None]
+    if all(isinstance(split, InstanceSource) for split in given):
+        return []
+    return [
+        f"{experiment.data.name} holds a class for each pixel, not objects: take a set of "
+        "instances, or a model for semantic segmentation"
+    ]
+
+
+def network_faults(
+    experiment: config.Experiment, outputs: Outputs, variables: Variables, classes: int | None
+) -> list[str]:
+    """A number of classes that is not that of the data."""
+    found = getattr(experiment.model, "num_classes", None)
+    if classes is None or found in (None, classes):
+        return []
+    return [
+        f"the model predicts {found} classes, but {experiment.data.name} has {classes}: "
+        f"set --config.model.num_classes={classes}"
+    ]
+
+
+def notices(experiment: config.Experiment, test: Source) -> list[str]:
+    """How many objects are more than a batch can hold."""
+    return []
+
+
+def plan(experiment: config.Experiment, train: Source) -> Plan:
+    """Every image with an object once per epoch, landscape and portrait images separately."""
+    assert isinstance(train, InstanceSource)
+    return Plan(np.flatnonzero(instance_facts.facts_of(train).objects))
+
+
+def iterator(
+    experiment: config.Experiment,
+    train: Source,
+    plan: Plan,
+    process_index: int,
+    process_count: int,
+) -> TrainIterator:
+    """Images on their canvas with their objects; see `instance_loader.train_iterator`."""
+    assert isinstance(train, InstanceSource)
+    data = experiment.data
+    return instance_loader.train_iterator(
+        train,
+        batch_size=data.batch_size,
+        transform=transform_of(data),
+        seed=experiment.train.seed,
+        threads=data.threads,
+        prefetch=data.prefetch,
+        process_index=process_index,
+        process_count=process_count,
+    )
+
+
+def on_device(experiment: config.Experiment) -> tuple[str, ...]:
+    """The image, its size and its objects."""
+    return ("image", "size", *Objects._fields)
+
+
+def objective(experiment: config.Experiment) -> Objective:
+    """`losses.detection` of the detector's outputs.
+
+    The terms are means over sampled anchors and RoIs. Those of a micro-batch are weighted by its
+    share of the images, so that with train.accumulate the sum is the mean over the micro-batches;
+    it differs from the loss of the whole batch where micro-batches have different numbers of
+    samples.
+    """
+    data, settings = experiment.data, experiment.detection
+
+    def loss_of(
+        params: Any,
+        batch_stats: Any,
+        batch: Mapping[str, Array],
+        key: Array,
+        whole: Mapping[str, Array],
+    ) -> tuple[Array, tuple[dict[str, Array], Any]]:
+        objects = Objects(**{name: batch[name] for name in Objects._fields})
+        dropout, sampling = jax.random.split(key)
+        outputs, updated = experiment.model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            normalise(batch["image"], data.normalisation),
+            sizes=batch["size"],
+            objects=objects,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": dropout, "sampling": sampling},
+        )
+        terms = detection(outputs, objects, settings)
+        share = len(batch["image"]) / len(whole["image"])
+        if share != 1:
+            terms = {name: share * term for name, term in terms.items()}
+        stats = updated.get("batch_stats", {})  # float32 in any compute dtype
+        stats = jax.tree.map(lambda new, old: new.astype(old.dtype), stats, batch_stats)
+        return jnp.asarray(terms["loss"]), (terms, stats)
+
+    return loss_of

@@ -1,0 +1,59 @@
+"""Evaluation of a detector during training: COCO's numbers in the log, one line for the user."""
+
+import math
+
+from jax.sharding import Mesh
+
+from jaxseg import config
+from jaxseg.data.augment.instance_transforms import InstanceTransform
+from jaxseg.data.loader import Source
+from jaxseg.data.source import InstanceSource
+from jaxseg.evaluation import instance_split
+from jaxseg.state import TrainState, variables
+from jaxseg.workdir import log
+
+
+def transform_of(data: config.Data) -> InstanceTransform:
+    """How images of this data are resized and varied."""
+    return InstanceTransform(data.crop_size, data.instances, data.normalisation.mean)
+
+
+def validate(
+    experiment: config.Experiment,
+    state: TrainState,
+    step: int,
+    test: Source,
+    mesh: Mesh,
+    writer: log.Writer,
+    progress: log.Progress,
+) -> None:
+    """Evaluates and logs AP and AR, by class too; warns if nothing at all is found."""
+    assert isinstance(test, InstanceSource)
+    data, protocol = experiment.data, experiment.eval
+    result = instance_split.evaluate(
+        experiment.model,
+        variables(state, use_ema=protocol.use_ema),
+        test,
+        transform=transform_of(data),
+        normalisation=data.normalisation,
+        batch_size=protocol.batch_size,
+        examples=protocol.examples,
+        threads=data.threads,
+        mesh=mesh,
+    )
+    summary = {name: value for name, value in result.summary().items() if not math.isnan(value)}
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in summary.items() if _headline(name))
+    progress.say(f"step {step}: {shown or 'the split holds no object'}")
+    if summary and not result.detections.results():
+        progress.say(
+            f"ALARM at step {step}: no object was found in any image: the network may have "
+            "collapsed"
+        )
+    by_class = {kind: judged.per_category() for kind, judged in result.judged.items()}
+    writer.write(
+        "eval", step, {**summary, "classes": by_class, "seconds": round(result.seconds, 3)}
+    )
+
+
+def _headline(name: str) -> bool:
+    return name.split()[1] in ("AP", "AP50")
