@@ -1,4 +1,7 @@
-"""Finds fields that were set but have no effect, because another field switches them off."""
+"""Finds fields that were set but have no effect.
+
+Another field switches them off, or they belong to the task that the model does not have.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +26,38 @@ _ON: dict[tuple[str, ...], tuple[str, ...]] = {
     ("train.init_partial",): ("train.init_from=FOLDER",),
 }
 
+# Parts and fields of one task only.
+_OF_TASK: dict[str, tuple[str, ...]] = {
+    "semantic": (
+        "loss",
+        "data.augment",
+        "data.duplicate",
+        "data.balance",
+        "eval.size",
+        "eval.output_stride",
+        "eval.scales",
+        "eval.flip",
+        "eval.rotations",
+        "eval.fusion",
+        "eval.long_side",
+        "eval.short_side",
+        "eval.sliding",
+        "eval.crop_size",
+        "eval.stride",
+        "eval.margin",
+        "eval.border",
+        "eval.crf",
+        "eval.crf_filter",
+        "eval.crf_normalization",
+        "eval.boundary",
+        "eval.hausdorff",
+        "eval.calibration",
+        "train.pictures",
+        "train.rows",
+    ),
+    "instance": ("detection", "data.instances"),
+}
+
 
 def _value(experiment: Any, path: str) -> Any:
     for part in path.split("."):
@@ -41,14 +76,14 @@ def _is_on(experiment: Experiment, switch: str) -> bool:
 def without_effect(
     experiment: Experiment, given: Mapping[str, Any], default: Experiment
 ) -> list[str]:
-    """Lists fields that were set by a flag but have no effect, because another switches them off.
+    """Lists fields that were set by a flag but have no effect.
 
     Args:
       experiment: the experiment with these fields.
       given: field -> value, as given on the command line.
       default: the same experiment with the default values.
     """
-    found = []
+    found = _of_other_tasks(experiment, given, default)
     for fields, switches in _ON.items():
         for path in fields:
             if path not in given or _value(experiment, path) == _value(default, path):
@@ -57,3 +92,20 @@ def without_effect(
                 way = " or ".join(f"--config.{switch}" for switch in switches)
                 found.append(f"--config.{path} has no effect by itself: set {way} as well")
     return found
+
+
+def _of_other_tasks(
+    experiment: Experiment, given: Mapping[str, Any], default: Experiment
+) -> list[str]:
+    """The changed fields that only a model of another task reads."""
+    model = type(experiment.model).__name__
+    own = getattr(experiment.model, "task", "semantic")
+    return [
+        f"--config.{path} has no effect: only models of {task} segmentation read it, and {model} "
+        f"is one of {own} segmentation"
+        for task, parts in _OF_TASK.items()
+        for path in given
+        if task != own
+        and any(path == part or path.startswith(f"{part}.") for part in parts)
+        and _value(experiment, path) != _value(default, path)
+    ]

@@ -15,10 +15,12 @@ import numpy as np
 
 from jaxseg import config
 from jaxseg.data import instance_facts, instance_loader
+from jaxseg.data.augment import instance_settings
 from jaxseg.data.class_sampling import Plan
 from jaxseg.data.loader import Source, TrainIterator
 from jaxseg.data.source import InstanceSource
 from jaxseg.data.source import open_instances as open_split
+from jaxseg.errors import counted
 from jaxseg.losses.detection import detection
 from jaxseg.pixels import normalise
 from jaxseg.tasks.instance_validation import transform_of, validate
@@ -41,14 +43,20 @@ __all__ = [
 def data_faults(
     experiment: config.Experiment, train: Source | None, test: Source | None
 ) -> list[str]:
-    """A set that holds a class for each pixel instead of objects."""
-    given = [split for split in (train, test) if split is not None]
-    if all(isinstance(split, InstanceSource) for split in given):
-        return []
-    return [
-        f"{experiment.data.name} holds a class for each pixel, not objects: take a set of "
-        "instances, or a model for semantic segmentation"
-    ]
+    """A set without objects, images that do not fit on the canvas, or a canvas that is split."""
+    data = experiment.data
+    found = instance_settings.faults(data.instances, data.crop_size, "data.instances")
+    if experiment.train.rows > 1:
+        found.append(
+            f"train.rows={experiment.train.rows}: the images of a detector cannot be split over "
+            "devices: set --config.train.rows=1"
+        )
+    if any(split is not None and not isinstance(split, InstanceSource) for split in (train, test)):
+        found.append(
+            f"{data.name} holds a class for each pixel, not objects: choose a set of instances, "
+            "or a model for semantic segmentation"
+        )
+    return found
 
 
 def network_faults(
@@ -64,9 +72,20 @@ def network_faults(
     ]
 
 
-def notices(experiment: config.Experiment, test: Source) -> list[str]:
-    """How many objects are more than a batch can hold."""
-    return []
+def notices(experiment: config.Experiment, train: Source, test: Source) -> list[str]:
+    """How many training images have more objects than a batch holds."""
+    assert isinstance(train, InstanceSource)
+    most = experiment.data.instances.objects
+    counts = instance_facts.facts_of(train).objects
+    crowded = int((counts > most).sum())
+    if not crowded:
+        return []
+    lost = int(np.maximum(counts - most, 0).sum())
+    return [
+        f"{counted(crowded, 'training image')} of {len(train)} with more than {most} objects, of "
+        f"which only the largest are learned ({lost} are left out): "
+        f"--config.data.instances.objects={counts.max()} keeps all"
+    ]
 
 
 def plan(experiment: config.Experiment, train: Source) -> Plan:

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-def notices(experiment: config.Experiment, test: Source) -> list[str]:
+def notices(experiment: config.Experiment, train: Source, test: Source) -> list[str]:
     """The kernel taps that see only padding in training or in evaluation."""
     protocol = experiment.eval
     whole = framing_of(experiment).of(test.largest)

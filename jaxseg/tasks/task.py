@@ -57,7 +57,7 @@ class Task(Protocol):
           classes: of the data; None if unknown.
         """
 
-    def notices(self, experiment: config.Experiment, test: Source) -> list[str]:
+    def notices(self, experiment: config.Experiment, train: Source, test: Source) -> list[str]:
         """Lines about network and data for the user of a training that begins."""
 
     def plan(self, experiment: config.Experiment, train: Source) -> Plan:

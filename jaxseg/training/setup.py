@@ -96,7 +96,9 @@ def set_up(
             data_identity.keep(workdir, ready.train, experiment.data)
             describe_run(experiment, workdir, source, int(state.step), known)
         writer, progress = _writers(experiment, workdir, int(state.step), stack)
-        for line in _notices(experiment, ready.test):
+        for line in tasks.of(experiment).notices(experiment, ready.train, ready.test):
+            progress.say(line)
+        for line in drift.notices(experiment):
             progress.say(line)
         yield Setup(
             experiment=experiment,
@@ -150,9 +152,3 @@ def _writers(
     progress = log.Progress(experiment.train.steps, step, quiet=not main)
     stack.enter_context(contextlib.closing(progress))
     return writer, progress
-
-
-def _notices(experiment: config.Experiment, test: loader.Source) -> list[str]:
-    """Warnings about taps that see only padding, and about batch statistics."""
-    lines = tasks.of(experiment).notices(experiment, test)
-    return [*lines, *drift.notices(experiment)]

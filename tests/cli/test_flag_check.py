@@ -105,6 +105,28 @@ def test_a_field_that_another_one_switches_off_is_refused_where_it_is_given(path
     assert effect.without_effect(experiment, {path: value}, default) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "task"),
+    [
+        ("detection.mask", 2.0, "instance"),
+        ("data.instances.objects", 7, "instance"),
+        ("loss.dice", 1.0, "semantic"),
+        ("data.augment.flip", False, "semantic"),
+        ("eval.crf", "deeplab_v2", "semantic"),
+    ],
+)
+def test_a_field_of_another_task_is_refused_where_it_is_given(path, value, task):
+    class Detector(tiny.Tiny):
+        task = "instance"
+
+    for model, refused in ((tiny.Tiny(), task == "instance"), (Detector(), task == "semantic")):
+        experiment = with_change(tiny.experiment(model), {path: value})
+        found = effect.without_effect(experiment, {path: value}, config.Experiment(model))
+        assert len(found) == refused
+        for line in found:
+            assert line.startswith(f"--config.{path} has no effect: only models of {task}")
+
+
 def test_a_field_given_at_its_default_is_left_alone():
     experiment = tiny.experiment()
     default = config.Experiment(experiment.model)
