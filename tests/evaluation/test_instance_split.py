@@ -33,9 +33,7 @@ MODEL = MaskRCNN(
     # An untrained network has low scores: everything counts as found.
     selection=Selection(score=0.0, count=6, candidates=20),
 )
-TRANSFORM = InstanceTransform(
-    InstanceAugment(canvas=(64, 64), objects=6, short_side=(64,), long_side=64)
-)
+TRANSFORM = InstanceTransform((64, 64), InstanceAugment(objects=6, short_side=(64,), long_side=64))
 
 
 @pytest.fixture(scope="module")

@@ -199,7 +199,7 @@ def test_the_canvas_is_turned_for_images_that_stand():
 
 def test_settings_that_do_not_fit_together_are_refused():
     for fields, words in (
-        ({"short_side": (180,)}, r"crop_size=\(160, 200\) must hold images of the shorter side 180"),
+        ({"short_side": (180,)}, r"=\(160, 200\) must hold images of the shorter side 180"),
         ({"long_side": 300}, "--config.data.crop_size=120,320"),
         ({"crop": 0.0}, "a share above 0"),
         ({"jitter_range": (2.0, 1.0)}, "jitter_range"),
