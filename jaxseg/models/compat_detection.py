@@ -2,6 +2,7 @@
 
     torchvision_mask_rcnn(90)       # torchvision.models.detection.maskrcnn_resnet50_fpn, 91 classes
     detectron2_mask_rcnn_fpn(80)    # COCO-InstanceSegmentation/mask_rcnn_R_50_FPN
+    mmdetection_mask_rcnn(80)       # mask-rcnn_r50_fpn of versions 2 and 3
 
 A class less than torchvision counts: the background is none here.
 """
@@ -127,6 +128,34 @@ def detectron2_mask_rcnn_c4(num_classes: int, depth: int = 50) -> MaskRCNN:
         box_head=_detectron2_res5(depth),
         mask_head=MaskHead(layers=0),
         shared_head=True,
+        background_outputs=False,
+        selection=_DETECTRON2_SELECTION,
+    )
+
+
+def mmdetection_faster_rcnn(num_classes: int, depth: int = 50) -> FasterRCNN:
+    """mmdetection's faster-rcnn_r50_fpn, style "pytorch": detectron2's on torchvision's ResNet."""
+    return FasterRCNN(
+        num_classes,
+        ResNet(depth, output_stride=32, norm=FROZEN),
+        rpn=_DETECTRON2_RPN,
+        pooling=_DETECTRON2,
+        background_outputs=False,
+        selection=_DETECTRON2_SELECTION,
+    )
+
+
+def mmdetection_mask_rcnn(num_classes: int, depth: int = 50) -> MaskRCNN:
+    """mmdetection's mask-rcnn_r50_fpn, style "pytorch", likewise.
+
+    Departure: all norms are frozen. In training, mmdetection keeps the statistics of the norms but
+    learns their scales and shifts from stage 2 on.
+    """
+    return MaskRCNN(
+        num_classes,
+        ResNet(depth, output_stride=32, norm=FROZEN),
+        rpn=_DETECTRON2_RPN,
+        pooling=_DETECTRON2,
         background_outputs=False,
         selection=_DETECTRON2_SELECTION,
     )

@@ -21,6 +21,7 @@ from jaxseg.weights.tables import (
     caffe_networks,
     detectron2,
     keras,
+    mmdetection,
     tf,
     tflite,
     torch_classifiers,
@@ -97,6 +98,8 @@ def table_of(names: Collection[str]) -> match.Table:
         return keras.mobilenet_v2(names)
     if detectron2.is_one(names):
         return detectron2.detector(names)
+    if mmdetection.is_one(names):
+        return mmdetection.detector(names)
     if torchvision_detection.is_one(names):
         return torchvision_detection.detector(names)
     if "backbone.layer1.0.conv1.weight" in names and "classifier.0.weight" in names:
