@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float, Integer, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxseg.inference.overlay import line_height
 from jaxseg.percent import percent
 
 # The colours of Okabe and Ito without black, which also differ for people with colour blindness.
@@ -23,7 +22,7 @@ COLOURS = (
     (204, 121, 167),
 )
 _OPACITY = 0.45  # of masks
-_INK = (0, 0, 0)
+_BRIGHT = 100  # mean of a colour's channels from which black is legible on it
 
 
 def drawn(
@@ -63,7 +62,7 @@ def drawn(
         _draw_masks(canvas, masks, count)
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
-    height = line_height(image.shape[1])
+    height = int(np.clip(image.shape[1] // 48, 9, 24))
     font = ImageFont.load_default(size=height)
     for i in reversed(range(count)):
         colour = _colour(i)
@@ -127,4 +126,5 @@ def _draw_text(
     x = max(0, min(corner[0], width - wide))
     y = corner[1] - high if corner[1] >= high else corner[1]
     draw.rectangle((x, y, x + wide, y + high), fill=colour)
-    draw.text((x + 2, y + high / 2), text, _INK, font, anchor="lm")
+    ink = (0, 0, 0) if sum(colour) >= 3 * _BRIGHT else (255, 255, 255)
+    draw.text((x + 2, y + high / 2), text, ink, font, anchor="lm")

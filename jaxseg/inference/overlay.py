@@ -25,7 +25,7 @@ def _font(height: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size=height)
 
 
-def line_height(width: int) -> int:
+def _text_height(width: int) -> int:
     """Returns the text height for a picture width: 1/32 of it, from 10 to 28 pixels."""
     return int(np.clip(width // 32, 10, 28))
 
@@ -80,7 +80,7 @@ def legend(
       width: of the result, in pixels; entries wrap.
       text_height: in pixels; None derives it from the width.
     """
-    height = text_height or line_height(width)
+    height = text_height or _text_height(width)
     font, row = _font(height), height + _MARGIN
     counts = np.bincount(label.ravel(), minlength=256)
     present = [k for k in np.argsort(-counts, kind="stable") if counts[k]]
@@ -132,7 +132,7 @@ def strip(
     """
     if not images or len(images) != len(titles):
         raise ValueError(f"{len(images)} images and {len(titles)} titles: one title per image")
-    height = line_height(max(image.shape[1] for image in images))
+    height = _text_height(max(image.shape[1] for image in images))
     font, top = _font(height), height + 2 * _MARGIN
     tallest = max(image.shape[0] for image in images)
     total = sum(image.shape[1] for image in images) + _MARGIN * (len(images) - 1)
