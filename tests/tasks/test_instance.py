@@ -6,71 +6,23 @@ import functools
 import jax
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
-from jaxseg import config, evaluate, predict, tasks, train
-from jaxseg.backbones.resnet import ResNet
-from jaxseg.data.augment.instance_settings import InstanceAugment
-from jaxseg.data.prepare import prepare
+from jaxseg import evaluate, predict, tasks, train
 from jaxseg.data.source import InstanceSource, open_instances
 from jaxseg.evaluation import instance_split
-from jaxseg.layers.fpn import FPN
-from jaxseg.layers.norm import Norm
-from jaxseg.layers.roi_heads import ConvFCHead
-from jaxseg.layers.rois import Sampling, Selection
-from jaxseg.layers.rpn import RPN
-from jaxseg.models.mask_rcnn import MaskHead, MaskRCNN
 from jaxseg.tasks import instance, semantic
 from jaxseg.tasks.instance_validation import transform_of
 from jaxseg.training import batches
 from jaxseg.training import step as steps
+from tests.helpers import detectors
+from tests.helpers.detectors import experiment
 from tests.helpers.programs import tiny
 from tests.training.test_train import assert_equal_bits, lines_of
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """Drawn objects in images of 64 x 64: 6 to train on, 4 to evaluate."""
-    folder = tmp_path_factory.mktemp("prepared")
-    flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver():
-        flags.FLAGS(["x", "--shapes_size=64", "--shapes_train=6", "--shapes_val=4"])
-        prepare.prepare("shapes/instances", folder)
-    return folder
-
-
-def experiment(data_dir, **settings):
-    """A detector of a few thousand parameters on a single pyramid of two levels."""
-    norm = Norm("frozen")
-    return config.Experiment(
-        model=MaskRCNN(
-            num_classes=5,
-            backbone=ResNet(18, (1, 1), width=4, output_stride=8, norm=norm),
-            levels=("stage1", "stage2"),
-            neck=FPN(features=8),
-            rpn=RPN(sizes=(8, 16, 32), before_nms=(20, 20), after_nms=(16, 8)),
-            sampling=Sampling(count=8),
-            box_head=ConvFCHead(fc_features=8),
-            mask_head=MaskHead(layers=1, features=8, size=7),
-            # Everything counts as found: an untrained network has low scores.
-            selection=Selection(score=0.0, count=6, candidates=20),
-        ),
-        data=config.Data(
-            name="shapes/instances",
-            data_dir=str(data_dir),
-            batch_size=2,
-            crop_size=(64, 64),
-            instances=InstanceAugment(objects=6, short_side=(64,), long_side=64),
-            threads=2,
-        ),
-        optim=config.Optim(learning_rate=0.01, schedule="constant"),
-        train=config.Train(
-            **{"steps": 2, "log_every": 1, "eval_every": 0, "checkpoint_every": 1} | settings,
-            compile_cache="",
-        ),
-        eval=config.Eval(batch_size=2),
-    )
+    return detectors.prepared(tmp_path_factory.mktemp("prepared"))
 
 
 def test_the_model_decides_the_task(data_dir):
