@@ -14,7 +14,8 @@ import pytest
 from jaxseg.runtime import processes
 from jaxseg.runtime.mesh import by_process, check_split, make_mesh, put_batch, with_shardings
 from jaxseg.runtime.stop import StopRequest
-from tests.training.test_train import finish, lines_of, start_program
+from tests.helpers.detectors import prepared
+from tests.training.test_train import ENVIRONMENT, finish, lines_of, start_program
 
 
 @pytest.mark.parametrize("deeplab", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -118,6 +119,50 @@ def test_two_processes_train_and_evaluate_to_the_numbers_of_one(tmp_path):
         assert [line["step"] for line in lines[0]] == [line["step"] for line in lines[1]]
         for a, b in zip(*lines, strict=True):
             assert [a[name] for name in names] == pytest.approx([b[name] for name in names], 1e-12)
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_judge_a_detector_to_the_numbers_of_one(tmp_path):
+    """Boxes, masks and the draws of anchors and RoIs, in float64, and COCO's numbers."""
+    prepared(tmp_path / "data")
+
+    def settings(name):
+        return {
+            "objects": str(tmp_path / "data"),
+            "train": {"steps": 4, "eval_every": 2, "checkpoint_every": 4},
+            "workdir": str(tmp_path / name),
+            "out": str(tmp_path / f"{name}.npz"),
+        }
+
+    wide = {"JAX_ENABLE_X64": "1"}
+    together = {"coordinator": f"127.0.0.1:{free_port()}", "processes": 2}
+    pair = [
+        start_program("fit.py", settings("two") | together | {"process": i}, **wide) for i in (0, 1)
+    ]
+    for process in pair:
+        finish(process)
+    devices = {"XLA_FLAGS": f"{ENVIRONMENT['XLA_FLAGS']} --xla_force_host_platform_device_count=2"}
+    for name, environment in (("one", {}), ("devices", devices)):
+        finish(start_program("fit.py", settings(name), **wide, **environment))
+    one, *others = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("one", "two", "devices"))
+    for other in others:
+        assert one.keys() == other.keys()
+        for path, expected in one.items():
+            rounding = 1e-6 if expected.dtype == np.float32 else 1e-9
+            np.testing.assert_allclose(other[path], expected, rtol=rounding, atol=1e-12)
+    judged = [lines_of(tmp_path / name, "eval") for name in ("one", "two", "devices")]
+    numbers = [
+        [
+            {name: line[name] for name in line if name.split()[0] in ("box", "mask")}
+            for line in lines
+        ]
+        for lines in judged
+    ]
+    assert len(numbers[0]) == 2
+    assert "mask AP" in numbers[0][0]
+    for other in numbers[1:]:
+        for a, b in zip(other, numbers[0], strict=True):
+            assert a == pytest.approx(b, abs=1e-9)
 
 
 def run_settings(folder, steps=12):
