@@ -37,6 +37,7 @@ from jaxseg.cli.mode_flags import (
     PROCESS,
     PROCESSES,
     PROTOCOL,
+    SCORE,
     SIZE,
     TRACEBACK,
     WEIGHTS,
@@ -126,6 +127,7 @@ def run(mode: str) -> int:
             OUTPUT.value or _workdir() / "predictions",
             WEIGHTS.value,
             PROBABILITIES.value,
+            score=SCORE.value,
             changed_data=CHANGED_DATA.value,
         )
     else:

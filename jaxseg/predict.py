@@ -1,4 +1,4 @@
-"""Prediction: image files in, label PNGs and overlays out.
+"""Prediction: image files in, label PNGs and overlays out; of a detector, objects.
 
     OUTPUT/labels/NAME.png         train ids with the palette of the data set, the image's own size
     OUTPUT/overlays/NAME.jpg       the image overlaid with the classes, and a legend
@@ -6,7 +6,8 @@
     OUTPUT/probabilities/NAME.npz  optional: "probabilities" float16 [H, W, K], "names"
 
 Labels hold train ids, to which metrics and names refer; a submission that needs raw ids maps them
-with the LabelSpec of the data set.
+with the LabelSpec of the data set. What a detector writes is listed in
+`jaxseg.inference.object_files`.
 """
 
 import pathlib
@@ -17,7 +18,7 @@ from jaxseg import config, tasks
 from jaxseg.data.frames import described
 from jaxseg.data.readers import photos, walk
 from jaxseg.errors import counted
-from jaxseg.inference.image_files import Predictions, predict_files
+from jaxseg.inference.image_files import Predictions
 from jaxseg.inference.protocols import check_protocol
 from jaxseg.workdir import data_identity, restore
 
@@ -30,6 +31,7 @@ def main(
     weights: str | None = None,
     probabilities: bool = False,
     *,
+    score: float | None = None,
     changed_data: bool = False,
 ) -> int:
     """`--mode=predict`: reads the variables, predicts, and reports refused files.
@@ -37,10 +39,11 @@ def main(
     Args:
       experiment: with the model, and the protocol in `eval`.
       workdir: the run folder whose checkpoint is read; may be None if `weights` is given.
-      inputs: see `predict_files`.
-      output: see `predict_files`.
+      inputs: see `tasks.Task.predict_files`.
+      output: see `tasks.Task.predict_files`.
       weights: a file of trained weights, read instead of a checkpoint.
       probabilities: write them as well.
+      score: of a detector, from which on objects are drawn; None for `object_files.SCORE`.
       changed_data: predict with the classes of the run even if those of its data have changed.
 
     Returns:
@@ -53,19 +56,16 @@ def main(
     folder = pathlib.Path(workdir) if workdir else None
     photos.find(inputs, without=pathlib.Path(output))  # reports faults before any long work
     check_protocol(experiment.eval)
-    tasks.only_semantic(experiment, "--mode=predict")
     labels = data_identity.labels_of(experiment, folder, changed_data=changed_data)
     variables, _ = restore.restore(experiment, folder, weights)
-    done = predict_files(
+    done = tasks.of(experiment).predict_files(
+        experiment,
         variables,
-        experiment.model,
         labels,
         inputs,
         pathlib.Path(output),
-        experiment.eval,
-        experiment.data.normalisation,
-        crop=experiment.data.crop_size,
-        save_probabilities=probabilities,
+        probabilities=probabilities,
+        score=score,
     )
     data_identity.write_labels(pathlib.Path(output), labels)  # the meaning of the ids in the PNGs
     return report(done, pathlib.Path(output))
@@ -80,9 +80,8 @@ def report(predictions: Predictions, output: pathlib.Path) -> int:
     written, lost = len(predictions.written), [left for left in predictions.left_out if left.fault]
     files = sum(not left.folder for left in predictions.left_out)
     files += written + len(predictions.refused)
-    print(
-        f"{written} of {counted(files, 'file')} predicted; see {output}/labels, {output}/overlays"
-    )
+    results = ", ".join(f"{output}/{name}" for name in predictions.results)
+    print(f"{written} of {counted(files, 'file')} predicted; see {results}")
     if predictions.left_out:
         print(f"left out: {walk.text(predictions.left_out)}")
     if predictions.frames:

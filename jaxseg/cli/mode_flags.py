@@ -18,6 +18,13 @@ PROTOCOL = flags.DEFINE_string(
 INPUTS = flags.DEFINE_list("inputs", [], "predict: images or folders of images.")
 OUTPUT = flags.DEFINE_string("output", None, "predict: the output folder; WORKDIR/predictions.")
 PROBABILITIES = flags.DEFINE_bool("probabilities", False, "predict: write probabilities as well.")
+SCORE = flags.DEFINE_float(
+    "score",
+    None,
+    "predict: the least score of the objects that a detector draws; 0.5.",
+    lower_bound=0,
+    upper_bound=1,
+)
 WEIGHTS = flags.DEFINE_string(
     "weights", None, "evaluate, predict: a file of trained weights instead of a checkpoint."
 )
@@ -36,8 +43,8 @@ PROCESSES = flags.DEFINE_integer("processes", 1, "With --coordinator: the number
 PROCESS = flags.DEFINE_integer("process", 0, "With --coordinator: the index of this process.")
 TRACEBACK = flags.DEFINE_bool("traceback", False, "Show the Python traceback of an error.")
 FLAGS = (
-    *("config", "workdir", "protocol", "weights", "inputs", "output", "probabilities", "size"),
-    *("memory", "changed_data", "max_image_pixels", "coordinator", "processes", "process"),
+    *("config", "workdir", "protocol", "weights", "inputs", "output", "probabilities", "score"),
+    *("size", "memory", "changed_data", "max_image_pixels", "coordinator", "processes", "process"),
     "traceback",
 )
 READ_BY = {  # the modes that read a flag, for flags that not all of them read
@@ -45,6 +52,7 @@ READ_BY = {  # the modes that read a flag, for flags that not all of them read
     "inputs": ("predict",),
     "output": ("predict",),
     "probabilities": ("predict",),
+    "score": ("predict",),
     "weights": ("evaluate", "predict"),
     "max_image_pixels": ("train", "evaluate", "predict"),
     "size": ("summary",),

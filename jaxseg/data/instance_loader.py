@@ -19,7 +19,7 @@ from jaxseg.data.frames import Group, Size
 from jaxseg.data.loader import TrainIterator, examples_of
 from jaxseg.data.source import InstanceSource
 
-__all__ = ["eval_batches", "groups", "train_iterator", "train_stream"]
+__all__ = ["eval_batches", "evaluated", "groups", "train_iterator", "train_stream"]
 
 
 class _ByCanvas:
@@ -125,6 +125,14 @@ def groups(
     return frames.batched(canvases, batch_size, multiple)
 
 
+def evaluated(image: np.ndarray, index: int, transform: InstanceTransform) -> dict[str, np.ndarray]:
+    """One image uint8 [H, W, 3] as an element of `eval_batches`."""
+    return transform.evaluated(image) | {
+        "original": np.array(image.shape[:2], np.int32),
+        "index": np.array(index, np.int64),
+    }
+
+
 def eval_batches(
     source: InstanceSource,
     of_canvas: Sequence[Group],
@@ -162,11 +170,7 @@ def eval_batches(
                 "original": np.zeros(2, np.int32),
                 "index": np.int64(-1),
             }
-        image = source[index]["image"]
-        return transform.evaluated(image) | {
-            "original": np.array(image.shape[:2], np.int32),
-            "index": np.int64(index),
-        }
+        return evaluated(source[index]["image"], index, transform)
 
     ahead = 2 * max(sizes, default=1)
     stream = examples_of(grain.MapDataset.range(len(places)).map(example), threads, ahead)

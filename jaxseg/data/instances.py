@@ -67,6 +67,12 @@ def box_of(mask: np.ndarray) -> tuple[float, float, float, float]:
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
+def run_lengths(mask: np.ndarray) -> bytes:
+    """A mask [H, W], non-zero inside, as an entry of `Objects.regions`."""
+    counts: bytes = rle.encode(np.asfortranarray(mask != 0, np.uint8))["counts"]
+    return counts
+
+
 def of_masks(
     masks: Sequence[np.ndarray],
     classes: Sequence[int],
@@ -82,7 +88,7 @@ def of_masks(
       crowd: whether each object is a crowd; by default none is.
     """
     boxes = [box_of(mask) for mask in masks]
-    regions = [rle.encode(np.asfortranarray(mask != 0, np.uint8))["counts"] for mask in masks]
+    regions = [run_lengths(mask) for mask in masks]
     return Objects(
         size=size,
         boxes=np.array(boxes, np.float64).reshape(-1, 4),

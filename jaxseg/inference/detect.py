@@ -12,12 +12,18 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, Int
 
+from jaxseg.data import instance_loader
+from jaxseg.data.augment.instance_transforms import InstanceTransform
 from jaxseg.pixels import Normalisation, normalise
 from jaxseg.postprocess.paste_masks import paste_masks
 from jaxseg.runtime.mesh import put_batch
 from jaxseg.types import Array, Instances, Variables
 
 _KEPT = ("boxes", "scores", "classes", "valid", "finite")
+
+
+class NotFinite(ValueError):
+    """The scores of an image are not finite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +59,7 @@ def make_detector(
     """Makes the function from variables and a batch of `instance_loader.eval_batches` to `Found`.
 
     The function returns the detections of the images that this process has read, without fillers.
-    It raises ValueError if scores are not finite.
+    It raises NotFinite if scores are not.
 
     Args:
       model: a detector.
@@ -85,6 +91,32 @@ def make_detector(
     return found
 
 
+def make_image_detector(
+    model: nn.Module, transform: InstanceTransform, normalisation: Normalisation
+) -> Callable[[Variables, np.ndarray], Found]:
+    """Makes the function from variables and one image uint8 [H, W, 3] to what is found in it.
+
+    The detections are those that `evaluation.instance_split` judges. It raises ValueError if
+    scores are not finite.
+
+    Args:
+      model: a detector.
+      transform: decides the size of the image and its canvas.
+      normalisation: of the pixels.
+    """
+    detect = make_detector(model, normalisation)
+
+    def of_one(variables: Variables, image: np.ndarray) -> Found:
+        element = instance_loader.evaluated(image, 0, transform)
+        try:
+            (found,) = detect(variables, {name: array[None] for name, array in element.items()})
+        except NotFinite:
+            raise ValueError("the model's scores are not finite (NaN or infinite)") from None
+        return found
+
+    return of_one
+
+
 def _local(array: Array, mesh: Mesh | None) -> np.ndarray:
     """The part of an array sharded over the batch that this process has put in."""
     if mesh is None:
@@ -96,7 +128,7 @@ def _local(array: Array, mesh: Mesh | None) -> np.ndarray:
 def _of_image(i: int, own: Mapping[str, np.ndarray], batch: Mapping[str, np.ndarray]) -> Found:
     index = int(batch["index"][i])
     if not own["finite"]:
-        raise ValueError(
+        raise NotFinite(
             f"image {index} of the split has scores that are not finite (NaN or infinite)"
         )
     keep = own["valid"]

@@ -6,7 +6,9 @@ image in it, and its objects: "boxes" [B, G, 4], "classes" [B, G], "valid" [B, G
 COCO's AP and AR.
 """
 
-from collections.abc import Mapping
+import functools
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,10 +19,14 @@ from jaxseg import config
 from jaxseg.data import instance_facts, instance_loader
 from jaxseg.data.augment import instance_settings
 from jaxseg.data.class_sampling import Plan
+from jaxseg.data.labels import LabelSpec
 from jaxseg.data.loader import Source, TrainIterator
 from jaxseg.data.source import InstanceSource
 from jaxseg.data.source import open_instances as open_split
 from jaxseg.errors import counted
+from jaxseg.inference import object_files
+from jaxseg.inference.detect import Found, make_image_detector
+from jaxseg.inference.image_files import Predictions
 from jaxseg.losses.detection import detection
 from jaxseg.pixels import normalise
 from jaxseg.tasks.instance_validation import transform_of, validate
@@ -29,6 +35,7 @@ from jaxseg.types import Array, Objects, Outputs, Variables
 
 __all__ = [
     "data_faults",
+    "image_detector",
     "iterator",
     "network_faults",
     "notices",
@@ -36,6 +43,7 @@ __all__ = [
     "on_device",
     "open_split",
     "plan",
+    "predict_files",
     "validate",
 ]
 
@@ -63,8 +71,12 @@ def network_faults(
     experiment: config.Experiment, outputs: Outputs, variables: Variables, classes: int | None
 ) -> list[str]:
     """A number of classes that is not that of the data."""
+    return [] if classes is None else _class_faults(experiment, classes)
+
+
+def _class_faults(experiment: config.Experiment, classes: int) -> list[str]:
     found = getattr(experiment.model, "num_classes", None)
-    if classes is None or found in (None, classes):
+    if found in (None, classes):
         return []
     return [
         f"the model predicts {found} classes, but {experiment.data.name} has {classes}: "
@@ -158,3 +170,38 @@ def objective(experiment: config.Experiment) -> Objective:
         return jnp.asarray(terms["loss"]), (terms, stats)
 
     return loss_of
+
+
+def predict_files(
+    experiment: config.Experiment,
+    variables: Variables,
+    labels: LabelSpec,
+    inputs: Sequence[str | pathlib.Path],
+    output: pathlib.Path,
+    *,
+    probabilities: bool,
+    score: float | None,
+) -> Predictions:
+    """COCO's JSON, maps of instances, and overlays; see `inference.object_files`."""
+    if probabilities:
+        name = type(experiment.model).__name__
+        raise ValueError(f"--probabilities are those of pixels, but {name} detects objects")
+    if found := _class_faults(experiment, labels.num_classes):
+        raise ValueError(found[0])
+    find = image_detector(experiment)
+    return object_files.predict_files(
+        functools.partial(find, jax.device_put(variables)),
+        labels,
+        inputs,
+        output,
+        transform_of(experiment.data),
+        score=object_files.SCORE if score is None else score,
+    )
+
+
+def image_detector(
+    experiment: config.Experiment,
+) -> Callable[[Variables, np.ndarray], Found]:
+    """The function from variables and one image uint8 [H, W, 3] to what is found in it."""
+    data = experiment.data
+    return make_image_detector(experiment.model, transform_of(data), data.normalisation)

@@ -5,7 +5,8 @@ the loss weights pixels. The network returns "logits" [B, H, W, K]; an evaluatio
 matrix.
 """
 
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import jax
@@ -14,14 +15,17 @@ from jaxseg import config, losses
 from jaxseg.data import class_sampling, loader
 from jaxseg.data.augment.transforms import Transform
 from jaxseg.data.class_sampling import Plan
+from jaxseg.data.labels import LabelSpec
 from jaxseg.data.loader import Source, TrainIterator, open_split
+from jaxseg.inference import image_files
+from jaxseg.inference.image_files import Predictions
 from jaxseg.inference.predictor import framing_of
 from jaxseg.inspection import valid_taps
 from jaxseg.pixels import normalise
 from jaxseg.tasks.semantic_faults import data_faults, network_faults
 from jaxseg.tasks.semantic_validation import validate
 from jaxseg.tasks.task import Objective
-from jaxseg.types import Array, Outputs
+from jaxseg.types import Array, Outputs, Variables
 
 __all__ = [
     "data_faults",
@@ -32,6 +36,7 @@ __all__ = [
     "on_device",
     "open_split",
     "plan",
+    "predict_files",
     "validate",
 ]
 
@@ -118,3 +123,30 @@ def objective(experiment: config.Experiment) -> Objective:
         return terms["loss"], (terms, stats)
 
     return loss_of
+
+
+def predict_files(
+    experiment: config.Experiment,
+    variables: Variables,
+    labels: LabelSpec,
+    inputs: Sequence[str | pathlib.Path],
+    output: pathlib.Path,
+    *,
+    probabilities: bool,
+    score: float | None,
+) -> Predictions:
+    """Label PNGs and overlays; see `inference.image_files`."""
+    if score is not None:
+        name = type(experiment.model).__name__
+        raise ValueError(f"--score is for detectors, but {name} predicts a class for each pixel")
+    return image_files.predict_files(
+        variables,
+        experiment.model,
+        labels,
+        inputs,
+        output,
+        experiment.eval,
+        experiment.data.normalisation,
+        crop=experiment.data.crop_size,
+        save_probabilities=probabilities,
+    )

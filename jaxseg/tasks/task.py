@@ -4,14 +4,16 @@ The modules `tasks.semantic` and `tasks.instance` are the two tasks; each has th
 """
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from jax.sharding import Mesh
 
 from jaxseg import config
 from jaxseg.data.class_sampling import Plan
+from jaxseg.data.labels import LabelSpec
 from jaxseg.data.loader import Source, TrainIterator
+from jaxseg.inference.image_files import Predictions
 from jaxseg.state import TrainState
 from jaxseg.types import Array, Outputs, Variables
 from jaxseg.workdir import log
@@ -94,3 +96,31 @@ class Task(Protocol):
         progress: log.Progress,
     ) -> None:
         """Evaluates the state: numbers into the log, one line for the user, and pictures."""
+
+    def predict_files(
+        self,
+        experiment: config.Experiment,
+        variables: Variables,
+        labels: LabelSpec,
+        inputs: Sequence[str | pathlib.Path],
+        output: pathlib.Path,
+        *,
+        probabilities: bool,
+        score: float | None,
+    ) -> Predictions:
+        """Predicts every image of `inputs` and writes the results.
+
+        Args:
+          experiment: with model and protocol.
+          variables: of the model.
+          labels: the classes.
+          inputs: image files and folders of them.
+          output: the folder to write to.
+          probabilities: write those of the classes of each pixel as well.
+          score: from which on objects are drawn; None for the default.
+
+        Raises:
+          FileNotFoundError: an input does not exist.
+          ValueError: there is no image, the model does not fit the classes, its scores are not
+            finite, or the task has no probabilities or scores.
+        """

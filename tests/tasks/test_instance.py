@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg import evaluate, predict, tasks, train
+from jaxseg import evaluate, tasks, train
 from jaxseg.data.source import InstanceSource, open_instances
 from jaxseg.evaluation import instance_split
 from jaxseg.tasks import instance, semantic
@@ -83,7 +83,7 @@ def test_the_losses_of_micro_batches_are_weighted_by_their_images(data_dir):
     part = {name: array[:1] for name, array in batch.items()}
     half, (terms, _) = jax.jit(objective)(*arguments, part, key, batch)
     alone, _ = jax.jit(objective)(*arguments, part, key, part)
-    assert half == pytest.approx(alone / 2, rel=1e-5)
+    assert float(half) == pytest.approx(float(alone) / 2, rel=1e-5)
     assert set(terms) == {"loss", "objectness", "rpn_box", "class", "box", "mask"}
 
 
@@ -144,20 +144,10 @@ def test_data_and_model_of_different_tasks_are_refused(data_dir, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_modes_that_need_classes_of_pixels_refuse_a_detector(trained, data_dir, tmp_path):
+def test_modes_that_need_classes_of_pixels_refuse_a_detector(trained, data_dir):
     built = experiment(data_dir)
     with pytest.raises(ValueError, match="--mode=evaluate needs a class for each pixel"):
         evaluate.run(built, trained[0])
-    image = tmp_path / "a.png"
-    image.write_bytes(_png())
-    with pytest.raises(ValueError, match="--mode=predict needs a class for each pixel"):
-        predict.main(built, trained[0], [image], tmp_path / "out")
-
-
-def _png():
-    import cv2
-
-    return cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
 
 
 def test_batches_on_devices_hold_what_the_step_needs(data_dir):

@@ -11,7 +11,7 @@ import numpy as np
 from jaxseg.data.readers import mask_file, pixels, walk
 
 SUFFIXES = mask_file.IMAGE_SUFFIXES
-OUTPUTS = ("labels", "overlays", "probabilities")  # folders of predictions
+OUTPUTS = ("labels", "instances", "overlays", "probabilities")  # folders of predictions
 
 
 class Photo(NamedTuple):

@@ -1,0 +1,201 @@
+"""Predicts image files with a detector and writes the objects that it finds.
+
+OUTPUT/detections.json     the results of all images in COCO's format, by descending score in each
+OUTPUT/images.json         in COCO's format: the images, their sizes, and the categories
+OUTPUT/instances/NAME.png  16 bits: k is the k-th detection of the image, 0 the background
+OUTPUT/overlays/NAME.jpg   the image overlaid with masks, boxes, names and scores
+
+`COCO("images.json").loadRes("detections.json")` reads the first two. Category ids are the published
+ones of the data set. Image ids are the numbers that the files have for names, as those of COCO do,
+or else count from 1. `detections.json` holds all that the network returns (model.selection.score).
+The other files show detections of at least a given score; where several cover a pixel, the best of
+them has it.
+"""
+
+import json
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as rle
+
+from jaxseg import whole_file
+from jaxseg.data.augment.instance_transforms import InstanceTransform
+from jaxseg.data.instances import run_lengths
+from jaxseg.data.labels import LabelSpec
+from jaxseg.data.readers import photos
+from jaxseg.inference import object_overlay
+from jaxseg.inference.detect import Found
+from jaxseg.inference.image_files import Predictions, predict_each
+from jaxseg.inference.label_files import JPEG_QUALITY
+
+SCORE = 0.5  # from which on detections are drawn, as in Detectron2's demo
+DETECTIONS, IMAGES = "detections.json", "images.json"
+
+
+def predict_files(
+    find: Callable[[np.ndarray], Found],
+    labels: LabelSpec,
+    inputs: Sequence[str | pathlib.Path],
+    output: pathlib.Path,
+    transform: InstanceTransform,
+    *,
+    score: float = SCORE,
+    progress: bool = True,
+) -> Predictions:
+    """Finds the objects in every image of `inputs`; unreadable ones are skipped.
+
+    Args:
+      find: of `detect.make_image_detector`.
+      labels: names of the K classes.
+      inputs: image files, or folders, which are searched recursively.
+      output: the folder to write to; created if missing.
+      transform: decides the canvas of an image.
+      score: from which on detections are drawn, and in the maps of instances.
+      progress: show a bar with rate and remaining time.
+
+    Raises:
+      FileNotFoundError: an input does not exist.
+      ValueError: there are no images in the inputs, or scores on an image are not finite.
+    """
+    images: list[dict[str, Any]] = []
+    results: list[list[dict[str, Any]]] = []
+    has_masks = False
+
+    def write(photo: photos.Photo, image: np.ndarray) -> None:
+        nonlocal has_masks
+        found = find(image)
+        masks = found.masks()
+        regions = None if masks is None else [run_lengths(mask) for mask in masks]
+        has_masks = regions is not None
+        _write_pictures(output, photo.name, image, found, regions, labels, score)
+        height, width = found.size
+        images.append({"file_name": _file_name(photo), "height": height, "width": width})
+        results.append(_results(found, regions, labels))
+
+    done = predict_each(
+        inputs,
+        output,
+        write,
+        lambda size: transform.canvas_of(*size),
+        progress=progress,
+    )
+    whole_file.folder_in(output)
+    _write_json(output, images, results, labels)
+    folders = ("instances", "overlays") if has_masks else ("overlays",)
+    return Predictions(
+        done.written, done.refused, done.frames, done.left_out, (DETECTIONS, *folders)
+    )
+
+
+def instance_ids(
+    masks: Iterator[np.ndarray] | Sequence[np.ndarray], size: tuple[int, int]
+) -> np.ndarray:
+    """A map of instances, uint16 [H, W]: k is the k-th mask, 0 no mask.
+
+    Where several cover a pixel, it belongs to the first, so masks are given by descending score.
+    """
+    ids = np.zeros(size, np.uint16)
+    for number, mask in enumerate(masks, 1):
+        ids[(mask != 0) & (ids == 0)] = number
+    return ids
+
+
+def _results(
+    found: Found, regions: Sequence[bytes] | None, labels: LabelSpec
+) -> list[dict[str, Any]]:
+    """The detections of an image in COCO's format, without the id of the image."""
+    published = _published(labels)
+    results: list[dict[str, Any]] = []
+    for i, (x1, y1, x2, y2) in enumerate(found.boxes.tolist()):
+        result = {
+            "category_id": published[int(found.classes[i])],
+            "bbox": [x1, y1, x2 - x1, y2 - y1],
+            "score": float(found.scores[i]),
+        }
+        if regions is not None:
+            counts = regions[i].decode("ascii")
+            result["segmentation"] = {"size": list(found.size), "counts": counts}
+        results.append(result)
+    return results
+
+
+def _published(labels: LabelSpec) -> dict[int, int]:
+    """Class 1 to K -> the data set's own id."""
+    return {train + 1: raw for raw, train in sorted(labels.raw_to_train.items(), reverse=True)}
+
+
+def _file_name(photo: photos.Photo) -> str:
+    return photo.name if photo.renamed else photo.name + photo.file.suffix
+
+
+def _image_ids(images: Sequence[dict[str, Any]]) -> list[int]:
+    """The numbers in the names of the files; 1, 2, ... if a name is no number, or two are equal."""
+    stems = [pathlib.PurePath(image["file_name"]).stem for image in images]
+    if all(stem.isascii() and stem.isdigit() for stem in stems):
+        numbers = [int(stem) for stem in stems]
+        if len(set(numbers)) == len(numbers):
+            return numbers
+    return list(range(1, len(images) + 1))
+
+
+def _write_json(
+    output: pathlib.Path,
+    images: Sequence[dict[str, Any]],
+    results: Sequence[Sequence[dict[str, Any]]],
+    labels: LabelSpec,
+) -> None:
+    ids = _image_ids(images)
+    detections = [
+        {"image_id": number, **result}
+        for number, of_image in zip(ids, results, strict=True)
+        for result in of_image
+    ]
+    published = _published(labels)
+    categories = [{"id": published[k], "name": name} for k, name in enumerate(labels.names, 1)]
+    about = {
+        "info": {"description": "the images of detections.json"},
+        "images": [{"id": number, **image} for number, image in zip(ids, images, strict=True)],
+        "annotations": [],
+        "categories": categories,
+    }
+    for name, values in ((DETECTIONS, detections), (IMAGES, about)):
+        whole_file.write_text(output / name, json.dumps(values))
+
+
+def _write_pictures(
+    output: pathlib.Path,
+    name: str,
+    image: np.ndarray,
+    found: Found,
+    regions: Sequence[bytes] | None,
+    labels: LabelSpec,
+    score: float,
+) -> None:
+    """The overlay and, of a detector with masks, the map of instances."""
+    *folders, stem = pathlib.PurePath(name).parts
+    shown = int((found.scores >= score).sum())  # they descend
+
+    def masks() -> Iterator[np.ndarray] | None:
+        if regions is None:
+            return None
+        size = list(found.size)
+        return (rle.decode({"size": size, "counts": region}) for region in regions[:shown])
+
+    if (drawn := masks()) is not None:
+        path = whole_file.folder_in(output, "instances", *folders) / f"{stem}.png"
+        with whole_file.writing(path, sync=False) as file:
+            Image.fromarray(instance_ids(drawn, found.size)).save(file, "PNG")
+    picture = object_overlay.drawn(
+        image,
+        found.boxes[:shown],
+        found.classes[:shown],
+        found.scores[:shown],
+        masks(),
+        labels.names,
+    )
+    path = whole_file.folder_in(output, "overlays", *folders) / f"{stem}.jpg"
+    with whole_file.writing(path, sync=False) as file:
+        Image.fromarray(picture).save(file, "JPEG", quality=JPEG_QUALITY)
