@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import os
 
     from jaxseg.config import Experiment
+    from jaxseg.detector import Detector
     from jaxseg.segmenter import Segmenter
 
 __all__ = ["__version__", "load"]
@@ -23,8 +24,8 @@ def load(
     *,
     config: "Experiment | str | os.PathLike[str] | None" = None,
     changed_data: bool = False,
-) -> "Segmenter":
-    """Opens a trained network for prediction and evaluation.
+) -> "Segmenter | Detector":
+    """Opens a trained network for prediction and evaluation: a detector of objects is a `Detector`.
 
     Args:
       run_or_weights: the folder of a run, whose newest undamaged checkpoint is read; a folder

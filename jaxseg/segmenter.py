@@ -12,30 +12,28 @@ are those that `jaxseg predict` writes and `jaxseg evaluate` counts.
 """
 
 import dataclasses
-import os
 import pathlib
-from collections.abc import Callable, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Sequence
+from typing import Any
 
-import jax
 import numpy as np
 
-from jaxseg import config, metrics, summary, tasks
+from jaxseg import config, given, metrics, summary, tasks
 from jaxseg.checks.experiment import examine, refuse
 from jaxseg.cli import command_line, stored_config
 from jaxseg.data.labels import LabelSpec
-from jaxseg.data.readers import mask_file, photos
+from jaxseg.data.readers import mask_file
+from jaxseg.detector import Detector
 from jaxseg.errors import counted
 from jaxseg.evaluation.split import evaluate
-from jaxseg.inference import protocols
+from jaxseg.given import Image, Path
 from jaxseg.inference.predictor import framing_of, make_predictor
+from jaxseg.opened import on_device, under
 from jaxseg.training import class_count, preflight
 from jaxseg.types import IGNORE, ArrayLike, Variables
 from jaxseg.weights import load as weight_files
 from jaxseg.workdir import data_identity, restore
 
-Path = str | os.PathLike[str]
-Image = Path | ArrayLike  # a file, or uint8 [H, W, 3]
 Protocol = str | config.Eval | None
 
 
@@ -49,6 +47,7 @@ class Segmenter:
       variables: {"params", "batch_stats"}, as NumPy arrays.
       step: of the checkpoint; None for a weight file.
       source: the run folder and the weight file, one of which is None.
+      placed: the variables on the device, with and without the average, once they are needed.
     """
 
     experiment: config.Experiment
@@ -56,7 +55,7 @@ class Segmenter:
     variables: Variables
     step: int | None
     source: tuple[pathlib.Path | None, str | None]
-    _placed: dict[bool, Variables] = dataclasses.field(default_factory=dict, repr=False)
+    placed: dict[bool, Variables] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -93,10 +92,10 @@ class Segmenter:
             protocol; scores that are not finite.
           MemoryError: the image is too large for the device.
         """
-        if (several := _several(images, axes=3)) is not None:
+        if (several := given.several(images, axes=3)) is not None:
             each = [self.predict(one, protocol, probabilities=probabilities) for one in several]
             return each if isinstance(several, list | tuple) else np.stack(each)
-        experiment = self._under(protocol)
+        experiment = under(self, protocol)
         of_one = make_predictor(
             experiment.model,
             self.labels,
@@ -105,11 +104,13 @@ class Segmenter:
             framing_of(experiment),
             with_probabilities=probabilities,
         )
-        pixels = _pixels(images)
+        pixels = given.pixels(images)
         try:
-            ids, scores = of_one(self._on_device(experiment.eval.use_ema), pixels)
+            ids, scores = of_one(on_device(self, experiment.eval.use_ema), pixels)
         except ValueError as error:
-            raise ValueError(f"{images}: {error}" if _is_path(images) else str(error)) from error
+            raise ValueError(
+                f"{images}: {error}" if given.is_path(images) else str(error)
+            ) from error
         return scores if probabilities else ids
 
     def evaluate(
@@ -133,11 +134,11 @@ class Segmenter:
           ValueError: the numbers of images and labels differ, a label has another size than its
             image, or an id is not a class; see also `predict`.
         """
-        experiment = self._under(protocol)
+        experiment = under(self, protocol)
         pairs: Any = _Pairs(images, labels, self.labels)  # the parts of a `Source` that are read
         found = evaluate(
             experiment.model,
-            self._on_device(experiment.eval.use_ema),
+            on_device(self, experiment.eval.use_ema),
             pairs,
             protocol=experiment.eval,
             normalisation=experiment.data.normalisation,
@@ -155,28 +156,6 @@ class Segmenter:
         """
         return summary.describe(self.experiment, size or self.experiment.data.crop_size)
 
-    def _under(self, protocol: Protocol) -> config.Experiment:
-        """The experiment with this protocol."""
-        own = self.experiment.eval
-        chosen = protocols.named(protocol, own) if isinstance(protocol, str) else protocol or own
-        return dataclasses.replace(self.experiment, eval=chosen)
-
-    def _on_device(self, use_ema: bool) -> Variables:
-        """The variables on the device, with or without the average, as the protocol asks."""
-        own = self.experiment.eval
-        if use_ema not in self._placed:
-            found = self.variables
-            if use_ema != own.use_ema:
-                protocol = dataclasses.replace(own, use_ema=use_ema)
-                experiment = dataclasses.replace(self.experiment, eval=protocol)
-                found, step = restore.restore(experiment, *self.source)
-                if step != self.step:
-                    raise ValueError(
-                        f"{self.source[0]} has since reached step {step}: load it again"
-                    )
-            self._placed[use_ema] = jax.device_put(found)
-        return self._placed[use_ema]
-
 
 class _Pairs(Sequence):
     """Images and their truth, in the form in which `evaluate` reads a split."""
@@ -187,7 +166,7 @@ class _Pairs(Sequence):
         truth: Sequence[Image] | ArrayLike,
         labels: LabelSpec,
     ) -> None:
-        self._images, self._truth = _several(images, axes=3), _several(truth, axes=2)
+        self._images, self._truth = given.several(images, axes=3), given.several(truth, axes=2)
         if self._images is None or self._truth is None:
             raise ValueError("images and labels must be lists or batches: [image], [label] for one")
         if len(self._images) != len(self._truth):
@@ -199,43 +178,18 @@ class _Pairs(Sequence):
         return len(self._images)
 
     def __getitem__(self, index: Any) -> Any:
-        given = self._images[index]
-        name = str(given) if _is_path(given) else f"image {index}"
-        image, label = _pixels(given), _train_ids(self._truth[index], self.labels, name)
+        one = self._images[index]
+        name = str(one) if given.is_path(one) else f"image {index}"
+        image, label = given.pixels(one), _train_ids(self._truth[index], self.labels, name)
         if label.shape != image.shape[:2]:
             raise ValueError(f"{name} is {image.shape[:2]}, its label {label.shape}")
         return {"image": image, "label": label, "name": name}
 
 
-def _is_path(image: Any) -> TypeGuard[Path]:
-    return isinstance(image, str | os.PathLike)
-
-
-def _several(given: Any, axes: int) -> Any:
-    """The elements of a list, or of an array with `axes` + 1 axes; None for a single element."""
-    if _is_path(given):
-        return None
-    several = given if isinstance(given, list | tuple) else np.asarray(given)
-    return several if isinstance(several, list | tuple) or several.ndim > axes else None
-
-
-def _pixels(image: Any) -> np.ndarray:
-    """The pixels of an image, RGB uint8 [H, W, 3]; a file is read as in training."""
-    if _is_path(image):
-        return _read(image, photos.read)
-    array = np.asarray(image)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
-        raise ValueError(
-            "an image must be a file, or an array uint8 [H, W, 3] of red, green and blue from 0 "
-            f"to 255, not {array.dtype} {list(array.shape)}"
-        )
-    return array
-
-
 def _train_ids(truth: Any, labels: LabelSpec, name: str) -> np.ndarray:
     """The truth of an image, uint8 [H, W]."""
-    if _is_path(truth):
-        raw = _read(truth, lambda path: mask_file.read_mask(path)[0])
+    if given.is_path(truth):
+        raw = given.read(truth, lambda path: mask_file.read_mask(path)[0])
         return labels.encode(raw, str(truth))
     ids = np.asarray(truth)
     if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
@@ -248,24 +202,12 @@ def _train_ids(truth: Any, labels: LabelSpec, name: str) -> np.ndarray:
     return ids.astype(np.uint8)
 
 
-def _read(path: Path, read: Callable[[pathlib.Path], np.ndarray]) -> np.ndarray:
-    """Reads a file; adds its name to the reader's error."""
-    file = pathlib.Path(path)
-    if not file.is_file():
-        what = "is a folder: name its images" if file.is_dir() else "no such file"
-        raise FileNotFoundError(f"{file}: {what}")
-    try:
-        return read(file)
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
-
-
 def load(
     run_or_weights: Path,
     experiment: config.Experiment | Path | None = None,
     *,
     changed_data: bool = False,
-) -> Segmenter:
+) -> "Segmenter | Detector":
     """See `jaxseg.load`."""
     place = pathlib.Path(run_or_weights)
     of_run = (place / "config.json").is_file() or (place / "checkpoints").is_dir()
@@ -289,6 +231,6 @@ def load(
     experiment = class_count.of_data(experiment)
     source = (place, None) if of_run else (None, str(place))
     labels = data_identity.labels_of(experiment, source[0], changed_data=changed_data)
-    tasks.only_semantic(experiment, "jaxseg.load")
     variables, step = restore.restore(experiment, *source)
-    return Segmenter(experiment, labels, variables, step, source)
+    kind = Segmenter if tasks.of(experiment) is tasks.semantic else Detector
+    return kind(experiment, labels, variables, step, source)

@@ -99,7 +99,7 @@ ROOMS = {
 PURE = {"backbones", "data", "layers", "metrics", "models", "postprocess", "runtime", "settings"}
 PURE |= {"config", "weights"}
 # What a reader or a program imports, and what `python -m` starts, wherever it stands.
-FRONT = {"__init__", "__main__", "segmenter"}
+FRONT = {"__init__", "__main__", "detector", "given", "opened", "segmenter"}
 MODES = {"convert", "evaluate", "main", "predict", "report", "submission", "summary", "train"}
 OUTSIDE = {"experiments", "launch", "tests", "tensorflow"}
 

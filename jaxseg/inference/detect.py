@@ -66,16 +66,7 @@ def make_detector(
       normalisation: of the pixels.
       mesh: from `make_mesh`, over which batches are sharded; None means one device.
     """
-    spread = None if mesh is None else NamedSharding(mesh, PartitionSpec("data"))
-
-    @functools.partial(jax.jit, out_shardings=spread)
-    def detect(variables: Variables, images: Array, sizes: Array) -> dict[str, Array]:
-        images = normalise(images, normalisation)
-        outputs = cast(Instances, model.apply(variables, images, sizes=sizes, train=False))
-        found = {name: outputs[name] for name in _KEPT if name in outputs}
-        if "mask_logits" in outputs:
-            found["masks"] = jax.nn.sigmoid(outputs["mask_logits"])
-        return found
+    detect = _program(model, normalisation, mesh)
 
     def found(variables: Variables, batch: Mapping[str, np.ndarray]) -> list[Found]:
         sent = {name: batch[name] for name in ("image", "size")}
@@ -89,6 +80,25 @@ def make_detector(
         ]
 
     return found
+
+
+@functools.lru_cache(maxsize=16)
+def _program(
+    model: nn.Module, normalisation: Normalisation, mesh: Mesh | None
+) -> Callable[[Variables, Array, Array], dict[str, Array]]:
+    """The compiled network, once for equal ones: every evaluation of a training uses the same."""
+    spread = None if mesh is None else NamedSharding(mesh, PartitionSpec("data"))
+
+    @functools.partial(jax.jit, out_shardings=spread)
+    def detect(variables: Variables, images: Array, sizes: Array) -> dict[str, Array]:
+        images = normalise(images, normalisation)
+        outputs = cast(Instances, model.apply(variables, images, sizes=sizes, train=False))
+        found = {name: outputs[name] for name in _KEPT if name in outputs}
+        if "mask_logits" in outputs:
+            found["masks"] = jax.nn.sigmoid(outputs["mask_logits"])
+        return found
+
+    return detect
 
 
 def make_image_detector(

@@ -1,0 +1,107 @@
+"""`jaxseg.load` of a detector: what it finds is what `jaxseg predict` writes."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as rle
+
+import jaxseg
+from jaxseg import predict
+from jaxseg.data.instances import of_masks
+from jaxseg.data.source import open_instances
+from jaxseg.evaluation import instance_split
+from jaxseg.tasks.instance_validation import transform_of
+from tests.helpers import detectors
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return detectors.prepared(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture(scope="module")
+def source(data_dir):
+    return open_instances("shapes/instances", "val", data_dir)
+
+
+@pytest.fixture(scope="module")
+def network(data_dir, tmp_path_factory):
+    return jaxseg.load(detectors.run_folder(tmp_path_factory.mktemp("run"), data_dir))
+
+
+def test_it_finds_what_the_command_line_writes(network, source, tmp_path):
+    images = [source[0]["image"], np.repeat(source[1]["image"], 2, axis=1)]
+    files = [tmp_path / "in" / f"{i}.png" for i in range(2)]
+    files[0].parent.mkdir()
+    for file, image in zip(files, images, strict=True):
+        Image.fromarray(image).save(file)
+    predict.main(network.experiment, network.source[0], files, tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert (network.step, network.classes[0]) == (7, "disc")
+    for given in (files, images):
+        for i, found in enumerate(network.predict(given)):
+            own = [one for one in written if one["image_id"] == i]
+            assert len(found) == len(own) > 0
+            for k, one in enumerate(own):
+                x1, y1, x2, y2 = found.boxes[k].tolist()
+                assert one["bbox"] == [x1, y1, x2 - x1, y2 - y1]
+                assert (one["score"], one["category_id"]) == (found.scores[k], found.classes[k])
+                assert found.names[k] == network.classes[found.classes[k] - 1]
+                np.testing.assert_array_equal(found.masks[k], rle.decode(one["segmentation"]) > 0)
+
+
+def test_only_objects_of_a_score_are_returned(network, source):
+    image = source[0]["image"]
+    all_of_them = network.predict(image)
+    score = float(np.sort(all_of_them.scores)[2])
+    some = network.predict(image, score=score)
+    assert len(some) == (all_of_them.scores >= score).sum() == len(all_of_them) - 2
+    np.testing.assert_array_equal(some.masks, all_of_them.masks[: len(some)])
+    none = network.predict(image, score=1.0)
+    assert (len(none), none.boxes.shape, none.masks.shape) == (0, (0, 4), (0, 64, 64))
+    assert len(network.predict(np.stack([image, image]))) == 2
+
+
+def test_it_counts_what_an_evaluation_counts(network, source):
+    experiment = network.experiment
+    expected = instance_split.evaluate(
+        experiment.model,
+        network.variables,
+        source,
+        transform=transform_of(experiment.data),
+        normalisation=experiment.data.normalisation,
+        batch_size=1,
+        threads=0,
+        progress=False,
+    )
+    examples = [source[i] for i in range(len(source))]
+    images, truth = ([one[name] for one in examples] for name in ("image", "objects"))
+    found = network.evaluate(images, truth)
+    assert found.detections.results() == expected.detections.results()
+    assert found.summary() == pytest.approx(expected.summary(), nan_ok=True, abs=0)
+    # What is found is right if it is the truth.
+    best = network.predict(images[0])
+    own = of_masks(best.masks, best.classes, (64, 64))
+    with_truth = network.evaluate(images[:1], [own]).summary()
+    assert with_truth["mask AP"] > expected.summary()["mask AP"]
+
+
+def test_what_does_not_fit_is_refused(network, source):
+    image, objects = source[0]["image"], source[0]["objects"]
+    with pytest.raises(ValueError, match="1 image, but the objects of 2 are given"):
+        network.evaluate([image], [objects, objects])
+    other = dataclasses.replace(objects, size=(32, 64))
+    with pytest.raises(ValueError, match=r"image 0 is \(64, 64\), its objects \(32, 64\)"):
+        network.evaluate([image], [other])
+    with pytest.raises(ValueError, match="images must be a list or a batch"):
+        network.evaluate(image, [objects])
+    with pytest.raises(ValueError, match=r"uint8 \[H, W, 3\]"):
+        network.predict(image[..., 0])
+
+
+@pytest.mark.slow
+def test_the_summary_is_of_the_size_that_is_asked_for(network):
+    assert network.summary((32, 48)).startswith("MaskRCNN, one image of 32 x 48")
