@@ -8,13 +8,9 @@ writes the files listed in `jaxseg.workdir.eval_folder` to RUN/eval, and prints 
 import pathlib
 
 from jaxseg import config, tasks, whole_file
-from jaxseg.data import frames, loader
-from jaxseg.evaluation import pictures, record, split
+from jaxseg.evaluation.instance_split import InstanceEvaluation
 from jaxseg.evaluation.record import Evaluation
 from jaxseg.inference.protocols import check_protocol
-from jaxseg.metrics.definitions import PROBABILITIES
-from jaxseg.percent import percent
-from jaxseg.reporting import tables
 from jaxseg.runtime import processes
 from jaxseg.runtime.mesh import make_mesh
 from jaxseg.workdir import data_identity, eval_folder, log, restore, same_data, same_start
@@ -28,7 +24,7 @@ def run(
     weights: str | None = None,
     progress: bool = True,
     changed_data: bool = False,
-) -> Evaluation:
+) -> Evaluation | InstanceEvaluation:
     """`--mode=evaluate`: a run's newest checkpoint, or a weight file, on the evaluation split.
 
     Writes eval/TAG.json and pictures into the run folder and prints a table.
@@ -43,28 +39,19 @@ def run(
     Raises:
       FileNotFoundError: no checkpoint, no weight file, no prepared data.
       ValueError: weights that do not fit the model, data that is not the run's; see also
-        `split.evaluate`.
+        `split.evaluate` and `instance_split.evaluate`.
     """
     workdir, data, protocol = pathlib.Path(workdir), experiment.data, experiment.eval
     check_protocol(protocol)  # before any waiting
-    tasks.only_semantic(experiment, "--mode=evaluate")
+    task = tasks.of(experiment)
     same_start.refuse_odd(experiment, workdir, f"evaluate {weights or 'the run'}")
-    source = loader.open_split(data.name, data.eval_split, data.data_dir)
+    source = task.open_split(data.name, data.eval_split, data.data_dir)
     identified = same_data.hold_evaluation(
         workdir, source, data, weights=weights, changed_data=changed_data
     )
     variables, step = restore.restore(experiment, workdir, weights)
-    evaluation = split.evaluate(
-        experiment.model,
-        variables,
-        source,
-        protocol=protocol,
-        normalisation=data.normalisation,
-        crop=data.crop_size,
-        threads=data.threads,
-        mesh=make_mesh(experiment.train.rows),
-        progress=progress,
-    )
+    mesh = make_mesh(experiment.train.rows)
+    evaluation = task.evaluate(experiment, variables, source, mesh, progress=progress)
     if not processes.is_main():
         return evaluation
     name = eval_folder.tag(data.eval_split, protocol)
@@ -83,20 +70,10 @@ def run(
         "protocol": config.to_dict(protocol),
         "environment": environment(),
     }
-    kept = record.write(folder, name, evaluation, source.labels, about)
-    pictures.write(folder / name, evaluation, experiment, variables, source)
-    print(_text(evaluation, source, kept["metrics"]["miou_interval"]))
+    print(task.record(folder, name, evaluation, experiment, variables, source, about))
     print(
         f"\n{weights or f'step {step} of one run'} on {len(evaluation.images)} images of "
         f"{data.name} {data.eval_split} in {evaluation.seconds:.1f} s; see {folder / name}.json, "
         f"and {folder / name} for the best and worst images"
     )
     return evaluation
-
-
-def _text(evaluation: Evaluation, source: loader.Source, interval: list[float] | None) -> str:
-    """The table, the metrics of probabilities and the frames, for the terminal."""
-    lines = [tables.evaluation(evaluation.confusion, source.labels.names, interval)]
-    for name, value in evaluation.probabilities.items():
-        lines.append(f"{PROBABILITIES[name][0]}: {percent(value)} %")
-    return "\n".join([*lines, frames.described(evaluation.frames)])

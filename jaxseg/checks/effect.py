@@ -52,7 +52,6 @@ _OF_TASK: dict[str, tuple[str, ...]] = {
         "eval.boundary",
         "eval.hausdorff",
         "eval.calibration",
-        "train.pictures",
         "train.rows",
     ),
     "instance": ("detection", "data.instances"),

@@ -201,7 +201,12 @@ class InstanceSource(Source):
 
     def objects(self, index: int) -> instances.Objects:
         """The objects of example `index`, without decoding its image."""
-        return self._objects(self.encoded(int(index)))
+        return self.described(index)[1]
+
+    def described(self, index: int) -> tuple[str, instances.Objects]:
+        """The name and the objects of example `index`, without decoding its image."""
+        example = self.encoded(int(index))
+        return example["name"], self._objects(example)
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) of example `index`, from its objects."""

@@ -8,7 +8,7 @@ detections of an image keep the order in which they are given, which breaks ties
 import dataclasses
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as rle
@@ -28,6 +28,15 @@ class _OfImage:
     scores: np.ndarray
     classes: np.ndarray
     regions: tuple[bytes, ...]
+
+
+class ImageDetections(NamedTuple):
+    """The detections of one image, by descending score."""
+
+    boxes: np.ndarray  # x1, y1, x2, y2 in pixels of the image, float64 [D, 4]
+    scores: np.ndarray  # float64 [D]
+    classes: np.ndarray  # int64 [D], 1 to K
+    masks: tuple[dict[str, Any], ...]  # run lengths of each, as pycocotools has them; () without
 
 
 class Detections:
@@ -81,6 +90,14 @@ class Detections:
             np.asarray(classes, np.int64).reshape(-1),
             tuple(regions),
         )
+
+    def of(self, image: int) -> ImageDetections:
+        """The detections of one image; none if it was not added."""
+        none = np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64)
+        of = self._images.get(image, _OfImage((0, 0), *none, ()))
+        height, width = of.size
+        masks = tuple({"size": [height, width], "counts": region} for region in of.regions)
+        return ImageDetections(of.boxes, of.scores, of.classes, masks)
 
     def results(self, categories: Mapping[int, int] | None = None) -> list[dict[str, Any]]:
         """COCO's results, ordered by image and then as they were given; "counts" are bytes.

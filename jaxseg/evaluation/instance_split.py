@@ -1,6 +1,7 @@
 """Evaluates a detector on a split: COCO's AP and AR of boxes and of masks."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,9 @@ from jaxseg.data.augment.instance_transforms import InstanceTransform
 from jaxseg.data.source import InstanceSource
 from jaxseg.evaluation import coco
 from jaxseg.inference.detect import make_detector
+from jaxseg.metrics import detection_f1
 from jaxseg.metrics.coco import KINDS, Judged, Kind
+from jaxseg.metrics.matching import Matches
 from jaxseg.pixels import Normalisation
 from jaxseg.progress import Progress
 from jaxseg.runtime import processes
@@ -27,12 +30,14 @@ class InstanceEvaluation:
     """The result of an evaluation.
 
     Attributes:
-      truth: COCO's annotations of the evaluated images, whose ids are their indices.
+      names: of the evaluated images, in the order of the split.
+      truth: COCO's annotations of these images, whose ids are their indices.
       detections: of all processes.
       judged: "bbox", and "segm" for a network with masks.
       seconds: of the evaluation.
     """
 
+    names: tuple[str, ...]
     truth: Mapping[str, Any]
     detections: coco.Detections
     judged: Mapping[Kind, Judged]
@@ -46,6 +51,29 @@ class InstanceEvaluation:
             for kind, judged in self.judged.items()
             for name, value in judged.summary().items()
         }
+
+    @property
+    def _matches(self) -> Matches:
+        """Of masks, or of boxes for a detector of boxes."""
+        matches = list(self.judged.values())[-1].matches
+        assert matches is not None
+        return matches
+
+    @functools.cached_property
+    def score(self) -> float:
+        """The score from which on the detections have the highest F1."""
+        return detection_f1.best_score(self._matches)
+
+    @functools.cached_property
+    def images(self) -> list[dict[str, Any]]:
+        """Of each image "index", "name", "f1" above `score`, and the number of its "objects"."""
+        matches = self._matches
+        f1 = detection_f1.f1_of_images(matches, self.score).tolist()
+        objects = matches.truth.sum(axis=1).tolist()
+        return [
+            {"index": i, "name": name, "f1": f1[i], "objects": objects[i]}
+            for i, name in enumerate(self.names)
+        ]
 
 
 def evaluate(
@@ -112,8 +140,8 @@ def evaluate(
                 bar.advance(1)
     if mesh:
         detections = detections.of_all_processes()
-    of_images = ((index, source.objects(index)) for index in range(total))
-    truth = coco.truth_of(of_images, source.labels.names)
+    names, objects = zip(*map(source.described, range(total)), strict=True)
+    truth = coco.truth_of(enumerate(objects), source.labels.names)
     kinds = KINDS if has_masks else KINDS[:1]
     judged = {kind: coco.judge(truth, detections, kind) for kind in kinds}
-    return InstanceEvaluation(truth, detections, judged, time.monotonic() - started)
+    return InstanceEvaluation(names, truth, detections, judged, time.monotonic() - started)

@@ -18,7 +18,7 @@ from jaxseg.inference.predictor import framing_of, make_predictor
 from jaxseg.types import Variables
 from jaxseg.workdir import eval_folder
 
-_PICTURES = 4  # of the best images, and of the worst
+PICTURES = 4  # of the best images, and of the worst
 
 
 def write(
@@ -47,7 +47,7 @@ def write(
     )
     variables = jax.device_put(variables)
     eval_folder.clear_pictures(folder)
-    for kind, place, image in best_and_worst(evaluation.images, _PICTURES):
+    for kind, place, image in best_and_worst(evaluation.images, PICTURES):
         example = source[image["index"]]
         ids, _ = predict(variables, example["image"])
         path = folder / eval_folder.picture_name(kind, place, image["name"])
@@ -55,12 +55,12 @@ def write(
 
 
 def best_and_worst(
-    images: Sequence[Mapping[str, Any]], count: int
+    images: Sequence[Mapping[str, Any]], count: int, by: str = "miou"
 ) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
     """Yields ("best" or "worst", rank from 1, image) for up to `count` each, no image twice."""
     ranked = sorted(
-        (image for image in images if not math.isnan(image["miou"])),
-        key=lambda image: (-image["miou"], image["index"]),
+        (image for image in images if not math.isnan(image[by])),
+        key=lambda image: (-image[by], image["index"]),
     )
     half = min(count, math.ceil(len(ranked) / 2))
     yield from (("best", i + 1, image) for i, image in enumerate(ranked[:half]))

@@ -62,7 +62,7 @@ def drawn(
         _draw_masks(canvas, masks, count)
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
-    height = int(np.clip(image.shape[1] // 48, 9, 24))
+    height = int(np.clip(image.shape[1] // 48, 11, 24))
     font = ImageFont.load_default(size=height)
     for i in reversed(range(count)):
         colour = _colour(i)

@@ -78,9 +78,17 @@ class Judged:
         part = self.recall[..., AREAS.index(area), self.limits.index(limit)]
         return _mean(self._of_category(part, 1, category))
 
-    def curve(self, threshold: float, category: int | None = None) -> Float[np.ndarray, " r"]:
-        """The precision at each of `recalls`, the mean over the categories that have an object."""
-        part = self._of_category(self.precision[..., 0, -1], 2, category)[self._row(threshold)]
+    def curve(
+        self, threshold: float | None = None, category: int | None = None
+    ) -> Float[np.ndarray, " r"]:
+        """The precision at each of `recalls`, the mean over the categories that have an object.
+
+        Args:
+          threshold: of IoU; None: the mean over all of them, whose mean is AP.
+          category: id; None: the mean over the categories that have an object.
+        """
+        part = self._of_category(self.precision[..., 0, -1], 2, category)
+        part = part.mean(axis=0) if threshold is None else part[self._row(threshold)]
         there = (part > -1).any(axis=0)
         if not there.any():
             return np.full(len(part), math.nan)

@@ -39,7 +39,32 @@ PROBABILITIES = {  # of `evaluation.calibration`, computed on request
         "probability that a pixel of the second class scores above one of the first",
     ),
 }
-LEVEL = 0.95  # confidence level of the interval of mIoU over images
+DETECTION_KINDS = {"bbox": "boxes", "segm": "masks"}  # of COCO: what overlaps are measured of
+DETECTION = {  # COCO's numbers of a detector: definition
+    "AP": "average precision: the mean over IoU thresholds of .50, .55, ... .95 and over the "
+    "classes of the precision at 101 recalls, with at most 100 detections per image and class; a "
+    "class without an object is left out",
+    "AP50": "AP at an IoU threshold of .50 alone",
+    "AP75": "AP at an IoU threshold of .75 alone",
+    "APs": "AP of objects below 32 x 32 pixels in area",
+    "APm": "AP of objects from 32 x 32 to 96 x 96 pixels in area",
+    "APl": "AP of objects above 96 x 96 pixels in area",
+    "AR1": "average recall: the mean over the thresholds and classes of the share of the objects "
+    "that are found, with the best detection of each image and class alone",
+    "AR10": "AR with at most 10 detections per image and class",
+    "AR100": "AR with at most 100 detections per image and class",
+    "ARs": "AR100 of objects below 32 x 32 pixels in area",
+    "ARm": "AR100 of objects from 32 x 32 to 96 x 96 pixels in area",
+    "ARl": "AR100 of objects above 96 x 96 pixels in area",
+}
+PANOPTIC = {  # of `metrics.panoptic`
+    "PQ": "panoptic quality: sum of the IoU of matched segments / (matches + half of the unmatched "
+    "segments of truth and prediction), the mean over the classes; segments match above an IoU of "
+    ".50",
+    "SQ": "segmentation quality: the mean IoU of matched segments",
+    "RQ": "recognition quality: F1 of the matches; PQ of a class is its SQ times its RQ",
+}
+LEVEL = 0.95  # confidence level of an interval over images
 
 
 def same_as_miou(*means: Mapping[str, Any]) -> list[str]:

@@ -1,12 +1,13 @@
 """Text tables: evaluations for the terminal, and Markdown."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tabulate
 
 from jaxseg.metrics import summarize
-from jaxseg.metrics.definitions import LEVEL, MEANS, same_as_miou
+from jaxseg.metrics.definitions import DETECTION, DETECTION_KINDS, LEVEL, MEANS, same_as_miou
 from jaxseg.percent import interval as interval_text
 from jaxseg.percent import percent
 from jaxseg.workdir import escape
@@ -60,6 +61,43 @@ def evaluation(
         lines += ["", f"equal to mIoU here: {'; '.join(MEANS[name][0] for name in same)}"]
     if summary.absent:
         lines += ["", f"absent from the truth: {', '.join(names[k] for k in summary.absent)}"]
+    return "\n".join(lines)
+
+
+def detections(record: Mapping[str, Any]) -> str:
+    """COCO's numbers of boxes and masks, with the intervals of AP; then one line per class.
+
+    All numbers are percentages.
+
+    Args:
+      record: of `instance_record.to_json`, also as read from its file.
+    """
+    metrics = record["metrics"]
+    kinds = [kind for kind in DETECTION_KINDS if kind in metrics]
+    over = f"[{percent(LEVEL, 0)} % over images]"
+    heads = ["", *(head for kind in kinds for head in (DETECTION_KINDS[kind], over))]
+    rows = []
+    for name in DETECTION:
+        cells = [
+            (percent(metrics[kind].get(name)), interval_text(metrics[kind].get(f"{name}_interval")))
+            for kind in kinds
+        ]
+        rows.append([name, *(cell for pair in cells for cell in pair)])
+    shown = ("AP", "AP50", "AP75")
+    class_heads = ["class", "objects"]
+    class_heads += [f"{DETECTION_KINDS[kind]} {name}" for kind in kinds for name in shown]
+    classes = [
+        [
+            escape.plain(name),
+            str(record["objects"][name]["all"]),
+            *(percent(record["categories"][kind][name][of]) for kind in kinds for of in shown),
+        ]
+        for name in record["names"]
+    ]
+    missing = [escape.plain(name) for name in record["names"] if not record["objects"][name]["all"]]
+    lines = [aligned(rows, heads), "", aligned(classes, class_heads)]
+    if missing:
+        lines += ["", f"absent from the truth: {', '.join(missing)}"]
     return "\n".join(lines)
 
 

@@ -32,5 +32,5 @@ def only_semantic(experiment: config.Experiment, what: str) -> None:
     if of(experiment) is not semantic:
         raise ValueError(
             f"{what} needs a class for each pixel, but {type(experiment.model).__name__} detects "
-            "objects: its AP is measured in training, at each train.eval_every"
+            "objects"
         )

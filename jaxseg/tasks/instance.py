@@ -29,12 +29,14 @@ from jaxseg.inference.detect import Found, make_image_detector
 from jaxseg.inference.image_files import Predictions
 from jaxseg.losses.detection import detection
 from jaxseg.pixels import normalise
-from jaxseg.tasks.instance_validation import transform_of, validate
+from jaxseg.tasks.instance_evaluation import evaluate, record, transform_of
+from jaxseg.tasks.instance_validation import validate
 from jaxseg.tasks.task import Objective
 from jaxseg.types import Array, Objects, Outputs, Variables
 
 __all__ = [
     "data_faults",
+    "evaluate",
     "image_detector",
     "iterator",
     "network_faults",
@@ -44,6 +46,7 @@ __all__ = [
     "open_split",
     "plan",
     "predict_files",
+    "record",
     "validate",
 ]
 

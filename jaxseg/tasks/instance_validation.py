@@ -5,17 +5,13 @@ import math
 from jax.sharding import Mesh
 
 from jaxseg import config
-from jaxseg.data.augment.instance_transforms import InstanceTransform
 from jaxseg.data.loader import Source
 from jaxseg.data.source import InstanceSource
-from jaxseg.evaluation import instance_split
+from jaxseg.evaluation import instance_pictures
+from jaxseg.runtime import processes
 from jaxseg.state import TrainState, variables
+from jaxseg.tasks.instance_evaluation import evaluate
 from jaxseg.workdir import log
-
-
-def transform_of(data: config.Data) -> InstanceTransform:
-    """How images of this data are resized and varied."""
-    return InstanceTransform(data.crop_size, data.instances, data.normalisation.mean)
 
 
 def validate(
@@ -27,20 +23,10 @@ def validate(
     writer: log.Writer,
     progress: log.Progress,
 ) -> None:
-    """Evaluates and logs AP and AR, by class too; warns if nothing at all is found."""
+    """Evaluates and logs AP and AR, by class too; warns if nothing at all is found; draws."""
     assert isinstance(test, InstanceSource)
-    data, protocol = experiment.data, experiment.eval
-    result = instance_split.evaluate(
-        experiment.model,
-        variables(state, use_ema=protocol.use_ema),
-        test,
-        transform=transform_of(data),
-        normalisation=data.normalisation,
-        batch_size=protocol.batch_size,
-        examples=protocol.examples,
-        threads=data.threads,
-        mesh=mesh,
-    )
+    kept = variables(state, use_ema=experiment.eval.use_ema)
+    result = evaluate(experiment, kept, test, mesh, progress=True)
     summary = {name: value for name, value in result.summary().items() if not math.isnan(value)}
     shown = ", ".join(f"{name} {value:.4f}" for name, value in summary.items() if _headline(name))
     progress.say(f"step {step}: {shown or 'the split holds no object'}")
@@ -53,6 +39,9 @@ def validate(
     writer.write(
         "eval", step, {**summary, "classes": by_class, "seconds": round(result.seconds, 3)}
     )
+    if processes.is_main():
+        for i in range(min(experiment.train.pictures, len(result.names))):
+            writer.picture(step, f"eval/{i}", instance_pictures.picture(result, test, i))
 
 
 def _headline(name: str) -> bool:

@@ -22,6 +22,7 @@ from jaxseg.inference.image_files import Predictions
 from jaxseg.inference.predictor import framing_of
 from jaxseg.inspection import valid_taps
 from jaxseg.pixels import normalise
+from jaxseg.tasks.semantic_evaluation import evaluate, record
 from jaxseg.tasks.semantic_faults import data_faults, network_faults
 from jaxseg.tasks.semantic_validation import validate
 from jaxseg.tasks.task import Objective
@@ -29,6 +30,7 @@ from jaxseg.types import Array, Outputs, Variables
 
 __all__ = [
     "data_faults",
+    "evaluate",
     "iterator",
     "network_faults",
     "notices",
@@ -37,6 +39,7 @@ __all__ = [
     "open_split",
     "plan",
     "predict_files",
+    "record",
     "validate",
 ]
 

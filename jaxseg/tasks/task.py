@@ -13,6 +13,8 @@ from jaxseg import config
 from jaxseg.data.class_sampling import Plan
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.loader import Source, TrainIterator
+from jaxseg.evaluation.instance_split import InstanceEvaluation
+from jaxseg.evaluation.record import Evaluation
 from jaxseg.inference.image_files import Predictions
 from jaxseg.state import TrainState
 from jaxseg.types import Array, Outputs, Variables
@@ -123,4 +125,44 @@ class Task(Protocol):
           FileNotFoundError: an input does not exist.
           ValueError: there is no image, the model does not fit the classes, its scores are not
             finite, or the task has no probabilities or scores.
+        """
+
+    def evaluate(
+        self,
+        experiment: config.Experiment,
+        variables: Variables,
+        source: Source,
+        mesh: Mesh,
+        *,
+        progress: bool,
+    ) -> Evaluation | InstanceEvaluation:
+        """Evaluates weights on a split; every process gets the whole result.
+
+        Raises:
+          ValueError: an empty split, scores that are not finite, or another number of classes.
+        """
+
+    def record(
+        self,
+        folder: pathlib.Path,
+        tag: str,
+        evaluation: Any,
+        experiment: config.Experiment,
+        variables: Variables,
+        source: Source,
+        about: Mapping[str, Any],
+    ) -> str:
+        """Writes what `evaluate` has returned into RUN/eval, and pictures.
+
+        Args:
+          folder: RUN/eval.
+          tag: from `eval_folder.tag`, with which the names of the files begin.
+          evaluation: from `evaluate` with the same experiment, variables and source.
+          experiment: likewise.
+          variables: likewise.
+          source: likewise.
+          about: entries of the record that are the same for every task.
+
+        Returns:
+          The numbers as text, for the terminal.
         """

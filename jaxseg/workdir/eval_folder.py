@@ -3,6 +3,14 @@
 TAG.json                       step, protocol, confusion matrix, metrics, each image
 TAG.npz                        the confusion matrix of each image; see jaxseg.workdir.per_image
 TAG/{best,worst}_N_NAME.png    image, truth, prediction and errors, with legends
+
+That of a detector writes:
+
+TAG.json                       step, protocol, COCO's numbers, curves, each image
+TAG.npz                        the detections after matching; see jaxseg.workdir.match_file
+TAG/{bbox,segm}.json           the detections in COCO's results format
+TAG/truth.json                 the truth in COCO's format, with the same ids
+TAG/{best,worst}_N_NAME.png    truth and detections
 """
 
 import io

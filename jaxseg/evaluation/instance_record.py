@@ -1,0 +1,189 @@
+"""The record that the evaluation of a detector leaves in a run folder.
+
+TAG.json holds COCO's numbers; TAG.npz the matches, for intervals. The detections stand in COCO's
+results format beside the truth in COCO's format, in TAG/bbox.json, TAG/segm.json, TAG/truth.json:
+
+    COCOeval(COCO("truth.json"), COCO("truth.json").loadRes("segm.json"), "segm")
+
+gives the same numbers. Boxes and masks are in separate files, because pycocotools takes the area of
+a mask from its box if it finds both.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxseg import whole_file
+from jaxseg.data.labels import LabelSpec
+from jaxseg.evaluation.instance_split import InstanceEvaluation
+from jaxseg.metrics import ap_intervals
+from jaxseg.metrics.coco import AREAS, Judged, Kind
+from jaxseg.metrics.definitions import LEVEL
+from jaxseg.workdir import log, match_file
+
+# COCO's names: 000000397133, and COCO_val2014_000000397133.
+_PUBLISHED = re.compile(r"(?:COCO_[a-z]+\d{4}_)?(\d+)")
+_DIGITS = 4  # of the precisions of a curve
+_LARGEST = {"small": 32.0**2, "medium": 96.0**2}  # area in pixels
+
+
+def to_json(evaluation: InstanceEvaluation, labels: LabelSpec) -> dict[str, Any]:
+    """The numbers of an evaluation as JSON values, shares between 0 and 1, nan for 0 / 0.
+
+    "metrics" has COCO's twelve numbers of boxes ("bbox") and of masks ("segm") by name, and
+    "AP_interval" and "AP50_interval" over resampled images, or null with fewer than two images.
+    "curves" has the precision at the recalls 0, .01, ... 1. "score" is the one from which on the
+    detections have the highest F1.
+    """
+    annotations = evaluation.truth["annotations"]
+    crowds = sum(each["iscrowd"] for each in annotations)
+    return {
+        "task": "instance",
+        "names": list(labels.names),
+        "palette": [list(map(int, colour)) for colour in labels.palette],
+        "metrics": {kind: _metrics(judged) for kind, judged in evaluation.judged.items()},
+        "categories": {kind: judged.per_category() for kind, judged in evaluation.judged.items()},
+        "curves": {kind: _curves(judged) for kind, judged in evaluation.judged.items()},
+        "counts": {
+            "images": len(evaluation.names),
+            "objects": len(annotations) - crowds,
+            "crowds": crowds,
+            "detections": len(evaluation.detections.results()),
+        },
+        "objects": _objects(evaluation.truth, labels.names),
+        "score": evaluation.score,
+        "images": evaluation.images,
+        "seconds": evaluation.seconds,
+    }
+
+
+def _metrics(judged: Judged) -> dict[str, Any]:
+    matches, intervals = judged.matches, dict[str, list[float] | None]()
+    for name, thresholds in (("AP", ap_intervals.EVERY), ("AP50", ap_intervals.HALF)):
+        intervals[f"{name}_interval"] = None
+        if matches is not None and len(matches.images) > 1 and matches.truth.any():
+            found = ap_intervals.bootstrap_ap(matches, level=LEVEL, thresholds=thresholds)
+            intervals[f"{name}_interval"] = [found.low, found.high]
+    return judged.summary() | intervals
+
+
+def _curves(judged: Judged) -> dict[str, Any]:
+    """Precision at IoU .50 and averaged over the thresholds, of all categories and of each."""
+
+    def both(category: int | None) -> dict[str, list[float]]:
+        half, mean = judged.curve(0.5, category), judged.curve(None, category)
+        return {"AP50": half.round(_DIGITS).tolist(), "AP": mean.round(_DIGITS).tolist()}
+
+    by_name = {name: both(number) for number, name in judged.categories.items()}
+    return {"all": both(None), "categories": by_name}
+
+
+def _objects(truth: Mapping[str, Any], names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The number of objects of each class, by size too, and of crowds."""
+    counts = {name: dict.fromkeys((*AREAS, "crowds"), 0) for name in names}
+    for each in truth["annotations"]:
+        of = counts[names[each["category_id"] - 1]]
+        if each["iscrowd"]:
+            of["crowds"] += 1
+            continue
+        size = next((name for name, most in _LARGEST.items() if each["area"] < most), "large")
+        of["all"] += 1
+        of[size] += 1
+    return counts
+
+
+def write(
+    folder: pathlib.Path,
+    tag: str,
+    evaluation: InstanceEvaluation,
+    labels: LabelSpec,
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Writes TAG.json, TAG.npz and the files in TAG.
+
+    Args:
+      folder: RUN/eval.
+      tag: from `eval_folder.tag`.
+      evaluation: the result.
+      labels: the classes.
+      about: further entries of the record, such as weights, data and environment.
+
+    Returns:
+      The record.
+    """
+    own = whole_file.folder_in(folder, tag)
+    whole_file.sweep(folder, deep=True)
+    record = {**about, **to_json(evaluation, labels)}
+    ids, categories = image_ids(evaluation.names), published_categories(labels)
+    _write(own / "truth.json", _truth(evaluation, ids, categories))
+    results = evaluation.detections.results(categories)
+    for kind in evaluation.judged:
+        _write(own / f"{kind}.json", [_result(each, ids, kind) for each in results])
+    match_file.write(
+        folder / f"{tag}.npz",
+        {
+            kind: {
+                field.name: getattr(judged.matches, field.name)
+                for field in dataclasses.fields(judged.matches)
+            }
+            for kind, judged in evaluation.judged.items()
+            if judged.matches is not None
+        },
+    )
+    log.write_json(folder / f"{tag}.json", record)
+    return record
+
+
+def image_ids(names: Sequence[str]) -> list[int]:
+    """COCO's ids where all names are COCO's, else the indices of the images."""
+    found = [_PUBLISHED.fullmatch(name) for name in names]
+    ids = [int(match[1]) for match in found if match]
+    return ids if len(set(ids)) == len(names) else list(range(len(names)))
+
+
+def published_categories(labels: LabelSpec) -> dict[int, int]:
+    """Class, 1 to K -> the category id in the annotations of the set."""
+    return {
+        train + 1: raw for raw, train in labels.raw_to_train.items() if train < len(labels.names)
+    }
+
+
+def _truth(
+    evaluation: InstanceEvaluation, ids: Sequence[int], categories: Mapping[int, int]
+) -> dict[str, Any]:
+    truth = evaluation.truth
+    return {
+        "images": [
+            {**each, "id": ids[each["id"]], "file_name": evaluation.names[each["id"]]}
+            for each in truth["images"]
+        ],
+        "annotations": [
+            {
+                **each,
+                "image_id": ids[each["image_id"]],
+                "category_id": categories[each["category_id"]],
+                "segmentation": _ascii(each["segmentation"]),
+            }
+            for each in truth["annotations"]
+        ],
+        "categories": [{**each, "id": categories[each["id"]]} for each in truth["categories"]],
+    }
+
+
+def _result(found: Mapping[str, Any], ids: Sequence[int], kind: Kind) -> dict[str, Any]:
+    one = {name: found[name] for name in ("category_id", "score")}
+    one = {"image_id": ids[found["image_id"]], **one}
+    if kind == "bbox":
+        return one | {"bbox": found["bbox"]}
+    return one | {"segmentation": _ascii(found["segmentation"])}
+
+
+def _ascii(mask: Mapping[str, Any]) -> dict[str, Any]:
+    return {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}
+
+
+def _write(path: pathlib.Path, value: Any) -> None:
+    whole_file.write_text(path, json.dumps(value, separators=(",", ":")))

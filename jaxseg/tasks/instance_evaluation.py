@@ -1,0 +1,71 @@
+"""`--mode=evaluate` of a detector: what is judged, written and printed."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from jax.sharding import Mesh
+
+from jaxseg import config
+from jaxseg.data.augment.instance_transforms import InstanceTransform
+from jaxseg.data.loader import Source
+from jaxseg.data.source import InstanceSource
+from jaxseg.errors import counted
+from jaxseg.evaluation import instance_pictures, instance_record, instance_split
+from jaxseg.evaluation.instance_split import InstanceEvaluation
+from jaxseg.inference.classes import check_classes
+from jaxseg.percent import percent
+from jaxseg.reporting import tables
+from jaxseg.types import Variables
+
+
+def transform_of(data: config.Data) -> InstanceTransform:
+    """How images of this data are resized and varied."""
+    return InstanceTransform(data.crop_size, data.instances, data.normalisation.mean)
+
+
+def evaluate(
+    experiment: config.Experiment,
+    variables: Variables,
+    source: Source,
+    mesh: Mesh,
+    *,
+    progress: bool,
+) -> InstanceEvaluation:
+    """COCO's AP and AR on the split; see `instance_split.evaluate`."""
+    assert isinstance(source, InstanceSource)
+    check_classes(experiment.model.num_classes, source.labels.num_classes)
+    data, protocol = experiment.data, experiment.eval
+    return instance_split.evaluate(
+        experiment.model,
+        variables,
+        source,
+        transform=transform_of(data),
+        normalisation=data.normalisation,
+        batch_size=protocol.batch_size,
+        examples=protocol.examples,
+        threads=data.threads,
+        mesh=mesh,
+        progress=progress,
+    )
+
+
+def record(
+    folder: pathlib.Path,
+    tag: str,
+    evaluation: InstanceEvaluation,
+    experiment: config.Experiment,
+    variables: Variables,
+    source: Source,
+    about: Mapping[str, Any],
+) -> str:
+    """Writes the numbers, matches, detections and pictures; see `workdir.eval_folder`."""
+    assert isinstance(source, InstanceSource)
+    kept = instance_record.write(folder, tag, evaluation, source.labels, about)
+    instance_pictures.write(folder / tag, evaluation, source)
+    found, objects = kept["counts"]["detections"], kept["counts"]["objects"]
+    about_score = (
+        f"{counted(found, 'detection')} of {counted(objects, 'object')}; their F1 is highest from "
+        f"a score of {percent(evaluation.score, 1)} % on"
+    )
+    return f"{tables.detections(kept)}\n\n{about_score}"
