@@ -53,6 +53,9 @@ def _experiment() -> config.Experiment:
         raise ValueError(f"{where}no --config=experiments/NAME.py is given")
     experiment = CONFIG.value
     if PROTOCOL.value:
+        from jaxseg import tasks
+
+        tasks.only_semantic(experiment, f"--protocol={PROTOCOL.value}")
         overrides = config_flags.get_override_values(flags.FLAGS["config"])
         given = [path.removeprefix("eval.") for path in overrides if path.startswith("eval.")]
         experiment.eval = protocols.named(PROTOCOL.value, experiment.eval, given)

@@ -88,7 +88,7 @@ ROOMS = {
     "cli": {"checks", "data", "runtime"},
     "tasks": {
         *("checks", "data", "evaluation", "inference", "inspection", "losses", "metrics"),
-        *("runtime", "workdir"),
+        *("reporting", "runtime", "workdir"),
     },
     "training": {
         *("checks", "data", "evaluation", "inference", "inspection", "losses", "metrics"),

@@ -76,7 +76,9 @@ def compared(
         (_enlarged(rle.decode(found.masks[i]), factor) for i in kept) if found.masks else None,
         names,
     )
-    return overlay.strip([left, right], ["truth", f"detections with a score of {percent(score, 0)} % or more"])
+    return overlay.strip(
+        [left, right], ["truth", f"detections, score {percent(score, 0)} % or more"]
+    )
 
 
 def _enlarged(pixels: np.ndarray, factor: int) -> np.ndarray:

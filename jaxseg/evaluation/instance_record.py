@@ -5,8 +5,9 @@ results format beside the truth in COCO's format, in TAG/bbox.json, TAG/segm.jso
 
     COCOeval(COCO("truth.json"), COCO("truth.json").loadRes("segm.json"), "segm")
 
-gives the same numbers. Boxes and masks are in separate files, because pycocotools takes the area of
-a mask from its box if it finds both.
+gives the same numbers, apart from ties between the scores of images that are not in the order of
+their ids. Boxes and masks are in separate files, because pycocotools takes the area of a mask from
+its box if it finds both.
 """
 
 import dataclasses

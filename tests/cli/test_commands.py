@@ -58,6 +58,9 @@ PROOFS = {
     "jaxseg prepare --name=cityscapes --manual_dir=CITYSCAPES": HERE,
     "jaxseg doctor --name=cityscapes --augment=rotation=10 --augment=photometric=True": HERE,
     "jaxseg evaluate --workdir=runs/NAME --protocol=deeplab_v3_multi": HERE,
+    "jaxseg evaluate --workdir=runs/instances": (
+        "tests/tasks/test_instance_evaluation.py::test_it_leaves_numbers_detections_and_pictures"
+    ),
     "jaxseg evaluate --workdir=runs/NAME --protocol=pspnet --config.eval.boundary=True": HERE,
     "jaxseg report runs/A runs/B": HERE,
     "jaxseg submission --server=cityscapes --predictions=out/test "

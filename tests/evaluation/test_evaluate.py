@@ -19,6 +19,7 @@ from jaxseg.evaluation.record import to_json
 from jaxseg.inference import infer
 from jaxseg.metrics import image_intervals, summarize
 from jaxseg.runtime.mesh import make_mesh
+from jaxseg.tasks import semantic
 from jaxseg.types import IGNORE
 from jaxseg.workdir import per_image
 from jaxseg.workdir.checkpoint import Checkpoints
@@ -353,7 +354,7 @@ def run_folder(tmp_path, monkeypatch):
         data=config.Data(name="pictures", normalisation=PIXELS, threads=0),
         eval=config.Eval(batch_size=2),
     )
-    monkeypatch.setattr(evaluate.loader, "open_split", lambda *_: Pictures())
+    monkeypatch.setattr(semantic, "open_split", lambda *_: Pictures())
     zeros = jax.tree.map(jnp.zeros_like, start()["params"])
     with Checkpoints(tmp_path / "checkpoints", 2) as saved:
         for step, params in ((1, zeros), (2, start()["params"])):

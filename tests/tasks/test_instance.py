@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg import evaluate, tasks, train
+from jaxseg import tasks, train
 from jaxseg.data.source import InstanceSource, open_instances
 from jaxseg.evaluation import instance_split
 from jaxseg.tasks import instance, semantic
-from jaxseg.tasks.instance_validation import transform_of
+from jaxseg.tasks.instance_evaluation import transform_of
 from jaxseg.training import batches
 from jaxseg.training import step as steps
 from tests.helpers import detectors
@@ -142,12 +142,6 @@ def test_data_and_model_of_different_tasks_are_refused(data_dir, tmp_path):
     with pytest.raises(ValueError, match="predicts 4 classes, but shapes/instances has 5"):
         train.fit(wrong, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_modes_that_need_classes_of_pixels_refuse_a_detector(trained, data_dir):
-    built = experiment(data_dir)
-    with pytest.raises(ValueError, match="--mode=evaluate needs a class for each pixel"):
-        evaluate.run(built, trained[0])
 
 
 def test_batches_on_devices_hold_what_the_step_needs(data_dir):

@@ -1,0 +1,96 @@
+"""`--mode=evaluate` of a detector: what it writes and prints, and flags without effect."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxseg import evaluate
+from jaxseg.checks import effect
+from jaxseg.config import Experiment
+from jaxseg.evaluation import instance_pictures
+from jaxseg.workdir import match_file
+from tests.helpers import detectors
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """A run folder after an evaluation, and what was returned."""
+    data_dir = detectors.prepared(tmp_path_factory.mktemp("prepared"))
+    folder = detectors.run_folder(tmp_path_factory.mktemp("run"), data_dir)
+    old = folder / "eval" / "val" / "best_9_old.png"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    return folder, evaluate.run(detectors.experiment(data_dir), folder, progress=False)
+
+
+def test_it_leaves_numbers_detections_and_pictures(evaluated):
+    folder, found = evaluated
+    record = json.loads((folder / "eval" / "val.json").read_text())
+    assert (record["task"], record["step"], record["weights"]) == ("instance", 7, None)
+    assert (record["data"], record["split"], record["runs"]) == ("shapes/instances", "val", 1)
+    assert record["data_digest"]
+    for kind, judged in found.judged.items():
+        summary = judged.summary()
+        assert all(
+            record["metrics"][kind][name] == (None if np.isnan(value) else value)
+            for name, value in summary.items()
+        )
+    assert [image["name"] for image in record["images"]] == list(found.names)
+    assert match_file.read(folder / "eval" / "val.npz").keys() == {"bbox", "segm"}
+    names = sorted(path.name for path in (folder / "eval" / "val").iterdir())
+    assert {"bbox.json", "segm.json", "truth.json"} <= set(names)
+    pictures = [name for name in names if name.endswith(".png")]
+    assert len(pictures) == 4  # each image once, and no old one
+    results = json.loads((folder / "eval" / "val" / "segm.json").read_text())
+    assert len(results) == record["counts"]["detections"] == len(found.detections.results()) > 0
+
+
+def test_a_picture_shows_truth_and_detections_on_an_enlarged_image(evaluated):
+    folder, _ = evaluated
+    path = next((folder / "eval" / "val").glob("best_1_*.png"))
+    with Image.open(path) as picture:
+        assert picture.width == 2 * 320 + 6  # images of 64, five times as large
+        assert picture.height > 320
+
+
+def test_the_table_names_each_number_and_each_class(evaluated, capsys):
+    from jaxseg.reporting import tables
+
+    folder, found = evaluated
+    text = tables.detections(json.loads((folder / "eval" / "val.json").read_text()))
+    lines = {line.split()[0]: line for line in text.splitlines() if line}
+    assert {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100"} <= lines.keys()
+    assert {"disc", "square", "triangle", "ring", "bar"} <= lines.keys()
+    shown = f"{100 * found.judged['bbox'].ap(0.5):.2f}"
+    assert lines["AP50"].split()[1] == shown
+    assert lines["AP50"].count("[") == 2  # the intervals of boxes and of masks
+
+
+def test_boxes_alone_are_drawn_too(evaluated):
+    _, found = evaluated
+    of = found.detections.of(0)._replace(masks=())
+    image = np.zeros((64, 64, 3), np.uint8)
+    truth = _objects(found)
+    names = ("disc", "square", "triangle", "ring", "bar")
+    picture = instance_pictures.compared(image, truth, of, 0.0, names)
+    assert picture.any()
+
+
+def _objects(found):
+    from jaxseg.data import instances
+
+    mask = np.zeros((64, 64), np.uint8)
+    mask[5:20, 5:20] = 1
+    return instances.of_masks([mask], [1], (64, 64), [True])
+
+
+@pytest.mark.parametrize("path", ["eval.flip", "eval.scales", "eval.output_stride", "eval.crf"])
+def test_fields_of_pixel_protocols_are_refused(path):
+    experiment = detectors.experiment("")
+    field = path.removeprefix("eval.")
+    value = {"flip": True, "scales": (0.5, 1.0), "output_stride": 8, "crf": "deeplab_v2"}[field]
+    setattr(experiment.eval, field, value)
+    (found,) = effect.without_effect(experiment, {path: value}, Experiment(experiment.model))
+    assert found.startswith(f"--config.{path} has no effect")
