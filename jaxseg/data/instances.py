@@ -152,6 +152,11 @@ def classes_of(objects: Objects, labels: LabelSpec, where: str) -> Objects:
     return dataclasses.replace(objects, classes=classes)
 
 
+def published(labels: LabelSpec) -> dict[int, int]:
+    """Class, 1 to K -> the category id in the annotations of the set, the smallest of several."""
+    return {train + 1: raw for raw, train in sorted(labels.raw_to_train.items(), reverse=True)}
+
+
 def unpacked(masks: np.ndarray, width: int) -> np.ndarray:
     """Masks of a batch, uint8 [..., H, ceil(W / 8)], as bool [..., H, W]."""
     return np.unpackbits(masks, axis=-1, count=width).astype(bool)

@@ -201,12 +201,7 @@ class InstanceSource(Source):
 
     def objects(self, index: int) -> instances.Objects:
         """The objects of example `index`, without decoding its image."""
-        return self.described(index)[1]
-
-    def described(self, index: int) -> tuple[str, instances.Objects]:
-        """The name and the objects of example `index`, without decoding its image."""
-        example = self.encoded(int(index))
-        return example["name"], self._objects(example)
+        return self._objects(self.encoded(int(index)))
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) of example `index`, from its objects."""

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxseg import whole_file
+from jaxseg.data import instances
 from jaxseg.data.labels import LabelSpec
 from jaxseg.evaluation.instance_split import InstanceEvaluation
 from jaxseg.metrics import ap_intervals
@@ -118,7 +119,7 @@ def write(
     own = whole_file.folder_in(folder, tag)
     whole_file.sweep(folder, deep=True)
     record = {**about, **to_json(evaluation, labels)}
-    ids, categories = image_ids(evaluation.names), published_categories(labels)
+    ids, categories = image_ids(evaluation.names), instances.published(labels)
     _write(own / "truth.json", _truth(evaluation, ids, categories))
     results = evaluation.detections.results(categories)
     for kind in evaluation.judged:
@@ -143,13 +144,6 @@ def image_ids(names: Sequence[str]) -> list[int]:
     found = [_PUBLISHED.fullmatch(name) for name in names]
     ids = [int(match[1]) for match in found if match]
     return ids if len(set(ids)) == len(names) else list(range(len(names)))
-
-
-def published_categories(labels: LabelSpec) -> dict[int, int]:
-    """Class, 1 to K -> the category id in the annotations of the set."""
-    return {
-        train + 1: raw for raw, train in labels.raw_to_train.items() if train < len(labels.names)
-    }
 
 
 def _truth(

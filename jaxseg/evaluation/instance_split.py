@@ -140,8 +140,9 @@ def evaluate(
                 bar.advance(1)
     if mesh:
         detections = detections.of_all_processes()
-    names, objects = zip(*map(source.described, range(total)), strict=True)
-    truth = coco.truth_of(enumerate(objects), source.labels.names)
+    of_images = ((index, source.objects(index)) for index in range(total))
+    truth = coco.truth_of(of_images, source.labels.names)
+    names = tuple(source.encoded(index)["name"] for index in range(total))
     kinds = KINDS if has_masks else KINDS[:1]
     judged = {kind: coco.judge(truth, detections, kind) for kind in kinds}
     return InstanceEvaluation(names, truth, detections, judged, time.monotonic() - started)

@@ -23,7 +23,7 @@ from pycocotools import mask as rle
 
 from jaxseg import whole_file
 from jaxseg.data.augment.instance_transforms import InstanceTransform
-from jaxseg.data.instances import run_lengths
+from jaxseg.data.instances import published, run_lengths
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.readers import photos
 from jaxseg.inference import object_overlay
@@ -107,11 +107,11 @@ def _results(
     found: Found, regions: Sequence[bytes] | None, labels: LabelSpec
 ) -> list[dict[str, Any]]:
     """The detections of an image in COCO's format, without the id of the image."""
-    published = _published(labels)
+    category_of = published(labels)
     results: list[dict[str, Any]] = []
     for i, (x1, y1, x2, y2) in enumerate(found.boxes.tolist()):
         result = {
-            "category_id": published[int(found.classes[i])],
+            "category_id": category_of[int(found.classes[i])],
             "bbox": [x1, y1, x2 - x1, y2 - y1],
             "score": float(found.scores[i]),
         }
@@ -120,11 +120,6 @@ def _results(
             result["segmentation"] = {"size": list(found.size), "counts": counts}
         results.append(result)
     return results
-
-
-def _published(labels: LabelSpec) -> dict[int, int]:
-    """Class 1 to K -> the data set's own id."""
-    return {train + 1: raw for raw, train in sorted(labels.raw_to_train.items(), reverse=True)}
 
 
 def _file_name(photo: photos.Photo) -> str:
@@ -153,8 +148,8 @@ def _write_json(
         for number, of_image in zip(ids, results, strict=True)
         for result in of_image
     ]
-    published = _published(labels)
-    categories = [{"id": published[k], "name": name} for k, name in enumerate(labels.names, 1)]
+    category_of = published(labels)
+    categories = [{"id": category_of[k], "name": name} for k, name in enumerate(labels.names, 1)]
     about = {
         "info": {"description": "the images of detections.json"},
         "images": [{"id": number, **image} for number, image in zip(ids, images, strict=True)],

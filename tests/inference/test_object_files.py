@@ -17,7 +17,7 @@ from jaxseg.data.source import InstanceSource, open_instances
 from jaxseg.evaluation import instance_split
 from jaxseg.inference import object_files
 from jaxseg.inference.detect import Found
-from jaxseg.tasks.instance_validation import transform_of
+from jaxseg.tasks.instance_evaluation import transform_of
 from tests.helpers import detectors
 
 SCORE = 0.16845  # an untrained network of five classes and the background has about 1/6
