@@ -163,7 +163,12 @@ class Detector:
         annotations = coco.truth_of(enumerate(truth), self.classes)
         kinds = KINDS if has_masks else KINDS[:1]
         judged = {kind: coco.judge(annotations, detections, kind) for kind in kinds}
-        return InstanceEvaluation(annotations, detections, judged, time.monotonic() - started)
+        names = tuple(
+            str(image) if given.is_path(image) else f"image {index}"
+            for index, image in enumerate(several)
+        )
+        seconds = time.monotonic() - started
+        return InstanceEvaluation(names, annotations, detections, judged, seconds)
 
     def summary(self, size: tuple[int, int] | None = None) -> str:
         """A table of the layers; see `Segmenter.summary`."""
