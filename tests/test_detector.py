@@ -13,7 +13,7 @@ from jaxseg import predict
 from jaxseg.data.instances import of_masks
 from jaxseg.data.source import open_instances
 from jaxseg.evaluation import instance_split
-from jaxseg.tasks.instance_validation import transform_of
+from jaxseg.tasks.instance_evaluation import transform_of
 from tests.helpers import detectors
 
 
