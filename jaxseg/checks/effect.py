@@ -35,8 +35,6 @@ _OF_TASK: dict[str, tuple[str, ...]] = {
         "data.balance",
         "eval.size",
         "eval.output_stride",
-        "eval.scales",
-        "eval.flip",
         "eval.rotations",
         "eval.fusion",
         "eval.long_side",

@@ -19,7 +19,7 @@ from jaxseg.data.frames import Group, Size
 from jaxseg.data.loader import TrainIterator, examples_of
 from jaxseg.data.source import InstanceSource
 
-__all__ = ["eval_batches", "evaluated", "groups", "train_iterator", "train_stream"]
+__all__ = ["eval_batches", "evaluated", "groups", "train_iterator", "train_stream", "view_name"]
 
 
 class _ByCanvas:
@@ -125,12 +125,36 @@ def groups(
     return frames.batched(canvases, batch_size, multiple)
 
 
-def evaluated(image: np.ndarray, index: int, transform: InstanceTransform) -> dict[str, np.ndarray]:
-    """One image uint8 [H, W, 3] as an element of `eval_batches`."""
-    return transform.evaluated(image) | {
+def evaluated(
+    image: np.ndarray, index: int, transforms: Sequence[InstanceTransform]
+) -> dict[str, np.ndarray]:
+    """One image uint8 [H, W, 3] as an element of `eval_batches`, with a view of each transform."""
+    found: dict[str, np.ndarray] = {
         "original": np.array(image.shape[:2], np.int32),
         "index": np.array(index, np.int64),
     }
+    for place, transform in enumerate(transforms):
+        view = transform.evaluated(image)
+        found |= {view_name(name, place): array for name, array in view.items()}
+    return found
+
+
+def view_name(name: str, place: int) -> str:
+    """The name of "image" or "size" of a view in a batch; those of the first one are the plain."""
+    return f"{name}_{place}" if place else name
+
+
+def _filler(canvas: Size, transforms: Sequence[InstanceTransform]) -> dict[str, np.ndarray]:
+    """What fills up a batch of images of a canvas."""
+    found: dict[str, np.ndarray] = {
+        "original": np.zeros(2, np.int32),
+        "index": np.array(-1, np.int64),
+    }
+    for place, transform in enumerate(transforms):
+        shape = (*transform.canvas_of(*canvas), 3)
+        image = np.full(shape, np.rint(transform.mean), np.uint8)
+        found |= {view_name("image", place): image, view_name("size", place): np.zeros(2, np.int32)}
+    return found
 
 
 def eval_batches(
@@ -141,6 +165,7 @@ def eval_batches(
     process_index: int = 0,
     process_count: int = 1,
     threads: int = 8,
+    scales: Sequence[float] = (1.0,),
 ) -> Iterator[dict[str, np.ndarray]]:
     """Every image of the groups once over all processes, without its objects.
 
@@ -151,26 +176,24 @@ def eval_batches(
       process_index: index of this process.
       process_count: number of processes; each gets the same number of batches.
       threads: readers of this process; 0: read in the caller's thread.
+      scales: at which each image is seen, as factors of the transform's sizes.
 
     Yields:
       {"image": uint8 [B, h, w, 3], "size": int32 [B, 2] of the resized image, "original": int32
       [B, 2] of the image in the set, "index": int64 [B]}; index -1 is filler, with sizes of 0.
+      "image" and "size" are of the first scale; those of the others have names of `view_name`.
 
     Raises:
       ValueError: a batch cannot be shared equally.
     """
+    transforms = [transform.scaled(scale) for scale in scales]
     places, sizes = frames.shares(of_canvas, process_index, process_count)
 
     def example(place: int) -> dict[str, Any]:
         index, canvas = places[place]
         if index < 0:
-            return {
-                "image": np.full((*canvas, 3), np.rint(transform.mean), np.uint8),
-                "size": np.zeros(2, np.int32),
-                "original": np.zeros(2, np.int32),
-                "index": np.int64(-1),
-            }
-        return evaluated(source[index]["image"], index, transform)
+            return _filler(canvas, transforms)
+        return evaluated(source[index]["image"], index, transforms)
 
     ahead = 2 * max(sizes, default=1)
     stream = examples_of(grain.MapDataset.range(len(places)).map(example), threads, ahead)

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -84,6 +84,8 @@ def evaluate(
     transform: InstanceTransform,
     normalisation: Normalisation,
     batch_size: int,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
     examples: int = 0,
     threads: int = 8,
     mesh: Mesh | None = None,
@@ -101,6 +103,8 @@ def evaluate(
       transform: decides the size of the images and their canvas.
       normalisation: of the pixels.
       batch_size: rounded up to what the mesh can split.
+      scales: at which each image is seen; see `inference.object_views`.
+      flip: see the mirror image at each scale as well.
       examples: only the first ones; 0: all.
       threads: that read images, in this process.
       mesh: of `mesh.make_mesh`; None: this process evaluates on one device.
@@ -127,8 +131,9 @@ def evaluate(
         process_index=jax.process_index() if mesh else 0,
         process_count=jax.process_count() if mesh else 1,
         threads=threads,
+        scales=scales,
     )
-    detect = make_detector(model, normalisation, mesh)
+    detect = make_detector(model, normalisation, mesh, scales=scales, flip=flip)
     variables = jax.device_put(variables, replicated(mesh) if mesh else None)
     detections, has_masks = coco.Detections(), False
     hidden = not progress or not processes.is_main()

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 import flax.linen as nn
@@ -14,6 +14,8 @@ from jaxtyping import Float, Int
 
 from jaxseg.data import instance_loader
 from jaxseg.data.augment.instance_transforms import InstanceTransform
+from jaxseg.inference import object_views
+from jaxseg.inference.object_views import View, make_view_detector
 from jaxseg.pixels import Normalisation, normalise
 from jaxseg.postprocess.paste_masks import paste_masks
 from jaxseg.runtime.mesh import put_batch
@@ -54,7 +56,12 @@ class Found:
 
 
 def make_detector(
-    model: nn.Module, normalisation: Normalisation, mesh: Mesh | None = None
+    model: nn.Module,
+    normalisation: Normalisation,
+    mesh: Mesh | None = None,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
 ) -> Callable[[Variables, Mapping[str, np.ndarray]], list[Found]]:
     """Makes the function from variables and a batch of `instance_loader.eval_batches` to `Found`.
 
@@ -65,14 +72,23 @@ def make_detector(
       model: a detector.
       normalisation: of the pixels.
       mesh: from `make_mesh`, over which batches are sharded; None means one device.
+      scales: of the batches; the detections of several are merged (`object_views`).
+      flip: see the mirror image at each scale as well.
+
+    Raises:
+      ValueError: the detections of the model cannot be merged.
     """
-    detect = _program(model, normalisation, mesh)
+    object_views.check(model, scales, flip)
+    views = object_views.views_of(scales, flip)
+    put = functools.partial(_put, mesh=mesh)
+    local = functools.partial(_local, mesh=mesh)
+    if len(views) == 1:
+        detect = _plain(model, normalisation, mesh)
+    else:
+        detect = make_view_detector(model, normalisation, views, mesh, put, local)
 
     def found(variables: Variables, batch: Mapping[str, np.ndarray]) -> list[Found]:
-        sent = {name: batch[name] for name in ("image", "size")}
-        put = jax.device_put(sent) if mesh is None else put_batch(sent, mesh)
-        outputs = detect(variables, put["image"], put["size"])
-        own = {name: _local(array, mesh) for name, array in outputs.items()}
+        own = detect(variables, batch)
         return [
             _of_image(i, {name: array[i] for name, array in own.items()}, batch)
             for i in range(len(batch["index"]))
@@ -80,6 +96,26 @@ def make_detector(
         ]
 
     return found
+
+
+def _plain(
+    model: nn.Module, normalisation: Normalisation, mesh: Mesh | None
+) -> Callable[[Variables, Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+    """The detections of a batch in pixels of the images, with a single view of each."""
+    program, view = _program(model, normalisation, mesh), View(0, mirrored=False)
+
+    def detect(variables: Variables, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        sent = _put({name: batch[name] for name in ("image", "size")}, mesh)
+        outputs = program(variables, sent["image"], sent["size"])
+        own = {name: _local(array, mesh) for name, array in outputs.items()}
+        boxes = object_views.to_image(own["boxes"], view, batch["size"], batch["original"])
+        return own | {"boxes": boxes}
+
+    return detect
+
+
+def _put(arrays: Mapping[str, np.ndarray], mesh: Mesh | None) -> dict[str, Array]:
+    return jax.device_put(dict(arrays)) if mesh is None else put_batch(arrays, mesh)
 
 
 @functools.lru_cache(maxsize=16)
@@ -102,7 +138,12 @@ def _program(
 
 
 def make_image_detector(
-    model: nn.Module, transform: InstanceTransform, normalisation: Normalisation
+    model: nn.Module,
+    transform: InstanceTransform,
+    normalisation: Normalisation,
+    *,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
 ) -> Callable[[Variables, np.ndarray], Found]:
     """Makes the function from variables and one image uint8 [H, W, 3] to what is found in it.
 
@@ -113,11 +154,17 @@ def make_image_detector(
       model: a detector.
       transform: decides the size of the image and its canvas.
       normalisation: of the pixels.
+      scales: as of `make_detector`.
+      flip: likewise.
+
+    Raises:
+      ValueError: the detections of the model cannot be merged.
     """
-    detect = make_detector(model, normalisation)
+    detect = make_detector(model, normalisation, scales=scales, flip=flip)
+    transforms = [transform.scaled(scale) for scale in scales]
 
     def of_one(variables: Variables, image: np.ndarray) -> Found:
-        element = instance_loader.evaluated(image, 0, transform)
+        element = instance_loader.evaluated(image, 0, transforms)
         try:
             (found,) = detect(variables, {name: array[None] for name, array in element.items()})
         except NotFinite:
@@ -142,13 +189,11 @@ def _of_image(i: int, own: Mapping[str, np.ndarray], batch: Mapping[str, np.ndar
             f"image {index} of the split has scores that are not finite (NaN or infinite)"
         )
     keep = own["valid"]
-    resized, original = batch["size"][i], batch["original"][i]
-    height, width = original.tolist()
-    scale = np.tile((original / np.maximum(resized, 1))[::-1], 2).astype(np.float32)
+    height, width = batch["original"][i].tolist()
     return Found(
         index=index,
         size=(height, width),
-        boxes=own["boxes"][keep] * scale,
+        boxes=own["boxes"][keep],
         scores=own["scores"][keep],
         classes=own["classes"][keep],
         grids=own["masks"][keep] if "masks" in own else None,

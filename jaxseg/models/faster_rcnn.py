@@ -73,7 +73,7 @@ class BoxStage(NamedTuple):
     levels: list[Level]  # that RoIs are taken from
     rois: Array  # [B, N, 4]: sampled in training, detections else
     outputs: dict[str, Array]
-    maps: Array  # [R, s, s, C] of the box head, R = B N; in training only those of `rois`
+    maps: Array | None  # [R, s, s, C] of the box head, R = B N; None without a head
 
 
 class Res5Head(nn.Module):

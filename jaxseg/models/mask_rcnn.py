@@ -26,16 +26,18 @@ from jaxseg.layers.conv_transpose import ConvTranspose
 from jaxseg.layers.fpn import FPN, Level, xavier_fan_in
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.roi_heads import ConvFCHead, RoIConv, fused
-from jaxseg.layers.rois import Pooling, Sampling, Selection
+from jaxseg.layers.rois import Detections, Pooling, Sampling, Selection
 from jaxseg.layers.rpn import RPN
 from jaxseg.models.faster_rcnn import (
     C4,
     FROZEN,
     SINGLE_MAP,
+    BoxStage,
     Detector,
     Res5Head,
     box_stage,
     pooled_for,
+    pyramid,
 )
 from jaxseg.types import Array, Instances, Objects
 
@@ -149,10 +151,20 @@ class MaskDetector(Detector, Protocol):
 
 
 def mask_stage(
-    model: MaskDetector, images: Array, sizes: Array | None, objects: Objects | None, *, train: bool
+    model: MaskDetector,
+    images: Array,
+    sizes: Array | None,
+    objects: Objects | None,
+    at: Detections | None,
+    *,
+    train: bool,
 ) -> tuple[dict[str, Array], list[Level]]:
     """Mask R-CNN within the `__call__` of a model: its outputs, and the levels of the RoIs."""
-    stage = box_stage(model, images, sizes, objects, train=train)
+    if at is None:
+        stage = box_stage(model, images, sizes, objects, train=train)
+    else:
+        levels, count = pyramid(model, images, train=train)
+        stage = BoxStage(levels[:count], at.boxes, at.outputs(), None)
     head, rois = model.mask_head, stage.rois
     batch, count = rois.shape[:2]
     counted = None
@@ -163,6 +175,7 @@ def mask_stage(
     if not model.shared_head:
         maps = pooled_for(head, stage.levels, rois, model)
     elif objects is not None:
+        assert stage.maps is not None
         x = stage.maps.reshape(batch, -1, *stage.maps.shape[1:])[:, :count]
         maps = [x.reshape(-1, *x.shape[2:])]
     else:
@@ -206,6 +219,7 @@ class MaskRCNN(nn.Module):
         train: bool,
         sizes: Array | None = None,
         objects: Objects | None = None,
+        at: Detections | None = None,
     ) -> Instances:
         """Finds things in images [B, H, W, 3], normalised, padded at the right and the bottom.
 
@@ -214,6 +228,7 @@ class MaskRCNN(nn.Module):
           train: batch statistics, and the numbers of proposals.
           sizes: (height, width) of each image [B, 2] within the padding; None: all of it.
           objects: the truth, to train on; it takes the stream "sampling" of random numbers.
+          at: what is detected, so that only its masks are predicted; None: detect.
 
         Returns:
           Those of `FasterRCNN`, and masks. Of detections "mask_logits" [B, D, M, M], of the class
@@ -224,7 +239,7 @@ class MaskRCNN(nn.Module):
         Raises:
           ValueError: the backbone lacks one of `levels`, or a field has an unknown value.
         """
-        outputs, _ = mask_stage(self, images, sizes, objects, train=train)
+        outputs, _ = mask_stage(self, images, sizes, objects, at, train=train)
         return outputs
 
 

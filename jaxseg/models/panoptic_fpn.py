@@ -22,7 +22,7 @@ from jaxseg.layers.fpn import FPN, Level
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.resize import resize_bilinear
 from jaxseg.layers.roi_heads import ConvFCHead
-from jaxseg.layers.rois import Pooling, Sampling, Selection
+from jaxseg.layers.rois import Detections, Pooling, Sampling, Selection
 from jaxseg.layers.rpn import RPN
 from jaxseg.models.faster_rcnn import FROZEN, pyramid
 from jaxseg.models.mask_rcnn import MaskHead, mask_stage
@@ -142,6 +142,7 @@ class PanopticFPN(nn.Module):
         train: bool,
         sizes: Array | None = None,
         objects: Objects | None = None,
+        at: Detections | None = None,
     ) -> Instances:
         """Finds things and classifies each pixel; arguments as of `MaskRCNN`.
 
@@ -149,7 +150,7 @@ class PanopticFPN(nn.Module):
           Those of `MaskRCNN`, and "logits" float32 [B, H, W, semantic_classes] with their
           "coarse_logits" [B, H/4, W/4, semantic_classes].
         """
-        outputs, levels = mask_stage(self, images, sizes, objects, train=train)
+        outputs, levels = mask_stage(self, images, sizes, objects, at, train=train)
         head = SemanticHead(
             self.semantic_classes,
             self.head_features,

@@ -16,15 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxseg import config
+from jaxseg.checks.gathered import Gathered
 from jaxseg.data import instance_facts, instance_loader
-from jaxseg.data.augment import instance_settings
+from jaxseg.data.augment import instance_settings, mirrored
 from jaxseg.data.class_sampling import Plan
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.loader import Source, TrainIterator
 from jaxseg.data.source import InstanceSource
 from jaxseg.data.source import open_instances as open_split
 from jaxseg.errors import counted
-from jaxseg.inference import object_files
+from jaxseg.inference import object_files, object_views
 from jaxseg.inference.detect import Found, make_image_detector
 from jaxseg.inference.image_files import Predictions
 from jaxseg.losses.detection import detection
@@ -67,14 +68,24 @@ def data_faults(
             f"{data.name} holds a class for each pixel, not objects: choose a set of instances, "
             "or a model for semantic segmentation"
         )
+    if train is not None:
+        gathered = Gathered(found)
+        for field, on in (
+            ("data.instances.flip", data.instances.flip),
+            ("eval.flip", experiment.eval.flip),
+        ):
+            gathered.of(mirrored.check, train.labels.names, field, on)
     return found
 
 
 def network_faults(
     experiment: config.Experiment, outputs: Outputs, variables: Variables, classes: int | None
 ) -> list[str]:
-    """A number of classes that is not that of the data."""
-    return [] if classes is None else _class_faults(experiment, classes)
+    """A number of classes that is not that of the data; views that cannot be merged."""
+    gathered = Gathered([] if classes is None else _class_faults(experiment, classes))
+    protocol = experiment.eval
+    gathered.of(object_views.check, experiment.model, protocol.scales, protocol.flip)
+    return gathered.faults
 
 
 def _class_faults(experiment: config.Experiment, classes: int) -> list[str]:
@@ -206,5 +217,11 @@ def image_detector(
     experiment: config.Experiment,
 ) -> Callable[[Variables, np.ndarray], Found]:
     """The function from variables and one image uint8 [H, W, 3] to what is found in it."""
-    data = experiment.data
-    return make_image_detector(experiment.model, transform_of(data), data.normalisation)
+    data, protocol = experiment.data, experiment.eval
+    return make_image_detector(
+        experiment.model,
+        transform_of(data),
+        data.normalisation,
+        scales=protocol.scales,
+        flip=protocol.flip,
+    )

@@ -43,6 +43,8 @@ def evaluate(
         transform=transform_of(data),
         normalisation=data.normalisation,
         batch_size=protocol.batch_size,
+        scales=protocol.scales,
+        flip=protocol.flip,
         examples=protocol.examples,
         threads=data.threads,
         mesh=mesh,

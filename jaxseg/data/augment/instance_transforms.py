@@ -10,6 +10,7 @@ pixel is visible. Other boxes stay those of the annotations.
 """
 
 import dataclasses
+import math
 from fractions import Fraction
 
 import cv2
@@ -101,6 +102,19 @@ class InstanceTransform:
         """The view for evaluation: the whole image, resized to the last `short_side`."""
         size = self.fitted(height, width, self.augment.short_side[-1])
         return View((0, 0, height, width), size, (0, 0, *size))
+
+    def scaled(self, scale: float) -> "InstanceTransform":
+        """The transform to images of `scale` times the size, on a canvas of multiples of 32."""
+        if scale == 1:
+            return self
+        short, long = self.augment.short_side[-1] * scale, self.augment.long_side * scale
+        height, width = (32 * math.ceil(side * scale / 32) for side in self.canvas)
+        sizes = dataclasses.replace(
+            self.augment,
+            short_side=(max(1, round(short)),),
+            long_side=max(1, round(long)),
+        )
+        return dataclasses.replace(self, canvas=(height, width), augment=sizes)
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> View:
         """Draws a view of an image of this size; the canvas does not depend on the crop."""
