@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools import mask as rle
 
 import jaxseg
-from jaxseg import predict
+from jaxseg import config, predict, tasks
 from jaxseg.data.instances import of_masks
 from jaxseg.data.source import open_instances
 from jaxseg.evaluation import instance_split
@@ -87,6 +87,23 @@ def test_it_counts_what_an_evaluation_counts(network, source):
     own = of_masks(best.masks, best.classes, (64, 64))
     with_truth = network.evaluate(images[:1], [own]).summary()
     assert with_truth["mask AP"] > expected.summary()["mask AP"]
+
+
+def test_several_views_are_those_of_an_evaluation(network, source):
+    protocol = config.Eval(flip=True)
+    experiment = dataclasses.replace(network.experiment, eval=protocol)
+    evaluation = tasks.instance.evaluate(
+        dataclasses.replace(experiment, eval=dataclasses.replace(protocol, batch_size=1)),
+        network.variables,
+        source,
+        None,
+        progress=False,
+    )
+    results = evaluation.detections.results()
+    found = network.predict(source[0]["image"], protocol)
+    own = [one for one in results if one["image_id"] == 0]
+    assert [one["score"] for one in own] == found.scores.tolist()
+    assert found.scores.tolist() != network.predict(source[0]["image"]).scores.tolist()
 
 
 def test_what_does_not_fit_is_refused(network, source):

@@ -68,14 +68,14 @@ def data_faults(
             f"{data.name} holds a class for each pixel, not objects: choose a set of instances, "
             "or a model for semantic segmentation"
         )
-    if train is not None:
-        gathered = Gathered(found)
-        for field, on in (
-            ("data.instances.flip", data.instances.flip),
-            ("eval.flip", experiment.eval.flip),
-        ):
+    gathered = Gathered(found)
+    for field, on in (
+        ("data.instances.flip", data.instances.flip),
+        ("eval.flip", experiment.eval.flip),
+    ):
+        if train is not None:
             gathered.of(mirrored.check, train.labels.names, field, on)
-    return found
+    return gathered.faults
 
 
 def network_faults(
