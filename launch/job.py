@@ -28,6 +28,7 @@ from experiments.ablation.job_folder import OUTCOME
 from jaxseg import config
 from jaxseg.cli import command_line
 from jaxseg.errors import one_line
+from jaxseg.workdir import log
 from jaxseg.workdir.log import write_json
 
 _COORDINATOR = flags.DEFINE_string(
@@ -46,7 +47,7 @@ def run(folder: pathlib.Path) -> None:
       ValueError: the folder holds no job, or the run that initialises it is not finished.
       SystemExit: with 75, after a signal.
     """
-    from jaxseg import evaluate, train
+    from jaxseg import evaluate, tasks, train
     from jaxseg.runtime import processes
 
     job = job_folder.read(folder)
@@ -65,11 +66,42 @@ def run(folder: pathlib.Path) -> None:
     command_line.prepare_jax(experiment)
     processes.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     train.fit(experiment, folder)
+    if tasks.of(experiment) is tasks.instance:
+        if processes.is_main():
+            found = {"tags": tags, **_costs_of_detector(experiment, protocols)}
+            write_json(folder / OUTCOME, {**found, "scores": _scores(experiment, folder)})
+        return
     for row, protocol in protocols.items():
         if not job_folder.is_evaluated(folder, tags[row], experiment.train.steps):
             evaluate.run(dataclasses.replace(experiment, eval=protocol), folder)
     if processes.is_main():
         write_json(folder / OUTCOME, {"tags": tags, **_costs(experiment, protocols)})
+
+
+def _scores(experiment: config.Experiment, folder: pathlib.Path) -> dict[str, float]:
+    """COCO's numbers by name, "mask AP" and so on, which the training logged at its last step."""
+    lines = log.read_lines(folder / "metrics.jsonl")
+    found = [x for x in lines if (x["kind"], x["step"]) == ("eval", experiment.train.steps)]
+    if not found:
+        raise ValueError(
+            f"{folder}/metrics.jsonl has no evaluation of step {experiment.train.steps}: delete "
+            "the folder, and give the command of the sweep again"
+        )
+    return {name: value for name, value in found[-1].items() if name.startswith(("box ", "mask "))}
+
+
+def _costs_of_detector(
+    experiment: config.Experiment, protocols: dict[str, config.Eval]
+) -> dict[str, Any]:
+    """Parameters, and multiply-adds of one canvas; all rows share the evaluation of training."""
+    from jaxseg.inspection import summary
+
+    found = summary.summarize(experiment.model, experiment.data.crop_size)
+    return {
+        "steps": experiment.train.steps,
+        "parameters": found.parameters,
+        "multiply_adds": dict.fromkeys(protocols, found.multiply_adds),
+    }
 
 
 def _costs(experiment: config.Experiment, protocols: dict[str, config.Eval]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any
 import flax.linen as nn
 
 from experiments.ablation import code_version
+from experiments.ablation.recorded import MIOU
 from jaxseg import config
 from jaxseg.checks.experiment import check
 
@@ -66,6 +67,7 @@ class Ablation:
     camvid: Size  # hours on one GPU
     shapes: Size  # minutes on a CPU
     cause: str  # why the effect should, or should not, appear on the drawn images
+    metric: str = MIOU  # or, of a detector, a name in its log: "mask AP", "box AR@1000"
 
 
 @dataclasses.dataclass(frozen=True)

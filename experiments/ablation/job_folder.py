@@ -1,7 +1,8 @@
 """The folder of a job of a sweep: its definition and its outcome.
 
 job.json       the experiment, the protocol of each row and its tag, the run that initialises it
-outcome.json   written last: the tag of each row's evaluation, and the costs
+outcome.json   written last: the tag of each row's evaluation, and the costs; of a detector also
+               COCO's numbers at the last step, from its log
 """
 
 import dataclasses
@@ -20,7 +21,10 @@ _OUTCOME: Mapping[str, files.Check] = {
     "tags": files.mapping_of(files.is_text),
     "parameters": files.is_number,
     "multiply_adds": files.mapping_of(files.is_number),
+}
+_OF_TASK: Mapping[str, files.Check] = {  # a semantic network has the first, a detector the other
     "memory": files.is_number,
+    "scores": files.mapping_of(files.is_number),
 }
 
 
@@ -108,16 +112,19 @@ def outcome(folder: pathlib.Path, wanted: Mapping[str, str]) -> dict[str, Any] |
 
     If it or one of its evaluations is damaged, the result is None too, and the job is run again.
     """
+    checks = {**_OUTCOME, **_OF_TASK}
     try:
-        values, damaged = files.cleaned(files.read_object(folder / OUTCOME), _OUTCOME)
+        values, damaged = files.cleaned(files.read_object(folder / OUTCOME), checks)
     except (OSError, ValueError):
         return None
-    if damaged or not _OUTCOME.keys() <= values.keys():
+    if damaged or not _OUTCOME.keys() <= values.keys() or not _OF_TASK.keys() & values.keys():
         return None
     tags, costs = values["tags"], values["multiply_adds"]
     if not (wanted.items() <= tags.items() and wanted.keys() <= costs.keys()):
         return None
-    return values if all(is_evaluated(folder, tag) for tag in wanted.values()) else None
+    if "scores" in values or all(is_evaluated(folder, tag) for tag in wanted.values()):
+        return values
+    return None
 
 
 def is_evaluated(folder: pathlib.Path, tag: str, step: int | None = None) -> bool:

@@ -10,6 +10,7 @@ import jinja2
 import tabulate
 from matplotlib.figure import Figure
 
+from experiments.ablation.recorded import MIOU, key_of, metric_of, values_of
 from jaxseg import whole_file
 from jaxseg.percent import interval, percent
 from jaxseg.workdir import escape
@@ -17,7 +18,7 @@ from jaxseg.workdir.log import write_json
 
 _HEADS = (
     "row",
-    "mIoU",
+    MIOU,  # or the metric of the table
     "over seeds",
     "gain",
     "over images",
@@ -40,7 +41,7 @@ img { max-width: 100%; background: white }
 <p>{{ record.size }}, {{ record.seeds | length }} seeds. {{ record.agreement }}</p>
 {{ table | safe }}
 <p>{{ note }}</p>{% for line in missing %}<p><strong>{{ line }}</strong></p>{% endfor %}
-<img src="table.png" alt="mIoU of each row">
+<img src="table.png" alt="{{ metric }} of each row">
 <h2>Why</h2><p>{{ record.cause }}</p><h2>The paper's values</h2><p>{{ record.source }}</p>
 <h2>Rows</h2>{{ changes | safe }}<h2>Command</h2><pre>{{ record.environment.command }}</pre>
 </body></html>
@@ -88,12 +89,15 @@ def _fewer(row: Mapping[str, Any], record: Mapping[str, Any]) -> str:
 
 def note(record: Mapping[str, Any]) -> str:
     """A description of the columns."""
+    metric, ways = metric_of(record), "Welch's 95 % interval over seeds"
+    if metric == MIOU:
+        metric = "mIoU of the classes in the truth"
+        ways = "the 95 % interval of a paired bootstrap over images and Welch's over seeds"
     return (
-        "mIoU of the classes in the truth in percent, "
+        f"{metric} in percent, "
         f"mean of {len(record['seeds'])} seeds with its 95 % t-interval; gain "
-        "over the first row with the 95 % interval of a paired bootstrap over images and Welch's "
-        "over seeds; multiply-adds of one image as evaluated; images a second of training, as it "
-        "ran beside others."
+        f"over the first row with {ways}; multiply-adds of one image as evaluated; images a second "
+        "of training, as it ran beside others."
     )
 
 
@@ -120,7 +124,7 @@ def short(record: Mapping[str, Any]) -> str:
 def _tabulated(record: Mapping[str, Any], style: str, leave_out: Sequence[str] = ()) -> str:
     lines = cells(record)
     kept = [k for k in _columns(lines) if _HEADS[k] not in leave_out]
-    heads = [_HEADS[k].strip() for k in kept]
+    heads = [metric_of(record) if _HEADS[k] == MIOU else _HEADS[k].strip() for k in kept]
     align = ["left", *["right"] * (len(kept) - 1)]
     written = escape.markdown if style == "pipe" else escape.plain  # tabulate does the rest
     body = [[written(line[k]) for k in kept] for line in lines]
@@ -153,7 +157,7 @@ def latex(record: Mapping[str, Any]) -> str:
 
 def comma_separated(record: Mapping[str, Any]) -> str:
     """One line for each row and seed: the input of any further statistics."""
-    file = io.StringIO()
+    file, metric = io.StringIO(), metric_of(record)
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
         [
@@ -161,7 +165,7 @@ def comma_separated(record: Mapping[str, Any]) -> str:
             "size",
             "row",
             "seed",
-            "miou",
+            key_of(metric) if metric == MIOU else metric,
             "paper",
             "parameters",
             "multiply_adds",
@@ -171,8 +175,8 @@ def comma_separated(record: Mapping[str, Any]) -> str:
     )
     for row in record["rows"]:
         costs = [row.get(name) for name in ("parameters", "multiply_adds", "memory")]
-        for seed, miou in zip(row["seeds"], row["miou"], strict=True):
-            own = [record["ablation"], record["size"], row["name"], seed, miou, row["paper"]]
+        for seed, value in zip(row["seeds"], values_of(row), strict=True):
+            own = [record["ablation"], record["size"], row["name"], seed, value, row["paper"]]
             writer.writerow(escape.csv_row([*own, *costs, row["images_per_second"]]))
     return file.getvalue()
 
@@ -186,6 +190,7 @@ def html(record: Mapping[str, Any]) -> str:
     page = jinja2.Environment(autoescape=True).from_string(_PAGE)
     return page.render(
         record=record,
+        metric=metric_of(record),
         table=_tabulated(record, "html"),
         note=note(record),
         missing=missing(record),
@@ -194,12 +199,13 @@ def html(record: Mapping[str, Any]) -> str:
 
 
 def plot(record: Mapping[str, Any]) -> Figure:
-    """Plots the mIoU of each seed, the mean with its interval, and the paper's values."""
-    rows = record["rows"]
+    """Plots the metric of each seed, the mean with its interval, and the paper's values."""
+    rows, metric = record["rows"], metric_of(record)
     figure = Figure(figsize=(8, 1.2 + 0.38 * len(rows)), layout="constrained")
     own, paper = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     for place, row in enumerate(rows):
-        own.plot([100 * m for m in row["miou"]], [place] * len(row["miou"]), "o", c="C0", alpha=0.5)
+        values = [100 * value for value in values_of(row)]
+        own.plot(values, [place] * len(values), "o", c="C0", alpha=0.5)
         if "mean" in row:
             low, high = row["interval"] or (row["mean"], row["mean"])
             own.plot([100 * low, 100 * high], [place, place], "-", c="C0", lw=2)
@@ -208,8 +214,8 @@ def plot(record: Mapping[str, Any]) -> Figure:
             paper.plot(row["paper"], place, "D", c="C1")
     own.set_yticks(range(len(rows)), [row["name"] for row in rows])
     own.set_ylim(len(rows) - 0.5, -0.5)
-    own.set_xlabel(f"mIoU, {record['size']}: seeds, mean, 95 %")
-    paper.set_xlabel("mIoU, the paper")
+    own.set_xlabel(f"{metric}, {record['size']}: seeds, mean, 95 %")
+    paper.set_xlabel(f"{metric}, the paper")
     for axes in (own, paper):
         axes.grid(axis="x", alpha=0.3)
     figure.suptitle(record["title"], fontsize=11)

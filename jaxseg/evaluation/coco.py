@@ -209,3 +209,8 @@ def truth_of(objects: Iterable[tuple[int, Objects]], names: Sequence[str]) -> di
 def judge(truth: Mapping[str, Any], detections: Detections, kind: Kind) -> Judged:
     """AP and AR of detections whose classes are the truth's categories; see `metrics.coco`."""
     return coco.judge(truth, detections.results(), kind)
+
+
+def judge_proposals(truth: Mapping[str, Any], detections: Detections, kind: Kind) -> Judged:
+    """AR of proposals, whatever their classes; see `metrics.coco`."""
+    return coco.judge_proposals(truth, detections.results(), kind)

@@ -44,12 +44,15 @@ class InstanceEvaluation:
     seconds: float
 
     def summary(self) -> dict[str, float]:
-        """COCO's numbers, "box AP" to "mask ARl"; nan where the split has no such object."""
+        """COCO's numbers, "box AP" to "mask ARl"; nan where the split has no such object.
+
+        Of proposals, "box AR@1" to "mask ARl@1000".
+        """
         words = {"bbox": "box", "segm": "mask"}
         return {
             f"{words[kind]} {name}": value
             for kind, judged in self.judged.items()
-            for name, value in judged.summary().items()
+            for name, value in _numbers(judged).items()
         }
 
     @property
@@ -74,6 +77,10 @@ class InstanceEvaluation:
             {"index": i, "name": name, "f1": f1[i], "objects": objects[i]}
             for i, name in enumerate(self.names)
         ]
+
+
+def _numbers(judged: Judged) -> dict[str, float]:
+    return judged.proposal_summary() if judged.of_proposals else judged.summary()
 
 
 def evaluate(
@@ -149,5 +156,6 @@ def evaluate(
     truth = coco.truth_of(of_images, source.labels.names)
     names = tuple(source.encoded(index)["name"] for index in range(total))
     kinds = KINDS if has_masks else KINDS[:1]
-    judged = {kind: coco.judge(truth, detections, kind) for kind in kinds}
+    judge = coco.judge_proposals if getattr(model, "proposals", False) else coco.judge
+    judged = {kind: judge(truth, detections, kind) for kind in kinds}
     return InstanceEvaluation(names, truth, detections, judged, time.monotonic() - started)

@@ -225,6 +225,7 @@ def roi_pool(
     *,
     sampling: int = 2,
     aligned: bool = False,
+    reduce: str = "max",
     form: str = "auto",
 ) -> Float[Array, "b n {size} {size} c"]:
     """RoIPool (Fast R-CNN, arXiv 1504.08083, section 2.1): the largest cell of each bin.
@@ -238,9 +239,10 @@ def roi_pool(
       rois: x1, y1, x2, y2 on the canvas.
       level: the place of each RoI's map.
       size: bins along each side.
-      sampling: RoIPool takes no samples; like `aligned` and `form`, this is here so that the three
-        operations can take each other's place.
+      sampling: RoIPool takes no samples; like the arguments after it, this is here so that the
+        three operations can take each other's place.
       aligned: without effect.
+      reduce: without effect.
       form: without effect, there is one.
     """
     bin_of = jnp.arange(size)

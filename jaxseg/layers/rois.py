@@ -29,6 +29,7 @@ class Pooling:
     sampling: int = 2  # samples of a bin along an axis; 0: as many as it has pixels, rounded up
     aligned: bool = False  # half a pixel to the left and up, as in detectron2
     adaptive: bool = False  # from all levels, fused in the heads (PANet, section 3.2)
+    reduce: str = "mean"  # of a bin's samples, or "max" (Table 2c); RoIPool takes the maximum
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -123,7 +124,7 @@ def pooled(
       One array; of adaptive pooling one for each level.
 
     Raises:
-      ValueError: `pooling.kind` is unknown.
+      ValueError: `pooling.kind` or `pooling.reduce` is unknown.
     """
     if pooling.kind not in POOLINGS:
         known = ", ".join(POOLINGS)
@@ -141,6 +142,7 @@ def pooled(
             size,
             sampling=pooling.sampling,
             aligned=pooling.aligned,
+            reduce=pooling.reduce,
             form=compute.of("roi"),
         )
 

@@ -60,6 +60,11 @@ class Judged:
     recall: Float[np.ndarray, "t k a m"]
     matches: matching.Matches | None
 
+    @property
+    def of_proposals(self) -> bool:
+        """Whether classes were ignored."""
+        return self.matches is None
+
     def ap(
         self, threshold: float | None = None, area: Area = "all", category: int | None = None
     ) -> float:

@@ -7,7 +7,7 @@ heads of Fast R-CNN the pyramid is in `faster_rcnn.py` (Tables 2 and 3).
     BoxProposals(fpn_backbone(), neck=FPN(top_down=False))           # d; lateral=False: e
     BoxProposals(fpn_backbone(), neck=FPN(finest_only=True))         # f
     BoxProposals(c4_backbone(), C4, neck=None)                       # a; C5 of fpn_backbone(): b
-    SegmentProposals(fpn_backbone(), half_octaves=False)             # Table 6: a single 5 x 5 MLP
+    SegmentProposals(fpn_backbone(), half_octaves=False)             # Table 6: 5 x 5, or window=7
     SegmentProposals(fpn_backbone(), mask_size=28)                   # 5 x 5 and 7 x 7, 28 x 28
 """
 
@@ -31,6 +31,9 @@ from jaxseg.models.faster_rcnn import FROZEN, pyramid, whole_canvas
 from jaxseg.types import Array, Instances, Objects
 
 
+HALF_OCTAVES = 7  # side of the windows for scales half-way between two levels
+
+
 def fpn_backbone(depth: int = 50, norm: Norm = FROZEN) -> ResNet:
     """C2 .. C5 at strides 4 to 32."""
     return ResNet(depth, output_stride=32, norm=norm)
@@ -45,6 +48,7 @@ class BoxProposals(nn.Module):
     """An RPN by itself, as Table 1 compares them."""
 
     task: ClassVar[str] = "instance"
+    proposals: ClassVar[bool] = True  # judged by their recall, whatever the class
     backbone: nn.Module  # a ResNet
     levels: tuple[str, ...] = ("stage1", "stage2", "stage3", "stage4")  # from fine to coarse
     neck: nn.Module | None = FPN()  # or None: a single level
@@ -108,10 +112,12 @@ class SegmentProposals(nn.Module):
     """
 
     task: ClassVar[str] = "instance"
+    proposals: ClassVar[bool] = True  # judged by their recall, whatever the class
     backbone: nn.Module  # a ResNet
     levels: tuple[str, ...] = ("stage1", "stage2", "stage3", "stage4")  # from fine to coarse
     neck: nn.Module | None = FPN(features=128)
-    half_octaves: bool = True  # windows of 7 x 7 beside those of 5 x 5
+    window: int = 5  # side of the windows at a level's own scale
+    half_octaves: bool = True  # windows of 7 x 7 beside them
     finest_scale: float = 32.0  # pixels, of the first level
     padding: float = 0.25  # of the scale, in the region that a mask covers
     features: int = 512  # of a window
@@ -137,10 +143,13 @@ class SegmentProposals(nn.Module):
           descending "scores", "classes", all 1, "valid", "finite". With them, of sampled windows,
           "window_logits" [B, N], "rois", "roi_classes", "roi_matched", "roi_valid"; of the first
           ones, which all positives are among, "mask_logits" [B, P, M, M, 1]; "sizes".
+
+        Raises:
+          ValueError: `window` is the one of `half_octaves`.
         """
         sizes = whole_canvas(images) if sizes is None else sizes
         levels, _ = pyramid(self, images, train=train)
-        networks = (5, 7) if self.half_octaves else (5,)
+        networks = self._networks()
         hidden, logits = [], []
         for size in networks:
             layer = SharedConv(
@@ -170,6 +179,14 @@ class SegmentProposals(nn.Module):
             "mask_logits": self._masks(hidden, index),
         }
 
+    def _networks(self) -> tuple[int, ...]:
+        """The side of the windows of each network."""
+        if self.half_octaves and self.window == HALF_OCTAVES:
+            raise ValueError(
+                f"window is {self.window}, which half_octaves are for: set --config.model.window=5"
+            )
+        return (self.window, HALF_OCTAVES) if self.half_octaves else (self.window,)
+
     def _grid(self, levels: Sequence[Level], networks: int) -> _Grid:
         centres, sides, kinds, reach = [], [], [], []
         for network in range(networks):
@@ -190,10 +207,10 @@ class SegmentProposals(nn.Module):
     def _masks(self, hidden: Sequence[Array], index: Array) -> Array:
         """Logits [B, N, M, M] of the windows `index`; each network has a layer of its own."""
         starts = np.cumsum([0, *(x.shape[1] for x in hidden)])
-        per_network = len(hidden) // (2 if self.half_octaves else 1)
+        per_network = len(hidden) // len(self._networks())
         dtype, side = self.compute.float32.dtype, self.mask_size
         masks = jnp.zeros((*index.shape, side * side), dtype)
-        for first, size in zip(range(0, len(hidden), per_network), (5, 7), strict=False):
+        for first, size in zip(range(0, len(hidden), per_network), self._networks(), strict=True):
             own = jnp.zeros((*index.shape, self.features), hidden[0].dtype)
             for number in range(first, first + per_network):
                 place = index - starts[number]

@@ -45,4 +45,4 @@ def validate(
 
 
 def _headline(name: str) -> bool:
-    return name.split()[1] in ("AP", "AP50")
+    return name.split()[1] in ("AP", "AP50", "AR@100", "AR@1000")
