@@ -1,7 +1,9 @@
 """Collects the finished runs of a sweep into one record with the results of each row.
 
-Semantic networks are compared by mIoU, with intervals over images and over seeds, detectors by one
-of COCO's numbers, with intervals over seeds. mIoU is averaged over the classes that occur in the ground truth. In the papers' data sets every
+Semantic networks are compared by mIoU, with intervals over images and over seeds; detectors by one
+of COCO's numbers, with intervals over seeds.
+
+mIoU is averaged over the classes that occur in the ground truth. In the papers' data sets every
 class occurs, so it equals theirs; in a drawn data set that lacks classes the usual rule would count
 a class as 0 because of a single predicted pixel.
 """
@@ -93,9 +95,7 @@ def finished(
     return job_folder.outcome(folder / one.name, job_folder.tags(one.experiment, wanted))
 
 
-def _runs(
-    row: str, jobs: Sequence[ablation.Job], folder: pathlib.Path, metric: str
-) -> list[_Run]:
+def _runs(row: str, jobs: Sequence[ablation.Job], folder: pathlib.Path, metric: str) -> list[_Run]:
     runs = []
     for one in jobs:
         outcome = finished(one, folder, [row]) if row in one.protocols else None

@@ -12,7 +12,7 @@ MIOU = "mIoU"
 
 def metric_of(record: Mapping[str, Any]) -> str:
     """What the table compares: mIoU, or one of COCO's numbers."""
-    return record["metric"] if "metric" in record else MIOU
+    return record.get("metric", MIOU)
 
 
 def key_of(metric: str) -> str:

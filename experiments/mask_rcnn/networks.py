@@ -33,7 +33,7 @@ ROWS = (
         "1703.06870",
         "",
         torchvision_mask_rcnn(90),
-        44_401_393,
+        44_454_513,
         "torchvision",
         scores="rpn/objectness",
     ),

@@ -1,4 +1,4 @@
-"""The networks of Mask R-CNN's Table 2 on COCO, as base experiments: C4, C5 and FPN on ResNet-50."""
+"""The networks of Mask R-CNN's Table 2 on COCO: C4, C5 and FPN on ResNet-50."""
 
 import dataclasses
 

@@ -25,9 +25,7 @@ def get_config() -> config.Experiment:
             name="coco",
             batch_size=16,
             crop_size=(1216, 1408),
-            instances=InstanceAugment(
-                short_side=(400, 600, 800, 1200, 1200, 1000), long_side=1400
-            ),
+            instances=InstanceAugment(short_side=(400, 600, 800, 1200, 1200, 1000), long_side=1400),
         ),
         detection=config.Detection(box_beta=1.0, soft_masks=False),
         optim=config.Optim(

@@ -34,13 +34,13 @@ def flag(path: str, value: Any) -> str:
     return f"--config.{path}={','.join(map(str, value))}"
 
 
-def _fault(path: str, value: Any, kind: Any) -> str:
-    """The fault of a field's value; "" if there is none."""
+def _fault(path: str, value: Any, kind: Any, task: str) -> str:
+    """The fault of the value of a field of a part; "" if there is none."""
     if not fits(value, kind):
         return f"must be {in_words(kind)}"
     if is_part(value):
         return ""
-    return network_fields.fault(path, value) or bounds.fault(path, value)
+    return network_fields.fault(path, value, task) or bounds.fault(path, value)
 
 
 def _default(field: dataclasses.Field, path: str) -> Any:
@@ -55,9 +55,10 @@ def _default(field: dataclasses.Field, path: str) -> Any:
 def _examined(node: Any, prefix: str, faults: list[str]) -> Any:
     """The tree with each invalid value replaced by a valid one; MISSING if there is none."""
     changes: dict[str, Any] = {}
+    task = getattr(node, "task", "semantic")
     for field in fields_of(node):
         path, value = f"{prefix}{field.name}", getattr(node, field.name)
-        if fault := _fault(path, value, field.type):
+        if fault := _fault(path, value, field.type, task):
             changes[field.name] = possible = _default(field, path)
             way = f": set {flag(path, possible)}"
             if possible is dataclasses.MISSING or is_part(possible):

@@ -20,12 +20,13 @@ def _dtypes() -> tuple[str, ...]:
     return (*_DTYPES, "float64") if wide else _DTYPES
 
 
-def fault(path: str, value: Any) -> str:
+def fault(path: str, value: Any, task: str) -> str:
     """The requirement that the value of a field violates; "" if there is none.
 
     Args:
       path: of the field, such as "model.backbone.compute.dtype".
       value: of the annotated type.
+      task: of the part that has the field: a detector may have a single class.
     """
     part_and_field = ".".join(path.split(".")[-2:])
     known = _WORDS.get(part_and_field, (value,))
@@ -33,7 +34,7 @@ def fault(path: str, value: Any) -> str:
         known = _dtypes()
     if value not in known:
         return f"must be one of {', '.join(word or repr(word) for word in known)}"
-    if path == "model.num_classes" and value == 1:
+    if path == "model.num_classes" and value == 1 and task == "semantic":
         return (
             "must be at least 2, since the background is a class too: with one class every "
             "prediction is correct and nothing is learned"

@@ -30,7 +30,6 @@ from jaxseg.layers.rpn import RPN, Proposals, RegionProposalNetwork, SharedConv
 from jaxseg.models.faster_rcnn import FROZEN, pyramid, whole_canvas
 from jaxseg.types import Array, Instances, Objects
 
-
 HALF_OCTAVES = 7  # side of the windows for scales half-way between two levels
 
 

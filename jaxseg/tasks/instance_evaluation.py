@@ -32,8 +32,17 @@ def evaluate(
     *,
     progress: bool,
 ) -> InstanceEvaluation:
-    """COCO's AP and AR on the split; see `instance_split.evaluate`."""
+    """COCO's AP and AR on the split; see `instance_split.evaluate`.
+
+    Raises:
+      ValueError: a network of proposals, or of another number of classes than the data.
+    """
     assert isinstance(source, InstanceSource)
+    if getattr(experiment.model, "proposals", False):
+        raise ValueError(
+            f"{type(experiment.model).__name__} proposes objects of any class: its recall is "
+            "measured in training, at each train.eval_every"
+        )
     check_classes(experiment.model.num_classes, source.labels.num_classes)
     data, protocol = experiment.data, experiment.eval
     return instance_split.evaluate(

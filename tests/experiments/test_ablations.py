@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from experiments.ablation import ablation
-from jaxseg import config
+from jaxseg import config, tasks
 
 NAMES = ablation.names()
 FIRST = {name.partition("/")[0]: name for name in reversed(NAMES)}  # of each paper
@@ -25,16 +25,16 @@ def table(name):
 
 
 @functools.cache
-def _logits(model, size):
+def _outputs(model, size):
     images = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
 
     def run(images):
         network = config.from_dict(json.loads(model))
         keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
         outputs, _ = network.init_with_output(keys, images, train=True)
-        return outputs["logits"]
+        return outputs
 
-    return jax.eval_shape(run, images).shape
+    return {name: output.shape for name, output in jax.eval_shape(run, images).items()}
 
 
 @pytest.mark.parametrize("size", ablation.SIZES)
@@ -60,11 +60,17 @@ def test_rows_are_told_apart(name, size):
 
 
 @pytest.mark.parametrize("name", ONE_A_PAPER)
-def test_networks_of_the_shapes_size_have_scores_for_each_pixel(name):
+def test_networks_of_the_shapes_size_have_scores_for_each_pixel_or_find_objects(name):
+    metric = table(name).metric
     for job in ablation.plan(table(name), "shapes", seeds=(0,)):
         data = job.experiment.data
-        model = json.dumps(config.to_dict(job.experiment.model))
-        assert _logits(model, data.crop_size) == (2, *data.crop_size, 7)
+        shapes = _outputs(json.dumps(config.to_dict(job.experiment.model)), data.crop_size)
+        if metric == "mIoU":
+            assert shapes["logits"] == (2, *data.crop_size, 7)
+            continue
+        assert tasks.of(job.experiment) is tasks.instance
+        assert shapes["boxes"] == (2, shapes["scores"][1], 4)
+        assert ("mask_logits" in shapes) == metric.startswith("mask")
 
 
 @pytest.mark.parametrize("name", NAMES)
