@@ -1,5 +1,6 @@
 """Shared by all tests: the CPU backend, a compile cache, and the optional folders and libraries."""
 
+import gc
 import importlib.metadata
 import logging
 import os
@@ -35,6 +36,13 @@ shapes.check_rooms()  # before anything of these rooms is imported
 jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "xla-tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_collection_finish() -> None:
+    """Tracing makes and drops many small objects: it is no use to look for cycles all the time."""
+    gc.collect()
+    gc.freeze()  # modules stay; the collector need not walk through them again
+    gc.set_threshold(50_000, 10, 10)
 
 
 @pytest.fixture(scope="session")

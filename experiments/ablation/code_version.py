@@ -71,7 +71,7 @@ def _classes(values: object) -> Iterator[str]:
 def _digest(starts: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for name in modules(starts):
-        digest.update(f"{name}\n{ast.dump(_parsed(name))}\n".encode())
+        digest.update(f"{name}\n{_code(name)}\n".encode())
     return digest.hexdigest()[:_DIGITS]
 
 
@@ -82,6 +82,11 @@ def _file(module: str) -> pathlib.Path | None:
         if module.partition(".")[0] == "jaxseg" and file.is_file():
             return file
     return None
+
+
+@functools.cache  # modules are shared by most experiments of a table
+def _code(module: str) -> str:
+    return ast.dump(_parsed(module))
 
 
 @functools.cache

@@ -145,6 +145,11 @@ def test_code_of_an_experiment_is_what_it_imports():
     assert not {"jaxseg.models.unet", "jaxseg.report"} & set(found)
 
 
+CACHED = tuple(
+    getattr(code_version, f"_{name}") for name in ("code", "parsed", "imports", "digest")
+)
+
+
 def test_code_version_is_of_the_code_and_not_of_its_comments(tmp_path, monkeypatch):
     def version(text):
         package = tmp_path / "jaxseg"
@@ -152,7 +157,7 @@ def test_code_version_is_of_the_code_and_not_of_its_comments(tmp_path, monkeypat
         (package / "__init__.py").write_text("")
         (package / "train.py").write_text(text)
         monkeypatch.setattr(code_version, "_ROOT", tmp_path)
-        for cached in (code_version._parsed, code_version._imports, code_version._digest):
+        for cached in CACHED:
             cached.cache_clear()
         return code_version._digest(("jaxseg.train",))
 
@@ -161,7 +166,7 @@ def test_code_version_is_of_the_code_and_not_of_its_comments(tmp_path, monkeypat
         told = version('"""Adds."""\n\n\ndef f(x):\n    """One more."""\n    return x+1  # one\n')
         other = version("def f(x):\n    return x + 2\n")
     finally:
-        for cached in (code_version._parsed, code_version._imports, code_version._digest):
+        for cached in CACHED:
             cached.cache_clear()
     assert plain == told
     assert plain != other

@@ -4,10 +4,12 @@
 has none of it.
 """
 
+import functools
+import inspect
 import typing
 
+import jaxtyping
 from beartype import BeartypeConf, beartype
-from jaxtyping import install_import_hook
 
 from jaxseg import types
 
@@ -30,11 +32,51 @@ def checked(function):
     return function if private or own_class or inner else _checker(function)
 
 
+def _has_arrays(hint) -> bool:
+    """Whether an array with a shape stands anywhere in the annotation."""
+    if isinstance(hint, str):  # a name that is defined later: unknown, so looked at with its shapes
+        return True
+    if inspect.isclass(hint) and issubclass(hint, jaxtyping.AbstractArray):
+        return True
+    return any(_has_arrays(part) for part in typing.get_args(hint) if not isinstance(part, str))
+
+
+def _with_shapes_where_there_are_any(*, typechecker):
+    """As `jaxtyping.jaxtyped`, whose binding of names to sizes would cost more than all the rest.
+
+    A function without an array is checked by beartype alone, and one that `checked` leaves as it is
+    is left so.
+    """
+    bound = _jaxtyped(typechecker=typechecker)
+
+    def decorate(function):
+        if not inspect.isfunction(function):
+            return bound(function)
+        if checked(function) is function:
+            return function
+        if any(map(_has_arrays, function.__annotations__.values())):
+            return bound(function)
+        types_alone = checked(function)
+
+        @functools.wraps(function)
+        def either(*args, **kwargs):
+            disabled = jaxtyping.config.jaxtyping_disable  # by the fixture `unchecked`
+            return (function if disabled else types_alone)(*args, **kwargs)
+
+        return either
+
+    return decorate
+
+
+_jaxtyped = jaxtyping.jaxtyped
+
+
 def check_rooms() -> None:
     """From now on, modules of the annotated rooms are imported with their annotations checked.
 
     What takes an array of JAX takes one of NumPy too, and tests give both.
     """
+    jaxtyping.jaxtyped = _with_shapes_where_there_are_any  # the name that the hook writes
     types.Array = types.ArrayLike
     names = [f"jaxseg.{room}" for room in (*ROOMS, "pixels")]
-    install_import_hook(names, "tests.helpers.shapes.checked")
+    jaxtyping.install_import_hook(names, "tests.helpers.shapes.checked")
