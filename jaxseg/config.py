@@ -191,6 +191,7 @@ class Eval:
     calibration: bool = (
         False  # calibration error and, for two classes, the area under the ROC curve
     )
+    semantic: bool = False  # of a detector: also the mIoU of the classes of pixels
     use_ema: bool = True  # use the average of the parameters if there is one
     examples: int = 0  # 0: all of the split
 

@@ -68,6 +68,7 @@ FIELDS: dict[str, dict[str, str]] = {
 ADDED: dict[str, frozenset[str]] = {
     "jaxseg.config:Experiment": frozenset({"detection"}),
     "jaxseg.config:Data": frozenset({"instances"}),
+    "jaxseg.config:Eval": frozenset({"semantic"}),
 }
 
 

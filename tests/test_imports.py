@@ -83,7 +83,7 @@ ROOMS = {
         *("checks", "data", "layers", "layers/fast", "losses", "postprocess", "runtime"),
         "settings",
     },
-    "evaluation": {"data", "inference", "metrics", "runtime", "workdir"},
+    "evaluation": {"data", "inference", "metrics", "postprocess", "runtime", "workdir"},
     "reporting": {"metrics", "workdir"},
     "cli": {"checks", "data", "runtime"},
     "tasks": {

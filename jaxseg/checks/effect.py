@@ -52,7 +52,7 @@ _OF_TASK: dict[str, tuple[str, ...]] = {
         "eval.calibration",
         "train.rows",
     ),
-    "instance": ("detection", "data.instances"),
+    "instance": ("detection", "data.instances", "eval.semantic"),
 }
 
 

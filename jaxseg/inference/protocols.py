@@ -19,7 +19,10 @@ from jaxseg.errors import together
 from jaxseg.settings import bounds
 
 _SIX = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-_KEPT = ("batch_size", "use_ema", "examples", "boundary", "hausdorff", "calibration")
+_KEPT = (
+    *("batch_size", "use_ema", "examples", "boundary", "hausdorff", "calibration"),
+    "semantic",
+)
 
 _PSPNET = Eval(
     long_side=512, sliding=True, crop_size=(473, 473), stride=2 / 3, flip=True, fusion="logits"

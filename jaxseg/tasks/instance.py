@@ -25,6 +25,7 @@ from jaxseg.data.loader import Source, TrainIterator
 from jaxseg.data.source import InstanceSource
 from jaxseg.data.source import open_instances as open_split
 from jaxseg.errors import counted
+from jaxseg.evaluation import instances_as_classes
 from jaxseg.inference import object_files, object_views
 from jaxseg.inference.detect import Found, make_image_detector
 from jaxseg.inference.image_files import Predictions
@@ -85,6 +86,7 @@ def network_faults(
     gathered = Gathered([] if classes is None else _class_faults(experiment, classes))
     protocol = experiment.eval
     gathered.of(object_views.check, experiment.model, protocol.scales, protocol.flip)
+    gathered.of(instances_as_classes.check, experiment.model, protocol.semantic)
     return gathered.faults
 
 

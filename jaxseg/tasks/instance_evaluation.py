@@ -11,7 +11,13 @@ from jaxseg.data.augment.instance_transforms import InstanceTransform
 from jaxseg.data.loader import Source
 from jaxseg.data.source import InstanceSource
 from jaxseg.errors import counted
-from jaxseg.evaluation import instance_pictures, instance_record, instance_split
+from jaxseg.evaluation import (
+    instance_pictures,
+    instance_record,
+    instance_split,
+    instances_as_classes,
+)
+from jaxseg.evaluation import record as records
 from jaxseg.evaluation.instance_split import InstanceEvaluation
 from jaxseg.inference.classes import check_classes
 from jaxseg.percent import percent
@@ -45,6 +51,7 @@ def evaluate(
         )
     check_classes(experiment.model.num_classes, source.labels.num_classes)
     data, protocol = experiment.data, experiment.eval
+    instances_as_classes.check(experiment.model, protocol.semantic)
     return instance_split.evaluate(
         experiment.model,
         variables,
@@ -72,6 +79,11 @@ def record(
 ) -> str:
     """Writes the numbers, matches, detections and pictures; see `workdir.eval_folder`."""
     assert isinstance(source, InstanceSource)
+    pixels = None
+    if experiment.eval.semantic:
+        pixels = instances_as_classes.evaluate(evaluation, source.labels)
+        spec = instances_as_classes.with_background(source.labels)
+        about = {**about, "semantic": records.to_json(pixels, spec)}
     kept = instance_record.write(folder, tag, evaluation, source.labels, about)
     instance_pictures.write(folder / tag, evaluation, source)
     found, objects = kept["counts"]["detections"], kept["counts"]["objects"]
@@ -79,4 +91,13 @@ def record(
         f"{counted(found, 'detection')} of {counted(objects, 'object')}; their F1 is highest from "
         f"a score of {percent(evaluation.score, 1)} % on"
     )
-    return f"{tables.detections(kept)}\n\n{about_score}"
+    lines = [tables.detections(kept), about_score]
+    if pixels is not None:
+        interval = kept["semantic"]["metrics"]["miou_interval"]
+        names = kept["semantic"]["names"]
+        lines.append(
+            "classes of pixels, of detections from a score of "
+            f"{percent(instances_as_classes.SCORE, 0)} % on:\n\n"
+            f"{tables.evaluation(pixels.confusion, names, interval)}"
+        )
+    return "\n\n".join(lines)

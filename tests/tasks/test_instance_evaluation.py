@@ -10,6 +10,7 @@ from jaxseg import evaluate
 from jaxseg.checks import effect
 from jaxseg.config import Experiment
 from jaxseg.evaluation import instance_pictures
+from jaxseg.metrics import summarize
 from jaxseg.workdir import match_file
 from tests.helpers import detectors
 
@@ -22,7 +23,9 @@ def evaluated(tmp_path_factory):
     old = folder / "eval" / "val" / "best_9_old.png"
     old.parent.mkdir(parents=True)
     old.touch()
-    return folder, evaluate.run(detectors.experiment(data_dir), folder, progress=False)
+    experiment = detectors.experiment(data_dir)
+    experiment.eval.semantic = True
+    return folder, evaluate.run(experiment, folder, progress=False)
 
 
 def test_it_leaves_numbers_detections_and_pictures(evaluated):
@@ -45,6 +48,19 @@ def test_it_leaves_numbers_detections_and_pictures(evaluated):
     assert len(pictures) == 4  # each image once, and no old one
     results = json.loads((folder / "eval" / "val" / "segm.json").read_text())
     assert len(results) == record["counts"]["detections"] == len(found.detections.results()) > 0
+
+
+def test_the_classes_of_pixels_are_evaluated_too(evaluated):
+    folder, found = evaluated
+    kept = json.loads((folder / "eval" / "val.json").read_text())["semantic"]
+    assert kept["names"] == ["background", "disc", "square", "triangle", "ring", "bar"]
+    confusion = np.array(kept["confusion"])
+    assert 0 < confusion.sum() <= 4 * 64 * 64  # void pixels are not counted
+    assert [image["name"] for image in kept["images"]] == list(found.names)
+    summary = summarize(confusion)
+    assert kept["metrics"]["miou"] == pytest.approx(summary.miou)
+    low, high = kept["metrics"]["miou_interval"]
+    assert low <= high
 
 
 def test_a_picture_shows_truth_and_detections_on_an_enlarged_image(evaluated):
