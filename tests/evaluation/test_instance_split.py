@@ -1,5 +1,7 @@
 """A detector judged on a split: the batch changes nothing, and broken scores are refused."""
 
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -12,11 +14,13 @@ from jaxseg.data.augment.instance_transforms import InstanceTransform
 from jaxseg.data.prepare import prepare
 from jaxseg.data.source import open_instances
 from jaxseg.evaluation import instance_split
+from jaxseg.inference.detect import Found
 from jaxseg.layers.fpn import FPN
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.roi_heads import ConvFCHead
 from jaxseg.layers.rois import Selection
 from jaxseg.layers.rpn import RPN
+from jaxseg.models.fpn import BoxProposals
 from jaxseg.models.mask_rcnn import MaskHead, MaskRCNN
 from jaxseg.pixels import Normalisation
 from jaxseg.runtime.mesh import make_mesh
@@ -97,3 +101,22 @@ def test_scores_that_are_not_finite_are_refused(split):
     broken = jax.tree.map(lambda leaf: leaf * np.float32(np.nan), random_variables())
     with pytest.raises(ValueError, match="image 0 of the split has scores that are not finite"):
         evaluated(split, broken, 1)
+
+
+def test_proposals_are_judged_by_their_recall_whatever_the_class(split, monkeypatch):
+    """A network that proposes all true boxes, as objects of the first class."""
+
+    def found(index):
+        boxes = split.objects(index).boxes.astype(np.float32)
+        scores, classes = np.linspace(0.9, 0.5, len(boxes)), np.ones(len(boxes), int)
+        return Found(index, (48, 48), boxes, scores, classes, None)
+
+    def detect(variables, batch):
+        return [found(int(index)) for index in batch["index"] if index >= 0]
+
+    monkeypatch.setattr(instance_split, "make_detector", lambda *_, **__: detect)
+    monkeypatch.setattr(sys.modules[__name__], "MODEL", BoxProposals(MODEL.backbone))
+    summary = evaluated(split, {}, 2).summary()
+    assert summary["box AR@100"] == summary["box AR@1000"] == 1
+    assert 0 < summary["box AR@1"] < 1
+    assert not any("AP" in name for name in summary)

@@ -40,6 +40,10 @@ def test_counts():
     assert both == 23_508_032 + neck + windows
     one = count(shapes_of(SegmentProposals(fpn_backbone(), half_octaves=False)))
     assert both - one == 49 * 128 * 512 + 512 + 513 + 513 * 196
+    large = count(shapes_of(SegmentProposals(fpn_backbone(), window=7, half_octaves=False)))
+    assert large - one == (49 - 25) * 128 * 512
+    with pytest.raises(ValueError, match="window is 7, which half_octaves are for"):
+        SegmentProposals(fpn_backbone(), window=7)._networks()
 
 
 @pytest.mark.parametrize("half_octaves", [False, True])
