@@ -61,6 +61,19 @@ PROOFS = {
     "jaxseg evaluate --workdir=runs/instances": (
         "tests/tasks/test_instance_evaluation.py::test_it_leaves_numbers_detections_and_pictures"
     ),
+    "jaxseg train --config=experiments/mask_rcnn/shapes.py --workdir=runs/instances": PARSED,
+    "jaxseg predict --workdir=runs/instances --inputs=photos": (
+        "tests/inference/test_object_files.py::test_it_finds_exactly_what_an_evaluation_judges"
+    ),
+    "jaxseg evaluate --workdir=runs/instances --config.eval.scales=0.75,1,1.25 "
+    "--config.eval.flip=True": (
+        "tests/test_detector.py::test_several_views_are_those_of_an_evaluation"
+    ),
+    "jaxseg evaluate --workdir=runs/instances --config.eval.semantic=True": (
+        "tests/tasks/test_instance_evaluation.py::test_the_classes_of_pixels_are_evaluated_too"
+    ),
+    "jaxseg train --config=experiments/mask_rcnn/shapes.py --workdir=runs/cells "
+    "--config.data.name=folder/cells --config.model.num_classes=3": PARSED,
     "jaxseg evaluate --workdir=runs/NAME --protocol=pspnet --config.eval.boundary=True": HERE,
     "jaxseg report runs/A runs/B": HERE,
     "jaxseg submission --server=cityscapes --predictions=out/test "
