@@ -78,7 +78,7 @@ def trainings(run: Run) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """mIoU of one evaluation minus that of the first, on the same images."""
+    """mIoU or AP of one evaluation minus that of the first, on the same images."""
 
     measured_on: str
     first: str  # name of the run, or tag
@@ -149,14 +149,14 @@ def _difference(
     one, two = first[1].per_image, second[1].per_image
     if one is None or two is None or one.names != two.names:
         interval, note = None, "the images differ, so no difference is computed"
-    elif other := _other_data(first[1].record, second[1].record):
+    elif other := other_data(first[1].record, second[1].record):
         interval, note = None, f"{other}, so no difference is computed"
     else:
         interval, note = _paired(one, two)
     return Difference(measured_on, first[0], second[0], interval, note)
 
 
-def _other_data(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
+def other_data(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
     """The difference in the data of two evaluations with the same image names; "" if none."""
     if one["names"] != two["names"]:
         return "other classes"

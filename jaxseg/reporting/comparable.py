@@ -1,6 +1,6 @@
 """Decides whether runs were evaluated on the same images, so that they can be ranked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxseg.reporting.run import Run
@@ -8,8 +8,8 @@ from jaxseg.reporting.run import Run
 
 def _of(run: Run) -> dict[str, Any]:
     """The data on which a run's headline numbers were measured; None for what is unknown."""
-    if run.evaluations:
-        record = run.evaluations[0].record
+    if run.main:
+        record = run.main.record
         return {
             "data": record.get("data") or run.config.get("data.name"),
             "split": record.get("split") or run.config.get("data.eval_split"),
@@ -17,7 +17,7 @@ def _of(run: Run) -> dict[str, Any]:
             "images": tuple(image["name"] for image in record["images"]),
             "digest": record.get("data_digest") or run.data_digest or None,
         }
-    classes = run.tests[-1].get("iou") if run.tests else None
+    classes = run.tests[-1].get("iou") or _judged(run.tests[-1]) if run.tests else None
     return {
         "data": run.config.get("data.name"),
         "split": run.config.get("data.eval_split"),
@@ -25,6 +25,11 @@ def _of(run: Run) -> dict[str, Any]:
         "images": None,
         "digest": run.data_digest or None,
     }
+
+
+def _judged(line: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The classes of a detector's evaluation in training."""
+    return next(iter((line.get("classes") or {}).values()), {})
 
 
 def difference(one: Run, two: Run) -> str:
@@ -46,6 +51,6 @@ def difference(one: Run, two: Run) -> str:
 
 def why_not(loaded: Sequence[Run]) -> str:
     """Why the numbers of these runs are not ranked; "" if they are all on the same images."""
-    measured = [run for run in loaded if run.metrics]
+    measured = [run for run in loaded if run.main or run.tests]
     found = dict.fromkeys(difference(measured[0], run) for run in measured[1:])
     return ", ".join(filter(None, found))

@@ -12,7 +12,7 @@ from jaxseg.metrics import summarize
 from jaxseg.metrics.definitions import MEANS
 from jaxseg.percent import MISSING, percent
 from jaxseg.reporting.chance import between_protocols, over_images
-from jaxseg.reporting.run import Picture, Run, StoredEvaluation
+from jaxseg.reporting.run import Picture, Run, StoredDetection, StoredEvaluation
 
 _PICTURE_WIDTH = 1280  # pixels; wider pictures are reduced to this width
 _PNG_BYTES = 150_000  # a larger picture is stored as WebP instead
@@ -148,13 +148,13 @@ def _picture(picture: Picture) -> dict[str, Any]:
     return {
         "uri": f"data:image/{kind};base64,{data}",
         "name": picture.name,
-        "miou": percent(picture.miou, 1),
+        "value": percent(picture.value, 1),
         "width": image.width,
         "height": image.height,
     }
 
 
-def pictures(evaluation: StoredEvaluation) -> list[dict[str, Any]]:
+def pictures(evaluation: StoredEvaluation | StoredDetection) -> list[dict[str, Any]]:
     """The worst and the best images as {"title", "pictures"}; unreadable ones are left out."""
     groups = []
     for kind, title in (("worst", "Worst images"), ("best", "Best images")):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jaxseg.percent import percent
-from jaxseg.reporting import boundary
+from jaxseg.reporting import boundary, detection_figures
 from jaxseg.reporting import plots as report_plots
 from jaxseg.reporting.plots import Line
 from jaxseg.reporting.run import Run
@@ -110,12 +110,20 @@ def _trimap(loaded: Sequence[Run]) -> Plot | None:
     return Plot(title, *drawn, f"{title}: {'; '.join(ends)}")
 
 
+def _drawn(curves: detection_figures.Curves | None) -> Plot | None:
+    return curves and Plot(curves.title, *report_plots.image(curves.draw), curves.words)
+
+
 def plots(loaded: Sequence[Run]) -> list[Plot]:
     """The plots for which there are numbers, the most informative first."""
     rates, speed = (_lines(loaded, "train", k) for k in ("learning_rate", "images_per_second"))
     found = [
         *_losses(loaded),
+        _drawn(detection_figures.terms(loaded)),
         _curves("mIoU while training, %", _lines(loaded, "eval", "miou"), shares=True),
+        _curves("Mask AP while training, %", _lines(loaded, "eval", "mask AP"), shares=True),
+        _curves("Box AP while training, %", _lines(loaded, "eval", "box AP"), shares=True),
+        *map(_drawn, detection_figures.precision(loaded)),
         _images(loaded),
         _trimap(loaded),
         _curves("Gradient norm before clipping", _lines(loaded, "train", "gradient_norm")),

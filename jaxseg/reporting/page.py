@@ -10,7 +10,16 @@ import jinja2
 
 from jaxseg.metrics.definitions import MEANS, PROBABILITIES, same_as_miou
 from jaxseg.percent import MISSING, percent
-from jaxseg.reporting import boundary, chance, comparable, evaluation, figures, plots
+from jaxseg.reporting import (
+    boundary,
+    chance,
+    comparable,
+    detection,
+    detection_chance,
+    evaluation,
+    figures,
+    plots,
+)
 from jaxseg.reporting.run import Run, differing_fields
 
 
@@ -37,6 +46,8 @@ def shown(value: Any) -> str:
 
 def _tiles(run: Run) -> list[tuple[str, str]]:
     """The headline numbers of a run, in percent, as (value, label)."""
+    if run.detects:
+        return detection.tiles(run)
     names = {
         "miou": "mIoU",
         "pixel_accuracy": "pixel accuracy",
@@ -48,9 +59,9 @@ def _tiles(run: Run) -> list[tuple[str, str]]:
 
 def _facts(run: Run) -> list[tuple[str, str]]:
     """Further facts about a run, as (label, text)."""
-    images = len(run.evaluations[0].record["images"]) if run.evaluations else 0
+    images = len(run.main.record["images"]) if run.main else 0
     facts = [
-        (f"mIoU, {chance.OVER_IMAGES}", chance.over_images(run.metrics)),
+        *_intervals(run),
         ("trainings", chance.trainings(run)),
         ("training steps", f"{run.steps:,}" if run.train else ""),
         ("from first to last log line", duration(run.seconds) if run.train else ""),
@@ -58,6 +69,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("batch", shown(run.config.get("data.batch_size")) if run.train else ""),
         ("devices", _devices(_environment_of(run))),
         ("images evaluated", f"{images:,}" if images else ""),
+        *detection.facts(run),
     ]
     facts += [
         (f"{label}, %", percent(run.metrics[name]))
@@ -65,6 +77,16 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         if name in run.metrics
     ]
     return [(label, text) for label, text in facts if text]
+
+
+def _intervals(run: Run) -> list[tuple[str, str]]:
+    """The intervals of the headline numbers over images, as (label, text)."""
+    if not run.detects:
+        return [(f"mIoU, {chance.OVER_IMAGES}", chance.over_images(run.metrics))]
+    return [
+        (f"{detection.named(kind, 'AP')}, {chance.OVER_IMAGES}", detection.over_images(values))
+        for kind, values in detection.metrics(run).items()
+    ]
 
 
 def rate(run: Run) -> str:
@@ -86,8 +108,8 @@ def _reproduction(run: Run) -> str:
 
 def _environment_of(run: Run) -> dict[str, Any]:
     """environment.json or, without one, the environment stored in the main evaluation."""
-    if not run.environment.get("command") and run.evaluations:
-        return run.evaluations[0].record.get("environment") or {}
+    if not run.environment.get("command") and run.main:
+        return run.main.record.get("environment") or {}
     return run.environment
 
 
@@ -138,6 +160,9 @@ def _details(run: Run, index: int) -> dict[str, Any]:
     main = run.evaluations[0] if run.evaluations else None
     return {
         "name": run.name,
+        "number": index + 1,
+        "detects": run.detects,
+        "objects": _objects(run) if run.detects else None,
         "series": index % 6,
         "folder": str(run.folder),
         "model": run.config.get("model.class", "unknown model"),
@@ -152,13 +177,45 @@ def _details(run: Run, index: int) -> dict[str, Any]:
         "boundary": boundary.section(run),
         "classes": _classes(run),
         "matrix": evaluation.matrix(main) if main else None,
-        "pictures": evaluation.pictures(main) if main else [],
+        "pictures": evaluation.pictures(run.main) if run.main else [],
+        "ranked_by": "F1" if run.detects else "mIoU",
         "config": _config(run),
         "environment": _environment(run),
         "reproduction": _reproduction(run),
         "steps": f"{run.steps:,}" if run.train else "–",
         "duration": duration(run.seconds if run.train else None),
         "rate": rate(run),
+    }
+
+
+def _objects(run: Run) -> dict[str, Any]:
+    """The sections of a detector."""
+    return {
+        "metrics": detection.metrics(run),
+        "protocols": detection.protocols(run),
+        "classes": detection.classes(run),
+        "sizes": detection.sizes(run),
+    }
+
+
+def _detectors(loaded: Sequence[Run], details: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The comparison of the detectors among the runs, and their numbers; None without any."""
+    chosen = [run for run in loaded if run.detects]
+    if not chosen:
+        return None
+    own = [run for run in details if run["detects"]]
+    not_ranked = comparable.why_not(chosen)
+    compared, without = detection_chance.differences(chosen)
+    return {
+        "runs": own,
+        "in_common": _in_common(own),
+        "columns": detection.columns(chosen, ranked=not not_ranked),
+        "not_ranked": not_ranked,
+        "over_seeds": detection_chance.over_seeds(chosen),
+        "compared": compared,
+        "without": without,
+        "numbers": detection.numbers(chosen, ranked=not not_ranked),
+        "classes": detection.side_by_side(chosen, ranked=not not_ranked) if len(own) > 1 else [],
     }
 
 
@@ -211,7 +268,7 @@ def _in_common(details: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Values that all rows of the table of runs share, by column; "" where rows differ."""
     columns = {"model": "{}", "measured_on": "{}", "steps": "{} steps"}
     return {
-        name: text.format(details[0][name]) if len({run[name] for run in details}) == 1 else ""
+        name: text.format(of[0]) if len(of := list({run[name] for run in details})) == 1 else ""
         for name, text in columns.items()
     }
 
@@ -235,26 +292,30 @@ def html(loaded: Sequence[Run]) -> str:
     differing = [
         (path, [shown(value) for value in values]) for path, values in differing_fields(loaded)
     ]
-    differences, without = chance.differences(loaded)
-    means, equal_to_miou = _means(loaded)
-    not_ranked = comparable.why_not(loaded)
+    pixels = [run for run in loaded if not run.detects]
+    own = [run for run in details if not run["detects"]]
+    compared, without = chance.differences(pixels)
+    means, equal_to_miou = _means(pixels)
+    not_ranked = comparable.why_not(pixels)
     return _template().render(
         runs=details,
-        in_common=_in_common(details),
+        pixels=own,
+        detectors=_detectors(loaded, details),
+        in_common=_in_common(own),
         over_images=chance.OVER_IMAGES,
-        over_seeds=chance.over_seeds(loaded),
+        over_seeds=chance.over_seeds(pixels),
         seeds_head=chance.OVER_SEEDS,
-        compared=differences,
+        compared=compared,
         without_counts=without,
         means=means,
         equal_to_miou=equal_to_miou,
         not_ranked=not_ranked,
-        best={} if not_ranked else _best(details),
+        best={} if not_ranked else _best(own),
         plots=figures.plots(loaded),
         about_losses=figures.about_losses(loaded),
         light=plots.LIGHT,
         dark=plots.DARK,
         differences=differing,
-        classes=_side_by_side(details, ranked=not not_ranked) if len(details) > 1 else [],
+        classes=_side_by_side(own, ranked=not not_ranked) if len(own) > 1 else [],
         written=datetime.datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
     )

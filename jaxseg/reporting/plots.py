@@ -6,7 +6,7 @@ Each is embedded as a separate image, so that ids in different plots do not coll
 import base64
 import io
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 from cycler import cycler
@@ -109,6 +109,7 @@ def curves(
     shares: bool = False,
     zero: bool = False,
     exact: bool = False,
+    named: bool = False,
 ) -> None:
     """Draws values over steps; long lines as a running mean, dashed and short ones with points.
 
@@ -118,8 +119,9 @@ def curves(
       shares: label values as percent, mark each and write the last one beside it.
       zero: start the axis at 0.
       exact: draw no running mean, since the values have no noise.
+      named: show the labels of the lines in a legend.
     """
-    for line in lines:
+    for i, line in enumerate(lines):
         values, colour = _numbers(line.y), f"C{line.colour % len(LIGHT)}"
         dense = not (shares or exact) and len(values) >= _SMOOTHED_FROM
         marked = shares or line.dash or len(values) == 1
@@ -131,9 +133,11 @@ def curves(
             linewidth=0.8 if dense else None,
             alpha=0.35 if dense else 1,
             marker="o" if marked else None,
+            label="" if dense or not named else str(i),
         )
         if dense:
-            axes.plot(line.x, _numbers(smoothed(line.y)), color=colour)
+            label = str(i) if named else ""
+            axes.plot(line.x, _numbers(smoothed(line.y)), color=colour, label=label)
         if shares and line.y and line.y[-1] is not None:
             axes.annotate(
                 percent(line.y[-1], 1),
@@ -155,6 +159,8 @@ def curves(
         axes.margins(x=0.09)
     if zero:
         axes.set_ylim(bottom=0)
+    if named:
+        _legend(axes, lines, "upper right")
 
 
 def histogram(axes: Axes, series: Sequence[Sequence[float]]) -> None:
@@ -198,7 +204,38 @@ def trimap(axes: Axes, lines: Sequence[Line], around: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=None))
     axes.set_xlim(left=0)
-    legend = axes.legend(loc="lower right", handlelength=3.2, framealpha=0.85)
+    _legend(axes, lines, "lower right")
+
+
+def precision_recall(axes: Axes, lines: Sequence[Line]) -> None:
+    """Draws precision over recall, one labelled line per curve.
+
+    Args:
+      axes: to draw on.
+      lines: in the order of the legend; x and y are shares.
+    """
+    for i, line in enumerate(lines):
+        axes.plot(
+            line.x,
+            _numbers(line.y),
+            color=f"C{line.colour % len(LIGHT)}",
+            linestyle=_DASHES[line.dash % len(_DASHES)],
+            label=str(i),
+        )
+    axes.set_xlabel("recall, %", labelpad=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_formatter(PercentFormatter(1, symbol=None))
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    _legend(axes, lines, "upper right")
+
+
+def _legend(
+    axes: Axes, lines: Sequence[Line], place: Literal["lower right", "upper right"]
+) -> None:
+    """Names the lines; each is drawn with its place in `lines` as its label."""
+    legend = axes.legend(loc=place, handlelength=3.2, framealpha=0.85)
     for text, line in zip(legend.get_texts(), lines, strict=True):
         text.set_parse_math(False)  # names may contain "_" or "$"
         text.set_text(escape.plain(line.label))

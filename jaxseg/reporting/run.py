@@ -3,9 +3,10 @@
 import dataclasses
 import pathlib
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxseg.metrics.matching import Matches
 from jaxseg.workdir import per_image
 
 
@@ -17,7 +18,7 @@ class Picture:
     kind: str  # "best" or "worst"
     place: int  # from 1
     name: str
-    miou: float | None
+    value: float | None  # by which images are ranked: mIoU, or F1 of a detector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,16 @@ class StoredEvaluation:
     record: dict[str, Any]  # "confusion", "names", "metrics", "images", "step", ...
     pictures: list[Picture]
     per_image: per_image.PerImage | None  # None: not kept, or of another evaluation
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StoredDetection:
+    """One eval/TAG.json of a detector with its pictures and eval/TAG.npz."""
+
+    tag: str
+    record: dict[str, Any]  # of `instance_record`: "metrics", "names", "images", "step", ...
+    pictures: list[Picture]
+    matches: Mapping[str, Matches]  # "bbox", "segm"; empty: not kept, or of another evaluation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +55,26 @@ class Run:
     evaluations: list[StoredEvaluation]  # the main one first
     notes: list[str]  # what is missing or broken, for the reader
     data_digest: str = ""  # of the split that training evaluates on; "": not known
+    detections: list[StoredDetection] = dataclasses.field(default_factory=list)  # main one first
+
+    @property
+    def detects(self) -> bool:
+        """Whether the model is a detector: as evaluated, else by its log, else by its config."""
+        if self.evaluations or self.detections:
+            return bool(self.detections)
+        logged = any("box AP" in line for line in self.tests)
+        logged = logged or any("rpn_box" in line for line in self.train)
+        return logged or any(path.startswith("model.rpn.") for path in self.config)
+
+    @property
+    def main(self) -> StoredEvaluation | StoredDetection | None:
+        """The main evaluation, of either task."""
+        return next(iter(self.every_evaluation), None)
+
+    @property
+    def every_evaluation(self) -> list[StoredEvaluation | StoredDetection]:
+        """Those of both tasks, the main one first."""
+        return [*self.evaluations, *self.detections]
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -56,11 +87,11 @@ class Run:
     def measured_on(self) -> str:
         """What `metrics` are of."""
         data, split = self.config.get("data.name", "?"), self.config.get("data.eval_split", "")
-        if self.evaluations:
-            record = self.evaluations[0].record
+        if self.main:
+            record = self.main.record
             step = record.get("step")
             origin = record.get("weights") or (f"step {step:,}" if step is not None else "")
-            measured = f"{record.get('data', data)} {self.evaluations[0].tag}"
+            measured = f"{record.get('data', data)} {self.main.tag}"
             return f"{measured}, {origin}" if origin else measured
         if self.tests:
             return f"{data} {split}, step {self.tests[-1]['step']:,}, during training"
@@ -89,19 +120,17 @@ def what_is_missing(run: Run) -> Iterator[str]:
     if not run.config:
         yield "There is no config.json."
     planned = run.config.get("train.steps", 0)
-    if not run.train and not any(e.record.get("weights") for e in run.evaluations):
+    if not run.train and not any(e.record.get("weights") for e in run.every_evaluation):
         yield "Nothing is logged of the training yet."
     elif run.train and run.steps < planned:
         yield f"The training is at step {run.steps:,} of {planned:,}."
-    if not run.evaluations:
+    if not run.main:
         command = f"python -m jaxseg.main --mode=evaluate --workdir={run.folder}"
+        what = "intervals" if run.detects else "a confusion matrix"
+        yield f"There is no evaluation with {what} and pictures yet; this makes one: {command}"
+    elif run.train and (run.main.record.get("step") or run.steps) < run.steps:
         yield (
-            "There is no evaluation with a confusion matrix and pictures yet; this makes one: "
-            + command
-        )
-    elif run.train and (run.evaluations[0].record.get("step") or run.steps) < run.steps:
-        yield (
-            f"The evaluation is of step {run.evaluations[0].record['step']:,}; "
+            f"The evaluation is of step {run.main.record['step']:,}; "
             f"the training has since reached step {run.steps:,}."
         )
     collapsed: dict[str, list[str]] = {}

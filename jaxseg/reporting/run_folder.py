@@ -13,8 +13,15 @@ from typing import Any
 import numpy as np
 
 from jaxseg import renamed
-from jaxseg.reporting.run import Picture, Run, StoredEvaluation, what_is_missing
-from jaxseg.workdir import eval_folder, files, log, per_image, schema
+from jaxseg.metrics.matching import Matches
+from jaxseg.reporting.run import (
+    Picture,
+    Run,
+    StoredDetection,
+    StoredEvaluation,
+    what_is_missing,
+)
+from jaxseg.workdir import eval_folder, files, log, match_file, per_image, schema
 
 _EXPECTED = re.compile(r"Expected(?: and measured)?:\s*(.+?)(?=\n\s*\n|\bMeasured:|$)", re.DOTALL)
 
@@ -77,8 +84,9 @@ def _expected(path: pathlib.Path) -> str:
 
 
 def _pictures(
-    folder: pathlib.Path, images: Sequence[Mapping[str, Any]], notes: list[str]
+    folder: pathlib.Path, images: Sequence[Mapping[str, Any]], ranked: str, notes: list[str]
 ) -> list[Picture]:
+    """The pictures of the best and the worst images; `ranked` names the number that orders them."""
     found = []
     for path in sorted(folder.glob("*.png")):
         parts = eval_folder.picture_parts(path)
@@ -90,7 +98,7 @@ def _pictures(
                 i for i in images if eval_folder.picture_name(kind, place, i["name"]) == path.name
             ]
             title = of[0]["name"] if of else name
-            found.append(Picture(path, kind, place, title, of[0]["miou"] if of else None))
+            found.append(Picture(path, kind, place, title, of[0].get(ranked) if of else None))
     return sorted(found, key=lambda picture: (picture.kind, picture.place))
 
 
@@ -108,29 +116,64 @@ def _per_image(
     named = list(counts.names) == [image["name"] for image in record["images"]]
     if named and np.array_equal(counts.confusion(), record["confusion"]):
         return counts
-    notes.append(
-        f"eval/{path.name} is of another evaluation than eval/{path.stem}.json; it is left out. "
-        "Evaluating again writes both."
-    )
+    notes.append(_of_another(path))
     return None
 
 
-def _evaluations(folder: pathlib.Path, notes: list[str]) -> list[StoredEvaluation]:
+def _matches(path: pathlib.Path, record: Mapping[str, Any], notes: list[str]) -> dict[str, Matches]:
+    """The matches of a detector, if they match the record."""
+    try:
+        arrays = match_file.read(path)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        notes.append(f"eval/{path.name} cannot be read ({files.why(error)}); it is left out.")
+        return {}
+    found = {kind: Matches(**fields) for kind, fields in arrays.items()}
+    size = len(record["images"]), len(record["names"])
+    if set(found) == set(record["metrics"]) and all(
+        matches.truth.shape == size for matches in found.values()
+    ):
+        return found
+    notes.append(_of_another(path))
+    return {}
+
+
+def _of_another(path: pathlib.Path) -> str:
+    return (
+        f"eval/{path.name} is of another evaluation than eval/{path.stem}.json; it is left out. "
+        "Evaluating again writes both."
+    )
+
+
+def _evaluations(
+    folder: pathlib.Path, notes: list[str]
+) -> tuple[list[StoredEvaluation], list[StoredDetection]]:
     """The evaluations, the newest step first and, within a step, the plainest protocol first."""
-    found = []
+    pixels, objects = list[StoredEvaluation](), list[StoredDetection]()
     for path in sorted((folder / "eval").glob("[!.]*.json")):
         values = _read_json(path, notes)
         if not values:
             continue
-        record, wrong = schema.evaluation(values)
+        detects = values.get("task") == "instance"
+        record, wrong = (schema.detection if detects else schema.evaluation)(values)
         notes += _damaged_parts(path, wrong)
         if record is None:
             notes.append(f"eval/{path.name} is not an evaluation of this version; it is left out.")
+            continue
+        own, npz = path.with_suffix(""), path.with_suffix(".npz")
+        pictures = _pictures(own, record["images"], "f1" if detects else "miou", notes)
+        if detects:
+            matches = _matches(npz, record, notes)
+            objects.append(StoredDetection(path.stem, record, pictures, matches))
         else:
-            pictures = _pictures(path.with_suffix(""), record["images"], notes)
-            counts = _per_image(path.with_suffix(".npz"), record, notes)
-            found.append(StoredEvaluation(path.stem, record, pictures, counts))
-    return sorted(found, key=lambda e: (-(e.record.get("step") or 0), len(e.tag), e.tag))
+            counts = _per_image(npz, record, notes)
+            pixels.append(StoredEvaluation(path.stem, record, pictures, counts))
+    return sorted(pixels, key=_order), sorted(objects, key=_order)
+
+
+def _order(evaluation: StoredEvaluation | StoredDetection) -> tuple[int, int, str]:
+    return -(evaluation.record.get("step") or 0), len(evaluation.tag), evaluation.tag
 
 
 def _lines(path: pathlib.Path, notes: list[str]) -> list[dict[str, Any]]:
@@ -161,10 +204,10 @@ def load(folder: pathlib.Path | str) -> Run:
         path, dict(flatten(renamed.current(_read_json(path, notes)))), schema.CONFIG, notes
     )
     lines = _lines(folder / "metrics.jsonl", notes)
-    evaluations = _evaluations(folder, notes)
+    evaluations, detections = _evaluations(folder, notes)
     path = folder / "environment.json"
     environment = _checked(path, _read_json(path, notes), schema.ENVIRONMENT, notes)
-    if not (config or lines or evaluations):
+    if not (config or lines or evaluations or detections):
         found = "no config.json, no metrics.jsonl, no eval/*.json"
         raise FileNotFoundError(f"{folder} is not a run folder: {' '.join(notes) or found}")
     data = _read_json(folder / "data.json", notes)
@@ -181,6 +224,7 @@ def load(folder: pathlib.Path | str) -> Run:
         evaluations=evaluations,
         notes=notes,
         data_digest=_digest(data, config),
+        detections=detections,
     )
     notes += what_is_missing(run)
     return run

@@ -7,8 +7,8 @@ from jaxseg.metrics.definitions import MEANS, PROBABILITIES, same_as_miou
 from jaxseg.percent import MISSING, percent
 from jaxseg.reporting import boundary as boundary
 from jaxseg.reporting import chance as chance
+from jaxseg.reporting import detection_text, tables
 from jaxseg.reporting import evaluation as report_evaluation
-from jaxseg.reporting import tables
 from jaxseg.reporting.run import Run, StoredEvaluation, differing_fields
 from jaxseg.workdir import escape
 
@@ -24,14 +24,15 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> s
 
 def markdown(loaded: Sequence[Run]) -> str:
     """Tables of all evaluations, differences, means, boundaries, and config differences."""
-    lines = [*_numbers(loaded), *_over_seeds(loaded), *_trainings(loaded)]
+    pixels, objects = ([run for run in loaded if run.detects is found] for found in (False, True))
+    lines = [*_numbers(pixels), *_over_seeds(pixels), *_detectors(objects), *_trainings(loaded)]
     for run in loaded:
         if run.expected:
             lines += ["", escape.markdown(f"{run.name}, expected: {run.expected}")]
     for run in loaded:
         for note in run.notes:
             lines += ["", escape.markdown(f"{run.name}: {note}")]
-    lines += _compared(loaded) + _other_means(loaded) + _boundaries(loaded)
+    lines += _compared(pixels) + _other_means(pixels) + _boundaries(pixels)
     if len(loaded) > 1:
         different = [
             (path, *(MISSING if value is None else str(value) for value in values))
@@ -39,7 +40,15 @@ def markdown(loaded: Sequence[Run]) -> str:
         ]
         names = [run.name for run in loaded]
         lines += ["", _table(("field", *names), different, texts=1 + len(names))]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _detectors(loaded: Sequence[Run]) -> list[str]:
+    """The tables of detectors, and what their numbers are."""
+    lines = []
+    for table in detection_text.tables(loaded):
+        lines += ["", _table(table.heads, table.rows, texts=table.texts)]
+    return [*lines, "", *detection_text.definitions()] if lines else []
 
 
 def _trainings(loaded: Sequence[Run]) -> list[str]:
@@ -66,7 +75,7 @@ def _numbers(loaded: Sequence[Run]) -> list[str]:
             first, *others = (percent(metrics.get(name)) for name in _HEADLINE)
             over = chance.over_images(metrics) or MISSING
             rows.append((run.name, model, measured_on, first, over, *others, rate))
-    return [_table(heads, rows, texts=3)]
+    return [_table(heads, rows, texts=3)] if rows else []
 
 
 def _over_seeds(loaded: Sequence[Run]) -> list[str]:

@@ -6,6 +6,7 @@ Keys that are not named here are passed on unchanged; they are only shown.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from jaxseg.workdir import detection_schema
 from jaxseg.workdir.files import (
     Check,
     cleaned,
@@ -28,6 +29,7 @@ LINE: Mapping[str, Check] = {  # of metrics.jsonl, beside "kind" and "step"
     "iou": mapping_of(_MAYBE),
     "absent": optional(list_of(is_text)),
     "collapsed": optional(is_text),
+    **detection_schema.LINE,
 }
 CONFIG: Mapping[str, Check] = {  # flat
     "train.steps": is_count,
@@ -108,6 +110,11 @@ def evaluation(values: dict[str, Any]) -> tuple[dict[str, Any] | None, list[str]
         del record["boundary"]
         wrong.append("boundary")
     return record, wrong + [f"metrics.{name}" for name in wrong_metrics]
+
+
+def detection(values: dict[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
+    """The eval/TAG.json of a detector; see `detection_schema.detection`."""
+    return detection_schema.detection(values, _RECORD)
 
 
 def _is_image(value: Any) -> bool:

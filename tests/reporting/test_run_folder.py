@@ -129,7 +129,7 @@ def test_a_whole_run(tmp_path):
     assert run.measured_on == "streets val, step 100"
     assert run.metrics == json.loads((tmp_path / "one/eval/val.json").read_text())["metrics"]
     assert run.config["model.backbone.class"] == "ResNet"
-    assert [(p.kind, p.name, p.miou) for p in run.evaluations[0].pictures] == [
+    assert [(p.kind, p.name, p.value) for p in run.evaluations[0].pictures] == [
         ("best", "a/1", 0.75),
         ("worst", "b 2", 0.25),
     ]

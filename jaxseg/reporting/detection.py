@@ -1,0 +1,219 @@
+"""The evaluation of a detector as shown on the page of a report: numbers, classes, sizes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxseg.metrics.definitions import DETECTION, DETECTION_KINDS
+from jaxseg.percent import MISSING, percent
+from jaxseg.percent import interval as interval_text
+from jaxseg.reporting.chance import OVER_IMAGES
+from jaxseg.reporting.run import Run
+
+LOGGED = {"bbox": "box", "segm": "mask"}  # the words of the log
+SIZES = {"small": ("APs", "ARs"), "medium": ("APm", "ARm"), "large": ("APl", "ARl")}
+
+
+def metrics(run: Run) -> dict[str, dict[str, Any]]:
+    """Kind -> the numbers of the main evaluation, else of the last one during training."""
+    if run.detections:
+        return dict(run.detections[0].record["metrics"])
+    if not run.tests:
+        return {}
+    line = run.tests[-1]
+    found = {
+        kind: {name: line[f"{of} {name}"] for name in DETECTION if f"{of} {name}" in line}
+        for kind, of in LOGGED.items()
+    }
+    return {kind: values for kind, values in found.items() if values}
+
+
+def headline(found: Mapping[str, Any]) -> str:
+    """The kind by which a detector is ranked: masks where there are any."""
+    return "segm" if "segm" in found else "bbox"
+
+
+def named(kind: str, name: str) -> str:
+    """The name of a number: mask AP50."""
+    return f"{LOGGED[kind]} {name}"
+
+
+def tiles(run: Run) -> list[tuple[str, str]]:
+    """The four headline numbers, in percent, as (value, label)."""
+    found = metrics(run)
+    if "segm" in found:
+        chosen = [(kind, name) for kind in ("segm", "bbox") for name in ("AP", "AP50")]
+    else:
+        chosen = [("bbox", name) for name in ("AP", "AP50", "AP75", "AR100")]
+    return [(percent(found.get(kind, {}).get(name)), named(kind, name)) for kind, name in chosen]
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """Counts of the main evaluation, as (label, text)."""
+    if not run.detections:
+        return []
+    record = run.detections[0].record
+    counts = record.get("counts") or {}
+    found = [(name, f"{counts[name]:,}") for name in ("objects", "detections") if name in counts]
+    if "score" in record:
+        found.append(("score with the highest F1, %", percent(record["score"], 1)))
+    return found
+
+
+def over_images(values: Mapping[str, Any], name: str = "AP") -> str:
+    """The interval of a number over images in percent; "" if none is stored."""
+    return interval_text(values.get(f"{name}_interval"))
+
+
+def numbers(loaded: Sequence[Run], *, ranked: bool) -> list[dict[str, Any]]:
+    """COCO's numbers: one table with boxes and masks of one run, or one per kind of several runs.
+
+    Returns:
+      "title", "heads" and "rows": (name, cells as (text, interval, whether it is the best),
+      definition).
+    """
+    every = [metrics(run) for run in loaded]
+    kinds = [kind for kind in DETECTION_KINDS if any(kind in found for found in every)]
+    if len(loaded) == 1:
+        columns = [every[0][kind] for kind in kinds]
+        return [_table("", [DETECTION_KINDS[kind] for kind in kinds], columns, ranked=False)]
+    names = [run.name for run in loaded]
+    return [
+        _table(
+            DETECTION_KINDS[kind].capitalize(),
+            names,
+            [found.get(kind, {}) for found in every],
+            ranked=ranked,
+        )
+        for kind in kinds
+    ]
+
+
+def _table(
+    title: str, heads: Sequence[str], columns: Sequence[Mapping[str, Any]], *, ranked: bool
+) -> dict[str, Any]:
+    rows = []
+    for name, definition in DETECTION.items():
+        values = [column.get(name) for column in columns]
+        best = best_of(values) if ranked else None
+        cells = [
+            (percent(value), over_images(column, name), value is not None and value == best)
+            for value, column in zip(values, columns, strict=True)
+        ]
+        rows.append((name, cells, definition))
+    return {"title": title, "heads": list(heads), "rows": rows}
+
+
+def columns(loaded: Sequence[Run], *, ranked: bool) -> list[dict[str, Any]]:
+    """The columns of the table of runs: "head", and "cells" as (text, whether it is the best)."""
+    every = [metrics(run) for run in loaded]
+    found = []
+    for kind in DETECTION_KINDS:
+        if not any(kind in of for of in every):
+            continue
+        for name in ("AP", "AP50"):
+            values = [of.get(kind, {}).get(name) for of in every]
+            best = best_of(values) if ranked else None
+            cells = [(percent(value), value is not None and value == best) for value in values]
+            found.append({"head": named(kind, name), "cells": cells})
+            if name == "AP":
+                over = [(over_images(of.get(kind, {})) or MISSING, False) for of in every]
+                found.append({"head": OVER_IMAGES, "cells": over})
+    return found
+
+
+def best_of(values: Sequence[float | None]) -> float | None:
+    """The best of the values, if several runs have one and they differ."""
+    there = [value for value in values if value is not None]
+    return max(there) if len(set(there)) > 1 else None
+
+
+def _of_classes(run: Run) -> dict[str, dict[str, Any]]:
+    """Kind -> class -> numbers, of the main evaluation or the last one during training."""
+    if run.detections:
+        return run.detections[0].record.get("categories") or {}
+    return (run.tests[-1].get("classes") or {}) if run.tests else {}
+
+
+def classes(run: Run) -> dict[str, Any] | None:
+    """AP of each class, the best first; None if there is none.
+
+    Returns:
+      "heads" and "rows", each with "name", "color", "objects", "ap" for the bar, and "cells".
+    """
+    found = _of_classes(run)
+    kinds = [kind for kind in DETECTION_KINDS if kind in found]
+    if not kinds:
+        return None
+    record = run.detections[0].record if run.detections else {}
+    names = record.get("names") or list(found[kinds[0]])
+    colours = record.get("palette") or [(136, 136, 136)] * len(names)
+    objects, first = record.get("objects") or {}, headline(found)
+    shown = ("AP", "AP50")
+    rows = [
+        {
+            "name": name,
+            "color": "#{:02x}{:02x}{:02x}".format(*colour),
+            "objects": objects.get(name, {}).get("all", MISSING),
+            "ap": found[first].get(name, {}).get("AP"),
+            "cells": [percent(found[k].get(name, {}).get(of), 1) for k in kinds for of in shown],
+        }
+        for name, colour in zip(names, colours, strict=True)
+    ]
+    rows.sort(key=lambda row: (row["ap"] is None, -(row["ap"] or 0)))
+    heads = [named(kind, of) for kind in kinds for of in shown]
+    return {"heads": heads, "rows": rows, "bar": named(first, "AP")}
+
+
+def sizes(run: Run) -> dict[str, Any] | None:
+    """AP and AR by the size of the objects; None without an evaluation."""
+    found = metrics(run)
+    kinds = [kind for kind in DETECTION_KINDS if kind in found]
+    if not run.detections or not kinds:
+        return None
+    counts = (run.detections[0].record.get("objects") or {}).values()
+    rows = []
+    for size, (ap, ar) in SIZES.items():
+        rows.append(
+            {
+                "name": size,
+                "color": "",
+                "objects": sum(of.get(size, 0) for of in counts),
+                "cells": [percent(found[kind].get(of), 1) for kind in kinds for of in (ap, ar)],
+                "ap": found[headline(found)].get(ap),
+            }
+        )
+    heads = [named(kind, of) for kind in kinds for of in ("AP", "AR")]
+    return {"heads": heads, "rows": rows, "bar": named(headline(found), "AP")}
+
+
+def side_by_side(loaded: Sequence[Run], *, ranked: bool) -> list[dict[str, Any]]:
+    """AP of each class in each run, of masks where a run has them."""
+    tables = [found[headline(found)] if (found := _of_classes(run)) else {} for run in loaded]
+    names = list(dict.fromkeys(name for table in tables for name in table))
+    rows = []
+    for name in names:
+        values = [table.get(name, {}).get("AP") for table in tables]
+        best = best_of(values) if ranked else None
+        rows.append({"name": name, "aps": values, "best": best})
+    return rows
+
+
+def protocols(run: Run) -> list[dict[str, Any]]:
+    """One row per evaluation of the run, the main one first."""
+    rows = []
+    for evaluation in run.detections:
+        record = evaluation.record
+        seconds, images = record.get("seconds") or 0, len(record["images"])
+        rows.append(
+            {
+                "tag": evaluation.tag,
+                "of": record.get("weights") or f"step {record.get('step')}",
+                "images": images,
+                "cells": [
+                    (percent(of.get("AP")), over_images(of) or MISSING)
+                    for of in (record["metrics"].get(kind, {}) for kind in DETECTION_KINDS)
+                ],
+                "rate": f"{images / seconds:.3g}" if seconds else MISSING,
+            }
+        )
+    return rows

@@ -1,0 +1,89 @@
+"""The tables of detectors as Markdown cells, for the terminal and report.md."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jaxseg.metrics.definitions import DETECTION, DETECTION_KINDS
+from jaxseg.percent import MISSING, percent
+from jaxseg.reporting import chance, detection_chance
+from jaxseg.reporting.detection import headline, metrics, named, over_images
+from jaxseg.reporting.run import Run
+
+
+class Table(NamedTuple):
+    """A table of texts that are not escaped yet, of which the first columns are words."""
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: int
+
+
+def tables(loaded: Sequence[Run]) -> list[Table]:
+    """COCO's numbers of each evaluation, differences between runs, and AP of the classes.
+
+    Args:
+      loaded: the runs of detectors.
+    """
+    found = [_numbers(loaded), _seeds(loaded), _differences(loaded), _classes(loaded)]
+    return [table for table in found if table.rows]
+
+
+def definitions() -> list[str]:
+    """A line for each number."""
+    return [f"- {name}: {definition}." for name, definition in DETECTION.items()]
+
+
+def _numbers(loaded: Sequence[Run]) -> Table:
+    """A line for boxes and one for masks of each evaluation."""
+    heads = ["run", "model", "measured on", "of", "AP", chance.OVER_IMAGES, *list(DETECTION)[1:]]
+    rows = []
+    for run in loaded:
+        model = str(run.config.get("model.class", MISSING))
+        measured = [
+            (evaluation.record["metrics"], f"{evaluation.record.get('data', '')} {evaluation.tag}")
+            for evaluation in run.detections
+        ] or [(metrics(run), run.measured_on)]
+        for of, measured_on in measured:
+            for kind in [kind for kind in DETECTION_KINDS if kind in of] or [headline(of)]:
+                values = of.get(kind, {})
+                first, *others = (percent(values.get(name)) for name in DETECTION)
+                over = over_images(values) or MISSING
+                words = (run.name, model, measured_on.strip(), DETECTION_KINDS[kind])
+                rows.append((*words, first, over, *others))
+    return Table(heads, rows, 4)
+
+
+def _seeds(loaded: Sequence[Run]) -> Table:
+    heads = ("runs", "measured on", "seeds", "mean AP", chance.OVER_SEEDS)
+    rows = [
+        (", ".join(one.runs), one.measured_on, str(one.seeds), one.mean, one.interval)
+        for one in detection_chance.over_seeds(loaded)
+    ]
+    return Table(heads, rows, 2)
+
+
+def _differences(loaded: Sequence[Run]) -> Table:
+    head = f"difference of AP, {chance.OVER_IMAGES}"
+    rows = [
+        (one.measured_on, one.second, one.first, one.verdict, one.text or MISSING)
+        for one in detection_chance.differences(loaded)[0]
+    ]
+    return Table(("on", "compared", "against", "verdict", head), rows, 4)
+
+
+def _classes(loaded: Sequence[Run]) -> Table:
+    """AP of each class in each run's main evaluation, of masks where there are any."""
+    chosen = [run for run in loaded if run.detections]
+    columns = []
+    for run in chosen:
+        categories = run.detections[0].record.get("categories") or {}
+        columns.append(categories.get(headline(categories), {}))
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    heads = [
+        f"class, {named('segm', 'AP')} or {named('bbox', 'AP')}",
+        *(run.name for run in chosen),
+    ]
+    rows = [
+        (name, *(percent(column.get(name, {}).get("AP")) for column in columns)) for name in names
+    ]
+    return Table(heads, rows, 1)
