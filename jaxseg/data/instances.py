@@ -7,12 +7,16 @@ x1, y1, x2, y2 in pixels. x2 and y2 lie one beyond the last pixel, so x2 - x1 is
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 
 import numpy as np
 from pycocotools import mask as rle
 
 from jaxseg.data.labels import LabelSpec
+
+# COCO's names: 000000397133, and COCO_val2014_000000397133.
+_PUBLISHED = re.compile(r"(?:COCO_[a-z]+\d{4}_)?(\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +159,13 @@ def classes_of(objects: Objects, labels: LabelSpec, where: str) -> Objects:
 def published(labels: LabelSpec) -> dict[int, int]:
     """Class, 1 to K -> the category id in the annotations of the set, the smallest of several."""
     return {train + 1: raw for raw, train in sorted(labels.raw_to_train.items(), reverse=True)}
+
+
+def image_ids(names: Sequence[str]) -> list[int]:
+    """COCO's ids where all names are COCO's, else the indices of the images."""
+    found = [_PUBLISHED.fullmatch(name) for name in names]
+    ids = [int(match[1]) for match in found if match]
+    return ids if len(set(ids)) == len(names) else list(range(len(names)))
 
 
 def unpacked(masks: np.ndarray, width: int) -> np.ndarray:

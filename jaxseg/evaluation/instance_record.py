@@ -13,7 +13,6 @@ its box if it finds both.
 import dataclasses
 import json
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,8 +25,6 @@ from jaxseg.metrics.coco import AREAS, Judged, Kind
 from jaxseg.metrics.definitions import LEVEL
 from jaxseg.workdir import log, match_file
 
-# COCO's names: 000000397133, and COCO_val2014_000000397133.
-_PUBLISHED = re.compile(r"(?:COCO_[a-z]+\d{4}_)?(\d+)")
 _DIGITS = 4  # of the precisions of a curve
 _LARGEST = {"small": 32.0**2, "medium": 96.0**2}  # area in pixels
 
@@ -119,7 +116,7 @@ def write(
     own = whole_file.folder_in(folder, tag)
     whole_file.sweep(folder, deep=True)
     record = {**about, **to_json(evaluation, labels)}
-    ids, categories = image_ids(evaluation.names), instances.published(labels)
+    ids, categories = instances.image_ids(evaluation.names), instances.published(labels)
     _write(own / "truth.json", _truth(evaluation, ids, categories))
     results = evaluation.detections.results(categories)
     for kind in evaluation.judged:
@@ -137,13 +134,6 @@ def write(
     )
     log.write_json(folder / f"{tag}.json", record)
     return record
-
-
-def image_ids(names: Sequence[str]) -> list[int]:
-    """COCO's ids where all names are COCO's, else the indices of the images."""
-    found = [_PUBLISHED.fullmatch(name) for name in names]
-    ids = [int(match[1]) for match in found if match]
-    return ids if len(set(ids)) == len(names) else list(range(len(names)))
 
 
 def _truth(

@@ -6,8 +6,8 @@ OUTPUT/instances/NAME.png  16 bits: k is the k-th detection of the image, 0 the 
 OUTPUT/overlays/NAME.jpg   the image overlaid with masks, boxes, names and scores
 
 `COCO("images.json").loadRes("detections.json")` reads the first two. Category ids are the published
-ones of the data set. Image ids are the numbers that the files have for names, as those of COCO do,
-or else count from 1. `detections.json` holds all that the network returns (model.selection.score).
+ones of the data set. Image ids are COCO's where all files have COCO's names or are numbers, or else
+count from 0. `detections.json` holds all that the network returns (model.selection.score).
 The other files show detections of at least a given score; where several cover a pixel, the best of
 them has it.
 """
@@ -23,7 +23,7 @@ from pycocotools import mask as rle
 
 from jaxseg import whole_file
 from jaxseg.data.augment.instance_transforms import InstanceTransform
-from jaxseg.data.instances import published, run_lengths
+from jaxseg.data.instances import image_ids, published, run_lengths
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.readers import photos
 from jaxseg.inference import object_overlay
@@ -126,23 +126,13 @@ def _file_name(photo: photos.Photo) -> str:
     return photo.name if photo.renamed else photo.name + photo.file.suffix
 
 
-def _image_ids(images: Sequence[dict[str, Any]]) -> list[int]:
-    """The numbers in the names of the files; 1, 2, ... if a name is no number, or two are equal."""
-    stems = [pathlib.PurePath(image["file_name"]).stem for image in images]
-    if all(stem.isascii() and stem.isdigit() for stem in stems):
-        numbers = [int(stem) for stem in stems]
-        if len(set(numbers)) == len(numbers):
-            return numbers
-    return list(range(1, len(images) + 1))
-
-
 def _write_json(
     output: pathlib.Path,
     images: Sequence[dict[str, Any]],
     results: Sequence[Sequence[dict[str, Any]]],
     labels: LabelSpec,
 ) -> None:
-    ids = _image_ids(images)
+    ids = image_ids([pathlib.PurePath(image["file_name"]).stem for image in images])
     detections = [
         {"image_id": number, **result}
         for number, of_image in zip(ids, results, strict=True)

@@ -10,6 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from jaxseg.data import instances
 from jaxseg.data.labels import LabelSpec
 from jaxseg.evaluation import coco, instance_record
 from jaxseg.evaluation.instance_split import InstanceEvaluation
@@ -123,7 +124,7 @@ def test_a_damaged_file_of_matches_is_refused(written, tmp_path, change, message
     ],
 )
 def test_images_have_cocos_ids_where_all_names_hold_them(names, ids):
-    assert instance_record.image_ids(names) == ids
+    assert instances.image_ids(names) == ids
 
 
 def test_the_images_are_ranked_by_f1_above_the_best_score(evaluation):

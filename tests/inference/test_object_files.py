@@ -160,7 +160,7 @@ def test_a_broken_file_is_named_and_the_results_are_told(data_dir, tmp_path, cap
         assert "1 frame was compiled: 48 x 80 (1 image)" in said
         assert f"{tmp_path / 'b.jpg'}: not an image in a supported format" in errors
     assert json.loads((output / "images.json").read_text())["images"] == [
-        {"id": 1, "file_name": "a.png", "height": 30, "width": 40}
+        {"id": 0, "file_name": "a.png", "height": 30, "width": 40}
     ]
     assert json.loads((output / "detections.json").read_text()) == []
     assert not (output / "instances").exists()
