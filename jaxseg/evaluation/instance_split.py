@@ -56,6 +56,11 @@ class InstanceEvaluation:
         }
 
     @property
+    def of_proposals(self) -> bool:
+        """Whether proposals of any class are judged, which have no score to be chosen."""
+        return any(judged.of_proposals for judged in self.judged.values())
+
+    @property
     def _matches(self) -> Matches:
         """Of masks, or of boxes for a detector of boxes."""
         matches = list(self.judged.values())[-1].matches

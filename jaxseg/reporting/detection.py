@@ -40,11 +40,24 @@ def named(kind: str, name: str) -> str:
 def tiles(run: Run) -> list[tuple[str, str]]:
     """The four headline numbers, in percent, as (value, label)."""
     found = metrics(run)
+    if not found and (recalls := _recalls(run)):
+        return recalls
     if "segm" in found:
         chosen = [(kind, name) for kind in ("segm", "bbox") for name in ("AP", "AP50")]
     else:
         chosen = [("bbox", name) for name in ("AP", "AP50", "AP75", "AR100")]
     return [(percent(found.get(kind, {}).get(name)), named(kind, name)) for kind, name in chosen]
+
+
+def _recalls(run: Run) -> list[tuple[str, str]]:
+    """The recall of proposals, which are only judged during training."""
+    line = run.tests[-1] if run.tests else {}
+    return [
+        (percent(line.get(f"{kind} {name}")), f"{kind} {name}")
+        for kind in ("mask", "box")
+        for name in ("AR@1000", "AR@100")
+        if f"{kind} {name}" in line
+    ]
 
 
 def facts(run: Run) -> list[tuple[str, str]]:

@@ -62,8 +62,8 @@ class Run:
         """Whether the model is a detector: as evaluated, else by its log, else by its config."""
         if self.evaluations or self.detections:
             return bool(self.detections)
-        logged = any("box AP" in line for line in self.tests)
-        logged = logged or any("rpn_box" in line for line in self.train)
+        logged = any("box AP" in line or "box AR@1" in line for line in self.tests)
+        logged = logged or any("objectness" in line for line in self.train)
         return logged or any(path.startswith("model.rpn.") for path in self.config)
 
     @property

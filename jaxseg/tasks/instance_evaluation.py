@@ -50,8 +50,20 @@ def evaluate(
             "measured in training, at each train.eval_every"
         )
     check_classes(experiment.model.num_classes, source.labels.num_classes)
+    instances_as_classes.check(experiment.model, experiment.eval.semantic)
+    return judged(experiment, variables, source, mesh, progress=progress)
+
+
+def judged(
+    experiment: config.Experiment,
+    variables: Variables,
+    source: InstanceSource,
+    mesh: Mesh,
+    *,
+    progress: bool = True,
+) -> InstanceEvaluation:
+    """The detections of the split, or the proposals, compared with the truth."""
     data, protocol = experiment.data, experiment.eval
-    instances_as_classes.check(experiment.model, protocol.semantic)
     return instance_split.evaluate(
         experiment.model,
         variables,

@@ -10,7 +10,7 @@ from jaxseg.data.source import InstanceSource
 from jaxseg.evaluation import instance_pictures
 from jaxseg.runtime import processes
 from jaxseg.state import TrainState, variables
-from jaxseg.tasks.instance_evaluation import evaluate
+from jaxseg.tasks.instance_evaluation import judged
 from jaxseg.workdir import log
 
 
@@ -26,7 +26,7 @@ def validate(
     """Evaluates and logs AP and AR, by class too; warns if nothing at all is found; draws."""
     assert isinstance(test, InstanceSource)
     kept = variables(state, use_ema=experiment.eval.use_ema)
-    result = evaluate(experiment, kept, test, mesh, progress=True)
+    result = judged(experiment, kept, test, mesh)
     summary = {name: value for name, value in result.summary().items() if not math.isnan(value)}
     shown = ", ".join(f"{name} {value:.4f}" for name, value in summary.items() if _headline(name))
     progress.say(f"step {step}: {shown or 'the split holds no object'}")
@@ -35,11 +35,11 @@ def validate(
             f"ALARM at step {step}: no object was found in any image: the network may have "
             "collapsed"
         )
-    by_class = {kind: judged.per_category() for kind, judged in result.judged.items()}
+    by_class = {kind: of.per_category() for kind, of in result.judged.items()}
     writer.write(
         "eval", step, {**summary, "classes": by_class, "seconds": round(result.seconds, 3)}
     )
-    if processes.is_main():
+    if processes.is_main() and not result.of_proposals:
         for i in range(min(experiment.train.pictures, len(result.names))):
             writer.picture(step, f"eval/{i}", instance_pictures.picture(result, test, i))
 

@@ -24,6 +24,7 @@ TERMS = ("objectness", "rpn_box", "class", "box", "mask")  # of the loss
 
 LINE: Mapping[str, Check] = {  # of metrics.jsonl
     **{f"{kind} {name}": _MAYBE for kind in ("box", "mask") for name in _NUMBERS},
+    **{f"{kind} AR@{limit}": _MAYBE for kind in ("box", "mask") for limit in (1, 100, 1000)},
     **dict.fromkeys(TERMS, _MAYBE),
     "classes": mapping_of(mapping_of(mapping_of(_MAYBE))),
 }

@@ -249,3 +249,13 @@ def test_matches_of_another_evaluation_are_left_out(first, tmp_path):
     assert "Without the matches of detections" in parsed.text
     (folder / "eval" / "val.npz").write_bytes(npz[:200])
     assert "val.npz cannot be read" in page(folder, output=tmp_path).text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_proposals_are_shown_by_their_recall_in_training(tmp_path):
+    folder = write_run(tmp_path / "run", evaluated=False)
+    line = {"kind": "eval", "step": 40, "box AR@1": 0.1, "box AR@100": 0.25, "box AR@1000": 0.5}
+    (folder / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    parsed = page(folder, output=folder)
+    assert "50.00 % box AR@1000" in parsed.text
+    assert "25.00 % box AR@100" in parsed.text

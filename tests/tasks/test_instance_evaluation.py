@@ -1,17 +1,27 @@
 """`--mode=evaluate` of a detector: what it writes and prints, and flags without effect."""
 
+import dataclasses
 import json
+import types
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxseg import evaluate
+from jaxseg.backbones.resnet import ResNet
 from jaxseg.checks import effect
 from jaxseg.config import Experiment
-from jaxseg.evaluation import instance_pictures
+from jaxseg.data.source import InstanceSource
+from jaxseg.evaluation import coco, instance_pictures, instance_split
+from jaxseg.evaluation.instance_split import InstanceEvaluation
 from jaxseg.metrics import summarize
+from jaxseg.models.fpn import BoxProposals
+from jaxseg.state import TrainState
+from jaxseg.tasks import instance_evaluation, instance_validation
 from jaxseg.workdir import match_file
+from tests.evaluation.test_coco import added, split
 from tests.helpers import detectors
 
 
@@ -118,3 +128,26 @@ def test_fields_of_pixel_protocols_are_refused(path, refused):
     setattr(experiment.eval, field, value)
     found = effect.without_effect(experiment, {path: value}, Experiment(experiment.model))
     assert [f"--config.{path} has no effect" in line for line in found] == [True] * refused
+
+
+def test_proposals_are_judged_in_training_but_leave_no_record(monkeypatch):
+    built = detectors.experiment("")
+    proposals = dataclasses.replace(built, model=BoxProposals(ResNet(18)))
+    truth, found = split()
+    detections = added(found, range(6))
+    judged = {"bbox": coco.judge_proposals(truth, detections, "bbox")}
+    result = InstanceEvaluation(tuple("abcdef"), truth, detections, judged, 1.0)
+    monkeypatch.setattr(instance_split, "evaluate", lambda *_, **__: result)
+    source = InstanceSource.__new__(InstanceSource)
+    written = []
+
+    class Writer:
+        def write(self, kind, step, values):
+            written.append((kind, step, values["box AR@100"]))
+
+    state = TrainState(jnp.int32(1), {}, {}, {}, None)
+    progress = types.SimpleNamespace(say=lambda line: None)
+    instance_validation.validate(proposals, state, 1, source, None, Writer(), progress)
+    assert written == [("eval", 1, judged["bbox"].ar(100))]  # and no picture
+    with pytest.raises(ValueError, match="recall is measured in training"):
+        instance_evaluation.evaluate(proposals, {}, source, None, progress=False)
