@@ -34,6 +34,15 @@ EXPERIMENTS = sorted(
     for name, text in SOURCES.items()
     if "\ndef get_config(" in text and not name.startswith(("readme_tables.", "robustness."))
 )
+# Tracing a detector takes seconds: of those on ResNet-50 and 101 two in the fast suite.
+LIKE_THEM = {
+    *("faster_rcnn.coco", "fpn.segments", "mask_rcnn.cityscapes", "mask_rcnn.penn_fudan"),
+    "panet.coco",
+}
+TRACED = [
+    pytest.param(name, marks=pytest.mark.slow) if name in LIKE_THEM else name
+    for name in EXPERIMENTS
+]
 SIZED = [name for name in EXPERIMENTS if "\ndef get_config(size" in SOURCES[name]]
 BUILDERS = (camvid, cityscapes, isbi_em, pascal_context, shapes, voc2012)
 LABELS = {module.__name__.split(".")[-1]: module.LABELS for module in BUILDERS}
@@ -67,7 +76,7 @@ def _detections(model):
     return model.count if isinstance(model, SegmentProposals) else model.rpn.after_nms[1]
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", TRACED)
 def test_every_experiment_gives_logits_at_the_size_of_its_crops(name):
     built = concrete(name)
     height, width = built.data.crop_size

@@ -97,3 +97,34 @@ def test_stopped_and_started_again_it_ends_in_the_same_table(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in sweep.glob("*/log.txt")} == logs
     again = json.loads((sweep / "table.json").read_text())
     assert again["rows"] == record["rows"]
+
+
+@pytest.mark.slow
+def test_detectors_are_compared_by_what_their_training_measured(tmp_path):
+    prepare = [
+        "-m",
+        "jaxseg.data.prepare",
+        "--name=shapes/instances",
+        f"--data_dir={tmp_path}/data",
+        "--shapes_size=32",
+        "--shapes_train=4",
+        "--shapes_val=3",
+    ]
+    subprocess.run([sys.executable, *prepare], cwd=ROOT, check=True, capture_output=True)
+    done = run(tmp_path, name="tests/helpers/programs/tiny_detector_ablation.py")
+    assert done.returncode == 0, done.stderr
+    sweep = tmp_path / "sweeps" / "tiny_detector_ablation_shapes"
+    record = json.loads((sweep / "table.json").read_text())
+    assert (record["metric"], record["unfinished"]) == ("box AR@100", [])
+    for row in record["rows"]:
+        (value,) = row["values"]
+        (folder,) = sweep.glob(f"{row['name'].replace(' ', '_')}-*")
+        (line,) = [
+            each
+            for each in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+            if each["kind"] == "eval"
+        ]
+        assert value == line["box AR@100"] == row["scores"]["box AR@100"]
+    assert run(tmp_path, name="tests/helpers/programs/tiny_detector_ablation.py").stdout.count(
+        "0 of 2 trainings to run"
+    )
