@@ -122,7 +122,11 @@ def differences(loaded: Sequence[Run]) -> tuple[list[Difference], list[str]]:
         if len(members) < 2:
             continue
         kept = [member for member in members if member[1].per_image]
-        without += [name for name, evaluation in members if not evaluation.per_image]
+        without += [
+            name
+            for name, evaluation in members
+            if not evaluation.per_image and evaluation.record.get("task") != "instance"
+        ]
         found += [_difference(measured_on, kept[0], other) for other in kept[1:]]
     return found, list(dict.fromkeys(without))
 

@@ -6,10 +6,10 @@ from typing import Any
 from jaxseg.reporting.run import Run
 
 
-def _of(run: Run) -> dict[str, Any]:
+def _of(run: Run, *, objects: bool) -> dict[str, Any]:
     """The data on which a run's headline numbers were measured; None for what is unknown."""
-    if run.main:
-        record = run.main.record
+    if of := [*(run.detections if objects else run.evaluations)]:
+        record = of[0].record
         return {
             "data": record.get("data") or run.config.get("data.name"),
             "split": record.get("split") or run.config.get("data.eval_split"),
@@ -32,9 +32,15 @@ def _judged(line: Mapping[str, Any]) -> Mapping[str, Any]:
     return next(iter((line.get("classes") or {}).values()), {})
 
 
-def difference(one: Run, two: Run) -> str:
-    """How the data of two runs' headline numbers differs; "" if it is the same."""
-    first, second = _of(one), _of(two)
+def difference(one: Run, two: Run, *, objects: bool = False) -> str:
+    """How the data of two runs' headline numbers differs; "" if it is the same.
+
+    Args:
+      one: a run.
+      two: another.
+      objects: compare the evaluations of detectors.
+    """
+    first, second = _of(one, objects=objects), _of(two, objects=objects)
     for name, words in (
         ("data", "other data sets"),
         ("split", "other splits"),
@@ -49,8 +55,13 @@ def difference(one: Run, two: Run) -> str:
     return "" if any(same) else "images that may not be the same"
 
 
-def why_not(loaded: Sequence[Run]) -> str:
-    """Why the numbers of these runs are not ranked; "" if they are all on the same images."""
+def why_not(loaded: Sequence[Run], *, objects: bool = False) -> str:
+    """Why the numbers of these runs are not ranked; "" if they are all on the same images.
+
+    Args:
+      loaded: the runs.
+      objects: of the evaluations of detectors.
+    """
     measured = [run for run in loaded if run.main or run.tests]
-    found = dict.fromkeys(difference(measured[0], run) for run in measured[1:])
+    found = dict.fromkeys(difference(measured[0], run, objects=objects) for run in measured[1:])
     return ", ".join(filter(None, found))

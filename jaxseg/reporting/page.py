@@ -70,6 +70,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("devices", _devices(_environment_of(run))),
         ("images evaluated", f"{images:,}" if images else ""),
         *detection.facts(run),
+        *([("mIoU of its classes, %", percent(run.metrics.get("miou")))] * _both(run)),
     ]
     facts += [
         (f"{label}, %", percent(run.metrics[name]))
@@ -77,6 +78,11 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         if name in run.metrics
     ]
     return [(label, text) for label, text in facts if text]
+
+
+def _both(run: Run) -> bool:
+    """Whether a detector was also evaluated as a semantic segmentation."""
+    return run.detects and bool(run.evaluations)
 
 
 def _intervals(run: Run) -> list[tuple[str, str]]:
@@ -204,7 +210,7 @@ def _detectors(loaded: Sequence[Run], details: Sequence[dict[str, Any]]) -> dict
     if not chosen:
         return None
     own = [run for run in details if run["detects"]]
-    not_ranked = comparable.why_not(chosen)
+    not_ranked = comparable.why_not(chosen, objects=True)
     compared, without = detection_chance.differences(chosen)
     return {
         "runs": own,
@@ -292,8 +298,12 @@ def html(loaded: Sequence[Run]) -> str:
     differing = [
         (path, [shown(value) for value in values]) for path, values in differing_fields(loaded)
     ]
-    pixels = [run for run in loaded if not run.detects]
-    own = [run for run in details if not run["detects"]]
+    pixels = [run for run in loaded if run.classifies]
+    own = [
+        of | {"measured_on": run.classified_on}
+        for of, run in zip(details, loaded, strict=True)
+        if run.classifies
+    ]
     compared, without = chance.differences(pixels)
     means, equal_to_miou = _means(pixels)
     not_ranked = comparable.why_not(pixels)

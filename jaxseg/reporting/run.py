@@ -68,13 +68,18 @@ class Run:
 
     @property
     def main(self) -> StoredEvaluation | StoredDetection | None:
-        """The main evaluation, of either task."""
+        """The main evaluation, of a detector that of its objects."""
         return next(iter(self.every_evaluation), None)
 
     @property
     def every_evaluation(self) -> list[StoredEvaluation | StoredDetection]:
         """Those of both tasks, the main one first."""
-        return [*self.evaluations, *self.detections]
+        return [*self.detections, *self.evaluations]
+
+    @property
+    def classifies(self) -> bool:
+        """Whether pixels have classes: also those of a detector, if eval.semantic was set."""
+        return bool(self.evaluations) or not self.detects
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -85,13 +90,21 @@ class Run:
 
     @property
     def measured_on(self) -> str:
-        """What `metrics` are of."""
+        """What the headline numbers are of."""
+        return self._of(self.main)
+
+    @property
+    def classified_on(self) -> str:
+        """What `metrics` are of, which a detector has only of some evaluations."""
+        return self._of(self.evaluations[0] if self.evaluations else self.main)
+
+    def _of(self, evaluation: StoredEvaluation | StoredDetection | None) -> str:
         data, split = self.config.get("data.name", "?"), self.config.get("data.eval_split", "")
-        if self.main:
-            record = self.main.record
+        if evaluation:
+            record = evaluation.record
             step = record.get("step")
             origin = record.get("weights") or (f"step {step:,}" if step is not None else "")
-            measured = f"{record.get('data', data)} {self.main.tag}"
+            measured = f"{record.get('data', data)} {evaluation.tag}"
             return f"{measured}, {origin}" if origin else measured
         if self.tests:
             return f"{data} {split}, step {self.tests[-1]['step']:,}, during training"

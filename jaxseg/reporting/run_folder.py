@@ -25,6 +25,9 @@ from jaxseg.workdir import eval_folder, files, log, match_file, per_image, schem
 
 _EXPECTED = re.compile(r"Expected(?: and measured)?:\s*(.+?)(?=\n\s*\n|\bMeasured:|$)", re.DOTALL)
 
+# Entries of a record that its parts share.
+_ABOUT = ("data", "split", "data_digest", "step", "weights", "environment")
+
 
 def flatten(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """config.json as ("optim.learning_rate", 0.007) pairs; networks by their class's short name."""
@@ -166,10 +169,27 @@ def _evaluations(
         if detects:
             matches = _matches(npz, record, notes)
             objects.append(StoredDetection(path.stem, record, pictures, matches))
+            pixels += _classes_of_pixels(path, record, notes)
         else:
             counts = _per_image(npz, record, notes)
             pixels.append(StoredEvaluation(path.stem, record, pictures, counts))
     return sorted(pixels, key=_order), sorted(objects, key=_order)
+
+
+def _classes_of_pixels(
+    path: pathlib.Path, record: Mapping[str, Any], notes: list[str]
+) -> list[StoredEvaluation]:
+    """The evaluation of a detector as a semantic segmentation, if it was asked for."""
+    values = record.get("semantic")
+    if not isinstance(values, dict):
+        return []
+    about = {name: record[name] for name in (*_ABOUT, "task") if name in record}
+    found, wrong = schema.evaluation(about | values)
+    notes += _damaged_parts(path, [f"semantic.{name}" for name in wrong])
+    if found is None:
+        notes += _damaged_parts(path, ["semantic"])
+        return []
+    return [StoredEvaluation(path.stem, found, [], None)]
 
 
 def _order(evaluation: StoredEvaluation | StoredDetection) -> tuple[int, int, str]:

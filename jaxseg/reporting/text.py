@@ -24,7 +24,8 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> s
 
 def markdown(loaded: Sequence[Run]) -> str:
     """Tables of all evaluations, differences, means, boundaries, and config differences."""
-    pixels, objects = ([run for run in loaded if run.detects is found] for found in (False, True))
+    pixels = [run for run in loaded if run.classifies]
+    objects = [run for run in loaded if run.detects]
     lines = [*_numbers(pixels), *_over_seeds(pixels), *_detectors(objects), *_trainings(loaded)]
     for run in loaded:
         if run.expected:

@@ -259,3 +259,22 @@ def test_proposals_are_shown_by_their_recall_in_training(tmp_path):
     parsed = page(folder, output=folder)
     assert "50.00 % box AR@1000" in parsed.text
     assert "25.00 % box AR@100" in parsed.text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_detector_with_classes_of_pixels_stands_in_the_table_of_miou(first, tmp_path):
+    semantic = write_semantic(tmp_path / "semantic")
+    both = write_run(tmp_path / "both")
+    path = both / "eval" / "val.json"
+    pixels = json.loads((semantic / "eval" / "val.json").read_text())
+    kept = {name: pixels[name] for name in ("names", "palette", "confusion", "metrics", "images")}
+    path.write_text(json.dumps(record_of(both) | {"semantic": kept | {"seconds": 1.0}}))
+    parsed = page(semantic, first, both, output=tmp_path)
+    rows = parsed.table("fw IoU")
+    assert [row[0] for row in rows] == ["semantic", "both"]
+    assert two(pixels["metrics"]["miou"]) in rows[1]
+    assert [row[0] for row in parsed.table("mask AP50")] == ["first", "both"]
+    assert "measured on other data sets" in parsed.text  # discs are not streets
+    assert "Evaluating again writes them" not in parsed.text
+    path.write_text(json.dumps(record_of(both) | {"semantic": {"names": []}}))
+    assert "left out of it: semantic." in page(both, output=both).text
