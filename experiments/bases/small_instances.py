@@ -8,6 +8,8 @@ papers' size: detectors need more objects than CamVid has.
     python -m launch.sweep --ablation=mask_rcnn/table2c --size=shapes
 """
 
+import dataclasses
+
 import flax.linen as nn
 
 from jaxseg import config
@@ -154,9 +156,17 @@ def segments(*, steps: int) -> config.Experiment:
     return shapes(model, steps=steps)
 
 
+def half_anchors(model: nn.Module) -> nn.Module:
+    """A detector of the papers' sizes for images half as large."""
+    rpn = model.rpn
+    return model.clone(rpn=dataclasses.replace(rpn, sizes=tuple(size // 2 for size in rpn.sizes)))
+
+
 def half_coco(experiment: config.Experiment) -> config.Experiment:
     """COCO at half of the experiment's size, 30,000 steps of 16 images: hours on one GPU."""
     data = experiment.data
+    if not isinstance(experiment.model, SegmentProposals):
+        experiment.model = half_anchors(experiment.model)
     data.crop_size = (400, 672)
     data.instances = InstanceAugment(short_side=(400,), long_side=667)
     experiment.optim.warmup_steps = 500

@@ -33,7 +33,13 @@ def get_ablation() -> Ablation:
             Row("ResNet-101, FPN", {"model": FPN101}, paper=35.4),
         ),
         paper=Size(variants.c4),
-        camvid=Size(variants.half_c4),
+        camvid=Size(
+            variants.half_c4,
+            rows={
+                "ResNet-50, FPN": {"model": small_instances.half_anchors(FPN50)},
+                "ResNet-101, FPN": {"model": small_instances.half_anchors(FPN101)},
+            },
+        ),
         shapes=Size(
             lambda: small_instances.single_map(steps=600),
             rows={
