@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from pycocotools import mask as rle
 
 import jaxseg
 from jaxseg import config, predict, tasks
+from jaxseg.data.augment.instance_settings import InstanceAugment
 from jaxseg.data.instances import of_masks
 from jaxseg.data.source import open_instances
 from jaxseg.evaluation import instance_split
 from jaxseg.tasks.instance_evaluation import transform_of
 from tests.helpers import detectors
+from tests.weights.tables import test_detectron2
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +125,33 @@ def test_what_does_not_fit_is_refused(network, source):
 @pytest.mark.slow
 def test_the_summary_is_of_the_size_that_is_asked_for(network):
     assert network.summary((32, 48)).startswith("MaskRCNN, one image of 32 x 48")
+
+
+@pytest.mark.slow
+def test_a_file_of_detectron2_finds_things_with_the_experiment_that_names_its_network(tmp_path):
+    shapes, make = test_detectron2.FILES["faster_rcnn_c4"]
+    rng = np.random.default_rng(0)
+    tensors = {
+        name: np.ones(shape) if "running_var" in name else 0.01 * rng.normal(size=shape)
+        for name, shape in shapes.items()
+    }
+    path = tmp_path / "model_final.pkl"
+    path.write_bytes(
+        pickle.dumps({"model": {name: x.astype(np.float32) for name, x in tensors.items()}})
+    )
+    model = make(80)
+    small = dataclasses.replace(model.rpn, before_nms=(20, 20), after_nms=(10, 5))
+    experiment = config.Experiment(
+        model=model.clone(rpn=small, selection=dataclasses.replace(model.selection, score=0.0)),
+        data=config.Data(
+            name="coco",
+            crop_size=(64, 64),
+            instances=InstanceAugment(short_side=(64,), long_side=64),
+        ),
+    )
+    network = jaxseg.load(path, config=experiment)
+    assert (network.step, network.classes[0], len(network.classes)) == (None, "person", 80)
+    found = network.predict(rng.integers(0, 256, (40, 50, 3), np.uint8))
+    assert found.masks is None
+    assert found.names == tuple(network.classes[k - 1] for k in found.classes)
+    assert len(found) > 0
