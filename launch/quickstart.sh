@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # From a fresh clone to a trained network and its report: bash launch/quickstart.sh
-# With the argument instances it trains a small Mask R-CNN instead of a DeepLab v3+.
+# With the argument instances it trains a small Mask R-CNN instead of a DeepLab v3+; further arguments
+# are flags of its training, such as --config.train.steps=100.
 # Running it again resumes it; finished steps are skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . launch/environment.sh
 
-case "${1:-}" in
+task="${1:-}"
+test $# = 0 || shift
+case "$task" in
   "") data=shapes config=experiments/quickstart.py run=runs/quickstart ;;
   instances)
     data=shapes/instances config=experiments/mask_rcnn/shapes.py run=runs/quickstart_instances
     ;;
   *)
-    echo "quickstart.sh: $1 is unknown: give no argument, or instances" >&2
+    echo "quickstart.sh: $task is unknown: give no argument, or instances" >&2
     exit 2
     ;;
 esac
@@ -27,7 +30,7 @@ environment_ready "$requirements"
 
 started=$SECONDS
 "$PYTHON" -m jaxseg.data.prepare --name="$data" --data_dir=data
-"$PYTHON" -m jaxseg.main --mode=train --config="$config" --workdir="$run"
+"$PYTHON" -m jaxseg.main --mode=train --config="$config" --workdir="$run" "$@"
 "$PYTHON" -m jaxseg.main --mode=evaluate --workdir="$run"
 "$PYTHON" -m jaxseg.data.prepare --name="$data" --data_dir=data --export="$run/photos" --examples=8
 "$PYTHON" -m jaxseg.main --mode=predict --workdir="$run" --inputs="$run/photos"
