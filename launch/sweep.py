@@ -150,7 +150,7 @@ def run(name: str) -> int:
     table = ablation.named(name)
     _prepare(table)
     jobs = ablation.plan(table, _SIZE.value, seeds=_seeds(), shared=_changes())
-    short = pathlib.Path(name).stem
+    short = ablation.slug(name)
     folder = pathlib.Path(_WORKDIR.value) / f"{short}_{_SIZE.value}"
     print(describe(table, jobs, folder), flush=True)
     if _BACKEND.value == "plan":
