@@ -57,13 +57,6 @@ DETECTION = {  # COCO's numbers of a detector: definition
     "ARm": "AR100 of objects from 32 x 32 to 96 x 96 pixels in area",
     "ARl": "AR100 of objects above 96 x 96 pixels in area",
 }
-PANOPTIC = {  # of `metrics.panoptic`
-    "PQ": "panoptic quality: sum of the IoU of matched segments / (matches + half of the unmatched "
-    "segments of truth and prediction), the mean over the classes; segments match above an IoU of "
-    ".50",
-    "SQ": "segmentation quality: the mean IoU of matched segments",
-    "RQ": "recognition quality: F1 of the matches; PQ of a class is its SQ times its RQ",
-}
 LEVEL = 0.95  # confidence level of an interval over images
 
 
