@@ -74,7 +74,31 @@ def sampled_fast(
         return lax.platform_dependent(
             maps, level, rows, columns, cpu=_by_tiles, default=_by_matrices
         )
-    return lax.platform_dependent(maps, level, rows, columns, tpu=_by_matrices, default=gathered)
+    return lax.platform_dependent(
+        maps,
+        level,
+        rows,
+        columns,
+        tpu=_by_matrices,
+        cpu=functools.partial(_apart, gathered),
+        default=gathered,
+    )
+
+
+def _apart(
+    gathered: Definition, maps: Maps, level: Array, rows: Samples, columns: Samples
+) -> Array:
+    """The definition, computed once, whatever reads it.
+
+    XLA fuses the gathers with what follows, such as the padding before a convolution, and then
+    interpolates anew for each of its elements, one channel at a time: 70 ms instead of 5 for 400
+    RoIs of 14 x 14 x 64. It fuses nothing with a branch, whose condition, always met, it cannot
+    know; `lax.optimization_barrier` it removes first.
+    """
+    shape = (*rows.position.shape[:-1], columns.position.shape[-2], maps[0].shape[-1])
+    zeros = functools.partial(jnp.zeros, shape, maps[0].dtype)
+    arguments = maps, level, rows, columns
+    return lax.cond(jnp.any(level >= 0), gathered, lambda *_: zeros(), *arguments)
 
 
 def _forward(
