@@ -210,3 +210,19 @@ def test_half_precision_is_summed_in_float32(form):
 def test_what_cannot_be_is_refused(how, message):
     with pytest.raises(ValueError, match=message):
         roi_align(maps_of(), STRIDES, ROIS, LEVEL, SIZE, **how)
+
+
+def test_what_reads_the_result_does_not_compute_it_again():
+    """The gathers of the fast form are in a branch, which XLA:CPU fuses with nothing."""
+
+    def padded(maps, rois, level):
+        y = roi_align(maps, STRIDES, rois, level, SIZE, form="fast")
+        return jnp.pad(y, [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)])
+
+    lowered = jax.jit(padded).lower(maps_of(), ROIS, LEVEL)
+    text = lowered.compile(compiler_options=QUICK).as_text()
+    computations = [part.partition("\n}")[0] for part in text.split("\n%")]
+    gathering = [part for part in computations if " gather(" in part]
+    assert gathering
+    assert not any(" pad(" in part for part in gathering)
+    assert " conditional(" in text
