@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # The programs of the tests are small: compiling them takes most of their time, by a third more with
-# the emitters of fusions, which only these releases of jaxlib let one switch off.
+# the emitters of fusions, and by a sixth more in parts that are spread over threads. Only these
+# releases of jaxlib are known to have both flags.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0"
     + (
-        " --xla_cpu_use_fusion_emitters=false"
+        " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
         if importlib.metadata.version("jaxlib").startswith("0.10.")
         else ""
     ),

@@ -20,10 +20,10 @@ STRIDES_AT = ("first_3x3", "first_1x1", "last_3x3")
         (34, "7x7", 21_797_672 - 513_000),
         (50, "7x7", 23_508_032),
         (101, "7x7", 42_500_160),
-        (152, "7x7", 58_143_808),
+        pytest.param(152, "7x7", 58_143_808, marks=pytest.mark.slow),
         (50, "3x3x3", 23_631_808),
         (101, "3x3x3", 42_623_936),
-        (152, "3x3x3", 58_267_584),
+        pytest.param(152, "3x3x3", 58_267_584, marks=pytest.mark.slow),
     ],
 )
 def test_published_counts(depth, stem, parameters):

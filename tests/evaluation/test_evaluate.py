@@ -308,6 +308,7 @@ print(json.dumps(told | {"confusion": result.confusion.tolist()}))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_of_two_devices_count_the_same():
     """Images are sharded over processes, rows over devices; 7 images in batches of 4."""
     with socket.socket() as free:

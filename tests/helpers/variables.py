@@ -1,17 +1,22 @@
 """Variables of which no layer is the identity, for tests that compare what networks compute."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxseg import config
+from jaxseg.layers.compute import PLAIN
 
-@functools.cache
+
 def shapes_of(model, size=(33, 33)):
-    """The model's variables as shapes, without an array."""
+    """The model's variables as shapes, without an array.
+
+    They do not depend on the form (tests/models/test_all_models.py), and plain ones are traced in
+    half the time.
+    """
     images = jnp.zeros((1, *size, 3))
-    return jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    plain = config.with_fields(model, {"compute": PLAIN})
+    return jax.eval_shape(lambda: plain.init(jax.random.key(0), images, train=False))
 
 
 def count(variables):

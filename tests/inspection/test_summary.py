@@ -197,10 +197,20 @@ V3_PLUS = {"stride_at": "last_3x3", "stem": "3x3x3"}
         (DeepLabV3Plus(21, ResNet(50, output_stride=16, **V3_PLUS)), 40_475_957, 77.19),
         (DeepLabV3Plus(21, ResNet(50, output_stride=8, **V3_PLUS)), 40_475_957, 193.97),
         (DeepLabV3Plus(21, ResNet(101, output_stride=16, stride_at="last_3x3")), 59_344_309, 90.67),
-        (DeepLabV3(21, ResNet(101, output_stride=8, **V3_PLUS)), 58_164_437, 252.25),
+        pytest.param(
+            DeepLabV3(21, ResNet(101, output_stride=8, **V3_PLUS)),
+            58_164_437,
+            252.25,
+            marks=pytest.mark.slow,
+        ),
         (DeepLabV3(21, MobileNetV2(), atrous_rates=()), None, 2.74),
         (PSPNet(21, pspnet_backbone(50), aux_features=0), 46_716_373, 161.64),
-        (PSPNet(21, pspnet_backbone(101), aux_features=0), 65_708_501, 229.82),
+        pytest.param(
+            PSPNet(21, pspnet_backbone(101), aux_features=0),
+            65_708_501,
+            229.82,
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else str(value),
 )
@@ -273,7 +283,7 @@ def test_describe_tells_of_both_strides_and_of_memory():
         mode.describe(experiment, (33,))
 
 
-@pytest.mark.parametrize("scales", [(1.0,), (1.0, 1.75)])
+@pytest.mark.parametrize("scales", [(1.0,), pytest.param((1.0, 1.75), marks=pytest.mark.slow)])
 def test_an_evaluation_holds_less_than_a_training_step(scales):
     """Of many classes, one view never makes their map at the image's size; several hold one."""
     backbone = ResNet(depth=18, stage_units=(1, 1, 1, 1), width=16, output_stride=16)

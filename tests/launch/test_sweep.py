@@ -42,8 +42,13 @@ def run(tmp_path, *more, name=PROGRAM):
     ("more", "name", "message"),
     [
         ((), "nowhere", "--ablation=nowhere is unknown; known: deeplab_v1/crf"),
-        (("--backend=plan", "--seeds=a"), PROGRAM, "--seeds=a: give whole numbers"),
-        (("--backend=plan", "--change=steps"), PROGRAM, "--change=steps: give FIELD=VALUE"),
+        *(
+            pytest.param(("--backend=plan", flag), PROGRAM, message, marks=pytest.mark.slow)
+            for flag, message in (
+                ("--seeds=a", "--seeds=a: give whole numbers"),
+                ("--change=steps", "--change=steps: give FIELD=VALUE"),
+            )
+        ),
     ],
 )
 def test_wrong_arguments_are_one_line(tmp_path, more, name, message):

@@ -44,9 +44,8 @@ SMALL = {
     for name, made in MODELS.items()
     for number, model in enumerate(made)
 }
-EACH = pytest.mark.parametrize("name", SMALL)
-# A program is compiled for each; the fast suite has the first of each model, .ci/run the others.
-EACH_COMPILED = pytest.mark.parametrize(
+# The fast suite has the first of each model, .ci/run the others.
+EACH = pytest.mark.parametrize(
     "name",
     [name if name.endswith("-0") else pytest.param(name, marks=pytest.mark.slow) for name in SMALL],
 )
@@ -206,7 +205,7 @@ def _without_dropout(model):
     return config.with_fields(model, {"compute": PLAIN, "dropout": 0.0, "aux_dropout": 0.0})
 
 
-@EACH_COMPILED
+@EACH
 def test_every_parameter_of_a_head_gets_a_gradient(name):
     """Statistics are frozen, which halves the compilation time."""
     model = _without_dropout(SMALL[name])

@@ -22,7 +22,9 @@ from tests.models.test_mask_rcnn import frozen_free, tiny
     ("model", "trainable", "frozen"),
     [
         (compat.torchvision_faster_rcnn(90), 41_808_406, 41_755_286),
-        (compat.torchvision_faster_rcnn_v2(90), 43_712_278, None),
+        pytest.param(
+            compat.torchvision_faster_rcnn_v2(90), 43_712_278, None, marks=pytest.mark.slow
+        ),
         (faster_rcnn_fpn(90), 41_808_406, None),
     ],
 )

@@ -71,14 +71,14 @@ FROZEN_STEM = 222_400  # stem and first stage of a ResNet-50, which Detectron do
             compat.torchvision_mask_rcnn(90, 101), None, 63_341_297, marks=pytest.mark.slow
         ),
         (mask_rcnn_fpn(80), None, 44_125_173 + FROZEN_STEM),
-        (compat.detectron2_mask_rcnn_fpn(80), None, 44_343_216),
+        pytest.param(compat.detectron2_mask_rcnn_fpn(80), None, 44_343_216, marks=pytest.mark.slow),
         pytest.param(
             compat.detectron2_mask_rcnn_fpn(80, 101),
             None,
             63_060_720 + FROZEN_STEM,
             marks=pytest.mark.slow,
         ),
-        (mask_rcnn_c4(80), None, 35_695_665 + FROZEN_STEM),
+        pytest.param(mask_rcnn_c4(80), None, 35_695_665 + FROZEN_STEM, marks=pytest.mark.slow),
         pytest.param(mask_rcnn_c4(80, 101), None, 54_635_569 + FROZEN_STEM, marks=pytest.mark.slow),
         (compat.detectron2_mask_rcnn_c4(80), None, 35_687_212 + FROZEN_STEM),
         pytest.param(

@@ -33,7 +33,10 @@ def test_the_head_has_its_published_count(classes, parameters):
     assert count(variables) == parameters
 
 
-@pytest.mark.parametrize(("depth", "parameters"), [(50, 28_430_070), (101, 47_369_974)])
+@pytest.mark.parametrize(
+    ("depth", "parameters"),
+    [(50, 28_430_070), pytest.param(101, 47_369_974, marks=pytest.mark.slow)],
+)
 def test_published_counts(depth, parameters):
     """Of the backbone's convolutions, pyramid and head, for 54 classes."""
     shapes = shapes_of(SemanticFPN(54, ResNet(depth, output_stride=32)))

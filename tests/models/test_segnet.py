@@ -29,9 +29,11 @@ PUBLIC = {  # each public name of the file, with models for test_all_models.py
     ("classes", "released", "without_bias"),
     [
         (11, 29_449_355, 29_441_408),
-        (12, 29_449_932, 29_441_984),
-        (21, 29_455_125, 29_447_168),
         (37, 29_464_357, 29_456_384),
+        *(
+            pytest.param(*counts, marks=pytest.mark.slow)
+            for counts in ((12, 29_449_932, 29_441_984), (21, 29_455_125, 29_447_168))
+        ),
     ],
 )
 def test_published_counts(classes, released, without_bias):

@@ -97,7 +97,7 @@ def test_a_run_learns_and_its_folder_tells_all(tmp_path):
 
 @pytest.mark.newest
 def test_killed_and_stopped_at_any_moment_ends_bit_for_bit_the_same(tmp_path):
-    """SIGKILL twice and SIGTERM once, at random moments after the first step."""
+    """SIGTERM, and SIGKILL after the run has been resumed, at random moments."""
     settings = {
         "train": {
             "steps": 60,
@@ -116,7 +116,7 @@ def test_killed_and_stopped_at_any_moment_ends_bit_for_bit_the_same(tmp_path):
     undisturbed = start_program("fit.py", runs["undisturbed"])
     chance = random.Random(0)
     disturbed = folders["disturbed"]
-    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         before = max((line["step"] for line in lines_of(disturbed, "train")), default=0)
         process = start_program("fit.py", runs["disturbed"] | {"pause": 0.02})
         wanted = before + chance.randint(2, 9)
@@ -148,7 +148,7 @@ def test_killed_and_stopped_at_any_moment_ends_bit_for_bit_the_same(tmp_path):
     steps = [line["step"] for line in lines_of(disturbed, "train")]
     assert steps == list(range(2, 61, 2))
     starts = json.loads((disturbed / "environment.json").read_text())["starts"]
-    assert len(starts) == 4
+    assert len(starts) == 3
 
 
 @pytest.mark.parametrize("moment", ["while saving", "while evaluating"])
