@@ -1,8 +1,8 @@
 """Pedestrians (Penn-Fudan) from random weights with a small Mask R-CNN, in 400 s of one core.
 
-ResNet-18, a pyramid of 64 channels, images of 224 pixels. Expected: at least the AP of the same
-network in torchvision after as many seconds, `experiments/studies/penn_fudan_peer.py`. Measured:
-see docs/results.md.
+Mask R-CNN (arXiv 1703.06870) on ResNet-18 and a pyramid of 64 channels, images of 224 pixels.
+Expected: at least the AP of the same network in torchvision after as many seconds,
+`experiments/studies/penn_fudan_peer.py`. Measured: see docs/results.md.
 
     python -m jaxseg.data.prepare --name=penn_fudan --manual_dir=downloads
     python -m jaxseg.main --config=experiments/mask_rcnn/penn_fudan_small.py --workdir=runs/small
