@@ -21,13 +21,18 @@ QUICKSTART = "--config=experiments/quickstart.py"
     ("arguments", "status", "words"),
     [
         ((QUICKSTART, "--config.optim.lerning_rate=1"), 2, ("no field", "optim.learning_rate")),
-        ((QUICKSTART, "--config.train.steps=many"), 2, ("train.steps", "many")),
-        ((QUICKSTART, "--config.model.backbone.rate=2"), 2, ("model.backbone.rate",)),
         (("--config=experiments/none.py",), 2, ("experiments/none.py",)),
-        ((QUICKSTART, "--mode=fly"), 2, ("mode", "fly")),
         ((QUICKSTART,), 1, ("--workdir",)),
         (("--mode=evaluate", "--workdir=/nowhere"), 1, ("/nowhere/config.json", "--config")),
-        ((QUICKSTART, "train"), 2, ("'train'", "not a flag")),
+        *(
+            pytest.param((QUICKSTART, argument), 2, words, marks=pytest.mark.slow)
+            for argument, words in (
+                ("--config.train.steps=many", ("train.steps", "many")),
+                ("--config.model.backbone.rate=2", ("model.backbone.rate",)),
+                ("--mode=fly", ("mode", "fly")),
+                ("train", ("'train'", "not a flag")),
+            )
+        ),
     ],
 )
 def test_a_wrong_command_gets_one_line(arguments, status, words):

@@ -34,6 +34,7 @@ def faults(how):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
+@pytest.mark.slow
 def test_the_memory_of_a_program_is_cleared_once():
     kept, count = faults("keep")
     if not kept:

@@ -18,7 +18,8 @@ from tests.helpers.detectors import prepared
 from tests.training.test_train import ENVIRONMENT, finish, lines_of, start_program
 
 
-@pytest.mark.parametrize("deeplab", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("deeplab", [False, True])
 def test_four_devices_take_the_same_step_as_one(deeplab):
     """Batch norm, dropout, loss and accumulation are those of the whole batch, in float64."""
     out, _ = finish(start_program("devices.py", {"deeplab": deeplab}))
