@@ -36,7 +36,7 @@ from jaxseg.runtime import memory
 _SIDES = flags.DEFINE_list("sides", ["torchvision", "jaxseg"], "Whose runs.")
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
 _SECONDS = flags.DEFINE_float("cpu_seconds", 400, "CPU seconds of a run.")
-_STEPS = flags.DEFINE_integer("steps", 360, "Of ours: as many as the time allows.")
+_STEPS = flags.DEFINE_integer("steps", 345, "Of ours: as many as the time allows.")
 _DATA = flags.DEFINE_string("data_dir", "data", "Prepared data sets.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the runs.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")

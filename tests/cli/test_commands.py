@@ -117,6 +117,9 @@ PROOFS = {
     "python -m experiments.benchmarks.detection_ops": (
         "tests/experiments/test_speed_page.py::test_detection"
     ),
+    "python -m experiments.benchmarks.detectors": (
+        "tests/experiments/test_speed_page.py::test_detectors"
+    ),
     "python -m experiments.benchmarks.operations": (
         "tests/experiments/test_benchmarks.py::test_all_forms_of_a_measured_operation_agree"
     ),
@@ -131,6 +134,9 @@ PROOFS = {
     ),
     "python -m experiments.studies.protocol_comparison": (
         "tests/experiments/test_protocol_table.py::test_the_page_has_the_recorded_numbers"
+    ),
+    "python -m experiments.studies.penn_fudan_peer": (
+        "tests/experiments/test_penn_fudan_peer.py::test_the_page_has_the_recorded_numbers"
     ),
     "python -m experiments.studies.crf_search": (
         "tests/experiments/test_crf_search.py::test_a_search_finds_the_best_and_goes_on_from_its_file"

@@ -29,6 +29,7 @@ OPERATIONS = {
     "max pool": [r"max pool .*"],
     "confusion matrix": [r"confusion matrix .*"],
 }
+DETECTORS = {"r18": "ResNet-18, 4 x 224 x 224", "r50": "ResNet-50, 2 x 512 x 512"}
 
 
 def record(name):
@@ -111,3 +112,14 @@ def test_detection(name):
     case = record("detection_ops")["cases"][name]
     assert row(f"{name} |") == [milliseconds(case, n) for n in ("torchvision", "auto", "plain")]
     assert case["met"] is not False
+
+
+@pytest.mark.parametrize("name", record("detectors")["cases"])
+def test_detectors(name):
+    case = record("detectors")["cases"][name]
+    network, _, kind = name.partition("-")
+    title = f"Mask R-CNN, {DETECTORS[network]}, {kind.replace('train', 'training')} |"
+    theirs, ours = (f"{min(case['cpu'][side]):.2f}" for side in ("torchvision", "jaxseg"))
+    assert row(title) == [theirs, f"{ours} ({case['cpu_ratio']:.2f})"]
+    seen = case["numbers"]
+    assert seen["torchvision"]["mask_rois"] == seen["jaxseg"]["mask_rois"] > 0
