@@ -19,29 +19,9 @@ from jaxseg.reporting import (
     evaluation,
     figures,
     plots,
+    provenance,
 )
 from jaxseg.reporting.run import Run, differing_fields
-
-
-def duration(seconds: float | None) -> str:
-    """3725 -> "1 h 2 min"."""
-    if seconds is None:
-        return MISSING
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-
-
-def shown(value: Any) -> str:
-    """A config value as text."""
-    if value is None:
-        return MISSING
-    if isinstance(value, list):
-        return ", ".join(map(shown, value)) if value else "none"
-    if isinstance(value, str):
-        return value or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _tiles(run: Run) -> list[tuple[str, str]]:
@@ -64,10 +44,10 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         *_intervals(run),
         ("trainings", chance.trainings(run)),
         ("training steps", f"{run.steps:,}" if run.train else ""),
-        ("from first to last log line", duration(run.seconds) if run.train else ""),
-        ("images per second in training", rate(run) if run.train else ""),
-        ("batch", shown(run.config.get("data.batch_size")) if run.train else ""),
-        ("devices", _devices(_environment_of(run))),
+        ("from first to last log line", provenance.duration(run.seconds) if run.train else ""),
+        ("images per second in training", provenance.rate(run) if run.train else ""),
+        ("batch", provenance.shown(run.config.get("data.batch_size")) if run.train else ""),
+        ("devices", provenance.devices(provenance.environment_of(run))),
         ("images evaluated", f"{images:,}" if images else ""),
         *detection.facts(run),
         *([("mIoU of its classes, %", percent(run.metrics.get("miou")))] * _both(run)),
@@ -93,67 +73,6 @@ def _intervals(run: Run) -> list[tuple[str, str]]:
         (f"{detection.named(kind, 'AP')}, {chance.OVER_IMAGES}", detection.over_images(values))
         for kind, values in detection.metrics(run).items()
     ]
-
-
-def rate(run: Run) -> str:
-    """Images per second of training as text."""
-    return f"{run.images_per_second:.3g}" if run.images_per_second else MISSING
-
-
-def _reproduction(run: Run) -> str:
-    """The commands that reproduce the run."""
-    environment = _environment_of(run)
-    command, commit = environment.get("command", ""), environment.get("git", "")
-    lines = []
-    if commit:
-        clean = commit.removesuffix("-dirty")
-        dirty = "  # plus uncommitted changes" if clean != commit else ""
-        lines.append(f"git checkout {clean}{dirty}")
-    return "\n".join([*lines, *([command] if command else [])])
-
-
-def _environment_of(run: Run) -> dict[str, Any]:
-    """environment.json or, without one, the environment stored in the main evaluation."""
-    if not run.environment.get("command") and run.main:
-        return run.main.record.get("environment") or {}
-    return run.environment
-
-
-def _devices(environment: dict[str, Any]) -> str:
-    """["cpu", "cpu"] -> "2 x cpu"."""
-    devices = environment.get("devices") or []
-    return ", ".join(f"{devices.count(kind)} x {kind}" for kind in dict.fromkeys(devices))
-
-
-def _environment(run: Run) -> list[tuple[str, str]]:
-    """Where the run took place, as (label, text)."""
-    environment = _environment_of(run)
-    versions = environment.get("versions") or {}
-    starts = environment.get("starts") or []
-    rows = [
-        ("code", environment.get("git") or ""),
-        ("started", environment.get("started") or ""),
-        ("starts", f"{len(starts)} (resumed {len(starts) - 1} times)" if len(starts) > 1 else ""),
-        ("host", environment.get("host") or ""),
-        ("devices", _devices(environment)),
-        ("processes", str(environment.get("processes") or "")),
-        ("Python", environment.get("python") or ""),
-        ("packages", ", ".join(f"{name} {version}" for name, version in versions.items())),
-    ]
-    changes = [line for start in starts for line in start.get("changed") or []]
-    rows += [("changed on restart", line) for line in changes]
-    return [(label, text) for label, text in rows if text]
-
-
-def _config(run: Run) -> list[dict[str, Any]]:
-    """The fields by part of the experiment: {"title", "fields": (path within it, text)}."""
-    parts: dict[str, list[tuple[str, str]]] = {}
-    for path, value in run.config.items():
-        names = path.split(".")
-        depth = 2 if names[:2] == ["model", "backbone"] else 1
-        title = ".".join(names[:depth])
-        parts.setdefault(title, []).append((".".join(names[depth:]) or title, shown(value)))
-    return [{"title": title, "fields": fields} for title, fields in parts.items()]
 
 
 def _classes(run: Run) -> list[dict[str, Any]]:
@@ -185,12 +104,12 @@ def _details(run: Run, index: int) -> dict[str, Any]:
         "matrix": evaluation.matrix(main) if main else None,
         "pictures": evaluation.pictures(run.main) if run.main else [],
         "ranked_by": "F1" if run.detects else "mIoU",
-        "config": _config(run),
-        "environment": _environment(run),
-        "reproduction": _reproduction(run),
+        "config": provenance.config_parts(run),
+        "environment": provenance.environment_rows(run),
+        "reproduction": provenance.reproduction(run),
         "steps": f"{run.steps:,}" if run.train else "–",
-        "duration": duration(run.seconds if run.train else None),
-        "rate": rate(run),
+        "duration": provenance.duration(run.seconds if run.train else None),
+        "rate": provenance.rate(run),
     }
 
 
@@ -296,7 +215,8 @@ def html(loaded: Sequence[Run]) -> str:
     """The page for one run, or for a comparison of several."""
     details = [_details(run, i) for i, run in enumerate(loaded)]
     differing = [
-        (path, [shown(value) for value in values]) for path, values in differing_fields(loaded)
+        (path, [provenance.shown(value) for value in values])
+        for path, values in differing_fields(loaded)
     ]
     pixels = [run for run in loaded if run.classifies]
     own = [
