@@ -1,4 +1,4 @@
-"""Semantic segmentation research in JAX and Flax: training, evaluation, prediction.
+"""Segmentation research in JAX and Flax: training, evaluation, prediction.
 
 `jaxseg.load("runs/NAME").predict("street.jpg")` returns what `jaxseg predict` writes. Networks are
 in `jaxseg.models`, losses in `jaxseg.losses`, metrics in `jaxseg.metrics`. Importing `jaxseg`

@@ -113,6 +113,7 @@ def test_the_sdist_holds_all_and_the_wheel_the_package(built):
     assert {path.partition("/")[0] for path in names} == {"jaxseg", f"{name}.dist-info"}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_command_works_from_another_folder(installed, tmp_path):
     program = installed / "jaxseg"

@@ -6,6 +6,7 @@ creates a folder with a small run and faulty files, runs every command of `bad_i
 and writes the page from the output.
 """
 
+import importlib
 import os
 import pathlib
 import shlex
@@ -14,7 +15,6 @@ import tempfile
 import textwrap
 import traceback
 
-import jax  # noqa: F401 - imported once, before the commands are forked
 import numpy as np
 from PIL import Image
 
@@ -22,6 +22,13 @@ from experiments.readme_tables.bad_input_cases import SECTIONS
 from experiments.readme_tables.page import ROOT
 from jaxseg import whole_file
 from jaxseg.cli import commands
+
+# Imported once, before the commands are forked; none of them starts a thread.
+for _name in (
+    *("jax", "flax.linen", "optax", "orbax.checkpoint", "grain", "tensorflow_datasets", "cv2"),
+    *("jaxseg.models", "jaxseg.train", "jaxseg.evaluate"),
+):
+    importlib.import_module(_name)
 
 PAGE = ROOT / "docs" / "bad_input.md"
 _INTRODUCTION = """\

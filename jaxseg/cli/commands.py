@@ -50,7 +50,7 @@ MODES = ("train", "evaluate", "predict", "summary")  # of jaxseg.main
 def overview() -> str:
     """What `jaxseg --help` prints."""
     lines = [
-        f"jaxseg {jaxseg.__version__}: semantic segmentation in JAX and Flax",
+        f"jaxseg {jaxseg.__version__}: segmentation in JAX and Flax",
         "",
         "usage: jaxseg COMMAND [FLAGS]",
         "",

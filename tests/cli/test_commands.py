@@ -272,6 +272,7 @@ def run(command, folder):
     )
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_commands_run_as_they_are_written(sandbox):
     """In the order of PROOFS: what one leaves behind is what the next takes up."""

@@ -32,6 +32,7 @@ def test_a_message_is_shown_from_its_first_line_and_wrapped():
     assert max(map(len, lines)) <= 100
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_page_is_what_is_said():
     """In a separate process: it forks, which the threads of this one would not survive."""

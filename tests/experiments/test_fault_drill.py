@@ -158,6 +158,7 @@ def test_what_is_said_is_kept_without_machine_and_place(tmp_path):
     assert place.plain(text) == "jaxseg: DRILL/run is in use by process N on HOST: process 1 of 2"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_whole_drill_with_few_kills(tmp_path):
     output = tmp_path / "faults.json"

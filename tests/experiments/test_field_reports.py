@@ -35,6 +35,7 @@ def test_the_docs_show_these_situations_and_no_fault():
     assert page.count("\n| ") == len(SITUATIONS) + len(every.SUBJECTS)  # a head for each
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_no_situation_ends_in_a_fault(tmp_path):
     done = subprocess.run(

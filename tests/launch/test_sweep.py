@@ -58,6 +58,7 @@ def test_wrong_arguments_are_one_line(tmp_path, more, name, message):
     assert done.stderr.strip().splitlines()[-1].startswith(f"jaxseg: {message}")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_stopped_and_started_again_it_ends_in_the_same_table(tmp_path):
     prepare = [

@@ -249,7 +249,7 @@ def flip(folder, number):
     raise AssertionError
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [4, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_each_of_sixty_flipped_bits_is_noticed_or_harmless(tmp_path, count):
     """Most of the bits are of values, as in a network of any size."""
     save_steps(tmp_path / "good", 1, 2, width=2000)
