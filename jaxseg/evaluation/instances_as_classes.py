@@ -1,7 +1,7 @@
 """The evaluation of a detector as a semantic segmentation: mIoU of the classes of pixels.
 
-Truth and detections both become a class for each pixel (`postprocess.class_map`), with a background
-class where there is no object, so that detectors and segmenters stand in one table.
+Truth and detections are both turned into one class for each pixel (`postprocess.class_map`); pixels
+without an object are background. Detectors can then be compared with semantic networks.
 """
 
 import time

@@ -58,7 +58,7 @@ def predict_files(
 
     Raises:
       FileNotFoundError: an input does not exist.
-      ValueError: there are no images in the inputs, or scores on an image are not finite.
+      ValueError: the inputs contain no image, or the scores for an image are not finite.
     """
     images: list[dict[str, Any]] = []
     results: list[list[dict[str, Any]]] = []

@@ -121,7 +121,7 @@ def _draw_text(
     width: int,
     colour: tuple[int, int, int],
 ) -> None:
-    """A label above the top left corner of a box, or in it where there is no space above."""
+    """Draws a label above the upper left corner of a box, or inside the box if there is no room."""
     wide, high = round(font.getlength(text)) + 4, height + 2
     x = max(0, min(corner[0], width - wide))
     y = corner[1] - high if corner[1] >= high else corner[1]

@@ -12,7 +12,7 @@ THINGS = 0  # the class of the semantic branch that all things have together
 class Panoptic(NamedTuple):
     """The segments of an image; `metrics.panoptic` counts them."""
 
-    ids: Int32[np.ndarray, "h w"]  # 1, 2, ...; 0 where there is no segment
+    ids: Int32[np.ndarray, "h w"]  # from 1; 0 outside all segments
     categories: dict[int, int]  # segment -> category: K things first, then stuff
 
 

@@ -7,16 +7,18 @@ see `jaxseg.metrics.intervals`.
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from jaxseg.metrics import image_intervals, intervals, seed_intervals
 from jaxseg.metrics.definitions import LEVEL
 from jaxseg.metrics.intervals import Interval
 from jaxseg.percent import interval as interval_text
 from jaxseg.percent import percent
-from jaxseg.reporting.run import Run, StoredEvaluation
+from jaxseg.reporting.run import Run, StoredDetection, StoredEvaluation
 from jaxseg.workdir.per_image import PerImage
+
+_Stored = TypeVar("_Stored", StoredEvaluation, StoredDetection)
 
 OVER_IMAGES = f"{percent(LEVEL, 0)} % over images"
 OVER_SEEDS = f"{percent(LEVEL, 0)} % over seeds"
@@ -105,22 +107,31 @@ class Difference:
         return f"{better[verdict]} is better" if verdict in better else verdict
 
 
+def measured_alike(
+    loaded: Sequence[Run], evaluations_of: Callable[[Run], Sequence[_Stored]]
+) -> list[tuple[str, list[tuple[str, _Stored]]]]:
+    """The evaluations on the same data, split and protocol, where there are at least two.
+
+    Returns:
+      What they were measured on, and the (name of the run, evaluation) of each.
+    """
+    groups: dict[str, list[tuple[str, _Stored]]] = {}
+    for run in loaded:
+        for evaluation in evaluations_of(run):
+            data = evaluation.record.get("data") or run.config.get("data.name", "")
+            groups.setdefault(f"{data} {evaluation.tag}", []).append((run.name, evaluation))
+    return [(on, members) for on, members in groups.items() if len(members) > 1]
+
+
 def differences(loaded: Sequence[Run]) -> tuple[list[Difference], list[str]]:
     """Each run against the first one that was evaluated on the same data, split and protocol.
 
     Returns:
       The differences, and the names of runs without the per-image counts that they need.
     """
-    groups: dict[str, list[tuple[str, StoredEvaluation]]] = {}
-    for run in loaded:
-        for evaluation in run.evaluations:
-            data = evaluation.record.get("data") or run.config.get("data.name", "")
-            groups.setdefault(f"{data} {evaluation.tag}", []).append((run.name, evaluation))
     found: list[Difference] = []
     without: list[str] = []
-    for measured_on, members in groups.items():
-        if len(members) < 2:
-            continue
+    for measured_on, members in measured_alike(loaded, lambda run: run.evaluations):
         kept = [member for member in members if member[1].per_image]
         without += [
             name

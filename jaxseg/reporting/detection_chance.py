@@ -9,7 +9,7 @@ from jaxseg.metrics.definitions import LEVEL
 from jaxseg.metrics.intervals import Interval
 from jaxseg.percent import interval as interval_text
 from jaxseg.percent import percent
-from jaxseg.reporting.chance import Difference, OverSeeds, other_data
+from jaxseg.reporting.chance import Difference, OverSeeds, measured_alike, other_data
 from jaxseg.reporting.detection import headline, named
 from jaxseg.reporting.run import Run, StoredDetection
 
@@ -20,16 +20,9 @@ def differences(loaded: Sequence[Run]) -> tuple[list[Difference], list[str]]:
     Returns:
       The differences of boxes and masks, and the names of runs without the matches they need.
     """
-    groups: dict[str, list[tuple[str, StoredDetection]]] = {}
-    for run in loaded:
-        for evaluation in run.detections:
-            data = evaluation.record.get("data") or run.config.get("data.name", "")
-            groups.setdefault(f"{data} {evaluation.tag}", []).append((run.name, evaluation))
     found: list[Difference] = []
     without: list[str] = []
-    for measured_on, members in groups.items():
-        if len(members) < 2:
-            continue
+    for measured_on, members in measured_alike(loaded, lambda run: run.detections):
         kept = [member for member in members if member[1].matches]
         without += [name for name, evaluation in members if not evaluation.matches]
         for other in kept[1:]:

@@ -140,7 +140,7 @@ def what_is_missing(run: Run) -> Iterator[str]:
     if not run.main:
         command = f"python -m jaxseg.main --mode=evaluate --workdir={run.folder}"
         what = "intervals" if run.detects else "a confusion matrix"
-        yield f"There is no evaluation with {what} and pictures yet; this makes one: {command}"
+        yield f"There is no evaluation with {what} and pictures yet. To create one: {command}"
     elif run.train and (run.main.record.get("step") or run.steps) < run.steps:
         yield (
             f"The evaluation is of step {run.main.record['step']:,}; "

@@ -36,7 +36,7 @@ class Task(Protocol):
         """Opens a prepared split.
 
         Raises:
-          ValueError: there is no such split, or it is of another task.
+          ValueError: the set has no such split, or belongs to another task.
           FileNotFoundError: it is not prepared.
         """
 
@@ -123,8 +123,9 @@ class Task(Protocol):
 
         Raises:
           FileNotFoundError: an input does not exist.
-          ValueError: there is no image, the model does not fit the classes, its scores are not
-            finite, or the task has no probabilities or scores.
+          ValueError: the inputs contain no image, the model and the data differ in their number of
+            classes, scores are not finite, or `probabilities` or `score` is given to a task that
+            does not have them.
         """
 
     def evaluate(

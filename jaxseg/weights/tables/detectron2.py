@@ -4,14 +4,14 @@ The pixels are blue, green and red there, and the last of the classes is the bac
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import numpy as np
 
 from jaxseg.pixels import Normalisation
-from jaxseg.weights.match import Entry, Table, unchanged
-from jaxseg.weights.tables.torchvision import CONV, COUNTERS, NORM, kernel
-from jaxseg.weights.tables.torchvision_detection import dense, dense_of_maps, transposed_kernel
+from jaxseg.weights.match import Table
+from jaxseg.weights.tables.torchvision import COUNTERS, kernel
+from jaxseg.weights.tables.torchvision_detection import Layout, dense, entries_of, layout
 
 # MSRA's: R, G, B of 0 to 255, without a deviation. Files on torchvision's ResNets have others.
 _PIXELS = Normalisation((123.675, 116.28, 103.53), (1.0, 1.0, 1.0))
@@ -74,18 +74,17 @@ def _module(name: str) -> str | None:
     return None
 
 
-def _layout(target: str, leaf: str) -> Callable[[np.ndarray], np.ndarray]:
+def layout_background_last(target: str, leaf: str) -> Layout:
+    """That of a leaf in a file whose background is the last class."""
     if target == "predictor/classes":
         return dense_background_first if leaf == "kernel" else background_first
-    if leaf != "kernel":
-        return unchanged
-    if target == "backbone/stem1/conv":
+    return layout(target, leaf)
+
+
+def _layout(target: str, leaf: str) -> Layout:
+    if (target, leaf) == ("backbone/stem1/conv", "kernel"):
         return pixel_kernel
-    if target == "box_head/fc1":
-        return dense_of_maps
-    if target.startswith(("box_head/fc", "predictor/")):
-        return dense
-    return transposed_kernel if target == "mask_head/up" else kernel
+    return layout_background_last(target, leaf)
 
 
 def is_one(names: Collection[str]) -> bool:
@@ -99,16 +98,8 @@ def detector(names: Collection[str]) -> Table:
     Args:
       names: of the tensors in the file.
     """
-    entries = []
-    for name in names:
-        module, _, tensor = name.rpartition(".")
-        target = _module(module)
-        leaves = NORM if target and target.endswith("norm") else CONV
-        if target and tensor in leaves:
-            collection, leaf = leaves[tensor]
-            entries.append(Entry(name, f"{collection}/{target}/{leaf}", _layout(target, leaf)))
     return Table(
-        tuple(entries),
+        entries_of(names, _module, _layout),
         ignored=_IGNORED,
         normalisation=_PIXELS,
         pixel_kernels=("params/backbone/stem1/conv/kernel",),

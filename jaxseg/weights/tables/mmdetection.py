@@ -6,21 +6,14 @@ comes first; it is not read.
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import numpy as np
 
-from jaxseg.weights.match import Entry, Table, unchanged
-from jaxseg.weights.tables.detectron2 import background_first, dense_background_first
-from jaxseg.weights.tables.torchvision import (
-    CONV,
-    COUNTERS,
-    IMAGENET_PIXELS,
-    NORM,
-    kernel,
-    resnet_module,
-)
-from jaxseg.weights.tables.torchvision_detection import dense, dense_of_maps, transposed_kernel
+from jaxseg.weights.match import Table
+from jaxseg.weights.tables.detectron2 import layout_background_last
+from jaxseg.weights.tables.torchvision import COUNTERS, IMAGENET_PIXELS, resnet_module
+from jaxseg.weights.tables.torchvision_detection import Layout, entries_of
 
 _FINEST = 2  # level of lateral_convs.0
 _MODULES = {
@@ -32,7 +25,6 @@ _MODULES = {
     "roi_head.mask_head.upsample": "mask_head/up",
     "roi_head.mask_head.conv_logits": "mask_head/masks",
 }
-_STEM_MEAN = "batch_stats/backbone/stem1/norm/mean"
 
 
 def _of_pytorch_style(means: np.ndarray) -> np.ndarray:
@@ -68,16 +60,10 @@ def _module(name: str) -> str | None:
     return None
 
 
-def _layout(target: str, leaf: str) -> Callable[[np.ndarray], np.ndarray]:
-    if target == "predictor/classes":
-        return dense_background_first if leaf == "kernel" else background_first
-    if leaf != "kernel":
-        return unchanged
-    if target == "box_head/fc1":
-        return dense_of_maps
-    if target.startswith(("box_head/fc", "predictor/")):
-        return dense
-    return transposed_kernel if target == "mask_head/up" else kernel
+def _layout(target: str, leaf: str) -> Layout:
+    if (target, leaf) == ("backbone/stem1/norm", "mean"):
+        return _of_pytorch_style
+    return layout_background_last(target, leaf)
 
 
 def is_one(names: Collection[str]) -> bool:
@@ -91,17 +77,8 @@ def detector(names: Collection[str]) -> Table:
     Args:
       names: of the tensors in the file.
     """
-    entries = []
-    for name in names:
-        module, _, tensor = name.rpartition(".")
-        target = _module(module)
-        leaves = NORM if target and target.endswith("norm") else CONV
-        if target and tensor in leaves:
-            collection, leaf = leaves[tensor]
-            path, layout = f"{collection}/{target}/{leaf}", _layout(target, leaf)
-            entries.append(Entry(name, path, _of_pytorch_style if path == _STEM_MEAN else layout))
     return Table(
-        tuple(entries),
+        entries_of(names, _module, _layout),
         ignored=(COUNTERS,),
         normalisation=IMAGENET_PIXELS,
         pixel_kernels=("params/backbone/stem1/conv/kernel",),

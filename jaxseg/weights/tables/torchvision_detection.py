@@ -73,12 +73,42 @@ def _module(name: str) -> str | None:
     return None
 
 
-def _layout(target: str) -> Callable[[np.ndarray], np.ndarray]:
+Layout = Callable[[np.ndarray], np.ndarray]  # from the file's order of axes to ours
+
+
+def layout(target: str, leaf: str) -> Layout:
+    """That of a leaf of the module `target`, in PyTorch's files of detectors."""
+    if leaf != "kernel":
+        return unchanged
     if target.endswith("box_head/fc1"):
         return dense_of_maps
     if target.startswith(("box_head/fc", "predictor/")):
         return dense
     return transposed_kernel if target == "mask_head/up" else kernel
+
+
+def entries_of(
+    names: Collection[str],
+    module_of: Callable[[str], str | None],
+    layout_of: Callable[[str, str], Layout],
+) -> tuple[Entry, ...]:
+    """The entries for a file's tensors that have a place.
+
+    Args:
+      names: of the tensors.
+      module_of: the path of a module of the file; None if it has no place.
+      layout_of: (path, leaf) -> how the tensor is turned into the leaf.
+    """
+    entries = []
+    for name in names:
+        module, _, tensor = name.rpartition(".")
+        target = module_of(module)
+        leaves = NORM if target and target.endswith("norm") else CONV
+        if target and tensor in leaves:
+            collection, leaf = leaves[tensor]
+            path = f"{collection}/{target}/{leaf}"
+            entries.append(Entry(name, path, layout_of(target, leaf)))
+    return tuple(entries)
 
 
 def is_one(names: Collection[str]) -> bool:
@@ -95,17 +125,8 @@ def detector(names: Collection[str]) -> Table:
     Args:
       names: of the tensors in the file.
     """
-    entries = []
-    for name in names:
-        module, _, tensor = name.rpartition(".")
-        target = _module(module)
-        leaves = NORM if target and target.endswith("norm") else CONV
-        if target and tensor in leaves:
-            collection, leaf = leaves[tensor]
-            layout = _layout(target) if leaf == "kernel" else unchanged
-            entries.append(Entry(name, f"{collection}/{target}/{leaf}", layout))
     return Table(
-        tuple(entries),
+        entries_of(names, _module, layout),
         ignored=(COUNTERS,),
         normalisation=IMAGENET_PIXELS,
         pixel_kernels=("params/backbone/stem1/conv/kernel",),
