@@ -28,7 +28,7 @@ _JOIN = 300  # seconds; as long as jax.distributed waits for processes that are 
 _KEY = "jaxseg/heartbeat"
 _BEAT, _DONE = "", "done"  # lines; any other is the reason why the run ends
 _LONGEST = 500  # characters of a reason
-_GRACE = 5.0  # seconds within which the death of a process explains a failed collective
+_GRACE = 5.0  # seconds within which the death of a process explains an error in another
 _FAREWELL = 0.5  # seconds for the last line of process 0 to arrive
 
 
@@ -58,7 +58,6 @@ class Watch:
       store: shared by the processes; process 0 publishes in it where it listens.
       timeout: seconds without a beat after which a process counts as lost.
       last_good: returns the text about checkpoints for the last line of a process that ends.
-      explained: errors that the death of another process may have caused.
     """
 
     def __init__(
@@ -70,10 +69,9 @@ class Watch:
         *,
         timeout: float,
         last_good: Callable[[], str],
-        explained: tuple[type[BaseException], ...] = (),
     ) -> None:
         self._index, self._count, self._host, self._store = index, count, host, store
-        self._timeout, self._last_good, self._explained = timeout, last_good, explained
+        self._timeout, self._last_good = timeout, last_good
         self._links: list[heartbeat_links.Link] = []  # to those that have joined
         self._door: heartbeat_links.Door | None = None  # of process 0, until all have joined
         self._selector = selectors.DefaultSelector()
@@ -110,22 +108,14 @@ class Watch:
             self._leave(_DONE)
             _set_abort(self._handler)
             return
-        if self._may_be_explained(error):
+        if isinstance(error, Exception):
+            # A death shows as many errors: a failed collective, a folder that process 0 has not
+            # made, an exception that Orbax raises without its cause.
             self._thread.join(_GRACE)  # ends this process if another has died
         reason = " ".join(one_line(error).split())[:_LONGEST] or type(error).__name__
         self._leave(f"process {self._index} of {self._count} failed: {reason}")
         # At exit, JAX would wait for minutes for the others, which have ended.
         atexit.register(_exit)
-
-    def _may_be_explained(self, error: BaseException | None) -> bool:
-        """Whether the death of another process may have caused an error."""
-        seen: list[BaseException] = []
-        while error is not None and error not in seen:
-            if isinstance(error, self._explained):
-                return True
-            seen.append(error)
-            error = error.__cause__ or error.__context__
-        return False
 
     def _leave(self, line: str) -> None:
         self._leaving.set()

@@ -100,7 +100,6 @@ def watch(timeout: float, last_good: Callable[[], str]) -> contextlib.AbstractCo
         state.client,
         timeout=timeout,
         last_good=last_good,
-        explained=(jax.errors.JaxRuntimeError,),
     )
 
 

@@ -72,6 +72,18 @@ def test_the_death_of_a_process_ends_the_others_with_its_name(trio, tmp_path, de
         assert_told(process, reason, tmp_path)
 
 
+def test_an_error_of_any_kind_that_a_death_caused_is_named_by_the_death(trio, tmp_path):
+    """The kernel stops a process at once; what it leaves undone fails in the others, often first.
+
+    An OSError without a cause, such as a checkpoint that cannot be saved after the death.
+    """
+    trio[1].stdin.write("fail\n")
+    trio[1].stdin.flush()
+    assert trio[1].stdout.readline() == "failing\n"
+    trio[0].kill()
+    assert_told(trio[1], "process 0 of 3 has died (it was killed, or is out of memory)", tmp_path)
+
+
 def test_an_error_of_one_is_the_reason_of_all(trio, tmp_path):
     trio[2].stdin.write("fail\n")
     trio[2].stdin.flush()
@@ -207,23 +219,6 @@ def test_the_service_of_jax_listens_where_the_others_come_from(coordinator, boun
 
 def _none_saved():
     return "no checkpoint was saved"
-
-
-def test_an_error_is_explained_by_a_death_through_its_causes(tmp_path):
-    """A checkpoint that cannot be saved, since a process of the barrier before it has died."""
-    watch = heartbeat.Watch(
-        *(0, 2, "127.0.0.1", Files(tmp_path)),
-        timeout=1.0,
-        last_good=_none_saved,
-        explained=(ConnectionError,),
-    )
-    saving = OSError("a checkpoint cannot be saved")
-    assert not watch._may_be_explained(saving)
-    saving.__cause__ = ValueError("of a library")
-    saving.__cause__.__context__ = ConnectionResetError()
-    assert watch._may_be_explained(saving)
-    saving.__cause__.__context__ = saving  # a circle ends
-    assert not watch._may_be_explained(saving)
 
 
 def test_a_failure_of_the_watch_itself_is_said(tmp_path, capfd, monkeypatch):

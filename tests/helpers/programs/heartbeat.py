@@ -54,6 +54,7 @@ def main(settings):
         print("joined", flush=True)
         how = sys.stdin.readline().strip()
         if how == "fail":
+            print("failing", flush=True)
             raise ValueError("shard 3 cannot\nbe read")
         if how == "abort":
             import ctypes
