@@ -24,6 +24,7 @@ from jaxseg.data.labels import LabelSpec
 from jaxseg.errors import counted
 from jaxseg.evaluation import coco
 from jaxseg.evaluation.instance_split import InstanceEvaluation
+from jaxseg.evaluation.panoptic_split import PanopticCounts
 from jaxseg.given import Image
 from jaxseg.inference.detect import Found
 from jaxseg.metrics.coco import KINDS
@@ -129,7 +130,7 @@ class Detector:
         truth: Sequence[Objects],
         protocol: config.Eval | None = None,
     ) -> InstanceEvaluation:
-        """COCO's AP and AR over all images.
+        """COCO's AP and AR, and PQ of things, over all images.
 
         Args:
           images: files and images uint8 [H, W, 3] of any sizes, or a batch uint8 [B, H, W, 3].
@@ -138,7 +139,8 @@ class Detector:
           protocol: see `predict`.
 
         Returns:
-          The evaluation; its `summary()` are COCO's numbers, "box AP" to "mask ARl".
+          The evaluation; its `summary()` are COCO's numbers, "box AP" to "mask ARl", and
+          "PQ things" of a detector with masks.
 
         Raises:
           ValueError: the numbers of images and truths differ, or objects are of another size than
@@ -153,6 +155,7 @@ class Detector:
                 f"{counted(len(several), 'image')}, but the objects of {len(truth)} are given"
             )
         detections, has_masks = coco.Detections(), False
+        panoptic = PanopticCounts(self.classes)
         for index, (image, objects) in enumerate(zip(several, truth, strict=True)):
             found = self._found(image, protocol)
             if found.size != objects.size:
@@ -160,6 +163,8 @@ class Detector:
                 raise ValueError(f"{name} is {found.size}, its objects {objects.size}")
             has_masks = has_masks or found.grids is not None
             detections.add(index, found.boxes, found.scores, found.classes, found.masks())
+            if found.grids is not None:
+                panoptic.add(index, objects, detections.of(index))
         annotations = coco.truth_of(enumerate(truth), self.classes)
         kinds = KINDS if has_masks else KINDS[:1]
         judged = {kind: coco.judge(annotations, detections, kind) for kind in kinds}
@@ -167,8 +172,9 @@ class Detector:
             str(image) if given.is_path(image) else f"image {index}"
             for index, image in enumerate(several)
         )
+        segments = panoptic.total() if has_masks else None
         seconds = time.monotonic() - started
-        return InstanceEvaluation(names, annotations, detections, judged, seconds)
+        return InstanceEvaluation(names, annotations, detections, judged, seconds, segments)
 
     def summary(self, size: tuple[int, int] | None = None) -> str:
         """A table of the layers; see `Segmenter.summary`."""

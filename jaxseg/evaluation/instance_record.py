@@ -35,7 +35,8 @@ def to_json(evaluation: InstanceEvaluation, labels: LabelSpec) -> dict[str, Any]
     "metrics" has COCO's twelve numbers of boxes ("bbox") and of masks ("segm") by name, and
     "AP_interval" and "AP50_interval" over resampled images, or null with fewer than two images.
     "curves" has the precision at the recalls 0, .01, ... 1. "score" is the one from which on the
-    detections have the highest F1.
+    detections have the highest F1. "panoptic" has "metrics", such as "PQ things", and those of each
+    of the "categories"; it is missing without masks.
     """
     annotations = evaluation.truth["annotations"]
     crowds = sum(each["iscrowd"] for each in annotations)
@@ -56,7 +57,14 @@ def to_json(evaluation: InstanceEvaluation, labels: LabelSpec) -> dict[str, Any]
         "score": evaluation.score,
         "images": evaluation.images,
         "seconds": evaluation.seconds,
+        **_panoptic(evaluation),
     }
+
+
+def _panoptic(evaluation: InstanceEvaluation) -> dict[str, Any]:
+    if (found := evaluation.panoptic) is None:
+        return {}
+    return {"panoptic": {"metrics": found.summary(), "categories": found.per_category()}}
 
 
 def _metrics(judged: Judged) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Evaluates a detector on a split: COCO's AP and AR of boxes and of masks."""
+"""Evaluates a detector on a split: COCO's AP and AR of boxes and of masks, and PQ."""
 
 import dataclasses
 import functools
@@ -14,6 +14,7 @@ from jaxseg.data import instance_loader
 from jaxseg.data.augment.instance_transforms import InstanceTransform
 from jaxseg.data.source import InstanceSource
 from jaxseg.evaluation import coco
+from jaxseg.evaluation.panoptic_split import PanopticCounts, PanopticQuality
 from jaxseg.inference.detect import make_detector
 from jaxseg.metrics import detection_f1
 from jaxseg.metrics.coco import KINDS, Judged, Kind
@@ -35,6 +36,7 @@ class InstanceEvaluation:
       detections: of all processes.
       judged: "bbox", and "segm" for a network with masks.
       seconds: of the evaluation.
+      panoptic: PQ of a network with masks of classes; None for others.
     """
 
     names: tuple[str, ...]
@@ -42,18 +44,21 @@ class InstanceEvaluation:
     detections: coco.Detections
     judged: Mapping[Kind, Judged]
     seconds: float
+    panoptic: PanopticQuality | None = None
 
     def summary(self) -> dict[str, float]:
         """COCO's numbers, "box AP" to "mask ARl"; nan where the split has no such object.
 
-        Of proposals, "box AR@1" to "mask ARl@1000".
+        Of masks of classes, "PQ things", and what else `PanopticQuality.summary` has. Of proposals,
+        "box AR@1" to "mask ARl@1000".
         """
         words = {"bbox": "box", "segm": "mask"}
-        return {
+        numbers = {
             f"{words[kind]} {name}": value
             for kind, judged in self.judged.items()
             for name, value in _numbers(judged).items()
         }
+        return numbers | (self.panoptic.summary() if self.panoptic else {})
 
     @property
     def of_proposals(self) -> bool:
@@ -148,19 +153,25 @@ def evaluate(
     detect = make_detector(model, normalisation, mesh, scales=scales, flip=flip)
     variables = jax.device_put(variables, replicated(mesh) if mesh else None)
     detections, has_masks = coco.Detections(), False
+    of_proposals = getattr(model, "proposals", False)
+    panoptic = PanopticCounts(source.labels.names)
     hidden = not progress or not processes.is_main()
     with Progress(total, "evaluate", hidden=hidden, leave=False) as bar:
         for batch in batches:
             for one in detect(variables, batch):
                 has_masks = has_masks or one.grids is not None
                 detections.add(one.index, one.boxes, one.scores, one.classes, one.masks())
+                if one.grids is not None and not of_proposals:
+                    panoptic.add(one.index, source.objects(one.index), detections.of(one.index))
                 bar.advance(1)
     if mesh:
-        detections = detections.of_all_processes()
+        detections, panoptic = detections.of_all_processes(), panoptic.of_all_processes()
     of_images = ((index, source.objects(index)) for index in range(total))
     truth = coco.truth_of(of_images, source.labels.names)
     names = tuple(source.encoded(index)["name"] for index in range(total))
     kinds = KINDS if has_masks else KINDS[:1]
-    judge = coco.judge_proposals if getattr(model, "proposals", False) else coco.judge
+    judge = coco.judge_proposals if of_proposals else coco.judge
     judged = {kind: judge(truth, detections, kind) for kind in kinds}
-    return InstanceEvaluation(names, truth, detections, judged, time.monotonic() - started)
+    segments = panoptic.total() if has_masks and not of_proposals else None
+    seconds = time.monotonic() - started
+    return InstanceEvaluation(names, truth, detections, judged, seconds, segments)

@@ -57,6 +57,20 @@ DETECTION = {  # COCO's numbers of a detector: definition
     "ARm": "AR100 of objects from 32 x 32 to 96 x 96 pixels in area",
     "ARl": "AR100 of objects above 96 x 96 pixels in area",
 }
+_QUALITIES = {
+    "PQ": "panoptic quality: the mean over the classes of SQ x RQ of segments that do not overlap, "
+    "for which detections of a score of .50 or more are merged; a class in neither truth nor "
+    "prediction is left out",
+    "SQ": "segmentation quality: the mean over the classes of the mean IoU of matched segments, "
+    "those whose IoU is above .50",
+    "RQ": "recognition quality: the mean over the classes of the F1 of segments",
+}
+PANOPTIC_GROUPS = ("", "things", "stuff")  # of classes; the first are all of them
+PANOPTIC = {  # numbers of `metrics.panoptic`: definition
+    **_QUALITIES,
+    **{f"{name} things": f"{what}; of the things" for name, what in _QUALITIES.items()},
+    **{f"{name} stuff": f"{name} of the stuff" for name in _QUALITIES},
+}
 LEVEL = 0.95  # confidence level of an interval over images
 
 

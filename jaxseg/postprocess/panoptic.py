@@ -53,11 +53,11 @@ def merged(
         if value < score:
             break
         inside = mask != 0
-        area, free = int(inside.sum()), inside & (ids == 0)
-        if area == 0 or (area - int(free.sum())) / area > overlap:
+        area, free = np.count_nonzero(inside), inside & (ids == 0)
+        if area == 0 or (area - np.count_nonzero(free)) / area > overlap:
             continue
         categories[len(categories) + 1] = int(kind) - 1
-        ids[free] = len(categories)
+        np.copyto(ids, len(categories), where=free)
     for kind in np.unique(semantic).tolist():
         region = (semantic == kind) & (ids == 0)
         if kind == THINGS or not region.any() or region.sum() < stuff_area:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxseg.metrics.definitions import DETECTION, DETECTION_KINDS
+from jaxseg.metrics.definitions import DETECTION, DETECTION_KINDS, PANOPTIC
 from jaxseg.percent import MISSING, percent
 from jaxseg.percent import interval as interval_text
 from jaxseg.reporting.chance import OVER_IMAGES
@@ -88,24 +88,53 @@ def numbers(loaded: Sequence[Run], *, ranked: bool) -> list[dict[str, Any]]:
     kinds = [kind for kind in DETECTION_KINDS if any(kind in found for found in every)]
     if len(loaded) == 1:
         columns = [every[0][kind] for kind in kinds]
-        return [_table("", [DETECTION_KINDS[kind] for kind in kinds], columns, ranked=False)]
+        heads = [DETECTION_KINDS[kind] for kind in kinds]
+        return [_table("", heads, columns, DETECTION, ranked=False)]
     names = [run.name for run in loaded]
     return [
         _table(
             DETECTION_KINDS[kind].capitalize(),
             names,
             [found.get(kind, {}) for found in every],
+            DETECTION,
             ranked=ranked,
         )
         for kind in kinds
     ]
 
 
+def panoptic(run: Run) -> dict[str, Any]:
+    """PQ by name, such as "PQ things": of the main evaluation, else of the last in training."""
+    if run.detections:
+        return dict((run.detections[0].record.get("panoptic") or {}).get("metrics") or {})
+    line = run.tests[-1] if run.tests else {}
+    return {name: line[name] for name in PANOPTIC if name in line}
+
+
+def panoptic_numbers(loaded: Sequence[Run], *, ranked: bool) -> dict[str, Any] | None:
+    """The table of PQ, SQ and RQ with a column for each run, as of `numbers`; None without any."""
+    every = [panoptic(run) for run in loaded]
+    there = {
+        name: definition
+        for name, definition in PANOPTIC.items()
+        if any(name in found for found in every)
+    }
+    if not there:
+        return None
+    names = [run.name for run in loaded]
+    return _table("", names, every, there, ranked=ranked and len(loaded) > 1)
+
+
 def _table(
-    title: str, heads: Sequence[str], columns: Sequence[Mapping[str, Any]], *, ranked: bool
+    title: str,
+    heads: Sequence[str],
+    columns: Sequence[Mapping[str, Any]],
+    definitions: Mapping[str, str],
+    *,
+    ranked: bool,
 ) -> dict[str, Any]:
     rows = []
-    for name, definition in DETECTION.items():
+    for name, definition in definitions.items():
         values = [column.get(name) for column in columns]
         best = best_of(values) if ranked else None
         cells = [

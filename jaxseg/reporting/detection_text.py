@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jaxseg.metrics.definitions import DETECTION, DETECTION_KINDS
+from jaxseg.metrics.definitions import DETECTION, DETECTION_KINDS, PANOPTIC
 from jaxseg.percent import MISSING, percent
 from jaxseg.reporting import chance, detection_chance
-from jaxseg.reporting.detection import headline, metrics, named, over_images
+from jaxseg.reporting.detection import headline, metrics, named, over_images, panoptic
 from jaxseg.reporting.run import Run
 
 
@@ -24,13 +24,21 @@ def tables(loaded: Sequence[Run]) -> list[Table]:
     Args:
       loaded: the runs of detectors.
     """
-    found = [_numbers(loaded), _seeds(loaded), _differences(loaded), _classes(loaded)]
+    found = [
+        _numbers(loaded),
+        _panoptic(loaded),
+        _seeds(loaded),
+        _differences(loaded),
+        _classes(loaded),
+    ]
     return [table for table in found if table.rows]
 
 
-def definitions() -> list[str]:
-    """A line for each number."""
-    return [f"- {name}: {definition}." for name, definition in DETECTION.items()]
+def definitions(loaded: Sequence[Run]) -> list[str]:
+    """A line for each number that the runs have."""
+    segments = {name for run in loaded for name in panoptic(run)}
+    shown = DETECTION | {name: PANOPTIC[name] for name in PANOPTIC if name in segments}
+    return [f"- {name}: {definition}." for name, definition in shown.items()]
 
 
 def _numbers(loaded: Sequence[Run]) -> Table:
@@ -51,6 +59,14 @@ def _numbers(loaded: Sequence[Run]) -> Table:
                 words = (run.name, model, measured_on.strip(), DETECTION_KINDS[kind])
                 rows.append((*words, first, over, *others))
     return Table(heads, rows, 4)
+
+
+def _panoptic(loaded: Sequence[Run]) -> Table:
+    """PQ, SQ and RQ of each run that has them."""
+    every = {run.name: found for run in loaded if (found := panoptic(run))}
+    names = [name for name in PANOPTIC if any(name in found for found in every.values())]
+    rows = [(run, *(percent(of.get(name)) for name in names)) for run, of in every.items()]
+    return Table(("run", *names), rows, 1)
 
 
 def _seeds(loaded: Sequence[Run]) -> Table:

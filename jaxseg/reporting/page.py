@@ -140,6 +140,7 @@ def _detectors(loaded: Sequence[Run], details: Sequence[dict[str, Any]]) -> dict
         "compared": compared,
         "without": without,
         "numbers": detection.numbers(chosen, ranked=not not_ranked),
+        "panoptic": detection.panoptic_numbers(chosen, ranked=not not_ranked),
         "classes": detection.side_by_side(chosen, ranked=not not_ranked) if len(own) > 1 else [],
     }
 

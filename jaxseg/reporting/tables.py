@@ -7,7 +7,14 @@ import numpy as np
 import tabulate
 
 from jaxseg.metrics import summarize
-from jaxseg.metrics.definitions import DETECTION, DETECTION_KINDS, LEVEL, MEANS, same_as_miou
+from jaxseg.metrics.definitions import (
+    DETECTION,
+    DETECTION_KINDS,
+    LEVEL,
+    MEANS,
+    PANOPTIC_GROUPS,
+    same_as_miou,
+)
 from jaxseg.percent import interval as interval_text
 from jaxseg.percent import percent
 from jaxseg.workdir import escape
@@ -65,7 +72,7 @@ def evaluation(
 
 
 def detections(record: Mapping[str, Any]) -> str:
-    """COCO's numbers of boxes and masks, with the intervals of AP; then one line per class.
+    """COCO's numbers of boxes and masks, with the intervals of AP; one line per class; and PQ.
 
     All numbers are percentages.
 
@@ -96,9 +103,26 @@ def detections(record: Mapping[str, Any]) -> str:
     ]
     missing = [escape.plain(name) for name in record["names"] if not record["objects"][name]["all"]]
     lines = [aligned(rows, heads), "", aligned(classes, class_heads)]
+    if found := record.get("panoptic"):
+        lines += ["", _panoptic(found)]
     if missing:
         lines += ["", f"absent from the truth: {', '.join(missing)}"]
     return "\n".join(lines)
+
+
+def _panoptic(found: Mapping[str, Any]) -> str:
+    """PQ, SQ and RQ of groups of classes and, where there is stuff, of each class."""
+    metrics, categories = found["metrics"], found["categories"]
+    names = ("PQ", "SQ", "RQ")
+    rows = []
+    for group in PANOPTIC_GROUPS:
+        of = [metrics.get(f"{name} {group}".strip()) for name in names]
+        if f"PQ {group}".strip() in metrics:
+            rows.append([group or "things and stuff", *map(percent, of)])
+    if "PQ stuff" in metrics:
+        for category, numbers in categories.items():
+            rows.append([escape.plain(category), *(percent(numbers[name]) for name in names)])
+    return aligned(rows, ["segments", *names])
 
 
 def aligned(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:

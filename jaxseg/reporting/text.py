@@ -49,7 +49,7 @@ def _detectors(loaded: Sequence[Run]) -> list[str]:
     lines = []
     for table in detection_text.tables(loaded):
         lines += ["", _table(table.heads, table.rows, texts=table.texts)]
-    return [*lines, "", *detection_text.definitions()] if lines else []
+    return [*lines, "", *detection_text.definitions(loaded)] if lines else []
 
 
 def _trainings(loaded: Sequence[Run]) -> list[str]:

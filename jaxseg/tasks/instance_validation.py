@@ -35,7 +35,9 @@ def validate(
             f"ALARM at step {step}: no object was found in any image: the network may have "
             "collapsed"
         )
-    by_class = {kind: of.per_category() for kind, of in result.judged.items()}
+    by_class = {str(kind): of.per_category() for kind, of in result.judged.items()}
+    if result.panoptic:
+        by_class["panoptic"] = result.panoptic.per_category()
     writer.write(
         "eval", step, {**summary, "classes": by_class, "seconds": round(result.seconds, 3)}
     )
@@ -45,4 +47,4 @@ def validate(
 
 
 def _headline(name: str) -> bool:
-    return name.split()[1] in ("AP", "AP50", "AR@100", "AR@1000")
+    return name.split()[-1] in ("AP", "AP50", "AR@100", "AR@1000") or name.startswith("PQ")

@@ -20,12 +20,15 @@ _NUMBERS = (
     *("AP", "AP50", "AP75", "APs", "APm", "APl"),
     *("AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
 )
+PANOPTIC = tuple(
+    f"{name} {group}".strip() for group in ("", "things", "stuff") for name in ("PQ", "SQ", "RQ")
+)
 TERMS = ("objectness", "rpn_box", "class", "box", "mask")  # of the loss
 
 LINE: Mapping[str, Check] = {  # of metrics.jsonl
     **{f"{kind} {name}": _MAYBE for kind in ("box", "mask") for name in _NUMBERS},
     **{f"{kind} AR@{limit}": _MAYBE for kind in ("box", "mask") for limit in (1, 100, 1000)},
-    **dict.fromkeys(TERMS, _MAYBE),
+    **dict.fromkeys((*PANOPTIC, *TERMS), _MAYBE),
     "classes": mapping_of(mapping_of(mapping_of(_MAYBE))),
 }
 _METRICS: Mapping[str, Check] = {
@@ -85,6 +88,7 @@ def _parts(names: list[str]) -> Mapping[str, Check]:
         "objects": mapping_of(mapping_of(is_count), names),
         "counts": mapping_of(is_count),
         "score": is_number,
+        "panoptic": _is_panoptic,
     }
 
 
@@ -92,3 +96,11 @@ def _is_image(value: Any) -> bool:
     if not isinstance(value, dict) or not is_text(value.get("name")):
         return False
     return not cleaned(value, {"f1": _MAYBE, "objects": is_count})[1]
+
+
+def _is_panoptic(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and mapping_of(_MAYBE)(value.get("metrics"))
+        and mapping_of(mapping_of(_MAYBE))(value.get("categories"))
+    )

@@ -1,5 +1,6 @@
 """A detector judged on a split: the batch changes nothing, and broken scores are refused."""
 
+import dataclasses
 import sys
 
 import jax
@@ -94,13 +95,36 @@ def test_neither_batch_size_nor_mesh_changes_anything(split):
         assert max(x + width, y + height) <= 48.001
         assert a["segmentation"]["size"] == [48, 48]
     assert one.summary() == pytest.approx(three.summary(), abs=1e-6, nan_ok=True)
-    assert {"box AP", "mask AP50", "mask ARl"} <= one.summary().keys()
+    assert {"box AP", "mask AP50", "mask ARl", "PQ things"} <= one.summary().keys()
+    assert one.panoptic.counts.wrong.sum() + one.panoptic.counts.hits.sum() > 0
 
 
 def test_scores_that_are_not_finite_are_refused(split):
     broken = jax.tree.map(lambda leaf: leaf * np.float32(np.nan), random_variables())
     with pytest.raises(ValueError, match="image 0 of the split has scores that are not finite"):
         evaluated(split, broken, 1)
+
+
+def test_perfect_masks_have_an_ap_and_a_panoptic_quality_of_one(split, monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Exact(Found):
+        def masks(self, convention="torchvision"):
+            objects = split.objects(self.index)
+            return (objects.mask(i) for i in np.flatnonzero(~objects.crowd))
+
+    def found(index):
+        objects = split.objects(index)
+        kept = objects.take(np.flatnonzero(~objects.crowd))
+        scores = np.linspace(0.9, 0.6, len(kept))
+        return Exact(index, (48, 48), kept.boxes, scores, kept.classes, np.zeros((len(kept), 1, 1)))
+
+    def detect(variables, batch):
+        return [found(int(index)) for index in batch["index"] if index >= 0]
+
+    monkeypatch.setattr(instance_split, "make_detector", lambda *_, **__: detect)
+    summary = evaluated(split, {}, 2).summary()
+    assert summary["mask AP"] == pytest.approx(1)
+    assert [summary[name] for name in ("PQ things", "SQ things", "RQ things")] == [1, 1, 1]
 
 
 def test_proposals_are_judged_by_their_recall_whatever_the_class(split, monkeypatch):
@@ -119,4 +143,4 @@ def test_proposals_are_judged_by_their_recall_whatever_the_class(split, monkeypa
     summary = evaluated(split, {}, 2).summary()
     assert summary["box AR@100"] == summary["box AR@1000"] == 1
     assert 0 < summary["box AR@1"] < 1
-    assert not any("AP" in name for name in summary)
+    assert not any("AP" in name or "PQ" in name for name in summary)

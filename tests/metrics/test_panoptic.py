@@ -92,6 +92,19 @@ def test_an_absent_category_is_left_out_of_the_mean():
     assert math.isnan(found.mean([1])["PQ"])
 
 
+def test_large_ids_are_counted_like_small_ones():
+    """Ids of COCO's files reach 2^24: a table of all pairs would not fit."""
+    rng = np.random.default_rng(0)
+    truth, predicted = rng.integers(0, 4, (2, 20, 30))
+    segments = {k: Segment(k % 2) for k in (1, 2, 3)}
+    large = {k << 22: segment for k, segment in segments.items()}
+    small = count_segments(truth, segments, predicted, segments, 2)
+    found = count_segments(truth << 22, large, predicted << 22, large, 2)
+    assert found.wrong.tolist() == small.wrong.tolist()
+    assert found.iou.tolist() == small.iou.tolist()
+    assert found.missed.tolist() == small.missed.tolist()
+
+
 def test_an_id_without_its_segment_is_refused():
     ids, segments = row((1, 10)), {1: Segment(THING)}
     with pytest.raises(ValueError, match="segment 2 of the found segments is in the map"):

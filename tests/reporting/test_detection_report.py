@@ -9,8 +9,10 @@ from PIL import Image
 from jaxseg import config
 from jaxseg.evaluation import coco, instance_record
 from jaxseg.evaluation.instance_split import InstanceEvaluation
+from jaxseg.evaluation.panoptic_split import PanopticQuality
 from jaxseg.metrics import ap_intervals
 from jaxseg.metrics.definitions import DETECTION
+from jaxseg.metrics.panoptic import Counts
 from jaxseg.reporting import plots, run_folder
 from jaxseg.workdir import eval_folder, log
 from tests.evaluation.test_coco import added, split
@@ -31,7 +33,9 @@ def evaluation(worse=0, kinds=("bbox", "segm"), names=NAMES):
         found[image] = (boxes, scores, 3 - classes, masks)
     detections = added(found, range(6))
     judged = {kind: coco.judge(truth, detections, kind) for kind in kinds}
-    return InstanceEvaluation(names, truth, detections, judged, 2.0)
+    counts = Counts(*(np.array([value, 0]) for value in (2.4, 3, 1, worse)))
+    panoptic = PanopticQuality(counts, LABELS.names) if "segm" in kinds else None
+    return InstanceEvaluation(names, truth, detections, judged, 2.0, panoptic)
 
 
 def lines(steps):
@@ -150,6 +154,9 @@ def test_two_detectors_are_compared_on_the_same_images(first, second, tmp_path):
     numbers = (f"{100 * v:+.2f}" for v in (found.estimate, found.low, found.high))
     assert shown == "{} [{}, {}]".format(*numbers)
     assert [row[2] for row in parsed.table("mean AP")] == ["2"]  # seeds
+    (quality,) = (t for t in parsed.tables if t[1][0] == "PQ things")
+    assert quality[0][1:3] == ["first", "second"]
+    assert quality[1][1:3] == [two(2.4 / 3.5), two(2.4 / 4.5)]
     side = next(t for t in parsed.tables if t[0][:3] == ["class", "first", "second"])[1:]
     assert [row[0] for row in side] == list(LABELS.names)
 
@@ -203,7 +210,11 @@ def test_a_detector_of_boxes_has_no_masks(tmp_path):
 def test_the_markdown_has_a_line_for_boxes_and_one_for_masks(first, second, tmp_path):
     page(first, second, output=tmp_path)
     text = (tmp_path / "report.md").read_text()
-    numbers, seeds, differences, classes, _ = tables(text)
+    numbers, panoptic, seeds, differences, classes, _ = tables(text)
+    shared = [f"{100 * 2.4 / size:.2f}" for size in (3.5, 4.5)]  # hits, half of the errors
+    assert [row[:2] for row in panoptic[1:]] == [["first", shared[0]], ["second", shared[1]]]
+    assert "- PQ things: panoptic quality" in text
+    assert "- PQ stuff" not in text
     metrics = [record_of(folder)["metrics"] for folder in (first, second)]
     assert [row[3:5] for row in numbers[1:]] == [
         [word, two(of[kind]["AP"])]

@@ -59,6 +59,8 @@ def test_a_run_logs_each_term_and_cocos_numbers(trained, data_dir):
         assert all(np.isfinite(terms))
     (line,) = lines_of(folder, "eval")
     assert {"box AP", "box AP50", "box AR100", "mask AP", "mask ARs"} <= line.keys()
+    assert {"PQ things", "SQ things", "RQ things"} <= line.keys()
+    assert "PQ" not in line  # stuff is not judged
     assert set(line["classes"]["segm"]) == {"disc", "square", "triangle", "ring", "bar"}
 
 

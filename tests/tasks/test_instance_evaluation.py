@@ -92,6 +92,8 @@ def test_the_table_names_each_number_and_each_class(evaluated, capsys):
     shown = f"{100 * found.judged['bbox'].ap(0.5):.2f}"
     assert lines["AP50"].split()[1] == shown
     assert lines["AP50"].count("[") == 2  # the intervals of boxes and of masks
+    things = found.panoptic.summary()
+    assert lines["things"].split()[1:] == [f"{100 * value:.2f}" for value in things.values()]
 
 
 def test_boxes_alone_are_drawn_too(evaluated):
