@@ -44,9 +44,10 @@ ROOMS = {
     },
     "data/features_file": set(),
     "data/fingerprint": {"data/labels"},
+    "data/stuff": {"data/builders", "data/instances", "data/labels", "data/records"},
     "data/source": {
         *("data/builders", "data/features_file", "data/fingerprint", "data/instances"),
-        *("data/labels", "data/records"),
+        *("data/labels", "data/records", "data/stuff"),
     },
     "data/frames": {"data/source"},
     "data/instance_facts": {"data/instances", "data/source"},

@@ -112,7 +112,7 @@ def from_json(values: Any) -> Fingerprint:
 
 
 def digest(parts: Iterable[bytes]) -> str:
-    """The digest of an example from its parts, the bytes of its image and of its label."""
+    """The digest of an example from its parts, the bytes of its image, label and perhaps stuff."""
     return running(parts)[-1]
 
 
@@ -226,7 +226,7 @@ def of_examples(
 
     Args:
       count: number of examples.
-      encoded: returns the "image" and "label" bytes and the "name" of an example.
+      encoded: returns the "image", "label" and perhaps "stuff" bytes and the "name" of an example.
       size: bytes of all examples, as TFDS counts them.
       advance: called after each example, for a progress bar.
       seen: called by the threads, in any order, with the index of an example, the bytes of its
@@ -235,9 +235,10 @@ def of_examples(
 
     def of_one(index: int) -> tuple[str, str]:
         example = encoded(index)
-        image, both = running((example["image"], example["label"]))
+        parts = [example[part] for part in ("image", "label", "stuff") if part in example]
+        image, *_, whole = running(parts)
         seen(index, example["image"], image)
-        return example["name"], both
+        return example["name"], whole
 
     names, digests = [], []
     with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:

@@ -46,12 +46,17 @@ class _ByCanvas:
 
 
 def train_stream(
-    source: InstanceSource, transform: InstanceTransform, seed: int, batch_size: int
+    source: InstanceSource,
+    transform: InstanceTransform,
+    seed: int,
+    batch_size: int,
+    *,
+    semantic: bool = False,
 ) -> grain.MapDataset:
     """The endless stream; element p is a pure function of (seed, p).
 
-    Elements are those of `InstanceTransform.apply` with an "index", int64. Images without an object
-    that training can use are left out.
+    Elements are those of `InstanceTransform.apply` with an "index", int64, and with the classes of
+    pixels if `semantic`. Images without an object that training can use are left out.
 
     Raises:
       ValueError: no image has such an object.
@@ -66,8 +71,9 @@ def train_stream(
         stands = np.zeros(len(indices), bool)
 
     def view(index: int, rng: np.random.Generator) -> dict[str, Any]:
-        example = source[index]
-        seen = transform.apply(rng, example["image"], example["objects"])
+        example = source.with_semantic(index) if semantic else source[index]
+        pixels = example["semantic"] if semantic else None
+        seen = transform.apply(rng, example["image"], example["objects"], pixels)
         return seen | {"index": np.int64(index)}
 
     chosen = _ByCanvas(indices[~stands], indices[stands], batch_size, seed)
@@ -84,6 +90,7 @@ def train_iterator(
     prefetch: int,
     process_index: int = 0,
     process_count: int = 1,
+    semantic: bool = False,
 ) -> TrainIterator:
     """Endless batches of the elements of `train_stream`, with a leading axis B.
 
@@ -96,12 +103,14 @@ def train_iterator(
       prefetch: examples read ahead.
       process_index: which process this is.
       process_count: the number of processes.
+      semantic: whether batches hold the classes of pixels too.
 
     Raises:
-      ValueError: the batch cannot be shared equally, or no object can be used for training.
+      ValueError: the batch cannot be shared equally, no object can be used for training, or the set
+        has no classes of stuff.
     """
     return TrainIterator(
-        train_stream(source, transform, seed, batch_size),
+        train_stream(source, transform, seed, batch_size, semantic=semantic),
         batch_size=batch_size,
         threads=threads,
         prefetch=prefetch,

@@ -40,11 +40,14 @@ class LabelSpec:
       names: of the K classes, in the order of their train ids.
       palette: RGB of each class.
       raw_to_train: every raw id that a label file may hold -> train id, or 255 for void.
+      stuff: of an instance set whose pixels have classes too: "things", for all classes of objects
+        together, and then the classes of stuff; None for other sets.
     """
 
     names: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     raw_to_train: Mapping[int, int]
+    stuff: "LabelSpec | None" = None
 
     def __post_init__(self) -> None:
         k = self.num_classes
@@ -112,12 +115,15 @@ class LabelSpec:
 
     def to_json(self) -> str:
         """The spec as text; `from_json` reads it."""
+        return json.dumps(self._values(), ensure_ascii=False)
+
+    def _values(self) -> dict[str, Any]:
         values = {
             "names": self.names,
             "palette": self.palette,
             "raw_to_train": {str(raw): train for raw, train in self.raw_to_train.items()},
         }
-        return json.dumps(values, ensure_ascii=False)
+        return values | ({"stuff": self.stuff._values()} if self.stuff else {})
 
     @classmethod
     def from_json(cls, text: str) -> "LabelSpec":
@@ -128,15 +134,20 @@ class LabelSpec:
         """
         try:
             values = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_members_once)
-            names, palette, table = (values[key] for key in ("names", "palette", "raw_to_train"))
-            _check_types(names, palette, table)
-            return cls(
-                names=tuple(names),
-                palette=tuple((r, g, b) for r, g, b in palette),
-                raw_to_train={int(raw): train for raw, train in table.items()},
-            )
+            return cls._of_values(values)
         except (KeyError, TypeError, json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"not a LabelSpec: {error!r}") from error
+
+    @classmethod
+    def _of_values(cls, values: Any) -> "LabelSpec":
+        names, palette, table = (values[key] for key in ("names", "palette", "raw_to_train"))
+        _check_types(names, palette, table)
+        return cls(
+            names=tuple(names),
+            palette=tuple((r, g, b) for r, g, b in palette),
+            raw_to_train={int(raw): train for raw, train in table.items()},
+            stuff=cls._of_values(values["stuff"]) if "stuff" in values else None,
+        )
 
 
 def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

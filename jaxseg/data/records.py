@@ -2,7 +2,8 @@
 
 Per example: `image` (JPEG or PNG bytes: unchanged if the file is plain, see `pixels`, else a PNG of
 its pixels), `label` (greyscale PNG of raw ids, 8 or 16 bits; in instance sets the text of the
-objects, see `jaxseg.data.instances`) and `name`. Per set: the LabelSpec and the largest height and
+objects, see `jaxseg.data.instances`), in instance sets with `LabelSpec.stuff` perhaps `stuff` (a
+greyscale PNG of raw ids, 8 bits), and `name`. Per set: the LabelSpec and the largest height and
 width of each split, which TFDS stores in metadata.json. A greyscale label PNG is stored byte for
 byte; palette and colour-coded ones are converted to greyscale, without loss, because OpenCV reads a
 palette as colours.
@@ -34,15 +35,18 @@ def info(
         if instances
         else tfds.features.Image(shape=(None, None, 1), dtype=ids, encoding_format="png")
     )
+    features = {
+        "image": tfds.features.Image(shape=(None, None, 3)),
+        "label": label,
+        "name": tfds.features.Text(),
+    }
+    if labels.stuff:
+        features["stuff"] = tfds.features.Image(
+            shape=(None, None, 1), dtype=np.uint8, encoding_format="png"
+        )
     return tfds.core.DatasetInfo(
         builder=builder,
-        features=tfds.features.FeaturesDict(
-            {
-                "image": tfds.features.Image(shape=(None, None, 3)),
-                "label": label,
-                "name": tfds.features.Text(),
-            }
-        ),
+        features=tfds.features.FeaturesDict(features),
         homepage=homepage or None,
         disable_shuffling=True,
         metadata=tfds.core.MetadataDict(labels=labels.to_json()),

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-from jaxseg.data import builders, features_file, instances, records
+from jaxseg.data import builders, features_file, instances, records, stuff
 from jaxseg.data import fingerprint as fingerprints
 from jaxseg.data.labels import LabelSpec
 from jaxseg.errors import counted
@@ -63,9 +63,9 @@ def splits(folder: pathlib.Path) -> list[str]:
     return list(_info(folder).splits)
 
 
-def labels_of(folder: pathlib.Path) -> LabelSpec:
+def labels_of(folder: pathlib.Path, name: str) -> LabelSpec:
     """The classes of a prepared folder; raises ValueError if it is damaged."""
-    return LabelSpec.from_json(_info(folder).metadata["labels"])
+    return stuff.with_background(LabelSpec.from_json(_info(folder).metadata["labels"]), name)
 
 
 def _info(folder: pathlib.Path) -> tfds.core.DatasetInfo:
@@ -98,6 +98,7 @@ class Source:
       split: its name.
       folder: of the set.
       labels: its LabelSpec.
+      stored: the LabelSpec in its files; `stuff.with_background` may add to it.
       largest: the largest height and the largest width of the split.
       splits: split -> (examples, bytes), as recorded by TFDS.
       holds_instances: whether the examples are images with objects; see `InstanceSource`.
@@ -109,14 +110,15 @@ class Source:
             there = ", ".join(sorted(info.splits))
             raise ValueError(f"{name} has no split {split!r}; it has: {there}")
         self.name, self.split, self.folder = name, split, folder
-        self.labels = LabelSpec.from_json(info.metadata["labels"])
+        self.stored = LabelSpec.from_json(info.metadata["labels"])
+        self.labels = stuff.with_background(self.stored, name)
         height, width = info.metadata["largest"][split]
         self.largest = (height, width)
         self.splits = {s: (of.num_examples, of.num_bytes) for s, of in info.splits.items()}
         self._features = info.features
         self.holds_instances = records.holds_instances(info.features)
         skip = tfds.decode.SkipDecoding()
-        self._decoders = {"image": skip, "label": skip}
+        self._decoders = {part: skip for part in info.features if part != "name"}
         files = [str(path) for path in info.splits[split].filepaths]
         if missing := [path for path in files if not pathlib.Path(path).is_file()]:
             raise FileNotFoundError(f"{missing[0]} is missing: prepare {name} with --overwrite")
@@ -144,10 +146,10 @@ class Source:
     @functools.cached_property
     def fingerprint(self) -> fingerprints.Fingerprint:
         """The fingerprint of the whole set."""
-        return fingerprints.of_folder(self.folder, self.name, self.labels, self.splits)
+        return fingerprints.of_folder(self.folder, self.name, self.stored, self.splits)
 
     def encoded(self, index: int) -> dict[str, Any]:
-        """Example `index` before decoding: "image" and "label" bytes, "name" str.
+        """Example `index` before decoding: "image", "label" and perhaps "stuff" bytes, "name" str.
 
         Raises:
           ValueError: names the file if it cannot be read, or is not an example.
@@ -203,6 +205,20 @@ class InstanceSource(Source):
         """The objects of example `index`, without decoding its image."""
         return self._objects(self.encoded(int(index)))
 
+    def semantic(self, index: int) -> np.ndarray:
+        """The classes of the pixels of example `index`; see `stuff.classes_of_pixels`."""
+        example = self.encoded(int(index))
+        return self._semantic(example, self._objects(example))
+
+    def _semantic(self, example: Mapping[str, Any], objects: instances.Objects) -> np.ndarray:
+        return stuff.classes_of_pixels(example, objects, self.labels, self._where(example))
+
+    def with_semantic(self, index: int) -> dict[str, Any]:
+        """Example `index` with its classes of pixels as "semantic"; see `semantic`."""
+        example = self.encoded(int(index))
+        found = self._decoded(example)
+        return found | {"semantic": self._semantic(example, found["objects"])}
+
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) of example `index`, from its objects."""
         return self.objects(index).size
@@ -216,7 +232,9 @@ class InstanceSource(Source):
         raise ValueError(f"{self.name} holds objects, not a class for each pixel")
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        example = self.encoded(int(index))
+        return self._decoded(self.encoded(int(index)))
+
+    def _decoded(self, example: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "image": records.decode_image(example["image"], self._where(example)),
             "objects": self._objects(example),

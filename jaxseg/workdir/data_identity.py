@@ -148,7 +148,11 @@ def labels_of(
     if not changed_data and (known.data is None or known.data.name == data.name):
         try:
             folder = sources.prepared_folder(data.name, data.data_dir)
-            now = sources.labels_of(folder) if sources.is_prepared(folder) else known.labels
+            now = (
+                sources.labels_of(folder, data.name)
+                if sources.is_prepared(folder)
+                else known.labels
+            )
         except ValueError:
             return known.labels  # the data is not needed
         raw_ids = known.data is not None
@@ -169,6 +173,6 @@ def labels_of_data(data: config.Data) -> LabelSpec:
     """
     folder = sources.prepared_folder(data.name, data.data_dir)
     if sources.is_prepared(folder):
-        return sources.labels_of(folder)
+        return sources.labels_of(folder, data.name)
     labels = published_sets.fixed_labels(data.name)
     return labels or sources.open_any(data.name, data.eval_split, data.data_dir).labels

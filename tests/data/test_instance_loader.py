@@ -4,11 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 from jaxseg.data import instance_facts, instance_loader, instances, source
 from jaxseg.data.augment.instance_settings import InstanceAugment
 from jaxseg.data.augment.instance_transforms import InstanceTransform
 from jaxseg.data.prepare import prepare
+from jaxseg.ignore import IGNORE
 from tests.data.conftest import save_pair
 
 AUGMENT = InstanceAugment(objects=5, short_side=(32, 40, 48), long_side=64, jitter=0.2, crop=0.8)
@@ -21,9 +24,6 @@ COUNT = 12
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
     """Twelve own images, three of which stand; two without an object to train on."""
-    from absl import flags
-    from absl.testing import flagsaver
-
     root = tmp_path_factory.mktemp("own")
     images, annotations = [], []
     for i in range(COUNT):
@@ -197,3 +197,31 @@ def test_masks_of_any_width_come_back():
     for width in (1, 7, 8, 30, 65):
         mask = rng.random((3, 5, width)) < 0.5
         np.testing.assert_array_equal(instances.unpacked(np.packbits(mask, axis=-1), width), mask)
+
+
+def test_batches_hold_the_classes_of_pixels_where_they_are_asked_for(tmp_path):
+    flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver():
+        flags.FLAGS(["x", "--shapes_size=48", "--shapes_train=4", "--shapes_val=2"])
+        prepare.prepare("shapes/instances", tmp_path)
+    drawn = source.open_instances("shapes/instances", "val", tmp_path)
+    transform = InstanceTransform((48, 64), InstanceAugment(short_side=(48,), long_side=64))
+    plain, both = (
+        next(iterator(drawn, 2, transform=transform, semantic=semantic))
+        for semantic in (False, True)
+    )
+    semantic = both.pop("semantic")
+    assert plain.keys() == both.keys()
+    for name, array in plain.items():
+        np.testing.assert_array_equal(array, both[name])
+    assert semantic.shape == (2, 48, 64)
+    assert (semantic[:, :, 48:] == IGNORE).all()  # beyond the image
+    things = instances.unpacked(both["masks"], 64).any(axis=1)
+    assert (semantic[things] == 0).all()
+    assert (semantic[:, :, :48] <= 1).all()
+    assert (semantic == 1).any()
+
+
+def test_a_set_without_stuff_has_no_classes_of_pixels(opened):
+    with pytest.raises(ValueError, match="the set has no classes of stuff"):
+        opened.semantic(0)

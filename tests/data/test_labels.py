@@ -9,6 +9,16 @@ from jaxseg.data.labels import LabelSpec, voc_palette
 TWO = LabelSpec(("road", "car"), ((1, 2, 3), (4, 5, 6)), {7: 0, 26: 1, 300: 1, 0: 255, 255: 255})
 
 
+def test_classes_of_stuff_are_kept_in_the_text_of_a_spec():
+    stuff = LabelSpec(("things", "road"), ((0, 0, 0), (1, 2, 3)), {7: 1, 9: 0, 3: 255})
+    spec = LabelSpec(("car",), ((4, 5, 6),), {9: 0}, stuff)
+    assert LabelSpec.from_json(spec.to_json()) == spec
+    plain = LabelSpec(("car",), ((4, 5, 6),), {9: 0})
+    assert "stuff" not in plain.to_json()
+    with pytest.raises(ValueError, match="not a LabelSpec"):
+        LabelSpec.from_json(spec.to_json().replace('"road"', "3"))
+
+
 def test_each_raw_id_goes_where_the_spec_says():
     raw = np.array([[7, 26, 300], [0, 255, 7]], np.uint16)
     assert TWO.encode(raw, "x").tolist() == [[0, 1, 1], [255, 255, 0]]

@@ -22,6 +22,7 @@ from jaxseg.data.augment.instance_settings import InstanceAugment, Size, faults
 from jaxseg.data.augment.scaling import nearest
 from jaxseg.data.instances import Objects
 from jaxseg.errors import together
+from jaxseg.ignore import IGNORE
 
 _FIELD = "data.instances"
 
@@ -150,7 +151,11 @@ class InstanceTransform:
         )
 
     def apply(
-        self, rng: np.random.Generator, image: np.ndarray, objects: Objects
+        self,
+        rng: np.random.Generator,
+        image: np.ndarray,
+        objects: Objects,
+        semantic: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """A random view, as an element of a batch.
 
@@ -158,15 +163,20 @@ class InstanceTransform:
           rng: of this example and epoch.
           image: uint8 [H, W, 3].
           objects: of the image.
+          semantic: the class of each pixel, uint8 [H, W]; None: they are not needed.
 
         Returns:
           "image" uint8 [h, w, 3], the canvas; "size" int32 [2] of the view in it; and for G
           objects "boxes" float32 [G, 4], "classes" int32 [G], "valid" bool [G], "masks" uint8
-          [G, h, ceil(w / 8)] with eight pixels per byte. Crowds are left out.
+          [G, h, ceil(w / 8)] with eight pixels per byte. Crowds are left out. With `semantic`,
+          "semantic" uint8 [h, w], `IGNORE` outside the view.
         """
         height, width = image.shape[:2]
         view, canvas = self.draw(rng, height, width), self.canvas_of(height, width)
-        return self.shown(view, image, canvas) | self.annotated(view, objects, canvas)
+        found = self.shown(view, image, canvas) | self.annotated(view, objects, canvas)
+        if semantic is not None:
+            found["semantic"] = _classified(view, semantic, canvas)
+        return found
 
     def evaluated(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """The "image" and "size" of the view for evaluation; see `apply`."""
@@ -207,6 +217,14 @@ class InstanceTransform:
             largest = np.argsort([-area for _, _, _, area in kept], kind="stable")[:most]
             kept = [kept[i] for i in sorted(largest.tolist())]
         return _padded(kept, most, canvas)
+
+
+def _classified(view: View, semantic: np.ndarray, canvas: Size) -> np.ndarray:
+    """The classes of the pixels of a view on its canvas, by the rule of masks."""
+    padded = np.full(canvas, IGNORE, np.uint8)
+    _, _, height, width = view.window
+    padded[:height, :width] = semantic[np.ix_(view.rows(), view.columns())]
+    return padded
 
 
 @dataclasses.dataclass(frozen=True)

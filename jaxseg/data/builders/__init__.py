@@ -21,6 +21,10 @@ VERSIONS = {
     "voc2011": "1.0.0",
     "voc2012": "1.0.0",
 }
+# Instance sets whose pixels have classes of stuff.
+WITH_STUFF = ("cityscapes/instances", "shapes/instances")
+# Of these, the sets in which all pixels outside objects are "background", and the raw id of it.
+BACKGROUND = {"shapes/instances": 6}
 # What may follow a name after a slash; shapes and folder accept any name.
 VARIANTS = {
     "cityscapes": ("coarse", "instances"),

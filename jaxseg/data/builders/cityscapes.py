@@ -2,9 +2,10 @@
 
 `cityscapes` has the fine labels; `cityscapes/coarse` the coarse ones, with 19,998 more images in
 `train_extra`; `cityscapes/instances` the objects of the eight classes of persons and vehicles that
-the instance benchmark counts, with groups as crowds. Masks are the files of label ids; if one is
-missing, it is drawn from the file of polygons, as the official tool does. A license plate has the
-id -1, which the tool never draws; as a byte it would be 255, so 255 is void. The label files of
+the instance benchmark counts, with groups as crowds, and the other eleven classes as stuff. Masks
+are the files of label ids; if one is missing, it is drawn from the file of polygons, as the
+official tool does. A license plate has the id -1, which the tool never draws; as a byte it would be
+255, so 255 is void. The label files of
 `test` hold only void: the real ones are on the server.
 
 Names, ids, colours and counts: github.com/mcordts/cityscapesScripts, helpers/labels.py and README;
@@ -88,10 +89,20 @@ LABELS = LabelSpec(
     },
 )
 
+_STUFF = [each for each in CLASSES if each[0] < 24]
 THINGS = LabelSpec(
     names=tuple(name for raw, name, _ in CLASSES if raw >= 24),
     palette=tuple(colour for raw, _, colour in CLASSES if raw >= 24),
     raw_to_train={raw: k for k, raw in enumerate(raw for raw, _, _ in CLASSES if raw >= 24)},
+    stuff=LabelSpec(
+        names=("things", *(name for _, name, _ in _STUFF)),
+        palette=((255, 255, 255), *(colour for _, _, colour in _STUFF)),
+        raw_to_train={
+            **dict.fromkeys([*range(34), 255], IGNORE),
+            **{raw: 0 for raw, _, _ in CLASSES if raw >= 24},
+            **{raw: k for k, (raw, _, _) in enumerate(_STUFF, 1)},
+        },
+    ),
 )
 
 
@@ -186,8 +197,14 @@ def _objects(mask: pathlib.Path) -> Objects:
     return instance_ids.objects_of(ids, meaning)
 
 
+def _stuff(mask: pathlib.Path) -> np.ndarray:
+    """The ids of labelIds from a file of instanceIds, where 1000 c + n is object n of class c."""
+    ids, _ = mask_file.read_mask(mask)
+    return np.where(ids >= 1000, ids // 1000, ids).astype(np.uint8)
+
+
 def find_instances(manual_dir: pathlib.Path) -> pairs.Published:
-    """As `find`, with the objects of the eight classes that have instances.
+    """As `find`, with the objects of the eight classes that have instances, and the stuff.
 
     Raises:
       FileNotFoundError: no split was found.
@@ -198,7 +215,11 @@ def find_instances(manual_dir: pathlib.Path) -> pairs.Published:
             images, masks = folder / "leftImg8bit" / split, folder / "gtFine" / split
             found = pairs.beside(images, masks, "_leftImg8bit.png", "_gtFine_instanceIds.png")
             splits[split] = [
-                dataclasses.replace(pair, objects=functools.partial(_objects, pair.mask))
+                dataclasses.replace(
+                    pair,
+                    objects=functools.partial(_objects, pair.mask),
+                    stuff=functools.partial(_stuff, pair.mask),
+                )
                 for pair in found
             ]
         if there := pairs.nonempty(splits):

@@ -23,6 +23,8 @@ class Pair:
         they are read from `mask`.
       objects: gives the objects of the image, of published categories, or raises a ValueError
         without the file's name; None: the set is not one of instances.
+      stuff: gives the raw ids, uint8 [H, W], that `LabelSpec.stuff` of the set defines; None: the
+        set has none.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Pair:
     page: int | None = None
     draw: Callable[[], np.ndarray] | None = None
     objects: Callable[[], Objects] | None = None
+    stuff: Callable[[], np.ndarray] | None = None
 
     def where(self, path: pathlib.Path) -> str:
         """The name of one of the files, for messages."""

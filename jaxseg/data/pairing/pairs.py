@@ -210,13 +210,14 @@ def _turned(images: Set[str]) -> str:
 def examples(published: Published, split: str) -> Iterator[tuple[int, dict[str, object]]]:
     """The examples for TFDS: image bytes (`pixels.stored`), a PNG of raw ids, the name.
 
-    Instance sets have the text of their objects instead of the PNG.
+    Instance sets have the text of their objects instead of the PNG, and perhaps one of stuff.
     """
     wide = max(published.labels.raw_to_train) > 255
     for i, pair in enumerate(over(published.splits[split], f"writing {split}")):
         if pair.objects:
             text, image = instances.to_text(pair.objects()), pixels.stored(pair.image, pair.page)
-            yield i, {"image": io.BytesIO(image), "label": text, "name": pair.name}
+            stuff = {"stuff": io.BytesIO(records.encode_label(pair.stuff()))} if pair.stuff else {}
+            yield i, {"image": io.BytesIO(image), "label": text, "name": pair.name, **stuff}
             continue
         plain = published.colours is None and pair.draw is None
         label = pair.mask.read_bytes() if plain and pair.mask.suffix != ".mat" else b""

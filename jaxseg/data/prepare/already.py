@@ -42,7 +42,7 @@ def note(
         with Progress(len(of), f"reading {split} back") as bar:
             size = of.splits[split][1]
             splits[split] = fingerprint.of_examples(len(of), of.encoded, size, bar.advance, seen)
-    labels = next(iter(opened.values())).labels
+    labels = next(iter(opened.values())).stored
     found = fingerprint.Fingerprint(name, built.name, settings, labels, splits)
     prepared_from.write(built, prepared_from.record(published, settings, kept))
     whole_file.write_text(built / fingerprint.FILE, json.dumps(found.to_json()))
@@ -115,6 +115,8 @@ def changes(
 def _of_classes(before: LabelSpec, now: LabelSpec) -> list[str]:
     if found := fingerprint.class_difference(before, now, raw_ids=True, others=_NAMES):
         return [found]
+    if now.stuff and not before.stuff:
+        return ["it had no classes of stuff and has them"]
     return [
         f'class {k} "{name}" had the colour {one} and has {two}'
         for k, (name, one, two) in enumerate(

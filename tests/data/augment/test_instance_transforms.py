@@ -55,8 +55,9 @@ def test_the_masks_say_what_the_image_shows_to_the_pixel(name):
     image, mask = board()
     objects = instances.of_masks([mask == 0, mask == 1], [1, 2], SIZE)
     for seed in range(6):
-        example = transform.apply(np.random.default_rng(seed), image, objects)
+        example = transform.apply(np.random.default_rng(seed), image, objects, mask)
         view, ids = example["image"], ids_of(example)
+        np.testing.assert_array_equal(example["semantic"], ids)  # void beyond the view, too
         wrong, far = disagreement(view, ids)
         assert not far
         assert wrong < 0.01

@@ -1,5 +1,6 @@
 """Sets of instances from published files, whole: prepared, opened, and held against the files."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,9 @@ from PIL import Image
 
 from jaxseg.data import instances, source
 from jaxseg.data.builders import cityscapes, coco, voc2012
+from jaxseg.data.labels import LabelSpec
 from jaxseg.data.prepare import prepare
+from jaxseg.ignore import IGNORE
 from tests.data.conftest import save_pair
 
 
@@ -159,6 +162,50 @@ def test_cityscapes(command, tmp_path):
     assert objects.crowd.tolist() == [True, False, False, False]
     assert cityscapes.THINGS.num_classes == 8
     np.testing.assert_array_equal(objects.mask(2), ids == 26001)
+    assert train.labels.stuff.names[:3] == ("things", "road", "sidewalk")
+    assert train.labels.stuff.num_classes == 12
+    semantic = train.semantic(0)
+    assert np.unique(semantic[:5]).tolist() == [1]  # road
+    assert np.unique(semantic[5:8]).tolist() == [0]  # a crowd is things
+    assert np.unique(semantic[15:18]).tolist() == [IGNORE]
+    np.testing.assert_array_equal(train.with_semantic(0)["semantic"], semantic)
+    assert LabelSpec.from_json(train.labels.to_json()) == train.labels
+
+
+@pytest.mark.slow
+def test_cityscapes_stuff_is_that_of_the_published_label_ids(command, shared, tmp_path):
+    root = shared / "data" / "cityscapes"
+    prepared(command, "cityscapes/instances", root, tmp_path / "d")
+    for split, count in (("train", 2), ("val", 1)):
+        opened = source.open_instances("cityscapes/instances", split, tmp_path / "d")
+        assert len(opened) == count
+        for index in range(count):
+            name = opened.encoded(index)["name"]
+            path = root / "gtFine" / split / f"{name}_gtFine_labelIds.png"
+            expected = cityscapes.THINGS.stuff.encode(np.asarray(Image.open(path)), name)
+            found = opened.semantic(index)
+            np.testing.assert_array_equal(found, expected)
+            assert {0, 1, 3, IGNORE} <= set(np.unique(found).tolist())
+
+
+def test_a_set_prepared_before_it_had_stuff_can_be_opened(command, tmp_path, monkeypatch):
+    ids = np.full((20, 30), 26001, np.uint16)
+    name, folder = "a_000000_000019", tmp_path / "leftImg8bit" / "train" / "a"
+    save_pair(folder / f"{name}_leftImg8bit.png", tmp_path / "unused.png", 0, (20, 30))
+    write_ids(tmp_path / "gtFine" / "train" / "a" / f"{name}_gtFine_instanceIds.png", ids)
+    before = dataclasses.replace(cityscapes.THINGS, stuff=None)
+
+    def find(manual_dir):
+        found = cityscapes.find_instances(manual_dir)
+        pairs = [dataclasses.replace(pair, stuff=None) for pair in found.splits["train"]]
+        return dataclasses.replace(found, labels=before, splits={"train": pairs})
+
+    monkeypatch.setitem(cityscapes.SET.variants, "instances", (find, before))
+    prepared(command, "cityscapes/instances", tmp_path, tmp_path / "d")
+    train = source.open_instances("cityscapes/instances", "train", tmp_path / "d")
+    assert (train.labels, len(train[0]["objects"])) == (before, 1)
+    with pytest.raises(ValueError, match="the set has no classes of stuff"):
+        train.semantic(0)
 
 
 def test_voc(command, tmp_path):

@@ -1,12 +1,17 @@
 """Each split of the drawn instances has the difficulty that it is named after."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 from jaxseg.data import source
 from jaxseg.data.builders import shapes_instances
 from jaxseg.data.builders.shapes_instances import BAR, DISC, RING, SQUARE
+from jaxseg.data.labels import LabelSpec
 from jaxseg.data.prepare import prepare
 
 SAMPLE, SIZE = 25, 128
@@ -55,6 +60,23 @@ def test_masks_are_what_is_seen(split):
         assert np.max(total) == 1
         for k in range(len(objects)):
             assert objects.areas[k] == objects.mask(k).sum() > 0
+
+
+def test_what_no_object_covers_is_background(tmp_path):
+    with flagsaver.flagsaver():
+        flags.FLAGS(["x", "--shapes_size=48", "--shapes_train=2", "--shapes_val=2"])
+        prepare.prepare("shapes/instances", tmp_path)
+    opened = source.open_instances("shapes/instances", "crowds", tmp_path)
+    assert opened.labels.stuff.names == ("things", "background")
+    objects, semantic = opened.objects(0), opened.semantic(0)
+    assert objects.crowd.any()
+    masks = np.array([objects.mask(k) for k in range(len(objects))])
+    np.testing.assert_array_equal(semantic, 1 - masks.max(axis=0))
+    # What is stored does not have the background: sets of before are the same.
+    stored = json.loads((opened.folder / "metadata.json").read_text())["labels"]
+    assert LabelSpec.from_json(stored) == shapes_instances.LABELS
+    assert opened.fingerprint.labels == shapes_instances.LABELS
+    assert opened.fingerprint.splits["crowds"].names
 
 
 def test_overlap():
