@@ -105,6 +105,8 @@ class Detection:
     classes: float = 1.0  # of the RoIs' cross-entropy
     box: float = 1.0  # of the RoIs' boxes
     mask: float = 1.0  # of the masks' cross-entropy
+    instance: float = 1.0  # of all of these together, in a network that classifies pixels too
+    semantic: float = 0.5  # of that network's cross-entropy of the pixels
     rpn_low: float = 0.3  # IoU with every object below which an anchor is background
     rpn_high: float = 0.7  # IoU with an object from which on an anchor is that object's
     rpn_samples: int = 256  # anchors of an image that count
@@ -192,6 +194,7 @@ class Eval:
         False  # calibration error and, for two classes, the area under the ROC curve
     )
     semantic: bool = False  # of a detector: also the mIoU of the classes of pixels
+    stuff_area: int = 4096  # of panoptic segments of stuff: smaller ones are left out, in pixels
     use_ema: bool = True  # use the average of the parameters if there is one
     examples: int = 0  # 0: all of the split
 

@@ -68,7 +68,8 @@ FIELDS: dict[str, dict[str, str]] = {
 ADDED: dict[str, frozenset[str]] = {
     "jaxseg.config:Experiment": frozenset({"detection"}),
     "jaxseg.config:Data": frozenset({"instances"}),
-    "jaxseg.config:Eval": frozenset({"semantic"}),
+    "jaxseg.config:Detection": frozenset({"instance", "semantic"}),
+    "jaxseg.config:Eval": frozenset({"semantic", "stuff_area"}),
 }
 
 

@@ -61,7 +61,7 @@ ROOMS = {
     },
     "data/prepare": {
         *("data/builders", "data/fingerprint", "data/labels", "data/pairing"),
-        *("data/readers", "data/records", "data/source"),
+        *("data/readers", "data/records", "data/source", "data/stuff"),
     },
     "data/doctor": {
         *("data/augment", "data/builders", "data/instances", "data/labels", "data/pairing"),

@@ -52,7 +52,15 @@ _OF_TASK: dict[str, tuple[str, ...]] = {
         "eval.calibration",
         "train.rows",
     ),
-    "instance": ("detection", "data.instances", "eval.semantic"),
+    "instance": ("detection", "data.instances", "eval.semantic", "eval.stuff_area"),
+}
+
+# Fields that only networks with such a field read, and what these networks do.
+_OF_NETWORK: dict[tuple[str, ...], tuple[str, str]] = {
+    ("detection.instance", "detection.semantic", "eval.stuff_area"): (
+        "semantic_classes",
+        "find objects and classify pixels, such as PanopticFPN,",
+    ),
 }
 
 
@@ -81,6 +89,7 @@ def without_effect(
       default: the same experiment with the default values.
     """
     found = _of_other_tasks(experiment, given, default)
+    found += _of_other_networks(experiment, given, default)
     for fields, switches in _ON.items():
         for path in fields:
             if path not in given or _value(experiment, path) == _value(default, path):
@@ -104,5 +113,22 @@ def _of_other_tasks(
         for path in given
         if task != own
         and any(path == part or path.startswith(f"{part}.") for part in parts)
+        and _value(experiment, path) != _value(default, path)
+    ]
+
+
+def _of_other_networks(
+    experiment: Experiment, given: Mapping[str, Any], default: Experiment
+) -> list[str]:
+    """The changed fields that no network without a certain field of its own reads."""
+    model = experiment.model
+    return [
+        f"--config.{path} has no effect: only networks that {what} read it, and "
+        f"{type(model).__name__} is none"
+        for fields, (needed, what) in _OF_NETWORK.items()
+        for path in fields
+        if path in given
+        and getattr(model, "task", "semantic") == "instance"
+        and not hasattr(model, needed)
         and _value(experiment, path) != _value(default, path)
     ]

@@ -14,7 +14,7 @@ from jaxseg.data import instance_loader
 from jaxseg.data.augment.instance_transforms import InstanceTransform
 from jaxseg.data.source import InstanceSource
 from jaxseg.evaluation import coco
-from jaxseg.evaluation.panoptic_split import PanopticCounts, PanopticQuality
+from jaxseg.evaluation.panoptic_split import STUFF_AREA, PanopticCounts, PanopticQuality
 from jaxseg.inference.detect import make_detector
 from jaxseg.metrics import detection_f1
 from jaxseg.metrics.coco import KINDS, Judged, Kind
@@ -103,6 +103,7 @@ def evaluate(
     batch_size: int,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    stuff_area: int = STUFF_AREA,
     examples: int = 0,
     threads: int = 8,
     mesh: Mesh | None = None,
@@ -122,6 +123,7 @@ def evaluate(
       batch_size: rounded up to what the mesh can split.
       scales: at which each image is seen; see `inference.object_views`.
       flip: see the mirror image at each scale as well.
+      stuff_area: pixels of the smallest segment of stuff, of a network that classifies pixels.
       examples: only the first ones; 0: all.
       threads: that read images, in this process.
       mesh: of `mesh.make_mesh`; None: this process evaluates on one device.
@@ -154,7 +156,8 @@ def evaluate(
     variables = jax.device_put(variables, replicated(mesh) if mesh else None)
     detections, has_masks = coco.Detections(), False
     of_proposals = getattr(model, "proposals", False)
-    panoptic = PanopticCounts(source.labels.names)
+    stuff = source.labels.stuff if hasattr(model, "semantic_classes") else None
+    panoptic = PanopticCounts(source.labels.names, stuff.names[1:] if stuff else (), stuff_area)
     hidden = not progress or not processes.is_main()
     with Progress(total, "evaluate", hidden=hidden, leave=False) as bar:
         for batch in batches:
@@ -162,7 +165,9 @@ def evaluate(
                 has_masks = has_masks or one.grids is not None
                 detections.add(one.index, one.boxes, one.scores, one.classes, one.masks())
                 if one.grids is not None and not of_proposals:
-                    panoptic.add(one.index, source.objects(one.index), detections.of(one.index))
+                    objects, found = source.objects(one.index), detections.of(one.index)
+                    pixels = (source.semantic(one.index), one.semantic) if stuff else (None, None)
+                    panoptic.add(one.index, objects, found, *pixels)
                 bar.advance(1)
     if mesh:
         detections, panoptic = detections.of_all_processes(), panoptic.of_all_processes()

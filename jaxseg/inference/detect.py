@@ -3,17 +3,20 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import cast
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from jaxseg.data import instance_loader
 from jaxseg.data.augment.instance_transforms import InstanceTransform
+from jaxseg.data.augment.scaling import nearest
 from jaxseg.inference import object_views
 from jaxseg.inference.object_views import View, make_view_detector
 from jaxseg.pixels import Normalisation, normalise
@@ -39,6 +42,9 @@ class Found:
       scores: 0 to 1.
       classes: 1 to K.
       grids: probabilities of the masks on a grid over each box; None for a detector of boxes.
+      semantic: the class of each pixel, of a network that classifies them too: 0 for things, 1, 2,
+        ... for stuff. Departure: it is that of the nearest pixel of the image as the network sees
+        it, where detectron2 interpolates the scores; both agree at equal sizes.
     """
 
     index: int
@@ -47,6 +53,7 @@ class Found:
     scores: Float[np.ndarray, " d"]
     classes: Int[np.ndarray, " d"]
     grids: Float[np.ndarray, "d m m"] | None
+    semantic: UInt8[np.ndarray, "h w"] | None = None
 
     def masks(self, convention: str = "torchvision") -> Iterator[np.ndarray] | None:
         """The mask of each detection, bool [H, W], drawn when it is asked for."""
@@ -132,6 +139,8 @@ def _program(
         found = {name: outputs[name] for name in _KEPT if name in outputs}
         if "mask_logits" in outputs:
             found["masks"] = jax.nn.sigmoid(outputs["mask_logits"])
+        if "logits" in outputs:
+            found["semantic"] = jnp.argmax(outputs["logits"], axis=-1).astype(jnp.uint8)
         return found
 
     return detect
@@ -197,4 +206,16 @@ def _of_image(i: int, own: Mapping[str, np.ndarray], batch: Mapping[str, np.ndar
         scores=own["scores"][keep],
         classes=own["classes"][keep],
         grids=own["masks"][keep] if "masks" in own else None,
+        semantic=_in_image(own["semantic"], batch["size"][i].tolist(), (height, width))
+        if "semantic" in own
+        else None,
     )
+
+
+def _in_image(classes: np.ndarray, seen: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    """The classes of the pixels of an image from those of its canvas, where its size is `seen`."""
+    rows, columns = (
+        nearest(0, side, Fraction(side, there), there)
+        for side, there in zip(size, seen, strict=True)
+    )
+    return classes[np.ix_(rows, columns)]

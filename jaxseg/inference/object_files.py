@@ -5,6 +5,8 @@ OUTPUT/images.json         in COCO's format: the images, their sizes, and the ca
 OUTPUT/instances/NAME.png  16 bits: k is the k-th detection of the image, 0 the background
 OUTPUT/overlays/NAME.jpg   the image overlaid with masks, boxes, names and scores
 
+A network that classifies pixels too also writes what `inference.panoptic_files` lists.
+
 `COCO("images.json").loadRes("detections.json")` reads the first two. Category ids are the published
 ones of the data set. Image ids are COCO's where all files have COCO's names or are numbers, or else
 count from 0. `detections.json` holds all that the network returns (model.selection.score).
@@ -26,10 +28,11 @@ from jaxseg.data.augment.instance_transforms import InstanceTransform
 from jaxseg.data.instances import image_ids, published, run_lengths
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.readers import photos
-from jaxseg.inference import object_overlay
+from jaxseg.inference import object_overlay, panoptic_files
 from jaxseg.inference.detect import Found
 from jaxseg.inference.image_files import Predictions, predict_each
 from jaxseg.inference.label_files import JPEG_QUALITY
+from jaxseg.postprocess.panoptic import Panoptic, merged
 
 SCORE = 0.5  # from which on detections are drawn, as in Detectron2's demo
 DETECTIONS, IMAGES = "detections.json", "images.json"
@@ -43,6 +46,7 @@ def predict_files(
     transform: InstanceTransform,
     *,
     score: float = SCORE,
+    stuff_area: int = 4096,
     progress: bool = True,
 ) -> Predictions:
     """Finds the objects in every image of `inputs`; unreadable ones are skipped.
@@ -54,6 +58,7 @@ def predict_files(
       output: the folder to write to; created if missing.
       transform: decides the canvas of an image.
       score: from which on detections are drawn, and in the maps of instances.
+      stuff_area: pixels of the smallest segment of stuff.
       progress: show a bar with rate and remaining time.
 
     Raises:
@@ -62,6 +67,7 @@ def predict_files(
     """
     images: list[dict[str, Any]] = []
     results: list[list[dict[str, Any]]] = []
+    segments: list[dict[str, Any]] = []
     has_masks = False
 
     def write(photo: photos.Photo, image: np.ndarray) -> None:
@@ -74,6 +80,10 @@ def predict_files(
         height, width = found.size
         images.append({"file_name": _file_name(photo), "height": height, "width": width})
         results.append(_results(found, regions, labels))
+        if found.semantic is not None:
+            whole = _merged(found, regions or (), labels, stuff_area)
+            panoptic_files.write_map(output, photo.name, whole)
+            segments.append(panoptic_files.annotation(photo.name, whole, labels))
 
     done = predict_each(
         inputs,
@@ -83,8 +93,13 @@ def predict_files(
         progress=progress,
     )
     whole_file.folder_in(output)
-    _write_json(output, images, results, labels)
+    ids = image_ids([pathlib.PurePath(image["file_name"]).stem for image in images])
+    numbered = [{"id": number, **image} for number, image in zip(ids, images, strict=True)]
+    _write_json(output, numbered, results, labels)
     folders = ("instances", "overlays") if has_masks else ("overlays",)
+    if segments:
+        panoptic_files.write_json(output, numbered, segments, labels)
+        folders = (*folders, panoptic_files.FILE, panoptic_files.FOLDER)
     return Predictions(
         done.written, done.refused, done.frames, done.left_out, (DETECTIONS, *folders)
     )
@@ -101,6 +116,26 @@ def instance_ids(
     for number, mask in enumerate(masks, 1):
         ids[(mask != 0) & (ids == 0)] = number
     return ids
+
+
+def _merged(found: Found, regions: Sequence[bytes], labels: LabelSpec, stuff_area: int) -> Panoptic:
+    """The segments of an image.
+
+    Raises:
+      ValueError: the classes of stuff are not known.
+    """
+    if labels.stuff is None:
+        raise ValueError("the classes of stuff are not known: give the run folder (--workdir)")
+    assert found.semantic is not None
+    size = list(found.size)
+    return merged(
+        (rle.decode({"size": size, "counts": region}) for region in regions),
+        found.classes.tolist(),
+        found.scores.tolist(),
+        found.semantic,
+        labels.num_classes,
+        stuff_area=stuff_area,
+    )
 
 
 def _results(
@@ -132,17 +167,16 @@ def _write_json(
     results: Sequence[Sequence[dict[str, Any]]],
     labels: LabelSpec,
 ) -> None:
-    ids = image_ids([pathlib.PurePath(image["file_name"]).stem for image in images])
     detections = [
-        {"image_id": number, **result}
-        for number, of_image in zip(ids, results, strict=True)
+        {"image_id": image["id"], **result}
+        for image, of_image in zip(images, results, strict=True)
         for result in of_image
     ]
     category_of = published(labels)
     categories = [{"id": category_of[k], "name": name} for k, name in enumerate(labels.names, 1)]
     about = {
         "info": {"description": "the images of detections.json"},
-        "images": [{"id": number, **image} for number, image in zip(ids, images, strict=True)],
+        "images": list(images),
         "annotations": [],
         "categories": categories,
     }

@@ -39,8 +39,15 @@ def views_of(scales: Sequence[float], flip: bool) -> list[View]:
 
 
 def check(model: nn.Module, scales: Sequence[float], flip: bool) -> None:
-    """Raises ValueError if the detector has no boxes of classes that views could be merged by."""
-    if (tuple(scales) != (1.0,) or flip) and not hasattr(model, "selection"):
+    """Raises ValueError if the results of the detector's views cannot be merged."""
+    if tuple(scales) == (1.0,) and not flip:
+        return
+    if hasattr(model, "semantic_classes"):
+        raise ValueError(
+            f"{type(model).__name__} classifies pixels, whose views are not merged: set "
+            "--config.eval.scales=1 --config.eval.flip=False"
+        )
+    if not hasattr(model, "selection"):
         raise ValueError(
             f"{type(model).__name__} proposes regions, whose views cannot be merged: set "
             "--config.eval.scales=1 --config.eval.flip=False"

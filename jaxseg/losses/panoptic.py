@@ -17,23 +17,18 @@ def panoptic(
     objects: Objects,
     labels: Integer[ArrayLike, "b h w"],
     settings: config.Detection,
-    *,
-    instance: float = 1.0,
-    semantic: float = 0.5,
 ) -> dict[str, Float[Array, ""]]:
     """Section 3: L = instance (L_class + L_box + L_mask) + semantic L_semantic.
 
-    The semantic loss is the mean cross-entropy over labelled pixels. The weights are those of
-    detectron2's configurations for COCO, where the losses of the RPN have the weight 1.
-    `instance` multiplies these too here, which is the same at 1.
+    The semantic loss is the mean cross-entropy over labelled pixels. The default weights are those
+    of detectron2's configurations for COCO, where the losses of the RPN have the weight 1;
+    `settings.instance` multiplies these too, which is the same at 1.
 
     Args:
       outputs: of `models.panoptic_fpn.PanopticFPN` that was given the objects.
       objects: of the batch, padded.
       labels: of the pixels: 0 for things, 1, 2, ... for stuff, `IGNORE` for void and padding.
-      settings: of the detector's loss.
-      instance: the weight of `losses.detection`.
-      semantic: the weight of the cross-entropy.
+      settings: of the detector's loss, with the two weights "instance" and "semantic".
 
     Returns:
       "loss", the terms of `losses.detection` and "semantic", each unweighted.
@@ -42,4 +37,5 @@ def panoptic(
     labels = jnp.asarray(labels)
     valid = labels != IGNORE
     pixels = masked_mean(cross_entropy(outputs["logits"], labels, valid), valid)
-    return {**terms, "semantic": pixels, "loss": instance * terms["loss"] + semantic * pixels}
+    loss = settings.instance * terms["loss"] + settings.semantic * pixels
+    return {**terms, "semantic": pixels, "loss": loss}

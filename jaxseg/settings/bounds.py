@@ -111,6 +111,8 @@ BOUNDS: Mapping[str, OneOf | Range] = {
     "detection.classes": _NOT_NEGATIVE,
     "detection.box": _NOT_NEGATIVE,
     "detection.mask": _NOT_NEGATIVE,
+    "detection.instance": _NOT_NEGATIVE,
+    "detection.semantic": _NOT_NEGATIVE,
     "detection.rpn_low": _SHARE,
     "detection.rpn_high": _SHARE,
     "detection.rpn_samples": _POSITIVE,
@@ -154,6 +156,7 @@ BOUNDS: Mapping[str, OneOf | Range] = {
     "eval.crf_filter": OneOf(("lattice", "exact")),
     "eval.crf_normalization": OneOf(("per_pixel", "symmetric", "none")),
     "eval.examples": _NOT_NEGATIVE,
+    "eval.stuff_area": _NOT_NEGATIVE,
 }
 _ANY_WHOLE_NUMBER = ("train.seed",)  # may exceed 2^31
 

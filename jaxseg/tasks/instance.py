@@ -2,8 +2,9 @@
 
 A batch holds uint8 "image" [B, H, W, 3] on a canvas of data.crop_size, "size" int32 [B, 2] of the
 image in it, and its objects: "boxes" [B, G, 4], "classes" [B, G], "valid" [B, G] and "masks" uint8
-[B, G, H, ceil(W / 8)]. The network is a detector (`models.mask_rcnn`); an evaluation computes
-COCO's AP and AR.
+[B, G, H, ceil(W / 8)]. For a network that classifies pixels too (`models.panoptic_fpn`), there is
+"semantic" uint8 [B, H, W] of `data.stuff`. The network is a detector (`models.mask_rcnn`); an
+evaluation computes COCO's AP and AR, and panoptic quality.
 """
 
 import functools
@@ -30,9 +31,12 @@ from jaxseg.inference import object_files, object_views
 from jaxseg.inference.detect import Found, make_image_detector
 from jaxseg.inference.image_files import Predictions
 from jaxseg.losses.detection import detection
+from jaxseg.losses.panoptic import panoptic
 from jaxseg.pixels import normalise
 from jaxseg.tasks.instance_evaluation import evaluate, record, transform_of
 from jaxseg.tasks.instance_validation import validate
+from jaxseg.tasks.stuff import faults as stuff_faults
+from jaxseg.tasks.stuff import learns_stuff
 from jaxseg.tasks.task import Objective
 from jaxseg.types import Array, Objects, Outputs, Variables
 
@@ -56,7 +60,7 @@ __all__ = [
 def data_faults(
     experiment: config.Experiment, train: Source | None, test: Source | None
 ) -> list[str]:
-    """A set without objects, images that do not fit on the canvas, or a canvas that is split."""
+    """A set without objects or stuff, images beyond the canvas, or a canvas that is split."""
     data = experiment.data
     found = instance_settings.faults(data.instances, data.crop_size, "data.instances")
     if experiment.train.rows > 1:
@@ -76,7 +80,7 @@ def data_faults(
     ):
         if train is not None:
             gathered.of(mirrored.check, train.labels.names, field, on)
-    return gathered.faults
+    return gathered.faults + stuff_faults(experiment, train or test)
 
 
 def network_faults(
@@ -141,16 +145,18 @@ def iterator(
         prefetch=data.prefetch,
         process_index=process_index,
         process_count=process_count,
+        semantic=learns_stuff(experiment.model),
     )
 
 
 def on_device(experiment: config.Experiment) -> tuple[str, ...]:
-    """The image, its size and its objects."""
-    return ("image", "size", *Objects._fields)
+    """The image, its size, its objects and, where they are learned, the classes of its pixels."""
+    pixels = ("semantic",) if learns_stuff(experiment.model) else ()
+    return ("image", "size", *Objects._fields, *pixels)
 
 
 def objective(experiment: config.Experiment) -> Objective:
-    """`losses.detection` of the detector's outputs.
+    """`losses.detection` of the detector's outputs, or `losses.panoptic`.
 
     The terms are means over sampled anchors and RoIs. Those of a micro-batch are weighted by its
     share of the images, so that with train.accumulate the sum is the mean over the micro-batches;
@@ -158,6 +164,7 @@ def objective(experiment: config.Experiment) -> Objective:
     samples.
     """
     data, settings = experiment.data, experiment.detection
+    with_stuff = learns_stuff(experiment.model)
 
     def loss_of(
         params: Any,
@@ -177,7 +184,10 @@ def objective(experiment: config.Experiment) -> Objective:
             mutable=["batch_stats"],
             rngs={"dropout": dropout, "sampling": sampling},
         )
-        terms = detection(outputs, objects, settings)
+        if with_stuff:
+            terms = panoptic(outputs, objects, batch["semantic"], settings)
+        else:
+            terms = detection(outputs, objects, settings)
         share = len(batch["image"]) / len(whole["image"])
         if share != 1:
             terms = {name: share * term for name, term in terms.items()}
@@ -198,7 +208,7 @@ def predict_files(
     probabilities: bool,
     score: float | None,
 ) -> Predictions:
-    """COCO's JSON, maps of instances, and overlays; see `inference.object_files`."""
+    """COCO's JSON, maps of instances or segments, overlays; see `inference.object_files`."""
     if probabilities:
         name = type(experiment.model).__name__
         raise ValueError(f"--probabilities are those of pixels, but {name} detects objects")
@@ -212,6 +222,7 @@ def predict_files(
         output,
         transform_of(experiment.data),
         score=object_files.SCORE if score is None else score,
+        stuff_area=experiment.eval.stuff_area,
     )
 
 

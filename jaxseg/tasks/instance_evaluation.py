@@ -22,6 +22,7 @@ from jaxseg.evaluation.instance_split import InstanceEvaluation
 from jaxseg.inference.classes import check_classes
 from jaxseg.percent import percent
 from jaxseg.reporting import tables
+from jaxseg.tasks import stuff
 from jaxseg.types import Variables
 
 
@@ -41,7 +42,8 @@ def evaluate(
     """COCO's AP and AR on the split; see `instance_split.evaluate`.
 
     Raises:
-      ValueError: a network of proposals, or of another number of classes than the data.
+      ValueError: a network of proposals, or of another number of classes than the data, or that
+        needs classes of stuff which the data lacks.
     """
     assert isinstance(source, InstanceSource)
     if getattr(experiment.model, "proposals", False):
@@ -51,6 +53,8 @@ def evaluate(
         )
     check_classes(experiment.model.num_classes, source.labels.num_classes)
     instances_as_classes.check(experiment.model, experiment.eval.semantic)
+    if found := stuff.faults(experiment, source):
+        raise ValueError(found[0])
     return judged(experiment, variables, source, mesh, progress=progress)
 
 
@@ -73,6 +77,7 @@ def judged(
         batch_size=protocol.batch_size,
         scales=protocol.scales,
         flip=protocol.flip,
+        stuff_area=protocol.stuff_area,
         examples=protocol.examples,
         threads=data.threads,
         mesh=mesh,

@@ -23,7 +23,7 @@ _NUMBERS = (
 PANOPTIC = tuple(
     f"{name} {group}".strip() for group in ("", "things", "stuff") for name in ("PQ", "SQ", "RQ")
 )
-TERMS = ("objectness", "rpn_box", "class", "box", "mask")  # of the loss
+TERMS = ("objectness", "rpn_box", "class", "box", "mask", "semantic")  # of the loss
 
 LINE: Mapping[str, Check] = {  # of metrics.jsonl
     **{f"{kind} {name}": _MAYBE for kind in ("box", "mask") for name in _NUMBERS},

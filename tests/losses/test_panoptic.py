@@ -28,11 +28,11 @@ def given():
 
 def test_it_is_the_weighted_sum(given):
     outputs, objects, labels = given
-    settings = config.Detection(mask=2.0)
+    settings = config.Detection(mask=2.0, instance=0.75, semantic=0.3)
 
     @functools.partial(jax.jit, compiler_options=QUICK)
     def both(outputs):
-        terms = panoptic(outputs, objects, labels, settings, instance=0.75, semantic=0.3)
+        terms = panoptic(outputs, objects, labels, settings)
         return terms, detection(outputs, objects, settings)
 
     terms, alone = both(outputs)

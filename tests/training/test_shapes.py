@@ -25,8 +25,8 @@ def test_every_paper_has_an_experiment_on_shapes():
     names = {path.stem for path in importlib.resources.files(models).iterdir()}
     there = {f"jaxseg.models.{name}" for name in names if not name.startswith("__")}
     # The benchmark's network, other libraries' variants of the papers' networks, and PANet's parts,
-    # with which the model is a Mask R-CNN. Semantic FPN has no experiment yet.
-    others = ("backbone_unet", "compat", "compat_detection", "panet", "panoptic_fpn")
+    # with which the model is a Mask R-CNN.
+    others = ("backbone_unet", "compat", "compat_detection", "panet")
     assert there - papers == {f"jaxseg.models.{name}" for name in others}
 
 

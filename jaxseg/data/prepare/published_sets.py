@@ -6,6 +6,7 @@ from jaxseg.data import builders
 from jaxseg.data.builders import shapes, shapes_instances
 from jaxseg.data.builders.published_set import PublishedSet
 from jaxseg.data.labels import LabelSpec
+from jaxseg.data.stuff import with_background
 
 _OTHERS = ("folder", "shapes")  # from your own files; drawn
 
@@ -25,7 +26,7 @@ def fixed_labels(name: str) -> LabelSpec | None:
     kind, _, own = name.partition("/")
     if kind == "shapes":
         instances = own == shapes_instances.STANDARD.name
-        return shapes_instances.LABELS if instances else shapes.LABELS
+        return with_background(shapes_instances.LABELS, name) if instances else shapes.LABELS
     if kind in SETS and own in SETS[kind].variants:
         return SETS[kind].variants[own][1]
     return None
