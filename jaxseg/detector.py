@@ -42,6 +42,8 @@ class Detections:
       classes: 1 to K, int32 [D].
       names: of their classes.
       masks: bool [D, H, W]; None for a detector of boxes.
+      semantic: the class of each pixel, uint8 [H, W], of a network that classifies pixels too: 0
+        for things, 1, 2, ... in the order of `Detector.labels.stuff`.
     """
 
     boxes: np.ndarray
@@ -49,6 +51,7 @@ class Detections:
     classes: np.ndarray
     names: tuple[str, ...]
     masks: np.ndarray | None
+    semantic: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -122,6 +125,7 @@ class Detector:
             kept.classes,
             tuple(self.classes[k - 1] for k in kept.classes),
             None if masks is None else np.array([*masks], bool).reshape(-1, *kept.size),
+            kept.semantic,
         )
 
     def evaluate(

@@ -13,6 +13,7 @@ void: a thing that is found there is an error.
 
 import dataclasses
 import functools
+import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -132,17 +133,20 @@ class PanopticCounts:
 
     def of_all_processes(self) -> "PanopticCounts":
         """The counts of all processes; every process must call this."""
-        every = PanopticCounts(self.things, self.stuff, self._stuff_area)
-        own = np.concatenate([np.zeros((0, _COLUMNS)), *self._rows])
+        every, buffer = PanopticCounts(self.things, self.stuff, self._stuff_area), io.BytesIO()
+        np.save(buffer, self._table())  # of no rows, too, it has bytes
         every._rows = [
-            np.frombuffer(rows, np.float64).reshape(-1, _COLUMNS)
-            for rows in gather.bytes_of_all(own.tobytes())
+            np.load(io.BytesIO(data), allow_pickle=False)
+            for data in gather.bytes_of_all(buffer.getvalue())
         ]
         return every
 
+    def _table(self) -> np.ndarray:
+        return np.concatenate([np.zeros((0, _COLUMNS)), *self._rows])
+
     def total(self) -> PanopticQuality:
         """The sum over the images, in their order, so that it is the same to the last bit."""
-        rows = np.concatenate([np.zeros((0, _COLUMNS)), *self._rows])
+        rows = self._table()
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
         sums = np.zeros((self._categories, 4))
         np.add.at(sums, rows[:, 1].astype(np.int64), rows[:, 2:])

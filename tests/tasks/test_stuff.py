@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg import config, evaluate, predict, train
+from jaxseg import config, evaluate, load, predict, train
 from jaxseg.checks import effect
 from jaxseg.data.augment.instance_settings import InstanceAugment
 from jaxseg.data.augment.instance_transforms import InstanceTransform
@@ -108,6 +108,9 @@ def test_predictions_have_the_format_of_cocos_panoptic_task(trained, data_dir, t
     for number, segment in segments.items():
         assert segment["category_id"] in categories
         assert segment["area"] == (ids == number).sum()
+    found = load(folder).predict(image)
+    assert found.semantic.shape == (40, 60)
+    assert set(np.unique(found.semantic)) <= {0, 1}
     labels = data_identity.read(output).labels
     assert labels.stuff.names == ("things", "background")
 
