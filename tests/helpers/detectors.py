@@ -20,6 +20,7 @@ from jaxseg.layers.roi_heads import ConvFCHead
 from jaxseg.layers.rois import Sampling, Selection
 from jaxseg.layers.rpn import RPN
 from jaxseg.models.mask_rcnn import MaskHead, MaskRCNN
+from jaxseg.models.panoptic_fpn import PanopticFPN
 from jaxseg.state import TrainState
 from jaxseg.workdir import checkpoint
 
@@ -64,6 +65,28 @@ def experiment(data_dir, **train) -> config.Experiment:
         ),
         eval=config.Eval(batch_size=2),
     )
+
+
+def panoptic_experiment(data_dir, **train) -> config.Experiment:
+    """`experiment` with a semantic branch, for things and the background."""
+    built = experiment(data_dir, **train)
+    whole = built.model
+    built.model = PanopticFPN(
+        whole.num_classes,
+        2,
+        whole.backbone,
+        whole.levels,
+        whole.neck,
+        whole.rpn,
+        whole.sampling,
+        box_head=whole.box_head,
+        mask_head=whole.mask_head,
+        selection=whole.selection,
+        head_features=8,
+        norm=Norm("group", groups=4),
+    )
+    built.eval.stuff_area = 64
+    return built
 
 
 @functools.cache

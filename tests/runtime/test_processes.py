@@ -124,7 +124,7 @@ def test_two_processes_train_and_evaluate_to_the_numbers_of_one(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_and_judge_a_detector_to_the_numbers_of_one(tmp_path):
-    """Boxes, masks and the draws of anchors and RoIs, in float64, and COCO's numbers."""
+    """Boxes, masks, pixels, the draws of anchors and RoIs, in float64; COCO's numbers and PQ."""
     prepared(tmp_path / "data")
 
     def settings(name):
@@ -154,13 +154,13 @@ def test_two_processes_train_and_judge_a_detector_to_the_numbers_of_one(tmp_path
     judged = [lines_of(tmp_path / name, "eval") for name in ("one", "two", "devices")]
     numbers = [
         [
-            {name: line[name] for name in line if name.split()[0] in ("box", "mask")}
+            {name: line[name] for name in line if name.split()[0] in ("box", "mask", "PQ", "SQ")}
             for line in lines
         ]
         for lines in judged
     ]
     assert len(numbers[0]) == 2
-    assert "mask AP" in numbers[0][0]
+    assert {"mask AP", "PQ", "PQ things", "SQ stuff"} <= numbers[0][0].keys()
     for other in numbers[1:]:
         for a, b in zip(other, numbers[0], strict=True):
             assert a == pytest.approx(b, abs=1e-9)

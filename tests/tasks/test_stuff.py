@@ -15,11 +15,10 @@ from jaxseg.data.source import InstanceSource, open_instances
 from jaxseg.evaluation import instance_split
 from jaxseg.inference import detect, object_views
 from jaxseg.inference.detect import Found
-from jaxseg.layers.norm import Norm
-from jaxseg.models.panoptic_fpn import PanopticFPN
 from jaxseg.tasks import instance, instance_evaluation, stuff
 from jaxseg.workdir import data_identity
 from tests.helpers import detectors
+from tests.helpers.detectors import panoptic_experiment as experiment
 from tests.training.test_train import assert_equal_bits, lines_of
 
 PQ = [f"{name}{group}" for group in ("", " things", " stuff") for name in ("PQ", "SQ", "RQ")]
@@ -28,24 +27,6 @@ PQ = [f"{name}{group}" for group in ("", " things", " stuff") for name in ("PQ",
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     return detectors.prepared(tmp_path_factory.mktemp("prepared"))
-
-
-def experiment(data_dir, **given):
-    built = detectors.experiment(data_dir, **given)
-    whole = built.model
-    built.model = PanopticFPN(
-        whole.num_classes,
-        2,  # things and the background
-        **{
-            name: getattr(whole, name)
-            for name in ("backbone", "levels", "neck", "rpn", "sampling", "box_head", "mask_head")
-        },
-        selection=whole.selection,
-        head_features=8,
-        norm=Norm("group", groups=4),
-    )
-    built.eval.stuff_area = 64
-    return built
 
 
 @pytest.fixture(scope="module")

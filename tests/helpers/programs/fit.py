@@ -1,6 +1,7 @@
 """One process of a tiny training run: argv[1] is JSON, its end state goes to the file "out".
 
-With "objects", the folder of a prepared shapes/instances, a detector is trained on it, in float64.
+With "objects", the folder of a prepared shapes/instances, Panoptic FPN is trained on it, in
+float64.
 """
 
 import json
@@ -16,7 +17,7 @@ from tests.helpers.programs import tiny
 
 
 def of_objects(settings):
-    experiment = detectors.experiment(settings["objects"], **settings["train"])
+    experiment = detectors.panoptic_experiment(settings["objects"], **settings["train"])
     experiment.model = config.with_fields(experiment.model, {"compute": Compute("float64")})
     return experiment
 
