@@ -208,16 +208,15 @@ class InstanceSource(Source):
     def semantic(self, index: int) -> np.ndarray:
         """The classes of the pixels of example `index`; see `stuff.classes_of_pixels`."""
         example = self.encoded(int(index))
-        return self._semantic(example, self._objects(example))
-
-    def _semantic(self, example: Mapping[str, Any], objects: instances.Objects) -> np.ndarray:
-        return stuff.classes_of_pixels(example, objects, self.labels, self._where(example))
+        objects, where = self._objects(example), self._where(example)
+        return stuff.classes_of_pixels(example, objects, self.labels, where)
 
     def with_semantic(self, index: int) -> dict[str, Any]:
-        """Example `index` with its classes of pixels as "semantic"; see `semantic`."""
+        """Example `index` with its classes of pixels as "semantic"."""
         example = self.encoded(int(index))
-        found = self._decoded(example)
-        return found | {"semantic": self._semantic(example, found["objects"])}
+        found, where = self._decoded(example), self._where(example)
+        pixels = stuff.classes_of_pixels(example, found["objects"], self.labels, where)
+        return found | {"semantic": pixels}
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) of example `index`, from its objects."""
@@ -263,12 +262,7 @@ def open_split(name: str, split: str, data_dir: str | pathlib.Path) -> Source:
 
 
 def open_instances(name: str, split: str, data_dir: str | pathlib.Path) -> InstanceSource:
-    """Opens a prepared split of an instance set; see `open_split`.
-
-    Raises:
-      ValueError: as in `open_split`; or the set does not hold instances.
-      FileNotFoundError: it is not prepared there; the message contains the command.
-    """
+    """Opens a prepared split of an instance set, and raises as `open_split` does."""
     source = InstanceSource(name, split, _prepared(name, data_dir))
     if not source.holds_instances:
         raise ValueError(f"{name} holds a class for each pixel, not objects")

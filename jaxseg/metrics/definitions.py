@@ -68,8 +68,8 @@ _QUALITIES = {
 PANOPTIC_GROUPS = ("", "things", "stuff")  # of classes; the first are all of them
 PANOPTIC = {  # numbers of `metrics.panoptic`: definition
     **_QUALITIES,
-    **{f"{name} things": f"{what}; of the things" for name, what in _QUALITIES.items()},
-    **{f"{name} stuff": f"{name} of the stuff" for name in _QUALITIES},
+    **{f"{name} things": f"{what}; over things alone" for name, what in _QUALITIES.items()},
+    **{f"{name} stuff": f"{name} over stuff alone" for name in _QUALITIES},
 }
 LEVEL = 0.95  # confidence level of an interval over images
 

@@ -221,8 +221,7 @@ class InstanceTransform:
 
 def _classified(view: View, semantic: np.ndarray, canvas: Size) -> np.ndarray:
     """The classes of the pixels of a view on its canvas, by the rule of masks."""
-    padded = np.full(canvas, IGNORE, np.uint8)
-    _, _, height, width = view.window
+    (height, width), padded = view.window[2:], np.full(canvas, IGNORE, np.uint8)
     padded[:height, :width] = semantic[np.ix_(view.rows(), view.columns())]
     return padded
 
