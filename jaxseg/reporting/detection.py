@@ -125,6 +125,26 @@ def panoptic_numbers(loaded: Sequence[Run], *, ranked: bool) -> dict[str, Any] |
     return _table("", names, every, there, ranked=ranked and len(loaded) > 1)
 
 
+def segments(run: Run) -> dict[str, Any] | None:
+    """PQ of each class of things and stuff, as of `classes`; None where stuff is not judged."""
+    if not run.detections or "PQ stuff" not in panoptic(run):
+        return None
+    record = run.detections[0].record
+    objects = record.get("objects") or {}
+    rows = [
+        {
+            "name": name,
+            "color": "",
+            "objects": objects.get(name, {}).get("all", MISSING),
+            "ap": of.get("PQ"),
+            "cells": [percent(of.get(number), 1) for number in ("PQ", "SQ", "RQ")],
+        }
+        for name, of in record["panoptic"]["categories"].items()
+    ]
+    rows.sort(key=lambda row: (row["ap"] is None, -(row["ap"] or 0)))
+    return {"heads": ["PQ", "SQ", "RQ"], "rows": rows}
+
+
 def _table(
     title: str,
     heads: Sequence[str],

@@ -120,6 +120,7 @@ def _objects(run: Run) -> dict[str, Any]:
         "protocols": detection.protocols(run),
         "classes": detection.classes(run),
         "sizes": detection.sizes(run),
+        "segments": detection.segments(run),
     }
 
 

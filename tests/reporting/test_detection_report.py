@@ -162,6 +162,25 @@ def test_two_detectors_are_compared_on_the_same_images(first, second, tmp_path):
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_each_class_of_things_and_stuff_has_its_panoptic_quality(tmp_path):
+    folder = write_run(tmp_path / "run")
+    path = folder / "eval" / "val.json"
+    assert all("PQ" not in table[0] for table in page(folder, output=tmp_path).tables)
+    counts = Counts(*(np.array(each) for each in ([0.8, 0, 1.8], [1, 0, 2], [0] * 3, [0, 0, 2])))
+    found = PanopticQuality(counts, LABELS.names, ("grass",))
+    kept = {"metrics": found.summary(), "categories": found.per_category()}
+    log.write_json(path, record_of(folder) | {"panoptic": kept})
+    parsed = page(folder, output=tmp_path)
+    (table,) = (t for t in parsed.tables if t[0][-3:] == ["PQ", "SQ", "RQ"])
+    assert [row[0] for row in table[1:]] == ["disc", "grass", "ball"]
+    assert table[1][-3:] == ["80.0", "80.0", "100.0"]
+    assert table[2][-3:] == ["60.0", "90.0", "66.7"]
+    assert table[3][-3:] == ["–"] * 3  # in neither truth nor prediction
+    path.write_text(json.dumps(record_of(folder) | {"panoptic": {"metrics": 3}}))
+    assert "left out of it: panoptic" in page(folder, output=tmp_path).text
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_detectors_on_other_images_are_not_ranked(first, tmp_path):
     other = write_run(tmp_path / "other", worse=2, names=tuple(name + "b" for name in NAMES))
     parsed = page(first, other, output=tmp_path)
