@@ -14,12 +14,13 @@ from jaxseg.data import instance_loader
 from jaxseg.data.augment.instance_transforms import InstanceTransform
 from jaxseg.data.source import InstanceSource
 from jaxseg.evaluation import coco
-from jaxseg.evaluation.panoptic_split import STUFF_AREA, PanopticCounts, PanopticQuality
+from jaxseg.evaluation.panoptic_split import PanopticCounts, PanopticQuality
 from jaxseg.inference.detect import make_detector
 from jaxseg.metrics import detection_f1
 from jaxseg.metrics.coco import KINDS, Judged, Kind
 from jaxseg.metrics.matching import Matches
 from jaxseg.pixels import Normalisation
+from jaxseg.postprocess.panoptic import STUFF_AREA
 from jaxseg.progress import Progress
 from jaxseg.runtime import processes
 from jaxseg.runtime.mesh import check_split, replicated

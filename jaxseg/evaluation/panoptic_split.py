@@ -4,11 +4,11 @@ No map is kept: an image leaves a few numbers for each category that it has. The
 depend on batches, or on which process has seen which image.
 
 The truth consists of the objects and, where the set has them, of the classes of stuff. A pixel of
-several objects belongs to the smallest of them: annotations do not say which is in front, and in
-COCO tables and persons are mostly drawn through what stands on them or is worn. There are no such
-pixels in shapes/instances and Cityscapes. The crowds of a category are one segment, and count as
-`metrics.panoptic` says. In a set without classes of stuff, the pixels outside all objects are not
-void: a thing that is found there is an error.
+several objects belongs to the smallest of them. Annotations do not say which object is in front,
+but in COCO the outline of a table usually includes what stands on it, and that of a person what is
+worn. No pixel of shapes/instances or Cityscapes belongs to several objects. The crowds of a
+category are one segment, and count as `metrics.panoptic` says. In a set without classes of stuff,
+the pixels outside all objects are not void: a thing that is found there is an error.
 """
 
 import dataclasses
@@ -25,11 +25,9 @@ from jaxseg.evaluation.coco import ImageDetections
 from jaxseg.ignore import IGNORE
 from jaxseg.metrics.definitions import PANOPTIC_GROUPS
 from jaxseg.metrics.panoptic import Counts, Quality, Segment, count_segments, quality
-from jaxseg.postprocess.panoptic import THINGS, Panoptic, merged
+from jaxseg.postprocess.panoptic import SCORE, STUFF_AREA, THINGS, Panoptic, merged
 from jaxseg.runtime import gather
 
-SCORE = 0.5  # of detections that become segments; detectron2's
-STUFF_AREA = 4096  # pixels of the smallest segment of stuff; detectron2's
 _COLUMNS = 6  # image, category and the four fields of Counts
 
 
@@ -117,7 +115,6 @@ class PanopticCounts:
             detections.scores[:shown].tolist(),
             np.full(ids.shape, THINGS, np.uint8) if found is None else found,
             things,
-            score=SCORE,
             stuff_area=self._stuff_area,
         )
         counts = count_segments(ids, segments, *_described(segmented), self._categories + 1)

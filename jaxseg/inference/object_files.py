@@ -32,7 +32,7 @@ from jaxseg.inference import object_overlay, panoptic_files
 from jaxseg.inference.detect import Found
 from jaxseg.inference.image_files import Predictions, predict_each
 from jaxseg.inference.label_files import JPEG_QUALITY
-from jaxseg.postprocess.panoptic import Panoptic, merged
+from jaxseg.postprocess.panoptic import STUFF_AREA, Panoptic, merged
 
 SCORE = 0.5  # from which on detections are drawn, as in Detectron2's demo
 DETECTIONS, IMAGES = "detections.json", "images.json"
@@ -46,7 +46,7 @@ def predict_files(
     transform: InstanceTransform,
     *,
     score: float = SCORE,
-    stuff_area: int = 4096,
+    stuff_area: int = STUFF_AREA,
     progress: bool = True,
 ) -> Predictions:
     """Finds the objects in every image of `inputs`; unreadable ones are skipped.

@@ -7,6 +7,9 @@ import numpy as np
 from jaxtyping import Int32, Integer
 
 THINGS = 0  # the class of the semantic branch that all things have together
+# Detectron2's defaults (config/defaults.py).
+SCORE = 0.5  # from which on detections become segments
+STUFF_AREA = 4096  # pixels of the smallest segment of stuff
 
 
 class Panoptic(NamedTuple):
@@ -23,9 +26,9 @@ def merged(
     semantic: Integer[np.ndarray, "h w"],
     things: int,
     *,
-    score: float = 0.5,
+    score: float = SCORE,
     overlap: float = 0.5,
-    stuff_area: int = 4096,
+    stuff_area: int = STUFF_AREA,
 ) -> Panoptic:
     """Things by descending score, then stuff where no thing is (1901.02446, section 4).
 

@@ -59,7 +59,7 @@ def tag(split: str, protocol: config.Eval) -> str:
         parts.append("crf-" + protocol.crf.replace(",", "-"))
         parts += [protocol.crf_filter] * (protocol.crf_filter != "lattice")
         parts += [protocol.crf_normalization] * (protocol.crf_normalization != "per_pixel")
-    if protocol.stuff_area != 4096:
+    if protocol.stuff_area != config.Eval.stuff_area:
         parts.append(f"stuff{protocol.stuff_area}")
     if not protocol.use_ema:
         parts.append("no-ema")

@@ -5,8 +5,7 @@
 the instance benchmark counts, with groups as crowds, and the other eleven classes as stuff. Masks
 are the files of label ids; if one is missing, it is drawn from the file of polygons, as the
 official tool does. A license plate has the id -1, which the tool never draws; as a byte it would be
-255, so 255 is void. The label files of
-`test` hold only void: the real ones are on the server.
+255, so 255 is void. The label files of `test` hold only void: the real ones are on the server.
 
 Names, ids, colours and counts: github.com/mcordts/cityscapesScripts, helpers/labels.py and README;
 drawing: preparation/json2labelImg.py, without its lane lines, which no published file has. Unsure:
