@@ -3,9 +3,9 @@
     python -m experiments.benchmarks.convolution_costs
     python -m experiments.benchmarks.convolution_costs --output=experiments/results/X.json
 
-All are 3x3 convolutions at stride 1, padded by their rate. The cost of a form is its time divided
-by that of the library's convolution, which has cost 1 in the model of `plan`. Regret is the time of
-the chosen form divided by that of the fastest: 1 means that the choice was right.
+All are 3x3 convolutions, padded by their rate, most of them at stride 1. The cost of a form is its
+time divided by that of the library's convolution, which has cost 1 in the model of `plan`. Regret
+is the time of the chosen form divided by that of the fastest: 1 means that the choice was right.
 """
 
 import functools
@@ -20,7 +20,7 @@ from absl import app, flags
 
 from experiments.benchmarks import timing
 from jaxseg.layers.conv import plain_conv
-from jaxseg.layers.fast import conv, taps, winograd
+from jaxseg.layers.fast import conv, patches, taps, winograd
 from jaxseg.layers.window import Window, Windows
 from jaxseg.runtime import memory
 from jaxseg.types import Array
@@ -32,9 +32,9 @@ _SECONDS = flags.DEFINE_float(
 _WAIT = flags.DEFINE_float("wait", 5, "Maximum wait for a quiet machine, in minutes.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
-# (images, side of the map, rate) and channels in and out, as they occur in networks for two cores
-# and in published ones.
-_MAPS = ((2, 64, 1), (16, 32, 1), (2, 32, 2))
+# (images, side of the map, rate, stride) and channels in and out, as they occur in networks for two
+# cores and in published ones.
+_MAPS = ((2, 64, 1, 1), (16, 32, 1, 1), (2, 32, 2, 1), (4, 64, 1, 2))
 _CHANNELS = (16, 32, 48, 64, 128, 256)
 _MOST_PRODUCTS = 6e9  # of a case: larger ones take minutes and are not closer decisions
 
@@ -45,7 +45,7 @@ def _forms(windows: Windows) -> dict[str, dict[str, Call]]:
     """Pass -> form -> call."""
     rate = windows[0].rate
     library = functools.partial(plain_conv, windows=windows)
-    return {
+    forms: dict[str, dict[str, Call]] = {
         "forward": {
             "library": lambda x, w, dy: library(x, w),
             "taps": lambda x, w, dy: taps.forward(x, w, windows),
@@ -60,8 +60,13 @@ def _forms(windows: Windows) -> dict[str, dict[str, Call]]:
             "library": lambda x, w, dy: jax.linear_transpose(lambda w: library(x, w), w)(dy)[0],
             "taps": lambda x, w, dy: taps.kernel_gradient(x, dy, windows),
             "winograd": lambda x, w, dy: winograd.kernel_gradient(x, dy, rate),
+            "patches": lambda x, w, dy: patches.kernel_gradient(x, dy, windows),
         },
     }
+    if windows[0].stride > 1:
+        for calls in forms.values():
+            del calls["winograd"]
+    return forms
 
 
 def _block(call: Call, arguments: tuple[Array, ...]) -> Callable[[int], None]:
@@ -74,19 +79,21 @@ def _block(call: Call, arguments: tuple[Array, ...]) -> Callable[[int], None]:
     return block
 
 
-def measure(batch: int, side: int, rate: int, channels: tuple[int, int]) -> list[dict[str, Any]]:
+def measure(
+    batch: int, side: int, rate: int, stride: int, channels: tuple[int, int]
+) -> list[dict[str, Any]]:
     """One line for each pass of one convolution."""
     draw = np.random.default_rng(0).normal
+    window = Window(side, 3, stride, rate, rate)
+    windows = (window, window)
     x, kernel, dy = (
         jax.numpy.asarray(draw(size=shape), "float32")
         for shape in (
             (batch, side, side, channels[0]),
             (3, 3, *channels),
-            (batch, side, side, channels[1]),
+            (batch, window.outputs, window.outputs, channels[1]),
         )
     )
-    window = Window(side, 3, 1, rate, rate)
-    windows = (window, window)
     chosen = conv.plan(x, kernel, windows)
     lines = []
     for name, forms in _forms(windows).items():
@@ -97,6 +104,7 @@ def measure(batch: int, side: int, rate: int, channels: tuple[int, int]) -> list
         line = {
             "map": [batch, side, side],
             "rate": rate,
+            "stride": stride,
             "channels": list(channels),
             "pass": name,
             "seconds": seconds,
@@ -107,8 +115,9 @@ def measure(batch: int, side: int, rate: int, channels: tuple[int, int]) -> list
         }
         cost = ", ".join(f"{form} {value:.2f}" for form, value in line["cost"].items())
         print(
-            f"{batch} x {side}^2, rate {rate}, {channels[0]:3} -> {channels[1]:3}, {name:15} "
-            f"{cost}; chosen {picked}, regret {line['regret']:.2f}",
+            f"{batch} x {side}^2, rate {rate}, stride {stride}, "
+            f"{channels[0]:3} -> {channels[1]:3}, {name:15} {cost}; "
+            f"chosen {picked}, regret {line['regret']:.2f}",
             flush=True,
         )
         lines.append(line)
@@ -121,9 +130,9 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"{arguments[1]!r} is not a flag")
     load = timing.wait_until_quiet(_WAIT.value)
     record: dict[str, Any] = {"environment": timing.environment(), "load": load, "cases": []}
-    for (batch, side, rate), *channels in itertools.product(_MAPS, _CHANNELS, _CHANNELS):
+    for (batch, side, rate, stride), *channels in itertools.product(_MAPS, _CHANNELS, _CHANNELS):
         if batch * side**2 * 9 * channels[0] * channels[1] <= _MOST_PRODUCTS:
-            record["cases"] += measure(batch, side, rate, (channels[0], channels[1]))
+            record["cases"] += measure(batch, side, rate, stride, (channels[0], channels[1]))
             if _OUTPUT.value:
                 timing.write(_OUTPUT.value, record)
     regrets = [case["regret"] for case in record["cases"]]

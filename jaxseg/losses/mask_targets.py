@@ -45,13 +45,18 @@ def bin_weights(
     start, length = jnp.asarray(start), jnp.asarray(length)
     most = -(-(pixels + 1) // bins)
     samples = jnp.clip(jnp.ceil(length / bins), 1, most)
-    s = jnp.arange(most)
     step = length / bins
-    places = start + jnp.arange(bins)[:, None] * step + (s + 0.5) * step / samples  # [bins, most]
-    counted = (s < samples) & (places >= -1) & (places <= extent)
-    places = jnp.clip(places, 0, extent - 1)
-    near = jnp.maximum(0, 1 - jnp.abs(places[..., None] - jnp.arange(pixels)))
-    return jnp.sum(jnp.where(counted[..., None], near, 0), axis=1) / samples
+    first = start + jnp.arange(bins)[:, None] * step  # [bins, 1]
+
+    def add(s: Array, total: Array) -> Array:
+        places = first + (s + 0.5) * step / samples
+        counted = (s < samples) & (places >= -1) & (places <= extent)
+        places = jnp.clip(places, 0, extent - 1)
+        near = jnp.maximum(0, 1 - jnp.abs(places - jnp.arange(pixels)))  # [bins, pixels]
+        return total + jnp.where(counted, near, 0)
+
+    # In a loop, so that [bins, most, pixels] is never stored.
+    return jax.lax.fori_loop(0, most, add, jnp.zeros((bins, pixels), first.dtype)) / samples
 
 
 def _of_roi(mask: Array, roi: Array, extent: Array, size: int, aligned: bool) -> Array:

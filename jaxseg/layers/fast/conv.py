@@ -1,20 +1,20 @@
 """Convolution by the fastest of several equal forms, chosen for each of its three passes.
 
 The passes are the forward pass and the gradients with respect to the input and the kernel; the
-forms are XLA's convolution ("library"), the sum over taps, and Winograd's algorithm. The choice
-depends on static shapes and a model of their cost on XLA:CPU, which is fitted to
-experiments/benchmarks/convolution_costs.py (jax 0.10).
+forms are XLA's convolution ("library"), the sum over taps, Winograd's algorithm and, for the
+kernel's gradient, a product with patches. The choice depends on static shapes and a model of their
+cost on XLA:CPU, which is fitted to experiments/benchmarks/convolution_costs.py (jax 0.10).
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from jaxseg.layers.fast import taps, winograd
+from jaxseg.layers.fast import patches, taps, winograd
 from jaxseg.layers.window import Windows
 from jaxseg.types import Array
 
@@ -23,7 +23,7 @@ Plain = Callable[[Array, Array, Windows], Array]  # the definition, `layers/conv
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The form of each pass: "library", "taps" or "winograd"."""
+    """The form of each pass: "library", "taps", "winograd"; the last one also "patches"."""
 
     forward: str
     input_gradient: str
@@ -52,13 +52,13 @@ def plan(
     if _winograd_fits(kernel, windows) and x.dtype in (jnp.float32, jnp.float64):
         names.add("winograd")
 
-    def cheapest(cost) -> str:
+    def cheapest(names: Set[str], cost: Callable[[str, Windows, tuple], float]) -> str:
         return min(sorted(names), key=lambda name: cost(name, windows, channels))
 
     return Plan(
-        cheapest(_forward_cost),
-        cheapest(lambda name, windows, channels: _forward_cost(name, windows, channels[::-1])),
-        cheapest(functools.partial(_kernel_cost, images=x.shape[0])),
+        cheapest(names, _forward_cost),
+        cheapest(names, lambda name, w, channels: _forward_cost(name, w, channels[::-1])),
+        cheapest(names | {"patches"}, functools.partial(_kernel_cost, images=x.shape[0])),
     )
 
 
@@ -100,11 +100,19 @@ def _forward_cost(name: str, windows: Windows, channels: tuple[int, int]) -> flo
 def _kernel_cost(name: str, windows: Windows, channels: tuple[int, int], images: int) -> float:
     """The cost of the kernel's gradient, where XLA:CPU's convolution is about half as fast.
 
-    With at most 16 output channels, XLA's takes as long for one image as for eight.
+    With at most 16 output channels, XLA's takes as long for one image as for eight. With a stride
+    it first transposes the map.
     """
-    narrow = channels[1] <= 16
+    narrow, strided = channels[1] <= 16, any(w.stride > 1 for w in windows)
+    if strided:
+        with_patches = 0.75 + channels[0] / 400
+    elif max(w.kernel for w in windows) > 3:
+        with_patches = 1.9
+    else:
+        with_patches = 0.64 if min(channels) <= 16 else 0.9
     per_product = {
-        "library": 0.95 * (max(1, 8 / images) if narrow else 1),
+        "library": 0.95 * (max(1, 8 / images) if narrow else 1.5 if strided else 1),
+        "patches": with_patches,
         "taps": 0.65 + 24 / min(channels),
         "winograd": (0.75 + 10 / channels[0] + 10 / channels[1]) * (2.2 if narrow else 1),
     }
@@ -143,6 +151,8 @@ def _backward(
         (dx,) = jax.linear_transpose(lambda x: plain(x, kernel, windows), x)(dy)
     if chosen.kernel_gradient == "winograd":
         dw = winograd.kernel_gradient(x, dy, windows[0].rate)
+    elif chosen.kernel_gradient == "patches":
+        dw = patches.kernel_gradient(x, dy, windows)
     elif chosen.kernel_gradient == "taps":
         dw = taps.kernel_gradient(x, dy, windows)
     else:

@@ -16,7 +16,7 @@ from jaxseg.layers.conv import (
     plain_conv,
 )
 from jaxseg.layers.fast import conv as fast_conv
-from jaxseg.layers.fast import depthwise, winograd
+from jaxseg.layers.fast import depthwise, patches, winograd
 from jaxseg.layers.fast.conv import Plan, plan
 from jaxseg.layers.norm import Norm
 from jaxseg.layers.window import Window
@@ -24,6 +24,7 @@ from tests.helpers.rates import EVERY_RATE
 
 TAPS = Plan("taps", "taps", "taps")
 WINOGRAD = Plan("winograd", "winograd", "winograd")
+PATCHES = Plan("library", "library", "patches")
 
 FULL = {"xla_backend_optimization_level": 3}  # XLA's default
 # Compilation takes most of the time here, so programs are compiled with little optimisation.
@@ -118,7 +119,12 @@ def test_winograd_in_bands(size, monkeypatch):
     assert _differences(cases).max() < 1e-5
 
 
-def test_kernels_strides_and_paddings_by_taps():
+@pytest.mark.parametrize(
+    ("chosen", "cached"), [(TAPS, 1), (PATCHES, 1), (PATCHES, 2_000), (PATCHES, 1 << 18)]
+)
+def test_kernels_strides_and_paddings(chosen, cached, monkeypatch):
+    """Patches in bands of one row of outputs, of several, and in a single band."""
+    monkeypatch.setattr(patches, "_CACHED", cached)
     cases = []
     for size, kernel, stride, rate, padding in [
         ((9, 8), 1, 1, 1, None),
@@ -131,6 +137,7 @@ def test_kernels_strides_and_paddings_by_taps():
         ((9, 8), 2, 2, 1, 0),
         ((9, 8), 4, 2, 1, 3),
         ((9, 8), 3, 1, 1, 0),
+        ((7, 7), 3, 1, 7, None),
     ]:
         x, k = _draw(2, (2, *size, 3), (kernel, kernel, 3, 4))
         windows = _windows(size, kernel, stride, rate, padding)
@@ -138,7 +145,7 @@ def test_kernels_strides_and_paddings_by_taps():
         cases.append(
             (
                 lambda x, k, o=options: conv(x, k, form="plain", **o),
-                lambda x, k, w=windows: fast_conv.fast_conv(x, k, w, TAPS, plain_conv),
+                lambda x, k, w=windows: fast_conv.fast_conv(x, k, w, chosen, plain_conv),
                 x,
                 k,
             )
@@ -260,7 +267,9 @@ def test_plan_follows_the_share_of_padding_and_the_channels():
     assert forms(33, 3, 1, 18, 2048, 256) == ("taps", "taps", "taps")
     assert forms(33, 3, 1, 1, 256, 256) == ("winograd", "winograd", "winograd")
     assert forms(64, 3, 2, 1, 128, 128) == ("library", "library", "taps")
-    assert forms(256, 7, 2, 1, 3, 64) == ("library", "library", "library")
+    assert forms(256, 7, 2, 1, 3, 64) == ("library", "library", "patches")
+    assert forms(64, 3, 2, 1, 64, 128) == ("library", "library", "patches")
+    assert forms(64, 3, 1, 1, 16, 16)[2] == "patches"
     assert forms(33, 1, 1, 1, 256, 64) == ("taps", "taps", "taps")
     assert "winograd" not in forms(33, 3, 1, 1, 256, 256, "bfloat16")
     assert "library" not in forms(256, 7, 2, 1, 3, 64, only_fast=True)
