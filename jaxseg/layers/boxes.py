@@ -133,20 +133,24 @@ def anchors(
     return (cells + base).reshape(-1, 4).astype(np.float32)
 
 
-def levels_of(rois: Float[Array, "*n 4"], finest: int, coarsest: int) -> Int[Array, "*n"]:
+def levels_of(
+    rois: Float[Array, "*n 4"], finest: int, coarsest: int, canonical: float = 224.0
+) -> Int[Array, "*n"]:
     """The level of a pyramid that each RoI is read from: FPN's equation 1 (arXiv 1612.03144).
 
-    k = floor(4 + log2(sqrt(area) / 224)), so an RoI of 224 x 224 pixels is read from P4.
+    k = floor(4 + log2(sqrt(area) / 224)), so an RoI of 224 x 224 pixels is read from P4. For images
+    that are much smaller than the paper's 800 pixels another side than 224 uses all levels.
 
     Args:
       rois: in pixels of the canvas.
       finest: k of the first map of the pyramid, 2 for P2.
       coarsest: k of the last one.
+      canonical: the side of a square that is read from P4.
 
     Returns:
       k - finest, the place of the level in the list of maps that `roi_align` takes.
     """
     side = jnp.sqrt(jnp.maximum(area(rois), 1e-12))
     # torchvision adds 1e-6 there, so that rounding takes no RoI below its level.
-    k = jnp.floor(4 + jnp.log2(side / 224) + 1e-6)
+    k = jnp.floor(4 + jnp.log2(side / canonical) + 1e-6)
     return (jnp.clip(k, finest, coarsest) - finest).astype(jnp.int32)

@@ -30,6 +30,7 @@ class Pooling:
     aligned: bool = False  # half a pixel to the left and up, as in detectron2
     adaptive: bool = False  # from all levels, fused in the heads (PANet, section 3.2)
     reduce: str = "mean"  # of a bin's samples, or "max" (Table 2c); RoIPool takes the maximum
+    canonical: float = 224.0  # pixels; a square RoI of this side is read from P4 (FPN, equation 1)
 
 
 @dataclasses.dataclass(unsafe_hash=True)
@@ -124,14 +125,17 @@ def pooled(
       One array; of adaptive pooling one for each level.
 
     Raises:
-      ValueError: `pooling.kind` or `pooling.reduce` is unknown.
+      ValueError: `pooling.kind` or `pooling.reduce` is unknown, or `pooling.canonical` is not
+        positive.
     """
     if pooling.kind not in POOLINGS:
         known = ", ".join(POOLINGS)
         raise ValueError(f"pooling.kind is {pooling.kind!r}: it must be one of {known}")
+    if not pooling.canonical > 0:
+        raise ValueError(f"pooling.canonical is {pooling.canonical}: a side must be positive")
     maps = [level.values for level in levels]
     strides = [level.stride for level in levels]
-    chosen = levels_of(rois, levels[0].number, levels[-1].number)
+    chosen = levels_of(rois, levels[0].number, levels[-1].number, pooling.canonical)
 
     def take(maps: list[Array], strides: list[int], level: Array) -> Array:
         return POOLINGS[pooling.kind](

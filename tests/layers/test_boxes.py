@@ -138,3 +138,4 @@ def test_the_level_of_a_box(side, level):
     one = np.array([[3, 5, 3 + side, 5 + side]], np.float32)
     assert boxes.levels_of(one, 2, 5).tolist() == [level - 2]
     assert boxes.levels_of(one, 3, 4).tolist() == [min(max(level, 3), 4) - 3]
+    assert boxes.levels_of(one / 4, 2, 5, canonical=56.0).tolist() == [level - 2]

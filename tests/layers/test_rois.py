@@ -31,3 +31,16 @@ def test_the_operation_that_is_named(pooling, operation, how):
     if pooling.reduce == "max":
         mean = operation([MAP], [8], ROIS, level, 2, form="plain")
         assert (found > mean).any()
+
+
+def test_the_canonical_side_moves_rois_between_levels():
+    fine, coarse = Level(MAP, 4, 4), Level(-MAP[:, ::2, ::2], 8, 8)
+    roi = jnp.array([[[2.0, 2.0, 30.0, 30.0]]])
+    for canonical, level in ((224.0, 0), (56.0, 1), (28.0, 1)):
+        pooling = Pooling(canonical=canonical)
+        (found,) = pooled([fine, coarse], roi, 2, pooling, Compute(form="plain"))
+        maps = [fine.values, coarse.values]
+        expected = roi_align(maps, [4, 8], roi, jnp.full((1, 1), level), 2, form="plain")
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="pooling.canonical is 0: a side must be positive"):
+        pooled([fine], roi, 2, Pooling(canonical=0), Compute(form="plain"))

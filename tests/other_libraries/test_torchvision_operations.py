@@ -200,13 +200,14 @@ def test_roi_pool(judge):
 
 def test_levels(judge):
     """Also of boxes whose sides differ from a boundary by a rounding."""
-    side = np.float32([1, 112, 224, 448, 800])
+    side = np.float32([1, 28, 56, 112, 224, 448, 800])
     side = np.concatenate([side, np.nextafter(side, 0), np.nextafter(side, 999), np.arange(1, 900)])
     rois = np.stack([0 * side, 0 * side, side, side], axis=1).astype(np.float32)
-    (expected,) = judge("levels", [{"rois": rois}])
-    np.testing.assert_array_equal(
-        jax.jit(ours.levels_of, static_argnums=(1, 2))(rois, 2, 5), expected["level"]
-    )
+    find = jax.jit(ours.levels_of, static_argnums=(1, 2, 3))
+    cases = [{"rois": rois, "canonical": canonical} for canonical in (224, 56)]
+    for case, expected in zip(cases, judge("levels", cases), strict=True):
+        found = find(rois, 2, 5, float(case["canonical"]))
+        np.testing.assert_array_equal(found, expected["level"])
 
 
 def test_anchors(judge):

@@ -45,8 +45,8 @@ def roi_pool(maps, rois, dy, size, scale):
     return pooled(lambda x, rois: ops.roi_pool(x, rois, int(size), float(scale)), maps, rois, dy)
 
 
-def levels(rois):
-    mapper = ops.poolers.LevelMapper(2, 5)
+def levels(rois, canonical):
+    mapper = ops.poolers.LevelMapper(2, 5, canonical_scale=int(canonical))
     return {"level": mapper([torch.tensor(rois)]).numpy()}
 
 
