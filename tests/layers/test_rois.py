@@ -42,5 +42,5 @@ def test_the_canonical_side_moves_rois_between_levels():
         maps = [fine.values, coarse.values]
         expected = roi_align(maps, [4, 8], roi, jnp.full((1, 1), level), 2, form="plain")
         np.testing.assert_array_equal(found, expected)
-    with pytest.raises(ValueError, match="pooling.canonical is 0: a side must be positive"):
+    with pytest.raises(ValueError, match=r"pooling\.canonical is 0: a side must be positive"):
         pooled([fine], roi, 2, Pooling(canonical=0), Compute(form="plain"))
