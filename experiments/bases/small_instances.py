@@ -30,7 +30,6 @@ SIDE = 128  # pixels of its images
 NORM = Norm(decay=0.95)  # short runs
 SIZES = (8, 16, 32, 64)  # of anchors: objects of 7 to 84 pixels
 LEVEL_SIZES = (8, 16, 32, 64, 96)  # likewise, one a level from P2 to P6
-CANONICAL = 56.0  # a quarter of 224: with FPN's own, RoIs of all objects would be read from P2
 
 
 def shapes(model: nn.Module, *, steps: int) -> config.Experiment:
@@ -96,7 +95,6 @@ def pyramid(*, steps: int) -> config.Experiment:
             neck=FPN(features=32),
             rpn=RPN(sizes=LEVEL_SIZES, before_nms=(50, 50), after_nms=(50, 50)),
             sampling=Sampling(count=32, positive_fraction=0.5),
-            pooling=Pooling(canonical=CANONICAL),
             box_head=ConvFCHead(fc_features=128),
             mask_head=MaskHead(layers=2, features=64, size=7),
             selection=Selection(count=50, candidates=200),
@@ -116,7 +114,6 @@ def boxes(*, steps: int) -> config.Experiment:
         neck=whole.neck,
         rpn=whole.rpn,
         sampling=whole.sampling,
-        pooling=whole.pooling,
         box_head=whole.box_head,
         selection=whole.selection,
     )
@@ -128,7 +125,7 @@ def path_aggregation(*, steps: int) -> config.Experiment:
     experiment = pyramid(steps=steps)
     experiment.model = experiment.model.clone(
         neck=PathAggregation(features=32),
-        pooling=Pooling(adaptive=True, canonical=CANONICAL),
+        pooling=Pooling(adaptive=True),
         box_head=ConvFCHead(convs=2, fcs=1, conv_features=32, fc_features=128),
         mask_head=FusionMaskHead(features=32, size=7),
     )

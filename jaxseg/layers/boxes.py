@@ -138,8 +138,8 @@ def levels_of(
 ) -> Int[Array, "*n"]:
     """The level of a pyramid that each RoI is read from: FPN's equation 1 (arXiv 1612.03144).
 
-    k = floor(4 + log2(sqrt(area) / 224)), so an RoI of 224 x 224 pixels is read from P4. For images
-    that are much smaller than the paper's 800 pixels another side than 224 uses all levels.
+    k = floor(4 + log2(sqrt(area) / 224)), so an RoI of 224 x 224 pixels is read from P4. A smaller
+    side than 224 reads RoIs from coarser levels, where fewer pixels lie in them.
 
     Args:
       rois: in pixels of the canvas.
