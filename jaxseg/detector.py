@@ -20,7 +20,7 @@ import numpy as np
 
 from jaxseg import config, given, summary, tasks
 from jaxseg.data.instances import Objects
-from jaxseg.data.labels import LabelSpec
+from jaxseg.data.labels import ANY_OBJECT, LabelSpec
 from jaxseg.errors import counted
 from jaxseg.evaluation import coco
 from jaxseg.evaluation.instance_split import InstanceEvaluation
@@ -79,8 +79,15 @@ class Detector:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the K classes; that of class k of a detection is classes[k - 1]."""
-        return self.labels.names
+        """The names of the K classes; that of class k of a detection is classes[k - 1].
+
+        Proposals are all of the class "object".
+        """
+        return ANY_OBJECT.names if self._proposes else self.labels.names
+
+    @property
+    def _proposes(self) -> bool:
+        return getattr(self.experiment.model, "proposals", False)
 
     def predict(
         self,
@@ -134,7 +141,7 @@ class Detector:
         truth: Sequence[Objects],
         protocol: config.Eval | None = None,
     ) -> InstanceEvaluation:
-        """COCO's AP and AR, and PQ of things, over all images.
+        """COCO's AP and AR, and PQ of things, over all images; of proposals AR alone.
 
         Args:
           images: files and images uint8 [H, W, 3] of any sizes, or a batch uint8 [B, H, W, 3].
@@ -144,7 +151,7 @@ class Detector:
 
         Returns:
           The evaluation; its `summary()` are COCO's numbers, "box AP" to "mask ARl", and
-          "PQ things" of a detector with masks.
+          "PQ things" of a detector with masks; of proposals "box AR@1" to "mask ARl@1000".
 
         Raises:
           ValueError: the numbers of images and truths differ, or objects are of another size than
@@ -159,7 +166,7 @@ class Detector:
                 f"{counted(len(several), 'image')}, but the objects of {len(truth)} are given"
             )
         detections, has_masks = coco.Detections(), False
-        panoptic = PanopticCounts(self.classes)
+        panoptic = PanopticCounts(self.labels.names)
         for index, (image, objects) in enumerate(zip(several, truth, strict=True)):
             found = self._found(image, protocol)
             if found.size != objects.size:
@@ -167,16 +174,17 @@ class Detector:
                 raise ValueError(f"{name} is {found.size}, its objects {objects.size}")
             has_masks = has_masks or found.grids is not None
             detections.add(index, found.boxes, found.scores, found.classes, found.masks())
-            if found.grids is not None:
+            if found.grids is not None and not self._proposes:
                 panoptic.add(index, objects, detections.of(index))
-        annotations = coco.truth_of(enumerate(truth), self.classes)
+        annotations = coco.truth_of(enumerate(truth), self.labels.names)
         kinds = KINDS if has_masks else KINDS[:1]
-        judged = {kind: coco.judge(annotations, detections, kind) for kind in kinds}
+        judge = coco.judge_proposals if self._proposes else coco.judge
+        judged = {kind: judge(annotations, detections, kind) for kind in kinds}
         names = tuple(
             str(image) if given.is_path(image) else f"image {index}"
             for index, image in enumerate(several)
         )
-        segments = panoptic.total() if has_masks else None
+        segments = panoptic.total() if has_masks and not self._proposes else None
         seconds = time.monotonic() - started
         return InstanceEvaluation(names, annotations, detections, judged, seconds, segments)
 

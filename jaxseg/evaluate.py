@@ -74,6 +74,6 @@ def run(
     print(
         f"\n{weights or f'step {step} of one run'} on {len(evaluation.images)} images of "
         f"{data.name} {data.eval_split} in {evaluation.seconds:.1f} s; see {folder / name}.json, "
-        f"and {folder / name} for the best and worst images"
+        f"and {folder / name} for details"
     )
     return evaluation

@@ -170,3 +170,6 @@ def _check_types(names: Any, palette: Any, table: Any) -> None:
             raise TypeError(f"raw_to_train holds the id {raw!r}, not a whole number")
         if type(train) is not int:
             raise TypeError(f"raw_to_train leads from {raw} to {train!r}, not a whole number")
+
+
+ANY_OBJECT = LabelSpec(("object",), voc_palette(2)[1:], {1: 0})  # the class of proposals

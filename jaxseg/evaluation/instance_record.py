@@ -1,13 +1,14 @@
 """The record that the evaluation of a detector leaves in a run folder.
 
-TAG.json holds COCO's numbers; TAG.npz the matches, for intervals. The detections stand in COCO's
-results format beside the truth in COCO's format, in TAG/bbox.json, TAG/segm.json, TAG/truth.json:
+TAG.json holds COCO's numbers; TAG.npz the matches, for intervals (those of proposals are not kept).
+The detections stand in COCO's results format beside the truth in COCO's format, in TAG/bbox.json,
+TAG/segm.json, TAG/truth.json:
 
     COCOeval(COCO("truth.json"), COCO("truth.json").loadRes("segm.json"), "segm")
 
 gives the same numbers, apart from ties between the scores of images that are not in the order of
-their ids. Boxes and masks are in separate files, because pycocotools takes the area of a mask from
-its box if it finds both.
+their ids; of proposals with `params.useCats = 0`. Boxes and masks are in separate files, because
+pycocotools takes the area of a mask from its box if it finds both.
 """
 
 import dataclasses
@@ -37,16 +38,18 @@ def to_json(evaluation: InstanceEvaluation, labels: LabelSpec) -> dict[str, Any]
     "curves" has the precision at the recalls 0, .01, ... 1. "score" is the one from which on the
     detections have the highest F1. "panoptic" has "metrics", such as "PQ things", and those of each
     of the "categories"; it is missing without masks.
+
+    Of a network of proposals "proposals" is true, and "metrics" has COCO's recalls, "AR@1" to
+    "ARl@1000". It has no "categories", "curves" and "score", since proposals are of any class and
+    all of them count.
     """
     annotations = evaluation.truth["annotations"]
     crowds = sum(each["iscrowd"] for each in annotations)
     return {
         "task": "instance",
+        "proposals": evaluation.of_proposals,
         "names": list(labels.names),
         "palette": [list(map(int, colour)) for colour in labels.palette],
-        "metrics": {kind: _metrics(judged) for kind, judged in evaluation.judged.items()},
-        "categories": {kind: judged.per_category() for kind, judged in evaluation.judged.items()},
-        "curves": {kind: _curves(judged) for kind, judged in evaluation.judged.items()},
         "counts": {
             "images": len(evaluation.names),
             "objects": len(annotations) - crowds,
@@ -54,11 +57,25 @@ def to_json(evaluation: InstanceEvaluation, labels: LabelSpec) -> dict[str, Any]
             "detections": len(evaluation.detections.results()),
         },
         "objects": _objects(evaluation.truth, labels.names),
-        "score": evaluation.score,
         "images": evaluation.images,
         "seconds": evaluation.seconds,
+        **(_of_proposals(evaluation) if evaluation.of_proposals else _of_detections(evaluation)),
+    }
+
+
+def _of_detections(evaluation: InstanceEvaluation) -> dict[str, Any]:
+    return {
+        "metrics": {kind: _metrics(judged) for kind, judged in evaluation.judged.items()},
+        "categories": {kind: judged.per_category() for kind, judged in evaluation.judged.items()},
+        "curves": {kind: _curves(judged) for kind, judged in evaluation.judged.items()},
+        "score": evaluation.score,
         **_panoptic(evaluation),
     }
+
+
+def _of_proposals(evaluation: InstanceEvaluation) -> dict[str, Any]:
+    judged = evaluation.judged
+    return {"metrics": {kind: of.proposal_summary() for kind, of in judged.items()}}
 
 
 def _panoptic(evaluation: InstanceEvaluation) -> dict[str, Any]:
@@ -126,20 +143,20 @@ def write(
     record = {**about, **to_json(evaluation, labels)}
     ids, categories = instances.image_ids(evaluation.names), instances.published(labels)
     _write(own / "truth.json", _truth(evaluation, ids, categories))
-    results = evaluation.detections.results(categories)
+    # Proposals are of no category; COCO's results must name one, and comparing them ignores it.
+    results = evaluation.detections.results(None if evaluation.of_proposals else categories)
     for kind in evaluation.judged:
         _write(own / f"{kind}.json", [_result(each, ids, kind) for each in results])
-    match_file.write(
-        folder / f"{tag}.npz",
-        {
-            kind: {
-                field.name: getattr(judged.matches, field.name)
-                for field in dataclasses.fields(judged.matches)
-            }
-            for kind, judged in evaluation.judged.items()
-            if judged.matches is not None
-        },
-    )
+    matches: dict[str, dict[str, Any]] = {
+        kind: {
+            field.name: getattr(judged.matches, field.name)
+            for field in dataclasses.fields(judged.matches)
+        }
+        for kind, judged in evaluation.judged.items()
+        if judged.matches is not None
+    }
+    if matches:
+        match_file.write(folder / f"{tag}.npz", matches)
     log.write_json(folder / f"{tag}.json", record)
     return record
 

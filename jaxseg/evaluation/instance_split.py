@@ -80,7 +80,12 @@ class InstanceEvaluation:
 
     @functools.cached_property
     def images(self) -> list[dict[str, Any]]:
-        """Of each image "index", "name", "f1" above `score`, and the number of its "objects"."""
+        """Of each image "index", "name", "f1" above `score`, and the number of its "objects".
+
+        Of proposals "index" and "name" alone.
+        """
+        if self.of_proposals:
+            return [{"index": i, "name": name} for i, name in enumerate(self.names)]
         matches = self._matches
         f1 = detection_f1.f1_of_images(matches, self.score).tolist()
         objects = matches.truth.sum(axis=1).tolist()

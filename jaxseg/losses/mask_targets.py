@@ -55,8 +55,8 @@ def bin_weights(
         near = jnp.maximum(0, 1 - jnp.abs(places - jnp.arange(pixels)))  # [bins, pixels]
         return total + jnp.where(counted, near, 0)
 
-    # In a loop, so that [bins, most, pixels] is never stored; four at a time, so that an accelerator
-    # starts few kernels.
+    # In a loop, so that [bins, most, pixels] is never stored; four samples at a time, so that an
+    # accelerator starts few kernels.
     zeros = jnp.zeros((bins, pixels), first.dtype)
     return jax.lax.fori_loop(0, most, add, zeros, unroll=4) / samples
 

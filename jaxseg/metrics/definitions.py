@@ -57,6 +57,24 @@ DETECTION = {  # COCO's numbers of a detector: definition
     "ARm": "AR100 of objects from 32 x 32 to 96 x 96 pixels in area",
     "ARl": "AR100 of objects above 96 x 96 pixels in area",
 }
+_SIZES = {
+    "": "",
+    "s": " of objects below 32 x 32 pixels in area",
+    "m": " of objects from 32 x 32 to 96 x 96 pixels in area",
+    "l": " of objects above 96 x 96 pixels in area",
+}
+PROPOSALS = {  # COCO's numbers of a network of proposals, whose objects have no class: definition
+    "AR@1": "average recall: the mean over IoU thresholds of .50, .55, ... .95 of the share of the "
+    "objects that are found, whatever their class, with the best proposal of each image alone",
+    **{f"AR{size}@1": f"AR@1{of}" for size, of in _SIZES.items() if size},
+    **{
+        f"AR{size}@{limit}": f"AR with at most {limit:,} proposals per image"
+        if not size
+        else f"AR@{limit}{of}"
+        for limit in (100, 1000)
+        for size, of in _SIZES.items()
+    },
+}
 _QUALITIES = {
     "PQ": "panoptic quality: the mean over the classes of SQ x RQ of segments that do not overlap, "
     "for which detections of a score of .50 or more are merged; a class in neither truth nor "

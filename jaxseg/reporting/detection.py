@@ -3,61 +3,34 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxseg.metrics.definitions import DETECTION, DETECTION_KINDS, PANOPTIC
+from jaxseg.metrics.definitions import DETECTION_KINDS, PANOPTIC
 from jaxseg.percent import MISSING, percent
 from jaxseg.percent import interval as interval_text
 from jaxseg.reporting.chance import OVER_IMAGES
+from jaxseg.reporting.detection_numbers import (
+    definitions,
+    headline,
+    main_number,
+    metrics,
+    named,
+    of_proposals,
+)
 from jaxseg.reporting.run import Run
 
-LOGGED = {"bbox": "box", "segm": "mask"}  # the words of the log
-SIZES = {"small": ("APs", "ARs"), "medium": ("APm", "ARm"), "large": ("APl", "ARl")}
-
-
-def metrics(run: Run) -> dict[str, dict[str, Any]]:
-    """Kind -> the numbers of the main evaluation, else of the last one during training."""
-    if run.detections:
-        return dict(run.detections[0].record["metrics"])
-    if not run.tests:
-        return {}
-    line = run.tests[-1]
-    found = {
-        kind: {name: line[f"{of} {name}"] for name in DETECTION if f"{of} {name}" in line}
-        for kind, of in LOGGED.items()
-    }
-    return {kind: values for kind, values in found.items() if values}
-
-
-def headline(found: Mapping[str, Any]) -> str:
-    """The kind by which a detector is ranked: masks where there are any."""
-    return "segm" if "segm" in found else "bbox"
-
-
-def named(kind: str, name: str) -> str:
-    """The name of a number: mask AP50."""
-    return f"{LOGGED[kind]} {name}"
+SIZES = {"small": "s", "medium": "m", "large": "l"}  # as in APs, ARm and ARl@100
 
 
 def tiles(run: Run) -> list[tuple[str, str]]:
     """The four headline numbers, in percent, as (value, label)."""
     found = metrics(run)
-    if not found and (recalls := _recalls(run)):
-        return recalls
-    if "segm" in found:
+    if of_proposals(found):
+        names = ("AR@1000", "AR@100")
+        chosen = [(kind, name) for kind in ("segm", "bbox") if kind in found for name in names]
+    elif "segm" in found:
         chosen = [(kind, name) for kind in ("segm", "bbox") for name in ("AP", "AP50")]
     else:
         chosen = [("bbox", name) for name in ("AP", "AP50", "AP75", "AR100")]
     return [(percent(found.get(kind, {}).get(name)), named(kind, name)) for kind, name in chosen]
-
-
-def _recalls(run: Run) -> list[tuple[str, str]]:
-    """The recall of proposals, which are only judged during training."""
-    line = run.tests[-1] if run.tests else {}
-    return [
-        (percent(line.get(f"{kind} {name}")), f"{kind} {name}")
-        for kind in ("mask", "box")
-        for name in ("AR@1000", "AR@100")
-        if f"{kind} {name}" in line
-    ]
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
@@ -66,7 +39,10 @@ def facts(run: Run) -> list[tuple[str, str]]:
         return []
     record = run.detections[0].record
     counts = record.get("counts") or {}
-    found = [(name, f"{counts[name]:,}") for name in ("objects", "detections") if name in counts]
+    words = {"objects": "objects", "detections": "detections"}
+    if record.get("proposals"):
+        words["detections"] = "proposals"
+    found = [(word, f"{counts[name]:,}") for name, word in words.items() if name in counts]
     if "score" in record:
         found.append(("score with the highest F1, %", percent(record["score"], 1)))
     return found
@@ -86,17 +62,18 @@ def numbers(loaded: Sequence[Run], *, ranked: bool) -> list[dict[str, Any]]:
     """
     every = [metrics(run) for run in loaded]
     kinds = [kind for kind in DETECTION_KINDS if any(kind in found for found in every)]
+    shown = definitions(every)
     if len(loaded) == 1:
         columns = [every[0][kind] for kind in kinds]
         heads = [DETECTION_KINDS[kind] for kind in kinds]
-        return [_table("", heads, columns, DETECTION, ranked=False)]
+        return [_table("", heads, columns, shown, ranked=False)]
     names = [run.name for run in loaded]
     return [
         _table(
             DETECTION_KINDS[kind].capitalize(),
             names,
             [found.get(kind, {}) for found in every],
-            DETECTION,
+            shown,
             ranked=ranked,
         )
         for kind in kinds
@@ -168,11 +145,12 @@ def _table(
 def columns(loaded: Sequence[Run], *, ranked: bool) -> list[dict[str, Any]]:
     """The columns of the table of runs: "head", and "cells" as (text, whether it is the best)."""
     every = [metrics(run) for run in loaded]
+    shown = definitions(every)
     found = []
     for kind in DETECTION_KINDS:
         if not any(kind in of for of in every):
             continue
-        for name in ("AP", "AP50"):
+        for name in (name for name in ("AP", "AP50", "AR@100", "AR@1000") if name in shown):
             values = [of.get(kind, {}).get(name) for of in every]
             best = best_of(values) if ranked else None
             cells = [(percent(value), value is not None and value == best) for value in values]
@@ -233,19 +211,23 @@ def sizes(run: Run) -> dict[str, Any] | None:
     if not run.detections or not kinds:
         return None
     counts = (run.detections[0].record.get("objects") or {}).values()
+    first = "AR{}@100" if of_proposals(found) else "AP{}"
+    second = "AR{}@1000" if of_proposals(found) else "AR{}"
     rows = []
-    for size, (ap, ar) in SIZES.items():
+    for size, short in SIZES.items():
+        pair = [first.format(short), second.format(short)]
         rows.append(
             {
                 "name": size,
                 "color": "",
                 "objects": sum(of.get(size, 0) for of in counts),
-                "cells": [percent(found[kind].get(of), 1) for kind in kinds for of in (ap, ar)],
-                "ap": found[headline(found)].get(ap),
+                "cells": [percent(found[kind].get(of), 1) for kind in kinds for of in pair],
+                "ap": found[headline(found)].get(pair[0]),
             }
         )
-    heads = [named(kind, of) for kind in kinds for of in ("AP", "AR")]
-    return {"heads": heads, "rows": rows, "bar": named(headline(found), "AP")}
+    names = [first.format(""), second.format("")]
+    heads = [named(kind, of) for kind in kinds for of in names]
+    return {"heads": heads, "rows": rows, "bar": named(headline(found), names[0])}
 
 
 def side_by_side(loaded: Sequence[Run], *, ranked: bool) -> list[dict[str, Any]]:
@@ -265,14 +247,16 @@ def protocols(run: Run) -> list[dict[str, Any]]:
     rows = []
     for evaluation in run.detections:
         record = evaluation.record
+        number = main_number(record["metrics"].get(headline(record["metrics"]), {}))
         seconds, images = record.get("seconds") or 0, len(record["images"])
         rows.append(
             {
                 "tag": evaluation.tag,
                 "of": record.get("weights") or f"step {record.get('step')}",
                 "images": images,
+                "heads": [named(kind, number) for kind in DETECTION_KINDS],
                 "cells": [
-                    (percent(of.get("AP")), over_images(of) or MISSING)
+                    (percent(of.get(number)), over_images(of) or MISSING)
                     for of in (record["metrics"].get(kind, {}) for kind in DETECTION_KINDS)
                 ],
                 "rate": f"{images / seconds:.3g}" if seconds else MISSING,

@@ -10,7 +10,7 @@ from jaxseg.metrics.intervals import Interval
 from jaxseg.percent import interval as interval_text
 from jaxseg.percent import percent
 from jaxseg.reporting.chance import Difference, OverSeeds, measured_alike, other_data
-from jaxseg.reporting.detection import headline, named
+from jaxseg.reporting.detection_numbers import headline, main_number, named
 from jaxseg.reporting.run import Run, StoredDetection
 
 
@@ -22,7 +22,7 @@ def differences(loaded: Sequence[Run]) -> tuple[list[Difference], list[str]]:
     """
     found: list[Difference] = []
     without: list[str] = []
-    for measured_on, members in measured_alike(loaded, lambda run: run.detections):
+    for measured_on, members in measured_alike(loaded, _of_classes):
         kept = [member for member in members if member[1].matches]
         without += [name for name, evaluation in members if not evaluation.matches]
         for other in kept[1:]:
@@ -30,6 +30,11 @@ def differences(loaded: Sequence[Run]) -> tuple[list[Difference], list[str]]:
                 if kind in other[1].matches:
                     found.append(_difference(measured_on, kind, kept[0], other))
     return found, list(dict.fromkeys(without))
+
+
+def _of_classes(run: Run) -> list[StoredDetection]:
+    """Not those of proposals, which have no AP."""
+    return [each for each in run.detections if not each.record.get("proposals")]
 
 
 def _difference(
@@ -58,7 +63,7 @@ def _paired(one: StoredDetection, two: StoredDetection, kind: str) -> tuple[Inte
 def over_seeds(loaded: Sequence[Run]) -> list[OverSeeds]:
     """Mean AP and its t-interval over detectors whose configs differ only in train.seed.
 
-    AP of masks where there are any. Grouped as `chance.over_seeds` does it.
+    AP of masks where there are any; AR@1000 of proposals. Grouped as `chance.over_seeds` does it.
     """
     groups: dict[str, dict[Any, tuple[str, float]]] = {}
     titles: dict[str, str] = {}
@@ -67,13 +72,14 @@ def over_seeds(loaded: Sequence[Run]) -> list[OverSeeds]:
         for evaluation in run.detections:
             record, seed = evaluation.record, run.config.get("train.seed")
             kind = headline(record["metrics"])
-            ap = record["metrics"].get(kind, {}).get("AP")
+            number = main_number(record["metrics"].get(kind, {}))
+            ap = record["metrics"].get(kind, {}).get(number)
             if seed is None or ap is None or record.get("weights"):
                 continue
             key = _key(recipe, evaluation.tag, kind, record)
             groups.setdefault(key, {}).setdefault(seed, (run.name, ap))
             on = f"{record.get('data', '')} {evaluation.tag}".strip()
-            titles[key] = f"{on}, {named(kind, 'AP')}"
+            titles[key] = f"{on}, {named(kind, number)}"
     result = []
     for key, group in groups.items():
         if len(group) < 2:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jaxseg.metrics.definitions import DETECTION_KINDS
 from jaxseg.percent import percent
 from jaxseg.reporting import plots as report_plots
-from jaxseg.reporting.detection import named
+from jaxseg.reporting.detection_numbers import named
 from jaxseg.reporting.plots import Line
 from jaxseg.reporting.run import Run
 from jaxseg.workdir.detection_schema import TERMS

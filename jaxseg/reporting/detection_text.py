@@ -1,12 +1,13 @@
 """The tables of detectors as Markdown cells, for the terminal and report.md."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jaxseg.metrics.definitions import DETECTION, DETECTION_KINDS, PANOPTIC
+from jaxseg.metrics.definitions import DETECTION, DETECTION_KINDS, PANOPTIC, PROPOSALS
 from jaxseg.percent import MISSING, percent
-from jaxseg.reporting import chance, detection_chance
-from jaxseg.reporting.detection import headline, metrics, named, over_images, panoptic
+from jaxseg.reporting import chance, detection_chance, detection_numbers
+from jaxseg.reporting.detection import over_images, panoptic
+from jaxseg.reporting.detection_numbers import headline, metrics, named
 from jaxseg.reporting.run import Run
 
 
@@ -25,7 +26,8 @@ def tables(loaded: Sequence[Run]) -> list[Table]:
       loaded: the runs of detectors.
     """
     found = [
-        _numbers(loaded),
+        _numbers([run for run in loaded if not _proposes(run)]),
+        _recalls([run for run in loaded if _proposes(run)]),
         _panoptic(loaded),
         _seeds(loaded),
         _differences(loaded),
@@ -37,8 +39,34 @@ def tables(loaded: Sequence[Run]) -> list[Table]:
 def definitions(loaded: Sequence[Run]) -> list[str]:
     """A line for each number that the runs have."""
     segments = {name for run in loaded for name in panoptic(run)}
-    shown = DETECTION | {name: PANOPTIC[name] for name in PANOPTIC if name in segments}
+    shown = detection_numbers.definitions([metrics(run) for run in loaded])
+    shown |= {name: PANOPTIC[name] for name in PANOPTIC if name in segments}
     return [f"- {name}: {definition}." for name, definition in shown.items()]
+
+
+def _proposes(run: Run) -> bool:
+    return detection_numbers.of_proposals(metrics(run))
+
+
+def _recalls(loaded: Sequence[Run]) -> Table:
+    """A line for boxes and one for masks of each evaluation of proposals."""
+    heads = ["run", "model", "measured on", "of", *PROPOSALS]
+    rows = []
+    for run in loaded:
+        model = str(run.config.get("model.class", MISSING))
+        for of, measured_on in _measured(run):
+            for kind in [kind for kind in DETECTION_KINDS if kind in of]:
+                values = (percent(of[kind].get(name)) for name in PROPOSALS)
+                rows.append((run.name, model, measured_on, DETECTION_KINDS[kind], *values))
+    return Table(heads, rows, 4)
+
+
+def _measured(run: Run) -> list[tuple[dict[str, dict[str, Any]], str]]:
+    """The numbers of each evaluation and what they were measured on, or those of training."""
+    return [
+        (each.record["metrics"], f"{each.record.get('data', '')} {each.tag}".strip())
+        for each in run.detections
+    ] or [(metrics(run), run.measured_on.strip())]
 
 
 def _numbers(loaded: Sequence[Run]) -> Table:
@@ -47,16 +75,12 @@ def _numbers(loaded: Sequence[Run]) -> Table:
     rows = []
     for run in loaded:
         model = str(run.config.get("model.class", MISSING))
-        measured = [
-            (evaluation.record["metrics"], f"{evaluation.record.get('data', '')} {evaluation.tag}")
-            for evaluation in run.detections
-        ] or [(metrics(run), run.measured_on)]
-        for of, measured_on in measured:
+        for of, measured_on in _measured(run):
             for kind in [kind for kind in DETECTION_KINDS if kind in of] or [headline(of)]:
                 values = of.get(kind, {})
                 first, *others = (percent(values.get(name)) for name in DETECTION)
                 over = over_images(values) or MISSING
-                words = (run.name, model, measured_on.strip(), DETECTION_KINDS[kind])
+                words = (run.name, model, measured_on, DETECTION_KINDS[kind])
                 rows.append((*words, first, over, *others))
     return Table(heads, rows, 4)
 

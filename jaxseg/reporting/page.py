@@ -16,6 +16,7 @@ from jaxseg.reporting import (
     comparable,
     detection,
     detection_chance,
+    detection_numbers,
     evaluation,
     figures,
     plots,
@@ -70,8 +71,9 @@ def _intervals(run: Run) -> list[tuple[str, str]]:
     if not run.detects:
         return [(f"mIoU, {chance.OVER_IMAGES}", chance.over_images(run.metrics))]
     return [
-        (f"{detection.named(kind, 'AP')}, {chance.OVER_IMAGES}", detection.over_images(values))
-        for kind, values in detection.metrics(run).items()
+        (f"{detection_numbers.named(kind, 'AP')}, {chance.OVER_IMAGES}", interval)
+        for kind, values in detection_numbers.metrics(run).items()
+        if (interval := detection.over_images(values))
     ]
 
 
@@ -116,7 +118,7 @@ def _details(run: Run, index: int) -> dict[str, Any]:
 def _objects(run: Run) -> dict[str, Any]:
     """The sections of a detector."""
     return {
-        "metrics": detection.metrics(run),
+        "metrics": detection_numbers.metrics(run),
         "protocols": detection.protocols(run),
         "classes": detection.classes(run),
         "sizes": detection.sizes(run),

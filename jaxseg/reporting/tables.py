@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tabulate
 
+from jaxseg.errors import counted
 from jaxseg.metrics import summarize
 from jaxseg.metrics.definitions import (
     DETECTION,
@@ -13,6 +14,7 @@ from jaxseg.metrics.definitions import (
     LEVEL,
     MEANS,
     PANOPTIC_GROUPS,
+    PROPOSALS,
     same_as_miou,
 )
 from jaxseg.percent import interval as interval_text
@@ -108,6 +110,21 @@ def detections(record: Mapping[str, Any]) -> str:
     if missing:
         lines += ["", f"absent from the truth: {', '.join(missing)}"]
     return "\n".join(lines)
+
+
+def proposals(record: Mapping[str, Any]) -> str:
+    """COCO's recalls of proposals of boxes and masks, in percent.
+
+    Args:
+      record: of `instance_record.to_json`, also as read from its file.
+    """
+    metrics, counts = record["metrics"], record["counts"]
+    kinds = [kind for kind in DETECTION_KINDS if kind in metrics]
+    rows = [[name, *(percent(metrics[kind].get(name)) for kind in kinds)] for name in PROPOSALS]
+    about = (
+        f"{counted(counts['detections'], 'proposal')} for {counted(counts['objects'], 'object')}"
+    )
+    return "\n\n".join([aligned(rows, ["", *(DETECTION_KINDS[kind] for kind in kinds)]), about])
 
 
 def _panoptic(found: Mapping[str, Any]) -> str:

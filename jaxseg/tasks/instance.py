@@ -21,7 +21,7 @@ from jaxseg.checks.gathered import Gathered
 from jaxseg.data import instance_facts, instance_loader
 from jaxseg.data.augment import instance_settings, mirrored
 from jaxseg.data.class_sampling import Plan
-from jaxseg.data.labels import LabelSpec
+from jaxseg.data.labels import ANY_OBJECT, LabelSpec
 from jaxseg.data.loader import Source, TrainIterator
 from jaxseg.data.source import InstanceSource
 from jaxseg.data.source import open_instances as open_split
@@ -214,6 +214,8 @@ def predict_files(
         raise ValueError(f"--probabilities are those of pixels, but {name} detects objects")
     if found := _class_faults(experiment, labels.num_classes):
         raise ValueError(found[0])
+    if getattr(experiment.model, "proposals", False):
+        labels = ANY_OBJECT
     find = image_detector(experiment)
     return object_files.predict_files(
         functools.partial(find, jax.device_put(variables)),

@@ -39,19 +39,15 @@ def evaluate(
     *,
     progress: bool,
 ) -> InstanceEvaluation:
-    """COCO's AP and AR on the split; see `instance_split.evaluate`.
+    """COCO's AP and AR on the split, of proposals AR alone; see `instance_split.evaluate`.
 
     Raises:
-      ValueError: a network of proposals, or of another number of classes than the data, or that
-        needs classes of stuff which the data lacks.
+      ValueError: a network of another number of classes than the data, or that needs classes of
+        stuff which the data lacks.
     """
     assert isinstance(source, InstanceSource)
-    if getattr(experiment.model, "proposals", False):
-        raise ValueError(
-            f"{type(experiment.model).__name__} proposes objects of any class: its recall is "
-            "measured in training, at each train.eval_every"
-        )
-    check_classes(experiment.model.num_classes, source.labels.num_classes)
+    if not getattr(experiment.model, "proposals", False):
+        check_classes(experiment.model.num_classes, source.labels.num_classes)
     instances_as_classes.check(experiment.model, experiment.eval.semantic)
     if found := stuff.faults(experiment, source):
         raise ValueError(found[0])
@@ -94,7 +90,10 @@ def record(
     source: Source,
     about: Mapping[str, Any],
 ) -> str:
-    """Writes the numbers, matches, detections and pictures; see `workdir.eval_folder`."""
+    """Writes the numbers, matches, detections and pictures; see `workdir.eval_folder`.
+
+    Proposals have neither matches nor pictures.
+    """
     assert isinstance(source, InstanceSource)
     pixels = None
     if experiment.eval.semantic:
@@ -102,6 +101,8 @@ def record(
         spec = instances_as_classes.with_background(source.labels)
         about = {**about, "semantic": records.to_json(pixels, spec)}
     kept = instance_record.write(folder, tag, evaluation, source.labels, about)
+    if evaluation.of_proposals:
+        return tables.proposals(kept)
     instance_pictures.write(folder / tag, evaluation, source)
     found, objects = kept["counts"]["detections"], kept["counts"]["objects"]
     about_score = (

@@ -20,19 +20,19 @@ _NUMBERS = (
     *("AP", "AP50", "AP75", "APs", "APm", "APl"),
     *("AR1", "AR10", "AR100", "ARs", "ARm", "ARl"),
 )
+_RECALLS = tuple(f"AR{size}@{limit}" for limit in (1, 100, 1000) for size in ("", "s", "m", "l"))
 PANOPTIC = tuple(
     f"{name} {group}".strip() for group in ("", "things", "stuff") for name in ("PQ", "SQ", "RQ")
 )
 TERMS = ("objectness", "rpn_box", "class", "box", "mask", "semantic")  # of the loss
 
 LINE: Mapping[str, Check] = {  # of metrics.jsonl
-    **{f"{kind} {name}": _MAYBE for kind in ("box", "mask") for name in _NUMBERS},
-    **{f"{kind} AR@{limit}": _MAYBE for kind in ("box", "mask") for limit in (1, 100, 1000)},
+    **{f"{kind} {name}": _MAYBE for kind in ("box", "mask") for name in (*_NUMBERS, *_RECALLS)},
     **dict.fromkeys((*PANOPTIC, *TERMS), _MAYBE),
     "classes": mapping_of(mapping_of(mapping_of(_MAYBE))),
 }
 _METRICS: Mapping[str, Check] = {
-    **dict.fromkeys(_NUMBERS, _MAYBE),
+    **dict.fromkeys((*_NUMBERS, *_RECALLS), _MAYBE),
     **dict.fromkeys(("AP_interval", "AP50_interval"), optional(list_of(is_number, 2))),
 }
 
@@ -89,6 +89,7 @@ def _parts(names: list[str]) -> Mapping[str, Check]:
         "counts": mapping_of(is_count),
         "score": is_number,
         "panoptic": _is_panoptic,
+        "proposals": lambda value: isinstance(value, bool),
     }
 
 
