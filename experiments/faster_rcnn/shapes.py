@@ -11,5 +11,5 @@ from jaxseg import config
 
 
 def get_config() -> config.Experiment:
-    """The network of `experiments/mask_rcnn/shapes.py` without masks."""
+    """The narrow pyramid of the tables, without masks."""
     return small_instances.boxes(steps=600)

@@ -75,6 +75,11 @@ PROOFS = {
     "jaxseg train --config=experiments/mask_rcnn/shapes.py --workdir=runs/cells "
     "--config.data.name=folder/cells --config.model.num_classes=3": PARSED,
     "jaxseg train --config=experiments/panoptic_fpn/shapes.py --workdir=runs/panoptic": PARSED,
+    "jaxseg train --config=experiments/fpn/shapes.py --workdir=runs/proposals": PARSED,
+    "jaxseg evaluate --workdir=runs/proposals": (
+        "tests/tasks/test_proposals.py::"
+        "test_the_record_has_recalls_that_pycocotools_finds_in_the_files"
+    ),
     "jaxseg evaluate --workdir=runs/NAME --protocol=pspnet --config.eval.boundary=True": HERE,
     "jaxseg report runs/A runs/B": HERE,
     "jaxseg submission --server=cityscapes --predictions=out/test "
