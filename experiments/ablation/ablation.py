@@ -68,6 +68,7 @@ class Ablation:
     shapes: Size  # minutes on a CPU
     cause: str  # why the effect should, or should not, appear on the drawn images
     metric: str = MIOU  # or, of a detector, a name in its log: "mask AP", "box AR@1000"
+    measured: str = ""  # where the shapes size does not show what `cause` or the paper says
 
 
 @dataclasses.dataclass(frozen=True)

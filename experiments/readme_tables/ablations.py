@@ -47,7 +47,7 @@ def records(results: pathlib.Path = RESULTS) -> Iterator[dict[str, Any]]:
 
 
 def block(results: pathlib.Path = RESULTS) -> str:
-    """The tables, each with its title, rows and agreement with the paper."""
+    """The tables, each with its title, rows, agreement with the paper and what was not expected."""
     named = {ablation.slug(name): name for name in ablation.names()}
     parts = []
     for record in records(results):
@@ -58,6 +58,8 @@ def block(results: pathlib.Path = RESULTS) -> str:
             output.short(record),
             record["agreement"],
         ]
+        if record["ablation"] in named and (note := ablation.named(name).measured):
+            parts.append(note)
     return "\n\n".join(parts)
 
 

@@ -107,25 +107,28 @@ def anchors(
     stride: int | Sequence[int],
     sizes: Sequence[float],
     ratios: Sequence[float] = (0.5, 1.0, 2.0),
+    *,
+    rounded: bool = True,
 ) -> Float[np.ndarray, "a 4"]:
-    """The anchors of a map, in torchvision's order and with its rounding.
+    """The anchors of a map, in torchvision's order.
 
     Args:
       map_size: (h, w) of the map.
       stride: pixels of the canvas from one cell to the next, or (rows, columns).
       sizes: square roots of the anchors' areas, in pixels.
       ratios: height over width.
+      rounded: to pixels about their centre, as in torchvision; detectron2 and mmdetection do not.
 
     Returns:
       float32 [h w R, 4] where R = ratios x sizes: row by row, of each cell all ratios of the first,
-      of each ratio all sizes. They are centred on the cell's first pixel, and rounded to pixels
-      about it.
+      of each ratio all sizes. They are centred on the cell's first pixel.
     """
     rows, columns = (stride, stride) if isinstance(stride, int) else stride
     tall = np.sqrt(np.asarray(ratios, np.float32))[:, None]
     size = np.asarray(sizes, np.float32)
     width, height = (size / tall).ravel(), (size * tall).ravel()
-    base = np.round(np.stack([-width, -height, width, height], axis=1) / 2)  # [R, 4]
+    base = np.stack([-width, -height, width, height], axis=1) / 2  # [R, 4]
+    base = np.round(base) if rounded else base
     y, x = np.meshgrid(
         np.arange(map_size[0]) * rows, np.arange(map_size[1]) * columns, indexing="ij"
     )

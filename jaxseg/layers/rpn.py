@@ -33,6 +33,7 @@ class RPN:
     after_nms: tuple[int, int] = (2000, 1000)  # of an image, likewise
     nms_threshold: float = 0.7  # IoU above which the better proposal of a level removes another
     least_side: float = 1e-3  # pixels; narrower proposals are dropped
+    rounded: bool = True  # anchors to pixels, as torchvision's
 
 
 class Proposals(NamedTuple):
@@ -70,7 +71,7 @@ def anchors_of(levels: Sequence[Level], rpn: RPN) -> list[np.ndarray]:
         )
     sizes = [(size,) for size in rpn.sizes] if len(levels) > 1 else [rpn.sizes]
     return [
-        anchors((level.values.shape[1], level.values.shape[2]), level.stride, own, rpn.ratios)
+        anchors(level.values.shape[1:3], level.stride, own, rpn.ratios, rounded=rpn.rounded)
         for level, own in zip(levels, sizes, strict=True)
     ]
 

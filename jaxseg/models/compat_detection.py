@@ -18,9 +18,13 @@ from jaxseg.models.mask_rcnn import MaskHead, MaskRCNN
 
 RELEASED_V1 = Norm("frozen", epsilon=0.0)  # as torchvision runs its weights of COCO
 _DETECTRON2 = Pooling(sampling=0, aligned=True)
-# Boxes of no width are dropped, any other is kept.
-_DETECTRON2_RPN = RPN(before_nms=(2000, 1000), after_nms=(1000, 1000), least_side=0.0)
-_DETECTRON2_MAP = RPN(before_nms=(12000, 6000), after_nms=(2000, 1000), least_side=0.0)
+# Proposals of no width are dropped, any other box is kept.
+_DETECTRON2_RPN = RPN(
+    before_nms=(2000, 1000), after_nms=(1000, 1000), least_side=1e-30, rounded=False
+)
+_DETECTRON2_MAP = RPN(
+    before_nms=(12000, 6000), after_nms=(2000, 1000), least_side=1e-30, rounded=False
+)
 _DETECTRON2_SELECTION = Selection(least_side=0.0)
 
 

@@ -14,6 +14,7 @@ from jaxseg.training.step import init_variables
 from jaxseg.weights import adapt, load
 from jaxseg.weights.origins import Origins
 from jaxseg.weights.place import Wishes
+from jaxseg.weights.tables import coco_categories
 from jaxseg.workdir import data_identity
 
 RGB = 3
@@ -68,6 +69,7 @@ def from_file(
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     model = adaptable(experiment, start(), wishes.input_channels or RGB)
+    table = coco_categories.of_used(source, model.start, table)
     pixels = experiment.data.normalisation
     return adapt.take_from_file(source, table, model, wishes, file=str(path), pixels=pixels)
 

@@ -19,6 +19,7 @@ from jaxseg.weights.readers import (
 )
 from jaxseg.weights.tables import (
     caffe_networks,
+    coco_categories,
     detectron2,
     keras,
     mmdetection,
@@ -145,7 +146,8 @@ def load_variables(
     """
     source = read(path)
     try:
-        return match.fill(source, target, table or table_of(source), file=str(path), pixels=pixels)
+        table = table or coco_categories.of_used(source, target, table_of(source))
+        return match.fill(source, target, table, file=str(path), pixels=pixels)
     except ValueError as error:
         if str(error).startswith(str(path)):
             raise

@@ -28,7 +28,7 @@ def restore(
     """
     expected = abstract_variables(experiment.model)
     if weights:
-        return load.load_variables(weights, expected), None
+        return load.load_variables(weights, expected, pixels=experiment.data.normalisation), None
     if workdir is None:
         raise ValueError("neither a run folder (--workdir) nor a weight file (--weights) is given")
     restored, step = checkpoint.restore_variables(workdir)

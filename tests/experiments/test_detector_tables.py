@@ -6,9 +6,11 @@ import pytest
 
 from experiments.ablation import ablation, job_folder, measure, output
 from experiments.bases import small_instances
+from experiments.readme_tables import ablations
 from jaxseg import tasks
 from jaxseg.metrics import seed_intervals
 from jaxseg.workdir import log
+from tests.conftest import ROOT
 
 DETECTORS = [name for name in ablation.names() if ablation.named(name).metric != "mIoU"]
 SCORES = {"pool": (0.20, 0.21, 0.22), "align": (0.30, 0.29, 0.31)}
@@ -101,3 +103,17 @@ def test_rows_are_detectors_whose_evaluation_has_the_metric(name, size):
         assert getattr(model, "proposals", False) == number.startswith("AR@")
         assert kind == "box" or hasattr(model, "mask_head") or hasattr(model, "mask_size")
         assert len(job.protocols) == 1, "rows of a detector differ in training"
+
+
+RECORDED = [record for record in ablations.records() if "metric" in record]
+
+
+@pytest.mark.parametrize("record", RECORDED, ids=lambda record: record["ablation"])
+def test_a_result_that_was_not_expected_is_stated(record):
+    (name,) = (name for name in DETECTORS if ablation.slug(name) == record["ablation"])
+    stated, agreement = ablation.named(name).measured, record["agreement"]
+    if "Not distinguishable" in agreement or "The other way round" in agreement:
+        assert stated
+    if "The other way round" in agreement:
+        assert "the reverse of the paper" in stated
+    assert stated in (ROOT / "docs" / "ablations.md").read_text()

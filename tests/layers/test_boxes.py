@@ -129,6 +129,15 @@ def test_anchors_of_a_cell_have_all_sizes_of_one_ratio_first():
     assert found[4:].tolist() == np.add(found[:4], [16, 0, 16, 0]).tolist()
 
 
+def test_anchors_that_are_not_rounded():
+    """detectron2's and mmdetection's: their areas are exact."""
+    found = boxes.anchors((1, 2), 4, (32,), rounded=False)
+    sides = found[:, 2:] - found[:, :2]
+    np.testing.assert_allclose(sides.prod(axis=1), 32**2, rtol=1e-6)
+    np.testing.assert_allclose(sides[:3, 1] / sides[:3, 0], [0.5, 1, 2], rtol=1e-6)
+    np.testing.assert_allclose(found[3:] - found[:3], np.tile([4, 0], (3, 2)), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("side", "level"),
     [(0, 2), (1, 2), (111.9, 2), (112, 3), (223.9, 3), (224, 4), (448, 5), (447, 4), (2000, 5)],

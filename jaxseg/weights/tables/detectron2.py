@@ -1,6 +1,8 @@
 """Name table of detectron2's Faster and Mask R-CNN, C4, DC5 and FPN, for its .pkl and .pth files.
 
-The pixels are blue, green and red there, and the last of the classes is the background.
+The pixels are blue, green and red there, and the last of the classes is the background. Where all
+anchors lie on one map, those of each size come together (modeling/anchor_generator.py,
+generate_cell_anchors); here it is those of each ratio, as in torchvision.
 """
 
 import re
@@ -24,6 +26,8 @@ _MODULES = {
     "roi_heads.mask_head.deconv": "mask_head/up",
     "roi_heads.mask_head.predictor": "mask_head/masks",
 }
+_OF_ANCHORS = {"rpn/objectness": 1, "rpn/deltas": 4}  # values of each anchor
+_RATIOS = 3
 _IGNORED = (
     COUNTERS,
     "pixel_mean",
@@ -45,6 +49,28 @@ def background_first(array: np.ndarray) -> np.ndarray:
 def dense_background_first(array: np.ndarray) -> np.ndarray:
     """[K + 1, in] -> [in, K + 1], likewise."""
     return dense(background_first(array))
+
+
+def ratios_first(outputs: np.ndarray, values: int) -> np.ndarray:
+    """Outputs of the RPN, whose order of anchors on a single map becomes that of `layers.boxes`.
+
+    Of a pyramid, each level has one size, and nothing changes.
+
+    Args:
+      outputs: [..., S * R * values], of each of S sizes all ratios.
+      values: of an anchor: 1 for its score, 4 for its box.
+
+    Returns:
+      [..., R * S * values].
+
+    Raises:
+      ValueError: they are not of three ratios, as in all released files.
+    """
+    *others, last = outputs.shape
+    if last % (_RATIOS * values):
+        raise ValueError(f"{last} outputs of the RPN are not those of {_RATIOS} ratios")
+    of_size = outputs.reshape(*others, -1, _RATIOS, values)
+    return of_size.swapaxes(-3, -2).reshape(outputs.shape)
 
 
 def _unit(stage: str, index: str, part: str) -> str:
@@ -84,6 +110,9 @@ def layout_background_last(target: str, leaf: str) -> Layout:
 def _layout(target: str, leaf: str) -> Layout:
     if (target, leaf) == ("backbone/stem1/conv", "kernel"):
         return pixel_kernel
+    if target in _OF_ANCHORS:
+        plain = layout(target, leaf)
+        return lambda array: ratios_first(plain(array), _OF_ANCHORS[target])
     return layout_background_last(target, leaf)
 
 

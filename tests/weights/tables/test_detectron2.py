@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from jaxseg.layers import boxes
 from jaxseg.models import compat_detection as compat
 from jaxseg.weights import match
 from jaxseg.weights.load import table_of
@@ -121,3 +122,24 @@ def test_the_background_comes_first():
     np.testing.assert_array_equal(detectron2.background_first(biases), biases[[3, 0, 1, 2]])
     kernel = rng.normal(size=(2, 3, 1, 1))
     np.testing.assert_array_equal(detectron2.pixel_kernel(kernel)[0, 0, 0], kernel[:, 2, 0, 0])
+
+
+def test_anchors_of_a_single_map_come_in_our_order():
+    """Each size and ratio finds its own outputs: detectron2 has a loop over sizes outside."""
+    sizes, ratios = (32, 64, 128, 256, 512), (0.5, 1.0, 2.0)
+    theirs = np.array([(size / r**0.5, size * r**0.5) for size in sizes for r in ratios])
+    found = boxes.anchors((1, 1), 16, sizes, ratios, rounded=False)
+    ours = found[:, 2:] - found[:, :2]
+    tensors = FILES["mask_rcnn_c4"][0]
+    entry_of = {entry.source: entry for entry in detectron2.detector(tensors).entries}
+    at = "proposal_generator.rpn_head"
+    scores = entry_of[f"{at}.objectness_logits.bias"].transform(theirs[:, 0])
+    np.testing.assert_allclose(scores, ours[:, 0], rtol=1e-6)
+    deltas = entry_of[f"{at}.anchor_deltas.weight"].transform(
+        np.repeat(theirs, 2, axis=1).reshape(60, 1, 1, 1)
+    )
+    np.testing.assert_allclose(deltas.reshape(15, 4)[:, ::2], ours, rtol=1e-6)
+    one_size = np.arange(12.0)
+    np.testing.assert_array_equal(detectron2.ratios_first(one_size, 4), one_size)
+    with pytest.raises(ValueError, match="not those of 3 ratios"):
+        detectron2.ratios_first(one_size[:10], 4)
