@@ -51,9 +51,11 @@ def main(
 
     Raises:
       FileNotFoundError: an input, the checkpoint or the weight file is missing.
-      ValueError: no image, weights that do not fit, or data that has other classes than the run.
+      ValueError: no image, weights that do not fit, data that has other classes than the run, or
+        `probabilities` or `score` of a network that does not have them.
     """
     folder = pathlib.Path(workdir) if workdir else None
+    refuse_of_other_task(experiment, probabilities=probabilities, score=score)
     photos.find(inputs, without=pathlib.Path(output))  # reports faults before any long work
     check_protocol(experiment.eval)
     labels = data_identity.labels_of(experiment, folder, changed_data=changed_data)
@@ -69,6 +71,22 @@ def main(
     )
     data_identity.write_labels(pathlib.Path(output), labels)  # the meaning of the ids in the PNGs
     return report(done, pathlib.Path(output))
+
+
+def refuse_of_other_task(
+    experiment: config.Experiment, *, probabilities: bool, score: float | None
+) -> None:
+    """Refuses what the model's task does not write, before weights are read.
+
+    Raises:
+      ValueError: probabilities of a detector, or a score of objects of another network.
+    """
+    name = type(experiment.model).__name__
+    detects = tasks.of(experiment) is tasks.instance
+    if detects and probabilities:
+        raise ValueError(f"--probabilities are those of pixels, but {name} detects objects")
+    if score is not None and not detects:
+        raise ValueError(f"--score is for detectors, but {name} predicts a class for each pixel")
 
 
 def report(predictions: Predictions, output: pathlib.Path) -> int:

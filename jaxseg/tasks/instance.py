@@ -209,9 +209,7 @@ def predict_files(
     score: float | None,
 ) -> Predictions:
     """COCO's JSON, maps of instances or segments, overlays; see `inference.object_files`."""
-    if probabilities:
-        name = type(experiment.model).__name__
-        raise ValueError(f"--probabilities are those of pixels, but {name} detects objects")
+    assert not probabilities
     if found := _class_faults(experiment, labels.num_classes):
         raise ValueError(found[0])
     if getattr(experiment.model, "proposals", False):

@@ -139,9 +139,7 @@ def predict_files(
     score: float | None,
 ) -> Predictions:
     """Label PNGs and overlays; see `inference.image_files`."""
-    if score is not None:
-        name = type(experiment.model).__name__
-        raise ValueError(f"--score is for detectors, but {name} predicts a class for each pixel")
+    assert score is None
     return image_files.predict_files(
         variables,
         experiment.model,

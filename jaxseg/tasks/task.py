@@ -118,14 +118,13 @@ class Task(Protocol):
           labels: the classes.
           inputs: image files and folders of them.
           output: the folder to write to.
-          probabilities: write those of the classes of each pixel as well.
-          score: from which on objects are drawn; None for the default.
+          probabilities: write those of the classes of each pixel as well; never of a detector.
+          score: from which on objects are drawn; None for the default, and always without objects.
 
         Raises:
           FileNotFoundError: an input does not exist.
           ValueError: the inputs contain no image, the model and the data differ in their number of
-            classes, scores are not finite, or `probabilities` or `score` is given to a task that
-            does not have them.
+            classes, or scores are not finite.
         """
 
     def evaluate(

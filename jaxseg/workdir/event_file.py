@@ -6,12 +6,23 @@ and once the queue is full, the run hangs.
 
 import os
 import pathlib
+import re
 import time
 
 import numpy as np
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+_ILLEGAL = re.compile(r"[^-/.\w]")
+
+
+def legal(tag: str) -> str:
+    """The tag with "_" for each character that TensorBoard refuses: "eval/box AP" has one.
+
+    tensorboardX does the same, but logs a line for each number that it is given.
+    """
+    return _ILLEGAL.sub("_", tag).lstrip("/")
 
 
 class EventFile:
@@ -33,12 +44,12 @@ class EventFile:
             self._events.write_event(Event(step=purge_step, session_log=start))
 
     def scalar(self, tag: str, value: float, step: int) -> None:
-        """Writes a number."""
-        self._add(summary.scalar(tag, value), step)
+        """Writes a number; see `legal`."""
+        self._add(summary.scalar(legal(tag), value), step)
 
     def picture(self, tag: str, image: np.ndarray, step: int) -> None:
-        """Writes a picture uint8 [H, W, 3]."""
-        self._add(summary.image(tag, image, dataformats="HWC"), step)
+        """Writes a picture uint8 [H, W, 3]; see `legal`."""
+        self._add(summary.image(legal(tag), image, dataformats="HWC"), step)
 
     def _add(self, what: object, step: int) -> None:
         self._events.write_event(Event(wall_time=time.time(), step=step, summary=what))

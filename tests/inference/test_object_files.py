@@ -11,12 +11,14 @@ from PIL import Image
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
-from jaxseg import predict
+from jaxseg import config, predict, tasks
+from jaxseg.cli import mode_flags
 from jaxseg.data.augment.instance_settings import InstanceAugment
 from jaxseg.data.source import InstanceSource, open_instances
 from jaxseg.evaluation import instance_split
 from jaxseg.inference import object_files
 from jaxseg.inference.detect import Found
+from jaxseg.models.unet import UNet
 from jaxseg.tasks.instance_evaluation import transform_of
 from tests.helpers import detectors
 
@@ -174,11 +176,25 @@ def test_where_masks_overlap_the_first_one_is_on_top():
     np.testing.assert_array_equal(ids, [[1, 1, 1], [3, 2, 3]])
 
 
-def test_what_the_other_task_writes_is_refused(run, data_dir, tmp_path):
-    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
-    arguments = experiment(data_dir), run, [tmp_path / "a.png"], tmp_path / "out"
+def test_what_the_other_task_writes_is_refused_before_weights_are_read(tmp_path):
+    """There is neither a run nor an image."""
+    arguments = tmp_path / "no_run", [tmp_path / "no.png"], tmp_path / "out"
     with pytest.raises(ValueError, match="--probabilities are those of pixels, but MaskRCNN"):
-        predict.main(*arguments, probabilities=True)
+        predict.main(experiment(tmp_path), *arguments, probabilities=True)
+    with pytest.raises(ValueError, match="--score is for detectors, but UNet predicts a class"):
+        predict.main(config.Experiment(UNet(2)), *arguments, score=0.5)
+    with pytest.raises(ValueError, match="--protocol=pspnet needs a class for each pixel, but"):
+        tasks.only_semantic(experiment(tmp_path), "--protocol=pspnet")
+
+
+def test_each_flag_belongs_to_both_tasks_or_is_refused_by_the_other_one():
+    """A new flag has to be added to one of these sets, and if it is of one task, refused above."""
+    both = {
+        *("config", "workdir", "weights", "inputs", "output", "size", "memory", "changed_data"),
+        *("max_image_pixels", "coordinator", "processes", "process", "traceback"),
+    }
+    of_one = {"probabilities", "score", "protocol"}
+    assert set(mode_flags.FLAGS) == both | of_one
 
 
 def test_scores_that_are_not_finite_stop_with_the_name_of_the_file(data_dir, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxseg import config
-from jaxseg.workdir import environment, log
+from jaxseg.workdir import environment, event_file, log
 from tests.helpers.programs import tiny
 
 
@@ -58,6 +58,28 @@ def test_other_processes_write_nothing(tmp_path):
     writer.picture(1, "x", np.zeros((2, 2, 3), np.uint8))
     writer.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tags_are_what_tensorboardx_would_make_of_them(tmp_path, caplog):
+    """Names of numbers and classes have spaces; tensorboardX logs a line for each illegal tag."""
+    from tensorboardX import summary
+
+    caplog.set_level("INFO")
+    tags = ("eval/box AP50", "eval/iou/traffic light", "eval/iou/größe (m²)", "/x", "a-b/c.d_e")
+    for tag in tags:
+        legal = event_file.legal(tag)
+        caplog.clear()
+        (value,) = summary.scalar(legal, 1.0).value
+        assert not caplog.records
+        assert value.tag == legal
+        (value,) = summary.scalar(tag, 1.0).value
+        assert value.tag == legal
+    writer = log.Writer(tmp_path, 0)
+    caplog.clear()
+    writer.write("eval", 1, {"box AP": 0.5, "iou": {"traffic light": 0.5}})
+    writer.picture(1, "eval/a picture", np.zeros((2, 2, 3), np.uint8))
+    writer.close()
+    assert not caplog.records
 
 
 def test_events_hold_scalars_and_pictures(tmp_path):
