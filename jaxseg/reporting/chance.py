@@ -133,11 +133,7 @@ def differences(loaded: Sequence[Run]) -> tuple[list[Difference], list[str]]:
     without: list[str] = []
     for measured_on, members in measured_alike(loaded, lambda run: run.evaluations):
         kept = [member for member in members if member[1].per_image]
-        without += [
-            name
-            for name, evaluation in members
-            if not evaluation.per_image and evaluation.record.get("task") != "instance"
-        ]
+        without += [name for name, evaluation in members if not evaluation.per_image]
         found += [_difference(measured_on, kept[0], other) for other in kept[1:]]
     return found, list(dict.fromkeys(without))
 

@@ -114,7 +114,7 @@ def _per_image(
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        notes.append(f"eval/{path.name} cannot be read ({files.why(error)}); it is left out.")
+        notes.append(f"{_shown(path)} cannot be read ({files.why(error)}); it is left out.")
         return None
     named = list(counts.names) == [image["name"] for image in record["images"]]
     if named and np.array_equal(counts.confusion(), record["confusion"]):
@@ -130,7 +130,7 @@ def _matches(path: pathlib.Path, record: Mapping[str, Any], notes: list[str]) ->
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        notes.append(f"eval/{path.name} cannot be read ({files.why(error)}); it is left out.")
+        notes.append(f"{_shown(path)} cannot be read ({files.why(error)}); it is left out.")
         return {}
     found = {kind: Matches(**fields) for kind, fields in arrays.items()}
     size = len(record["images"]), len(record["names"])
@@ -143,10 +143,17 @@ def _matches(path: pathlib.Path, record: Mapping[str, Any], notes: list[str]) ->
 
 
 def _of_another(path: pathlib.Path) -> str:
+    tag = path.stem if path.parent.name == "eval" else path.parent.name
     return (
-        f"eval/{path.name} is of another evaluation than eval/{path.stem}.json; it is left out. "
+        f"{_shown(path)} is of another evaluation than eval/{tag}.json; it is left out. "
         "Evaluating again writes both."
     )
+
+
+def _shown(path: pathlib.Path) -> str:
+    """A file of an evaluation from the run folder on: eval/TAG.npz or eval/TAG/classes.npz."""
+    above = 1 if path.parent.name == "eval" else 2
+    return path.relative_to(path.parents[above]).as_posix()
 
 
 def _evaluations(
@@ -189,7 +196,8 @@ def _classes_of_pixels(
     if found is None:
         notes += _damaged_parts(path, ["semantic"])
         return []
-    return [StoredEvaluation(path.stem, found, [], None)]
+    counts = _per_image(path.with_suffix("") / eval_folder.CLASSES, found, notes)
+    return [StoredEvaluation(path.stem, found, [], counts)]
 
 
 def _order(evaluation: StoredEvaluation | StoredDetection) -> tuple[int, int, str]:

@@ -24,6 +24,7 @@ from jaxseg.percent import percent
 from jaxseg.reporting import tables
 from jaxseg.tasks import stuff
 from jaxseg.types import Variables
+from jaxseg.workdir import eval_folder, per_image
 
 
 def transform_of(data: config.Data) -> InstanceTransform:
@@ -103,6 +104,8 @@ def record(
     kept = instance_record.write(folder, tag, evaluation, source.labels, about)
     if evaluation.of_proposals:
         return tables.proposals(kept)
+    if pixels is not None and pixels.per_image:
+        per_image.write(folder / tag / eval_folder.CLASSES, pixels.per_image)
     instance_pictures.write(folder / tag, evaluation, source)
     found, objects = kept["counts"]["detections"], kept["counts"]["objects"]
     about_score = (

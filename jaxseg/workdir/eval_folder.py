@@ -10,6 +10,7 @@ TAG.json                       step, protocol, COCO's numbers, curves, each imag
 TAG.npz                        the detections after matching; see jaxseg.workdir.match_file
 TAG/{bbox,segm}.json           the detections in COCO's results format
 TAG/truth.json                 the truth in COCO's format, with the same ids
+TAG/classes.npz                the confusion matrix of each image, if eval.semantic was set
 TAG/{best,worst}_N_NAME.png    truth and detections
 """
 
@@ -22,6 +23,7 @@ from PIL import Image
 from jaxseg import config
 from jaxseg.workdir import files
 
+CLASSES = "classes.npz"
 _PICTURE = re.compile(r"(?P<kind>best|worst)_(?P<place>\d+)_(?P<name>.+)\.png")
 
 

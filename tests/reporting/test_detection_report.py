@@ -1,6 +1,8 @@
 """The report of detectors: COCO's numbers, intervals, curves, and runs of both tasks together."""
 
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,12 +15,13 @@ from jaxseg.evaluation.panoptic_split import PanopticQuality
 from jaxseg.metrics import ap_intervals
 from jaxseg.metrics.definitions import DETECTION
 from jaxseg.metrics.panoptic import Counts
-from jaxseg.reporting import plots, run_folder
-from jaxseg.workdir import eval_folder, log
+from jaxseg.reporting import chance, plots, run_folder
+from jaxseg.workdir import eval_folder, log, per_image
 from tests.evaluation.test_coco import added, split
 from tests.evaluation.test_instance_record import LABELS
 from tests.helpers import detectors
 from tests.reporting.test_report import one, page, tables, two
+from tests.reporting.test_run_folder import CONFUSION, write_evaluation
 from tests.reporting.test_run_folder import write_run as write_semantic
 
 NAMES = tuple(f"{number:04d}/a" for number in range(6))
@@ -308,3 +311,25 @@ def test_a_detector_with_classes_of_pixels_stands_in_the_table_of_miou(first, tm
     assert "Evaluating again writes them" not in parsed.text
     path.write_text(json.dumps(record_of(both) | {"semantic": {"names": []}}))
     assert "left out of it: semantic." in page(both, output=both).text
+
+
+def test_classes_of_pixels_of_two_detectors_are_compared_image_by_image(tmp_path):
+    semantic = write_semantic(tmp_path / "semantic", evaluated=False)
+    write_evaluation(semantic, counts=np.stack([CONFUSION, 2 * CONFUSION, CONFUSION.T]))
+    pixels = json.loads((semantic / "eval" / "val.json").read_text())
+    for name in ("one", "two"):
+        folder = write_run(tmp_path / name)
+        path = folder / "eval" / "val.json"
+        path.write_text(json.dumps(record_of(folder) | {"semantic": pixels}))
+        shutil.copy(semantic / "eval" / "val.npz", folder / "eval" / "val" / "classes.npz")
+    loaded = [run_folder.load(tmp_path / name) for name in ("one", "two")]
+    (difference,), without = chance.differences(loaded)
+    assert (difference.first, difference.second, without) == ("one", "two", [])
+    assert (difference.interval.low, difference.interval.high) == (0, 0)
+    counts = per_image.read(tmp_path / "two" / "eval" / "val" / "classes.npz")
+    other = dataclasses.replace(counts, count=counts.count + 1)
+    per_image.write(tmp_path / "two" / "eval" / "val" / "classes.npz", other)
+    run = run_folder.load(tmp_path / "two")
+    assert run.evaluations[0].per_image is None
+    said = "eval/val/classes.npz is of another evaluation than eval/val.json"
+    assert any(note.startswith(said) for note in run.notes)

@@ -20,7 +20,7 @@ from jaxseg.metrics import summarize
 from jaxseg.models.fpn import BoxProposals
 from jaxseg.state import TrainState
 from jaxseg.tasks import instance_validation
-from jaxseg.workdir import match_file
+from jaxseg.workdir import match_file, per_image
 from tests.evaluation.test_coco import added, split
 from tests.helpers import detectors
 
@@ -71,6 +71,9 @@ def test_the_classes_of_pixels_are_evaluated_too(evaluated):
     assert kept["metrics"]["miou"] == pytest.approx(summary.miou)
     low, high = kept["metrics"]["miou_interval"]
     assert low <= high
+    counts = per_image.read(folder / "eval" / "val" / "classes.npz")
+    np.testing.assert_array_equal(counts.confusion(), confusion)
+    assert counts.names == found.names
 
 
 def test_a_picture_shows_truth_and_detections_on_an_enlarged_image(evaluated):
