@@ -66,7 +66,7 @@ def random_variables():
     return variables
 
 
-def evaluated(split, variables, batch_size, mesh=None):
+def evaluated(split, variables, batch_size, mesh=None, **views):
     return instance_split.evaluate(
         MODEL,
         variables,
@@ -77,12 +77,19 @@ def evaluated(split, variables, batch_size, mesh=None):
         threads=0,
         mesh=mesh,
         progress=False,
+        **views,
     )
 
 
-def test_neither_batch_size_nor_mesh_changes_anything(split):
+@pytest.mark.parametrize(
+    "views",
+    [{}, pytest.param({"scales": (1.0, 1.5), "flip": True}, marks=pytest.mark.slow)],
+    ids=["one view", "four views"],
+)
+def test_neither_batch_size_nor_mesh_changes_anything(split, views):
     variables = random_variables()
-    one, three = evaluated(split, variables, 1), evaluated(split, variables, 3, make_mesh())
+    one = evaluated(split, variables, 1, **views)
+    three = evaluated(split, variables, 3, make_mesh(), **views)
     assert len(one.detections) == len(split) == 4  # images in which nothing is found count too
     assert set(one.judged) == {"bbox", "segm"}
     found = one.detections.results()
