@@ -1,6 +1,8 @@
 """A detector judged on a split: the batch changes nothing, and broken scores are refused."""
 
 import dataclasses
+import os
+import subprocess
 import sys
 
 import jax
@@ -26,6 +28,7 @@ from jaxseg.models.mask_rcnn import MaskHead, MaskRCNN
 from jaxseg.pixels import Normalisation
 from jaxseg.runtime.mesh import make_mesh
 from jaxseg.shape_trace import trace_shapes
+from tests.conftest import ROOT
 
 MODEL = MaskRCNN(
     num_classes=5,
@@ -87,6 +90,7 @@ def evaluated(split, variables, batch_size, mesh=None, **views):
     ids=["one view", "four views"],
 )
 def test_neither_batch_size_nor_mesh_changes_anything(split, views):
+    assert jax.device_count() >= int(os.environ.get("DEVICES", "1"))
     variables = random_variables()
     one = evaluated(split, variables, 1, **views)
     three = evaluated(split, variables, 3, make_mesh(), **views)
@@ -104,6 +108,21 @@ def test_neither_batch_size_nor_mesh_changes_anything(split, views):
     assert one.summary() == pytest.approx(three.summary(), abs=1e-6, nan_ok=True)
     assert {"box AP", "mask AP50", "mask ARl", "PQ things"} <= one.summary().keys()
     assert one.panoptic.counts.wrong.sum() + one.panoptic.counts.hits.sum() > 0
+
+
+@pytest.mark.slow
+def test_two_devices_find_the_same():
+    """The test above with one view and with several, over a mesh of two devices."""
+    flags_of_two = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    chosen = f"{__file__}::test_neither_batch_size_nor_mesh_changes_anything"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", chosen],
+        cwd=ROOT,
+        env={**os.environ, "XLA_FLAGS": flags_of_two, "DEVICES": "2"},
+        capture_output=True,
+        text=True,
+    )
+    assert "2 passed" in done.stdout, done.stdout[-2000:]
 
 
 def test_scores_that_are_not_finite_are_refused(split):
