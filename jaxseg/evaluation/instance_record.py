@@ -36,8 +36,9 @@ def to_json(evaluation: InstanceEvaluation, labels: LabelSpec) -> dict[str, Any]
     "metrics" has COCO's twelve numbers of boxes ("bbox") and of masks ("segm") by name, and
     "AP_interval" and "AP50_interval" over resampled images, or null with fewer than two images.
     "curves" has the precision at the recalls 0, .01, ... 1. "score" is the one from which on the
-    detections have the highest F1. "panoptic" has "metrics", such as "PQ things", and those of each
-    of the "categories"; it is missing without masks.
+    detections have the highest F1. "panoptic" has "metrics", such as "PQ things", the "intervals"
+    of PQ over resampled images, and the metrics of each of the "categories"; it is missing without
+    masks.
 
     Of a network of proposals "proposals" is true, and "metrics" has COCO's recalls, "AR@1" to
     "ARl@1000". It has no "categories", "curves" and "score", since proposals are of any class and
@@ -81,7 +82,16 @@ def _of_proposals(evaluation: InstanceEvaluation) -> dict[str, Any]:
 def _panoptic(evaluation: InstanceEvaluation) -> dict[str, Any]:
     if (found := evaluation.panoptic) is None:
         return {}
-    return {"panoptic": {"metrics": found.summary(), "categories": found.per_category()}}
+    intervals = {
+        name: [of.low, of.high] for name, of in found.intervals(len(evaluation.names)).items()
+    }
+    return {
+        "panoptic": {
+            "metrics": found.summary(),
+            "intervals": intervals,
+            "categories": found.per_category(),
+        }
+    }
 
 
 def _metrics(judged: Judged) -> dict[str, Any]:

@@ -17,14 +17,16 @@ import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Float, Int32, UInt8
 from pycocotools import mask as rle
 
 from jaxseg.data.instances import Objects
 from jaxseg.evaluation.coco import ImageDetections
 from jaxseg.ignore import IGNORE
-from jaxseg.metrics.definitions import PANOPTIC_GROUPS
+from jaxseg.metrics.definitions import LEVEL, PANOPTIC_GROUPS
+from jaxseg.metrics.intervals import Interval
 from jaxseg.metrics.panoptic import Counts, Quality, Segment, count_segments, quality
+from jaxseg.metrics.panoptic_intervals import bootstrap_pq
 from jaxseg.postprocess.panoptic import SCORE, STUFF_AREA, THINGS, Panoptic, merged
 from jaxseg.runtime import gather
 
@@ -39,11 +41,14 @@ class PanopticQuality:
       counts: of all images, of the things and then of stuff.
       things: names.
       stuff: names; none if only things are judged.
+      rows: image, category and the four fields of `Counts`, where an image has the category; for
+        intervals.
     """
 
     counts: Counts
     things: tuple[str, ...]
     stuff: tuple[str, ...] = ()
+    rows: Float[np.ndarray, "n 6"] | None = None
 
     @functools.cached_property
     def quality(self) -> Quality:
@@ -55,14 +60,40 @@ class PanopticQuality:
 
         Without stuff, those of things alone.
         """
+        return {
+            f"{name} {group}".strip(): value
+            for group, of in self._groups().items()
+            for name, value in self.quality.mean(of).items()
+        }
+
+    def intervals(self, images: int) -> dict[str, Interval]:
+        """Those of "PQ", "PQ things" and "PQ stuff" over images, of what the summary has.
+
+        None with fewer than two images, and of a group without any segment.
+
+        Args:
+          images: of the split, also those without segments.
+        """
+        if self.rows is None or images < 2:
+            return {}
+        counts = np.zeros((images, len(self.quality.pq), 4))
+        places = self.rows[:, :2].astype(np.int64)
+        counts[places[:, 0], places[:, 1]] = self.rows[:, 2:]
+        return {
+            f"PQ {group}".strip(): bootstrap_pq(counts, of, level=LEVEL)
+            for group, of in self._groups().items()
+            if counts[:, list(of)].any()
+        }
+
+    def _groups(self) -> dict[str, range]:
+        """The categories of each group; without stuff, those of things alone."""
         split = len(self.things)
         everything = range(split + len(self.stuff))
         rows = (everything, everything[:split], everything[split:])
         return {
-            f"{name} {group}".strip(): value
+            group: of
             for group, of in zip(PANOPTIC_GROUPS, rows, strict=True)
             if self.stuff or group == "things"
-            for name, value in self.quality.mean(of).items()
         }
 
     def per_category(self) -> dict[str, dict[str, float]]:
@@ -148,7 +179,7 @@ class PanopticCounts:
         sums = np.zeros((self._categories, 4))
         np.add.at(sums, rows[:, 1].astype(np.int64), rows[:, 2:])
         counts = Counts(sums[:, 0], *sums[:, 1:].astype(np.int64).T)
-        return PanopticQuality(counts, self.things, self.stuff)
+        return PanopticQuality(counts, self.things, self.stuff, rows)
 
 
 def true_segments(

@@ -81,9 +81,17 @@ def numbers(loaded: Sequence[Run], *, ranked: bool) -> list[dict[str, Any]]:
 
 
 def panoptic(run: Run) -> dict[str, Any]:
-    """PQ by name, such as "PQ things": of the main evaluation, else of the last in training."""
+    """PQ by name, such as "PQ things": of the main evaluation, else of the last in training.
+
+    Also its intervals, "PQ things_interval", where the record has them.
+    """
     if run.detections:
-        return dict((run.detections[0].record.get("panoptic") or {}).get("metrics") or {})
+        found = run.detections[0].record.get("panoptic") or {}
+        intervals = found.get("intervals") or {}
+        return {
+            **(found.get("metrics") or {}),
+            **{f"{name}_interval": interval for name, interval in intervals.items()},
+        }
     line = run.tests[-1] if run.tests else {}
     return {name: line[name] for name in PANOPTIC if name in line}
 

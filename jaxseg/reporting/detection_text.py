@@ -86,10 +86,13 @@ def _numbers(loaded: Sequence[Run]) -> Table:
 
 
 def _panoptic(loaded: Sequence[Run]) -> Table:
-    """PQ, SQ and RQ of each run that has them."""
+    """PQ, SQ and RQ of each run that has them, PQ with its interval over images."""
     every = {run.name: found for run in loaded if (found := panoptic(run))}
     names = [name for name in PANOPTIC if any(name in found for found in every.values())]
-    rows = [(run, *(percent(of.get(name)) for name in names)) for run, of in every.items()]
+    rows = [
+        (run, *(f"{percent(of.get(name))} {over_images(of, name)}".strip() for name in names))
+        for run, of in every.items()
+    ]
     return Table(("run", *names), rows, 1)
 
 

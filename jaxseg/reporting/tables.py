@@ -128,18 +128,20 @@ def proposals(record: Mapping[str, Any]) -> str:
 
 
 def _panoptic(found: Mapping[str, Any]) -> str:
-    """PQ, SQ and RQ of groups of classes and, where there is stuff, of each class."""
-    metrics, categories = found["metrics"], found["categories"]
-    names = ("PQ", "SQ", "RQ")
+    """PQ, SQ and RQ of groups of classes, PQ with its interval; with stuff, of each class too."""
+    metrics, intervals = found["metrics"], found.get("intervals", {})
     rows = []
     for group in PANOPTIC_GROUPS:
-        of = [metrics.get(f"{name} {group}".strip()) for name in names]
-        if f"PQ {group}".strip() in metrics:
-            rows.append([group or "things and stuff", *map(percent, of)])
+        names = [f"{name} {group}".strip() for name in ("PQ", "SQ", "RQ")]
+        if names[0] in metrics:
+            pq, *factors = (percent(metrics.get(name)) for name in names)
+            over = interval_text(intervals.get(names[0]))
+            rows.append([group or "things and stuff", pq, over, *factors])
     if "PQ stuff" in metrics:
-        for category, numbers in categories.items():
-            rows.append([escape.plain(category), *(percent(numbers[name]) for name in names)])
-    return aligned(rows, ["segments", *names])
+        for category, of in found["categories"].items():
+            pq, *factors = (percent(of[name]) for name in ("PQ", "SQ", "RQ"))
+            rows.append([escape.plain(category), pq, "", *factors])
+    return aligned(rows, ["segments", "PQ", f"[{percent(LEVEL, 0)} % over images]", "SQ", "RQ"])
 
 
 def aligned(rows: Sequence[Sequence[str]], heads: Sequence[str] = ()) -> str:

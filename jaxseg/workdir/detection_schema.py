@@ -103,5 +103,6 @@ def _is_panoptic(value: Any) -> bool:
     return (
         isinstance(value, dict)
         and mapping_of(_MAYBE)(value.get("metrics"))
+        and mapping_of(list_of(is_number, 2))(value.get("intervals", {}))
         and mapping_of(mapping_of(_MAYBE))(value.get("categories"))
     )

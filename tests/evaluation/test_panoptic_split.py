@@ -8,6 +8,7 @@ from jaxseg.evaluation import coco
 from jaxseg.evaluation.panoptic_split import PanopticCounts, PanopticQuality, true_segments
 from jaxseg.ignore import IGNORE
 from jaxseg.metrics.panoptic import Segment
+from jaxseg.metrics.panoptic_intervals import bootstrap_pq
 
 SIZE = (8, 10)
 NAMES = ("disc", "ball")
@@ -93,6 +94,30 @@ def test_stuff_is_judged_where_thing_and_stuff_are_given():
     found = quality_of(*given, semantic, semantic, ("grass", "sky"), area=25)
     assert found.counts.missed.tolist() == [0, 0, 1, 0]
     assert found.summary()["PQ"] == pytest.approx(2 / 3)
+
+
+def test_intervals_are_over_all_images_and_of_the_groups_that_are_judged():
+    counts = PanopticCounts(NAMES)
+    masks = [box(0, 0, 4, 4), box(4, 4, 8, 9)]
+    truth = objects_of(masks, [1, 2])
+    for image in range(3):
+        counts.add(
+            image,
+            truth,
+            found_of(masks[: 2 - image], [1, 2][: 2 - image], [0.9, 0.8][: 2 - image], image),
+        )
+    found = counts.total()
+    (name,) = found.intervals(images=5)  # two without any segment
+    assert name == "PQ things"
+    interval = found.intervals(images=5)[name]
+    assert interval.low < interval.estimate < interval.high
+    assert interval.estimate == pytest.approx(found.summary()[name])
+    each = np.zeros((5, 2, 4))
+    each[found.rows[:, 0].astype(int), found.rows[:, 1].astype(int)] = found.rows[:, 2:]
+    expected = bootstrap_pq(each, [0, 1])
+    assert (interval.low, interval.high) == (expected.low, expected.high)
+    assert found.intervals(images=1) == {}
+    assert PanopticCounts(NAMES).total().intervals(images=5) == {}
 
 
 def test_the_sum_depends_neither_on_the_order_nor_on_processes(monkeypatch):

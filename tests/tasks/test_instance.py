@@ -17,6 +17,7 @@ from jaxseg.training import step as steps
 from tests.helpers import detectors
 from tests.helpers.detectors import experiment
 from tests.helpers.programs import tiny
+from tests.helpers.tags import complaints_of
 from tests.training.test_train import assert_equal_bits, lines_of
 
 
@@ -49,7 +50,7 @@ def trained(data_dir, tmp_path_factory):
     return folder, train.fit(experiment(data_dir), folder)
 
 
-def test_a_run_logs_each_term_and_cocos_numbers(trained, data_dir):
+def test_a_run_logs_each_term_and_cocos_numbers(trained, data_dir, tmp_path):
     folder, _ = trained
     lines = lines_of(folder, "train")
     assert [line["step"] for line in lines] == [1, 2]
@@ -62,6 +63,7 @@ def test_a_run_logs_each_term_and_cocos_numbers(trained, data_dir):
     assert {"PQ things", "SQ things", "RQ things"} <= line.keys()
     assert "PQ" not in line  # stuff is not judged
     assert set(line["classes"]["segm"]) == {"disc", "square", "triangle", "ring", "bar"}
+    assert complaints_of(folder, tmp_path) == []
 
 
 def test_a_resumed_run_ends_like_one_that_was_not_stopped(trained, data_dir, tmp_path):

@@ -96,7 +96,10 @@ def test_the_table_names_each_number_and_each_class(evaluated, capsys):
     assert lines["AP50"].split()[1] == shown
     assert lines["AP50"].count("[") == 2  # the intervals of boxes and of masks
     things = found.panoptic.summary()
-    assert lines["things"].split()[1:] == [f"{100 * value:.2f}" for value in things.values()]
+    pq, low, high, *factors = lines["things"].split()[1:]
+    assert [pq, *factors] == [f"{100 * value:.2f}" for value in things.values()]
+    (interval,) = found.panoptic.intervals(len(found.names)).values()
+    assert (low, high) == (f"[{100 * interval.low:.1f},", f"{100 * interval.high:.1f}]")
 
 
 def test_boxes_alone_are_drawn_too(evaluated):

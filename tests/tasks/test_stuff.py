@@ -19,6 +19,7 @@ from jaxseg.tasks import instance, instance_evaluation, stuff
 from jaxseg.workdir import data_identity
 from tests.helpers import detectors
 from tests.helpers.detectors import panoptic_experiment as experiment
+from tests.helpers.tags import complaints_of
 from tests.training.test_train import assert_equal_bits, lines_of
 
 PQ = [f"{name}{group}" for group in ("", " things", " stuff") for name in ("PQ", "SQ", "RQ")]
@@ -35,7 +36,7 @@ def trained(data_dir, tmp_path_factory):
     return folder, train.fit(experiment(data_dir), folder)
 
 
-def test_a_training_logs_the_loss_of_pixels_and_panoptic_quality(trained):
+def test_a_training_logs_the_loss_of_pixels_and_panoptic_quality(trained, tmp_path):
     folder, _ = trained
     for line in lines_of(folder, "train"):
         terms = [line[name] for name in ("objectness", "rpn_box", "class", "box", "mask")]
@@ -44,6 +45,7 @@ def test_a_training_logs_the_loss_of_pixels_and_panoptic_quality(trained):
     (line,) = lines_of(folder, "eval")
     assert set(PQ) <= line.keys()
     assert line["classes"]["panoptic"].keys() >= {"disc", "background"}
+    assert complaints_of(folder, tmp_path) == []
 
 
 def test_a_resumed_run_ends_like_one_that_was_not_stopped(trained, data_dir, tmp_path):
@@ -57,6 +59,7 @@ def test_an_evaluation_leaves_panoptic_quality(trained, data_dir):
     found = evaluate.run(experiment(data_dir), folder, progress=False)
     record = json.loads((folder / "eval" / "val_stuff64.json").read_text())["panoptic"]
     assert list(record["metrics"]) == PQ
+    assert record["intervals"]["PQ stuff"][0] <= record["metrics"]["PQ stuff"]
     assert list(record["categories"])[-1] == "background"
     for name, value in found.panoptic.summary().items():
         assert record["metrics"][name] == (None if np.isnan(value) else value)

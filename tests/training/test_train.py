@@ -19,6 +19,7 @@ from jaxseg.evaluation.record import Evaluation
 from jaxseg.workdir import checkpoint
 from tests.conftest import ROOT
 from tests.helpers.programs import tiny
+from tests.helpers.tags import complaints_of
 
 # Compiled without optimisation: these processes spend their time in the compiler.
 ENVIRONMENT = os.environ | {
@@ -77,6 +78,7 @@ def test_a_run_learns_and_its_folder_tells_all(tmp_path):
     assert [line["step"] for line in scores] == [30, 60]
     assert scores[-1]["miou"] > 0.5
     assert set(scores[-1]["iou"]) == {"ground", "red", "green"}
+    assert complaints_of(tmp_path, tmp_path / "again") == []
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["40", "60"]
     assert json.loads((tmp_path / "config.json").read_text())["train"]["steps"] == 60
     assert json.loads((tmp_path / "environment.json").read_text())["step"] == 0
