@@ -173,7 +173,11 @@ def test_each_class_of_things_and_stuff_has_its_panoptic_quality(tmp_path):
     found = PanopticQuality(counts, LABELS.names, ("grass",))
     kept = {"metrics": found.summary(), "categories": found.per_category()}
     log.write_json(path, record_of(folder) | {"panoptic": kept})
+    parsed = page(folder, output=tmp_path)  # of an earlier version, without intervals
+    assert "70.00 [" not in parsed.text
+    log.write_json(path, record_of(folder) | {"panoptic": kept | {"intervals": {"PQ": [0.5, 0.8]}}})
     parsed = page(folder, output=tmp_path)
+    assert "[50.0, 80.0]" in parsed.text
     (table,) = (t for t in parsed.tables if t[0][-3:] == ["PQ", "SQ", "RQ"])
     assert [row[0] for row in table[1:]] == ["disc", "grass", "ball"]
     assert table[1][-3:] == ["80.0", "80.0", "100.0"]
