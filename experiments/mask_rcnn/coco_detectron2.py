@@ -1,4 +1,4 @@
-r"""detectron2's Mask R-CNN on ResNet-50 with FPN and its released weights, on COCO.
+r"""detectron2's Mask R-CNN (arXiv 1703.06870), ResNet-50 and FPN, with its released weights.
 
 Expected: 38.6 box AP and 35.2 mask AP on val2017 for mask_rcnn_R_50_FPN_1x, 41.0 and 37.2 for 3x
 (detectron2's MODEL_ZOO.md). Measured: not yet; tests/other_libraries/test_released_detectors.py

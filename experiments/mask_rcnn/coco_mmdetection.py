@@ -1,4 +1,4 @@
-r"""mmdetection's Mask R-CNN on ResNet-50 with FPN and its released weights, on COCO.
+r"""mmdetection's Mask R-CNN (arXiv 1703.06870), ResNet-50 and FPN, with its released weights.
 
 Expected: 38.2 box AP and 34.7 mask AP on val2017 for mask-rcnn_r50_fpn_1x_coco
 (configs/mask_rcnn/README.md, style pytorch). Measured: not yet;

@@ -107,7 +107,9 @@ def test_every_experiment_names_its_paper_numbers_and_command(name):
     assert "arXiv" in text or "without a paper" in text
     for word in ("Expected", "easured"):
         assert word in text
-    assert any(word in text for word in ("jaxseg.main", "jaxseg train", "launch/"))
+    assert any(
+        word in text for word in ("jaxseg.main", "jaxseg train", "jaxseg evaluate", "launch/")
+    )
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
