@@ -39,6 +39,7 @@ ANALYSIS = "python -m experiments.analysis."
 TABLES = "python -m experiments.readme_tables."
 SITUATIONS = "tests/experiments/test_field_reports.py::test_no_situation_ends_in_a_fault"
 LAUNCHED = "tests/launch/test_local.py::test_each_process_is_told_who_it_is"
+RELEASED = "tests/other_libraries/test_released_detectors.py::test_"
 PROOFS = {
     "jaxseg prepare --name=folder/roads --images=photos --masks=masks --classes=classes.txt": HERE,
     "jaxseg doctor --name=folder/roads": HERE,
@@ -97,6 +98,17 @@ PROOFS = {
     ANALYSIS
     + "valid_taps --config=experiments/deeplab_v3/voc.py --size=513,513 --output=out": HERE,
     ANALYSIS + "gridding --chain=2,2,2 --chain=1,2,3 --output=out": HERE,
+    "jaxseg predict --config=experiments/mask_rcnn/coco_torchvision.py "
+    "--weights=maskrcnn_resnet50_fpn_coco.pth --inputs=photos --output=out": f"{RELEASED}predict",
+    "jaxseg evaluate --config=experiments/mask_rcnn/coco_detectron2.py --weights=model_final.pkl "
+    "--workdir=runs/detectron2": f"{RELEASED}evaluate",
+    "jaxseg convert mask_rcnn_r50_fpn_1x_coco.pth "
+    "--config=experiments/mask_rcnn/coco_mmdetection.py --output=weights/mmdetection": (
+        f"{RELEASED}convert_and_load"
+    ),
+    "jaxseg train --config=experiments/mask_rcnn/coco_torchvision.py --workdir=runs/mine "
+    "--config.data.name=folder/mine --config.model.num_classes=3 "
+    "--config.train.init_from=maskrcnn_resnet50_fpn_coco.pth": PARSED,
     "jaxseg convert resnet101.pth --config=experiments/pspnet/voc.py --output=weights/pspnet": (
         "tests/training/test_start.py::test_the_command"
     ),

@@ -123,13 +123,13 @@ def test_predict(folder, library):
 
 def test_convert_and_load(folder):
     """The folder that `convert` writes needs neither the file nor the experiment."""
-    experiment = experiment_of("torchvision")
+    experiment = experiment_of("mmdetection")
     said = jaxseg_command(
-        folder, "convert", "torchvision.pth", f"--config={experiment}", "--output=weights", *SIZES
+        folder, "convert", "mmdetection.pth", f"--config={experiment}", "--output=weights", *SIZES
     )
     assert "reinitialised" not in said
     found = jaxseg.load(folder / "weights").predict(str(folder / "photo.png"))
-    own = answer(folder, "torchvision")
+    own = answer(folder, "mmdetection")
     ids = IDS[found.classes - 1]
     assert found.names == tuple(CATEGORIES[number] for number in ids.tolist())
     assert_same(own, found.boxes, found.scores, ids, found.masks)
