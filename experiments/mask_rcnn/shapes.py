@@ -2,8 +2,8 @@
 
 The network of `bash launch/quickstart.sh instances`. In a few minutes on two CPU cores a single map
 at stride 8 learns more than a pyramid (docs/ablations.md, Table 2a).
-Expected: that objects which touch or overlap are told apart. Measured, one seed, on val: box AP 60.0,
-mask AP 37.8; thin objects are often missed (docs/results.md).
+Expected: that objects which touch or overlap are told apart. Measured, one seed, on val: box AP
+60.0, mask AP 37.8; thin objects are often missed (docs/results.md).
 
     python -m jaxseg.data.prepare --name=shapes/instances
     python -m jaxseg.main --config=experiments/mask_rcnn/shapes.py --workdir=runs/instances

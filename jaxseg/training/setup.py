@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -119,6 +120,18 @@ def set_up(
         )
 
 
+def once_on_cpu(platform: str) -> dict[str, Any]:
+    """Compiler options of a program that runs once: on a CPU, little optimisation.
+
+    The initial values of a network are the same to the bit, and are compiled in a third of the
+    time: 4 instead of 11 s for a Mask R-CNN on ResNet-18. XLA_FLAGS that set the level are kept.
+    """
+    level = "xla_backend_optimization_level"
+    if platform != "cpu" or level in os.environ.get("XLA_FLAGS", ""):
+        return {}
+    return {level: 1}
+
+
 def _first_state(
     ready: preflight.Ready,
     optimizer: optax.GradientTransformation,
@@ -136,7 +149,11 @@ def _first_state(
         state, position = restored
         return jax.device_put(state, places), position, places
     # A state that is filled from weights is replicated first, and sharded afterwards.
-    init = jax.jit(make, out_shardings=replicated(mesh) if experiment.train.init_from else places)
+    init = jax.jit(
+        make,
+        out_shardings=replicated(mesh) if experiment.train.init_from else places,
+        compiler_options=once_on_cpu(mesh.devices.flat[0].platform),
+    )
     folder = workdir if processes.is_main() else None
     state = start.state(experiment, init, abstract, folder, labels=ready.train.labels)
     return jax.device_put(state, places), None, places
