@@ -5,6 +5,7 @@ import functools
 import jax
 import numpy as np
 import optax
+import pytest
 
 from jaxseg.config import Experiment
 from jaxseg.models.unet import UNet
@@ -14,6 +15,7 @@ from jaxseg.training.step import init_state
 LEVEL = "xla_backend_optimization_level"
 
 
+@pytest.mark.slow
 def test_initial_values_do_not_depend_on_how_they_are_compiled(monkeypatch):
     experiment = Experiment(UNet(3, width=8, levels=2))
     experiment.data.crop_size = (32, 32)

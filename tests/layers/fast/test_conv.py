@@ -119,11 +119,9 @@ def test_winograd_in_bands(size, monkeypatch):
     assert _differences(cases).max() < 1e-5
 
 
-@pytest.mark.parametrize(
-    ("chosen", "cached"), [(TAPS, 1), (PATCHES, 1), (PATCHES, 2_000), (PATCHES, 1 << 18)]
-)
+@pytest.mark.parametrize(("chosen", "cached"), [(TAPS, 1), (PATCHES, 2_000), (PATCHES, 1 << 18)])
 def test_kernels_strides_and_paddings(chosen, cached, monkeypatch):
-    """Patches in bands of one row of outputs, of several, and in a single band."""
+    """Patches in several bands of rows, and in a single one."""
     monkeypatch.setattr(patches, "_CACHED", cached)
     cases = []
     for size, kernel, stride, rate, padding in [
