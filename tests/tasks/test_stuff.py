@@ -48,6 +48,7 @@ def test_a_training_logs_the_loss_of_pixels_and_panoptic_quality(trained, tmp_pa
     assert complaints_of(folder, tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_like_one_that_was_not_stopped(trained, data_dir, tmp_path):
     once = experiment(data_dir)
     train.fit(dataclasses.replace(once, train=dataclasses.replace(once.train, steps=1)), tmp_path)
