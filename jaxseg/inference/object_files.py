@@ -76,14 +76,15 @@ def predict_files(
         masks = found.masks()
         regions = None if masks is None else [run_lengths(mask) for mask in masks]
         has_masks = regions is not None
+        own = _results(found, regions, labels)
         _write_pictures(output, photo.name, image, found, regions, labels, score)
-        height, width = found.size
-        images.append({"file_name": _file_name(photo), "height": height, "width": width})
-        results.append(_results(found, regions, labels))
         if found.semantic is not None:
             whole = _merged(found, regions or (), labels, stuff_area)
             panoptic_files.write_map(output, photo.name, whole)
             segments.append(panoptic_files.annotation(photo.name, whole, labels))
+        height, width = found.size  # from here on nothing can fail, so that the lists stay alike
+        images.append({"file_name": _file_name(photo), "height": height, "width": width})
+        results.append(own)
 
     done = predict_each(
         inputs,
