@@ -15,6 +15,7 @@ from jaxseg.data.labels import LabelSpec
 from jaxseg.data.readers import photos
 from jaxseg.evaluation import archive as archives
 from jaxseg.evaluation import server
+from jaxseg.inference import object_files
 from tests.conftest import ROOT
 
 BERLIN = "berlin/berlin_000000_000019"
@@ -130,6 +131,17 @@ def test_two_images_of_one_name_are_refused(tmp_path):
     save(tmp_path / "x.png", np.zeros((1, 1, 3)))
     with pytest.raises(ValueError, match=r"has the same path a_000000_000001\.png"):
         archives.write("cityscapes", tmp_path, found, tmp_path / "a.zip")
+
+
+def test_objects_of_a_detector_are_refused(tmp_path, folders):
+    images, _ = folders
+    detected = tmp_path / "detected"
+    detected.mkdir()
+    (detected / object_files.DETECTIONS).write_text("[]")
+    output, found = tmp_path / "a.tgz", archives.named_in(images, None)
+    with pytest.raises(ValueError, match="detected holds the objects of a detector, but voc2012"):
+        archives.write("voc2012", detected, found, output)
+    assert not output.exists()
 
 
 def test_a_class_of_two_raw_ids_has_no_way_back():

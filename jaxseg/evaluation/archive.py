@@ -23,6 +23,7 @@ from jaxseg.progress import over
 from jaxseg.types import IGNORE
 
 _NAMED = 5  # files named in an error
+_OBJECTS = "detections.json"  # what `inference.object_files` writes in place of label maps
 
 
 def named_in(images: pathlib.Path, listed: pathlib.Path | None) -> list[photos.Photo]:
@@ -65,11 +66,16 @@ def write(
       competition: of VOC.
 
     Raises:
-      ValueError: the suffix is wrong, or the predictions have other classes; or some label maps,
-        which are named, cannot be submitted.
+      ValueError: the suffix is wrong; the predictions are objects or have other classes; or some
+        label maps, which are named, cannot be submitted.
     """
     if output.suffix != SUFFIXES[server]:
         raise ValueError(f"--output={output}: {server} takes *{SUFFIXES[server]}")
+    if (predictions / _OBJECTS).is_file() and not (predictions / "labels").is_dir():
+        raise ValueError(
+            f"{predictions} holds the objects of a detector, but {server} takes a class for each "
+            "pixel: predict with a network for semantic segmentation"
+        )
     _refuse_other_classes(predictions, server)
     whole_file.sweep(output.parent)
     with whole_file.writing(output) as file:
