@@ -253,6 +253,10 @@ def main(arguments: Sequence[str]) -> int:
         if of_objects := objects_main.read(name, published, data_dir):
             return objects_main.run(name, *of_objects, published, _options(name))
         looked, labels = _published(published) if published else _prepared(name, data_dir)
+        if flags.FLAGS[_MOST.name].present:
+            raise augmented.WrongSetting(
+                f"--objects is for instance sets, but {name} holds a class for each pixel"
+            )
         if lost := [split for split in _SPLITS.value if split not in looked]:
             raise ValueError(f"{name} has no split {lost[0]!r}; it has: {', '.join(looked)}")
         looked = {s: each for s, each in looked.items() if not _SPLITS.value or s in _SPLITS.value}

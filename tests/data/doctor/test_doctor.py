@@ -301,3 +301,9 @@ def test_lines_stay_short_with_long_class_names(examine, own):
     rows = re.findall(r"^ +\d+ .*\d$", text, re.MULTILINE)
     assert len(rows) == 6
     assert len({len(row) for row in rows}) == 1
+
+
+def test_a_number_of_objects_is_refused_for_label_maps(examine):
+    status, text, _ = examine("--objects=5")
+    assert status == 2
+    assert "jaxseg: --objects is for instance sets, but folder/own holds a class for each" in text
