@@ -8,6 +8,7 @@ writes the files listed in `jaxseg.workdir.eval_folder` to RUN/eval, and prints 
 import pathlib
 
 from jaxseg import config, tasks, whole_file
+from jaxseg.checks.experiment import refuse
 from jaxseg.evaluation.instance_split import InstanceEvaluation
 from jaxseg.evaluation.record import Evaluation
 from jaxseg.inference.protocols import check_protocol
@@ -38,12 +39,13 @@ def run(
 
     Raises:
       FileNotFoundError: no checkpoint, no weight file, no prepared data.
-      ValueError: weights that do not fit the model, data that is not the run's; see also
-        `split.evaluate` and `instance_split.evaluate`.
+      ValueError: weights or a protocol that do not fit the model, data that is not the run's; see
+        also `split.evaluate` and `instance_split.evaluate`.
     """
     workdir, data, protocol = pathlib.Path(workdir), experiment.data, experiment.eval
     check_protocol(protocol)  # before any waiting
     task = tasks.of(experiment)
+    refuse(task.protocol_faults(experiment))
     same_start.refuse_odd(experiment, workdir, f"evaluate {weights or 'the run'}")
     source = task.open_split(data.name, data.eval_split, data.data_dir)
     identified = same_data.hold_evaluation(

@@ -73,6 +73,12 @@ def _checked(experiment: config.Experiment) -> config.Experiment:
     given = config_flags.get_override_values(flags.FLAGS["config"])
     found, usable = examine(experiment, MODE.value, given)
     faults = mode_flags.strangers() + found
+    if MODE.value == "predict":
+        from jaxseg import predict
+
+        faults += predict.of_other_task(
+            experiment, probabilities=PROBABILITIES.value, score=SCORE.value
+        )
     if MODE.value == "train" and not faults:
         return experiment
     if usable is None or MODE.value == "summary":

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from jaxseg import config, tasks
+from jaxseg.checks.experiment import refuse
 from jaxseg.data.frames import described
 from jaxseg.data.readers import photos, walk
 from jaxseg.errors import counted
@@ -51,16 +52,18 @@ def main(
 
     Raises:
       FileNotFoundError: an input, the checkpoint or the weight file is missing.
-      ValueError: no image, weights that do not fit, data that has other classes than the run, or
-        `probabilities` or `score` of a network that does not have them.
+      ValueError: no image, weights or a protocol that do not fit, data that has other classes
+        than the run, or `probabilities` or `score` of a network that does not have them.
     """
     folder = pathlib.Path(workdir) if workdir else None
-    refuse_of_other_task(experiment, probabilities=probabilities, score=score)
+    refuse(of_other_task(experiment, probabilities=probabilities, score=score))
     photos.find(inputs, without=pathlib.Path(output))  # reports faults before any long work
     check_protocol(experiment.eval)
+    task = tasks.of(experiment)
+    refuse(task.protocol_faults(experiment))
     labels = data_identity.labels_of(experiment, folder, changed_data=changed_data)
     variables, _ = restore.restore(experiment, folder, weights)
-    done = tasks.of(experiment).predict_files(
+    done = task.predict_files(
         experiment,
         variables,
         labels,
@@ -69,24 +72,20 @@ def main(
         probabilities=probabilities,
         score=score,
     )
-    data_identity.write_labels(pathlib.Path(output), labels)  # the meaning of the ids in the PNGs
     return report(done, pathlib.Path(output))
 
 
-def refuse_of_other_task(
+def of_other_task(
     experiment: config.Experiment, *, probabilities: bool, score: float | None
-) -> None:
-    """Refuses what the model's task does not write, before weights are read.
-
-    Raises:
-      ValueError: probabilities of a detector, or a score of objects of another network.
-    """
+) -> list[str]:
+    """Faults: probabilities of a detector, or a score of objects of another network."""
     name = type(experiment.model).__name__
     detects = tasks.of(experiment) is tasks.instance
     if detects and probabilities:
-        raise ValueError(f"--probabilities are those of pixels, but {name} detects objects")
+        return [f"--probabilities are those of pixels, but {name} detects objects"]
     if score is not None and not detects:
-        raise ValueError(f"--score is for detectors, but {name} predicts a class for each pixel")
+        return [f"--score is for detectors, but {name} predicts a class for each pixel"]
+    return []
 
 
 def report(predictions: Predictions, output: pathlib.Path) -> int:

@@ -39,6 +39,7 @@ from jaxseg.tasks.stuff import faults as stuff_faults
 from jaxseg.tasks.stuff import learns_stuff
 from jaxseg.tasks.task import Objective
 from jaxseg.types import Array, Objects, Outputs, Variables
+from jaxseg.workdir import data_identity
 
 __all__ = [
     "data_faults",
@@ -52,6 +53,7 @@ __all__ = [
     "open_split",
     "plan",
     "predict_files",
+    "protocol_faults",
     "record",
     "validate",
 ]
@@ -86,9 +88,14 @@ def data_faults(
 def network_faults(
     experiment: config.Experiment, outputs: Outputs, variables: Variables, classes: int | None
 ) -> list[str]:
-    """A number of classes that is not that of the data; views that cannot be merged."""
-    gathered = Gathered([] if classes is None else _class_faults(experiment, classes))
-    protocol = experiment.eval
+    """A number of classes that is not that of the data, and `protocol_faults`."""
+    found = [] if classes is None else _class_faults(experiment, classes)
+    return found + protocol_faults(experiment)
+
+
+def protocol_faults(experiment: config.Experiment) -> list[str]:
+    """Views that cannot be merged; classes of pixels without masks of classes."""
+    gathered, protocol = Gathered(()), experiment.eval
     gathered.of(object_views.check, experiment.model, protocol.scales, protocol.flip)
     gathered.of(instances_as_classes.check, experiment.model, protocol.semantic)
     return gathered.faults
@@ -215,7 +222,7 @@ def predict_files(
     if getattr(experiment.model, "proposals", False):
         labels = ANY_OBJECT
     find = image_detector(experiment)
-    return object_files.predict_files(
+    done = object_files.predict_files(
         functools.partial(find, jax.device_put(variables)),
         labels,
         inputs,
@@ -224,6 +231,8 @@ def predict_files(
         score=object_files.SCORE if score is None else score,
         stuff_area=experiment.eval.stuff_area,
     )
+    data_identity.write_labels(output, labels)
+    return done
 
 
 def image_detector(

@@ -23,10 +23,11 @@ from jaxseg.inference.predictor import framing_of
 from jaxseg.inspection import valid_taps
 from jaxseg.pixels import normalise
 from jaxseg.tasks.semantic_evaluation import evaluate, record
-from jaxseg.tasks.semantic_faults import data_faults, network_faults
+from jaxseg.tasks.semantic_faults import data_faults, network_faults, protocol_faults
 from jaxseg.tasks.semantic_validation import validate
 from jaxseg.tasks.task import Objective
 from jaxseg.types import Array, Outputs, Variables
+from jaxseg.workdir import data_identity
 
 __all__ = [
     "data_faults",
@@ -39,6 +40,7 @@ __all__ = [
     "open_split",
     "plan",
     "predict_files",
+    "protocol_faults",
     "record",
     "validate",
 ]
@@ -140,7 +142,7 @@ def predict_files(
 ) -> Predictions:
     """Label PNGs and overlays; see `inference.image_files`."""
     assert score is None
-    return image_files.predict_files(
+    done = image_files.predict_files(
         variables,
         experiment.model,
         labels,
@@ -151,3 +153,5 @@ def predict_files(
         crop=experiment.data.crop_size,
         save_probabilities=probabilities,
     )
+    data_identity.write_labels(output, labels)  # the meaning of the ids in the PNGs
+    return done

@@ -89,12 +89,15 @@ def network_faults(
             f"the model predicts {found} classes, but {experiment.data.name} has {classes}: "
             f"set --config.model.num_classes={classes}"
         )
-    try:
-        own_border.within(experiment.model, experiment.eval)
-    except ValueError as error:
-        refused.append(str(error))
-    refused += _of_loss(experiment.loss, outputs)
+    refused += protocol_faults(experiment) + _of_loss(experiment.loss, outputs)
     return refused + _of_output_strides(experiment, variables)
+
+
+def protocol_faults(experiment: config.Experiment) -> list[str]:
+    """A margin that is not the border of the network."""
+    gathered = Gathered(())
+    gathered.of(own_border.within, experiment.model, experiment.eval)
+    return gathered.faults
 
 
 def _of_output_strides(experiment: config.Experiment, variables: Variables) -> list[str]:

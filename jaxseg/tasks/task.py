@@ -61,6 +61,9 @@ class Task(Protocol):
           classes: of the data; None if unknown.
         """
 
+    def protocol_faults(self, experiment: config.Experiment) -> list[str]:
+        """What the network refuses of the protocol in `eval`; neither weights nor data are read."""
+
     def notices(self, experiment: config.Experiment, train: Source, test: Source) -> list[str]:
         """Lines about network and data for the user of a training that begins."""
 

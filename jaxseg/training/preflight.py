@@ -82,7 +82,7 @@ def refuse_all(faults: Sequence[str], usable: config.Experiment, mode: str) -> N
     if mode == "train":
         _met(gathered, usable, None)
     else:
-        gathered.faults += process_faults(usable.eval)
+        gathered.faults += tasks.of(usable).protocol_faults(usable) + process_faults(usable.eval)
     if mode == "evaluate":
         data = usable.data
         test = gathered.of(tasks.of(usable).open_split, data.name, data.eval_split, data.data_dir)

@@ -2,10 +2,10 @@
 
 import contextlib
 import dataclasses
+import gc
 import io
 import json
-import subprocess
-import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -13,13 +13,12 @@ from PIL import Image
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
-from jaxseg import config, predict, tasks
+from jaxseg import predict
 from jaxseg.data.augment.instance_settings import InstanceAugment
 from jaxseg.data.source import InstanceSource, open_instances
 from jaxseg.evaluation import instance_split
 from jaxseg.inference import object_files
 from jaxseg.inference.detect import Found
-from jaxseg.models.unet import UNet
 from jaxseg.tasks.instance_evaluation import transform_of
 from tests.helpers import detectors
 
@@ -177,28 +176,64 @@ def test_where_masks_overlap_the_first_one_is_on_top():
     np.testing.assert_array_equal(ids, [[1, 1, 1], [3, 2, 3]])
 
 
-def test_what_the_other_task_writes_is_refused_before_weights_are_read(tmp_path):
-    """There is neither a run nor an image."""
-    arguments = tmp_path / "no_run", [tmp_path / "no.png"], tmp_path / "out"
-    with pytest.raises(ValueError, match="--probabilities are those of pixels, but MaskRCNN"):
-        predict.main(experiment(tmp_path), *arguments, probabilities=True)
-    with pytest.raises(ValueError, match="--score is for detectors, but UNet predicts a class"):
-        predict.main(config.Experiment(UNet(2)), *arguments, score=0.5)
-    with pytest.raises(ValueError, match="--protocol=pspnet needs a class for each pixel, but"):
-        tasks.only_semantic(experiment(tmp_path), "--protocol=pspnet")
+def test_each_image_is_read_when_its_turn_comes_and_written_before_the_next(data_dir, tmp_path):
+    """The results in COCO's format, of all images, appear at the end and replace older ones."""
+    photos, output = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    output.mkdir()
+    (output / "detections.json").write_text("older")
+    for name in "abc":
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(photos / f"{name}.png")
+    seen = []
 
+    def find(image):
+        gc.collect()
+        assert [each() for each in seen] == [None] * len(seen)  # no earlier image is in memory
+        assert sorted(path.stem for path in output.glob("overlays/*")) == list("abc"[: len(seen)])
+        assert (output / "detections.json").read_text() == "older"
+        assert not (output / "images.json").exists()
+        seen.append(weakref.ref(image))
+        return nothing(image)
 
-def test_each_flag_belongs_to_both_tasks_or_is_refused_by_the_other_one():
-    """A new flag has to be added to one of these sets, and if it is of one task, refused above."""
-    both = {
-        *("config", "workdir", "weights", "inputs", "output", "size", "memory", "changed_data"),
-        *("max_image_pixels", "coordinator", "processes", "process", "traceback"),
+    done = write_with(find, [photos], output, data_dir)
+    assert (done.written, done.refused, len(seen)) == (("a", "b", "c"), (), 3)
+    assert json.loads((output / "detections.json").read_text()) == []
+    assert {path.name for path in output.iterdir()} == {
+        "detections.json",
+        "images.json",
+        "overlays",
     }
-    of_one = {"probabilities", "score", "protocol"}
-    # In a process of its own, since other tests define flags of the same names.
-    code = "from jaxseg.cli import mode_flags; print(*mode_flags.FLAGS)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == both | of_one
+
+
+@pytest.mark.parametrize("part", ["_write_pictures", "_merged", "panoptic_files.write_map"])
+def test_an_image_that_does_not_fit_into_memory_leaves_the_others_complete(
+    part, data_dir, tmp_path, monkeypatch
+):
+    """Whatever has been done for it, it is in none of the files of all images."""
+    for name in "ab":
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    *owner, name = part.split(".")
+    module = getattr(object_files, owner[0]) if owner else object_files
+    called, calls = getattr(module, name), []
+
+    def lacks_memory(*arguments):
+        calls.append(part)
+        if len(calls) == 1:
+            raise MemoryError("no memory")
+        return called(*arguments)
+
+    def find(image):
+        return dataclasses.replace(nothing(image), semantic=np.zeros(image.shape[:2], np.uint8))
+
+    monkeypatch.setattr(module, name, lacks_memory)
+    output = tmp_path / "out"
+    done = write_with(find, [tmp_path], output, data_dir)
+    assert (done.written, [path.name for path, _ in done.refused]) == (("b",), ["a.png"])
+    for file in ("images.json", "panoptic.json"):
+        images = json.loads((output / file).read_text())["images"]
+        assert [image["file_name"] for image in images] == ["b.png"]
+    (segments,) = json.loads((output / "panoptic.json").read_text())["annotations"]
+    assert segments["file_name"] == "b.png"
 
 
 def test_scores_that_are_not_finite_stop_with_the_name_of_the_file(data_dir, tmp_path):

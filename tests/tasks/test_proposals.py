@@ -119,6 +119,7 @@ def test_predictions_are_of_objects_without_a_class(run, tmp_path):
     predict.main(experiment, folder, [images], tmp_path / "out", score=0.0)
     described = json.loads((tmp_path / "out" / "images.json").read_text())
     assert described["categories"] == [{"id": 1, "name": "object"}]
+    assert json.loads((tmp_path / "out" / "labels.json").read_text())["names"] == ["object"]
     results = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert {each["category_id"] for each in results} == {1}
     network = jaxseg.load(folder)
