@@ -147,6 +147,8 @@ def test_a_file_of_detectron2_finds_things_with_the_experiment_that_names_its_ne
             name="coco",
             crop_size=(64, 64),
             instances=InstanceAugment(short_side=(64,), long_side=64),
+            # The file expects this mean; another one is refused.
+            normalisation=config.Normalisation((123.675, 116.28, 103.53)),
         ),
     )
     network = jaxseg.load(path, config=experiment)
