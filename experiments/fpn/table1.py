@@ -69,6 +69,6 @@ def get_ablation() -> Ablation:
         "P2 has seen two convolutions; without laterals it is C5, enlarged. 30 proposals are kept "
         "of an image instead of 1,000, about six for each object.",
         measured="Without the top-down path AR is higher here, the reverse of the paper and of "
-        "what was expected. Why was not measured. C4 alone and P2 alone were expected "
+        "what was expected. The reason was not measured. C4 alone and P2 alone were expected "
         "to be worse, but cannot be told apart from the pyramid with three seeds.",
     )

@@ -40,5 +40,5 @@ def get_ablation() -> Ablation:
         measured="Only C5 alone and the row without lateral connections are certainly worse. "
         "Without the top-down path, and with P2 alone, the means are above that of the "
         "pyramid, the reverse of the paper and of what was expected, though within the "
-        "spread of three seeds. Why was not measured.",
+        "spread of three seeds. The reason was not measured.",
     )

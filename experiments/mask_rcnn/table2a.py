@@ -54,8 +54,7 @@ def get_ablation() -> Ablation:
         "cell; the pyramid has a level of stride 4 for them, and one of stride 32 whose field "
         "covers the largest. Twice the units see farther, which objects of one colour need less "
         "than photographs do: that the deeper network is better is not certain here.",
-        measured="The pyramids are worse than C4 here: the reverse of the paper, and of what "
-        "their finer level was expected to do. Why was not measured. Twice the units "
-        "help C4, as in the paper; between ResNet-101, FPN and ResNet-50, FPN there is "
-        "no certain difference.",
+        measured="The pyramids are worse than C4 here, the reverse of the paper, although their "
+        "finer level was expected to help. The reason was not measured. Twice the units help "
+        "C4, as in the paper; the two pyramids cannot be told apart.",
     )

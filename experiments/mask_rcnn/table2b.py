@@ -31,6 +31,6 @@ def get_ablation() -> Ablation:
         "classes here, not 80, of shapes that differ at their borders: the loss should be smaller "
         "than the paper's.",
         measured="The softmax costs more than in the paper, although five classes that differ at "
-        "their borders were expected to be confused less. Why was not measured. Masks "
+        "their borders were expected to be confused less. The reason was not measured. Masks "
         "of any class cannot be told apart from masks of each class with three seeds.",
     )

@@ -28,5 +28,5 @@ def get_ablation() -> Ablation:
         "up to eight pixels.",
         measured="The direction is the paper's, but the gain is smaller than that on C4 (Table "
         "2c), where a coarser map was expected to gain more, as it does in the paper. "
-        "Why was not measured; after 350 steps both rows have learnt little.",
+        "The reason was not measured; after 350 steps both rows have learnt little.",
     )

@@ -101,7 +101,8 @@ def _kernel_cost(name: str, windows: Windows, channels: tuple[int, int], images:
     """The cost of the kernel's gradient, where XLA:CPU's convolution is about half as fast.
 
     With at most 16 output channels, XLA's takes as long for one image as for eight. With a stride
-    it first transposes the map.
+    it first transposes the map. The costs of patches and of strides come from an Intel Xeon with
+    AVX-512 alone; the recorded run of the benchmark, on an AMD EPYC, is older than they are.
     """
     narrow, strided = channels[1] <= 16, any(w.stride > 1 for w in windows)
     if strided:
