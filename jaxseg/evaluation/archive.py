@@ -19,11 +19,11 @@ from jaxseg.data.fingerprint import class_difference
 from jaxseg.data.labels import LabelSpec
 from jaxseg.data.readers import mask_file, photos, text_file, walk
 from jaxseg.evaluation.server import LABELS, SUFFIXES, encoded, member
+from jaxseg.inference.object_files import DETECTIONS
 from jaxseg.progress import over
 from jaxseg.types import IGNORE
 
 _NAMED = 5  # files named in an error
-_OBJECTS = "detections.json"  # what `inference.object_files` writes in place of label maps
 
 
 def named_in(images: pathlib.Path, listed: pathlib.Path | None) -> list[photos.Photo]:
@@ -71,7 +71,7 @@ def write(
     """
     if output.suffix != SUFFIXES[server]:
         raise ValueError(f"--output={output}: {server} takes *{SUFFIXES[server]}")
-    if (predictions / _OBJECTS).is_file() and not (predictions / "labels").is_dir():
+    if (predictions / DETECTIONS).is_file() and not (predictions / "labels").is_dir():
         raise ValueError(
             f"{predictions} holds the objects of a detector, but {server} takes a class for each "
             "pixel: predict with a network for semantic segmentation"
